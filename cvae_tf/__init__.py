@@ -1,0 +1,1 @@
+"""A convolutional variational autoencoder, from training to a SavedModel in use."""

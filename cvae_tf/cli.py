@@ -1,0 +1,94 @@
+"""What the scripts share: flags made from `Config`, errors for people, a quiet TensorFlow."""
+
+import contextlib
+import dataclasses
+import functools
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+
+from absl import app, flags
+
+from cvae_tf.config import PRESETS, Config
+from cvae_tf.errors import UserError
+
+_INTERRUPTED = 130  # what shells report for a process ended by Ctrl-C
+
+
+def define_config_flags() -> None:
+    """Makes one flag for each field of `Config`; a flag that is not given has the value None."""
+    for field in dataclasses.fields(Config):
+        text = f"{field.metadata['help']} {describe_default(field)}"
+        if field.metadata["choices"]:
+            flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
+        elif field.type is int:
+            flags.DEFINE_integer(field.name, None, text)
+        elif field.type is float:
+            flags.DEFINE_float(field.name, None, text)
+        else:
+            flags.DEFINE_string(field.name, None, text)
+    flags.adopt_module_key_flags(sys.modules[__name__])
+
+
+def describe_default(field: dataclasses.Field) -> str:
+    """Says in brackets what a setting is if its flag is not given."""
+    if field.default is dataclasses.MISSING:
+        values = [f"{preset}: {PRESETS[preset][field.name]}" for preset in PRESETS]
+        return f"(default by preset; {', '.join(values)})"
+    return "" if field.default is None else f"(default: {field.default})"
+
+
+def config_from_flags() -> Config:
+    """Builds the configuration from the flags that were given.
+
+    Raises:
+        UserError: if a value is out of its range.
+    """
+    values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(Config)}
+    return Config.create(**{name: value for name, value in values.items() if value is not None})
+
+
+def run(main: Callable[[], None]) -> None:
+    """Parses the flags and calls `main`; a user's mistake ends in one line and exit code 1."""
+    app.run(functools.partial(_call_for_people, main))
+
+
+def _call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
+    try:
+        if arguments[1:]:
+            raise UserError(f"unexpected argument '{arguments[1]}'; flags are --name=value.")
+        with _quiet_import():
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+            tf.get_logger().setLevel("WARNING")
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+
+
+@contextlib.contextmanager
+def _quiet_import() -> Iterator[None]:
+    """Holds back what TensorFlow's C++ part says on its way in; shows it if that fails.
+
+    Its first messages come before any of its settings for the log are read.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held_back:
+        stderr = os.dup(2)
+        os.dup2(held_back.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            if failed:
+                held_back.seek(0)
+                os.write(2, held_back.read())

@@ -1,0 +1,109 @@
+"""Everything that defines a run: a frozen dataclass, its presets, its checks and its JSON."""
+
+import dataclasses
+import math
+from typing import Any
+
+from cvae_tf.errors import UserError
+
+PRESETS = {
+    # The TensorFlow tutorial "Convolutional Variational Autoencoder", to the letter.
+    "tutorial": {"network": "tutorial", "batch_size": 32, "learning_rate": 1e-4},
+}
+DEFAULT_PRESET = "tutorial"
+DATASETS = ("auto", "mnist", "digits")
+LARGEST_SEED = 2**31 - 1
+
+
+def _setting(help_text: str, default: Any = dataclasses.MISSING, choices: tuple = ()) -> Any:
+    """A field with the text and the choices that its flag shows."""
+    metadata = {"help": help_text, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of a run; a field without a default gets its value from the preset."""
+
+    preset: str = _setting(
+        "Named network and recipe; explicit flags override its values.",
+        DEFAULT_PRESET,
+        tuple(PRESETS),
+    )
+    network: str = _setting("Encoder and decoder, by their name in networks.py.")
+    dataset: str = _setting(
+        "auto: MNIST if it is cached or can be downloaded, else the bundled digits.",
+        "auto",
+        DATASETS,
+    )
+    data_path: str | None = _setting(
+        "Your own images: an .npz with x_train and optionally x_test, y_train, y_test.", None
+    )
+    latent_dim: int = _setting("Number of latent dimensions.", 2)
+    epochs: int = _setting("Passes over the training images.", 10)
+    batch_size: int = _setting("Images in a training step.")
+    learning_rate: float = _setting("Step size of Adam.")
+    seed: int = _setting("The same seed gives the same run on the same machine.", 0)
+
+    def __post_init__(self):
+        """Refuses values that no run can have.
+
+        Raises:
+            UserError: naming the first setting that is out of its range.
+        """
+        for name, low, high in (
+            ("epochs", 1, 10**6),
+            ("batch_size", 1, 10**6),
+            ("latent_dim", 1, 4096),
+            ("seed", 0, LARGEST_SEED),
+        ):
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise UserError(f"--{name}={value}: must be a whole number from {low} to {high}.")
+        rate = self.learning_rate
+        if type(rate) not in (int, float) or not (math.isfinite(rate) and rate > 0):
+            raise UserError(f"--learning_rate={rate}: must be a number above 0, such as 1e-3.")
+        for field in dataclasses.fields(self):
+            _check_choice(field.name, getattr(self, field.name), field.metadata["choices"])
+        if self.data_path is not None and self.dataset != "auto":
+            raise UserError(
+                f"--data_path={self.data_path} and --dataset={self.dataset}: give one of the two."
+            )
+
+    @classmethod
+    def create(cls, preset: str = DEFAULT_PRESET, **settings: Any) -> "Config":
+        """Joins a preset with explicit settings, which win.
+
+        Args:
+            preset: a name in `PRESETS`.
+            **settings: values of any other fields.
+
+        Returns:
+            The complete configuration.
+
+        Raises:
+            UserError: if the preset is unknown or a value is out of range.
+        """
+        _check_choice("preset", preset, tuple(PRESETS))
+        return cls(preset=preset, **{**PRESETS[preset], **settings})
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Config":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            UserError: if the values are not those of a configuration.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or set(values) != names:
+            raise UserError("the settings are not those of this version of cvae-tf.")
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the settings as a dictionary of plain values, in their order here."""
+        return dataclasses.asdict(self)
+
+
+def _check_choice(name: str, value: Any, choices: tuple) -> None:
+    if choices and value not in choices:
+        raise UserError(f"--{name}={value}: unknown; choose from {', '.join(choices)}.")

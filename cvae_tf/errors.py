@@ -1,0 +1,5 @@
+"""The one exception that scripts turn into a line on the screen."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend; the text says what was wrong, where, and what to do."""

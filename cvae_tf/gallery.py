@@ -1,0 +1,74 @@
+"""The pictures of a run: always the same test images and latents, so that epochs compare."""
+
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf import batches, pictures
+from cvae_tf.datasets import Dataset
+from cvae_tf.model import CVAE
+from cvae_tf.randomness import Stream, stream_seed
+from cvae_tf.runs import Run
+
+_SAMPLES, _RECONSTRUCTIONS = 64, 32
+_MANIFOLD_SIDE = 20
+_ENCODED_AT_ONCE = 1000
+
+
+class Gallery:
+    """Draws what a model has learned into its run directory."""
+
+    def __init__(self, run: Run, model: CVAE, dataset: Dataset):
+        """Chooses the images and latents that every picture shows.
+
+        Args:
+            run: where the pictures go.
+            model: what they show; it may learn on between pictures.
+            dataset: its first test images are shown beside their reconstructions.
+        """
+        self._run, self._model, self._dataset = run, model, dataset
+        shown = np.arange(_RECONSTRUCTIONS) % len(dataset.test.images)
+        self._originals = batches.binarize(batches.grey_levels(dataset.test.images[shown]))
+        self._seed = stream_seed(model.seed, Stream.PICTURES)
+
+    def draw_epoch(self, epoch: int, test_elbo: float) -> None:
+        """Draws samples and reconstructions after an epoch (0: before training).
+
+        Args:
+            epoch: its number.
+            test_elbo: shown in the title, nats per image.
+        """
+        pictures.draw_epoch(
+            self._run.images / f"image_at_epoch_{epoch:04d}.png",
+            self._model.sample(_SAMPLES, self._seed).numpy(),
+            self._originals.numpy(),
+            self._model(self._originals).numpy(),
+            f"Epoch {epoch}: test ELBO {test_elbo:.1f} nats per image ({self._dataset.name})",
+        )
+
+    def draw_summary(self, metrics: list[dict[str, float]]) -> None:
+        """Draws the latent space and the curves at the end of a run.
+
+        Args:
+            metrics: the rows of `metrics.csv`.
+        """
+        directory, name = self._run.directory, self._dataset.name
+        if self._model.latent_dim == 2:
+            grid = pictures.normal_quantile_grid(_MANIFOLD_SIDE)
+            decoded = tf.sigmoid(self._model.decode(grid)).numpy()
+            title = f"Decoded latents at the quantiles of the prior ({name})"
+            pictures.draw_manifold(directory / "manifold.png", decoded, title)
+        pictures.draw_latents(
+            directory / "latents.png",
+            self._posterior_means(),
+            self._dataset.test.labels,
+            f"Posterior means of the test images ({name})",
+        )
+        pictures.draw_curves(directory / "curves.png", metrics, name)
+
+    def _posterior_means(self) -> np.ndarray:
+        images = self._dataset.test.images
+        means = []
+        for start in range(0, len(images), _ENCODED_AT_ONCE):
+            grey = batches.grey_levels(images[start : start + _ENCODED_AT_ONCE])
+            means.append(self._model.encode(batches.binarize(grey))[0])
+        return np.concatenate(means)

@@ -1,0 +1,73 @@
+"""What a training run shows on the screen."""
+
+import sys
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from cvae_tf.runs import Run
+from cvae_tf.training import EpochResult
+
+
+def announce(run: Run) -> None:
+    """Says what is about to be trained, on which data, on which device."""
+    config, data = run.config, run.data
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    print(f"data:    {data['origin']}")
+    print(f"         {data['train_images']:,} training images, {data['test_images']:,} test images")
+    print(
+        f"model:   preset {config.preset}, {config.latent_dim} latent dimensions, "
+        f"batches of {config.batch_size}, learning rate {config.learning_rate:g}"
+    )
+    print(f"device:  {f'{gpus} GPU' if gpus else 'CPU (TensorFlow sees no GPU)'}")
+    print(f"run:     {run.directory}", flush=True)
+
+
+class EpochProgress:
+    """A bar that fills during each epoch; nothing if the output goes to a file."""
+
+    def __init__(self, steps: int):
+        """Takes the number of steps in an epoch."""
+        self._steps = steps
+        self._bar = None
+
+    def __call__(self, step: int, elbo: float) -> None:
+        """Shows the steps done in this epoch and the mean training ELBO so far."""
+        if not sys.stdout.isatty():
+            return
+        if self._bar is None:
+            self._bar = keras.utils.Progbar(self._steps, stateful_metrics=["train_elbo"])
+        self._bar.update(step, [("train_elbo", elbo)])
+        if step == self._steps:
+            self._bar = None
+
+
+def report(result: EpochResult, epochs: int) -> None:
+    """Prints the line of an epoch."""
+    test = result.test
+    print(
+        f"epoch {result.epoch}/{epochs}: test ELBO {test.elbo:.2f} = log-likelihood "
+        f"{test.log_likelihood:.2f} - KL {test.kl:.2f} nats/image; "
+        f"{result.images_per_second:,.0f} images/s, "
+        f"{result.train_seconds + result.test_seconds:.1f} s",
+        flush=True,
+    )
+
+
+def conclude(run: Run, saved_model: Path) -> None:
+    """Names the files of a finished run and what to do with them."""
+    print(f"\nWritten to {run.directory}:")
+    for name, what in (
+        ("images/", "a picture for each epoch"),
+        ("progress.gif", "the same as an animation"),
+        ("manifold.png", "the latent space, decoded"),
+        ("latents.png", "where the test images lie in it"),
+        ("curves.png", "ELBO, log-likelihood and KL by epoch"),
+        ("metrics.csv", "the numbers behind them"),
+        ("checkpoints/", "weights and optimizer state"),
+    ):
+        if (run.directory / name).exists():
+            print(f"  {name:14} {what}")
+    print(f"  {saved_model.relative_to(run.directory)}/      the SavedModel, for TensorFlow alone")
+    print(f"\nLook at what it can do:\n  saved_model_cli show --dir {saved_model} --all")

@@ -1,0 +1,87 @@
+"""The SavedModel: its signatures, its metadata, and how it is written."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cvae_tf import files
+from cvae_tf.batches import binarize
+from cvae_tf.model import CVAE
+
+LARGEST_SAMPLE = 100_000
+
+
+def export_saved_model(model: CVAE, directory: Path, metadata: dict[str, Any]) -> None:
+    """Writes a SavedModel that needs TensorFlow alone, replacing one that is there.
+
+    Args:
+        model: the trained model.
+        directory: where to write it; a numbered folder, as model servers expect.
+        metadata: written beside it as `model.json`.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(model.encoder)
+    archive.track(model.decoder)
+    for name, (function, signature) in signatures(model).items():
+        archive.add_endpoint(name, function, signature)
+    with files.replacing_directory(directory) as temporary:
+        archive.write_out(str(temporary), verbose=False)
+        files.write_json(temporary / "model.json", metadata)
+
+
+def signatures(model: CVAE) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
+    """What the SavedModel can do, by name: a function and its arguments; the first is the default.
+
+    Args:
+        model: whose encoder and decoder they use.
+
+    Returns:
+        For each name a function of tensors to a dictionary of tensors, and its arguments' types.
+    """
+    num = tf.TensorSpec([], tf.int32, "num")
+    seed = tf.TensorSpec([2], tf.int32, "seed")
+    latents = tf.TensorSpec([None, model.latent_dim], tf.float32, "latents")
+    images = tf.TensorSpec([None, *model.image_shape], tf.float32, "images")
+
+    def sample(num: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        limit = tf.debugging.Assert(
+            (num >= 0) & (num <= LARGEST_SAMPLE),
+            [f"num must be from 0 to {LARGEST_SAMPLE}; ask in parts, with other seeds. Got", num],
+        )
+        with tf.control_dependencies([limit]):
+            return {"images": model.sample(tf.identity(num), seed)}
+
+    def decode(latents: tf.Tensor) -> dict[str, tf.Tensor]:
+        finite = tf.debugging.assert_all_finite(latents, "latents must be finite.")
+        return {"images": tf.sigmoid(model.decode(finite))}
+
+    def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        mean, logvar = model.encode(_checked_and_binarized(images))
+        return {"mean": mean, "logvar": logvar}
+
+    def reconstruct(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"images": model(_checked_and_binarized(images))}
+
+    def score(images: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        terms = model.elbo_terms(_checked_and_binarized(images), seed)
+        return {"elbo": terms.elbo, "log_likelihood": terms.log_likelihood, "kl": terms.kl}
+
+    return {
+        "sample": (sample, [num, seed]),
+        "decode": (decode, [latents]),
+        "encode": (encode, [images]),
+        "reconstruct": (reconstruct, [images]),
+        "score": (score, [images, seed]),
+    }
+
+
+def _checked_and_binarized(images: tf.Tensor) -> tf.Tensor:
+    """Refuses what is no grey level, then makes pixels black and white as in training."""
+    valid = tf.debugging.Assert(
+        tf.reduce_all((images >= 0) & (images <= 1)),
+        ["images must be grey levels in [0, 1], white on black as in training, without NaN."],
+    )
+    with tf.control_dependencies([valid]):
+        return binarize(images)

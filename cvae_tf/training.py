@@ -1,0 +1,134 @@
+"""Training by epochs: many steps in one `tf.function` call, then the whole test set."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf import batches
+from cvae_tf.datasets import Dataset
+from cvae_tf.model import CVAE
+from cvae_tf.randomness import Stream, stream_seed
+
+_STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
+_EVALUATION_BATCH = 500
+
+
+class Evaluation(NamedTuple):
+    """Means over a set of images, in nats per image."""
+
+    elbo: float
+    log_likelihood: float
+    kl: float
+
+
+class EpochResult(NamedTuple):
+    """What one epoch brought."""
+
+    epoch: int  # from 1
+    step: int  # gradient steps since the beginning of training
+    train_elbo: float  # mean over the epoch, while the weights were changing
+    test: Evaluation
+    train_seconds: float
+    test_seconds: float
+    images_per_second: float  # in training
+
+
+class Trainer:
+    """Trains a compiled model on a data set; holds the images and the compiled functions."""
+
+    def __init__(self, model: CVAE, dataset: Dataset, batch_size: int):
+        """Takes the model and the data.
+
+        Args:
+            model: compiled with an optimizer; `model.seed` decides order and noise.
+            dataset: its images stay uint8 until they are batched.
+            batch_size: images in a training step.
+
+        Raises:
+            UserError: if the batch is larger than the training set.
+        """
+        self.model = model
+        self.batch_size = batch_size
+        self.num_images = len(dataset.train.images)
+        self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
+        self._train_images = tf.constant(dataset.train.images)
+        self._test_images = tf.constant(dataset.test.images)
+        # Variables must exist before the first call is traced.
+        model.optimizer.build(model.trainable_variables)
+
+    def run_epochs(
+        self, epochs: int, on_progress: Callable[[int, float], None] = lambda step, elbo: None
+    ) -> Iterator[EpochResult]:
+        """Trains, and yields the result of each epoch as soon as there is one.
+
+        Args:
+            epochs: how many.
+            on_progress: called now and then with the steps done in this epoch and the mean
+                training ELBO so far.
+
+        Yields:
+            One result for each epoch.
+        """
+        for epoch in range(1, epochs + 1):
+            start = time.perf_counter()
+            train_elbo = self._train_epoch(epoch, on_progress)
+            trained = time.perf_counter()
+            test = self.evaluate()
+            images_seen = self.steps_per_epoch * self.batch_size
+            yield EpochResult(
+                epoch=epoch,
+                step=int(self.model.optimizer.iterations.numpy()),
+                train_elbo=train_elbo,
+                test=test,
+                train_seconds=trained - start,
+                test_seconds=time.perf_counter() - trained,
+                images_per_second=images_seen / (trained - start),
+            )
+
+    def evaluate(self) -> Evaluation:
+        """Estimates the ELBO of all test images, with the same noise every time."""
+        log_likelihood, kl = evaluation_means(self.model, self._test_images).numpy()
+        return Evaluation(float(log_likelihood - kl), float(log_likelihood), float(kl))
+
+    def _train_epoch(self, epoch: int, on_progress: Callable[[int, float], None]) -> float:
+        self.model.reset_metrics()
+        order = batches.epoch_order(self.num_images, self.model.seed, epoch)
+        train_elbo = np.nan
+        for first in range(0, self.steps_per_epoch, _STEPS_PER_CALL):
+            last = min(first + _STEPS_PER_CALL, self.steps_per_epoch)
+            train_elbo = float(self._train_steps(order, tf.constant(first), tf.constant(last)))
+            on_progress(last, train_elbo)
+        return train_elbo
+
+    @tf.function
+    def _train_steps(self, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        """Takes the steps from `first` up to `last` of an epoch; returns the mean ELBO so far."""
+        for step in tf.range(first, last):
+            images = batches.training_batch(self._train_images, order, step, self.batch_size)
+            self.model.train_step(images)
+        return self.model.means["elbo"].result()
+
+
+@tf.function
+def evaluation_means(model: CVAE, images: tf.Tensor) -> tf.Tensor:
+    """Averages log-likelihood and KL over images, each image with the same weight.
+
+    Args:
+        model: the model.
+        images: uint8 [N, H, W, C].
+
+    Returns:
+        float64 [2], nats per image: log-likelihood and KL by one posterior sample each.
+    """
+    num_images = tf.shape(images)[0]
+    sums = tf.zeros([2], tf.float64)
+    for start in tf.range(0, num_images, _EVALUATION_BATCH):
+        batch = batches.binarize(batches.grey_levels(images[start : start + _EVALUATION_BATCH]))
+        seed = stream_seed(model.seed, Stream.EVALUATION_NOISE, start)
+        terms = model.elbo_terms(batch, seed)
+        both = tf.stack([terms.log_likelihood, terms.kl])
+        sums += tf.reduce_sum(tf.cast(both, tf.float64), axis=1)
+    return sums / tf.cast(num_images, tf.float64)
