@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from cvae_tf.config import PRESETS, Config
 from cvae_tf.errors import UserError
@@ -55,6 +55,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
+    logging.set_verbosity(logging.WARNING)
     try:
         if arguments[1:]:
             raise UserError(f"unexpected argument '{arguments[1]}'; flags are --name=value.")
@@ -62,10 +63,12 @@ def _call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
             import tensorflow as tf
 
             tf.config.list_physical_devices()
-            tf.get_logger().setLevel("WARNING")
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # nobody reads the output any more, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(_INTERRUPTED)
