@@ -8,6 +8,7 @@ _RUN_DIR = flags.DEFINE_string(
     "run_dir", None, "A new directory for everything of this run (default: runs/DATE_TIME)."
 )
 cli.define_config_flags()
+flags.adopt_module_key_flags(cli)  # so that --help shows them
 
 
 def main() -> None:

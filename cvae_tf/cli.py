@@ -22,19 +22,22 @@ def define_config_flags() -> None:
         text = f"{field.metadata['help']} {describe_default(field)}"
         if field.metadata["choices"]:
             flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
+        elif field.type is bool:
+            flags.DEFINE_bool(field.name, None, text)
         elif field.type is int:
             flags.DEFINE_integer(field.name, None, text)
         elif field.type is float:
             flags.DEFINE_float(field.name, None, text)
         else:
             flags.DEFINE_string(field.name, None, text)
-    flags.adopt_module_key_flags(sys.modules[__name__])
 
 
 def describe_default(field: dataclasses.Field) -> str:
     """Says in brackets what a setting is if its flag is not given."""
-    if field.default is dataclasses.MISSING:
-        values = [f"{preset}: {PRESETS[preset][field.name]}" for preset in PRESETS]
+    if any(field.name in preset for preset in PRESETS.values()):
+        values = (
+            f"{name}: {preset.get(field.name, field.default)}" for name, preset in PRESETS.items()
+        )
         return f"(default by preset; {', '.join(values)})"
     return "" if field.default is None else f"(default: {field.default})"
 
@@ -78,9 +81,10 @@ def _call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
 def _quiet_import() -> Iterator[None]:
     """Holds back what TensorFlow's C++ part says on its way in; shows it if that fails.
 
-    Its first messages come before any of its settings for the log are read.
+    Its first messages come before its setting for the log is read; that hides the later ones, which
+    speak of optimisations not made. What goes wrong is raised as an exception too.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held_back:
         stderr = os.dup(2)

@@ -216,7 +216,7 @@ def load_mnist(seconds: float = _SECONDS_IF_ASKED_FOR) -> Dataset:
     if not cached.exists():
         _download_mnist(cached, seconds)
     arrays = npz.read_npz(cached, _ARRAYS)
-    digest = hashlib.sha256(b"".join(arrays[name] for name in _ARRAYS if name in arrays))
+    digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in _ARRAYS if name in arrays))
     if digest.hexdigest() != _MNIST_SHA256:
         raise UserError(f"{cached} does not hold MNIST as it was published; move it away.")
     return load_npz(cached)._replace(name="MNIST", origin=f"MNIST, from {cached}.")

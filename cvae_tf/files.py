@@ -39,11 +39,22 @@ def replacing_directory(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             if file.is_file():
                 flush(file)
-        if path.exists():
-            path.replace(holder / "old")
-        temporary.replace(path)
+        _exchange(path, temporary, holder / "old")
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def _exchange(path: Path, new: Path, old: Path) -> None:
+    """Moves what is at `path` to `old` and `new` to `path`, or leaves everything as it was."""
+    there = path.exists()
+    if there:
+        path.replace(old)
+    try:
+        new.replace(path)
+    except OSError:
+        if there:
+            old.replace(path)
+        raise
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -11,7 +11,7 @@ from cvae_tf.runs import Run
 
 _SAMPLES, _RECONSTRUCTIONS = 64, 32
 _MANIFOLD_SIDE = 20
-_ENCODED_AT_ONCE = 1000
+_ENCODED_AT_ONCE = 250
 
 
 class Gallery:

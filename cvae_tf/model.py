@@ -43,7 +43,7 @@ class CVAE(keras.Model):
         Returns:
             mean and logvar, each [B, Z].
         """
-        mean, logvar = tf.split(self.encoder(images), 2, axis=1)
+        mean, logvar = tf.split(tf.cast(self.encoder(images), tf.float32), 2, axis=1)
         return mean, logvar
 
     def reparameterize(self, mean: tf.Tensor, logvar: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -62,7 +62,7 @@ class CVAE(keras.Model):
 
     def decode(self, latents: tf.Tensor) -> tf.Tensor:
         """Returns the log-odds of each pixel being white, [B, H, W, C], for latents [B, Z]."""
-        return self.decoder(latents)
+        return tf.cast(self.decoder(latents), tf.float32)
 
     def sample(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draws images from the model: latents from the prior, decoded.

@@ -1,5 +1,6 @@
 """Reading .npz files from strangers: no pickles, no absurd sizes, one clear line if damaged."""
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -10,6 +11,8 @@ from cvae_tf.errors import UserError
 
 # Deflate cannot shrink anything by more than this factor, so a member that claims more lies.
 _LARGEST_COMPRESSION = 1032
+ALIGNMENT = 64  # bytes
+_PIECE = 2**20  # bytes read at once, so that a large array is in memory only once
 
 
 def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -25,9 +28,9 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     Raises:
         UserError: if the file is missing, no .npz, damaged, or holds Python objects.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file.")
     try:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file.")
         with zipfile.ZipFile(path) as archive:
             members = {f"{name}.npy": name for name in names}
             return {
@@ -47,21 +50,44 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) ->
     with archive.open(info) as member:
         try:
             shape, fortran_order, dtype = _read_header(member)
-        except ValueError as error:
+        except (
+            Exception
+        ) as error:  # NumPy parses it as Python, and trips over nonsense in many ways
             raise UserError(f"{where} has no valid array header ({error}).") from error
         if min(shape, default=0) < 0:
             raise UserError(f"{where} claims the shape {shape}.")
         if dtype.hasobject:
             raise UserError(f"{where} holds pickled Python objects, which are never loaded.")
-        size = dtype.itemsize * int(np.prod(shape, dtype=object))
+        if dtype.itemsize == 0 or any(type(length) is not int for length in shape):
+            raise UserError(f"{where} claims the type {dtype} and the shape {shape}.")
+        size = dtype.itemsize * math.prod(shape)
         possible = min(info.file_size, info.compress_size * _LARGEST_COMPRESSION)
         if size > possible:
             raise UserError(f"{where} claims {size} bytes, but the file holds {possible} at most.")
-        data = member.read(size)
-    if len(data) != size:
-        raise UserError(f"{where} is truncated: {len(data)} of {size} bytes.")
-    order = "F" if fortran_order else "C"
-    return np.frombuffer(data, dtype).reshape(shape, order=order)
+        data = aligned_empty(size)
+        read = 0
+        while read < size and (count := member.readinto(data[read : read + _PIECE])):
+            read += count
+    if read < size:
+        raise UserError(f"{where} is truncated: {read} of {size} bytes.")
+    try:
+        return data.view(dtype).reshape(shape, order="F" if fortran_order else "C")
+    except ValueError as error:
+        raise UserError(f"{where} claims the shape {shape}.") from error
+
+
+def aligned_empty(size: int) -> np.ndarray:
+    """Allocates bytes where TensorFlow can use them without a copy.
+
+    Args:
+        size: number of bytes.
+
+    Returns:
+        uint8 [size], uninitialised, its address a multiple of `ALIGNMENT`.
+    """
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
 
 
 def _read_header(member) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -184,7 +184,9 @@ def animate(pictures: list[Path], path: Path) -> None:
     frame_ms = min(400, max(60, 20_000 // len(frames)))
     durations = [frame_ms] * (len(frames) - 1) + [_LAST_FRAME_MS]
     with files.replacing(path) as temporary:
-        iio.imwrite(temporary, frames, duration=durations, loop=0)
+        iio.imwrite(
+            temporary, frames, duration=durations if len(frames) > 1 else _LAST_FRAME_MS, loop=0
+        )
 
 
 def _figure(width: float, height: float) -> Figure:

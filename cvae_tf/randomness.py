@@ -12,6 +12,7 @@ class Stream(enum.IntEnum):
     TRAINING_NOISE = 2
     EVALUATION_NOISE = 3
     PICTURES = 4
+    AUGMENTATION = 5
 
 
 def stream_seed(seed: int | tf.Tensor, stream: Stream, index: int | tf.Tensor = 0) -> tf.Tensor:

@@ -66,6 +66,8 @@ def create_run(directory: str | None, config: Config, dataset: Dataset) -> Run:
         UserError: if the directory is not empty, or cannot be made.
     """
     path = Path(directory) if directory else _unused_name()
+    if path.absolute() == (RUNS / "latest").absolute():
+        raise UserError(f"--run_dir={path}: this name is kept for a link to the newest run.")
     data = {
         "name": dataset.name,
         "origin": dataset.origin,
@@ -173,12 +175,16 @@ def restore_newest_checkpoint(run: Run, model: CVAE) -> Checkpoint:
     model.optimizer.build(model.trainable_variables)
     variables = dict(_named_variables(model))
     arrays = npz.read_npz(path, ("state", *variables))
+    try:
+        state = Checkpoint(**json.loads(arrays["state"].tobytes()))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a checkpoint of a run (no valid state).") from error
     for name, variable in variables.items():
         if name not in arrays or arrays[name].shape != variable.shape:
             raise UserError(f"{path}: not a checkpoint of this run's model (see {name}).")
     for name, variable in variables.items():
         variable.assign(arrays[name])
-    return Checkpoint(**json.loads(arrays["state"].tobytes()))
+    return state
 
 
 def _named_variables(model: CVAE) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from cvae_tf import files
 from cvae_tf.batches import binarize
 from cvae_tf.model import CVAE
 
-LARGEST_SAMPLE = 100_000
+LARGEST_SAMPLE = 10_000  # a gigabyte for one feature map of the tutorial's decoder
 
 
 def export_saved_model(model: CVAE, directory: Path, metadata: dict[str, Any]) -> None:
@@ -51,22 +51,24 @@ def signatures(model: CVAE) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
             [f"num must be from 0 to {LARGEST_SAMPLE}; ask in parts, with other seeds. Got", num],
         )
         with tf.control_dependencies([limit]):
-            return {"images": model.sample(tf.identity(num), seed)}
+            return {"images": model.sample(tf.maximum(num, 1), seed)[:num]}
 
     def decode(latents: tf.Tensor) -> dict[str, tf.Tensor]:
         finite = tf.debugging.assert_all_finite(latents, "latents must be finite.")
-        return {"images": tf.sigmoid(model.decode(finite))}
+        images = tf.sigmoid(model.decode(_at_least_one(finite)))
+        return _first({"images": images}, latents)
 
     def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
         mean, logvar = model.encode(_checked_and_binarized(images))
-        return {"mean": mean, "logvar": logvar}
+        return _first({"mean": mean, "logvar": logvar}, images)
 
     def reconstruct(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"images": model(_checked_and_binarized(images))}
+        return _first({"images": model(_checked_and_binarized(images))}, images)
 
     def score(images: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         terms = model.elbo_terms(_checked_and_binarized(images), seed)
-        return {"elbo": terms.elbo, "log_likelihood": terms.log_likelihood, "kl": terms.kl}
+        parts = {"elbo": terms.elbo, "log_likelihood": terms.log_likelihood, "kl": terms.kl}
+        return _first(parts, images)
 
     return {
         "sample": (sample, [num, seed]),
@@ -84,4 +86,15 @@ def _checked_and_binarized(images: tf.Tensor) -> tf.Tensor:
         ["images must be grey levels in [0, 1], white on black as in training, without NaN."],
     )
     with tf.control_dependencies([valid]):
-        return binarize(images)
+        return binarize(_at_least_one(images))
+
+
+def _at_least_one(batch: tf.Tensor) -> tf.Tensor:
+    """Adds a row of zeros to an empty batch, because some kernels refuse those."""
+    missing = tf.cast(tf.shape(batch)[0] == 0, tf.int32)
+    return tf.pad(batch, [[0, missing]] + [[0, 0]] * (batch.shape.rank - 1))
+
+
+def _first(results: dict[str, tf.Tensor], batch: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Drops the results for a row that `_at_least_one` added."""
+    return {name: result[: tf.shape(batch)[0]] for name, result in results.items()}

@@ -13,7 +13,7 @@ from cvae_tf.model import CVAE
 from cvae_tf.randomness import Stream, stream_seed
 
 _STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
-_EVALUATION_BATCH = 500
+_EVALUATION_BATCH = 250  # larger ones are no faster, and need more memory
 
 
 class Evaluation(NamedTuple):
@@ -39,23 +39,34 @@ class EpochResult(NamedTuple):
 class Trainer:
     """Trains a compiled model on a data set; holds the images and the compiled functions."""
 
-    def __init__(self, model: CVAE, dataset: Dataset, batch_size: int):
+    def __init__(
+        self,
+        model: CVAE,
+        dataset: Dataset,
+        batch_size: int,
+        augment: float = 0.0,
+        jit: bool = False,
+    ):
         """Takes the model and the data.
 
         Args:
             model: compiled with an optimizer; `model.seed` decides order and noise.
             dataset: its images stay uint8 until they are batched.
             batch_size: images in a training step.
+            augment: strength of the random warps of training images, 0 for none.
+            jit: whether to compile the step with XLA.
 
         Raises:
             UserError: if the batch is larger than the training set.
         """
         self.model = model
         self.batch_size = batch_size
+        self._augment = augment
+        self._step = tf.function(model.train_step, jit_compile=jit)
         self.num_images = len(dataset.train.images)
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
-        self._train_images = tf.constant(dataset.train.images)
-        self._test_images = tf.constant(dataset.test.images)
+        self._train_images = batches.resident(dataset.train.images)
+        self._test_images = batches.resident(dataset.test.images)
         # Variables must exist before the first call is traced.
         model.optimizer.build(model.trainable_variables)
 
@@ -107,8 +118,11 @@ class Trainer:
     def _train_steps(self, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
         """Takes the steps from `first` up to `last` of an epoch; returns the mean ELBO so far."""
         for step in tf.range(first, last):
-            images = batches.training_batch(self._train_images, order, step, self.batch_size)
-            self.model.train_step(images)
+            grey = batches.training_batch(self._train_images, order, step, self.batch_size)
+            warped = batches.augment(
+                grey, self._augment, self.model.seed, self.model.optimizer.iterations
+            )
+            self._step(batches.binarize(warped))
         return self.model.means["elbo"].result()
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import keras
+import tensorflow as tf
 
-from cvae_tf import networks, pictures, provenance, runs, screen, serving
+from cvae_tf import batches, networks, optimizers, pictures, provenance, runs, screen, serving
 from cvae_tf.config import Config
 from cvae_tf.datasets import load_dataset
 from cvae_tf.errors import UserError
@@ -14,22 +14,35 @@ from cvae_tf.runs import Run
 from cvae_tf.training import EpochResult, Trainer
 
 
-def build_model(config: Config, image_shape: networks.ImageShape) -> CVAE:
+def build_model(config: Config, image_shape: networks.ImageShape, num_images: int) -> CVAE:
     """Builds and compiles the model of a configuration, with fresh weights.
 
     Args:
         config: the configuration.
         image_shape: height, width and channels of an image.
+        num_images: for training; with epochs and batch size they give the length of the schedule.
 
     Returns:
         The model.
 
     Raises:
-        UserError: if the network is unknown or cannot take such images.
+        UserError: if the network is unknown or cannot take such images, or there are too few.
     """
-    pair = networks.build_networks(config.network, image_shape, config.latent_dim, config.seed)
+    steps = batches.steps_per_epoch(num_images, config.batch_size)
+    pair = networks.build_networks(
+        config.network, image_shape, config.latent_dim, config.seed, config.precision
+    )
     model = CVAE(pair, seed=config.seed)
-    model.compile(optimizer=keras.optimizers.Adam(config.learning_rate))
+    model.compile(
+        optimizer=optimizers.build_optimizer(
+            config.learning_rate,
+            config.schedule,
+            total_steps=config.epochs * steps,
+            warmup_steps=config.warmup_steps,
+            weight_decay=config.weight_decay,
+        ),
+        jit_compile=config.jit,
+    )
     return model
 
 
@@ -46,9 +59,11 @@ def train(config: Config, run_dir: str | None = None) -> Run:
     Raises:
         UserError: if the data or the directory cannot be used.
     """
+    if config.threads:
+        _limit_threads(config.threads)
     dataset = load_dataset(config.dataset, config.data_path, config.seed)
-    model = build_model(config, dataset.image_shape)
-    trainer = Trainer(model, dataset, config.batch_size)
+    model = build_model(config, dataset.image_shape, len(dataset.train.images))
+    trainer = Trainer(model, dataset, config.batch_size, config.augment, config.jit)
     run = runs.create_run(run_dir, config, dataset)
     screen.announce(run)
     gallery = Gallery(run, model, dataset)
@@ -64,6 +79,14 @@ def train(config: Config, run_dir: str | None = None) -> Run:
     gallery.draw_summary(metrics)
     screen.conclude(run, export(run, model, metrics))
     return run
+
+
+def _limit_threads(threads: int) -> None:
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        raise UserError("--threads must be set before TensorFlow is first used.") from error
 
 
 def metrics_row(result: EpochResult) -> dict[str, float]:
@@ -99,12 +122,14 @@ def export(
         UserError: if `output` already holds a model or cannot be written.
     """
     saved_model = (output or run.directory / "export") / "1"
-    if output and saved_model.exists():
-        raise UserError(f"--output={output}: {saved_model} exists; choose another directory.")
+    animation = (output or run.directory) / "progress.gif"
+    for path in (saved_model, animation):
+        if output and path.exists():
+            raise UserError(f"--output={output}: {path} exists; choose another directory.")
     try:
         serving.export_saved_model(model, saved_model, provenance.describe(run, metrics))
         if run.epoch_images:
-            pictures.animate(run.epoch_images, (output or run.directory) / "progress.gif")
+            pictures.animate(run.epoch_images, animation)
     except OSError as error:
         raise UserError(f"{saved_model}: cannot be written ({error.strerror}).") from error
     return saved_model
@@ -124,6 +149,6 @@ def export_from_checkpoint(run_dir: str, output: str | None = None) -> Path:
         UserError: as in `export`; or if there is no run, or no checkpoint in it.
     """
     run = runs.load_run(run_dir)
-    model = build_model(run.config, run.data["image_shape"])
+    model = build_model(run.config, run.data["image_shape"], run.data["train_images"])
     checkpoint = runs.restore_newest_checkpoint(run, model)
     return export(run, model, checkpoint.metrics, Path(output) if output else None)

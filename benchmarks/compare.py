@@ -1,0 +1,234 @@
+"""Compares this project with what a user would run instead, side by side on one machine.
+
+    python benchmarks/compare.py --data_path mnist.npz
+
+Speeds come from short runs in turn (A B C, A B C, ...), of which medians and ratios are taken,
+because machines are noisy; ELBO, wall time, memory and the time to the tutorial's figure from
+runs of ten epochs. Writes compare.json, compare.md and compare.png beside this file.
+"""
+
+import argparse
+import csv
+import importlib.util
+import json
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from measure import PROJECT, describe_machine, matrix_product_rate, run_process
+
+TARGET_ELBO = -155.9  # test ELBO after ten epochs on the tutorial's own page
+SEEDS = (0, 1, 2)
+HERE = Path(__file__).parent
+LABELS = {
+    "tutorial_loop": "the tutorial's own loop",
+    "preset_tutorial": "`--preset=tutorial`",
+    "preset_default": "default preset",
+    "keras_fit": "Keras `fit`, same network",
+    "pytorch": "PyTorch, same network",
+    "pytorch_channels_last": "PyTorch, channels last",
+}
+# Multiply-adds of a forward pass; a training step takes three times as many, 2 flop each.
+TUTORIAL_MULTIPLY_ADDS = (
+    13 * 13 * 9 * 32 + 6 * 6 * 9 * 32 * 64 + 2304 * 4  # encoder
+    + 2 * 1568 + 49 * 9 * 32 * 64 + 196 * 9 * 64 * 32 + 784 * 9 * 32  # decoder
+)  # fmt: skip
+
+
+def measure(name: str, data_path: str, epochs: int, seed: int = 0) -> dict[str, Any]:
+    """Runs one contestant in a process of its own.
+
+    Returns:
+        Its epochs (cumulative images and seconds, test ELBO), wall seconds and peak bytes.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        if name.startswith("preset_"):
+            run_dir = Path(directory) / "run"
+            preset = [] if name == "preset_default" else ["--preset=tutorial"]
+            flags = [f"--data_path={data_path}", f"--epochs={epochs}", f"--seed={seed}"]
+            command = [str(PROJECT / "train.py"), f"--run_dir={run_dir}", *flags, *preset]
+            finished = run_process(command)
+            lines = epochs_of_run(run_dir)
+        else:
+            command = [str(HERE / "contestants.py"), name, f"--data_path={data_path}"]
+            finished = run_process([*command, f"--epochs={epochs}", f"--output={directory}"])
+            output = finished.output.splitlines()
+            lines = [json.loads(line) for line in output if line.startswith("{")]
+    return {
+        "epochs": lines,
+        "wall_seconds": finished.wall_seconds,
+        "peak_bytes": finished.peak_bytes,
+    }
+
+
+def epochs_of_run(run_dir: Path) -> list[dict[str, float]]:
+    """Reads a run's metrics.csv in the form that the other contestants print."""
+    lines, train_seconds, test_seconds, images = [], 0.0, 0.0, 0.0
+    with (run_dir / "metrics.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            train_seconds += float(row["train_seconds"])
+            test_seconds += float(row["test_seconds"])
+            images += float(row["train_seconds"]) * float(row["images_per_second"])
+            lines.append(
+                {
+                    "images": round(images),
+                    "train_seconds": train_seconds,
+                    "test_seconds": test_seconds,
+                    "test_elbo": float(row["test_elbo"]),
+                }
+            )
+    return lines
+
+
+def last_epoch_speed(result: dict[str, Any]) -> dict[str, float]:
+    """Speed of a run's last epoch, when everything is compiled."""
+    before, last = result["epochs"][-2:]
+    train_seconds = last["train_seconds"] - before["train_seconds"]
+    return {
+        "images_per_second": (last["images"] - before["images"]) / train_seconds,
+        "seconds_per_epoch": train_seconds,
+        "test_seconds": last["test_seconds"] - before["test_seconds"],
+    }
+
+
+def time_to_target(result: dict[str, Any]) -> dict[str, float] | None:
+    """Training seconds and images until the test ELBO first reached the target, if it did."""
+    for line in result["epochs"]:
+        if line["test_elbo"] >= TARGET_ELBO:
+            return {"seconds": line["train_seconds"], "images": line["images"]}
+    return None
+
+
+def measure_all(data_path: str, repetitions: int) -> dict[str, Any]:
+    """Runs everything; takes about half an hour on two cores."""
+    names = [name for name in LABELS if "pytorch" not in name or importlib.util.find_spec("torch")]
+    speeds: dict[str, list] = {name: [] for name in names}
+    rates = []
+    for repetition in range(repetitions):
+        rates.append(matrix_product_rate())
+        for name in names:
+            speeds[name].append(last_epoch_speed(measure(name, data_path, epochs=2)))
+            print(f"repetition {repetition + 1}: {name} {speeds[name][-1]}", flush=True)
+    full = {}
+    for name in names:
+        seeds = SEEDS if name == "preset_default" else SEEDS[:1]
+        full[name] = [measure(name, data_path, epochs=10, seed=seed) for seed in seeds]
+        print(f"ten epochs: {name} {full[name][0]['epochs'][-1]}", flush=True)
+    return {
+        "machine": describe_machine(),
+        "matrix_product_flops": statistics.median(rates),
+        "speeds": speeds,
+        "ten_epochs": full,
+        "default_in_small_steps": measure("default_preset", data_path, epochs=10),
+    }
+
+
+def summarize(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Reduces the results to one row for each contestant."""
+    rows = {}
+    for name, speeds in results["speeds"].items():
+        row = {key: statistics.median(speed[key] for speed in speeds) for key in speeds[0]}
+        own_loop = results["speeds"]["tutorial_loop"]
+        row["ratio"] = statistics.median(
+            speed["images_per_second"] / other["images_per_second"]
+            for speed, other in zip(speeds, own_loop, strict=True)
+        )
+        flop = 6 * multiply_adds(name)
+        row["flop_share"] = row["images_per_second"] * flop / results["matrix_product_flops"]
+        full = results["ten_epochs"][name]
+        row["test_elbo"] = statistics.mean(run["epochs"][-1]["test_elbo"] for run in full)
+        row["wall_seconds"] = statistics.median(run["wall_seconds"] for run in full)
+        row["peak_bytes"] = max(run["peak_bytes"] for run in full)
+        fine = results["default_in_small_steps"] if name == "preset_default" else full[0]
+        row["to_target"] = time_to_target(fine)
+        rows[name] = row
+    return rows
+
+
+def multiply_adds(name: str) -> float:
+    """Multiply-adds of one image's forward pass in a contestant's network."""
+    if name != "preset_default":
+        return TUTORIAL_MULTIPLY_ADDS
+    from cvae_tf.config import DEFAULT_PRESET, PRESETS
+    from cvae_tf.networks import build_networks
+
+    networks = build_networks(PRESETS[DEFAULT_PRESET]["network"], (28, 28, 1), 2, seed=0)
+    return sum(count_multiply_adds(model) for model in networks)
+
+
+def count_multiply_adds(model) -> int:
+    """Counts those of dense and convolutional layers, by their kernels and output shapes."""
+    total = 0
+    for layer in model.layers:
+        if hasattr(layer, "kernel"):
+            positions = 1
+            for side in layer.output.shape[1:-1]:
+                positions *= side
+            total += positions * int(layer.kernel.shape.num_elements())
+    return total
+
+
+def as_table(results: dict[str, Any], rows: dict[str, dict[str, Any]]) -> str:
+    """Writes the rows as Markdown."""
+    flops = results["matrix_product_flops"] / 1e9
+    lines = [
+        f"{results['machine']}. Float32 matrix product: {flops:.0f} GFLOP/s. Speeds: medians of "
+        f"{len(results['speeds']['tutorial_loop'])} runs in turn.",
+        "",
+        "| | images/s | ratio | s per epoch | evaluation, s | s (images) to ELBO -155.9 "
+        "| test ELBO, 10 epochs | whole command, s | peak memory | share of matrix product |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in rows.items():
+        target = row["to_target"]
+        reached = f"{target['seconds']:.1f} ({target['images']:,})" if target else "not reached"
+        lines.append(
+            f"| {LABELS[name]} | {row['images_per_second']:,.0f} | {row['ratio']:.2f} "
+            f"| {row['seconds_per_epoch']:.1f} | {row['test_seconds']:.2f} | {reached} "
+            f"| {row['test_elbo']:.1f} | {row['wall_seconds']:.0f} "
+            f"| {row['peak_bytes'] / 1e9:.2f} GB | {row['flop_share']:.0%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(results: dict[str, Any], path: Path) -> None:
+    """Draws the test ELBO against seconds of training, one line for each contestant."""
+    figure = Figure(figsize=(8, 4.5), dpi=100)
+    axes = figure.subplots()
+    for name, runs in results["ten_epochs"].items():
+        run = results["default_in_small_steps"] if name == "preset_default" else runs[0]
+        seconds = [line["train_seconds"] for line in run["epochs"]]
+        elbos = [line["test_elbo"] for line in run["epochs"]]
+        marker = "" if len(elbos) > 20 else "."
+        axes.plot(seconds, elbos, marker=marker, label=LABELS[name].replace("`", ""))
+    axes.axhline(TARGET_ELBO, color="grey", linewidth=0.8, linestyle=":")
+    axes.set(
+        xscale="log", ylim=(-200, None), xlabel="seconds of training", ylabel="nats per image",
+        title="Test ELBO on MNIST, ten epochs",
+    )  # fmt: skip
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Measures, prints the table, writes the three files."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_path", required=True, help="MNIST as an .npz of Keras")
+    parser.add_argument("--repetitions", type=int, default=3)
+    arguments = parser.parse_args()
+    data_path = str(Path(arguments.data_path).resolve())
+    results = measure_all(data_path, arguments.repetitions)
+    results["summary"] = summarize(results)
+    table = as_table(results, results["summary"])
+    (HERE / "compare.json").write_text(json.dumps(results, indent=1) + "\n")
+    (HERE / "compare.md").write_text(table)
+    draw(results, HERE / "compare.png")
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

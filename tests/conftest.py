@@ -1,0 +1,118 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from cvae_tf.datasets import Dataset, Split, load_digits
+from cvae_tf.model import CVAE
+from cvae_tf.networks import Networks, build_networks
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def tiny_networks(latent_dim=2, seed=0):
+    """A convolutional pair for 6 x 6 images with smooth activations and few weights."""
+    init = (keras.initializers.GlorotUniform(seed=10 * seed + i) for i in range(10))
+
+    def layer(kind, *arguments, **options):
+        """A layer with a name of its own, as checkpoints need it."""
+        name = kind.__name__.lower()
+        return kind(*arguments, kernel_initializer=next(init), name=name, **options)
+
+    encoder = [
+        keras.Input((6, 6, 1)),
+        layer(keras.layers.Conv2D, 3, 3, strides=2, activation="tanh"),
+        keras.layers.Flatten(),
+        layer(keras.layers.Dense, 2 * latent_dim),
+    ]
+    decoder = [
+        keras.Input((latent_dim,)),
+        layer(keras.layers.Dense, 18, activation="tanh"),
+        keras.layers.Reshape((3, 3, 2)),
+        layer(keras.layers.Conv2DTranspose, 1, 3, strides=2, padding="same"),
+    ]
+    return Networks(
+        keras.Sequential(encoder, name="encoder"), keras.Sequential(decoder, name="decoder")
+    )
+
+
+def tiny_cvae(seed=0, optimizer=None, **options):
+    model = CVAE(tiny_networks(seed=seed, **options), seed=seed)
+    model.compile(optimizer=optimizer or keras.optimizers.Adam(1e-2))
+    return model
+
+
+def tiny_images(num, seed=0):
+    """Grey uint8 images of 6 x 6 pixels with a bright or dark half, so that there is structure."""
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (num, 6, 6, 1))
+    images[: num // 2, :3] //= 4
+    images[num // 2 :, :, 3:] //= 4
+    return images.astype(np.uint8)
+
+
+def weights_of(model):
+    return [variable.numpy() for variable in model.encoder.variables + model.decoder.variables]
+
+
+def run_python(*arguments, cwd, **environment):
+    """Runs Python in `cwd`, without the project on its path and without a way to the network."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env={**env, **environment}, capture_output=True, text=True, timeout=300
+    )
+
+
+def run_script(name, *arguments, cwd, **environment):
+    return run_python(PROJECT / name, *arguments, cwd=cwd, **environment)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return load_digits(seed=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(digits):
+    """64 and 20 real digits of 28 x 28 pixels."""
+    train = Split(digits.train.images[:64], digits.train.labels[:64])
+    test = Split(digits.test.images[:20], digits.test.labels[:20])
+    return Dataset("a few digits", "A few of the bundled digits.", train, test)
+
+
+@pytest.fixture
+def toy_dataset():
+    """40 and 20 invented images of 6 x 6 pixels, for the tiny networks."""
+    train, test = Split(tiny_images(40), None), Split(tiny_images(20, seed=1), None)
+    return Dataset("toy", "Invented.", train, test)
+
+
+@pytest.fixture
+def tiny_model():
+    return tiny_cvae()
+
+
+@pytest.fixture(scope="session")
+def digits_model():
+    """The tutorial's network with random weights; not to be trained."""
+    return CVAE(build_networks("tutorial", (28, 28, 1), latent_dim=2, seed=3), seed=3)
+
+
+@pytest.fixture(scope="session")
+def small_npz(digits, tmp_path_factory):
+    """128 and 32 real digits with labels, in the form of a user's own file."""
+    path = tmp_path_factory.mktemp("data") / "small.npz"
+    np.savez_compressed(
+        path,
+        x_train=digits.train.images[:128, ..., 0],
+        y_train=digits.train.labels[:128],
+        x_test=digits.test.images[:32, ..., 0],
+        y_test=digits.test.labels[:32],
+    )
+    return path

@@ -1,0 +1,117 @@
+import dataclasses
+import json
+
+import pytest
+
+from cvae_tf.config import PRESETS, Config
+from cvae_tf.errors import UserError
+
+
+def test_tutorial_preset_has_the_recipe_of_the_tutorial():
+    config = Config.create("tutorial")
+    assert (config.network, config.batch_size, config.learning_rate) == ("tutorial", 32, 1e-4)
+    assert (config.schedule, config.weight_decay, config.augment) == ("constant", 0, 0)
+    assert (config.latent_dim, config.epochs, config.dataset) == (2, 10, "auto")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_fill_every_setting_without_default(preset):
+    config = Config.create(preset)
+    assert config.preset == preset
+    assert {name: getattr(config, name) for name in PRESETS[preset]} == PRESETS[preset]
+    assert all(getattr(config, field.name) != dataclasses.MISSING for field in _fields())
+
+
+def _fields():
+    return dataclasses.fields(Config)
+
+
+def test_explicit_settings_win_over_the_preset():
+    config = Config.create("tutorial", batch_size=7, learning_rate=0.5, epochs=3)
+    assert (config.batch_size, config.learning_rate, config.epochs) == (7, 0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", -1),
+        ("epochs", 2.5),
+        ("epochs", True),
+        ("batch_size", 0),
+        ("batch_size", 10**6 + 1),
+        ("latent_dim", 0),
+        ("latent_dim", -2),
+        ("learning_rate", 0.0),
+        ("learning_rate", -1e-3),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("learning_rate", "fast"),
+        ("weight_decay", -0.1),
+        ("weight_decay", 1.1),
+        ("augment", float("nan")),
+        ("augment", -1),
+        ("warmup_steps", -1),
+        ("threads", -1),
+        ("jit", 1),
+        ("schedule", "linear"),
+        ("precision", "float16"),
+        ("seed", -1),
+        ("seed", 2**31),
+        ("dataset", "mnits"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_the_name_of_the_flag(name, value):
+    with pytest.raises(UserError, match=f"--{name}={value}: "):
+        Config.create(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", 1), ("latent_dim", 4096), ("seed", 0), ("seed", 2**31 - 1), ("learning_rate", 1)],
+)
+def test_values_at_the_ends_of_their_ranges_are_taken(name, value):
+    assert getattr(Config.create(**{name: value}), name) == value
+
+
+def test_unknown_preset_is_refused_with_the_choices():
+    with pytest.raises(UserError, match="--preset=fancy: unknown; choose from tutorial, fast"):
+        Config.create("fancy")
+
+
+def test_data_path_and_dataset_exclude_each_other():
+    with pytest.raises(UserError, match="--data_path=mine.npz and --dataset=mnist"):
+        Config.create(data_path="mine.npz", dataset="mnist")
+    assert Config.create(data_path="mine.npz").data_path == "mine.npz"
+
+
+def test_json_and_back_is_the_same_configuration():
+    config = Config.create("tutorial", latent_dim=5, seed=8, data_path="mine.npz")
+    assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_json_has_every_setting():
+    assert list(Config.create().to_json()) == [field.name for field in _fields()]
+
+
+@pytest.mark.parametrize("change", [{"dropout": 0.5}, {"seed": None}])
+def test_from_json_refuses_unknown_and_missing_settings(change):
+    values = {**Config.create().to_json(), **change}
+    with pytest.raises(UserError):
+        Config.from_json({name: value for name, value in values.items() if value is not None})
+
+
+@pytest.mark.parametrize("values", [None, [], "config", {}])
+def test_from_json_refuses_what_is_no_configuration(values):
+    with pytest.raises(UserError, match="settings"):
+        Config.from_json(values)
+
+
+def test_from_json_checks_ranges():
+    with pytest.raises(UserError, match="--epochs=0"):
+        Config.from_json({**Config.create().to_json(), "epochs": 0})
+
+
+def test_configurations_cannot_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config.create().epochs = 5

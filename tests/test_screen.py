@@ -1,0 +1,50 @@
+import sys
+
+import pytest
+
+from cvae_tf import runs, screen
+from cvae_tf.config import Config
+from cvae_tf.training import EpochResult, Evaluation
+
+
+@pytest.fixture
+def run(tmp_path, toy_dataset):
+    return runs.create_run(str(tmp_path / "run"), Config.create(latent_dim=7), toy_dataset)
+
+
+def test_announcement_names_data_model_and_directory(run, capsys):
+    screen.announce(run)
+    text = capsys.readouterr().out
+    for part in ("Invented.", "40 training images, 20 test", "7 latent", str(run.directory)):
+        assert part in text
+
+
+def test_report_is_one_line_with_the_terms_of_the_elbo(capsys):
+    result = EpochResult(2, 10, -9.0, Evaluation(-8.25, -6.5, 1.75), 1.5, 0.5, 1234.5)
+    screen.report(result, epochs=3)
+    text = capsys.readouterr().out
+    assert text.count("\n") == 1
+    assert "epoch 2/3: test ELBO -8.25 = log-likelihood -6.50 - KL 1.75 nats/image" in text
+
+
+def test_conclusion_names_the_files_that_there_are(run, capsys):
+    (run.directory / "curves.png").touch()
+    saved_model = run.directory / "export" / "1"
+    screen.conclude(run, saved_model)
+    text = capsys.readouterr().out
+    assert "curves.png" in text and "manifold.png" not in text
+    assert str(saved_model) in text
+
+
+def test_no_bar_goes_to_a_file(capsys):
+    screen.EpochProgress(5)(5, -1.0)
+    assert capsys.readouterr().out == ""
+
+
+def test_bar_is_drawn_anew_for_each_epoch_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    progress = screen.EpochProgress(5)
+    for step in (3, 5, 3, 5):
+        progress(step, -7.5)
+    text = capsys.readouterr().out
+    assert text.count("5/5") == 2 and "train_elbo: -7.5" in text
