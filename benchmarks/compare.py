@@ -222,6 +222,7 @@ def main() -> None:
     arguments = parser.parse_args()
     data_path = str(Path(arguments.data_path).resolve())
     results = measure_all(data_path, arguments.repetitions)
+    (HERE / "compare.json").write_text(json.dumps(results, indent=1) + "\n")
     results["summary"] = summarize(results)
     table = as_table(results, results["summary"])
     (HERE / "compare.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROJECT = Path(__file__).parents[1]
+sys.path.insert(0, str(PROJECT))  # for benchmarks that look at the project's own networks
 
 
 class Finished(NamedTuple):

@@ -193,9 +193,9 @@ class FourierFeatures(layers.Layer):
         self.seed = seed
 
     def build(self, input_shape):
-        """Draws the directions so that the phases have a standard deviation of about 1.4."""
+        """Draws the directions so that the phases have a standard deviation of about 2.8."""
         initializer = keras.initializers.RandomNormal(
-            stddev=math.sqrt(2 / input_shape[-1]), seed=self.seed
+            stddev=math.sqrt(8 / input_shape[-1]), seed=self.seed
         )
         shape = (input_shape[-1], self.frequencies)
         self.kernel = self.add_weight(shape=shape, initializer=initializer, name="kernel")
