@@ -4,7 +4,9 @@
 
 Speeds come from short runs in turn (A B C, A B C, ...), of which medians and ratios are taken,
 because machines are noisy; ELBO, wall time, memory and the time to the tutorial's figure from
-runs of ten epochs. Writes compare.json, compare.md and compare.png beside this file.
+runs of ten epochs. Writes compare.json, compare.md and compare.png beside this file; what is in
+compare.json already is not measured again, so that a broken-off comparison can go on: remove it
+to begin anew.
 """
 
 import argparse
@@ -101,33 +103,44 @@ def time_to_target(result: dict[str, Any]) -> dict[str, float] | None:
     return None
 
 
-def measure_all(data_path: str, repetitions: int) -> dict[str, Any]:
-    """Runs everything; takes about half an hour on two cores."""
+def measure_all(data_path: str, repetitions: int, path: Path) -> dict[str, Any]:
+    """Runs everything that `path` does not hold yet, and keeps each result there at once.
+
+    All of it takes about an hour on two cores.
+    """
     names = [name for name in LABELS if "pytorch" not in name or importlib.util.find_spec("torch")]
-    speeds: dict[str, list] = {name: [] for name in names}
-    rates = []
+    results = {"machine": describe_machine(), "rates": [], "speeds": {}, "ten_epochs": {}}
+    if path.exists():
+        results = json.loads(path.read_text())
     for repetition in range(repetitions):
-        rates.append(matrix_product_rate())
+        if len(results["rates"]) == repetition:
+            results["rates"].append(matrix_product_rate())
         for name in names:
-            speeds[name].append(last_epoch_speed(measure(name, data_path, epochs=2)))
-            print(f"repetition {repetition + 1}: {name} {speeds[name][-1]}", flush=True)
-    full = {}
+            speeds = results["speeds"].setdefault(name, [])
+            if len(speeds) == repetition:
+                speeds.append(last_epoch_speed(measure(name, data_path, epochs=2)))
+                _keep(results, path, name, speeds[-1])
     for name in names:
-        seeds = SEEDS if name == "preset_default" else SEEDS[:1]
-        full[name] = [measure(name, data_path, epochs=10, seed=seed) for seed in seeds]
-        print(f"ten epochs: {name} {full[name][0]['epochs'][-1]}", flush=True)
-    return {
-        "machine": describe_machine(),
-        "matrix_product_flops": statistics.median(rates),
-        "speeds": speeds,
-        "ten_epochs": full,
-        "default_in_small_steps": measure("default_preset", data_path, epochs=10),
-    }
+        runs = results["ten_epochs"].setdefault(name, [])
+        for seed in SEEDS if name == "preset_default" else SEEDS[:1]:
+            if len(runs) == seed:
+                runs.append(measure(name, data_path, epochs=10, seed=seed))
+                _keep(results, path, name, runs[-1]["epochs"][-1])
+    if "default_in_small_steps" not in results:
+        results["default_in_small_steps"] = measure("default_preset", data_path, epochs=10)
+        _keep(results, path, "default_in_small_steps", "")
+    return results
+
+
+def _keep(results: dict[str, Any], path: Path, name: str, newest: Any) -> None:
+    print(name, newest, flush=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def summarize(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Reduces the results to one row for each contestant."""
     rows = {}
+    flops = statistics.median(results["rates"])
     for name, speeds in results["speeds"].items():
         row = {key: statistics.median(speed[key] for speed in speeds) for key in speeds[0]}
         own_loop = results["speeds"]["tutorial_loop"]
@@ -136,7 +149,7 @@ def summarize(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
             for speed, other in zip(speeds, own_loop, strict=True)
         )
         flop = 6 * multiply_adds(name)
-        row["flop_share"] = row["images_per_second"] * flop / results["matrix_product_flops"]
+        row["flop_share"] = row["images_per_second"] * flop / flops
         full = results["ten_epochs"][name]
         row["test_elbo"] = statistics.mean(run["epochs"][-1]["test_elbo"] for run in full)
         row["wall_seconds"] = statistics.median(run["wall_seconds"] for run in full)
@@ -172,7 +185,7 @@ def count_multiply_adds(model) -> int:
 
 def as_table(results: dict[str, Any], rows: dict[str, dict[str, Any]]) -> str:
     """Writes the rows as Markdown."""
-    flops = results["matrix_product_flops"] / 1e9
+    flops = statistics.median(results["rates"]) / 1e9
     lines = [
         f"{results['machine']}. Float32 matrix product: {flops:.0f} GFLOP/s. Speeds: medians of "
         f"{len(results['speeds']['tutorial_loop'])} runs in turn.",
@@ -221,11 +234,8 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=3)
     arguments = parser.parse_args()
     data_path = str(Path(arguments.data_path).resolve())
-    results = measure_all(data_path, arguments.repetitions)
-    (HERE / "compare.json").write_text(json.dumps(results, indent=1) + "\n")
-    results["summary"] = summarize(results)
-    table = as_table(results, results["summary"])
-    (HERE / "compare.json").write_text(json.dumps(results, indent=1) + "\n")
+    results = measure_all(data_path, arguments.repetitions, HERE / "compare.json")
+    table = as_table(results, summarize(results))
     (HERE / "compare.md").write_text(table)
     draw(results, HERE / "compare.png")
     print(table)

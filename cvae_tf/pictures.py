@@ -180,13 +180,19 @@ def animate(pictures: list[Path], path: Path) -> None:
         pictures: PNG files, in order.
         path: the GIF to write.
     """
-    frames = [iio.imread(picture, mode="L") for picture in pictures]
+    frames = [_without_needless_colours(iio.imread(picture, mode="RGB")) for picture in pictures]
     frame_ms = min(400, max(60, 20_000 // len(frames)))
     durations = [frame_ms] * (len(frames) - 1) + [_LAST_FRAME_MS]
     with files.replacing(path) as temporary:
         iio.imwrite(
             temporary, frames, duration=durations if len(frames) > 1 else _LAST_FRAME_MS, loop=0
         )
+
+
+def _without_needless_colours(frame: np.ndarray) -> np.ndarray:
+    """Makes a grey picture [H, W] of one [H, W, 3] whose channels are equal."""
+    grey = frame[..., 0].copy()
+    return grey if (frame == grey[..., np.newaxis]).all() else frame
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -158,6 +158,16 @@ def test_animation_has_all_frames_in_order(tmp_path, num):
     assert durations == [400] * (num - 1) + [3000]
 
 
+def test_animation_of_coloured_pictures_is_coloured(tmp_path):
+    paths = [tmp_path / "0.png", tmp_path / "1.png"]
+    for path, colour in zip(paths, ((200, 0, 0), (0, 0, 200)), strict=True):
+        iio.imwrite(path, np.full((10, 12, 3), colour, np.uint8))
+    pictures.animate(paths, tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as gif:
+        red, _, blue = np.asarray(gif.convert("RGB"))[5, 5]
+    assert red > 150 and blue < 50
+
+
 def test_long_animations_are_faster_but_not_too_fast(tmp_path):
     paths = _write_frames(tmp_path, 2)
     pictures.animate(paths * 50, tmp_path / "a.gif")
