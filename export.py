@@ -12,9 +12,7 @@ _OUTPUT = flags.DEFINE_string(
 
 def main() -> None:
     """Exports the run that the flags name."""
-    from cvae_tf import workflows  # here, because wrong flags need not wait for TensorFlow
-
-    saved_model = workflows.export_from_checkpoint(_RUN_DIR.value, _OUTPUT.value)
+    saved_model = cli.load_workflows().export_from_checkpoint(_RUN_DIR.value, _OUTPUT.value)
     print(f"Exported. See what it can do:\n  saved_model_cli show --dir {saved_model} --all")
 
 

@@ -3,9 +3,15 @@
 from absl import flags
 
 from cvae_tf import cli
+from cvae_tf.config import Config
+from cvae_tf.errors import UserError
 
 _RUN_DIR = flags.DEFINE_string(
     "run_dir", None, "A new directory for everything of this run (default: runs/DATE_TIME)."
+)
+_RESUME = flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir.")
+_CHECKPOINT_EVERY = flags.DEFINE_string(
+    "checkpoint_every", "300s", "Checkpoints within an epoch: every 500 (steps) or 60s (seconds)."
 )
 cli.define_config_flags()
 flags.adopt_module_key_flags(cli)  # so that --help shows them
@@ -13,10 +19,16 @@ flags.adopt_module_key_flags(cli)  # so that --help shows them
 
 def main() -> None:
     """Trains what the flags say."""
-    config = cli.config_from_flags()
-    from cvae_tf import workflows  # here, because wrong flags need not wait for TensorFlow
-
-    workflows.train(config, _RUN_DIR.value)
+    settings = cli.settings_from_flags()
+    if _RESUME.value and not _RUN_DIR.value:
+        raise UserError("--resume needs --run_dir, such as --run_dir=runs/latest.")
+    config = None if _RESUME.value else Config.create(**settings)
+    workflows = cli.load_workflows()
+    checkpoint_every = workflows.Interval.parse(_CHECKPOINT_EVERY.value)
+    if _RESUME.value:
+        workflows.resume(_RUN_DIR.value, settings, checkpoint_every)
+    else:
+        workflows.train(config, _RUN_DIR.value, checkpoint_every)
 
 
 if __name__ == "__main__":

@@ -200,19 +200,18 @@ def default_preset(data_path: str, epochs: int, output: Path) -> None:
     trainer = Trainer(model, dataset, config.batch_size)
     trainer.evaluate()  # compiled before the clock starts, as the others' is within theirs
     log, clock = Log(), time.perf_counter()
-    epochs_done = 0
 
-    def on_progress(step, train_elbo):
+    def on_progress(epoch, step, train_elbo):
         nonlocal clock
         trained = time.perf_counter()
         test_elbo = trainer.evaluate().elbo
-        images = (epochs_done * trainer.steps_per_epoch + step) * config.batch_size
+        images = ((epoch - 1) * trainer.steps_per_epoch + step) * config.batch_size
         now = time.perf_counter()
         log.epoch(images, trained - clock, now - trained, test_elbo)
         clock = time.perf_counter()
 
     for _ in trainer.run_epochs(epochs, on_progress):
-        epochs_done += 1
+        pass
 
 
 CONTESTANTS = {

@@ -7,11 +7,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
 
 from absl import app, flags, logging
 
 from cvae_tf.config import PRESETS, Config
 from cvae_tf.errors import UserError
+from cvae_tf.interrupts import Stopped
 
 _INTERRUPTED = 130  # what shells report for a process ended by Ctrl-C
 
@@ -42,14 +45,19 @@ def describe_default(field: dataclasses.Field) -> str:
     return "" if field.default is None else f"(default: {field.default})"
 
 
-def config_from_flags() -> Config:
-    """Builds the configuration from the flags that were given.
-
-    Raises:
-        UserError: if a value is out of its range.
-    """
+def settings_from_flags() -> dict[str, Any]:
+    """Collects those settings whose flags were given."""
     values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(Config)}
-    return Config.create(**{name: value for name, value in values.items() if value is not None})
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def load_workflows() -> ModuleType:
+    """Imports what needs TensorFlow, quietly; late, so that wrong flags need not wait for it."""
+    with _quiet_import():
+        from cvae_tf import workflows
+
+        workflows.tf.config.list_physical_devices()
+    return workflows
 
 
 def run(main: Callable[[], None]) -> None:
@@ -62,13 +70,12 @@ def _call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
     try:
         if arguments[1:]:
             raise UserError(f"unexpected argument '{arguments[1]}'; flags are --name=value.")
-        with _quiet_import():
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except Stopped as stopped:
+        print(f"\n{stopped}", file=sys.stderr)
+        sys.exit(stopped.exit_code)
     except BrokenPipeError:  # nobody reads the output any more, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -93,6 +93,10 @@ class Config:
         Raises:
             UserError: naming the first setting that is out of its range.
         """
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), field.type
+            if not isinstance(value, (int, float) if kind is float else kind):
+                raise UserError(f"--{field.name}={value}: has the wrong type.")
         for name, low, high in (
             ("epochs", 1, 10**6),
             ("batch_size", 1, 10**6),
@@ -112,8 +116,6 @@ class Config:
             value = getattr(self, name)
             if not (_is_number(value) and 0 <= value <= high):
                 raise UserError(f"--{name}={value}: must be a number from 0 to {high:g}.")
-        if type(self.jit) is not bool:
-            raise UserError(f"--jit={self.jit}: must be true or false.")
         for field in dataclasses.fields(self):
             _check_choice(field.name, getattr(self, field.name), field.metadata["choices"])
         if self.data_path is not None and self.dataset != "auto":
@@ -137,6 +139,26 @@ class Config:
         """
         _check_choice("preset", preset, tuple(PRESETS))
         return cls(preset=preset, **{**PRESETS[preset], **settings})
+
+    def extended(self, settings: dict[str, Any]) -> "Config":
+        """Checks settings against those of this run, which may only get more epochs.
+
+        Args:
+            settings: the ones that were asked for.
+
+        Returns:
+            This configuration, or one with more epochs.
+
+        Raises:
+            UserError: if a setting is another, or fewer epochs are asked for.
+        """
+        for name, value in settings.items():
+            own = getattr(self, name)
+            if name == "epochs" and value > own:
+                continue
+            if value != own:
+                raise UserError(f"--{name}={value} contradicts --{name}={own} of the run.")
+        return dataclasses.replace(self, epochs=settings.get("epochs", self.epochs))
 
     @classmethod
     def from_json(cls, values: Any) -> "Config":

@@ -1,15 +1,21 @@
 """Files that are whole or not there: written aside, flushed, and renamed into place."""
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+
 from cvae_tf.errors import UserError
+
+TEMPORARY = ".writing-"  # what the names of files begin with that are not finished
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
 
 
 @contextlib.contextmanager
@@ -17,44 +23,91 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it takes the place of `path`.
 
     The temporary name keeps the suffix, because image writers choose their format by it.
+
+    Raises:
+        UserError: if something cannot be written; `path` is then as it was.
     """
-    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        flush(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    with _explaining(path):
+        try:
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
-    """Yields a temporary directory beside `path`; on success it takes the place of `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+    """Yields a temporary directory beside `path`; on success it takes the place of `path`.
+
+    Raises:
+        UserError: if something cannot be written; `path` is then as it was.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    with _explaining(path):
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            for file in (*temporary.rglob("*"), temporary):
+                _flush(file)
+            if path.exists():
+                _exchange(temporary, path)
+            else:
+                temporary.replace(path)
+            _flush(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_temporaries(directory: Path) -> None:
+    """Removes what a process left that was killed while it was writing."""
+    for path in list(directory.rglob(f"{TEMPORARY}*")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explaining(path: Path) -> Iterator[None]:
+    """Turns a failing write into an error for people."""
     try:
-        temporary = holder / "new"
-        temporary.mkdir()
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                flush(file)
-        _exchange(path, temporary, holder / "old")
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
+        raise UserError(
+            f"{path}: cannot be written ({reason}). What was there before is unchanged."
+        ) from error
 
 
-def _exchange(path: Path, new: Path, old: Path) -> None:
-    """Moves what is at `path` to `old` and `new` to `path`, or leaves everything as it was."""
-    there = path.exists()
-    if there:
-        path.replace(old)
+def _exchange(new: Path, path: Path) -> None:
+    """Exchanges two directories; in one step where the system can, else in two."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None, use_errno=True)
+        names = os.fsencode(new), os.fsencode(path)
+        if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+            return
+    old = new.with_name(f"{new.name}-old")
+    path.replace(old)
     try:
         new.replace(path)
     except OSError:
-        if there:
-            old.replace(path)
+        old.replace(path)
         raise
+    old.replace(new)
+
+
+def _flush(path: Path) -> None:
+    """Makes sure that a file, or the names in a directory, are on the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no handle for this
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -73,9 +126,3 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error}).") from error
-
-
-def flush(path: Path) -> None:
-    """Makes sure that a file's bytes are on the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

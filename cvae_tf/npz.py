@@ -1,6 +1,7 @@
 """Reading .npz files from strangers: no pickles, no absurd sizes, one clear line if damaged."""
 
 import math
+import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -64,6 +65,8 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) ->
         possible = min(info.file_size, info.compress_size * _LARGEST_COMPRESSION)
         if size > possible:
             raise UserError(f"{where} claims {size} bytes, but the file holds {possible} at most.")
+        if size > _physical_memory():
+            raise UserError(f"{where} has {size} bytes, more than the memory of this machine.")
         data = aligned_empty(size)
         read = 0
         while read < size and (count := member.readinto(data[read : read + _PIECE])):
@@ -88,6 +91,14 @@ def aligned_empty(size: int) -> np.ndarray:
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size]
+
+
+def _physical_memory() -> float:
+    """Bytes of memory that the machine has, or infinity where it does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return math.inf
 
 
 def _read_header(member) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -24,7 +24,7 @@ def describe(run: Run, metrics: list[dict[str, float]]) -> dict[str, Any]:
         "config": run.config.to_json(),
         "data": run.data,
         "binarization": "pixels above 0.5 are white",
-        "metrics": metrics[-1],
+        "metrics": metrics[-1] if metrics else None,
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "git_commit": _git_commit(),
     }

@@ -1,23 +1,25 @@
-"""The run directory: its configuration, metrics and checkpoints, written whole or not at all."""
+"""The run directory: made once, locked while it is trained in, read again."""
 
+import contextlib
 import csv
 import datetime
-import json
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from cvae_tf import files, npz
+from cvae_tf import files
 from cvae_tf.config import Config
 from cvae_tf.datasets import Dataset
 from cvae_tf.errors import UserError
-from cvae_tf.model import CVAE
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where two processes on one run are not noticed
+    fcntl = None
 
 RUNS = Path("runs")
-_CHECKPOINTS_KEPT = 3
 
 
 class Run(NamedTuple):
@@ -25,7 +27,7 @@ class Run(NamedTuple):
 
     directory: Path
     config: Config
-    data: dict[str, Any]  # name, origin, image_shape, train_images, test_images
+    data: dict[str, Any]  # what `describe_data` says
 
     @property
     def images(self) -> Path:
@@ -39,16 +41,9 @@ class Run(NamedTuple):
         return sorted(pictures, key=lambda path: int(path.stem.rpartition("_")[2]))
 
     @property
-    def checkpoints(self) -> list[Path]:
-        """The checkpoints that there are, oldest first."""
-        return sorted((self.directory / "checkpoints").glob("step_*.npz"))
-
-
-class Checkpoint(NamedTuple):
-    """How far a run has come."""
-
-    epoch: int
-    metrics: list[dict[str, float]]  # a row for each epoch
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.directory / "checkpoints"
 
 
 def create_run(directory: str | None, config: Config, dataset: Dataset) -> Run:
@@ -68,26 +63,68 @@ def create_run(directory: str | None, config: Config, dataset: Dataset) -> Run:
     path = Path(directory) if directory else _unused_name()
     if path.absolute() == (RUNS / "latest").absolute():
         raise UserError(f"--run_dir={path}: this name is kept for a link to the newest run.")
-    data = {
+    run = Run(path, config, describe_data(dataset))
+    try:
+        if (path / "config.json").exists():
+            raise UserError(
+                f"--run_dir={path}: already holds a run; choose another, or --resume it."
+            )
+        if path.is_dir() and any(_is_foreign(file) for file in path.rglob("*")):
+            raise UserError(f"--run_dir={path}: is not empty; choose another directory.")
+        for directory in (run.images, run.checkpoints):
+            directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--run_dir={path}: cannot be written ({error.strerror}).") from error
+    write_config(run)
+    if path.parent.resolve() == RUNS.resolve():
+        _point_latest_to(path)
+    return run
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file is not one that a run leaves which was killed while it was being made."""
+    return path.is_file() and not path.name.startswith(files.TEMPORARY)
+
+
+def describe_data(dataset: Dataset) -> dict[str, Any]:
+    """Says what a run learns from, so that it can be known again."""
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.test):
+        digest.update(split.images)
+    return {
         "name": dataset.name,
         "origin": dataset.origin,
         "image_shape": list(dataset.image_shape),
         "train_images": len(dataset.train.images),
         "test_images": len(dataset.test.images),
+        "sha256": digest.hexdigest(),
     }
-    run = Run(path, config, data)
+
+
+def write_config(run: Run) -> None:
+    """Writes `config.json`."""
+    contents = {"config": run.config.to_json(), "data": run.data}
+    files.write_json(run.directory / "config.json", contents)
+
+
+@contextlib.contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Keeps other processes from training in the run; ends with the process, however that ends.
+
+    Raises:
+        UserError: if another process is training in it.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(run.directory, os.O_RDONLY)
     try:
-        if path.is_dir() and any(path.iterdir()):
-            what = "already holds a run" if (path / "config.json").exists() else "is not empty"
-            raise UserError(f"--run_dir={path}: {what}; choose another directory.")
-        run.images.mkdir(parents=True)
-        (path / "checkpoints").mkdir()
-        files.write_json(path / "config.json", {"config": config.to_json(), "data": data})
-    except OSError as error:
-        raise UserError(f"--run_dir={path}: cannot be written ({error.strerror}).") from error
-    if path.parent.resolve() == RUNS.resolve():
-        _point_latest_to(path)
-    return run
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise UserError(f"--run_dir={run.directory}: another process is using it.") from error
+    finally:
+        os.close(handle)
 
 
 def _unused_name() -> Path:
@@ -122,6 +159,7 @@ def load_run(directory: str) -> Run:
     try:
         config, data = Config.from_json(contents["config"]), contents["data"]
         height, width, channels = (int(side) for side in data["image_shape"])
+        data = {**data, "train_images": int(data["train_images"]), "sha256": data["sha256"]}
     except (KeyError, TypeError, ValueError, UserError) as error:
         raise UserError(f"{path}/config.json: not that of a run ({error}).") from error
     return Run(path.resolve(), config, {**data, "image_shape": (height, width, channels)})
@@ -136,60 +174,3 @@ def write_metrics(run: Run, rows: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def save_checkpoint(run: Run, model: CVAE, metrics: list[dict[str, float]]) -> Path:
-    """Writes weights, optimizer state and metrics; keeps the newest three checkpoints.
-
-    Args:
-        run: the run.
-        model: compiled.
-        metrics: the rows of `metrics.csv` so far.
-
-    Returns:
-        The new file.
-    """
-    arrays = {name: variable.numpy() for name, variable in _named_variables(model)}
-    state = json.dumps({"epoch": len(metrics), "metrics": metrics}).encode()
-    step = int(model.optimizer.iterations.numpy())
-    path = run.directory / "checkpoints" / f"step_{step:08d}.npz"
-    with files.replacing(path) as temporary:
-        np.savez(temporary, state=np.frombuffer(state, np.uint8), **arrays)
-    for old in run.checkpoints[:-_CHECKPOINTS_KEPT]:
-        old.unlink()
-    return path
-
-
-def restore_newest_checkpoint(run: Run, model: CVAE) -> Checkpoint:
-    """Sets the variables of a compiled model to those of the newest checkpoint.
-
-    Returns:
-        How far the run had come.
-
-    Raises:
-        UserError: if there is no checkpoint, or it is not one of this model.
-    """
-    if not run.checkpoints:
-        raise UserError(f"--run_dir={run.directory}: the run has no checkpoint yet.")
-    path = run.checkpoints[-1]
-    model.optimizer.build(model.trainable_variables)
-    variables = dict(_named_variables(model))
-    arrays = npz.read_npz(path, ("state", *variables))
-    try:
-        state = Checkpoint(**json.loads(arrays["state"].tobytes()))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a checkpoint of a run (no valid state).") from error
-    for name, variable in variables.items():
-        if name not in arrays or arrays[name].shape != variable.shape:
-            raise UserError(f"{path}: not a checkpoint of this run's model (see {name}).")
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
-    return state
-
-
-def _named_variables(model: CVAE) -> Iterator[tuple[str, Any]]:
-    """All that training changes, under names that hold in any process."""
-    groups = {"encoder": model.encoder, "decoder": model.decoder, "optimizer": model.optimizer}
-    for group, owner in groups.items():
-        for index, variable in enumerate(owner.variables):
-            yield f"{group}.{index:02d}.{variable.name}", variable

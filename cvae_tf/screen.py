@@ -6,12 +6,15 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from cvae_tf.checkpoints import Progress
+from cvae_tf.config import Config
 from cvae_tf.runs import Run
 from cvae_tf.training import EpochResult
 
 
-def announce(run: Run) -> None:
-    """Says what is about to be trained, on which data, on which device."""
+def announce(run: Run, progress: Progress, problems: list[str]) -> None:
+    """Says what is about to be trained, on which data, on which device, from where."""
+    warn(problems)
     config, data = run.config, run.data
     gpus = len(tf.config.list_physical_devices("GPU"))
     print(f"data:    {data['origin']}")
@@ -22,6 +25,23 @@ def announce(run: Run) -> None:
     )
     print(f"device:  {f'{gpus} GPU' if gpus else 'CPU (TensorFlow sees no GPU)'}")
     print(f"run:     {run.directory}", flush=True)
+    if progress.epoch > 1 or progress.steps_done:
+        print(f"resumed: in epoch {progress.epoch} after {progress.steps_done} steps", flush=True)
+
+
+def announce_extension(before: Config, after: Config) -> None:
+    """Says how the schedule of a run goes on that gets more epochs."""
+    print(f"The run is extended from {before.epochs} to {after.epochs} epochs.", end=" ")
+    if after.schedule == "cosine":
+        print("Its cosine schedule now ends there; the learning rate goes on from that curve.")
+    else:
+        print("Its learning rate stays constant.")
+
+
+def warn(problems: list[str]) -> None:
+    """Shows what is wrong, but does not stop the program."""
+    for problem in problems:
+        print(f"warning: {problem} The next older checkpoint is used.", file=sys.stderr)
 
 
 class EpochProgress:
@@ -32,7 +52,7 @@ class EpochProgress:
         self._steps = steps
         self._bar = None
 
-    def __call__(self, step: int, elbo: float) -> None:
+    def show(self, step: int, elbo: float) -> None:
         """Shows the steps done in this epoch and the mean training ELBO so far."""
         if not sys.stdout.isatty():
             return

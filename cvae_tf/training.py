@@ -1,19 +1,22 @@
 """Training by epochs: many steps in one `tf.function` call, then the whole test set."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from cvae_tf import batches
 from cvae_tf.datasets import Dataset
+from cvae_tf.errors import UserError
 from cvae_tf.model import CVAE
 from cvae_tf.randomness import Stream, stream_seed
 
 _STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
 _EVALUATION_BATCH = 250  # larger ones are no faster, and need more memory
+
+OnProgress = Callable[[int, int, float], None]
 
 
 class Evaluation(NamedTuple):
@@ -34,6 +37,20 @@ class EpochResult(NamedTuple):
     train_seconds: float
     test_seconds: float
     images_per_second: float  # in training
+
+    def as_row(self) -> dict[str, float]:
+        """Returns the row of `metrics.csv`."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "train_elbo": round(self.train_elbo, 4),
+            "test_elbo": round(self.test.elbo, 4),
+            "test_log_likelihood": round(self.test.log_likelihood, 4),
+            "test_kl": round(self.test.kl, 4),
+            "train_seconds": round(self.train_seconds, 3),
+            "test_seconds": round(self.test_seconds, 3),
+            "images_per_second": round(self.images_per_second, 1),
+        }
 
 
 class Trainer:
@@ -71,24 +88,35 @@ class Trainer:
         model.optimizer.build(model.trainable_variables)
 
     def run_epochs(
-        self, epochs: int, on_progress: Callable[[int, float], None] = lambda step, elbo: None
+        self,
+        epochs: int,
+        on_progress: OnProgress = lambda epoch, step, elbo: None,
+        first_epoch: int = 1,
+        steps_done: int = 0,
     ) -> Iterator[EpochResult]:
         """Trains, and yields the result of each epoch as soon as there is one.
 
         Args:
-            epochs: how many.
-            on_progress: called now and then with the steps done in this epoch and the mean
+            epochs: the last one.
+            on_progress: called now and then with the epoch, the steps done in it, and its mean
                 training ELBO so far.
+            first_epoch: where to begin; later than 1 with a model that was trained before.
+            steps_done: of the first epoch, which then goes on after them.
 
         Yields:
             One result for each epoch.
+
+        Raises:
+            UserError: at the first step or evaluation whose ELBO is not finite.
         """
-        for epoch in range(1, epochs + 1):
+        for epoch in range(first_epoch, epochs + 1):
             start = time.perf_counter()
-            train_elbo = self._train_epoch(epoch, on_progress)
+            train_elbo = self._train_epoch(epoch, steps_done, on_progress)
             trained = time.perf_counter()
             test = self.evaluate()
-            images_seen = self.steps_per_epoch * self.batch_size
+            _check_finite(test.elbo, f"epoch {epoch}: the test ELBO")
+            images_seen = (self.steps_per_epoch - steps_done) * self.batch_size
+            steps_done = 0
             yield EpochResult(
                 epoch=epoch,
                 step=int(self.model.optimizer.iterations.numpy()),
@@ -104,26 +132,44 @@ class Trainer:
         log_likelihood, kl = evaluation_means(self.model, self._test_images).numpy()
         return Evaluation(float(log_likelihood - kl), float(log_likelihood), float(kl))
 
-    def _train_epoch(self, epoch: int, on_progress: Callable[[int, float], None]) -> float:
-        self.model.reset_metrics()
+    def _train_epoch(self, epoch: int, steps_done: int, on_progress: OnProgress) -> float:
+        if steps_done == 0:
+            self.model.reset_metrics()
         order = batches.epoch_order(self.num_images, self.model.seed, epoch)
-        train_elbo = np.nan
-        for first in range(0, self.steps_per_epoch, _STEPS_PER_CALL):
+        for first in range(steps_done, self.steps_per_epoch, _STEPS_PER_CALL):
             last = min(first + _STEPS_PER_CALL, self.steps_per_epoch)
-            train_elbo = float(self._train_steps(order, tf.constant(first), tf.constant(last)))
-            on_progress(last, train_elbo)
-        return train_elbo
+            step = int(self._train_steps(order, tf.constant(first), tf.constant(last)))
+            train_elbo = float(self.model.means["elbo"].result())
+            _check_finite(train_elbo, f"epoch {epoch}, step {step}: the training ELBO")
+            on_progress(epoch, last, train_elbo)
+        return float(self.model.means["elbo"].result())
 
     @tf.function
     def _train_steps(self, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-        """Takes the steps from `first` up to `last` of an epoch; returns the mean ELBO so far."""
-        for step in tf.range(first, last):
+        """Takes the steps from `first` up to `last` of an epoch, while the ELBO is finite.
+
+        Returns:
+            The number of steps done in the epoch.
+        """
+        step = first
+        while step < last:
             grey = batches.training_batch(self._train_images, order, step, self.batch_size)
             warped = batches.augment(
                 grey, self._augment, self.model.seed, self.model.optimizer.iterations
             )
-            self._step(batches.binarize(warped))
-        return self.model.means["elbo"].result()
+            means = self._step(batches.binarize(warped))
+            step += 1
+            if not tf.math.is_finite(means["elbo"]):
+                last = step
+        return step
+
+
+def _check_finite(elbo: float, what: str) -> None:
+    if not math.isfinite(elbo):
+        raise UserError(
+            f"{what} is {elbo}. The run was stopped, its checkpoints are as they were; "
+            "a smaller --learning_rate may help."
+        )
 
 
 @tf.function

@@ -1,17 +1,35 @@
-"""What the scripts do, as functions: train a configuration, export a run."""
+"""What the scripts do, as functions: train a configuration, resume a run, export it."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
-from cvae_tf import batches, networks, optimizers, pictures, provenance, runs, screen, serving
+from cvae_tf import (
+    batches,
+    checkpoints,
+    files,
+    networks,
+    optimizers,
+    pictures,
+    provenance,
+    runs,
+    screen,
+    serving,
+)
+from cvae_tf.checkpoints import DEFAULT_INTERVAL, Interval, Metrics, Moment, Progress
 from cvae_tf.config import Config
-from cvae_tf.datasets import load_dataset
+from cvae_tf.datasets import Dataset, load_dataset
 from cvae_tf.errors import UserError
 from cvae_tf.gallery import Gallery
+from cvae_tf.interrupts import Interrupts
 from cvae_tf.model import CVAE
 from cvae_tf.runs import Run
-from cvae_tf.training import EpochResult, Trainer
+from cvae_tf.training import Trainer
+
+# A run of --dataset=auto goes on with the data that it found when it began.
+_DATASETS_BY_TITLE = {"MNIST": "mnist", "bundled digits": "digits"}
 
 
 def build_model(config: Config, image_shape: networks.ImageShape, num_images: int) -> CVAE:
@@ -46,62 +64,135 @@ def build_model(config: Config, image_shape: networks.ImageShape, num_images: in
     return model
 
 
-def train(config: Config, run_dir: str | None = None) -> Run:
+def train(
+    config: Config, run_dir: str | None = None, checkpoint_every: Interval = DEFAULT_INTERVAL
+) -> Run:
     """Trains a model and writes everything of the run; the screen shows how it goes.
 
     Args:
         config: the configuration.
         run_dir: a new directory; by default one in `runs`, named after the time.
+        checkpoint_every: how often to write a checkpoint within an epoch.
 
     Returns:
         The finished run.
 
     Raises:
-        UserError: if the data or the directory cannot be used.
+        UserError: if the data or the directory cannot be used, or the ELBO stops being finite.
+        Stopped: on SIGINT or SIGTERM, after a checkpoint.
     """
-    if config.threads:
-        _limit_threads(config.threads)
+    _limit_threads(config.threads)
     dataset = load_dataset(config.dataset, config.data_path, config.seed)
-    model = build_model(config, dataset.image_shape, len(dataset.train.images))
-    trainer = Trainer(model, dataset, config.batch_size, config.augment, config.jit)
+    trainer = _build_trainer(config, dataset)
     run = runs.create_run(run_dir, config, dataset)
-    screen.announce(run)
+    with runs.locked(run):
+        return _train_on(run, trainer, dataset, checkpoint_every)
+
+
+def resume(
+    run_dir: str, settings: dict[str, Any], checkpoint_every: Interval = DEFAULT_INTERVAL
+) -> Run:
+    """Goes on with a run from its newest good checkpoint, to the same end as without a break.
+
+    Args:
+        run_dir: of the run.
+        settings: that were asked for; they must be those of the run, but for more epochs.
+        checkpoint_every: as in `train`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: as in `train`; or if there is no run, its data are others now, its settings
+            contradict those asked for, or no good checkpoint is left.
+        Stopped: as in `train`.
+    """
+    run = runs.load_run(run_dir)
+    config = run.config.extended(settings)
+    _limit_threads(config.threads)
+    name = _DATASETS_BY_TITLE.get(run.data["name"], config.dataset)
+    dataset = load_dataset(name, config.data_path, config.seed)
+    if runs.describe_data(dataset)["sha256"] != run.data["sha256"]:
+        raise UserError(f"--run_dir={run_dir}: the images are not those that the run began with.")
+    trainer = _build_trainer(config, dataset)
+    with runs.locked(run):
+        files.remove_temporaries(run.directory)
+        if config != run.config:
+            screen.announce_extension(run.config, config)
+            run = run._replace(config=config)
+            runs.write_config(run)
+        return _train_on(run, trainer, dataset, checkpoint_every)
+
+
+def _build_trainer(config: Config, dataset: Dataset) -> Trainer:
+    model = build_model(config, dataset.image_shape, len(dataset.train.images))
+    return Trainer(model, dataset, config.batch_size, config.augment, config.jit)
+
+
+def _train_on(run: Run, trainer: Trainer, dataset: Dataset, checkpoint_every: Interval) -> Run:
+    """Trains from the newest checkpoint, or from the beginning, to the end."""
+    model, epochs = trainer.model, run.config.epochs
     gallery = Gallery(run, model, dataset)
-    gallery.draw_epoch(0, trainer.evaluate().elbo)
-    metrics: list[dict[str, float]] = []
-    progress = screen.EpochProgress(trainer.steps_per_epoch)
-    for result in trainer.run_epochs(config.epochs, progress):
-        metrics.append(metrics_row(result))
-        runs.write_metrics(run, metrics)
-        runs.save_checkpoint(run, model, metrics)
-        gallery.draw_epoch(result.epoch, result.test.elbo)
-        screen.report(result, config.epochs)
-    gallery.draw_summary(metrics)
-    screen.conclude(run, export(run, model, metrics))
+    with Interrupts(f"go on with: python train.py --resume --run_dir={run.directory}") as stop:
+        if not (run.images / "image_at_epoch_0000.png").exists():
+            gallery.draw_epoch(0, trainer.evaluate().elbo)
+        progress, problems = checkpoints.restore_newest(run.checkpoints, model)
+        screen.announce(run, progress, problems)
+        if progress.metrics:
+            runs.write_metrics(run, progress.metrics)
+        keeper = _Keeper(run, trainer, progress.metrics, checkpoint_every, stop)
+        for result in trainer.run_epochs(epochs, keeper, progress.epoch, progress.steps_done):
+            keeper.metrics.append(result.as_row())
+            runs.write_metrics(run, keeper.metrics)
+            gallery.draw_epoch(result.epoch, result.test.elbo)
+            keeper.save(result.epoch + 1, steps_done=0)  # last, so that nothing before it lacks
+            screen.report(result, epochs)
+        stop.wait = False
+        if stop.received:
+            stop.now()
+        gallery.draw_summary(keeper.metrics)
+        screen.conclude(run, export(run, model, keeper.metrics))
     return run
 
 
+class _Keeper:
+    """What happens between two calls of the training loop: the bar, checkpoints, stopping."""
+
+    def __init__(
+        self, run: Run, trainer: Trainer, metrics: Metrics, every: Interval, stop: Interrupts
+    ):
+        self.metrics = metrics
+        self._run, self._model, self._every, self._stop = run, trainer.model, every, stop
+        self._bar = screen.EpochProgress(trainer.steps_per_epoch)
+        self._saved = self._now()
+
+    def __call__(self, epoch: int, steps_done: int, train_elbo: float) -> None:
+        self._bar.show(steps_done, train_elbo)
+        asked_to_stop = self._stop.received is not None
+        if asked_to_stop or self._every.is_over(self._saved, self._now()):
+            self.save(epoch, steps_done)
+        if asked_to_stop:
+            self._stop.now()
+        self._stop.wait = True
+
+    def save(self, epoch: int, steps_done: int) -> None:
+        """Writes a checkpoint from which `epoch` goes on after `steps_done`."""
+        progress = Progress(epoch, steps_done, self.metrics)
+        checkpoints.save_checkpoint(self._run.checkpoints, self._model, progress)
+        self._saved = self._now()
+
+    def _now(self) -> Moment:
+        return Moment(int(self._model.optimizer.iterations.numpy()), time.monotonic())
+
+
 def _limit_threads(threads: int) -> None:
+    if not threads:
+        return
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError as error:
         raise UserError("--threads must be set before TensorFlow is first used.") from error
-
-
-def metrics_row(result: EpochResult) -> dict[str, float]:
-    """Flattens the result of an epoch to a row of `metrics.csv`."""
-    return {
-        "epoch": result.epoch,
-        "step": result.step,
-        "train_elbo": round(result.train_elbo, 4),
-        "test_elbo": round(result.test.elbo, 4),
-        "test_log_likelihood": round(result.test.log_likelihood, 4),
-        "test_kl": round(result.test.kl, 4),
-        "train_seconds": round(result.train_seconds, 3),
-        "test_seconds": round(result.test_seconds, 3),
-        "images_per_second": round(result.images_per_second, 1),
-    }
 
 
 def export(
@@ -126,12 +217,9 @@ def export(
     for path in (saved_model, animation):
         if output and path.exists():
             raise UserError(f"--output={output}: {path} exists; choose another directory.")
-    try:
-        serving.export_saved_model(model, saved_model, provenance.describe(run, metrics))
-        if run.epoch_images:
-            pictures.animate(run.epoch_images, animation)
-    except OSError as error:
-        raise UserError(f"{saved_model}: cannot be written ({error.strerror}).") from error
+    serving.export_saved_model(model, saved_model, provenance.describe(run, metrics))
+    if run.epoch_images:
+        pictures.animate(run.epoch_images, animation)
     return saved_model
 
 
@@ -150,5 +238,8 @@ def export_from_checkpoint(run_dir: str, output: str | None = None) -> Path:
     """
     run = runs.load_run(run_dir)
     model = build_model(run.config, run.data["image_shape"], run.data["train_images"])
-    checkpoint = runs.restore_newest_checkpoint(run, model)
-    return export(run, model, checkpoint.metrics, Path(output) if output else None)
+    progress, problems = checkpoints.restore_newest(run.checkpoints, model)
+    if not checkpoints.list_checkpoints(run.checkpoints):
+        raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
+    screen.warn(problems)
+    return export(run, model, progress.metrics, Path(output) if output else None)

@@ -9,6 +9,7 @@ from conftest import PROJECT, run_script
 from cvae_tf import cli
 from cvae_tf.config import PRESETS, Config
 from cvae_tf.errors import UserError
+from cvae_tf.interrupts import Stopped
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 
@@ -27,7 +28,7 @@ def test_each_setting_has_a_flag_with_its_help(name):
 
 
 def test_no_flags_give_the_default_configuration():
-    assert cli.config_from_flags() == Config.create()
+    assert cli.settings_from_flags() == {}
 
 
 def _another_value(field):
@@ -41,19 +42,19 @@ def _another_value(field):
 def test_every_flag_arrives_in_the_configuration(name):
     value = _another_value(FIELDS[name])
     with flagsaver.as_parsed(**{name: str(value)}):
-        assert getattr(cli.config_from_flags(), name) == value
+        assert cli.settings_from_flags() == {name: value}
 
 
 def test_given_flags_override_the_preset_and_the_others_do_not():
     with flagsaver.as_parsed(preset="tutorial", batch_size="64"):
-        config = cli.config_from_flags()
+        config = Config.create(**cli.settings_from_flags())
     assert config.batch_size == 64
     assert config.learning_rate == PRESETS["tutorial"]["learning_rate"]
 
 
 def test_values_out_of_range_are_refused():
     with flagsaver.as_parsed(epochs="0"), pytest.raises(UserError, match="--epochs=0"):
-        cli.config_from_flags()
+        Config.create(**cli.settings_from_flags())
 
 
 @pytest.mark.parametrize(("name", "value"), [("epochs", "many"), ("dataset", "cifar")])
@@ -97,6 +98,11 @@ def test_stray_arguments_are_refused_before_anything_is_done():
 def test_interruption_ends_without_a_traceback(capsys):
     assert _call(_raise(KeyboardInterrupt())) == 130
     assert capsys.readouterr().err == "\ninterrupted\n"
+
+
+def test_stopping_by_a_signal_exits_as_shells_report_it(capsys):
+    assert _call(_raise(Stopped(15, "go on with: this"))) == 143
+    assert capsys.readouterr().err == "\ngo on with: this\n"
 
 
 def test_mistakes_of_the_program_keep_their_traceback():

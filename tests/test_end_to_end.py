@@ -11,7 +11,7 @@ import tensorflow as tf
 from conftest import run_script
 from PIL import Image
 
-from cvae_tf import runs, workflows
+from cvae_tf import checkpoints, runs, workflows
 from cvae_tf.config import Config
 from cvae_tf.errors import UserError
 
@@ -62,6 +62,12 @@ def _everything_in(directory):
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
+def _arrays(run_dir):
+    """The bytes of all that training has changed, by name, of the checkpoint after 8 steps."""
+    with np.load(run_dir / "checkpoints/step_00000008/state.npz") as arrays:
+        return {name: arrays[name].tobytes() for name in arrays if name != "state"}
+
+
 def _samples(saved_model):
     loaded = tf.saved_model.load(str(saved_model))
     return loaded.sample(num=4, seed=[1, 2])["images"].numpy()
@@ -71,7 +77,11 @@ def test_run_directory_holds_everything_of_a_run_and_nothing_else(trained):
     names = {str(path.relative_to(trained.directory)) for path in trained.directory.rglob("*")}
     assert {name for name in names if not name.startswith("export/1/")} == {
         "config.json", "metrics.csv", "progress.gif", "manifold.png", "latents.png", "curves.png",
-        "checkpoints", "checkpoints/step_00000004.npz", "checkpoints/step_00000008.npz",
+        "checkpoints",
+        "checkpoints/step_00000004", "checkpoints/step_00000004/state.npz",
+        "checkpoints/step_00000004/SHA256SUMS",
+        "checkpoints/step_00000008", "checkpoints/step_00000008/state.npz",
+        "checkpoints/step_00000008/SHA256SUMS",
         "images", "images/image_at_epoch_0000.png", "images/image_at_epoch_0001.png",
         "images/image_at_epoch_0002.png", "export", "export/1",
     }  # fmt: skip
@@ -135,17 +145,15 @@ def test_the_same_seed_gives_the_same_run_in_another_process(trained, trained_ag
 
 
 def test_the_same_seed_gives_bit_identical_weights(trained, trained_again):
-    paths = [each.directory / "checkpoints/step_00000008.npz" for each in (trained, trained_again)]
-    with np.load(paths[0]) as first, np.load(paths[1]) as again:
-        assert set(first) == set(again) and len(set(first)) > 30
-        for name in set(first) - {"state"}:
-            assert first[name].tobytes() == again[name].tobytes()
+    first, again = (_arrays(each.directory) for each in (trained, trained_again))
+    assert set(first) == set(again) and len(first) > 30
+    assert first == again
 
 
 def test_saved_model_holds_the_trained_weights(trained):
     run = runs.load_run(str(trained.directory))
     model = workflows.build_model(run.config, run.data["image_shape"], run.data["train_images"])
-    runs.restore_newest_checkpoint(run, model)
+    checkpoints.restore_newest(run.checkpoints, model)
     expected = model.sample(4, tf.constant([1, 2]))
     np.testing.assert_allclose(_samples(trained.directory / "export/1"), expected, atol=1e-5)
 
@@ -153,7 +161,7 @@ def test_saved_model_holds_the_trained_weights(trained):
 def test_test_elbo_can_be_had_again_from_the_checkpoint(trained, small_npz):
     run = runs.load_run(str(trained.directory))
     model = workflows.build_model(run.config, run.data["image_shape"], run.data["train_images"])
-    runs.restore_newest_checkpoint(run, model)
+    checkpoints.restore_newest(run.checkpoints, model)
     with np.load(small_npz) as arrays:
         images = (arrays["x_test"] > 127).astype(np.float32)[..., None]
     draws = [np.mean(model.elbo_terms(images, tf.constant([9, i])).elbo) for i in range(30)]
@@ -225,7 +233,9 @@ def test_finished_run_is_not_overwritten(trained):
     before = _everything_in(trained.directory)
     done = run_script("train.py", *trained.arguments, cwd=trained.place)
     assert done.returncode == 1
-    assert done.stderr == "error: --run_dir=run: already holds a run; choose another directory.\n"
+    assert done.stderr == (
+        "error: --run_dir=run: already holds a run; choose another, or --resume it.\n"
+    )
     assert _everything_in(trained.directory) == before
 
 

@@ -3,10 +3,7 @@ import json
 import os
 from pathlib import Path
 
-import keras
-import numpy as np
 import pytest
-from conftest import tiny_cvae, tiny_images, weights_of
 
 from cvae_tf import runs
 from cvae_tf.config import Config
@@ -42,7 +39,7 @@ def test_new_run_says_what_it_is(run):
     assert contents["config"] == CONFIG.to_json()
     assert contents["data"] == {
         "name": "toy", "origin": "Invented.", "image_shape": [6, 6, 1],
-        "train_images": 40, "test_images": 20,
+        "train_images": 40, "test_images": 20, "sha256": contents["data"]["sha256"],
     }  # fmt: skip
     assert _names("here") == ["checkpoints", "config.json", "images"]
 
@@ -117,7 +114,10 @@ def test_directory_without_a_run_is_refused(directory):
         runs.load_run(directory)
 
 
-GOOD = {"config": CONFIG.to_json(), "data": {"image_shape": [6, 6, 1]}}
+GOOD = {
+    "config": CONFIG.to_json(),
+    "data": {"image_shape": [6, 6, 1], "train_images": 40, "sha256": ""},
+}
 BROKEN = {
     "no JSON": "{",
     "empty": "",
@@ -125,7 +125,7 @@ BROKEN = {
     "no config": json.dumps({"data": GOOD["data"]}),
     "no data": json.dumps({"config": GOOD["config"]}),
     "no shape": json.dumps({**GOOD, "data": {}}),
-    "flat shape": json.dumps({**GOOD, "data": {"image_shape": [6, 6]}}),
+    "flat shape": json.dumps({**GOOD, "data": {**GOOD["data"], "image_shape": [6, 6]}}),
     "shape of words": json.dumps({**GOOD, "data": {"image_shape": ["a", "b", "c"]}}),
     "bad setting": json.dumps({**GOOD, "config": {**GOOD["config"], "epochs": 0}}),
     "other version": json.dumps({**GOOD, "config": {**GOOD["config"], "dropout": 0.5}}),
@@ -158,92 +158,3 @@ def test_epoch_pictures_are_ordered_by_number(run):
     (run.images / ".writing-1-image_at_epoch_0003.png").touch()
     numbers = [int(path.stem.split("_")[-1]) for path in run.epoch_images]
     assert numbers == [0, 2, 10, 10_000]
-
-
-# Checkpoints
-
-
-def _trained(steps=3, **options):
-    model = tiny_cvae(**options)
-    for step in range(steps):
-        model.train_step((tiny_images(4, seed=step) > 127).astype(np.float32))
-    return model
-
-
-def _state_of(model):
-    return weights_of(model) + [variable.numpy() for variable in model.optimizer.variables]
-
-
-def test_checkpoint_brings_back_everything_bit_for_bit(run):
-    model, fresh = _trained(), tiny_cvae(seed=9)
-    runs.save_checkpoint(run, model, ROWS)
-    checkpoint = runs.restore_newest_checkpoint(run, fresh)
-    assert checkpoint == (2, ROWS)
-    states = list(zip(_state_of(model), _state_of(fresh), strict=True))
-    assert len(states) > 20
-    for saved, restored in states:
-        np.testing.assert_array_equal(saved, restored)
-
-
-def test_training_goes_on_from_a_checkpoint_as_if_there_had_been_none(run):
-    model, resumed = _trained(seed=2), tiny_cvae(seed=2)
-    runs.save_checkpoint(run, model, ROWS)
-    runs.restore_newest_checkpoint(run, resumed)
-    for each in (model, resumed):
-        each.train_step((tiny_images(8) > 127).astype(np.float32))
-    for going_on, restored in zip(_state_of(model), _state_of(resumed), strict=True):
-        np.testing.assert_array_equal(going_on, restored)
-
-
-def test_newest_three_checkpoints_are_kept(run):
-    model = tiny_cvae()
-    for _ in range(5):
-        model.train_step((tiny_images(4) > 127).astype(np.float32))
-        runs.save_checkpoint(run, model, ROWS)
-    assert _names("here/checkpoints") == [f"step_{step:08d}.npz" for step in (3, 4, 5)]
-
-
-def test_checkpoints_are_arrays_without_pickles(run):
-    path = runs.save_checkpoint(run, _trained(), ROWS)
-    with np.load(path, allow_pickle=False) as arrays:
-        assert all(arrays[name].dtype.kind in "fiu" for name in arrays)
-
-
-def test_run_without_checkpoint_is_refused(run, tiny_model):
-    with pytest.raises(UserError, match="--run_dir=here: the run has no checkpoint yet"):
-        runs.restore_newest_checkpoint(run, tiny_model)
-
-
-def test_checkpoint_of_another_model_is_refused_and_changes_nothing(run):
-    runs.save_checkpoint(run, _trained(latent_dim=3), ROWS)
-    model = tiny_cvae(latent_dim=2)
-    before = weights_of(model)
-    with pytest.raises(UserError, match="not a checkpoint of this run's model"):
-        runs.restore_newest_checkpoint(run, model)
-    for old, new in zip(before, weights_of(model), strict=True):
-        np.testing.assert_array_equal(old, new)
-
-
-def test_checkpoint_of_another_optimizer_is_refused(run):
-    runs.save_checkpoint(run, _trained(optimizer=keras.optimizers.SGD(0.1)), ROWS)
-    with pytest.raises(UserError, match="not a checkpoint of this run's model"):
-        runs.restore_newest_checkpoint(run, tiny_cvae())
-
-
-def test_truncated_checkpoint_is_refused(run, tiny_model):
-    path = runs.save_checkpoint(run, _trained(), ROWS)
-    path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(UserError, match="step_00000003.npz: not an .npz file, or a truncated one"):
-        runs.restore_newest_checkpoint(run, tiny_model)
-
-
-@pytest.mark.parametrize("state", [None, b"{", b"{}"])
-def test_checkpoint_without_its_state_is_refused(run, tiny_model, state):
-    path = runs.save_checkpoint(run, _trained(), ROWS)
-    with np.load(path) as file:
-        arrays = {name: file[name] for name in file if name != "state"}
-    if state is not None:
-        arrays["state"] = np.frombuffer(state, np.uint8)
-    np.savez(path, **arrays)
-    with pytest.raises(UserError, match="not a checkpoint"):
-        runs.restore_newest_checkpoint(run, tiny_model)

@@ -3,6 +3,7 @@ import sys
 import pytest
 
 from cvae_tf import runs, screen
+from cvae_tf.checkpoints import Progress
 from cvae_tf.config import Config
 from cvae_tf.training import EpochResult, Evaluation
 
@@ -13,8 +14,11 @@ def run(tmp_path, toy_dataset):
 
 
 def test_announcement_names_data_model_and_directory(run, capsys):
-    screen.announce(run)
-    text = capsys.readouterr().out
+    screen.announce(run, Progress(epoch=3, steps_done=7, metrics=[]), ["Dented."])
+    captured = capsys.readouterr()
+    assert captured.err == "warning: Dented. The next older checkpoint is used.\n"
+    text = captured.out
+    assert "resumed: in epoch 3 after 7 steps" in text
     for part in ("Invented.", "40 training images, 20 test", "7 latent", str(run.directory)):
         assert part in text
 
@@ -37,7 +41,7 @@ def test_conclusion_names_the_files_that_there_are(run, capsys):
 
 
 def test_no_bar_goes_to_a_file(capsys):
-    screen.EpochProgress(5)(5, -1.0)
+    screen.EpochProgress(5).show(5, -1.0)
     assert capsys.readouterr().out == ""
 
 
@@ -45,6 +49,6 @@ def test_bar_is_drawn_anew_for_each_epoch_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     progress = screen.EpochProgress(5)
     for step in (3, 5, 3, 5):
-        progress(step, -7.5)
+        progress.show(step, -7.5)
     text = capsys.readouterr().out
     assert text.count("5/5") == 2 and "train_elbo: -7.5" in text

@@ -108,7 +108,7 @@ def test_progress_reaches_the_last_step(
     monkeypatch.setattr(training, "_STEPS_PER_CALL", steps_per_call)
     seen = []
     trainer = Trainer(tiny_model, toy_dataset, 8)
-    (result,) = trainer.run_epochs(1, lambda step, elbo: seen.append((step, elbo)))
+    (result,) = trainer.run_epochs(1, lambda epoch, step, elbo: seen.append((step, elbo)))
     assert [step for step, _ in seen] == calls
     assert seen[-1][1] == result.train_elbo
     assert result.step == trainer.steps_per_epoch == 5
