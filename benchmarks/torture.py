@@ -27,7 +27,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import measure  # noqa: F401  (puts the project on the path)
 import numpy as np
+import tensorflow as tf
 
 from cvae_tf import checkpoints, files, workflows
 from cvae_tf.checkpoints import Interval
@@ -103,8 +105,15 @@ def fingerprint(run_dir: Path) -> dict[str, Any]:
     prints["progress"] = progress
     rows = [line.split(",")[:-3] for line in (run_dir / "metrics.csv").read_text().splitlines()]
     prints["metrics.csv"] = rows
-    variables = run_dir / "export" / "1" / "variables" / "variables.data-00000-of-00001"
-    for path in [*run_dir.rglob("*.png"), *run_dir.rglob("*.gif"), variables]:
+    exported = tf.train.load_checkpoint(str(run_dir / "export" / "1" / "variables" / "variables"))
+    values = [
+        exported.get_tensor(name)
+        for name in exported.get_variable_to_shape_map()
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    ]
+    # Their order in the file differs from export to export.
+    prints["export"] = sorted(_sha256(value.tobytes()) for value in values)
+    for path in [*run_dir.rglob("*.png"), *run_dir.rglob("*.gif")]:
         prints[str(path.relative_to(run_dir))] = _sha256(path.read_bytes())
     return prints
 
