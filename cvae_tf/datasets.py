@@ -86,7 +86,10 @@ def load_npz(path: Path, seed: int = 0) -> Dataset:
     Raises:
         UserError: if the file does not hold such arrays.
     """
-    arrays = npz.read_npz(path, _ARRAYS)
+    return _from_arrays(path, npz.read_npz(path, _ARRAYS), seed)
+
+
+def _from_arrays(path: Path, arrays: dict[str, np.ndarray], seed: int) -> Dataset:
     if "x_train" not in arrays:
         raise UserError(f"{path}: holds no array x_train (and optionally x_test).")
     splits = [
@@ -126,7 +129,7 @@ def to_uint8(images: np.ndarray, where: str) -> np.ndarray:
         where: names the array in an error.
 
     Returns:
-        uint8 [N, H, W, C].
+        uint8 [N, H, W, C], contiguous.
 
     Raises:
         UserError: if the array has another form.
@@ -148,6 +151,7 @@ def to_uint8(images: np.ndarray, where: str) -> np.ndarray:
         raise UserError(f"{where} is {images.dtype}; it must be uint8, or floats in [0, 1].")
     elif images.max() == 1:
         raise UserError(f"{where} is uint8 with values 0 and 1 only; white must be 255.")
+    images = np.ascontiguousarray(images)
     return images if images.ndim == 4 else images[..., np.newaxis]
 
 
@@ -216,10 +220,14 @@ def load_mnist(seconds: float = _SECONDS_IF_ASKED_FOR) -> Dataset:
     if not cached.exists():
         _download_mnist(cached, seconds)
     arrays = npz.read_npz(cached, _ARRAYS)
-    digest = hashlib.sha256(b"".join(arrays[name].tobytes() for name in _ARRAYS if name in arrays))
+    digest = hashlib.sha256()
+    for name in _ARRAYS:
+        if name in arrays:
+            digest.update(np.ascontiguousarray(arrays[name]))
     if digest.hexdigest() != _MNIST_SHA256:
         raise UserError(f"{cached} does not hold MNIST as it was published; move it away.")
-    return load_npz(cached)._replace(name="MNIST", origin=f"MNIST, from {cached}.")
+    dataset = _from_arrays(cached, arrays, seed=0)  # which holds nothing out: there is an x_test
+    return dataset._replace(name="MNIST", origin=f"MNIST, from {cached}.")
 
 
 def _download_mnist(cached: Path, seconds: float) -> None:

@@ -51,9 +51,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) ->
     with archive.open(info) as member:
         try:
             shape, fortran_order, dtype = _read_header(member)
-        except (
-            Exception
-        ) as error:  # NumPy parses it as Python, and trips over nonsense in many ways
+        except Exception as error:  # NumPy trips over nonsense in many ways
             raise UserError(f"{where} has no valid array header ({error}).") from error
         if min(shape, default=0) < 0:
             raise UserError(f"{where} claims the shape {shape}.")

@@ -9,6 +9,7 @@ import pytest
 from cvae_tf import datasets
 from cvae_tf.datasets import load_dataset, load_npz
 from cvae_tf.errors import UserError
+from cvae_tf.runs import describe_data
 
 
 def _grey(*shape, seed=0):
@@ -347,3 +348,12 @@ def test_auto_with_a_damaged_cache_names_it_and_takes_the_digits(keras_home, mon
     _put_into_cache(keras_home, x_train=_grey(2, 28, 28))
     monkeypatch.setattr(datasets, "load_digits", lambda seed: digits)
     assert "mnist.npz does not hold MNIST" in load_dataset("auto").origin
+
+
+def test_arrays_stored_column_by_column_are_the_same_images(tmp_path, digits):
+    images = digits.train.images[:20, ..., 0]
+    np.savez(tmp_path / "rows.npz", x_train=images)
+    np.savez(tmp_path / "columns.npz", x_train=np.asfortranarray(images))
+    rows, columns = (load_npz(tmp_path / name) for name in ("rows.npz", "columns.npz"))
+    np.testing.assert_array_equal(rows.train.images, columns.train.images)
+    assert describe_data(rows)["sha256"] == describe_data(columns)["sha256"]
