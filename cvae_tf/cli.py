@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -46,8 +47,10 @@ def describe_default(field: dataclasses.Field) -> str:
 
 
 def settings_from_flags() -> dict[str, Any]:
-    """Collects those settings whose flags were given."""
+    """Collects those settings whose flags were given; a path holds in any folder."""
     values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(Config)}
+    if values["data_path"]:
+        values["data_path"] = str(Path(values["data_path"]).absolute())
     return {name: value for name, value in values.items() if value is not None}
 
 

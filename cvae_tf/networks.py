@@ -239,9 +239,9 @@ NETWORKS: dict[str, Callable[..., Networks]] = {
         patches,
         widths=Widths(
             encoder_filters=(32,),
-            encoder_units=64,
+            encoder_units=128,
             frequencies=64,
-            decoder_units=(256, 256),
+            decoder_units=(256, 512),
             decoder_filters=(16, 32),
         ),
     ),

@@ -35,7 +35,7 @@ def _another_value(field):
     """A value that no preset has."""
     if field.metadata["choices"]:
         return field.metadata["choices"][-1]
-    return {int: 7, float: 0.125, bool: True}.get(field.type, "mine")
+    return {int: 7, float: 0.125, bool: True}.get(field.type, "/mine")
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -43,6 +43,12 @@ def test_every_flag_arrives_in_the_configuration(name):
     value = _another_value(FIELDS[name])
     with flagsaver.as_parsed(**{name: str(value)}):
         assert cli.settings_from_flags() == {name: value}
+
+
+def test_a_relative_path_means_the_same_file_in_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with flagsaver.as_parsed(data_path="mine.npz"):
+        assert cli.settings_from_flags() == {"data_path": str(tmp_path / "mine.npz")}
 
 
 def test_given_flags_override_the_preset_and_the_others_do_not():
