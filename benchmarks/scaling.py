@@ -34,11 +34,12 @@ SHORTEST_SECONDS = 4.0
 
 def train_for_a_while(data_path: str, point: dict[str, int]) -> float:
     """Trains whole epochs until enough seconds have gone by; returns images per second."""
-    from cvae_tf import workflows
+    from cvae_tf import threads, workflows
     from cvae_tf.config import Config
     from cvae_tf.datasets import Dataset, Split, load_dataset
     from cvae_tf.training import Trainer
 
+    threads.set_threads(0)
     mnist = load_dataset(data_path=data_path)
     images = repeated(mnist.train.images, point["num_images"], point["side"])
     small_test = Split(images[:500].copy(), None)

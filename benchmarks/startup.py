@@ -22,13 +22,14 @@ def first_step(data_path: str) -> dict[str, float]:
     import tensorflow as tf
 
     marks = {"begin": time.perf_counter()}
-    from cvae_tf import workflows
+    from cvae_tf import threads, workflows
     from cvae_tf.batches import epoch_order
     from cvae_tf.config import Config
     from cvae_tf.datasets import load_dataset
     from cvae_tf.training import Trainer
 
     marks["import"] = time.perf_counter()
+    threads.set_threads(0)
     config = Config.create(data_path=data_path)
     dataset = load_dataset(data_path=data_path)
     marks["data"] = time.perf_counter()

@@ -57,9 +57,11 @@ def settings_from_flags() -> dict[str, Any]:
 def load_workflows() -> ModuleType:
     """Imports what needs TensorFlow, quietly; late, so that wrong flags need not wait for it."""
     with _quiet_import():
+        import tensorflow as tf
+
         from cvae_tf import workflows
 
-        workflows.tf.config.list_physical_devices()
+        tf.config.list_physical_devices()
     return workflows
 
 

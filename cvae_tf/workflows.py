@@ -4,8 +4,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from cvae_tf import (
     batches,
     checkpoints,
@@ -17,6 +15,7 @@ from cvae_tf import (
     runs,
     screen,
     serving,
+    threads,
 )
 from cvae_tf.checkpoints import DEFAULT_INTERVAL, Interval, Metrics, Moment, Progress
 from cvae_tf.config import Config
@@ -81,7 +80,7 @@ def train(
         UserError: if the data or the directory cannot be used, or the ELBO stops being finite.
         Stopped: on SIGINT or SIGTERM, after a checkpoint.
     """
-    _limit_threads(config.threads)
+    threads.set_threads(config.threads)
     dataset = load_dataset(config.dataset, config.data_path, config.seed)
     trainer = _build_trainer(config, dataset)
     run = runs.create_run(run_dir, config, dataset)
@@ -109,7 +108,7 @@ def resume(
     """
     run = runs.load_run(run_dir)
     config = run.config.extended(settings)
-    _limit_threads(config.threads)
+    threads.set_threads(config.threads)
     name = _DATASETS_BY_TITLE.get(run.data["name"], config.dataset)
     dataset = load_dataset(name, config.data_path, config.seed)
     if runs.describe_data(dataset)["sha256"] != run.data["sha256"]:
@@ -183,16 +182,6 @@ class _Keeper:
 
     def _now(self) -> Moment:
         return Moment(int(self._model.optimizer.iterations.numpy()), time.monotonic())
-
-
-def _limit_threads(threads: int) -> None:
-    if not threads:
-        return
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError as error:
-        raise UserError("--threads must be set before TensorFlow is first used.") from error
 
 
 def export(

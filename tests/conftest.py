@@ -10,8 +10,11 @@ import pytest
 from cvae_tf.datasets import Dataset, Split, load_digits
 from cvae_tf.model import CVAE
 from cvae_tf.networks import Networks, build_networks
+from cvae_tf.threads import set_threads
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+set_threads(0)  # as the scripts do: other threads give other last bits
 
 
 def tiny_networks(latent_dim=2, seed=0):

@@ -70,6 +70,16 @@ def test_encode_splits_the_output_into_mean_then_logvar(tiny_model):
     assert mean.shape == logvar.shape == (3, 2)
 
 
+@pytest.mark.parametrize("num", [6, 7])
+def test_halves_of_a_batch_come_back_in_their_order(tiny_model, num):
+    images = _binary(num)
+    mean, logvar = tiny_model.encode(images)
+    expected = tiny_model.encoder(images)
+    np.testing.assert_allclose(np.hstack([mean, logvar]), expected, rtol=1e-5, atol=1e-6)
+    logits = tiny_model.decode(mean)
+    np.testing.assert_allclose(logits, tiny_model.decoder(mean), rtol=1e-5, atol=1e-6)
+
+
 def test_reparameterized_latents_have_the_mean_and_variance_of_the_posterior(tiny_model):
     num = 100_000
     mean, logvar = tf.constant([[2.0, -1.0]]), tf.constant([[0.6, -1.4]])
