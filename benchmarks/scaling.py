@@ -112,10 +112,12 @@ def draw(results: dict[str, Any], path: Path) -> None:
         memory = [row["peak_bytes"] / 1e9 for row in results[name]]
         for line, numbers in enumerate((speeds, memory)):
             axes[line][column].plot(values, numbers, marker="o")
-            axes[line][column].set(xscale="log", xlabel=title, ylim=(0, None))
+            axes[line][column].set(xscale="log", xlabel=title)
+            axes[line][column].set_xticks(values, [f"{value:,}" for value in values])
+            axes[line][column].minorticks_off()
             axes[line][column].grid(alpha=0.3)
-    axes[0][0].set_ylabel("images per second")
-    axes[1][0].set_ylabel("peak memory, GB")
+    axes[0][0].set(ylabel="images per second", ylim=(0, None))
+    axes[1][0].set(ylabel="peak memory, GB", ylim=(0, None))
     figure.tight_layout()
     figure.savefig(path)
 
