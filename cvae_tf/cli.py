@@ -79,8 +79,9 @@ def _call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except Stopped as stopped:
-        print(f"\n{stopped}", file=sys.stderr)
-        sys.exit(stopped.exit_code)
+        sys.stdout.flush()
+        print(f"\n{stopped}", file=sys.stderr, flush=True)
+        os._exit(stopped.exit_code)  # at once: TensorFlow would take half a second to end
     except BrokenPipeError:  # nobody reads the output any more, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import sys
 
 import pytest
 from absl import flags
@@ -106,7 +107,8 @@ def test_interruption_ends_without_a_traceback(capsys):
     assert capsys.readouterr().err == "\ninterrupted\n"
 
 
-def test_stopping_by_a_signal_exits_as_shells_report_it(capsys):
+def test_stopping_by_a_signal_exits_as_shells_report_it(capsys, monkeypatch):
+    monkeypatch.setattr(os, "_exit", sys.exit)
     assert _call(_raise(Stopped(15, "go on with: this"))) == 143
     assert capsys.readouterr().err == "\ngo on with: this\n"
 
