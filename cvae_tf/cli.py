@@ -13,20 +13,20 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from cvae_tf.config import PRESETS, Config
+from cvae_tf.config import PRESETS
 from cvae_tf.errors import UserError
 from cvae_tf.interrupts import Stopped
 
 _INTERRUPTED = 130  # what shells report for a process ended by Ctrl-C
 
 
-def define_config_flags() -> None:
-    """Makes one flag for each field of `Config`; a flag that is not given has the value None."""
-    for field in dataclasses.fields(Config):
+def define_flags(settings: type) -> None:
+    """Makes a flag for each field of a class of settings; its value is None if it is not given."""
+    for field in dataclasses.fields(settings):
         text = f"{field.metadata['help']} {describe_default(field)}"
         if field.metadata["choices"]:
             flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
-        elif field.type is bool:
+        elif field.type in (bool, bool | None):
             flags.DEFINE_bool(field.name, None, text)
         elif field.type is int:
             flags.DEFINE_integer(field.name, None, text)
@@ -46,22 +46,28 @@ def describe_default(field: dataclasses.Field) -> str:
     return "" if field.default is None else f"(default: {field.default})"
 
 
-def settings_from_flags() -> dict[str, Any]:
+def settings_from_flags(settings: type) -> dict[str, Any]:
     """Collects those settings whose flags were given; a path holds in any folder."""
-    values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(Config)}
+    values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(settings)}
     if values["data_path"]:
         values["data_path"] = str(Path(values["data_path"]).absolute())
     return {name: value for name, value in values.items() if value is not None}
 
 
-def load_workflows() -> ModuleType:
-    """Imports what needs TensorFlow, quietly; late, so that wrong flags need not wait for it."""
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Within it, TensorFlow is imported quietly; late, so that wrong flags need not wait for it."""
     with _quiet_import():
         import tensorflow as tf
 
-        from cvae_tf import workflows
-
+        yield
         tf.config.list_physical_devices()
+
+
+def load_workflows() -> ModuleType:
+    """Imports what trains and exports."""
+    with quiet_tensorflow():
+        from cvae_tf import workflows
     return workflows
 
 

@@ -42,11 +42,12 @@ PRESETS = {
 DEFAULT_PRESET = "fast"
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16")
+FORMATS = ("saved_model", "litert", "onnx", "keras")
 DATASETS = ("auto", "mnist", "digits")
 LARGEST_SEED = 2**31 - 1
 
 
-def _setting(help_text: str, default: Any = dataclasses.MISSING, choices: tuple = ()) -> Any:
+def setting(help_text: str, default: Any = dataclasses.MISSING, choices: tuple = ()) -> Any:
     """A field with the text and the choices that its flag shows."""
     metadata = {"help": help_text, "choices": choices}
     return dataclasses.field(default=default, metadata=metadata)
@@ -56,36 +57,36 @@ def _setting(help_text: str, default: Any = dataclasses.MISSING, choices: tuple 
 class Config:
     """All settings of a run; a field without a default gets its value from the preset."""
 
-    preset: str = _setting(
+    preset: str = setting(
         "Named network and recipe; explicit flags override its values.",
         DEFAULT_PRESET,
         tuple(PRESETS),
     )
-    network: str = _setting("Encoder and decoder, by their name in networks.py.")
-    dataset: str = _setting(
+    network: str = setting("Encoder and decoder, by their name in networks.py.")
+    dataset: str = setting(
         "auto: MNIST if it is cached or can be downloaded, else the bundled digits.",
         "auto",
         DATASETS,
     )
-    data_path: str | None = _setting(
+    data_path: str | None = setting(
         "Your own images: an .npz with x_train and optionally x_test, y_train, y_test.", None
     )
-    latent_dim: int = _setting("Number of latent dimensions.", 2)
-    epochs: int = _setting("Passes over the training images.", 10)
-    batch_size: int = _setting("Images in a training step.")
-    learning_rate: float = _setting("Largest step size of Adam.")
-    schedule: str = _setting(
+    latent_dim: int = setting("Number of latent dimensions.", 2)
+    epochs: int = setting("Passes over the training images.", 10)
+    batch_size: int = setting("Images in a training step.")
+    learning_rate: float = setting("Largest step size of Adam.")
+    schedule: str = setting(
         "constant, or cosine: a warm-up, then down to 0 over all epochs.", choices=SCHEDULES
     )
-    warmup_steps: int = _setting("Steps of warm-up, at most a tenth of all (cosine only).")
-    weight_decay: float = _setting("Decay of the kernels, times the step size.")
-    augment: float = _setting(
+    warmup_steps: int = setting("Steps of warm-up, at most a tenth of all (cosine only).")
+    weight_decay: float = setting("Decay of the kernels, times the step size.")
+    augment: float = setting(
         "Random warps of the training images; 1: about 5 degrees, 5 %, half a pixel; 0: none."
     )
-    precision: str = _setting("Of the layers.", "float32", PRECISIONS)
-    jit: bool = _setting("Compile the step with XLA; it then draws other random numbers.", False)
-    threads: int = _setting("Threads for TensorFlow; 0: as many as there are cores.", 0)
-    seed: int = _setting("The same seed gives the same run on the same machine.", 0)
+    precision: str = setting("Of the layers.", "float32", PRECISIONS)
+    jit: bool = setting("Compile the step with XLA; it then draws other random numbers.", False)
+    threads: int = setting("Threads for TensorFlow; 0: as many as there are cores.", 0)
+    seed: int = setting("The same seed gives the same run on the same machine.", 0)
 
     def __post_init__(self):
         """Refuses values that no run can have.

@@ -73,6 +73,23 @@ def load_dataset(name: str = "auto", data_path: str | None = None, seed: int = 0
         return digits._replace(origin=f"{digits.origin} Not MNIST: {error}")
 
 
+def load_again(title: str, data_path: str | None, seed: int) -> Dataset:
+    """Loads what a run has learned from, also if it was only found by `--dataset=auto`.
+
+    Args:
+        title: the `name` of that data set.
+        data_path: as in `load_dataset`.
+        seed: as in `load_dataset`.
+
+    Returns:
+        The data set.
+
+    Raises:
+        UserError: as in `load_dataset`.
+    """
+    return load_dataset("mnist" if title == "MNIST" else "digits", data_path, seed)
+
+
 def load_npz(path: Path, seed: int = 0) -> Dataset:
     """Reads images, and labels if there are any, from an .npz as Keras stores MNIST.
 

@@ -1,11 +1,12 @@
 """Files that are whole or not there: written aside, flushed, and renamed into place."""
 
 import contextlib
+import csv
 import ctypes
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,28 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_directory(path: Path) -> None:
+    """Makes a directory and those above it, if they are not there.
+
+    Raises:
+        UserError: if it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be made ({error.strerror}).") from error
+
+
+def write_table(
+    path: Path, names: Sequence[str], rows: Iterable[Iterable[Any]], delimiter: str = ","
+) -> None:
+    """Writes a line of names and a line for each row, atomically."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -1,9 +1,11 @@
 """The pictures of a run: always the same test images and latents, so that epochs compare."""
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf import batches, pictures
+from cvae_tf import batches, figures
 from cvae_tf.datasets import Dataset
 from cvae_tf.model import CVAE
 from cvae_tf.randomness import Stream, stream_seed
@@ -30,20 +32,25 @@ class Gallery:
         self._originals = batches.binarize(batches.grey_levels(dataset.test.images[shown]))
         self._seed = stream_seed(model.seed, Stream.PICTURES)
 
-    def draw_epoch(self, epoch: int, test_elbo: float) -> None:
+    def draw_epoch(self, epoch: int, test_elbo: float) -> Path:
         """Draws samples and reconstructions after an epoch (0: before training).
 
         Args:
             epoch: its number.
             test_elbo: shown in the title, nats per image.
+
+        Returns:
+            The PNG.
         """
-        pictures.draw_epoch(
-            self._run.images / f"image_at_epoch_{epoch:04d}.png",
+        path = self._run.images / f"image_at_epoch_{epoch:04d}.png"
+        figures.draw_epoch(
+            path,
             self._model.sample(_SAMPLES, self._seed).numpy(),
             self._originals.numpy(),
             self._model(self._originals).numpy(),
             f"Epoch {epoch}: test ELBO {test_elbo:.1f} nats per image ({self._dataset.name})",
         )
+        return path
 
     def draw_summary(self, metrics: list[dict[str, float]]) -> None:
         """Draws the latent space and the curves at the end of a run.
@@ -53,17 +60,17 @@ class Gallery:
         """
         directory, name = self._run.directory, self._dataset.name
         if self._model.latent_dim == 2:
-            grid = pictures.normal_quantile_grid(_MANIFOLD_SIDE)
+            grid = figures.normal_quantile_grid(_MANIFOLD_SIDE)
             decoded = tf.sigmoid(self._model.decode(grid)).numpy()
             title = f"Decoded latents at the quantiles of the prior ({name})"
-            pictures.draw_manifold(directory / "manifold.png", decoded, title)
-        pictures.draw_latents(
+            figures.draw_manifold(directory / "manifold.png", decoded, title)
+        figures.draw_latents(
             directory / "latents.png",
             self._posterior_means(),
             self._dataset.test.labels,
             f"Posterior means of the test images ({name})",
         )
-        pictures.draw_curves(directory / "curves.png", metrics, name)
+        figures.draw_curves(directory / "curves.png", metrics, name)
 
     def _posterior_means(self) -> np.ndarray:
         images = self._dataset.test.images

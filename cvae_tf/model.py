@@ -1,5 +1,7 @@
 """The convolutional variational autoencoder as a Keras model."""
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -33,6 +35,17 @@ class CVAE(keras.Model):
         self.latent_dim = self.decoder.input_shape[-1]
         self.image_shape = self.encoder.input_shape[1:]
         self.means = {name: keras.metrics.Mean(name) for name in ("elbo", "log_likelihood", "kl")}
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the model is made again from, without its weights."""
+        networks = [keras.saving.serialize_keras_object(n) for n in (self.encoder, self.decoder)]
+        return {"networks": networks, "seed": self.seed, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "CVAE":
+        """Makes a model from what `get_config` returned."""
+        networks = [keras.saving.deserialize_keras_object(n) for n in config["networks"]]
+        return cls(**{**config, "networks": Networks(*networks)})
 
     def encode(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Finds the posterior q(z|x) of each image.

@@ -1,16 +1,15 @@
-"""Pictures of a run: mosaics, curves, the latent space, and the progress as a GIF."""
+"""Pictures made of pixels: mosaics, PNG files and GIF animations."""
 
-import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-from matplotlib.figure import Figure
 
 from cvae_tf import files
 
-_DOTS_PER_INCH = 100
 _LAST_FRAME_MS = 3000
+_MOSAIC_WIDTH, _ANIMATION_WIDTH = 900, 224  # pixels
 
 
 def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
@@ -29,148 +28,44 @@ def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
     padded = np.ones((rows * columns, height + gap, width + gap, channels), np.float32)
     padded[:num, :height, :width] = images
     grid = padded.reshape(rows, columns, height + gap, width + gap, channels).swapaxes(1, 2)
-    return grid.reshape(rows * (height + gap), columns * (width + gap), channels)[:-gap, :-gap]
+    whole = grid.reshape(rows * (height + gap), columns * (width + gap), channels)
+    return whole[: rows * (height + gap) - gap, : columns * (width + gap) - gap]
 
 
-def above_each_other(
-    originals: np.ndarray, reconstructions: np.ndarray, columns: int
-) -> np.ndarray:
-    """Orders two sets [N, H, W, C] for a mosaic in which each row of one stands over the other's.
+def stacked(sets: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Orders sets [N, H, W, C] for a mosaic in which each row of one stands over the next's.
 
-    N must be a multiple of `columns`.
+    White images fill the last rows.
     """
-    shape = (-1, columns, *originals.shape[1:])
-    pairs = np.stack([originals.reshape(shape), reconstructions.reshape(shape)], axis=1)
-    return pairs.reshape(-1, *originals.shape[1:])
+    shape = sets[0].shape[1:]
+    filling = np.ones((-len(sets[0]) % columns, *shape), np.float32)
+    rows = [np.concatenate([images, filling]).reshape(-1, columns, *shape) for images in sets]
+    return np.stack(rows, axis=1).reshape(-1, *shape)
 
 
-def draw_epoch(
-    path: Path,
-    samples: np.ndarray,
-    originals: np.ndarray,
-    reconstructions: np.ndarray,
-    title: str,
-) -> None:
-    """Draws samples from the prior beside originals over their reconstructions.
+def save_image(path: Path, image: np.ndarray, enlarge: int = 1) -> None:
+    """Writes an image as a PNG.
 
     Args:
         path: the PNG to write.
-        samples: [64, H, W, C] in [0, 1].
-        originals: [32, H, W, C].
-        reconstructions: of the originals, [32, H, W, C].
-        title: shown on top.
+        image: [H, W, C] in [0, 1].
+        enlarge: side of the square that each pixel becomes.
     """
-    figure = _figure(10.4, 5.8)
-    left, right = figure.subplots(1, 2)
-    _show(left, mosaic(samples, columns=8), "Samples from the prior")
-    pairs = above_each_other(originals, reconstructions, columns=8)
-    _show(right, mosaic(pairs, columns=8), "Test images, each row over its reconstructions")
-    figure.suptitle(title, fontsize=14)
-    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.87, wspace=0.04)
-    _save(figure, path)
+    with files.replacing(path) as temporary:
+        iio.imwrite(temporary, _pixels(image, enlarge))
 
 
-def normal_quantile_grid(side: int) -> np.ndarray:
-    """Latents that divide the prior of a 2-D latent space evenly.
-
-    Args:
-        side: points along each axis.
-
-    Returns:
-        float32 [side * side, 2], row by row from the top left.
-    """
-    normal = statistics.NormalDist()
-    quantiles = np.array([normal.inv_cdf((i + 0.5) / side) for i in range(side)], np.float32)
-    x, y = np.meshgrid(quantiles, quantiles[::-1])
-    return np.stack([x.ravel(), y.ravel()], axis=1)
+def save_mosaic(path: Path, images: np.ndarray, columns: int) -> None:
+    """Writes a mosaic of images [N, H, W, C] as a PNG that is large enough to be looked at."""
+    whole = mosaic(images, columns)
+    save_image(path, whole, enlarge=max(1, _MOSAIC_WIDTH // whole.shape[1]))
 
 
-def draw_manifold(path: Path, images: np.ndarray, title: str) -> None:
-    """Draws decoded images of a square grid over a 2-D latent space.
-
-    Args:
-        path: the PNG to write.
-        images: [side * side, H, W, C] in [0, 1], in the order of `normal_quantile_grid`.
-        title: shown on top.
-    """
-    figure = _figure(8, 8.6)
-    axes = figure.subplots()
-    side = round(len(images) ** 0.5)
-    _show(axes, mosaic(images, columns=side, gap=1), title)
-    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.94)
-    _save(figure, path)
-
-
-def draw_latents(path: Path, means: np.ndarray, labels: np.ndarray | None, title: str) -> None:
-    """Draws the posterior means, coloured by label; of more than two dimensions, their PCA.
-
-    Args:
-        path: the PNG to write.
-        means: [N, Z].
-        labels: [N], or None.
-        title: shown on top.
-    """
-    points, names = _two_dimensions(means)
-    figure = _figure(8, 7)
-    axes = figure.subplots()
-    if labels is None:
-        axes.scatter(*points.T, s=4, alpha=0.6, linewidths=0)
-    else:
-        classes, indices = np.unique(labels, return_inverse=True)
-        dots = axes.scatter(
-            *points.T, c=indices, cmap="tab10" if len(classes) <= 10 else "viridis",
-            vmin=-0.5, vmax=max(len(classes), 10) - 0.5 if len(classes) <= 10 else None,
-            s=5, alpha=0.7, linewidths=0,
-        )  # fmt: skip
-        if len(classes) <= 10:
-            axes.legend(
-                dots.legend_elements(num=list(range(len(classes))))[0], classes, title="Label",
-                loc="center left", bbox_to_anchor=(1, 0.5), frameon=False,
-            )  # fmt: skip
-    axes.set(title=title, xlabel=names[0], ylabel=names[1], aspect="equal")
-    _save(figure, path)
-
-
-def _two_dimensions(means: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-    """Brings [N, Z] to [N, 2], and says what the two axes are."""
-    if means.shape[1] == 2:
-        return means, ("$z_1$", "$z_2$")
-    if means.shape[1] == 1:
-        ranks = np.linspace(0, 1, len(means))
-        return np.stack([means[:, 0], ranks], axis=1), ("$z_1$", "place in the test set")
-    centred = means - means.mean(axis=0)
-    _, spreads, directions = np.linalg.svd(centred, full_matrices=False)
-    shares = spreads**2 / max(np.sum(spreads**2), 1e-12)
-    names = tuple(
-        f"principal component {i + 1} ({shares[i]:.0%} of the variance)" for i in range(2)
-    )
-    return centred @ directions[:2].T, names
-
-
-def draw_curves(path: Path, metrics: list[dict[str, float]], title: str) -> None:
-    """Draws ELBO, log-likelihood and KL by epoch.
-
-    Args:
-        path: the PNG to write.
-        metrics: the rows of `metrics.csv`.
-        title: shown on top.
-    """
-    epochs = [row["epoch"] for row in metrics]
-    figure = _figure(10, 4)
-    left, right = figure.subplots(1, 2)
-    for name, style in (("train_elbo", "--"), ("test_elbo", "-"), ("test_log_likelihood", ":")):
-        values = [row[name] for row in metrics]
-        left.plot(epochs, values, style, marker=".", label=name.replace("_", " "))
-    left.set(title="ELBO and log-likelihood", xlabel="epoch", ylabel="nats per image")
-    left.legend(frameon=False)
-    right.plot(epochs, [row["test_kl"] for row in metrics], marker=".", color="tab:red")
-    right.set(title="KL of posterior from prior (test)", xlabel="epoch", ylabel="nats per image")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.suptitle(title)
-    figure.tight_layout()
-    _save(figure, path)
+def _pixels(image: np.ndarray, enlarge: int) -> np.ndarray:
+    """Turns [H, W, C] in [0, 1] into uint8, [H, W] if there is one channel."""
+    pixels = np.rint(image * 255).astype(np.uint8)
+    pixels = pixels if pixels.shape[-1] == 3 else pixels[..., 0]
+    return pixels.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
 
 
 def animate(pictures: list[Path], path: Path) -> None:
@@ -182,11 +77,7 @@ def animate(pictures: list[Path], path: Path) -> None:
     """
     frames = [_without_needless_colours(iio.imread(picture, mode="RGB")) for picture in pictures]
     frame_ms = min(400, max(60, 20_000 // len(frames)))
-    durations = [frame_ms] * (len(frames) - 1) + [_LAST_FRAME_MS]
-    with files.replacing(path) as temporary:
-        iio.imwrite(
-            temporary, frames, duration=durations if len(frames) > 1 else _LAST_FRAME_MS, loop=0
-        )
+    _save_gif(path, frames, [frame_ms] * (len(frames) - 1) + [_LAST_FRAME_MS])
 
 
 def _without_needless_colours(frame: np.ndarray) -> np.ndarray:
@@ -195,17 +86,14 @@ def _without_needless_colours(frame: np.ndarray) -> np.ndarray:
     return grey if (frame == grey[..., np.newaxis]).all() else frame
 
 
-def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), dpi=_DOTS_PER_INCH)
+def save_animation(path: Path, images: np.ndarray, frame_ms: int = 60) -> None:
+    """Writes images [N, H, W, C] as a GIF that goes there and back, for ever."""
+    enlarge = max(1, _ANIMATION_WIDTH // images.shape[2])
+    frames = [_pixels(image, enlarge) for image in (*images, *images[-2:0:-1])]
+    _save_gif(path, frames, [frame_ms] * len(frames))
 
 
-def _show(axes, image: np.ndarray, title: str) -> None:
-    image = image if image.shape[-1] == 3 else image[..., 0]
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_title(title, fontsize=11)
-    axes.set_axis_off()
-
-
-def _save(figure: Figure, path: Path) -> None:
+def _save_gif(path: Path, frames: list[np.ndarray], durations_ms: list[int]) -> None:
+    duration = durations_ms if len(frames) > 1 else durations_ms[0]
     with files.replacing(path) as temporary:
-        figure.savefig(temporary)
+        iio.imwrite(temporary, frames, duration=duration, loop=0)

@@ -1,7 +1,6 @@
 """The run directory: made once, locked while it is trained in, read again."""
 
 import contextlib
-import csv
 import datetime
 import hashlib
 import os
@@ -167,10 +166,5 @@ def load_run(directory: str) -> Run:
 
 def write_metrics(run: Run, rows: list[dict[str, float]]) -> None:
     """Writes `metrics.csv`, a row for each epoch."""
-    with (
-        files.replacing(run.directory / "metrics.csv") as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    values = (row.values() for row in rows)
+    files.write_table(run.directory / "metrics.csv", list(rows[0]), values)

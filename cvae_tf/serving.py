@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cvae_tf import files
+from cvae_tf import files, model_card
 from cvae_tf.batches import binarize
 from cvae_tf.model import CVAE
 
@@ -19,16 +19,20 @@ def export_saved_model(model: CVAE, directory: Path, metadata: dict[str, Any]) -
     Args:
         model: the trained model.
         directory: where to write it; a numbered folder, as model servers expect.
-        metadata: written beside it as `model.json`.
+        metadata: as `provenance.describe` returns it; written beside the model as `model.json`,
+            and in words as `README.md`.
     """
     archive = keras.export.ExportArchive()
     archive.track(model.encoder)
     archive.track(model.decoder)
-    for name, (function, signature) in signatures(model).items():
-        archive.add_endpoint(name, function, signature)
+    endpoints = signatures(model)
+    for name, (function, arguments) in endpoints.items():
+        archive.add_endpoint(name, function, arguments)
+    card = model_card.render(metadata, endpoints, LARGEST_SAMPLE)
     with files.replacing_directory(directory) as temporary:
         archive.write_out(str(temporary), verbose=False)
         files.write_json(temporary / "model.json", metadata)
+        (temporary / "README.md").write_text(card, encoding="utf-8")
 
 
 def signatures(model: CVAE) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:

@@ -1,5 +1,6 @@
 """What the scripts do, as functions: train a configuration, resume a run, export it."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from cvae_tf import (
     batches,
     checkpoints,
     files,
+    formats,
     networks,
     optimizers,
     pictures,
@@ -15,20 +17,18 @@ from cvae_tf import (
     runs,
     screen,
     serving,
+    summaries,
     threads,
 )
 from cvae_tf.checkpoints import DEFAULT_INTERVAL, Interval, Metrics, Moment, Progress
 from cvae_tf.config import Config
-from cvae_tf.datasets import Dataset, load_dataset
+from cvae_tf.datasets import Dataset, load_again, load_dataset
 from cvae_tf.errors import UserError
 from cvae_tf.gallery import Gallery
 from cvae_tf.interrupts import Interrupts
 from cvae_tf.model import CVAE
 from cvae_tf.runs import Run
 from cvae_tf.training import Trainer
-
-# A run of --dataset=auto goes on with the data that it found when it began.
-_DATASETS_BY_TITLE = {"MNIST": "mnist", "bundled digits": "digits"}
 
 
 def build_model(config: Config, image_shape: networks.ImageShape, num_images: int) -> CVAE:
@@ -64,7 +64,10 @@ def build_model(config: Config, image_shape: networks.ImageShape, num_images: in
 
 
 def train(
-    config: Config, run_dir: str | None = None, checkpoint_every: Interval = DEFAULT_INTERVAL
+    config: Config,
+    run_dir: str | None = None,
+    checkpoint_every: Interval = DEFAULT_INTERVAL,
+    tensorboard: bool = False,
 ) -> Run:
     """Trains a model and writes everything of the run; the screen shows how it goes.
 
@@ -72,6 +75,7 @@ def train(
         config: the configuration.
         run_dir: a new directory; by default one in `runs`, named after the time.
         checkpoint_every: how often to write a checkpoint within an epoch.
+        tensorboard: whether to write for TensorBoard too, into `tensorboard` in the run.
 
     Returns:
         The finished run.
@@ -80,16 +84,21 @@ def train(
         UserError: if the data or the directory cannot be used, or the ELBO stops being finite.
         Stopped: on SIGINT or SIGTERM, after a checkpoint.
     """
+    if tensorboard:
+        summaries.check_tensorboard()
     threads.set_threads(config.threads)
     dataset = load_dataset(config.dataset, config.data_path, config.seed)
     trainer = _build_trainer(config, dataset)
     run = runs.create_run(run_dir, config, dataset)
     with runs.locked(run):
-        return _train_on(run, trainer, dataset, checkpoint_every)
+        return _train_on(run, trainer, dataset, checkpoint_every, tensorboard)
 
 
 def resume(
-    run_dir: str, settings: dict[str, Any], checkpoint_every: Interval = DEFAULT_INTERVAL
+    run_dir: str,
+    settings: dict[str, Any],
+    checkpoint_every: Interval = DEFAULT_INTERVAL,
+    tensorboard: bool = False,
 ) -> Run:
     """Goes on with a run from its newest good checkpoint, to the same end as without a break.
 
@@ -97,6 +106,7 @@ def resume(
         run_dir: of the run.
         settings: that were asked for; they must be those of the run, but for more epochs.
         checkpoint_every: as in `train`.
+        tensorboard: as in `train`.
 
     Returns:
         The finished run.
@@ -108,9 +118,10 @@ def resume(
     """
     run = runs.load_run(run_dir)
     config = run.config.extended(settings)
+    if tensorboard:
+        summaries.check_tensorboard()
     threads.set_threads(config.threads)
-    name = _DATASETS_BY_TITLE.get(run.data["name"], config.dataset)
-    dataset = load_dataset(name, config.data_path, config.seed)
+    dataset = load_again(run.data["name"], config.data_path, config.seed)
     if runs.describe_data(dataset)["sha256"] != run.data["sha256"]:
         raise UserError(f"--run_dir={run_dir}: the images are not those that the run began with.")
     trainer = _build_trainer(config, dataset)
@@ -120,7 +131,7 @@ def resume(
             screen.announce_extension(run.config, config)
             run = run._replace(config=config)
             runs.write_config(run)
-        return _train_on(run, trainer, dataset, checkpoint_every)
+        return _train_on(run, trainer, dataset, checkpoint_every, tensorboard)
 
 
 def _build_trainer(config: Config, dataset: Dataset) -> Trainer:
@@ -128,10 +139,13 @@ def _build_trainer(config: Config, dataset: Dataset) -> Trainer:
     return Trainer(model, dataset, config.batch_size, config.augment, config.jit)
 
 
-def _train_on(run: Run, trainer: Trainer, dataset: Dataset, checkpoint_every: Interval) -> Run:
+def _train_on(
+    run: Run, trainer: Trainer, dataset: Dataset, checkpoint_every: Interval, tensorboard: bool
+) -> Run:
     """Trains from the newest checkpoint, or from the beginning, to the end."""
     model, epochs = trainer.model, run.config.epochs
     gallery = Gallery(run, model, dataset)
+    board = summaries.Summaries(run.directory / "tensorboard") if tensorboard else None
     with Interrupts(f"go on with: python train.py --resume --run_dir={run.directory}") as stop:
         if not (run.images / "image_at_epoch_0000.png").exists():
             gallery.draw_epoch(0, trainer.evaluate().elbo)
@@ -143,7 +157,9 @@ def _train_on(run: Run, trainer: Trainer, dataset: Dataset, checkpoint_every: In
         for result in trainer.run_epochs(epochs, keeper, progress.epoch, progress.steps_done):
             keeper.metrics.append(result.as_row())
             runs.write_metrics(run, keeper.metrics)
-            gallery.draw_epoch(result.epoch, result.test.elbo)
+            picture = gallery.draw_epoch(result.epoch, result.test.elbo)
+            if board:
+                board.write(result, picture)
             keeper.save(result.epoch + 1, steps_done=0)  # last, so that nothing before it lacks
             screen.report(result, epochs)
         stop.wait = False
@@ -212,23 +228,36 @@ def export(
     return saved_model
 
 
-def export_from_checkpoint(run_dir: str, output: str | None = None) -> Path:
+def export_from_checkpoint(
+    run_dir: str, output: str | None = None, format_name: str = "saved_model"
+) -> Path:
     """Exports a run from its newest checkpoint.
 
     Args:
         run_dir: of the run.
-        output: as in `export`.
+        output: a directory for the model; by default its place in the run, where it is replaced.
+        format_name: "saved_model", with the GIF beside it, or a name in `formats.WRITERS`.
 
     Returns:
-        The directory of the SavedModel.
+        The directory of the model.
 
     Raises:
-        UserError: as in `export`; or if there is no run, or no checkpoint in it.
+        UserError: as in `export`; or if there is no run, or no checkpoint in it, or the format
+            needs a package that is missing.
     """
+    formats.check_packages(format_name)
     run = runs.load_run(run_dir)
-    model = build_model(run.config, run.data["image_shape"], run.data["train_images"])
+    config = dataclasses.replace(run.config, precision="float32")  # as the weights are kept
+    model = build_model(config, run.data["image_shape"], run.data["train_images"])
     progress, problems = checkpoints.restore_newest(run.checkpoints, model)
     if not checkpoints.list_checkpoints(run.checkpoints):
         raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
     screen.warn(problems)
-    return export(run, model, progress.metrics, Path(output) if output else None)
+    if format_name == "saved_model":
+        return export(run, model, progress.metrics, Path(output) if output else None)
+    directory = (Path(output) if output else run.directory / "export") / format_name
+    if output and directory.exists():
+        raise UserError(f"--output={output}: {directory} exists; choose another directory.")
+    metadata = provenance.describe(run, progress.metrics)
+    formats.export_format(model, format_name, directory, metadata)
+    return directory

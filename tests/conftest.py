@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import pytest
 
+from cvae_tf import serving
+from cvae_tf.config import Config
 from cvae_tf.datasets import Dataset, Split, load_digits
 from cvae_tf.model import CVAE
 from cvae_tf.networks import Networks, build_networks
@@ -15,6 +17,25 @@ from cvae_tf.threads import set_threads
 PROJECT = Path(__file__).resolve().parents[1]
 
 set_threads(0)  # as the scripts do: other threads give other last bits
+
+# Of an exported model, as provenance.describe returns it.
+METADATA = {
+    "config": Config.create(dataset="digits", seed=3).to_json(),
+    "data": {
+        "name": "bundled digits",
+        "origin": "The bundled digits.",
+        "image_shape": [28, 28, 1],
+        "train_images": 24000,
+        "test_images": 297,
+        "sha256": "0",
+    },
+    "binarization": "pixels above 0.5 are white",
+    "metrics": {
+        "epoch": 10, "test_elbo": -106.25, "test_log_likelihood": -99.125, "test_kl": 7.125,
+    },
+    "versions": {"tensorflow": "2.21.0", "keras": "3.15.1"},
+    "git_commit": None,
+}  # fmt: skip
 
 
 def tiny_networks(latent_dim=2, seed=0):
@@ -105,6 +126,15 @@ def tiny_model():
 def digits_model():
     """The tutorial's network with random weights; not to be trained."""
     return CVAE(build_networks("tutorial", (28, 28, 1), latent_dim=2, seed=3), seed=3)
+
+
+@pytest.fixture(scope="session")
+def exported_digits(tmp_path_factory):
+    """A SavedModel of an untrained network that knows the bundled digits as its own data."""
+    directory = tmp_path_factory.mktemp("digits") / "export" / "1"
+    networks = build_networks("patches", (28, 28, 1), latent_dim=2, seed=3)
+    serving.export_saved_model(CVAE(networks, seed=3), directory, METADATA)
+    return directory
 
 
 @pytest.fixture(scope="session")

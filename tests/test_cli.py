@@ -18,7 +18,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 @pytest.fixture(scope="module", autouse=True)
 def _config_flags():
     if "latent_dim" not in flags.FLAGS:
-        cli.define_config_flags()
+        cli.define_flags(Config)
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -29,7 +29,7 @@ def test_each_setting_has_a_flag_with_its_help(name):
 
 
 def test_no_flags_give_the_default_configuration():
-    assert cli.settings_from_flags() == {}
+    assert cli.settings_from_flags(Config) == {}
 
 
 def _another_value(field):
@@ -43,25 +43,25 @@ def _another_value(field):
 def test_every_flag_arrives_in_the_configuration(name):
     value = _another_value(FIELDS[name])
     with flagsaver.as_parsed(**{name: str(value)}):
-        assert cli.settings_from_flags() == {name: value}
+        assert cli.settings_from_flags(Config) == {name: value}
 
 
 def test_a_relative_path_means_the_same_file_in_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with flagsaver.as_parsed(data_path="mine.npz"):
-        assert cli.settings_from_flags() == {"data_path": str(tmp_path / "mine.npz")}
+        assert cli.settings_from_flags(Config) == {"data_path": str(tmp_path / "mine.npz")}
 
 
 def test_given_flags_override_the_preset_and_the_others_do_not():
     with flagsaver.as_parsed(preset="tutorial", batch_size="64"):
-        config = Config.create(**cli.settings_from_flags())
+        config = Config.create(**cli.settings_from_flags(Config))
     assert config.batch_size == 64
     assert config.learning_rate == PRESETS["tutorial"]["learning_rate"]
 
 
 def test_values_out_of_range_are_refused():
     with flagsaver.as_parsed(epochs="0"), pytest.raises(UserError, match="--epochs=0"):
-        Config.create(**cli.settings_from_flags())
+        Config.create(**cli.settings_from_flags(Config))
 
 
 @pytest.mark.parametrize(("name", "value"), [("epochs", "many"), ("dataset", "cifar")])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from conftest import tiny_cvae, tiny_images
 
-from cvae_tf import gallery, pictures, runs
+from cvae_tf import figures, gallery, runs
 from cvae_tf.config import Config
 from cvae_tf.datasets import Split
 from cvae_tf.gallery import Gallery
@@ -22,7 +22,7 @@ def drawn(monkeypatch):
     """What would have been drawn, by the name of the function."""
     calls = {}
     for name in ("draw_epoch", "draw_manifold", "draw_latents", "draw_curves"):
-        monkeypatch.setattr(pictures, name, lambda *given, name=name: calls.update({name: given}))
+        monkeypatch.setattr(figures, name, lambda *given, name=name: calls.update({name: given}))
     return calls
 
 
@@ -55,7 +55,7 @@ def test_summary_decodes_the_grid_and_encodes_all_test_images(
     dataset = toy_dataset._replace(test=toy_dataset.test._replace(labels=np.arange(20)))
     model = tiny_cvae()
     Gallery(_run(tmp_path, dataset), model, dataset).draw_summary(ROWS)
-    decoded = model.decoder(pictures.normal_quantile_grid(20)).numpy()
+    decoded = model.decoder(figures.normal_quantile_grid(20)).numpy()
     np.testing.assert_allclose(drawn["draw_manifold"][1], 1 / (1 + np.exp(-decoded)), rtol=1e-5)
     means = model.encoder((dataset.test.images > 127).astype(np.float32)).numpy()[:, :2]
     np.testing.assert_allclose(drawn["draw_latents"][1], means, rtol=1e-4, atol=1e-6)

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_cvae, tiny_images
+from conftest import METADATA, tiny_cvae, tiny_images
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
@@ -152,7 +152,7 @@ def test_checkpoints_with_false_sums_are_restored_or_refused(
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     directory = tmp_path_factory.mktemp("served") / "1"
-    serving.export_saved_model(tiny_cvae(), directory, {})
+    serving.export_saved_model(tiny_cvae(), directory, METADATA)
     return tf.saved_model.load(str(directory))
 
 

@@ -1,5 +1,3 @@
-import math
-
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -34,107 +32,40 @@ def test_mosaic_keeps_images_upright_and_colours_apart():
 
 def test_each_row_of_originals_stands_over_its_reconstructions():
     originals, reconstructions = _flat_images([1, 2, 3, 4]), _flat_images([10, 20, 30, 40])
-    ordered = pictures.above_each_other(originals, reconstructions, columns=2)
+    ordered = pictures.stacked([originals, reconstructions], columns=2)
     assert ordered[:, 0, 0, 0].tolist() == [1, 2, 10, 20, 3, 4, 30, 40]
 
 
-def test_grid_divides_the_standard_gaussian_evenly():
-    grid = pictures.normal_quantile_grid(5)
-    assert grid.shape == (25, 2) and grid.dtype == np.float32
-    shares = [[0.5 * (1 + math.erf(z / math.sqrt(2))) for z in point] for point in grid]
-    expected = [(x, y) for y in (0.9, 0.7, 0.5, 0.3, 0.1) for x in (0.1, 0.3, 0.5, 0.7, 0.9)]
-    np.testing.assert_allclose(shares, expected, atol=1e-6)
-
-
-def _size(path):
-    return iio.imread(path).shape[:2]
+def test_white_images_fill_the_last_rows():
+    ordered = pictures.stacked([_flat_images([0.1, 0.2, 0.3])] * 3, columns=2)
+    expected = [0.1, 0.2] * 3 + [0.3, 1] * 3
+    np.testing.assert_allclose(ordered[:, 0, 0, 0], expected)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_of_epochs_are_of_one_size(tmp_path, channels):
-    random = np.random.default_rng(0)
-    sizes = set()
-    for epoch, title in enumerate(["Epoch 0", "Epoch 1000: test ELBO -12345678.9 (a long name)"]):
-        samples, originals, reconstructions = (
-            random.uniform(size=(num, 28, 28, channels)).astype(np.float32) for num in (64, 32, 32)
-        )
-        path = tmp_path / f"{epoch}.png"
-        pictures.draw_epoch(path, samples, originals, reconstructions, title)
-        sizes.add(_size(path))
-    assert len(sizes) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.png", "1.png"]
+def test_saved_image_has_its_levels_in_its_places(tmp_path, channels):
+    image = np.random.default_rng(0).uniform(size=(4, 5, channels))
+    pictures.save_image(tmp_path / "a.png", image, enlarge=3)
+    pixels = iio.imread(tmp_path / "a.png").reshape(12, 15, channels)
+    for row, column in ((0, 0), (2, 2), (3, 5), (11, 14)):
+        expected = np.rint(image[row // 3, column // 3] * 255)
+        np.testing.assert_array_equal(pixels[row, column], expected)
 
 
-def test_picture_of_an_epoch_shows_samples_left_and_pairs_right(tmp_path):
-    path = tmp_path / "epoch.png"
-    dark, middle, light = (np.full((32, 8, 8, 1), level, np.float32) for level in (0.2, 0.4, 0.8))
-    pictures.draw_epoch(path, np.concatenate([dark, dark]), middle, light, "")
-    pixels = iio.imread(path, mode="L")
-    left, right = np.hsplit(pixels, [pixels.shape[1] // 2])
-    assert _common_levels(left) == [51, 255]
-    assert _common_levels(right) == [102, 204, 255]
-    column = right[:, right.shape[1] // 40 + 20]
-    assert column[np.isin(column, [102, 204])][0] == 102
+def test_mosaic_is_saved_large_enough_to_be_looked_at(tmp_path):
+    pictures.save_mosaic(tmp_path / "a.png", _flat_images([0, 1, 0, 1], 28, 28), columns=2)
+    assert 800 <= iio.imread(tmp_path / "a.png").shape[1] <= 1000
 
 
-def _common_levels(pixels):
-    """Grey levels of more pixels than letters have."""
-    levels, counts = np.unique(pixels, return_counts=True)
-    return levels[counts > 5000].tolist()
-
-
-def test_manifold_shows_every_image_in_its_place(tmp_path):
-    levels = np.arange(9) / 10
-    pictures.draw_manifold(tmp_path / "manifold.png", _flat_images(levels, 8, 8), "Title")
-    pixels = iio.imread(tmp_path / "manifold.png", mode="L")[60:]
-    height, width = pixels.shape
-    centres = [(2 * i + 1) / 6 for i in range(3)]
-    seen = [pixels[int(height * y), int(width * x)] / 255 for y in centres for x in centres]
-    np.testing.assert_allclose(seen, levels, atol=0.005)
-
-
-@pytest.mark.parametrize("dimensions", [1, 2, 5])
-@pytest.mark.parametrize("labels", [None, np.arange(30) % 3, np.arange(30), np.array(["a"] * 30)])
-def test_latents_are_drawn_in_any_dimension_with_any_labels(tmp_path, dimensions, labels):
-    means = np.random.default_rng(0).normal(size=(30, dimensions)).astype(np.float32)
-    pictures.draw_latents(tmp_path / "latents.png", means, labels, "Title")
-    assert np.std(iio.imread(tmp_path / "latents.png")) > 1
-
-
-@pytest.mark.parametrize("num", [1, 2])
-def test_latents_of_few_images_are_drawn(tmp_path, num):
-    means = np.ones((num, 5), np.float32)
-    pictures.draw_latents(tmp_path / "latents.png", means[:, :2], None, "Title")
-    assert _size(tmp_path / "latents.png")[0] > 100
-
-
-def test_two_dimensions_are_drawn_as_they_are():
-    means = np.random.default_rng(0).normal(size=(8, 2))
-    points, names = pictures._two_dimensions(means)
-    np.testing.assert_array_equal(points, means)
-    assert names == ("$z_1$", "$z_2$")
-
-
-def test_more_dimensions_are_drawn_by_their_principal_components():
-    random = np.random.default_rng(0)
-    turn = np.linalg.qr(random.normal(size=(5, 5)))[0]
-    means = random.normal(size=(500, 5)) * [9, 4, 1, 1, 1] @ turn + 7
-    points, names = pictures._two_dimensions(means)
-    variances, directions = np.linalg.eigh(np.cov(means.T))
-    for axis in range(2):
-        expected = (means - means.mean(axis=0)) @ directions[:, -1 - axis]
-        correlation = np.corrcoef(points[:, axis], expected)[0, 1]
-        assert abs(correlation) == pytest.approx(1, abs=1e-6)
-        share = variances[-1 - axis] / variances.sum()
-        assert names[axis] == f"principal component {axis + 1} ({share:.0%} of the variance)"
-
-
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_curves_are_drawn(tmp_path, epochs):
-    names = ("train_elbo", "test_elbo", "test_log_likelihood", "test_kl")
-    rows = [{"epoch": i + 1, **dict.fromkeys(names, -100.0 + i)} for i in range(epochs)]
-    pictures.draw_curves(tmp_path / "curves.png", rows, "Title")
-    assert np.std(iio.imread(tmp_path / "curves.png")) > 1
+def test_animation_of_images_goes_there_and_back(tmp_path):
+    pictures.save_animation(tmp_path / "a.gif", _flat_images([0, 0.4, 1], 8, 8))
+    with Image.open(tmp_path / "a.gif") as gif:
+        levels = []
+        for frame in range(gif.n_frames):
+            gif.seek(frame)
+            levels.append(int(np.median(np.asarray(gif.convert("L")))))
+        assert gif.info["loop"] == 0
+    assert levels == [0, 102, 255, 102]
 
 
 def _write_frames(directory, num):
@@ -173,10 +104,3 @@ def test_long_animations_are_faster_but_not_too_fast(tmp_path):
     pictures.animate(paths * 50, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as gif:
         assert (gif.n_frames, gif.info["duration"]) == (100, 200)
-
-
-def test_pictures_leave_no_figures_open(tmp_path):
-    from matplotlib import pyplot
-
-    pictures.draw_latents(tmp_path / "latents.png", np.ones((3, 2)), None, "Title")
-    assert pyplot.get_fignums() == []

@@ -3,14 +3,13 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import run_python, tiny_cvae
+from conftest import METADATA, run_python, tiny_cvae
 
 from cvae_tf import serving
 from cvae_tf.batches import binarize
 from cvae_tf.model import CVAE
 from cvae_tf.networks import NETWORKS, build_networks
 
-METADATA = {"config": {"seed": 3}, "git_commit": None}
 SIGNATURES = {
     "sample": ({"num": "int32 []", "seed": "int32 [2]"}, ["images"]),
     "decode": ({"latents": "float32 [None, 2]"}, ["images"]),
@@ -221,6 +220,14 @@ def test_latents_that_are_not_finite_are_refused(loaded, latent):
         loaded.decode(tf.constant([[0.0, latent]]))
 
 
+def test_other_batch_sizes_need_no_new_graph(loaded):
+    for num in (1, 2, 64):
+        loaded.sample(num=num, seed=[1, 2])
+        loaded.encode(tf.zeros([num, 28, 28, 1]))
+    for function in (loaded.sample, loaded.encode, loaded.decode, loaded.score):
+        assert len(function.concrete_functions) == 1
+
+
 def test_metadata_lie_beside_the_model(exported):
     assert json.loads((exported / "model.json").read_text(encoding="utf-8")) == METADATA
     assert (exported / "saved_model.pb").stat().st_size > 1000
@@ -231,12 +238,12 @@ def test_exporting_again_replaces_the_model(tmp_path):
     answers = []
     for seed in (0, 1):
         model = tiny_cvae(seed=seed)
-        serving.export_saved_model(model, directory, {"seed": seed})
+        serving.export_saved_model(model, directory, {**METADATA, "git_commit": str(seed)})
         loaded = tf.saved_model.load(str(directory))
         answers.append(loaded.decode(tf.ones([1, 2]))["images"])
         _assert_close(answers[-1], tf.sigmoid(model.decode(tf.ones([1, 2]))))
     assert np.any(answers[0] != answers[1])
-    assert json.loads((directory / "model.json").read_text()) == {"seed": 1}
+    assert json.loads((directory / "model.json").read_text())["git_commit"] == "1"
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
@@ -245,7 +252,7 @@ def test_failed_export_leaves_the_old_model(tmp_path):
     serving.export_saved_model(model, directory, METADATA)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(TypeError):
-        serving.export_saved_model(model, directory, {"not json": object()})
+        serving.export_saved_model(model, directory, {**METADATA, "not json": object()})
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert after == before
     assert [path.name for path in tmp_path.iterdir()] == ["1"]

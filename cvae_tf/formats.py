@@ -1,0 +1,94 @@
+"""The model for other runtimes: LiteRT, ONNX and Keras."""
+
+import importlib.util
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cvae_tf import files
+from cvae_tf.errors import UserError
+from cvae_tf.model import CVAE
+from cvae_tf.networks import Networks
+
+_NEEDED_PACKAGES = {"onnx": ("tf2onnx", "onnx")}
+
+
+def export_format(model: CVAE, name: str, directory: Path, metadata: dict[str, Any]) -> None:
+    """Writes a model in another format, replacing one that is there.
+
+    Args:
+        model: the trained model, its layers in float32.
+        name: a name in `WRITERS`.
+        directory: where to write it.
+        metadata: written beside it as `model.json`.
+
+    Raises:
+        UserError: if a package is missing or the directory cannot be written.
+    """
+    check_packages(name)
+    with files.replacing_directory(directory) as temporary:
+        WRITERS[name](model, temporary)
+        files.write_json(temporary / "model.json", metadata)
+
+
+def check_packages(name: str) -> None:
+    """Raises a UserError that names the packages which a format needs and which are missing."""
+    needed = _NEEDED_PACKAGES.get(name, ())
+    if any(importlib.util.find_spec(package) is None for package in needed):
+        raise UserError(f"--format={name} needs other packages: pip install {' '.join(needed)}")
+
+
+def standalone_parts(model: CVAE) -> dict[str, keras.Model]:
+    """Makes encoder and decoder usable on their own, as the signatures of the SavedModel are.
+
+    Args:
+        model: whose weights they share.
+
+    Returns:
+        encoder: grey levels `images` [B, H, W, C] -> `mean` and `logvar` [B, Z];
+        decoder: `latents` [B, Z] -> `images` [B, H, W, C], probabilities.
+    """
+    ops = keras.ops
+    images = keras.Input(model.image_shape, name="images")
+    binary = ops.cast(ops.greater(images, 0.5), "float32")
+    mean, logvar = ops.split(model.encoder(binary), 2, axis=1)
+    latents = keras.Input((model.latent_dim,), name="latents")
+    probabilities = ops.sigmoid(model.decoder(latents))
+    return {
+        "encoder": keras.Model(images, {"mean": mean, "logvar": logvar}, name="encoder"),
+        "decoder": keras.Model(latents, {"images": probabilities}, name="decoder"),
+    }
+
+
+def _write_litert(model: CVAE, directory: Path) -> None:
+    """Writes two files of built-in operations alone, which every LiteRT runtime has."""
+    built_in = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    for name, part in standalone_parts(model).items():
+        path = str(directory / f"{name}.tflite")
+        part.export(path, format="litert", verbose=False, target_spec=built_in)
+
+
+def _write_onnx(model: CVAE, directory: Path) -> None:
+    for name, part in standalone_parts(model).items():
+        part(tf.zeros([1, *part.input_shape[1:]]))  # Keras exports only what was called before
+        with warnings.catch_warnings():  # of NumPy, about the code of tf2onnx
+            warnings.simplefilter("ignore", FutureWarning)
+            part.export(str(directory / f"{name}.onnx"), format="onnx", verbose=False)
+
+
+def _write_keras(model: CVAE, directory: Path) -> None:
+    """Writes the model without its optimizer; `keras.saving.load_model` needs this package."""
+    bare = CVAE(Networks(model.encoder, model.decoder), seed=model.seed)
+    bare(tf.zeros([1, *model.image_shape]))
+    bare.save(directory / "cvae.keras")
+
+
+WRITERS: dict[str, Callable[[CVAE, Path], None]] = {
+    "litert": _write_litert,
+    "onnx": _write_onnx,
+    "keras": _write_keras,
+}
