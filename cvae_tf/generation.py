@@ -138,7 +138,8 @@ def digit(model: ExportedModel, request: Request, output: Path) -> list[Path]:
     labels = images.labels.astype(str)
     known = sorted(set(labels))
     if request.label not in known:
-        raise UserError(f"--label={request.label}: unknown; choose from {', '.join(known[:20])}.")
+        fault = "is needed" if request.label is None else f"{request.label} is unknown"
+        raise UserError(f"--label: {fault}; choose from {', '.join(known[:20])}.")
     typical = _typical_examples(model.encode(images.pixels).mean, labels == request.label)
     num = _num_shown(request)
     chosen = np.resize(typical[:num], num)

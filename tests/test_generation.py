@@ -173,8 +173,10 @@ def test_typical_examples_come_first():
 
 
 def test_labels_must_be_there(tmp_path, data_path, images):
-    with pytest.raises(UserError, match="--label=7: unknown; choose from 0, 1"):
+    with pytest.raises(UserError, match="--label: 7 is unknown; choose from 0, 1"):
         _make(tmp_path, "digit", data_path=data_path, label="7")
+    with pytest.raises(UserError, match="--label: is needed; choose from 0, 1"):
+        _make(tmp_path, "digit", data_path=data_path)
     np.savez(tmp_path / "b.npz", x_test=images)
     with pytest.raises(UserError, match="needs labelled images"):
         _make(tmp_path, "digit", data_path=str(tmp_path / "b.npz"), label="7")
