@@ -187,7 +187,7 @@ def as_table(results: dict[str, Any]) -> str:
     lines = [
         f"{results['machine']}. Images per second; medians of {REPETITIONS} processes in turn.",
         "",
-        "| network | runtime | load, s | first sample, ms | one sample, ms | "
+        "| network | runtime | import and load, s | first sample, ms | one sample, ms | "
         + " | ".join(asked) + " |",
         "| --- " * (5 + len(asked)) + "|",
     ]  # fmt: skip
