@@ -106,17 +106,13 @@ class Config:
             ("warmup_steps", 0, 10**9),
             ("threads", 0, 1024),
         ):
-            value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
-                raise UserError(f"--{name}={value}: must be a whole number from {low} to {high}.")
+            check_whole_number(name, getattr(self, name), low, high)
         if not (_is_number(self.learning_rate) and self.learning_rate > 0):
             raise UserError(
                 f"--learning_rate={self.learning_rate}: must be a number above 0, such as 1e-3."
             )
         for name, high in (("weight_decay", 1.0), ("augment", 10.0)):
-            value = getattr(self, name)
-            if not (_is_number(value) and 0 <= value <= high):
-                raise UserError(f"--{name}={value}: must be a number from 0 to {high:g}.")
+            check_number(name, getattr(self, name), high)
         for field in dataclasses.fields(self):
             _check_choice(field.name, getattr(self, field.name), field.metadata["choices"])
         if self.data_path is not None and self.dataset != "auto":
@@ -176,6 +172,18 @@ class Config:
     def to_json(self) -> dict[str, Any]:
         """Returns the settings as a dictionary of plain values, in their order here."""
         return dataclasses.asdict(self)
+
+
+def check_whole_number(name: str, value: Any, low: int, high: int) -> None:
+    """Raises a UserError that names the setting if its value is no such number."""
+    if type(value) is not int or not low <= value <= high:
+        raise UserError(f"--{name}={value}: must be a whole number from {low} to {high}.")
+
+
+def check_number(name: str, value: Any, high: float) -> None:
+    """Raises a UserError that names the setting if its value is no number from 0 to `high`."""
+    if not (_is_number(value) and 0 <= value <= high):
+        raise UserError(f"--{name}={value}: must be a number from 0 to {high:g}.")
 
 
 def _is_number(value: Any) -> bool:

@@ -130,12 +130,17 @@ def _from_arrays(path: Path, arrays: dict[str, np.ndarray], seed: int) -> Datase
 
 def _checked_split(path: Path, part: str, images: np.ndarray, labels: np.ndarray | None) -> Split:
     images = to_uint8(images, f"{path}: x_{part}")
-    if labels is not None and labels.shape != images.shape[:1]:
-        raise UserError(
-            f"{path}: y_{part} has the shape {labels.shape}; it must be one label for each of "
-            f"the {len(images)} images."
-        )
+    check_labels(labels, len(images), f"{path}: y_{part}")
     return Split(images, labels)
+
+
+def check_labels(labels: np.ndarray | None, num_images: int, where: str) -> None:
+    """Raises a UserError that begins with `where` if there are not as many labels as images."""
+    if labels is not None and labels.shape != (num_images,):
+        raise UserError(
+            f"{where} has the shape {labels.shape}; it must be one label for each of "
+            f"the {num_images} images."
+        )
 
 
 def to_uint8(images: np.ndarray, where: str) -> np.ndarray:

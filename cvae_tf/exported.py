@@ -72,21 +72,23 @@ class ExportedModel:
 
     def score(self, images: np.ndarray, seed: int = 0) -> Scores:
         """Estimates the ELBO of grey images [N, H, W, C] in [0, 1], and its parts."""
-
-        def score(part: tf.Tensor, start: int) -> dict[str, tf.Tensor]:
-            return self._functions.score(part, tf.constant([seed, start]))
-
-        return Scores(**self._in_parts(score, images, with_start=True))
+        return Scores(**self._in_parts(self._functions.score, images, seed))
 
     def _in_parts(
-        self, function: Callable[..., dict[str, tf.Tensor]], batch: np.ndarray, with_start=False
+        self,
+        function: Callable[..., dict[str, tf.Tensor]],
+        batch: np.ndarray,
+        seed: int | None = None,
     ) -> dict[str, np.ndarray]:
-        """Calls `function` on one part of `batch` after another and joins the results."""
+        """Calls `function` on one part of `batch` after another and joins the results.
+
+        With a seed, each part gets noise of its own.
+        """
         batch = np.asarray(batch, np.float32)
-        parts = [
-            function(tf.constant(batch[start : start + _AT_ONCE]), *([start] * with_start))
-            for start in range(0, max(len(batch), 1), _AT_ONCE)
-        ]
+        parts = []
+        for start in range(0, max(len(batch), 1), _AT_ONCE):
+            noise = [] if seed is None else [tf.constant([seed, start])]
+            parts.append(function(tf.constant(batch[start : start + _AT_ONCE]), *noise))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

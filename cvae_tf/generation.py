@@ -15,6 +15,7 @@ from cvae_tf.request import Request
 _COLUMNS = 8
 _LARGEST_MOSAIC = 10_000  # images
 _MANIFOLD_SIDE = 20
+_ENDS = ("start", "end")
 _STRIP, _FRAMES = 10, 40  # images of an interpolation
 _NEIGHBOURS = 10  # examples that show whether another one is typical of its label
 _SCORES = 8  # posterior samples for the score of an image
@@ -52,7 +53,7 @@ def samples(model: ExportedModel, request: Request, output: Path) -> list[Path]:
     if request.individual:
         return list(_save_each(model.sample_in_parts(request.num, request.seed), output))
     images = model.sample(_num_shown(request), request.seed)
-    return [_save_mosaic(output / "samples.png", images, _square(len(images)))]
+    return [pictures.save_mosaic(output / "samples.png", images, _square(len(images)))]
 
 
 def _save_each(parts: Iterator[np.ndarray], output: Path) -> Iterator[Path]:
@@ -81,29 +82,28 @@ def reconstruct(model: ExportedModel, request: Request, output: Path) -> list[Pa
     """Images over their reconstructions."""
     originals = _images(model, request).pixels[: _num_shown(request)]
     pairs = [originals, model.reconstruct(originals)]
-    columns = min(_COLUMNS, len(originals))
-    path = output / "reconstructions.png"
-    return [_save_mosaic(path, pictures.stacked(pairs, columns), columns)]
+    return [_save_stacked(output / "reconstructions.png", pairs)]
 
 
 def interpolate(model: ExportedModel, request: Request, output: Path) -> list[Path]:
     """A straight way through the latent space, as a strip and as an animation."""
-    start, end = (_latents(model, request, name) for name in ("start", "end"))
+    images = None
+    if request.start.isdecimal() or request.end.isdecimal():
+        images = _images(model, request)
+    start, end = (_latents(model, images, name, getattr(request, name)) for name in _ENDS)
 
     def way(steps: int) -> np.ndarray:
         return model.decode(np.linspace(start, end, steps, dtype=np.float32))
 
     animation = output / "interpolation.gif"
     pictures.save_animation(animation, way(_FRAMES))
-    return [_save_mosaic(output / "interpolation.png", way(_STRIP), _STRIP), animation]
+    return [pictures.save_mosaic(output / "interpolation.png", way(_STRIP), _STRIP), animation]
 
 
-def _latents(model: ExportedModel, request: Request, name: str) -> np.ndarray:
+def _latents(model: ExportedModel, images: Images | None, name: str, text: str) -> np.ndarray:
     """Reads --start or --end: the posterior mean of an image, or latents as they are."""
-    text = getattr(request, name)
     if text.isdecimal():
-        image = _one_image(model, request, int(text), name)
-        return model.encode(image).mean[0]
+        return model.encode(_one_image(images, int(text), name)).mean[0]
     try:
         latents = np.array([float(part) for part in text.split(",")], np.float32)
     except ValueError:
@@ -118,10 +118,10 @@ def _latents(model: ExportedModel, request: Request, name: str) -> np.ndarray:
 
 def neighbours(model: ExportedModel, request: Request, output: Path) -> list[Path]:
     """More like one image: that image, then decoded samples around its posterior."""
-    image = _one_image(model, request, request.index, "index")
+    image = _one_image(_images(model, request), request.index, "index")
     around = _posterior_samples(model, np.repeat(image, _num_shown(request), axis=0), request)
     both = np.concatenate([image, model.decode(around)])
-    return [_save_mosaic(output / "neighbours.png", both, _square(len(both)))]
+    return [pictures.save_mosaic(output / "neighbours.png", both, _square(len(both)))]
 
 
 def _posterior_samples(model: ExportedModel, images: np.ndarray, request: Request) -> np.ndarray:
@@ -144,7 +144,7 @@ def digit(model: ExportedModel, request: Request, output: Path) -> list[Path]:
     num = _num_shown(request)
     chosen = np.resize(typical[:num], num)
     decoded = model.decode(_posterior_samples(model, images.pixels[chosen], request))
-    return [_save_mosaic(output / "digit.png", decoded, _square(num))]
+    return [pictures.save_mosaic(output / "digit.png", decoded, _square(num))]
 
 
 def _typical_examples(means: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -192,9 +192,7 @@ def denoise(model: ExportedModel, request: Request, output: Path) -> list[Path]:
     sets = [noisy, _explained(model, noisy, request)]
     if request.noise:
         sets.insert(0, clean)
-    columns = min(_COLUMNS, len(clean))
-    path = output / "denoised.png"
-    return [_save_mosaic(path, pictures.stacked(sets, columns), columns)]
+    return [_save_stacked(output / "denoised.png", sets)]
 
 
 def _explained(model: ExportedModel, noisy: np.ndarray, request: Request) -> np.ndarray:
@@ -243,12 +241,12 @@ def _images(model: ExportedModel, request: Request) -> Images:
     return read_own_images(model.metadata, fit)
 
 
-def _one_image(model: ExportedModel, request: Request, index: int, name: str) -> np.ndarray:
+def _one_image(images: Images, index: int, name: str) -> np.ndarray:
     """Picks one image, [1, H, W, C]."""
-    images = _images(model, request).pixels
-    if index >= len(images):
-        raise UserError(f"--{name}={index}: there are {len(images)} images, counted from 0.")
-    return images[index : index + 1]
+    num = len(images.pixels)
+    if index >= num:
+        raise UserError(f"--{name}={index}: there are {num} images, counted from 0.")
+    return images.pixels[index : index + 1]
 
 
 def _num_shown(request: Request) -> int:
@@ -265,6 +263,7 @@ def _square(num: int) -> int:
     return max(1, round(num**0.5))
 
 
-def _save_mosaic(path: Path, images: np.ndarray, columns: int) -> Path:
-    pictures.save_mosaic(path, images, columns)
-    return path
+def _save_stacked(path: Path, sets: list[np.ndarray]) -> Path:
+    """Saves a mosaic in which the rows of each set stand over those of the next."""
+    columns = min(_COLUMNS, len(sets[0]))
+    return pictures.save_mosaic(path, pictures.stacked(sets, columns), columns)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf import npz
-from cvae_tf.datasets import load_again, to_uint8
+from cvae_tf.datasets import check_labels, load_again, to_uint8
 from cvae_tf.errors import UserError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -77,8 +77,7 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
             "The model does not say what it was trained on; give --data_path."
         ) from error
     images, labels = load_again(title, data_path, seed).test
-    pixels = _fitted(images, title, fit)
-    return Images(pixels, labels, [str(number) for number in range(len(pixels))])
+    return _numbered(_fitted(images, title, fit), labels)
 
 
 def _read_pictures(paths: list[Path], fit: Fit) -> Images:
@@ -102,11 +101,12 @@ def _read_npz(path: Path, fit: Fit) -> Images:
         raise UserError(f"{path}: holds no array x_test, x_train or images.")
     images, labels = (arrays.get(name) for name in pairs[0])
     pixels = _fitted(images, f"{path}: {pairs[0][0]}", fit)
-    if labels is not None and labels.shape != pixels.shape[:1]:
-        raise UserError(
-            f"{path}: {pairs[0][1]} has the shape {labels.shape}; it must be one label for each "
-            f"of the {len(pixels)} images."
-        )
+    check_labels(labels, len(pixels), f"{path}: {pairs[0][1]}")
+    return _numbered(pixels, labels)
+
+
+def _numbered(pixels: np.ndarray, labels: np.ndarray | None) -> Images:
+    """Names images by their numbers."""
     return Images(pixels, labels, [str(number) for number in range(len(pixels))])
 
 

@@ -55,10 +55,15 @@ def save_image(path: Path, image: np.ndarray, enlarge: int = 1) -> None:
         iio.imwrite(temporary, _pixels(image, enlarge))
 
 
-def save_mosaic(path: Path, images: np.ndarray, columns: int) -> None:
-    """Writes a mosaic of images [N, H, W, C] as a PNG that is large enough to be looked at."""
+def save_mosaic(path: Path, images: np.ndarray, columns: int) -> Path:
+    """Writes a mosaic of images [N, H, W, C] as a PNG that is large enough to be looked at.
+
+    Returns:
+        The PNG.
+    """
     whole = mosaic(images, columns)
     save_image(path, whole, enlarge=max(1, _MOSAIC_WIDTH // whole.shape[1]))
+    return path
 
 
 def _pixels(image: np.ndarray, enlarge: int) -> np.ndarray:

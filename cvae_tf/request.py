@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from cvae_tf.config import LARGEST_SEED, setting
+from cvae_tf.config import LARGEST_SEED, check_number, check_whole_number, setting
 from cvae_tf.errors import UserError
 
 _IMAGES = ("data_path", "resize", "invert")
@@ -48,15 +48,9 @@ class Request:
             UserError: naming the first setting that is out of its range.
         """
         for name, low, high in (("num", 1, 10**7), ("seed", 0, LARGEST_SEED), ("index", 0, 10**9)):
-            if not low <= getattr(self, name) <= high:
-                raise UserError(
-                    f"--{name}={getattr(self, name)}: must be a whole number from {low} to {high}."
-                )
+            check_whole_number(name, getattr(self, name), low, high)
         for name, high in (("spread", 100.0), ("noise", 0.5)):
-            if not 0 <= getattr(self, name) <= high:  # also true for NaN
-                raise UserError(
-                    f"--{name}={getattr(self, name)}: must be a number from 0 to {high:g}."
-                )
+            check_number(name, getattr(self, name), high)
 
     @classmethod
     def create(cls, mode: str, **settings: Any) -> "Request":

@@ -219,13 +219,18 @@ def export(
     """
     saved_model = (output or run.directory / "export") / "1"
     animation = (output or run.directory) / "progress.gif"
-    for path in (saved_model, animation):
-        if output and path.exists():
-            raise UserError(f"--output={output}: {path} exists; choose another directory.")
+    _refuse_existing(output, saved_model, animation)
     serving.export_saved_model(model, saved_model, provenance.describe(run, metrics))
     if run.epoch_images:
         pictures.animate(run.epoch_images, animation)
     return saved_model
+
+
+def _refuse_existing(output: Path | str | None, *paths: Path) -> None:
+    """Keeps what is already in a directory that was asked for."""
+    for path in paths:
+        if output and path.exists():
+            raise UserError(f"--output={output}: {path} exists; choose another directory.")
 
 
 def export_from_checkpoint(
@@ -247,7 +252,9 @@ def export_from_checkpoint(
     """
     formats.check_packages(format_name)
     run = runs.load_run(run_dir)
-    config = dataclasses.replace(run.config, precision="float32")  # as the weights are kept
+    config = run.config
+    if format_name != "saved_model":  # other runtimes take the weights as they are kept
+        config = dataclasses.replace(config, precision="float32")
     model = build_model(config, run.data["image_shape"], run.data["train_images"])
     progress, problems = checkpoints.restore_newest(run.checkpoints, model)
     if not checkpoints.list_checkpoints(run.checkpoints):
@@ -256,8 +263,7 @@ def export_from_checkpoint(
     if format_name == "saved_model":
         return export(run, model, progress.metrics, Path(output) if output else None)
     directory = (Path(output) if output else run.directory / "export") / format_name
-    if output and directory.exists():
-        raise UserError(f"--output={output}: {directory} exists; choose another directory.")
+    _refuse_existing(output, directory)
     metadata = provenance.describe(run, progress.metrics)
     formats.export_format(model, format_name, directory, metadata)
     return directory
