@@ -56,14 +56,14 @@ A score compares images under this model; it is no probability of being an anoma
 
 def render(
     metadata: dict[str, Any],
-    signatures: dict[str, tuple[Any, list[tf.TensorSpec]]],
+    signatures: dict[str, tf.types.experimental.ConcreteFunction],
     largest_sample: int,
 ) -> str:
     """Writes the card of a model.
 
     Args:
         metadata: the contents of its `model.json`.
-        signatures: as `serving.signatures` returns them.
+        signatures: its functions by name.
         largest_sample: images that `sample` makes at most.
 
     Returns:
@@ -87,7 +87,7 @@ def render(
         versions=", ".join(f"{name} {version}" for name, version in metadata["versions"].items()),
         commit=f", cvae-tf at commit {commit[:10]}" if commit else "",
         numbers=_numbers(metadata["metrics"]),
-        signatures="\n".join(_row(name, *parts) for name, parts in signatures.items()),
+        signatures="\n".join(_row(name, function) for name, function in signatures.items()),
         largest=largest_sample,
     )
 
@@ -104,8 +104,9 @@ def _numbers(metrics: dict[str, float] | None) -> str:
     )
 
 
-def _row(name: str, function: Any, arguments: list[tf.TensorSpec]) -> str:
-    results = tf.function(function).get_concrete_function(*arguments).structured_outputs
+def _row(name: str, function: tf.types.experimental.ConcreteFunction) -> str:
+    arguments, _ = function.structured_input_signature
+    results = function.structured_outputs
     outputs = [tf.TensorSpec(value.shape, value.dtype, key) for key, value in results.items()]
     return f"| `{name}` | {_describe(arguments)} | {_describe(outputs)} |"
 

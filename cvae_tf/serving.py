@@ -25,9 +25,10 @@ def export_saved_model(model: CVAE, directory: Path, metadata: dict[str, Any]) -
     archive = keras.export.ExportArchive()
     archive.track(model.encoder)
     archive.track(model.decoder)
-    endpoints = signatures(model)
-    for name, (function, arguments) in endpoints.items():
-        archive.add_endpoint(name, function, arguments)
+    endpoints = {
+        name: archive.add_endpoint(name, function, arguments).get_concrete_function()
+        for name, (function, arguments) in signatures(model).items()
+    }
     card = model_card.render(metadata, endpoints, LARGEST_SAMPLE)
     with files.replacing_directory(directory) as temporary:
         archive.write_out(str(temporary), verbose=False)

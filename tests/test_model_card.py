@@ -7,8 +7,11 @@ from cvae_tf import model_card, serving
 
 
 def _render(**changes):
-    model = tiny_cvae()
-    return model_card.render({**METADATA, **changes}, serving.signatures(model), 10_000)
+    functions = {
+        name: tf.function(function).get_concrete_function(*arguments)
+        for name, (function, arguments) in serving.signatures(tiny_cvae()).items()
+    }
+    return model_card.render({**METADATA, **changes}, functions, 10_000)
 
 
 def test_card_tells_data_numbers_and_versions():
