@@ -37,15 +37,10 @@ class Log:
         print(json.dumps(line), flush=True)
 
 
-def tutorial_loop(data_path: str, epochs: int, output: Path) -> None:
-    """The loop of the tutorial as people run it, pictures and GIF included."""
-    import imageio
+def tutorial_networks():
+    """The encoder and the decoder of the tutorial, as it builds them."""
     import tensorflow as tf
-    from matplotlib import pyplot as plt
 
-    train_images, test_images = load(data_path)
-    train_set = tf.data.Dataset.from_tensor_slices(train_images).shuffle(60000).batch(32)
-    test_set = tf.data.Dataset.from_tensor_slices(test_images).shuffle(10000).batch(32)
     layers = tf.keras.layers
     encoder = tf.keras.Sequential(
         [
@@ -66,6 +61,39 @@ def tutorial_loop(data_path: str, epochs: int, output: Path) -> None:
             layers.Conv2DTranspose(1, 3, strides=1, padding="same"),
         ]
     )
+    return encoder, decoder
+
+
+def tutorial_picture(probabilities, path: Path) -> None:
+    """Draws 16 images as the tutorial does."""
+    from matplotlib import pyplot as plt
+
+    plt.figure(figsize=(4, 4))
+    for i in range(16):
+        plt.subplot(4, 4, i + 1)
+        plt.imshow(probabilities[i, :, :, 0], cmap="gray")
+        plt.axis("off")
+    plt.savefig(path)
+    plt.close()
+
+
+def tutorial_animation(output: Path) -> None:
+    """Joins the pictures as the tutorial does."""
+    import imageio
+
+    with imageio.get_writer(output / "cvae.gif", mode="I") as writer:
+        for picture in sorted(output.glob("image*.png")):
+            writer.append_data(imageio.v2.imread(picture))
+
+
+def tutorial_loop(data_path: str, epochs: int, output: Path) -> None:
+    """The loop of the tutorial as people run it, pictures and GIF included."""
+    import tensorflow as tf
+
+    train_images, test_images = load(data_path)
+    train_set = tf.data.Dataset.from_tensor_slices(train_images).shuffle(60000).batch(32)
+    test_set = tf.data.Dataset.from_tensor_slices(test_images).shuffle(10000).batch(32)
+    encoder, decoder = tutorial_networks()
     variables = encoder.trainable_variables + decoder.trainable_variables
     optimizer = tf.keras.optimizers.Adam(1e-4)
 
@@ -88,16 +116,6 @@ def tutorial_loop(data_path: str, epochs: int, output: Path) -> None:
             loss = compute_loss(x)
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
-    def draw(epoch, latents):
-        probabilities = tf.sigmoid(decoder(latents))
-        plt.figure(figsize=(4, 4))
-        for i in range(16):
-            plt.subplot(4, 4, i + 1)
-            plt.imshow(probabilities[i, :, :, 0], cmap="gray")
-            plt.axis("off")
-        plt.savefig(output / f"image_at_epoch_{epoch:04d}.png")
-        plt.close()
-
     latents = tf.random.normal([16, 2])
     log = Log()
     for epoch in range(1, epochs + 1):
@@ -111,10 +129,9 @@ def tutorial_loop(data_path: str, epochs: int, output: Path) -> None:
         test_elbo = -float(mean_loss.result())
         end = time.perf_counter()
         log.epoch(epoch * len(train_images), trained - start, end - trained, test_elbo)
-        draw(epoch, latents)
-    with imageio.get_writer(output / "cvae.gif", mode="I") as writer:
-        for picture in sorted(output.glob("image*.png")):
-            writer.append_data(imageio.v2.imread(picture))
+        path = output / f"image_at_epoch_{epoch:04d}.png"
+        tutorial_picture(tf.sigmoid(decoder(latents)), path)
+    tutorial_animation(output)
 
 
 def keras_fit(data_path: str, epochs: int, output: Path) -> None:

@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from conftest import METADATA, PROJECT, run_python, run_script
 
 from cvae_tf import formats, workflows
-from cvae_tf.config import Config
+from cvae_tf.config import FORMATS, Config
 from cvae_tf.errors import UserError
 from cvae_tf.model import CVAE
 from cvae_tf.networks import build_networks
@@ -86,6 +86,10 @@ def test_metadata_lie_beside_and_an_old_export_is_replaced(tmp_path, model):
     names = sorted(path.name for path in (tmp_path / "keras").iterdir())
     assert names == ["cvae.keras", "model.json"]
     assert json.loads((tmp_path / "keras" / "model.json").read_text()) == METADATA
+
+
+def test_formats_are_those_that_can_be_asked_for():
+    assert ("saved_model", *formats.WRITERS) == FORMATS
 
 
 def test_missing_packages_are_named(tmp_path, monkeypatch, model):
