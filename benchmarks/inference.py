@@ -8,6 +8,7 @@ file. Needs requirements-dev.txt.
 """
 
 import argparse
+import functools
 import json
 import statistics
 import tempfile
@@ -22,7 +23,7 @@ from measure import describe_machine, run_process
 HERE = Path(__file__).parent
 NETWORKS = {"patches": "default network", "tutorial": "tutorial's network"}
 BATCHES = (1, 64, 1024)
-REPETITIONS = 3
+REPETITIONS = 5
 SECONDS = 1.0  # of answering, for each speed
 Calls = dict[str, Callable[[int], Any]]  # by what is asked: a function of the number of images
 
@@ -100,6 +101,7 @@ def normal(num: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((num, 2), np.float32)
 
 
+@functools.cache
 def grey(num: int) -> np.ndarray:
     return np.random.default_rng(0).random((num, 28, 28, 1), np.float32)
 

@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from cvae_tf import files, model_card
 from cvae_tf.batches import binarize
+from cvae_tf.inference import for_inference
 from cvae_tf.model import CVAE
+from cvae_tf.networks import Networks
 
 LARGEST_SAMPLE = 10_000  # a gigabyte for one feature map of the tutorial's decoder
 
@@ -22,6 +24,8 @@ def export_saved_model(model: CVAE, directory: Path, metadata: dict[str, Any]) -
         metadata: as `provenance.describe` returns it; written beside the model as `model.json`,
             and in words as `README.md`.
     """
+    networks = for_inference(Networks(model.encoder, model.decoder))
+    model = CVAE(networks, seed=model.seed)
     archive = keras.export.ExportArchive()
     archive.track(model.encoder)
     archive.track(model.decoder)
