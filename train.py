@@ -24,7 +24,8 @@ def main() -> None:
     if _RESUME.value and not _RUN_DIR.value:
         raise UserError("--resume needs --run_dir, such as --run_dir=runs/latest.")
     config = None if _RESUME.value else Config.create(**settings)
-    workflows = cli.load_workflows()
+    with cli.quiet_tensorflow():
+        from cvae_tf import workflows
     checkpoint_every = workflows.Interval.parse(_CHECKPOINT_EVERY.value)
     if _RESUME.value:
         workflows.resume(_RUN_DIR.value, settings, checkpoint_every, _TENSORBOARD.value)

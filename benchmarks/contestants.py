@@ -206,7 +206,7 @@ def pytorch(data_path: str, epochs: int, output: Path, channels_last: bool = Fal
 
 def default_preset(data_path: str, epochs: int, output: Path) -> None:
     """The default preset, its test ELBO looked at every hundred steps; only training is timed."""
-    from cvae_tf import threads, workflows
+    from cvae_tf import factory, threads
     from cvae_tf.config import Config
     from cvae_tf.datasets import load_dataset
     from cvae_tf.training import Trainer
@@ -214,7 +214,7 @@ def default_preset(data_path: str, epochs: int, output: Path) -> None:
     threads.set_threads(0)
     config = Config.create(data_path=data_path, epochs=epochs)
     dataset = load_dataset(data_path=data_path)
-    model = workflows.build_model(config, dataset.image_shape, len(dataset.train.images))
+    model = factory.build_model(config, dataset.image_shape, len(dataset.train.images))
     trainer = Trainer(model, dataset, config.batch_size)
     trainer.evaluate()  # compiled before the clock starts, as the others' is within theirs
     log, clock = Log(), time.perf_counter()

@@ -34,7 +34,7 @@ SHORTEST_SECONDS = 4.0
 
 def train_for_a_while(data_path: str, point: dict[str, int]) -> float:
     """Trains whole epochs until enough seconds have gone by; returns images per second."""
-    from cvae_tf import threads, workflows
+    from cvae_tf import factory, threads
     from cvae_tf.config import Config
     from cvae_tf.datasets import Dataset, Split, load_dataset
     from cvae_tf.training import Trainer
@@ -48,7 +48,7 @@ def train_for_a_while(data_path: str, point: dict[str, int]) -> float:
     config = Config.create(
         latent_dim=point["latent_dim"], batch_size=point["batch_size"], epochs=1000
     )
-    model = workflows.build_model(config, dataset.image_shape, len(dataset.train.images))
+    model = factory.build_model(config, dataset.image_shape, len(dataset.train.images))
     trainer = Trainer(model, dataset, config.batch_size)
     del dataset
     seconds = images_seen = 0

@@ -22,7 +22,7 @@ def first_step(data_path: str) -> dict[str, float]:
     import tensorflow as tf
 
     marks = {"begin": time.perf_counter()}
-    from cvae_tf import threads, workflows
+    from cvae_tf import factory, threads
     from cvae_tf.batches import epoch_order
     from cvae_tf.config import Config
     from cvae_tf.datasets import load_dataset
@@ -34,7 +34,7 @@ def first_step(data_path: str) -> dict[str, float]:
     dataset = load_dataset(data_path=data_path)
     marks["data"] = time.perf_counter()
     num_images = len(dataset.train.images)
-    model = workflows.build_model(config, dataset.image_shape, num_images)
+    model = factory.build_model(config, dataset.image_shape, num_images)
     trainer = Trainer(model, dataset, config.batch_size)
     marks["model"] = time.perf_counter()
     order = epoch_order(num_images, config.seed, 1)

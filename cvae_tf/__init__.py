@@ -8,7 +8,7 @@ _HOMES = {
     "CVAE": ("model", "CVAE"),
     "load_dataset": ("datasets", "load_dataset"),
     "train": ("workflows", "train"),
-    "export": ("workflows", "export_from_checkpoint"),
+    "export": ("exports", "export_from_checkpoint"),
     "load": ("exported", "load"),
 }
 __all__ = list(_HOMES)  # noqa: PLE0604

@@ -98,6 +98,41 @@ def grey_levels(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(images, tf.float32) / 255.0
 
 
-def binarize(images: tf.Tensor) -> tf.Tensor:
-    """Makes grey levels in [0, 1] black and white by the threshold 0.5, float32."""
+def evaluation_batch(
+    images: tf.Tensor, start: int | tf.Tensor, size: int, method: str, seed: int
+) -> tf.Tensor:
+    """Picks images that a model is evaluated on; drawn pixels are the same every time.
+
+    Args:
+        images: uint8 [N, H, W, C].
+        start: the first one to pick.
+        size: how many, if there are as many.
+        method: as in `binarize`.
+        seed: of the run.
+
+    Returns:
+        float32 [B, H, W, C].
+    """
+    key = stream_seed(seed, Stream.EVALUATION_BINARIZATION, start)
+    return binarize(grey_levels(images[start : start + size]), method, key)
+
+
+def binarize(
+    images: tf.Tensor, method: str = "threshold", seed: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Makes grey levels black and white, if that is asked for.
+
+    Args:
+        images: grey levels in [0, 1], float32 [B, H, W, C].
+        method: "threshold": white above 0.5; "dynamic": white with the grey level as the
+            probability (Salakhutdinov & Murray 2008); "none": as they are.
+        seed: int32 [2], of the dynamic method.
+
+    Returns:
+        float32 [B, H, W, C].
+    """
+    if method == "none":
+        return images
+    if method == "dynamic":
+        return tf.cast(tf.random.stateless_uniform(tf.shape(images), seed) < images, tf.float32)
     return tf.cast(images > 0.5, tf.float32)

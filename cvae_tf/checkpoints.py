@@ -95,7 +95,10 @@ def save_checkpoint(directory: Path, model: CVAE, progress: Progress) -> Path:
 
 def _remove_old(directory: Path, metrics: Metrics) -> None:
     there = list_checkpoints(directory)
-    elbos = {f"step_{row['step']:08d}": row["test_elbo"] for row in metrics}
+    elbos = {
+        f"step_{row['step']:08d}": row.get("test_elbo", row.get("test_pseudo_elbo"))
+        for row in metrics
+    }
     with_elbo = [path for path in there if path.name in elbos]
     best = max(with_elbo, key=lambda path: elbos[path.name], default=None)
     for path in there[:-_KEPT]:

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from absl import app, flags, logging
@@ -62,13 +61,6 @@ def quiet_tensorflow() -> Iterator[None]:
 
         yield
         tf.config.list_physical_devices()
-
-
-def load_workflows() -> ModuleType:
-    """Imports what trains and exports."""
-    with quiet_tensorflow():
-        from cvae_tf import workflows
-    return workflows
 
 
 def run(main: Callable[[], None]) -> None:

@@ -44,6 +44,16 @@ SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16")
 FORMATS = ("saved_model", "litert", "onnx", "keras")
 DATASETS = ("auto", "mnist", "digits")
+BINARIZATIONS = ("threshold", "dynamic", "none")
+LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian")
+OBJECTIVES = ("elbo", "elbo_analytic", "iwae")
+TERM_TITLES = {
+    "elbo": "ELBO",
+    "log_likelihood": "log-likelihood",
+    "kl": "KL",
+    "pseudo_elbo": "pseudo-ELBO",
+    "negative_cross_entropy": "negative cross-entropy",
+}
 LARGEST_SEED = 2**31 - 1
 
 
@@ -71,7 +81,25 @@ class Config:
     data_path: str | None = setting(
         "Your own images: an .npz with x_train and optionally x_test, y_train, y_test.", None
     )
+    binarize: str = setting(
+        "threshold: pixels above 0.5 are white; dynamic: drawn by their grey levels at each visit; "
+        "none: grey levels.",
+        "threshold",
+        BINARIZATIONS,
+    )
+    likelihood: str = setting(
+        "Of a pixel; all but bernoulli are densities of grey levels.", "bernoulli", LIKELIHOODS
+    )
     latent_dim: int = setting("Number of latent dimensions.", 2)
+    objective: str = setting(
+        "elbo, elbo_analytic (KL in closed form) or iwae (importance-weighted bound).",
+        "elbo",
+        OBJECTIVES,
+    )
+    importance_samples: int = setting("Posterior samples of each image, for iwae.", 1)
+    beta: float = setting("Weight of the KL in training.", 1.0)
+    kl_warmup_epochs: int = setting("Epochs in which that weight grows from 0.", 0)
+    free_bits: float = setting("Nats of KL in each latent dimension that cost nothing.", 0.0)
     epochs: int = setting("Passes over the training images.", 10)
     batch_size: int = setting("Images in a training step.")
     learning_rate: float = setting("Largest step size of Adam.")
@@ -105,19 +133,32 @@ class Config:
             ("seed", 0, LARGEST_SEED),
             ("warmup_steps", 0, 10**9),
             ("threads", 0, 1024),
+            ("importance_samples", 1, 10**4),
+            ("kl_warmup_epochs", 0, 10**6),
         ):
             check_whole_number(name, getattr(self, name), low, high)
         if not (_is_number(self.learning_rate) and self.learning_rate > 0):
             raise UserError(
                 f"--learning_rate={self.learning_rate}: must be a number above 0, such as 1e-3."
             )
-        for name, high in (("weight_decay", 1.0), ("augment", 10.0)):
+        for name, high in (
+            ("weight_decay", 1.0), ("augment", 10.0), ("beta", 1000.0), ("free_bits", 100.0)
+        ):  # fmt: skip
             check_number(name, getattr(self, name), high)
         for field in dataclasses.fields(self):
             _check_choice(field.name, getattr(self, field.name), field.metadata["choices"])
         if self.data_path is not None and self.dataset != "auto":
             raise UserError(
                 f"--data_path={self.data_path} and --dataset={self.dataset}: give one of the two."
+            )
+        if self.likelihood != "bernoulli" and self.binarize != "none":
+            raise UserError(
+                f"--likelihood={self.likelihood} is a density of grey levels; give --binarize=none."
+            )
+        if (self.objective == "iwae") != (self.importance_samples > 1):
+            raise UserError(
+                f"--importance_samples={self.importance_samples} with --objective="
+                f"{self.objective}: iwae needs at least 2, and the others take 1."
             )
 
     @classmethod
@@ -159,19 +200,42 @@ class Config:
 
     @classmethod
     def from_json(cls, values: Any) -> "Config":
-        """Reads what `to_json` wrote.
+        """Reads what `to_json` wrote, also before there were all of today's settings.
 
         Raises:
             UserError: if the values are not those of a configuration.
         """
-        names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
+        fields = dataclasses.fields(cls)
+        needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+        names = {field.name for field in fields}
+        if not isinstance(values, dict) or not needed <= set(values) <= names:
             raise UserError("the settings are not those of this version of cvae-tf.")
         return cls(**values)
+
+    @property
+    def term_names(self) -> dict[str, str]:
+        """What the ELBO and its parts are to be called in this run."""
+        return term_names(self.binarize, self.likelihood)
+
+    @property
+    def term_titles(self) -> dict[str, str]:
+        """The same for people."""
+        return {term: TERM_TITLES[name] for term, name in self.term_names.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Returns the settings as a dictionary of plain values, in their order here."""
         return dataclasses.asdict(self)
+
+
+def term_names(binarize: str, likelihood: str) -> dict[str, str]:
+    """What the ELBO and its parts are to be called.
+
+    The cross-entropy of grey levels is no log-likelihood: nothing makes its exponential a density,
+    so what it is part of bounds no log p(x).
+    """
+    if binarize == "none" and likelihood == "bernoulli":
+        return {"elbo": "pseudo_elbo", "log_likelihood": "negative_cross_entropy", "kl": "kl"}
+    return {"elbo": "elbo", "log_likelihood": "log_likelihood", "kl": "kl"}
 
 
 def check_whole_number(name: str, value: Any, low: int, high: int) -> None:

@@ -23,14 +23,16 @@ _PROJECTOR_CONFIG = """embeddings {{
 """
 
 
-def write(output: Path, images: Images, posterior: Posterior, elbo: np.ndarray) -> list[Path]:
+def write(
+    output: Path, images: Images, posterior: Posterior, scores: dict[str, np.ndarray]
+) -> list[Path]:
     """Writes `latents.npz`, `latents.csv` and the folder `projector`.
 
     Args:
         output: the directory for them.
         images: N images.
         posterior: theirs, [N, Z].
-        elbo: theirs, [N], nats.
+        scores: theirs by name, each [N], nats.
 
     Returns:
         The two files and the folder.
@@ -38,30 +40,32 @@ def write(output: Path, images: Images, posterior: Posterior, elbo: np.ndarray) 
     Raises:
         UserError: if something cannot be written.
     """
-    arrays = {"mean": posterior.mean, "logvar": posterior.logvar, "elbo": elbo}
+    arrays = {"mean": posterior.mean, "logvar": posterior.logvar, **scores}
     if images.labels is not None:
         arrays["label"] = images.labels
     with files.replacing(output / "latents.npz") as temporary:
         np.savez(temporary, **arrays)
-    columns = {**_columns(images, elbo), **_by_dimension("mean", posterior.mean)}
+    columns = {**_columns(images, scores), **_by_dimension("mean", posterior.mean)}
     columns |= _by_dimension("logvar", posterior.logvar)
     files.write_table(output / "latents.csv", list(columns), zip(*columns.values(), strict=True))
-    _write_projector(output / "projector", images, posterior.mean, elbo)
+    _write_projector(output / "projector", images, posterior.mean, scores)
     return [output / "latents.npz", output / "latents.csv", output / "projector"]
 
 
-def _columns(images: Images, elbo: np.ndarray) -> dict[str, list]:
+def _columns(images: Images, scores: dict[str, np.ndarray]) -> dict[str, list]:
     columns = {"name": images.names}
     if images.labels is not None:
         columns["label"] = images.labels.tolist()
-    return {**columns, "elbo_nats": elbo.tolist()}
+    return columns | {f"{name}_nats": values.tolist() for name, values in scores.items()}
 
 
 def _by_dimension(name: str, values: np.ndarray) -> dict[str, list[float]]:
     return {f"{name}_{i + 1}": column.tolist() for i, column in enumerate(values.T)}
 
 
-def _write_projector(directory: Path, images: Images, means: np.ndarray, elbo: np.ndarray) -> None:
+def _write_projector(
+    directory: Path, images: Images, means: np.ndarray, scores: dict[str, np.ndarray]
+) -> None:
     """Writes what TensorBoard reads from a log directory; of many images the first ones."""
     height, width = images.pixels.shape[1:3]
     side = min(int(np.ceil(len(means) ** 0.5)), _LARGEST_SPRITE // max(height, width))
@@ -69,7 +73,7 @@ def _write_projector(directory: Path, images: Images, means: np.ndarray, elbo: n
     files.make_directory(directory)
     with files.replacing(directory / "vectors.tsv") as temporary:
         np.savetxt(temporary, means[:num], fmt="%.7g", delimiter="\t")
-    columns = _columns(images, elbo)
+    columns = _columns(images, scores)
     rows = zip(*(column[:num] for column in columns.values()), strict=True)
     files.write_table(directory / "metadata.tsv", list(columns), rows, delimiter="\t")
     sprite = np.zeros((side * side, *images.pixels.shape[1:]), np.float32)

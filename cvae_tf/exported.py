@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf import files
+from cvae_tf.config import term_names
 from cvae_tf.errors import UserError
 
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
@@ -22,7 +23,7 @@ class Posterior(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """Estimates by one posterior sample of each image, in nats."""
+    """Estimates by one posterior sample of each image, in nats; see `Config.term_names`."""
 
     elbo: np.ndarray  # [N]
     log_likelihood: np.ndarray  # [N]
@@ -34,9 +35,13 @@ class ExportedModel:
 
     def __init__(self, functions: Any, metadata: dict[str, Any]):
         """Takes what `tf.saved_model.load` returns, and the contents of `model.json`."""
-        self._functions = functions
+        self.functions = functions
         self.metadata = metadata
         self.latent_dim = _argument(functions, "decode", "latents").shape[1]
+        config = metadata.get("config", {})
+        self.binarize = config.get("binarize", "threshold")
+        self.likelihood = config.get("likelihood", "bernoulli")
+        self.term_names = term_names(self.binarize, self.likelihood)
         self.image_shape = tuple(_argument(functions, "encode", "images").shape[1:])
 
     def sample(self, num: int, seed: int = 0) -> np.ndarray:
@@ -60,19 +65,20 @@ class ExportedModel:
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
         """Returns probabilities of white pixels, [N, H, W, C], for latents [N, Z]."""
-        return self._in_parts(self._functions.decode, latents)["images"]
+        return self._in_parts(self.functions.decode, latents)["images"]
 
     def encode(self, images: np.ndarray) -> Posterior:
         """Finds the posterior of grey images [N, H, W, C] in [0, 1]."""
-        return Posterior(**self._in_parts(self._functions.encode, images))
+        return Posterior(**self._in_parts(self.functions.encode, images))
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Decodes the posterior means of grey images [N, H, W, C] in [0, 1]."""
-        return self._in_parts(self._functions.reconstruct, images)["images"]
+        return self._in_parts(self.functions.reconstruct, images)["images"]
 
     def score(self, images: np.ndarray, seed: int = 0) -> Scores:
         """Estimates the ELBO of grey images [N, H, W, C] in [0, 1], and its parts."""
-        return Scores(**self._in_parts(self._functions.score, images, seed))
+        parts = self._in_parts(self.functions.score, images, seed)
+        return Scores(*(parts[name] for name in self.term_names.values()))
 
     def _in_parts(
         self,

@@ -4,12 +4,22 @@ import statistics
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cvae_tf import files
 from cvae_tf.pictures import mosaic, stacked
 
 _DOTS_PER_INCH = 100
+_CURVES = {  # columns of metrics.csv, as far as they are there
+    "train_elbo": "--",
+    "train_pseudo_elbo": "--",
+    "train_objective": "-.",
+    "test_elbo": "-",
+    "test_pseudo_elbo": "-",
+    "test_log_likelihood": ":",
+    "test_negative_cross_entropy": ":",
+}
 
 
 def draw_epoch(
@@ -28,14 +38,14 @@ def draw_epoch(
         reconstructions: of the originals, [32, H, W, C].
         title: shown on top.
     """
-    figure = _figure(10.4, 5.8)
+    figure = new_figure(10.4, 5.8)
     left, right = figure.subplots(1, 2)
-    _show(left, mosaic(samples, columns=8), "Samples from the prior")
+    show_image(left, mosaic(samples, columns=8), "Samples from the prior")
     pairs = stacked([originals, reconstructions], columns=8)
-    _show(right, mosaic(pairs, columns=8), "Test images, each row over its reconstructions")
+    show_image(right, mosaic(pairs, columns=8), "Test images, each row over its reconstructions")
     figure.suptitle(title, fontsize=14)
     figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.87, wspace=0.04)
-    _save(figure, path)
+    save(figure, path)
 
 
 def normal_quantile_grid(side: int) -> np.ndarray:
@@ -61,12 +71,12 @@ def draw_manifold(path: Path, images: np.ndarray, title: str) -> None:
         images: [side * side, H, W, C] in [0, 1], in the order of `normal_quantile_grid`.
         title: shown on top.
     """
-    figure = _figure(8, 8.6)
+    figure = new_figure(8, 8.6)
     axes = figure.subplots()
     side = round(len(images) ** 0.5)
-    _show(axes, mosaic(images, columns=side, gap=1), title)
+    show_image(axes, mosaic(images, columns=side, gap=1), title)
     figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.94)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_latents(path: Path, means: np.ndarray, labels: np.ndarray | None, title: str) -> None:
@@ -79,7 +89,7 @@ def draw_latents(path: Path, means: np.ndarray, labels: np.ndarray | None, title
         title: shown on top.
     """
     points, names = _two_dimensions(means)
-    figure = _figure(8, 7)
+    figure = new_figure(8, 7)
     axes = figure.subplots()
     if labels is None:
         axes.scatter(*points.T, s=4, alpha=0.6, linewidths=0)
@@ -96,7 +106,7 @@ def draw_latents(path: Path, means: np.ndarray, labels: np.ndarray | None, title
                 loc="center left", bbox_to_anchor=(1, 0.5), frameon=False,
             )  # fmt: skip
     axes.set(title=title, xlabel=names[0], ylabel=names[1], aspect="equal")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _two_dimensions(means: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
@@ -124,12 +134,13 @@ def draw_curves(path: Path, metrics: list[dict[str, float]], title: str) -> None
         title: shown on top.
     """
     epochs = [row["epoch"] for row in metrics]
-    figure = _figure(10, 4)
+    figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)
-    for name, style in (("train_elbo", "--"), ("test_elbo", "-"), ("test_log_likelihood", ":")):
-        values = [row[name] for row in metrics]
-        left.plot(epochs, values, style, marker=".", label=name.replace("_", " "))
-    left.set(title="ELBO and log-likelihood", xlabel="epoch", ylabel="nats per image")
+    for name, style in _CURVES.items():
+        if name in metrics[0]:
+            values = [row[name] for row in metrics]
+            left.plot(epochs, values, style, marker=".", label=name.replace("_", " "))
+    left.set(title="What is to be large", xlabel="epoch", ylabel="nats per image")
     left.legend(frameon=False)
     right.plot(epochs, [row["test_kl"] for row in metrics], marker=".", color="tab:red")
     right.set(title="KL of posterior from prior (test)", xlabel="epoch", ylabel="nats per image")
@@ -138,7 +149,7 @@ def draw_curves(path: Path, metrics: list[dict[str, float]], title: str) -> None
         axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title)
     figure.tight_layout()
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_captioned(
@@ -156,28 +167,31 @@ def draw_captioned(
     height, width = images.shape[1:3]
     gap = max(height, width) // 3
     rows = -(-len(images) // columns)
-    figure = _figure(1.2 * columns + 0.2, 1.2 * rows + 0.6)
+    figure = new_figure(1.2 * columns + 0.2, 1.2 * rows + 0.6)
     axes = figure.add_axes((0.01, 0.01, 0.98, 0.98 - 0.45 / (1.2 * rows + 0.6)))
     margin = np.ones((gap, columns * (width + gap) - gap, images.shape[3]), np.float32)
-    _show(axes, np.concatenate([mosaic(images, columns, gap), margin]), title)
+    show_image(axes, np.concatenate([mosaic(images, columns, gap), margin]), title)
     for number, caption in enumerate(captions):
         row, column = divmod(number, columns)
         x, y = column * (width + gap) + width / 2, row * (height + gap) + height + gap / 2
         axes.text(x, y, caption, ha="center", va="center", fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Begins a figure of so many inches that nothing else holds on to."""
     return Figure(figsize=(width, height), dpi=_DOTS_PER_INCH)
 
 
-def _show(axes, image: np.ndarray, title: str) -> None:
+def show_image(axes: Axes, image: np.ndarray, title: str) -> None:
+    """Shows an image [H, W, C] in [0, 1] under its title."""
     image = image if image.shape[-1] == 3 else image[..., 0]
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_title(title, fontsize=11)
     axes.set_axis_off()
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as a PNG, atomically."""
     with files.replacing(path) as temporary:
         figure.savefig(temporary)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from cvae_tf import files
 from cvae_tf.errors import UserError
+from cvae_tf.likelihoods import LIKELIHOODS
 from cvae_tf.model import CVAE
 from cvae_tf.networks import Networks
 
@@ -31,7 +32,7 @@ def export_format(model: CVAE, name: str, directory: Path, metadata: dict[str, A
     """
     check_packages(name)
     with files.replacing_directory(directory) as temporary:
-        WRITERS[name](model, temporary)
+        WRITERS[name](model, temporary, metadata["config"]["binarize"])
         files.write_json(temporary / "model.json", metadata)
 
 
@@ -42,52 +43,53 @@ def check_packages(name: str) -> None:
         raise UserError(f"--format={name} needs other packages: pip install {' '.join(needed)}")
 
 
-def standalone_parts(model: CVAE) -> dict[str, keras.Model]:
+def standalone_parts(model: CVAE, method: str = "threshold") -> dict[str, keras.Model]:
     """Makes encoder and decoder usable on their own, as the signatures of the SavedModel are.
 
     Args:
         model: whose weights they share.
+        method: how grey levels became pixels in training, see `batches.binarize`.
 
     Returns:
         encoder: grey levels `images` [B, H, W, C] -> `mean` and `logvar` [B, Z];
-        decoder: `latents` [B, Z] -> `images` [B, H, W, C], probabilities.
+        decoder: `latents` [B, Z] -> `images` [B, H, W, C], their means.
     """
     ops = keras.ops
     images = keras.Input(model.image_shape, name="images")
-    binary = ops.cast(ops.greater(images, 0.5), "float32")
-    mean, logvar = ops.split(model.encoder(binary), 2, axis=1)
+    pixels = images if method == "none" else ops.cast(ops.greater(images, 0.5), "float32")
+    mean, logvar = ops.split(model.encoder(pixels), 2, axis=1)
     latents = keras.Input((model.latent_dim,), name="latents")
-    probabilities = ops.sigmoid(model.decoder(latents))
+    decoded = LIKELIHOODS[model.likelihood].mean(model.decoder(latents))
     return {
         "encoder": keras.Model(images, {"mean": mean, "logvar": logvar}, name="encoder"),
-        "decoder": keras.Model(latents, {"images": probabilities}, name="decoder"),
+        "decoder": keras.Model(latents, {"images": decoded}, name="decoder"),
     }
 
 
-def _write_litert(model: CVAE, directory: Path) -> None:
+def _write_litert(model: CVAE, directory: Path, method: str) -> None:
     """Writes two files of built-in operations alone, which every LiteRT runtime has."""
     built_in = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
-    for name, part in standalone_parts(model).items():
+    for name, part in standalone_parts(model, method).items():
         path = str(directory / f"{name}.tflite")
         part.export(path, format="litert", verbose=False, target_spec=built_in)
 
 
-def _write_onnx(model: CVAE, directory: Path) -> None:
-    for name, part in standalone_parts(model).items():
+def _write_onnx(model: CVAE, directory: Path, method: str) -> None:
+    for name, part in standalone_parts(model, method).items():
         part(tf.zeros([1, *part.input_shape[1:]]))  # Keras exports only what was called before
         with warnings.catch_warnings():  # of NumPy, about the code of tf2onnx
             warnings.simplefilter("ignore", FutureWarning)
             part.export(str(directory / f"{name}.onnx"), format="onnx", verbose=False)
 
 
-def _write_keras(model: CVAE, directory: Path) -> None:
+def _write_keras(model: CVAE, directory: Path, method: str) -> None:
     """Writes the model without its optimizer; `keras.saving.load_model` needs this package."""
-    bare = CVAE(Networks(model.encoder, model.decoder), seed=model.seed)
+    bare = CVAE(Networks(model.encoder, model.decoder), model.seed, model.likelihood)
     bare(tf.zeros([1, *model.image_shape]))
     bare.save(directory / "cvae.keras")
 
 
-WRITERS: dict[str, Callable[[CVAE, Path], None]] = {
+WRITERS: dict[str, Callable[[CVAE, Path, str], None]] = {
     "litert": _write_litert,
     "onnx": _write_onnx,
     "keras": _write_keras,

@@ -29,7 +29,7 @@ class Gallery:
         """
         self._run, self._model, self._dataset = run, model, dataset
         shown = np.arange(_RECONSTRUCTIONS) % len(dataset.test.images)
-        self._originals = batches.binarize(batches.grey_levels(dataset.test.images[shown]))
+        self._originals = self._pixels(dataset.test.images[shown], 0)
         self._seed = stream_seed(model.seed, Stream.PICTURES)
 
     def draw_epoch(self, epoch: int, test_elbo: float) -> Path:
@@ -48,7 +48,8 @@ class Gallery:
             self._model.sample(_SAMPLES, self._seed).numpy(),
             self._originals.numpy(),
             self._model(self._originals).numpy(),
-            f"Epoch {epoch}: test ELBO {test_elbo:.1f} nats per image ({self._dataset.name})",
+            f"Epoch {epoch}: test {self._run.config.term_titles['elbo']} {test_elbo:.1f} "
+            f"nats per image ({self._dataset.name})",
         )
         return path
 
@@ -61,7 +62,7 @@ class Gallery:
         directory, name = self._run.directory, self._dataset.name
         if self._model.latent_dim == 2:
             grid = figures.normal_quantile_grid(_MANIFOLD_SIDE)
-            decoded = tf.sigmoid(self._model.decode(grid)).numpy()
+            decoded = self._model.decode_mean(grid).numpy()
             title = f"Decoded latents at the quantiles of the prior ({name})"
             figures.draw_manifold(directory / "manifold.png", decoded, title)
         figures.draw_latents(
@@ -76,6 +77,10 @@ class Gallery:
         images = self._dataset.test.images
         means = []
         for start in range(0, len(images), _ENCODED_AT_ONCE):
-            grey = batches.grey_levels(images[start : start + _ENCODED_AT_ONCE])
-            means.append(self._model.encode(batches.binarize(grey))[0])
+            means.append(self._model.encode(self._pixels(images, start))[0])
         return np.concatenate(means)
+
+    def _pixels(self, images: np.ndarray, start: int) -> tf.Tensor:
+        method = self._run.config.binarize
+        seed = self._model.seed
+        return batches.evaluation_batch(images, start, _ENCODED_AT_ONCE, method, seed)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cvae_tf import embedding, figures, files, pictures
+from cvae_tf.config import TERM_TITLES
 from cvae_tf.errors import UserError
 from cvae_tf.exported import ExportedModel
 from cvae_tf.image_files import Fit, Images, read_images, read_own_images
@@ -174,11 +175,12 @@ def anomalies(model: ExportedModel, request: Request, output: Path) -> list[Path
     order = np.argsort(elbos, kind="stable")
     table = output / "anomalies.csv"
     rows = ([images.names[i], f"{elbos[i]:.3f}"] for i in order)
-    files.write_table(table, ["name", "elbo_nats"], rows)
+    files.write_table(table, ["name", f"{model.term_names['elbo']}_nats"], rows)
     worst = order[: _num_shown(request)]
     path = output / "anomalies.png"
     captions = [f"{elbos[i]:.0f}" for i in worst]
-    title = f"The {len(worst)} of {len(order)} images with the lowest ELBO (nats)"
+    score = TERM_TITLES[model.term_names["elbo"]]
+    title = f"The {len(worst)} of {len(order)} images with the lowest {score} (nats)"
     columns = min(_COLUMNS, len(worst))
     figures.draw_captioned(path, images.pixels[worst], captions, columns, title)
     return [path, table]
@@ -218,7 +220,7 @@ def latents(model: ExportedModel, request: Request, output: Path) -> list[Path]:
     images = _images(model, request)
     posterior = model.encode(images.pixels)
     elbo = model.score(images.pixels, request.seed).elbo
-    return embedding.write(output, images, posterior, elbo)
+    return embedding.write(output, images, posterior, {model.term_names["elbo"]: elbo})
 
 
 MODES: dict[str, Callable[[ExportedModel, Request, Path], list[Path]]] = {

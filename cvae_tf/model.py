@@ -6,26 +6,37 @@ import keras
 import tensorflow as tf
 
 from cvae_tf import objectives
+from cvae_tf.likelihoods import LIKELIHOODS
 from cvae_tf.networks import Networks
-from cvae_tf.objectives import ElboTerms
+from cvae_tf.objectives import ElboTerms, Objective, Posterior
 from cvae_tf.randomness import Stream, stream_seed
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
 class CVAE(keras.Model):
-    """A VAE with Gaussian posterior, standard Gaussian prior and Bernoulli pixels.
+    """A VAE with Gaussian posterior, standard Gaussian prior and, by default, Bernoulli pixels.
 
-    `compile(optimizer)` and `fit(images)` work as with any Keras model, on binary images
-    [B, H, W, C]. All noise follows from `seed` and the optimizer's step, so that a run can be
-    repeated and resumed.
+    `compile(optimizer)` and `fit(images)` work as with any Keras model, on images [B, H, W, C]
+    of such pixels as the likelihood knows. All noise follows from `seed` and the optimizer's step,
+    so that a run can be repeated and resumed.
     """
 
-    def __init__(self, networks: Networks, seed: int = 0, **kwargs):
+    def __init__(
+        self,
+        networks: Networks,
+        seed: int = 0,
+        likelihood: str = "bernoulli",
+        objective: Objective = objectives.ELBO,
+        **kwargs,
+    ):
         """Joins an encoder and a decoder.
 
         Args:
             networks: the matching pair.
             seed: decides all noise of training and evaluation.
+            likelihood: what p(x|z) is, a name in `LIKELIHOODS`; the decoder's outputs are its
+                parameters.
+            objective: what a training step climbs.
             **kwargs: passed on to `keras.Model`.
         """
         super().__init__(**kwargs)
@@ -34,24 +45,34 @@ class CVAE(keras.Model):
         self.seed = seed
         self.latent_dim = self.decoder.input_shape[-1]
         self.image_shape = self.encoder.input_shape[1:]
-        self.means = {name: keras.metrics.Mean(name) for name in ("elbo", "log_likelihood", "kl")}
+        self.likelihood = likelihood
+        self.objective = objective
+        names = ("elbo", "log_likelihood", "kl", *(() if objective.is_elbo else ("objective",)))
+        self.means = {name: keras.metrics.Mean(name) for name in names}
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the model is made again from, without its weights."""
         networks = [keras.saving.serialize_keras_object(n) for n in (self.encoder, self.decoder)]
-        return {"networks": networks, "seed": self.seed, "name": self.name}
+        return {
+            "networks": networks,
+            "seed": self.seed,
+            "likelihood": self.likelihood,
+            "objective": self.objective._asdict(),
+            "name": self.name,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "CVAE":
         """Makes a model from what `get_config` returned."""
         networks = [keras.saving.deserialize_keras_object(n) for n in config["networks"]]
-        return cls(**{**config, "networks": Networks(*networks)})
+        objective = Objective(**config["objective"])
+        return cls(**{**config, "networks": Networks(*networks), "objective": objective})
 
     def encode(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Finds the posterior q(z|x) of each image.
 
         Args:
-            images: binary pixels, float32 [B, H, W, C].
+            images: as in training, float32 [B, H, W, C].
 
         Returns:
             mean and logvar, each [B, Z].
@@ -74,8 +95,18 @@ class CVAE(keras.Model):
         return mean + tf.exp(0.5 * logvar) * noise
 
     def decode(self, latents: tf.Tensor) -> tf.Tensor:
-        """Returns the log-odds of each pixel being white, [B, H, W, C], for latents [B, Z]."""
+        """Returns the parameters of p(x|z) for latents [B, Z].
+
+        Of Bernoulli pixels they are the log-odds of being white, [B, H, W, C].
+        """
         return _in_halves(self.decoder, latents)
+
+    def decode_mean(self, latents: tf.Tensor) -> tf.Tensor:
+        """Returns the mean image for latents [B, Z], [B, H, W, C] in [0, 1].
+
+        Of Bernoulli pixels it is the probability of being white.
+        """
+        return LIKELIHOODS[self.likelihood].mean(self.decode(latents))
 
     def sample(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draws images from the model: latents from the prior, decoded.
@@ -85,45 +116,61 @@ class CVAE(keras.Model):
             seed: int32 [2].
 
         Returns:
-            Probabilities of a white pixel in [0, 1], [num, H, W, C].
+            Their means, of Bernoulli pixels the probabilities of white, [num, H, W, C] in [0, 1].
         """
-        latents = tf.random.stateless_normal([num, self.latent_dim], seed)
-        return tf.sigmoid(self.decode(latents))
+        return self.decode_mean(tf.random.stateless_normal([num, self.latent_dim], seed))
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        """Reconstructs images [B, H, W, C] from their posterior means, as probabilities."""
+        """Reconstructs images [B, H, W, C] from their posterior means, as mean images."""
         mean, _ = self.encode(images)
-        return tf.sigmoid(self.decode(mean))
+        return self.decode_mean(mean)
 
     def elbo_terms(self, images: tf.Tensor, seed: tf.Tensor) -> ElboTerms:
         """Estimates the terms of the ELBO with one sample of each posterior.
 
         Args:
-            images: binary pixels, float32 [B, H, W, C].
+            images: as in training, float32 [B, H, W, C].
             seed: int32 [2], of the posterior samples.
 
         Returns:
             The terms, each [B], nats.
         """
+        return self._terms_and_posterior(images, seed)[0]
+
+    def _terms_and_posterior(
+        self, images: tf.Tensor, seed: tf.Tensor, num_samples: int = 1
+    ) -> tuple[ElboTerms, Posterior]:
+        """Samples each posterior K times; the terms are [K * B]."""
         mean, logvar = self.encode(images)
-        latents = self.reparameterize(mean, logvar, seed)
-        return objectives.elbo_terms(images, self.decode(latents), latents, mean, logvar)
+        means, logvars = mean, logvar
+        if num_samples > 1:
+            images = tf.tile(images, [num_samples, 1, 1, 1])
+            means, logvars = (tf.tile(value, [num_samples, 1]) for value in (mean, logvar))
+        latents = self.reparameterize(means, logvars, seed)
+        log_likelihood = LIKELIHOODS[self.likelihood].log_prob(images, self.decode(latents))
+        terms = objectives.elbo_terms(log_likelihood, latents, means, logvars)
+        return terms, Posterior(mean, logvar, latents)
 
     def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Takes one gradient step up the ELBO.
+        """Takes one gradient step up the objective.
 
         Args:
-            images: a batch of binary images, float32 [B, H, W, C].
+            images: a batch, float32 [B, H, W, C].
 
         Returns:
             The means since the last `reset_metrics()`, over images, in nats.
         """
-        seed = stream_seed(self.seed, Stream.TRAINING_NOISE, self.optimizer.iterations)
+        step, objective = self.optimizer.iterations, self.objective
+        seed = stream_seed(self.seed, Stream.TRAINING_NOISE, step)
         with tf.GradientTape() as tape:
-            terms = self.elbo_terms(images, seed)
-            negative_elbo = -tf.reduce_mean(terms.elbo)
-        gradients = tape.gradient(negative_elbo, self.trainable_variables)
+            terms, posterior = self._terms_and_posterior(images, seed, objective.importance_samples)
+            beta = objective.beta_at(step)
+            value = objectives.objective_value(objective, terms, posterior, beta)
+            negative_value = -value
+        gradients = tape.gradient(negative_value, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
+        if not objective.is_elbo:
+            self.means["objective"].update_state(value)
         return self._update_means(terms)
 
     def test_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -133,8 +180,8 @@ class CVAE(keras.Model):
         return self._update_means(self.elbo_terms(images, seed))
 
     def _update_means(self, terms: ElboTerms) -> dict[str, tf.Tensor]:
-        for name, mean in self.means.items():
-            mean.update_state(getattr(terms, name))
+        for name in ("elbo", "log_likelihood", "kl"):
+            self.means[name].update_state(getattr(terms, name))
         return {name: mean.result() for name, mean in self.means.items()}
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from cvae_tf.config import term_names
+
 _LICENCES = {
     "MNIST": "MNIST (Y. LeCun, C. Cortes, C. J. C. Burges): CC BY-SA 3.0",
     "bundled digits": "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, UCI): "
@@ -18,7 +20,7 @@ images, finds the latents of images, reconstructs them, and scores how usual the
 
 - Data: {data_name}, {train_images:,} training images, {test_images:,} test images.
 - Licence of the data: {licence}.
-- Pixels: {binarization}; this happens inside the model.
+- Pixels: {binarization}; this happens inside the model. p(x|z): {likelihood}.
 - Versions: {versions}{commit}.
 
 ## Numbers
@@ -43,8 +45,8 @@ print(images.shape, codes["mean"].shape)
 {signatures}
 
 B is the number of images in a batch, which is free. The same seed gives the same images. Images
-go in as grey levels in [0, 1], bright on dark; `elbo`, `log_likelihood` and `kl` are in nats per
-image. `sample` makes {largest:,} images at most in one call. All settings are in `model.json`.
+go in as grey levels in [0, 1], bright on dark; the results of `score` are in nats per image.
+`sample` makes {largest:,} images at most in one call. All settings are in `model.json`.
 
 ## Limits
 
@@ -84,23 +86,34 @@ def render(
         test_images=data["test_images"],
         licence=_LICENCES.get(data["name"], "that of the images, which are not part of cvae-tf"),
         binarization=metadata["binarization"],
+        likelihood=config["likelihood"].replace("_", " "),
         versions=", ".join(f"{name} {version}" for name, version in metadata["versions"].items()),
         commit=f", cvae-tf at commit {commit[:10]}" if commit else "",
-        numbers=_numbers(metadata["metrics"]),
+        numbers=_numbers(metadata["metrics"], config),
         signatures="\n".join(_row(name, function) for name, function in signatures.items()),
         largest=largest_sample,
     )
 
 
-def _numbers(metrics: dict[str, float] | None) -> str:
+def _numbers(metrics: dict[str, float] | None, config: dict[str, Any]) -> str:
     if metrics is None:
         return "Exported before the end of the first epoch: there are none."
-    return (
+    names = term_names(config["binarize"], config["likelihood"])
+    means = {term: f"{metrics[f'test_{name}']:.2f}" for term, name in names.items()}
+    text = (
         f"After epoch {metrics['epoch']}, mean over the test images, nats per image, by one "
         "posterior sample each:\n\n"
-        f"- ELBO {metrics['test_elbo']:.2f}: a lower bound on log p(x); higher is better;\n"
-        f"- of which log-likelihood log p(x|z) {metrics['test_log_likelihood']:.2f}\n"
-        f"- minus KL(q(z|x) || p(z)) {metrics['test_kl']:.2f}."
+    )
+    if names["elbo"] != "elbo":
+        return (
+            f"{text}- negative cross-entropy of the grey levels {means['log_likelihood']}; it is "
+            f"no log-likelihood,\n- minus KL(q(z|x) || p(z)) {means['kl']},\n"
+            f"- together {means['elbo']}; higher is better, but it bounds no log p(x)."
+        )
+    return (
+        f"{text}- ELBO {means['elbo']}: a lower bound on log p(x); higher is better;\n"
+        f"- of which log-likelihood log p(x|z) {means['log_likelihood']}\n"
+        f"- minus KL(q(z|x) || p(z)) {means['kl']}."
     )
 
 

@@ -15,6 +15,7 @@ Initializers = Iterator[keras.initializers.Initializer]
 layers = keras.layers
 
 _SMALLEST_SIDE, _LARGEST_SIDE, _CHANNELS = 8, 256, (1, 3)
+_SMALLEST_LOGVAR = -12.0  # half a grey level of 256; below it a density says nothing
 _PATCHES_A_SIDE = 8  # at most; 28 pixels make 7 patches of 4
 
 
@@ -22,7 +23,7 @@ class Networks(NamedTuple):
     """A matching pair of models."""
 
     encoder: keras.Model  # images [B, H, W, C] -> mean and logvar side by side [B, 2 * Z]
-    decoder: keras.Model  # latents [B, Z] -> logits [B, H, W, C]
+    decoder: keras.Model  # latents [B, Z] -> logits [B, H, W, C], or other parameters of p(x|z)
 
 
 class Widths(NamedTuple):
@@ -37,7 +38,12 @@ class Widths(NamedTuple):
 
 
 def build_networks(
-    name: str, image_shape: ImageShape, latent_dim: int, seed: int, precision: str = "float32"
+    name: str,
+    image_shape: ImageShape,
+    latent_dim: int,
+    seed: int,
+    precision: str = "float32",
+    likelihood: str = "bernoulli",
 ) -> Networks:
     """Builds an encoder and a decoder with fresh weights.
 
@@ -47,6 +53,7 @@ def build_networks(
         latent_dim: Z, the number of latent dimensions.
         seed: decides the initial weights.
         precision: the Keras dtype policy of the layers, "float32" or "mixed_bfloat16".
+        likelihood: "gaussian" adds a learned variance to the decoder's outputs.
 
     Returns:
         The two models.
@@ -59,9 +66,16 @@ def build_networks(
     policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        return NETWORKS[name](tuple(image_shape), latent_dim, _initializers(seed))
+        pair = NETWORKS[name](tuple(image_shape), latent_dim, _initializers(seed))
+        return _with_variance(pair) if likelihood == "gaussian" else pair
     finally:
         keras.config.set_dtype_policy(policy_before)
+
+
+def _with_variance(networks: Networks) -> Networks:
+    stack = [keras.Input(networks.decoder.input_shape[1:]), *networks.decoder.layers]
+    variance = PixelLogvar(name="pixel_logvar", dtype="float32")
+    return networks._replace(decoder=keras.Sequential([*stack, variance], name="decoder"))
 
 
 def _initializers(seed: int) -> Initializers:
@@ -149,8 +163,10 @@ def _patch_decoder(image_shape, latent_dim, initializers, widths) -> keras.Model
     first_filters, *filters = widths.decoder_filters
     stack = [
         keras.Input((latent_dim,)),
-        FourierFeatures(widths.frequencies, seed=next(initializers).seed, name="fourier"),
     ]
+    if widths.frequencies:
+        seed = next(initializers).seed
+        stack.append(FourierFeatures(widths.frequencies, seed=seed, name="fourier"))
     for i, units in enumerate(widths.decoder_units):
         stack += [
             _dense(units, f"dense_{i + 1}", initializers, activation=widths.activation),
@@ -212,6 +228,21 @@ class FourierFeatures(layers.Layer):
         return {**super().get_config(), "frequencies": self.frequencies, "seed": self.seed}
 
 
+@keras.saving.register_keras_serializable(package="cvae_tf")
+class PixelLogvar(layers.Layer):
+    """Puts the logarithm of a learned variance, the same for all pixels, beside the logits."""
+
+    def build(self, input_shape):
+        """Begins with a standard deviation of a fifth of the range of grey levels."""
+        start = keras.initializers.Constant(2 * math.log(0.2))
+        self.logvar = self.add_weight(shape=(), initializer=start, name="logvar")
+
+    def call(self, logits):
+        """Maps logits [B, H, W, C] to [B, H, W, 2 * C]."""
+        logvar = keras.ops.maximum(self.logvar, _SMALLEST_LOGVAR)
+        return keras.ops.concatenate([logits, keras.ops.ones_like(logits) * logvar], axis=-1)
+
+
 def _patch_grid(image_shape: ImageShape) -> tuple[int, int, int]:
     """Rows and columns of patches that cover an image, and the side of a patch in pixels."""
     height, width, _ = image_shape
@@ -253,6 +284,18 @@ NETWORKS: dict[str, Callable[..., Networks]] = {
             frequencies=64,
             decoder_units=(512, 512),
             decoder_filters=(32, 64),
+        ),
+    ),
+    # For tens of latent dimensions: there is no need of Fourier features, but of smoothness.
+    "patches_smooth": functools.partial(
+        patches,
+        widths=Widths(
+            encoder_filters=(64, 64),
+            encoder_units=512,
+            frequencies=0,
+            decoder_units=(512, 512),
+            decoder_filters=(32, 64),
+            activation="gelu",
         ),
     ),
 }

@@ -7,6 +7,11 @@ from typing import Any
 
 from cvae_tf.runs import Run
 
+_BINARIZATIONS = {
+    "threshold": "pixels above 0.5 are white",
+    "dynamic": "drawn white by their grey level in training and in score, else white above 0.5",
+    "none": "grey levels as they are",
+}
 _PACKAGES = ("tensorflow", "keras", "numpy")
 
 
@@ -23,7 +28,7 @@ def describe(run: Run, metrics: list[dict[str, float]]) -> dict[str, Any]:
     return {
         "config": run.config.to_json(),
         "data": run.data,
-        "binarization": "pixels above 0.5 are white",
+        "binarization": _BINARIZATIONS[run.config.binarize],
         "metrics": metrics[-1] if metrics else None,
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "git_commit": _git_commit(),

@@ -13,6 +13,8 @@ class Stream(enum.IntEnum):
     EVALUATION_NOISE = 3
     PICTURES = 4
     AUGMENTATION = 5
+    BINARIZATION = 6
+    EVALUATION_BINARIZATION = 7
 
 
 def stream_seed(seed: int | tf.Tensor, stream: Stream, index: int | tf.Tensor = 0) -> tf.Tensor:

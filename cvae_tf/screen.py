@@ -1,6 +1,8 @@
 """What a training run shows on the screen."""
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -44,6 +46,21 @@ def warn(problems: list[str]) -> None:
         print(f"warning: {problem} The next older checkpoint is used.", file=sys.stderr)
 
 
+@contextlib.contextmanager
+def progress(what: str) -> Iterator[Callable[[float], None]]:
+    """Yields a function that shows the share which is done; to a file nothing is written."""
+
+    def show(share: float) -> None:
+        if sys.stdout.isatty():
+            print(f"\r{what}: {share:4.0%}", end="", flush=True)
+
+    show(0.0)
+    yield show
+    show(1.0)
+    if sys.stdout.isatty():
+        print("\r" + " " * (len(what) + 6), end="\r", flush=True)
+
+
 class EpochProgress:
     """A bar that fills during each epoch; nothing if the output goes to a file."""
 
@@ -63,13 +80,15 @@ class EpochProgress:
             self._bar = None
 
 
-def report(result: EpochResult, epochs: int) -> None:
+def report(result: EpochResult, config: Config) -> None:
     """Prints the line of an epoch."""
-    test = result.test
+    test, titles = result.test, config.term_titles
+    objective = result.train_objective
+    climbed = "" if objective is None else f"training objective {objective:.2f}; "
     print(
-        f"epoch {result.epoch}/{epochs}: test ELBO {test.elbo:.2f} = log-likelihood "
-        f"{test.log_likelihood:.2f} - KL {test.kl:.2f} nats/image; "
-        f"{result.images_per_second:,.0f} images/s, "
+        f"epoch {result.epoch}/{config.epochs}: test {titles['elbo']} {test.elbo:.2f} = "
+        f"{titles['log_likelihood']} {test.log_likelihood:.2f} - KL {test.kl:.2f} nats/image; "
+        f"{climbed}{result.images_per_second:,.0f} images/s, "
         f"{result.train_seconds + result.test_seconds:.1f} s",
         flush=True,
     )

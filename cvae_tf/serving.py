@@ -8,10 +8,12 @@ import tensorflow as tf
 
 from cvae_tf import files, model_card
 from cvae_tf.batches import binarize
+from cvae_tf.config import term_names
 from cvae_tf.inference import for_inference
 from cvae_tf.model import CVAE
 from cvae_tf.networks import Networks
 
+_PIXELS = 1  # sets the noise of pixels apart from that of posteriors
 LARGEST_SAMPLE = 10_000  # a gigabyte for one feature map of the tutorial's decoder
 
 
@@ -25,13 +27,14 @@ def export_saved_model(model: CVAE, directory: Path, metadata: dict[str, Any]) -
             and in words as `README.md`.
     """
     networks = for_inference(Networks(model.encoder, model.decoder))
-    model = CVAE(networks, seed=model.seed)
+    model = CVAE(networks, model.seed, model.likelihood)
+    binarize = metadata["config"]["binarize"]
     archive = keras.export.ExportArchive()
     archive.track(model.encoder)
     archive.track(model.decoder)
     endpoints = {
         name: archive.add_endpoint(name, function, arguments).get_concrete_function()
-        for name, (function, arguments) in signatures(model).items()
+        for name, (function, arguments) in signatures(model, binarize).items()
     }
     card = model_card.render(metadata, endpoints, LARGEST_SAMPLE)
     with files.replacing_directory(directory) as temporary:
@@ -40,11 +43,15 @@ def export_saved_model(model: CVAE, directory: Path, metadata: dict[str, Any]) -
         (temporary / "README.md").write_text(card, encoding="utf-8")
 
 
-def signatures(model: CVAE) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
+def signatures(
+    model: CVAE, method: str = "threshold"
+) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
     """What the SavedModel can do, by name: a function and its arguments; the first is the default.
 
     Args:
         model: whose encoder and decoder they use.
+        method: how grey levels became pixels in training, see `batches.binarize`. Where that was a
+            matter of chance, `score` draws with its seed; the others take the likeliest pixels.
 
     Returns:
         For each name a function of tensors to a dictionary of tensors, and its arguments' types.
@@ -53,6 +60,8 @@ def signatures(model: CVAE) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
     seed = tf.TensorSpec([2], tf.int32, "seed")
     latents = tf.TensorSpec([None, model.latent_dim], tf.float32, "latents")
     images = tf.TensorSpec([None, *model.image_shape], tf.float32, "images")
+    likeliest = "threshold" if method == "dynamic" else method
+    names = term_names(method, model.likelihood)
 
     def sample(num: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         limit = tf.debugging.Assert(
@@ -64,38 +73,42 @@ def signatures(model: CVAE) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
 
     def decode(latents: tf.Tensor) -> dict[str, tf.Tensor]:
         finite = tf.debugging.assert_all_finite(latents, "latents must be finite.")
-        images = tf.sigmoid(model.decode(_at_least_one(finite)))
-        return _first({"images": images}, latents)
+        return _first({"images": model.decode_mean(_at_least_one(finite))}, latents)
+
+    def parameters(latents: tf.Tensor) -> dict[str, tf.Tensor]:
+        finite = tf.debugging.assert_all_finite(latents, "latents must be finite.")
+        return _first({"parameters": model.decode(_at_least_one(finite))}, latents)
 
     def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        mean, logvar = model.encode(_checked_and_binarized(images))
+        mean, logvar = model.encode(binarize(_checked(images), likeliest))
         return _first({"mean": mean, "logvar": logvar}, images)
 
     def reconstruct(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _first({"images": model(_checked_and_binarized(images))}, images)
+        return _first({"images": model(binarize(_checked(images), likeliest))}, images)
 
     def score(images: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        terms = model.elbo_terms(_checked_and_binarized(images), seed)
-        parts = {"elbo": terms.elbo, "log_likelihood": terms.log_likelihood, "kl": terms.kl}
-        return _first(parts, images)
+        pixels = binarize(_checked(images), method, tf.random.fold_in(seed, _PIXELS))
+        terms = model.elbo_terms(pixels, seed)
+        return _first({name: getattr(terms, term) for term, name in names.items()}, images)
 
     return {
         "sample": (sample, [num, seed]),
         "decode": (decode, [latents]),
+        "parameters": (parameters, [latents]),
         "encode": (encode, [images]),
         "reconstruct": (reconstruct, [images]),
         "score": (score, [images, seed]),
     }
 
 
-def _checked_and_binarized(images: tf.Tensor) -> tf.Tensor:
-    """Refuses what is no grey level, then makes pixels black and white as in training."""
+def _checked(images: tf.Tensor) -> tf.Tensor:
+    """Refuses what is no grey level."""
     valid = tf.debugging.Assert(
         tf.reduce_all((images >= 0) & (images <= 1)),
         ["images must be grey levels in [0, 1], white on black as in training, without NaN."],
     )
     with tf.control_dependencies([valid]):
-        return binarize(_at_least_one(images))
+        return _at_least_one(images)
 
 
 def _at_least_one(batch: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,6 @@ import imageio.v3 as iio
 import tensorflow as tf
 
 from cvae_tf.errors import UserError
-from cvae_tf.training import EpochResult
 
 
 class Summaries:
@@ -25,10 +24,10 @@ class Summaries:
         check_tensorboard()
         self._writer = tf.summary.create_file_writer(str(directory))
 
-    def write(self, result: EpochResult, picture: Path) -> None:
-        """Adds the numbers of an epoch and its picture."""
-        with self._writer.as_default(step=result.epoch):
-            for name, value in result.as_row().items():
+    def write(self, row: dict[str, float], picture: Path) -> None:
+        """Adds the row of an epoch in `metrics.csv`, and its picture."""
+        with self._writer.as_default(step=row["epoch"]):
+            for name, value in row.items():
                 if name not in ("epoch", "step"):
                     tf.summary.scalar(name, value)
             tf.summary.image("samples and reconstructions", iio.imread(picture)[None, ..., :3])

@@ -33,20 +33,24 @@ class EpochResult(NamedTuple):
     epoch: int  # from 1
     step: int  # gradient steps since the beginning of training
     train_elbo: float  # mean over the epoch, while the weights were changing
+    train_objective: float | None  # what was climbed, in the same way; None if it is that ELBO
     test: Evaluation
     train_seconds: float
     test_seconds: float
     images_per_second: float  # in training
 
-    def as_row(self) -> dict[str, float]:
-        """Returns the row of `metrics.csv`."""
+    def as_row(self, names: dict[str, str]) -> dict[str, float]:
+        """Returns the row of `metrics.csv`, its terms called as `Config.term_names` says."""
+        objective = {"train_objective": round(self.train_objective or 0.0, 4)}
         return {
             "epoch": self.epoch,
             "step": self.step,
-            "train_elbo": round(self.train_elbo, 4),
-            "test_elbo": round(self.test.elbo, 4),
-            "test_log_likelihood": round(self.test.log_likelihood, 4),
-            "test_kl": round(self.test.kl, 4),
+            f"train_{names['elbo']}": round(self.train_elbo, 4),
+            **({} if self.train_objective is None else objective),
+            **{
+                f"test_{names[term]}": round(value, 4)
+                for term, value in self.test._asdict().items()
+            },
             "train_seconds": round(self.train_seconds, 3),
             "test_seconds": round(self.test_seconds, 3),
             "images_per_second": round(self.images_per_second, 1),
@@ -63,6 +67,7 @@ class Trainer:
         batch_size: int,
         augment: float = 0.0,
         jit: bool = False,
+        binarize: str = "threshold",
     ):
         """Takes the model and the data.
 
@@ -72,13 +77,14 @@ class Trainer:
             batch_size: images in a training step.
             augment: strength of the random warps of training images, 0 for none.
             jit: whether to compile the step with XLA.
+            binarize: how grey levels become pixels, see `batches.binarize`.
 
         Raises:
             UserError: if the batch is larger than the training set.
         """
         self.model = model
         self.batch_size = batch_size
-        self._augment = augment
+        self._augment, self._binarize = augment, binarize
         self._step = tf.function(model.train_step, jit_compile=jit)
         self.num_images = len(dataset.train.images)
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
@@ -112,6 +118,7 @@ class Trainer:
         for epoch in range(first_epoch, epochs + 1):
             start = time.perf_counter()
             train_elbo = self._train_epoch(epoch, steps_done, on_progress)
+            objective = self.model.means.get("objective")
             trained = time.perf_counter()
             test = self.evaluate()
             _check_finite(test.elbo, f"epoch {epoch}: the test ELBO")
@@ -121,6 +128,7 @@ class Trainer:
                 epoch=epoch,
                 step=int(self.model.optimizer.iterations.numpy()),
                 train_elbo=train_elbo,
+                train_objective=float(objective.result()) if objective else None,
                 test=test,
                 train_seconds=trained - start,
                 test_seconds=time.perf_counter() - trained,
@@ -129,7 +137,8 @@ class Trainer:
 
     def evaluate(self) -> Evaluation:
         """Estimates the ELBO of all test images, with the same noise every time."""
-        log_likelihood, kl = evaluation_means(self.model, self._test_images).numpy()
+        means = evaluation_means(self.model, self._test_images, self._binarize)
+        log_likelihood, kl = means.numpy()
         return Evaluation(float(log_likelihood - kl), float(log_likelihood), float(kl))
 
     def _train_epoch(self, epoch: int, steps_done: int, on_progress: OnProgress) -> float:
@@ -154,10 +163,10 @@ class Trainer:
         step = first
         while step < last:
             grey = batches.training_batch(self._train_images, order, step, self.batch_size)
-            warped = batches.augment(
-                grey, self._augment, self.model.seed, self.model.optimizer.iterations
-            )
-            means = self._step(batches.binarize(warped))
+            taken, seed = self.model.optimizer.iterations, self.model.seed
+            warped = batches.augment(grey, self._augment, seed, taken)
+            key = stream_seed(seed, Stream.BINARIZATION, taken)
+            means = self._step(batches.binarize(warped, self._binarize, key))
             step += 1
             if not tf.math.is_finite(means["elbo"]):
                 last = step
@@ -173,12 +182,13 @@ def _check_finite(elbo: float, what: str) -> None:
 
 
 @tf.function
-def evaluation_means(model: CVAE, images: tf.Tensor) -> tf.Tensor:
+def evaluation_means(model: CVAE, images: tf.Tensor, binarize: str = "threshold") -> tf.Tensor:
     """Averages log-likelihood and KL over images, each image with the same weight.
 
     Args:
         model: the model.
         images: uint8 [N, H, W, C].
+        binarize: see `batches.binarize`.
 
     Returns:
         float64 [2], nats per image: log-likelihood and KL by one posterior sample each.
@@ -186,7 +196,7 @@ def evaluation_means(model: CVAE, images: tf.Tensor) -> tf.Tensor:
     num_images = tf.shape(images)[0]
     sums = tf.zeros([2], tf.float64)
     for start in tf.range(0, num_images, _EVALUATION_BATCH):
-        batch = batches.binarize(batches.grey_levels(images[start : start + _EVALUATION_BATCH]))
+        batch = batches.evaluation_batch(images, start, _EVALUATION_BATCH, binarize, model.seed)
         seed = stream_seed(model.seed, Stream.EVALUATION_NOISE, start)
         terms = model.elbo_terms(batch, seed)
         both = tf.stack([terms.log_likelihood, terms.kl])

@@ -106,3 +106,26 @@ def test_augmentation_warps_each_image_its_own_way_by_its_strength():
     distances = [np.abs(warped - images).mean() for warped in (weak, strong)]
     assert 0 < 2 * distances[0] < distances[1] < 0.1
     np.testing.assert_allclose(strong.mean(axis=0)[2:10, 5:7].mean(), 0.8, atol=0.15)
+
+
+def test_drawn_pixels_are_white_with_the_grey_level_as_their_probability():
+    grey = np.broadcast_to(np.float32([0.0, 0.1, 0.9, 1.0]), (20_000, 1, 1, 4))
+    drawn = batches.binarize(tf.constant(grey), "dynamic", tf.constant([1, 2])).numpy()
+    np.testing.assert_allclose(drawn.mean(axis=(0, 1, 2)), [0, 0.1, 0.9, 1], atol=0.01)
+    assert set(np.unique(drawn)) == {0, 1}
+
+
+def test_grey_levels_may_stay_as_they_are():
+    grey = tf.constant([[[[0.0, 0.25, 1.0]]]])
+    np.testing.assert_array_equal(batches.binarize(grey, "none"), grey)
+
+
+def test_evaluation_batches_are_the_same_every_time_and_differ_by_seed():
+    images = tf.fill([10, 6, 6, 1], tf.constant(100, tf.uint8))
+    first, again, other, later = (
+        batches.evaluation_batch(images, start, 5, "dynamic", seed).numpy()
+        for start, seed in ((0, 1), (0, 1), (0, 2), (5, 1))
+    )
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == (5, 6, 6, 1)
+    assert np.any(first != other) and np.any(first != later)

@@ -11,6 +11,7 @@ from cvae_tf import cli
 from cvae_tf.config import PRESETS, Config
 from cvae_tf.errors import UserError
 from cvae_tf.interrupts import Stopped
+from cvae_tf.request import EvaluationRequest
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 
@@ -145,7 +146,8 @@ def test_help_shows_every_flag(helps):
 
 def test_readme_names_every_flag():
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    missing = [name for name in (*FIELDS, "run_dir") if f"`--{name}" not in readme]
+    others = [field.name for field in dataclasses.fields(EvaluationRequest)]
+    missing = [name for name in (*FIELDS, *others, "run_dir") if f"`--{name}" not in readme]
     assert not missing
 
 

@@ -94,11 +94,50 @@ def test_json_has_every_setting():
     assert list(Config.create().to_json()) == [field.name for field in _fields()]
 
 
-@pytest.mark.parametrize("change", [{"dropout": 0.5}, {"seed": None}])
+@pytest.mark.parametrize("change", [{"dropout": 0.5}, {"network": None}])
 def test_from_json_refuses_unknown_and_missing_settings(change):
     values = {**Config.create().to_json(), **change}
     with pytest.raises(UserError):
         Config.from_json({name: value for name, value in values.items() if value is not None})
+
+
+def test_from_json_reads_runs_of_older_versions():
+    config = Config.create(latent_dim=5)
+    values = config.to_json()
+    for name in ("binarize", "likelihood", "objective", "importance_samples", "beta"):
+        del values[name]
+    assert Config.from_json(values) == config
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"likelihood": "gaussian"},
+        {"likelihood": "continuous_bernoulli", "binarize": "dynamic"},
+        {"objective": "iwae"},
+        {"importance_samples": 5},
+        {"importance_samples": 0, "objective": "iwae"},
+        {"beta": -1.0},
+        {"free_bits": float("nan")},
+        {"kl_warmup_epochs": -1},
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings):
+    with pytest.raises(UserError, match="--"):
+        Config.create(**settings)
+
+
+def test_cross_entropy_of_grey_levels_is_never_called_a_likelihood():
+    grey = Config.create(binarize="none")
+    assert not any("likelihood" in name or name == "elbo" for name in grey.term_names.values())
+    assert not any("likelihood" in title for title in grey.term_titles.values())
+    for proper in (
+        Config.create(),
+        Config.create(binarize="dynamic"),
+        Config.create(binarize="none", likelihood="continuous_bernoulli"),
+        Config.create(binarize="none", likelihood="gaussian"),
+    ):
+        assert proper.term_names["log_likelihood"] == "log_likelihood"
 
 
 @pytest.mark.parametrize("values", [None, [], "config", {}])

@@ -56,7 +56,7 @@ def test_ten_lines_train_and_sample(tmp_path):
 
 
 def test_every_flag_is_in_the_readme():
-    for script in ("train.py", "export.py", "generate.py"):
+    for script in ("train.py", "export.py", "generate.py", "evaluate.py"):
         code = (PROJECT / script).read_text(encoding="utf-8")
         for name in re.findall(r'flags.DEFINE_\w+\(\s*"(\w+)"', code):
             assert f"--{name}" in README, f"--{name} of {script}"

@@ -21,7 +21,7 @@ def written(tmp_path, images):
     random = np.random.default_rng(1)
     posterior = Posterior(*random.normal(size=(2, 5, 3)).astype(np.float32))
     elbo = random.normal(size=5).astype(np.float32)
-    embedding.write(tmp_path, images, posterior, elbo)
+    embedding.write(tmp_path, images, posterior, {"elbo": elbo})
     return tmp_path, images, posterior, elbo
 
 
@@ -67,7 +67,7 @@ def test_sprite_keeps_within_what_tensorboard_takes(written, monkeypatch, tmp_pa
     _, images, posterior, elbo = written
     monkeypatch.setattr(embedding, "_LARGEST_SPRITE", 16)
     (tmp_path / "small").mkdir()
-    embedding.write(tmp_path / "small", images, posterior, elbo)
+    embedding.write(tmp_path / "small", images, posterior, {"elbo": elbo})
     projector = tmp_path / "small" / "projector"
     assert iio.imread(projector / "sprite.png").shape == (16, 12)
     assert len((projector / "vectors.tsv").read_text().splitlines()) == 4

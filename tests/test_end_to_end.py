@@ -11,7 +11,7 @@ import tensorflow as tf
 from conftest import run_script
 from PIL import Image
 
-from cvae_tf import checkpoints, runs, workflows
+from cvae_tf import checkpoints, exports, factory, runs, workflows
 from cvae_tf.config import Config
 from cvae_tf.errors import UserError
 
@@ -152,7 +152,7 @@ def test_the_same_seed_gives_bit_identical_weights(trained, trained_again):
 
 def test_saved_model_holds_the_trained_weights(trained):
     run = runs.load_run(str(trained.directory))
-    model = workflows.build_model(run.config, run.data["image_shape"], run.data["train_images"])
+    model = factory.build_model(run.config, run.data["image_shape"], run.data["train_images"])
     checkpoints.restore_newest(run.checkpoints, model)
     expected = model.sample(4, tf.constant([1, 2]))
     np.testing.assert_allclose(_samples(trained.directory / "export/1"), expected, atol=1e-5)
@@ -160,7 +160,7 @@ def test_saved_model_holds_the_trained_weights(trained):
 
 def test_test_elbo_can_be_had_again_from_the_checkpoint(trained, small_npz):
     run = runs.load_run(str(trained.directory))
-    model = workflows.build_model(run.config, run.data["image_shape"], run.data["train_images"])
+    model = factory.build_model(run.config, run.data["image_shape"], run.data["train_images"])
     checkpoints.restore_newest(run.checkpoints, model)
     with np.load(small_npz) as arrays:
         images = (arrays["x_test"] > 127).astype(np.float32)[..., None]
@@ -189,7 +189,7 @@ def test_export_script_writes_the_same_model_again(trained, tmp_path):
 def test_output_gets_model_and_animation_and_the_run_stays_as_it_is(trained, tmp_path):
     before = _everything_in(trained.directory)
     output = tmp_path / "new" / "place"
-    saved_model = workflows.export_from_checkpoint(str(trained.directory), str(output))
+    saved_model = exports.export_from_checkpoint(str(trained.directory), str(output))
     assert saved_model == output / "1"
     assert sorted(path.name for path in output.iterdir()) == ["1", "progress.gif"]
     np.testing.assert_array_equal(_samples(saved_model), _samples(trained.directory / "export/1"))
@@ -200,21 +200,21 @@ def test_output_that_holds_a_model_is_refused_and_left_as_it_is(trained, tmp_pat
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "mine").write_text("mine")
     with pytest.raises(UserError, match=r"--output=.*1 exists; choose another directory"):
-        workflows.export_from_checkpoint(str(trained.directory), str(tmp_path))
+        exports.export_from_checkpoint(str(trained.directory), str(tmp_path))
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine"]
 
 
 def test_animation_that_is_already_in_the_output_is_not_lost(trained, tmp_path):
     (tmp_path / "progress.gif").write_text("mine")
     with pytest.raises(UserError, match="exists"):
-        workflows.export_from_checkpoint(str(trained.directory), str(tmp_path))
+        exports.export_from_checkpoint(str(trained.directory), str(tmp_path))
     assert (tmp_path / "progress.gif").read_text() == "mine"
 
 
 def test_output_below_a_file_is_refused(trained, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="cannot be written"):
-        workflows.export_from_checkpoint(str(trained.directory), str(tmp_path / "file"))
+        exports.export_from_checkpoint(str(trained.directory), str(tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -248,7 +248,7 @@ def test_three_latent_dimensions_train_without_a_manifold(tmp_path, small_npz, m
     assert not (run.directory / "manifold.png").exists()
     assert (run.directory / "latents.png").exists()
     assert Path("runs/latest").resolve() == run.directory.resolve()
-    loaded = tf.saved_model.load(str(workflows.export_from_checkpoint("runs/latest")))
+    loaded = tf.saved_model.load(str(exports.export_from_checkpoint("runs/latest")))
     assert loaded.decode(tf.zeros([1, 3]))["images"].shape == (1, 28, 28, 1)
 
 
@@ -274,3 +274,55 @@ def test_images_that_the_network_cannot_take_are_refused_and_leave_nothing(tmp_p
             Config.create("tutorial", data_path=str(path), batch_size=4), str(tmp_path / "run")
         )
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained):
+    done = run_script(
+        "evaluate.py", "--run_dir=run", "--importance_samples=1,20", cwd=trained.place
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_run_is_evaluated(trained, evaluated):
+    report = json.loads((trained.directory / "evaluation.json").read_text())
+    elbo = next(number for number in report["numbers"] if number["quantity"] == "ELBO")
+    own = float(trained.metrics[-1]["test_elbo"])
+    assert elbo["images"] == 32
+    assert abs(elbo["nats_per_image"] - own) < 3 * elbo["standard_error"]
+    assert "log p(x), exact" in evaluated.stdout and evaluated.stderr == ""
+    for name in ("evaluation.png", "evaluation_posterior.png"):
+        assert (trained.directory / name).stat().st_size > 10_000
+
+
+def test_an_exported_model_has_the_numbers_of_its_run(trained, evaluated):
+    done = run_script(
+        "evaluate.py", "--saved_model=run/export/1", "--importance_samples=1,20",
+        "--output=exported.json", cwd=trained.place,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    reports = [
+        json.loads((trained.place / name).read_text())["numbers"]
+        for name in ("run/evaluation.json", "exported.json")
+    ]
+    for own, exported in zip(*reports, strict=True):
+        assert own["quantity"] == exported["quantity"]
+        assert own["nats_per_image"] == pytest.approx(exported["nats_per_image"], abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--run_dir=nowhere"], "holds no run"),
+        (["--saved_model=nowhere"], "holds no SavedModel"),
+        (["--run_dir=a", "--saved_model=b"], "one of the two"),
+        (["--importance_samples=0"], "--importance_samples=0"),
+        (["--output=numbers.txt"], "must end in .json"),
+    ],
+)
+def test_wrong_evaluations_end_in_one_line(tmp_path, arguments, message):
+    done = run_script("evaluate.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 1 and message in done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from conftest import METADATA, PROJECT, run_python, run_script
 
-from cvae_tf import formats, workflows
+from cvae_tf import exports, formats, workflows
 from cvae_tf.config import FORMATS, Config
 from cvae_tf.errors import UserError
 from cvae_tf.model import CVAE
@@ -104,7 +104,7 @@ def test_run_of_half_precision_is_exported_as_documented(tmp_path, small_npz, mo
     settings = {"data_path": str(small_npz), "epochs": 1, "batch_size": 64}
     run = workflows.train(Config.create(**settings, precision="mixed_bfloat16"))
     for name in ("litert", "keras"):
-        workflows.export_from_checkpoint("runs/latest", format_name=name)
+        exports.export_from_checkpoint("runs/latest", format_name=name)
     done = run_script("export.py", "--format=onnx", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     for name in formats.WRITERS:
@@ -124,4 +124,4 @@ def test_formats_do_not_overwrite_in_another_directory(tmp_path, small_npz):
     run_dir = str(workflows.train(config, str(tmp_path / "run")).directory)
     (tmp_path / "output" / "keras").mkdir(parents=True)
     with pytest.raises(UserError, match="keras exists; choose another directory"):
-        workflows.export_from_checkpoint(run_dir, str(tmp_path / "output"), "keras")
+        exports.export_from_checkpoint(run_dir, str(tmp_path / "output"), "keras")

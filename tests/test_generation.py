@@ -7,6 +7,7 @@ from conftest import run_script
 from PIL import Image
 
 from cvae_tf import exported, generation
+from cvae_tf.config import term_names
 from cvae_tf.errors import UserError
 from cvae_tf.request import SETTINGS_BY_MODE, Request
 
@@ -17,6 +18,7 @@ class FakeModel:
     latent_dim = 2
     image_shape = (8, 8, 1)
     metadata = {}
+    term_names = term_names("threshold", "bernoulli")
 
     def decode(self, latents):
         halves = 1 / (1 + np.exp(-np.asarray(latents, np.float32)))

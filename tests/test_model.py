@@ -6,8 +6,10 @@ import pytest
 import tensorflow as tf
 from conftest import tiny_cvae, tiny_images, tiny_networks, weights_of
 
+from cvae_tf import objectives
 from cvae_tf.batches import binarize, grey_levels
 from cvae_tf.model import CVAE
+from cvae_tf.networks import build_networks
 from cvae_tf.randomness import Stream, stream_seed
 
 _SEED = tf.constant([1, 2])
@@ -262,3 +264,76 @@ def test_number_of_samples_may_be_a_tensor(tiny_model):
 
 def test_dimensions_are_those_of_the_networks(digits_model):
     assert (digits_model.latent_dim, digits_model.image_shape) == (2, (28, 28, 1))
+
+
+def _objective_of(model, weights, images, objective, beta):
+    """What a step at these weights climbs, with the noise of the first step."""
+    for variable, value in zip(model.trainable_variables, weights, strict=True):
+        variable.assign(value)
+    seed = stream_seed(model.seed, Stream.TRAINING_NOISE, 0)
+    terms, posterior = model._terms_and_posterior(images, seed, objective.importance_samples)
+    return float(objectives.objective_value(objective, terms, posterior, beta))
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        objectives.Objective("elbo_analytic"),
+        objectives.Objective("iwae", 4),
+        objectives.Objective("elbo", beta=0.3, free_bits=0.4),
+        objectives.Objective("elbo_analytic", beta=2.0, free_bits=0.4),
+        objectives.Objective("iwae", 3, beta=0.5, free_bits=0.4),
+    ],
+)
+@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli"])
+def test_train_step_climbs_any_objective(objective, likelihood):
+    networks = tiny_networks(seed=4)
+    model = CVAE(networks, 4, likelihood, objective)
+    model.compile(optimizer=keras.optimizers.SGD(1.0))
+    images = _binary(5) if likelihood == "bernoulli" else grey_levels(tiny_images(5))
+    before = [variable.numpy() for variable in model.trainable_variables]
+    result = model.train_step(images)
+    after = [variable.numpy() for variable in model.trainable_variables]
+    value = _objective_of(model, before, images, objective, objective.beta)
+    assert float(result["objective"]) == pytest.approx(value, rel=1e-5)
+    gradient = [new - old for new, old in zip(after, before, strict=True)]
+    length = np.sqrt(sum(np.sum(part**2) for part in gradient))
+    ends = [
+        _objective_of(
+            model,
+            [old + sign * part / length for old, part in zip(before, gradient, strict=True)],
+            images,
+            objective,
+            objective.beta,
+        )
+        for sign in (0.01, -0.01)
+    ]
+    assert (ends[0] - ends[1]) / 0.02 == pytest.approx(length, rel=0.02)
+
+
+def test_one_importance_sample_is_the_elbo():
+    images, results = _binary(4), []
+    for objective in (objectives.ELBO, objectives.Objective("iwae", 1)):
+        model = CVAE(tiny_networks(seed=1), 1, objective=objective)
+        model.compile(optimizer=keras.optimizers.SGD(0.1))
+        model.train_step(images)
+        results.append(weights_of(model))
+    for plain, iwae in zip(*results, strict=True):
+        np.testing.assert_allclose(plain, iwae, rtol=1e-5, atol=1e-6)
+
+
+def test_gaussian_pixels_learn_their_variance():
+    networks = build_networks("patches", (8, 8, 1), 2, seed=0, likelihood="gaussian")
+    model = CVAE(networks, 0, "gaussian")
+    model.compile(optimizer=keras.optimizers.Adam(0.02))
+    images = grey_levels(np.tile(tiny_images(16)[:, :1, :1], (1, 8, 8, 1)))
+    logvar = model.decoder.get_layer("pixel_logvar").logvar
+    before = float(logvar)
+    model.optimizer.build(model.trainable_variables)
+    step = tf.function(model.train_step)
+    for _ in range(150):
+        step(images)
+    residual = float(np.log(np.mean((model(images) - images) ** 2)))
+    assert abs(float(logvar) - residual) < 0.3 * abs(before - residual)
+    assert model(images).shape == images.shape
+    assert model.decoder.output_shape == (None, 8, 8, 2)

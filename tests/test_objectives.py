@@ -2,8 +2,10 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cvae_tf import objectives
+from cvae_tf.likelihoods import bernoulli_log_prob
 
 
 def _case(num=7, latent_dim=3, seed=0):
@@ -17,6 +19,11 @@ def _case(num=7, latent_dim=3, seed=0):
     }
 
 
+def _terms(case):
+    images, logits, *rest = case.values()
+    return objectives.elbo_terms(bernoulli_log_prob(images, logits), *rest)
+
+
 def _density(z, mean, variance):
     bell = np.exp(-((z - mean) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
     return bell.prod(axis=1)
@@ -24,7 +31,7 @@ def _density(z, mean, variance):
 
 def test_terms_agree_with_products_of_probabilities():
     case = _case()
-    terms = objectives.elbo_terms(**case)
+    terms = _terms(case)
     white = 1 / (1 + np.exp(-case["logits"]))
     of_pixels = np.where(case["images"] == 1, white, 1 - white).reshape(7, -1)
     prior = _density(case["latents"], 0, 1)
@@ -41,21 +48,21 @@ def test_elbo_is_log_likelihood_minus_kl():
 
 
 def test_terms_are_one_value_per_image():
-    terms = objectives.elbo_terms(**_case(num=5))
+    terms = _terms(_case(num=5))
     assert all(term.shape == (5,) for term in (*terms, terms.kl, terms.elbo))
 
 
 def test_terms_of_an_image_do_not_depend_on_its_batch():
     case = _case()
-    alone = objectives.elbo_terms(**{name: value[2:3] for name, value in case.items()})
-    together = objectives.elbo_terms(**case)
+    alone = _terms({name: value[2:3] for name, value in case.items()})
+    together = _terms(case)
     np.testing.assert_allclose(np.array(together)[:, 2:3], np.array(alone), rtol=1e-12)
 
 
 def test_posterior_equal_to_the_prior_costs_nothing():
     case = _case(latent_dim=2)
     case["mean"] = case["logvar"] = np.zeros((7, 2))
-    terms = objectives.elbo_terms(**case)
+    terms = _terms(case)
     np.testing.assert_allclose(terms.kl, 0, atol=1e-12)
     np.testing.assert_allclose(terms.elbo, terms.log_likelihood, rtol=1e-12)
 
@@ -111,31 +118,96 @@ def test_analytic_kl_is_0_only_for_the_prior():
     assert float(objectives.analytic_kl(zeros, zeros - 0.1)[0]) > 0
 
 
-def test_logits_of_0_cost_log_2_per_pixel():
-    images = np.random.default_rng(0).integers(0, 2, (3, 28, 28, 1)).astype(np.float64)
-    value = objectives.bernoulli_log_likelihood(images, np.zeros_like(images))
-    np.testing.assert_allclose(value, [-784 * math.log(2)] * 3, rtol=1e-12)
+def test_kl_is_a_sum_over_latent_dimensions_not_a_mean():
+    mean, logvar = np.array([[0.7, -1.2, 0.1]]), np.array([[0.5, -1.0, -0.3]])
+    by_dimension = [
+        float(objectives.analytic_kl(mean[:, [i]], logvar[:, [i]])[0]) for i in range(3)
+    ]
+    np.testing.assert_allclose(objectives.kl_per_dimension(mean, logvar)[0], by_dimension)
+    assert float(objectives.analytic_kl(mean, logvar)[0]) == pytest.approx(sum(by_dimension))
+    assert min(by_dimension) > 0
 
 
-def test_decoder_that_ignores_the_latents_reaches_the_negative_entropy():
-    random = np.random.default_rng(1)
-    white = random.uniform(0.05, 0.95, (4, 5, 1))
-    images = (random.uniform(size=(20_000, 4, 5, 1)) < white).astype(np.float64)
-    logits = np.broadcast_to(np.log(white) - np.log1p(-white), images.shape)
-    values = np.asarray(objectives.bernoulli_log_likelihood(images, logits))
-    entropy = -np.sum(white * np.log(white) + (1 - white) * np.log(1 - white))
-    assert abs(values.mean() + entropy) < 4 * values.std() / np.sqrt(len(values))
+def test_importance_weighted_bound_takes_the_log_of_the_mean_for_each_image():
+    log_weights = np.log([[1.0, 8.0], [3.0, 2.0]])
+    np.testing.assert_allclose(
+        objectives.importance_weighted_bound(log_weights), np.log([2.0, 5.0]), rtol=1e-12
+    )
 
 
-def test_probabilities_of_all_images_sum_to_1():
-    images = ((np.arange(256)[:, None] >> np.arange(8)) & 1).reshape(256, 2, 4, 1).astype(float)
-    logits = np.tile(np.random.default_rng(2).normal(size=(1, 2, 4, 1)), (256, 1, 1, 1))
-    values = objectives.bernoulli_log_likelihood(images, logits)
-    assert np.exp(values).sum() == pytest.approx(1, rel=1e-12)
+def test_importance_weighted_bound_needs_no_weights_that_fit_into_a_float():
+    log_weights = np.array([[-2000.0], [-2000.0 + math.log(3)]])
+    value = float(objectives.importance_weighted_bound(log_weights)[0])
+    assert value == pytest.approx(-2000 + math.log(2), rel=1e-12)
 
 
-def test_extreme_logits_stay_finite():
-    images = np.array([0, 1, 0, 1], np.float32).reshape(4, 1, 1, 1)
-    logits = np.array([-1e4, 1e4, 1e4, -1e4], np.float32).reshape(4, 1, 1, 1)
-    values = objectives.bernoulli_log_likelihood(images, logits)
-    np.testing.assert_allclose(values, [0, 0, -1e4, -1e4])
+def test_importance_weighted_bound_of_one_sample_is_the_elbo():
+    log_weights = np.random.default_rng(0).normal(size=(1, 6))
+    np.testing.assert_allclose(objectives.importance_weighted_bound(log_weights), log_weights[0])
+
+
+def _value(objective, num=4, latent_dim=3):
+    """The value of an objective for random terms, and those terms in NumPy."""
+    random, samples = np.random.default_rng(1), objective.importance_samples
+    mean, logvar = random.normal(size=(2, num, latent_dim))
+    noise = random.normal(size=(samples, num, latent_dim))
+    latents = mean + np.exp(logvar / 2) * noise
+    log_likelihood = random.normal(-5, 2, size=(samples, num))
+    log_prior = -0.5 * (latents**2 + np.log(2 * np.pi))
+    log_posterior = -0.5 * (noise**2 + logvar + np.log(2 * np.pi))
+    terms = objectives.ElboTerms(
+        log_likelihood.ravel(), log_prior.sum(-1).ravel(), log_posterior.sum(-1).ravel()
+    )
+    posterior = objectives.Posterior(
+        tf.constant(mean), tf.constant(logvar), tf.constant(latents.reshape(-1, latent_dim))
+    )
+    value = float(objectives.objective_value(objective, terms, posterior, objective.beta))
+    sampled_kl = log_posterior - log_prior
+    exact_kl = 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar)
+    return value, log_likelihood, sampled_kl, exact_kl
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.25, 1.0, 4.0])
+def test_beta_weighs_the_kl(beta):
+    value, log_likelihood, kl, _ = _value(objectives.Objective(beta=beta))
+    assert value == pytest.approx(np.mean(log_likelihood - beta * kl.sum(-1)), rel=1e-9)
+
+
+def test_analytic_objective_takes_the_kl_in_closed_form():
+    value, log_likelihood, _, kl = _value(objectives.Objective("elbo_analytic", beta=0.5))
+    assert value == pytest.approx(np.mean(log_likelihood - 0.5 * kl.sum(-1)), rel=1e-9)
+
+
+def test_iwae_objective_averages_weights_within_the_log_and_images_outside():
+    value, log_likelihood, kl, _ = _value(objectives.Objective("iwae", 5, beta=2.0))
+    weights = np.exp(log_likelihood - 2.0 * kl.sum(-1))
+    assert value == pytest.approx(np.mean(np.log(weights.mean(axis=0))), rel=1e-9)
+    averaged_outside = np.mean(np.log(weights))
+    assert abs(value - averaged_outside) > 0.1
+
+
+@pytest.mark.parametrize("name", ["elbo", "elbo_analytic", "iwae"])
+def test_free_bits_are_the_least_that_each_dimension_pays(name):
+    samples = 3 if name == "iwae" else 1
+    plain = _value(objectives.Objective(name, samples, beta=0.5))
+    value, _, sampled_kl, exact_kl = _value(
+        objectives.Objective(name, samples, beta=0.5, free_bits=1.0)
+    )
+    kl = exact_kl if name == "elbo_analytic" else sampled_kl.mean(axis=0)
+    by_dimension = kl.mean(axis=0)
+    assert np.any(by_dimension < 1.0)
+    missing = np.sum(np.maximum(by_dimension, 1.0) - by_dimension)
+    assert value == pytest.approx(plain[0] - 0.5 * missing, rel=1e-9)
+
+
+def test_warm_up_raises_beta_from_0_to_its_value():
+    objective = objectives.Objective(beta=2.0, kl_warmup_steps=10)
+    betas = [float(objective.beta_at(tf.constant(step))) for step in (0, 5, 10, 1000)]
+    np.testing.assert_allclose(betas, [0.0, 1.0, 2.0, 2.0])
+    assert objectives.Objective(beta=2.0).beta_at(tf.constant(0)) == 2.0
+
+
+def test_only_the_plain_objective_is_the_elbo():
+    assert objectives.Objective().is_elbo
+    for other in ({"name": "iwae"}, {"beta": 0.5}, {"kl_warmup_steps": 1}, {"free_bits": 0.1}):
+        assert not objectives.Objective(**other).is_elbo

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import PROJECT, run_script
 
+import cvae_tf
 from cvae_tf import checkpoints, files, runs, workflows
 from cvae_tf.checkpoints import Interval
 from cvae_tf.config import Config
@@ -148,3 +150,37 @@ def test_other_images_under_the_same_name_are_refused(tmp_path, digits):
     np.savez(path, x_train=digits.train.images[1:65], x_test=digits.test.images[:8])
     with pytest.raises(UserError, match="the images are not those that the run began with"):
         workflows.resume(str(run.directory), {})
+
+
+def test_other_objectives_and_drawn_pixels_go_on_as_well(tmp_path, small_npz):
+    settings = {"data_path": str(small_npz), "epochs": 2, "batch_size": 32, "binarize": "dynamic"}
+    settings |= {"objective": "iwae", "importance_samples": 2, "kl_warmup_epochs": 2, "beta": 0.7}
+    config = Config.create("tutorial", **settings)
+    whole = workflows.train(config, str(tmp_path / "whole")).directory
+    part = workflows.train(config, str(tmp_path / "part"), EVERY_STEP).directory
+    newest = checkpoints.list_checkpoints(part / "checkpoints")
+    for path in newest[1:]:
+        shutil.rmtree(path)
+    for path in [*part.glob("images/*0002.png"), part / "progress.gif"]:
+        path.unlink()
+    workflows.resume(str(part), {})
+    assert _results(part) == _results(whole)
+    assert "train_objective" in (part / "metrics.csv").read_text()
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_runs_on_grey_levels_have_everything(tmp_path, small_npz, likelihood):
+    settings = {"data_path": str(small_npz), "epochs": 2, "batch_size": 32, "binarize": "none"}
+    config = Config.create("tutorial", **settings, likelihood=likelihood)
+    run_dir = workflows.train(config, str(tmp_path / "run")).directory
+    header = (run_dir / "metrics.csv").read_text().splitlines()[0]
+    card = (run_dir / "export" / "1" / "README.md").read_text(encoding="utf-8")
+    is_density = likelihood == "gaussian"
+    assert ("test_log_likelihood" in header) == is_density
+    assert ("a lower bound on log p(x)" in card) == is_density
+    assert ("test_pseudo_elbo" in header) != is_density
+    model = cvae_tf.load(run_dir)
+    scores = model.score(np.zeros((2, 28, 28, 1)))
+    assert scores.elbo.shape == (2,)
+    np.testing.assert_allclose(scores.elbo, scores.log_likelihood - scores.kl, rtol=1e-5)
+    assert (run_dir / "curves.png").exists()

@@ -24,11 +24,26 @@ def test_announcement_names_data_model_and_directory(run, capsys):
 
 
 def test_report_is_one_line_with_the_terms_of_the_elbo(capsys):
-    result = EpochResult(2, 10, -9.0, Evaluation(-8.25, -6.5, 1.75), 1.5, 0.5, 1234.5)
-    screen.report(result, epochs=3)
+    result = EpochResult(2, 10, -9.0, None, Evaluation(-8.25, -6.5, 1.75), 1.5, 0.5, 1234.5)
+    screen.report(result, Config.create(epochs=3))
     text = capsys.readouterr().out
     assert text.count("\n") == 1
-    assert "epoch 2/3: test ELBO -8.25 = log-likelihood -6.50 - KL 1.75 nats/image" in text
+    assert "epoch 2/3: test ELBO -8.25 = log-likelihood -6.50 - KL 1.75 nats/image; 1,2" in text
+
+
+def test_report_shows_what_was_climbed_beside_the_elbo(capsys):
+    result = EpochResult(2, 10, -9.0, -7.125, Evaluation(-8.25, -6.5, 1.75), 1.5, 0.5, 1234.5)
+    screen.report(result, Config.create(beta=0.5))
+    text = capsys.readouterr().out
+    assert "test ELBO -8.25" in text and "training objective -7.12" in text
+
+
+def test_report_of_grey_levels_speaks_of_cross_entropy(capsys):
+    result = EpochResult(1, 10, -9.0, None, Evaluation(-8.25, -6.5, 1.75), 1.5, 0.5, 1234.5)
+    screen.report(result, Config.create(binarize="none"))
+    text = capsys.readouterr().out
+    assert "pseudo-ELBO -8.25 = negative cross-entropy -6.50" in text
+    assert "likelihood" not in text
 
 
 def test_conclusion_names_the_files_that_there_are(run, capsys):

@@ -13,6 +13,7 @@ from cvae_tf.networks import NETWORKS, build_networks
 SIGNATURES = {
     "sample": ({"num": "int32 []", "seed": "int32 [2]"}, ["images"]),
     "decode": ({"latents": "float32 [None, 2]"}, ["images"]),
+    "parameters": ({"latents": "float32 [None, 2]"}, ["parameters"]),
     "encode": ({"images": "float32 [None, 28, 28, 1]"}, ["logvar", "mean"]),
     "reconstruct": ({"images": "float32 [None, 28, 28, 1]"}, ["images"]),
     "score": (

@@ -2,12 +2,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_cvae, tiny_images, weights_of
+from conftest import tiny_cvae, tiny_images, tiny_networks, weights_of
 
 from cvae_tf import training
 from cvae_tf.batches import binarize, grey_levels
+from cvae_tf.config import Config
 from cvae_tf.datasets import Split
 from cvae_tf.errors import UserError
+from cvae_tf.model import CVAE
+from cvae_tf.objectives import Objective
 from cvae_tf.randomness import Stream, stream_seed
 from cvae_tf.training import Trainer, evaluation_means
 
@@ -181,3 +184,60 @@ def test_batch_larger_than_the_training_set_is_refused(tiny_model, toy_dataset):
 def test_one_test_image_is_enough(tiny_model, toy_dataset):
     dataset = toy_dataset._replace(test=Split(tiny_images(1), None))
     assert np.isfinite(Trainer(tiny_model, dataset, 8).evaluate().elbo)
+
+
+def _pixels_of_visits(dataset, binarize, epochs=2):
+    """What the model is shown, sorted by image and epoch, where each image is of one grey level."""
+    shown = []
+    model = tiny_cvae()
+    step = model.train_step
+    model.train_step = lambda images: (tf.py_function(shown.append, [images], []), step(images))[1]
+    trainer = Trainer(model, dataset, 10, binarize=binarize)
+    for _ in trainer.run_epochs(epochs):
+        pass
+    return np.concatenate([images.numpy() for images in shown])
+
+
+def test_dynamic_pixels_are_drawn_anew_at_each_visit(toy_dataset):
+    grey = np.full((20, 6, 6, 1), 64, np.uint8)
+    dataset = toy_dataset._replace(train=Split(grey, None))
+    visits = _pixels_of_visits(dataset, "dynamic")
+    assert visits.shape == (40, 6, 6, 1) and set(np.unique(visits)) == {0, 1}
+    assert abs(visits.mean() - 64 / 255) < 5 * np.sqrt(0.19 / visits.size)
+    flat = visits.reshape(40, -1)
+    assert len(np.unique(flat, axis=0)) == 40
+    np.testing.assert_array_equal(visits, _pixels_of_visits(dataset, "dynamic"))
+
+
+def test_grey_levels_stay_as_they_are_if_asked_for(toy_dataset):
+    grey = np.full((20, 6, 6, 1), 64, np.uint8)
+    visits = _pixels_of_visits(toy_dataset._replace(train=Split(grey, None)), "none")
+    np.testing.assert_allclose(visits, 64 / 255, rtol=1e-6)
+
+
+def test_evaluation_draws_the_same_pixels_every_time(tiny_model, toy_dataset):
+    trainer = Trainer(tiny_model, toy_dataset, 8, binarize="dynamic")
+    first, again = trainer.evaluate(), trainer.evaluate()
+    assert first == again
+    assert first != Trainer(tiny_model, toy_dataset, 8).evaluate()
+
+
+def test_what_is_climbed_stands_beside_the_elbo(toy_dataset):
+    objective = Objective("iwae", 3)
+    model = CVAE(tiny_networks(), 0, objective=objective)
+    model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    (result,) = Trainer(model, toy_dataset, 8).run_epochs(1)
+    assert result.train_objective > result.train_elbo
+    names = Config.create().term_names
+    row = result.as_row(names)
+    assert list(row)[:5] == ["epoch", "step", "train_elbo", "train_objective", "test_elbo"]
+    assert row["train_objective"] == round(result.train_objective, 4)
+    assert "train_objective" not in result._replace(train_objective=None).as_row(names)
+
+
+def test_rows_of_grey_levels_have_no_likelihood(tiny_model, toy_dataset):
+    (result,) = Trainer(tiny_model, toy_dataset, 8, binarize="none").run_epochs(1)
+    row = result.as_row(Config.create(binarize="none").term_names)
+    assert list(row)[2:6] == [
+        "train_pseudo_elbo", "test_pseudo_elbo", "test_negative_cross_entropy", "test_kl",
+    ]  # fmt: skip

@@ -1,0 +1,136 @@
+"""What a pixel may be: densities p(x|z), their means, and all images under all latents at once."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+ops = keras.ops  # in what exported models of Keras use too
+
+_LOG_2PI = math.log(2 * math.pi)
+_NEAR_ZERO = 0.1  # logits for which the continuous Bernoulli needs its series
+
+
+class Likelihood(NamedTuple):
+    """A family of densities; a decoder's outputs [B, H, W, P] are its parameters.
+
+    As exponential families all have log p(x|z) = features(x) . natural(z) - log_normalizer(z),
+    by which a matrix product compares many images with many latents.
+    """
+
+    log_prob: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # images, outputs -> [B], nats
+    mean: Callable[[tf.Tensor], tf.Tensor]  # outputs -> images [B, H, W, C] in [0, 1]
+    features: Callable[[tf.Tensor], tf.Tensor]  # images -> [B, F]
+    natural: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # outputs -> [B, F] and [B]
+
+    def log_prob_of_all(self, images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Log-density of each of B images under each of G outputs, [B, G], nats."""
+        natural, log_normalizer = self.natural(outputs)
+        return tf.matmul(self.features(images), natural, transpose_b=True) - log_normalizer
+
+
+def bernoulli_log_prob(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Log-probability of binary images whose pixels are independent given the latents.
+
+    Args:
+        images: pixels 0 or 1, [B, H, W, C].
+        logits: log-odds of a pixel being 1, [B, H, W, C].
+
+    Returns:
+        [B], nats, summed over the pixels. For grey levels it is the negative cross-entropy, which
+        is no log-density.
+    """
+    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
+    return -_sum(cross_entropy)
+
+
+def continuous_bernoulli_log_prob(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Log-density of grey levels under the continuous Bernoulli.
+
+    Loaiza-Ganem & Cunningham, "The continuous Bernoulli" (2019), equations 6 and 7.
+
+    Args:
+        images: grey levels in [0, 1], [B, H, W, C].
+        logits: log-odds of its parameter lambda, [B, H, W, C].
+
+    Returns:
+        [B], nats, summed over the pixels.
+    """
+    return bernoulli_log_prob(images, logits) + _sum(_log_constant(logits))
+
+
+def _log_constant(logits: tf.Tensor) -> tf.Tensor:
+    """Logarithm of C(lambda) = log(l / tanh(l / 2)), l the logit of lambda; by a series near 0."""
+    near = tf.abs(logits) < _NEAR_ZERO
+    size = tf.where(near, tf.ones_like(logits), tf.abs(logits))  # no 0 / 0 in the gradient either
+    squared = tf.square(logits / 2)
+    series = math.log(2) + squared / 3 - 7 * tf.square(squared) / 90
+    return tf.where(near, series, tf.math.log(size) - tf.math.log(tf.tanh(size / 2)))
+
+
+def continuous_bernoulli_mean(logits: tf.Tensor) -> tf.Tensor:
+    """Mean grey level, 1 / (1 - exp(-l)) - 1 / l (the same paper, equation 8)."""
+    near = ops.abs(logits) < _NEAR_ZERO
+    away = ops.where(near, ops.ones_like(logits), logits)
+    return ops.where(near, 0.5 + logits / 12, 1 / (1 - ops.exp(-away)) - 1 / away)
+
+
+def gaussian_log_prob(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Log-density of grey levels under Gaussians.
+
+    Args:
+        images: grey levels, [B, H, W, C].
+        outputs: logits of the means beside the logarithms of the variances, [B, H, W, 2 * C].
+
+    Returns:
+        [B], nats, summed over the pixels.
+    """
+    mean, logvar = _gaussian_parameters(outputs)
+    return -0.5 * _sum(tf.square(images - mean) * tf.exp(-logvar) + logvar + _LOG_2PI)
+
+
+def _gaussian_parameters(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    logits, logvar = ops.split(outputs, 2, axis=-1)
+    return ops.sigmoid(logits), logvar
+
+
+def _sum(pixels: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(pixels, axis=[1, 2, 3])
+
+
+def _flat(images: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(images, [tf.shape(images)[0], math.prod(images.shape[1:])])
+
+
+def _natural_bernoulli(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return _flat(logits), _sum(tf.nn.softplus(logits))
+
+
+def _natural_continuous_bernoulli(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return _flat(logits), _sum(tf.nn.softplus(logits) - _log_constant(logits))
+
+
+def _natural_gaussian(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    mean, logvar = _gaussian_parameters(outputs)
+    precision = tf.exp(-logvar)
+    natural = tf.concat([_flat(mean * precision), _flat(-0.5 * precision)], axis=1)
+    return natural, 0.5 * _sum(tf.square(mean) * precision + logvar + _LOG_2PI)
+
+
+LIKELIHOODS = {
+    "bernoulli": Likelihood(bernoulli_log_prob, ops.sigmoid, _flat, _natural_bernoulli),
+    "continuous_bernoulli": Likelihood(
+        continuous_bernoulli_log_prob,
+        continuous_bernoulli_mean,
+        _flat,
+        _natural_continuous_bernoulli,
+    ),
+    "gaussian": Likelihood(
+        gaussian_log_prob,
+        lambda outputs: _gaussian_parameters(outputs)[0],
+        lambda images: tf.concat([_flat(images), _flat(tf.square(images))], axis=1),
+        _natural_gaussian,
+    ),
+}

@@ -1,0 +1,124 @@
+import json
+import math
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import METADATA, tiny_cvae
+
+from cvae_tf import reports, subject
+from cvae_tf.errors import UserError
+from cvae_tf.request import EvaluationRequest
+
+
+@pytest.fixture(scope="module")
+def data_path(tmp_path_factory):
+    """White training images and test images that are half white."""
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    test = np.zeros((30, 6, 6, 1), np.uint8)
+    test[:15, 1:3] = 255
+    test[15:, :, 2] = 200
+    np.savez(path, x_train=np.full((40, 6, 6, 1), 255, np.uint8), x_test=test)
+    return str(path)
+
+
+def _subject(data_path, binarize="threshold", latent_dim=2):
+    model = tiny_cvae(seed=1, latent_dim=latent_dim)
+    for variable in model.decoder.weights:
+        variable.assign(4 * variable)
+    config = {**METADATA["config"], "data_path": data_path, "binarize": binarize}
+    metadata = {"config": config, "data": {**METADATA["data"], "name": "images.npz"}}
+    return subject.from_model(model, binarize, metadata)
+
+
+@pytest.fixture(scope="module")
+def found(data_path):
+    request = EvaluationRequest(importance_samples="1,50", batch_size=500)
+    return reports.evaluate(_subject(data_path), request)
+
+
+def test_test_images_are_evaluated_and_no_training_images(found, data_path):
+    with np.load(data_path) as arrays:
+        np.testing.assert_array_equal(found.pixels, arrays["x_test"] > 127)
+    assert found.split == "images.npz test"
+
+
+def test_numbers_fit_together(found):
+    numbers = {(number.quantity, number.how): number for number in reports.numbers(found)}
+    nats = {name: number.nats.mean for name, number in numbers.items()}
+    assert nats["ELBO", "10"] == pytest.approx(
+        nats["log-likelihood", "10"] - nats["KL", "closed form"]
+    )
+    exact = nats["log p(x), exact", "quadrature"]
+    assert nats["gap: log p(x) - ELBO", "10"] == pytest.approx(exact - nats["ELBO", "10"])
+    bound = nats["importance-weighted bound", "50"]
+    assert nats["gap: log p(x) - bound", "50"] == pytest.approx(exact - bound)
+    assert nats["ELBO", "10"] < bound < exact
+    bits = numbers["ELBO", "10"].bits_per_dimension
+    assert bits == pytest.approx(-nats["ELBO", "10"] / (36 * math.log(2)))
+    assert numbers["KL", "closed form"].bits_per_dimension > 0
+
+
+def test_every_number_names_its_conditions(found, tmp_path):
+    written = reports.write(found, tmp_path / "numbers.json")
+    assert [path.name for path in written] == [
+        "numbers.json", "numbers.png", "numbers_posterior.png",
+    ]  # fmt: skip
+    report = json.loads(written[0].read_text())
+    for number in report["numbers"]:
+        conditions = [number[name] for name in ("binarize", "seed", "split", "images")]
+        assert conditions == ["threshold", 0, "images.npz test", 30]
+        assert math.isfinite(number["nats_per_image"]) and number["method"]
+    assert len(report["kl_per_dimension_nats"]) == 2
+    for picture in written[1:]:
+        assert iio.imread(picture).std() > 10
+    lines = [line for line in reports.as_table(found).splitlines() if "+-" in line]
+    assert len(lines) == len(report["numbers"])
+    assert all("threshold, seed 0, images.npz test" in line for line in lines)
+
+
+def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path, tmp_path):
+    request = EvaluationRequest(importance_samples="1,50")
+    grey = reports.evaluate(_subject(data_path, binarize="none"), request)
+    names = [number.quantity for number in reports.numbers(grey)]
+    assert names == ["negative cross-entropy", "KL", "pseudo-ELBO"]
+    assert "no log-likelihood" in reports.as_table(grey)
+    written = reports.write(grey, tmp_path / "grey.json")
+    assert "likelihood" not in json.dumps(json.loads(written[0].read_text())["numbers"]).replace(
+        '"likelihood": "bernoulli"', ""
+    )
+
+
+def test_more_dimensions_have_bounds_but_no_quadrature(data_path, tmp_path):
+    request = EvaluationRequest(importance_samples="3", samples=2)
+    found = reports.evaluate(_subject(data_path, latent_dim=3), request)
+    assert found.exact is None
+    assert not any("exact" in number.quantity for number in reports.numbers(found))
+    assert len(reports.write(found, tmp_path / "three.json")) == 2
+
+
+def test_other_images_may_be_given(data_path, tmp_path):
+    images = np.zeros((3, 6, 6), np.uint8)
+    images[1:, 2] = 255
+    np.savez(tmp_path / "mine.npz", images=images)
+    request = EvaluationRequest(data_path=str(tmp_path / "mine.npz"), importance_samples="2")
+    found = reports.evaluate(_subject(data_path, latent_dim=3), request)
+    assert len(found.pixels) == 3 and found.split == f"all of {tmp_path / 'mine.npz'}"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"importance_samples": "0"},
+        {"importance_samples": "10,0"},
+        {"importance_samples": "ten"},
+        {"importance_samples": ""},
+        {"importance_samples": "-5"},
+        {"samples": 0},
+        {"batch_size": 0},
+        {"seed": -1},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings):
+    with pytest.raises(UserError, match="--" + next(iter(settings))):
+        EvaluationRequest(**settings)
