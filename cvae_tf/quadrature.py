@@ -254,6 +254,7 @@ def _add_up(pairs: _Pairs, rest: np.ndarray) -> np.ndarray:
 
 
 def _blocks(total: int, size: int) -> Iterator[np.ndarray]:
-    """Divides the numbers from 0 to `total` into blocks."""
-    for start in range(0, total, max(size, 1)):
+    """Divides the numbers from 0 to `total` into blocks, of at least one number."""
+    size = max(size, 1)
+    for start in range(0, total, size):
         yield np.arange(start, min(start + size, total))

@@ -93,7 +93,8 @@ def test_what_lies_far_from_the_prior_counts_too():
     assert found.log_likelihood[0] == pytest.approx(expected, abs=0.02)
 
 
-def test_a_narrow_posterior_is_not_overlooked():
+@pytest.mark.parametrize("batch_size", [60, 1000])  # less and more than the nodes of a cell
+def test_a_narrow_posterior_is_not_overlooked(batch_size):
     centre, width = 0.3137, 0.01
 
     def logits(latents):
@@ -103,6 +104,7 @@ def test_a_narrow_posterior_is_not_overlooked():
     found = _integrate(
         _designed(lambda latents: logits(latents) - 80, mean=centre, deviation=width),
         np.ones((1, 1, 1, 1), np.float32),
+        batch_size,
     )
     log_prior = -(centre**2) - np.log(2 * np.pi)
     expected = -40 + np.log(2 * np.pi * width**2) + log_prior  # sigmoid(l) is exp(l) down there
