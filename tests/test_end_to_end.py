@@ -315,7 +315,6 @@ def test_an_exported_model_has_the_numbers_of_its_run(trained, evaluated):
     ("arguments", "message"),
     [
         (["--run_dir=nowhere"], "holds no run"),
-        (["--saved_model=nowhere"], "holds no SavedModel"),
         (["--run_dir=a", "--saved_model=b"], "one of the two"),
         (["--importance_samples=0"], "--importance_samples=0"),
         (["--output=numbers.txt"], "must end in .json"),
