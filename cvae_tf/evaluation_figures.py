@@ -35,7 +35,7 @@ def draw_evaluation(
         left.semilogx(list(bounds), list(bounds.values()), "o-", color="tab:orange", label=label)
     if log_likelihood is not None:
         left.axhline(log_likelihood.mean(), color="black", label="log p(x), exact")
-        right.hist(log_likelihood - elbo, bins=60, color="tab:blue")
+        right.hist(log_likelihood - elbo, bins=60, color="tab:blue", log=True)
         right.set(title="What the ELBO misses", xlabel="log p(x) - ELBO, nats", ylabel="images")
     else:
         right.bar(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color="tab:red")
