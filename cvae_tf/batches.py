@@ -113,8 +113,14 @@ def evaluation_batch(
     Returns:
         float32 [B, H, W, C].
     """
-    key = stream_seed(seed, Stream.EVALUATION_BINARIZATION, start)
-    return binarize(grey_levels(images[start : start + size]), method, key)
+    return binarize_for_evaluation(grey_levels(images[start : start + size]), start, method, seed)
+
+
+def binarize_for_evaluation(
+    images: tf.Tensor, start: int | tf.Tensor, method: str, seed: int
+) -> tf.Tensor:
+    """Makes grey levels [B, H, W, C] pixels as `binarize` does, by the place of their batch."""
+    return binarize(images, method, stream_seed(seed, Stream.EVALUATION_BINARIZATION, start))
 
 
 def binarize(

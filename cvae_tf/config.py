@@ -47,7 +47,7 @@ DATASETS = ("auto", "mnist", "digits")
 BINARIZATIONS = ("threshold", "dynamic", "none")
 LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian")
 OBJECTIVES = ("elbo", "elbo_analytic", "iwae")
-TERM_TITLES = {
+_TITLES = {
     "elbo": "ELBO",
     "log_likelihood": "log-likelihood",
     "kl": "KL",
@@ -220,7 +220,7 @@ class Config:
     @property
     def term_titles(self) -> dict[str, str]:
         """The same for people."""
-        return {term: TERM_TITLES[name] for term, name in self.term_names.items()}
+        return term_titles(self.binarize, self.likelihood)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the settings as a dictionary of plain values, in their order here."""
@@ -236,6 +236,11 @@ def term_names(binarize: str, likelihood: str) -> dict[str, str]:
     if binarize == "none" and likelihood == "bernoulli":
         return {"elbo": "pseudo_elbo", "log_likelihood": "negative_cross_entropy", "kl": "kl"}
     return {"elbo": "elbo", "log_likelihood": "log_likelihood", "kl": "kl"}
+
+
+def term_titles(binarize: str, likelihood: str) -> dict[str, str]:
+    """What people read for the names of the terms."""
+    return {term: _TITLES[name] for term, name in term_names(binarize, likelihood).items()}
 
 
 def check_whole_number(name: str, value: Any, low: int, high: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf import objectives
+from cvae_tf.exported import Posterior
 from cvae_tf.randomness import Stream, stream_seed
 from cvae_tf.subject import Subject
 
@@ -21,13 +22,6 @@ class Mean(NamedTuple):
 
     mean: float
     standard_error: float
-
-
-class Posteriors(NamedTuple):
-    """The posterior q(z|x) of each image."""
-
-    mean: np.ndarray  # [N, Z]
-    logvar: np.ndarray  # [N, Z]
 
 
 class Bounds(NamedTuple):
@@ -44,22 +38,22 @@ def mean_of(values: np.ndarray) -> Mean:
     return Mean(float(values.mean()), float(spread / np.sqrt(len(values))))
 
 
-def encode(subject: Subject, pixels: np.ndarray, batch_size: int) -> Posteriors:
+def encode(subject: Subject, pixels: np.ndarray, batch_size: int) -> Posterior:
     """Finds the posteriors of images [N, H, W, C], some at a time."""
     parts = [
         subject.encode(tf.constant(pixels[start : start + batch_size]))
         for start in range(0, len(pixels), batch_size)
     ]
     means, logvars = zip(*parts, strict=True)
-    return Posteriors(np.concatenate(means), np.concatenate(logvars))
+    return Posterior(np.concatenate(means), np.concatenate(logvars))
 
 
-def kl_per_dimension(posteriors: Posteriors) -> np.ndarray:
+def kl_per_dimension(posteriors: Posterior) -> np.ndarray:
     """KL of each posterior from the prior in closed form, [N, Z], nats."""
     return objectives.kl_per_dimension(*(tf.constant(part) for part in posteriors)).numpy()
 
 
-def count_active_units(posteriors: Posteriors) -> int:
+def count_active_units(posteriors: Posterior) -> int:
     """Counts the latent dimensions whose posterior means vary from image to image."""
     return int(np.sum(posteriors.mean.var(axis=0) > _ACTIVE_VARIANCE))
 
@@ -67,7 +61,7 @@ def count_active_units(posteriors: Posteriors) -> int:
 def bounds(
     subject: Subject,
     pixels: np.ndarray,
-    posteriors: Posteriors,
+    posteriors: Posterior,
     sizes: list[int],
     num_samples: int,
     seed: int,
@@ -134,9 +128,6 @@ def _log_densities(
     num: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Samples each posterior `num` times: log p(x|z) and log p(x, z) - log q(z|x), [num, B]."""
-    mean, logvar = (tf.tile(value, [num, 1]) for value in (mean, logvar))
-    latents = mean + tf.exp(0.5 * logvar) * tf.random.stateless_normal(mean.shape, key)
-    images = tf.tile(pixels, [num, 1, 1, 1])
-    log_likelihood = subject.likelihood.log_prob(images, subject.decode(latents))
-    terms = objectives.elbo_terms(log_likelihood, latents, mean, logvar)
-    return tf.reshape(log_likelihood, [num, -1]), tf.reshape(terms.elbo, [num, -1])
+    log_prob = subject.likelihood.log_prob
+    terms, _ = objectives.sample_terms(subject.decode, log_prob, pixels, mean, logvar, key, num)
+    return tf.reshape(terms.log_likelihood, [num, -1]), tf.reshape(terms.elbo, [num, -1])

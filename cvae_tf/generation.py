@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cvae_tf import embedding, figures, files, pictures
-from cvae_tf.config import TERM_TITLES
+from cvae_tf.config import term_titles
 from cvae_tf.errors import UserError
 from cvae_tf.exported import ExportedModel
 from cvae_tf.image_files import Fit, Images, read_images, read_own_images
@@ -179,7 +179,7 @@ def anomalies(model: ExportedModel, request: Request, output: Path) -> list[Path
     worst = order[: _num_shown(request)]
     path = output / "anomalies.png"
     captions = [f"{elbos[i]:.0f}" for i in worst]
-    score = TERM_TITLES[model.term_names["elbo"]]
+    score = term_titles(model.binarize, model.likelihood)["elbo"]
     title = f"The {len(worst)} of {len(order)} images with the lowest {score} (nats)"
     columns = min(_COLUMNS, len(worst))
     figures.draw_captioned(path, images.pixels[worst], captions, columns, title)

@@ -81,18 +81,8 @@ class CVAE(keras.Model):
         return mean, logvar
 
     def reparameterize(self, mean: tf.Tensor, logvar: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Draws one sample of each posterior so that gradients reach its parameters.
-
-        Args:
-            mean: [B, Z].
-            logvar: [B, Z].
-            seed: int32 [2]; the same seed gives the same noise.
-
-        Returns:
-            latents, [B, Z].
-        """
-        noise = tf.random.stateless_normal(tf.shape(mean), seed)
-        return mean + tf.exp(0.5 * logvar) * noise
+        """Draws one sample of each posterior; see `objectives.reparameterize`."""
+        return objectives.reparameterize(mean, logvar, seed)
 
     def decode(self, latents: tf.Tensor) -> tf.Tensor:
         """Returns the parameters of p(x|z) for latents [B, Z].
@@ -142,14 +132,10 @@ class CVAE(keras.Model):
     ) -> tuple[ElboTerms, Posterior]:
         """Samples each posterior K times; the terms are [K * B]."""
         mean, logvar = self.encode(images)
-        means, logvars = mean, logvar
-        if num_samples > 1:
-            images = tf.tile(images, [num_samples, 1, 1, 1])
-            means, logvars = (tf.tile(value, [num_samples, 1]) for value in (mean, logvar))
-        latents = self.reparameterize(means, logvars, seed)
-        log_likelihood = LIKELIHOODS[self.likelihood].log_prob(images, self.decode(latents))
-        terms = objectives.elbo_terms(log_likelihood, latents, means, logvars)
-        return terms, Posterior(mean, logvar, latents)
+        log_prob = LIKELIHOODS[self.likelihood].log_prob
+        return objectives.sample_terms(
+            self.decode, log_prob, images, mean, logvar, seed, num_samples
+        )
 
     def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Takes one gradient step up the objective.

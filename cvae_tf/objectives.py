@@ -1,6 +1,7 @@
 """What training climbs: pure functions, in nats, one value per image, averaged last."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -96,6 +97,53 @@ def elbo_terms(
         log_prior=log_normal(latents, zeros, zeros),
         log_posterior=log_normal(latents, mean, logvar),
     )
+
+
+def sample_terms(
+    decode: Callable[[tf.Tensor], tf.Tensor],
+    log_prob: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    images: tf.Tensor,
+    mean: tf.Tensor,
+    logvar: tf.Tensor,
+    seed: tf.Tensor,
+    num_samples: int = 1,
+) -> tuple[ElboTerms, Posterior]:
+    """Samples each posterior K times.
+
+    Args:
+        decode: latents [B, Z] -> parameters of p(x|z).
+        log_prob: images and parameters -> log p(x|z), [B], nats.
+        images: as in training, [B, H, W, C].
+        mean: of the posteriors, [B, Z].
+        logvar: of the posteriors, [B, Z].
+        seed: int32 [2].
+        num_samples: K.
+
+    Returns:
+        The terms, each [K * B], and the posteriors with those samples.
+    """
+    means, logvars = mean, logvar
+    if num_samples > 1:
+        images = tf.tile(images, [num_samples, 1, 1, 1])
+        means, logvars = (tf.tile(value, [num_samples, 1]) for value in (mean, logvar))
+    latents = reparameterize(means, logvars, seed)
+    terms = elbo_terms(log_prob(images, decode(latents)), latents, means, logvars)
+    return terms, Posterior(mean, logvar, latents)
+
+
+def reparameterize(mean: tf.Tensor, logvar: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draws one sample of each Gaussian so that gradients reach its parameters.
+
+    Args:
+        mean: [B, Z].
+        logvar: [B, Z].
+        seed: int32 [2]; the same seed gives the same noise.
+
+    Returns:
+        latents, [B, Z].
+    """
+    noise = tf.random.stateless_normal(tf.shape(mean), seed)
+    return mean + tf.exp(0.5 * logvar) * noise
 
 
 def kl_per_dimension(mean: tf.Tensor, logvar: tf.Tensor) -> tf.Tensor:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.evaluation import Posteriors
+from cvae_tf.exported import Posterior
 from cvae_tf.subject import Subject
 
 LARGEST_DIM = 2
@@ -45,7 +45,7 @@ class _Pairs(NamedTuple):
 def log_likelihood(
     subject: Subject,
     pixels: np.ndarray,
-    posteriors: Posteriors,
+    posteriors: Posterior,
     elbo: np.ndarray,
     batch_size: int,
     tolerance: float = 0.01,
@@ -89,7 +89,7 @@ def log_likelihood(
 class _Grid:
     """The cells, their nodes, and what the decoder says there."""
 
-    def __init__(self, subject: Subject, posteriors: Posteriors):
+    def __init__(self, subject: Subject, posteriors: Posterior):
         """Lays cells so that the prior and all posteriors are covered."""
         self._subject, self._posteriors = subject, posteriors
         self._deviations = np.exp(0.5 * posteriors.logvar)

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cvae_tf import evaluation, evaluation_figures, files, posteriors, quadrature, screen
-from cvae_tf.config import TERM_TITLES, term_names
-from cvae_tf.evaluation import Bounds, Posteriors
+from cvae_tf.config import term_titles
+from cvae_tf.evaluation import Bounds
+from cvae_tf.exported import Posterior
 from cvae_tf.image_files import Fit, Images, read_images, read_own_images
 from cvae_tf.quadrature import Quadrature
 from cvae_tf.request import EvaluationRequest
@@ -23,7 +24,7 @@ class Evaluation(NamedTuple):
     request: EvaluationRequest
     split: str  # which images they are
     pixels: np.ndarray  # [N, H, W, C], as the model was shown them
-    posteriors: Posteriors
+    posteriors: Posterior
     kl: np.ndarray  # closed form, [N, Z]
     bounds: Bounds
     exact: Quadrature | None  # of models with one or two latent dimensions
@@ -71,12 +72,14 @@ def evaluate(subject: Subject, request: EvaluationRequest) -> Evaluation:
             request.batch_size,
             show,
         )
-    exact = None
+    found = Evaluation(subject, request, split, pixels, posterior, kl, bounds, exact=None)
     if subject.has_likelihood and subject.latent_dim <= quadrature.LARGEST_DIM:
-        elbo = bounds.log_likelihood - kl.sum(axis=1)
         with screen.progress("integrating"):
-            exact = quadrature.log_likelihood(subject, pixels, posterior, elbo, request.batch_size)
-    return Evaluation(subject, request, split, pixels, posterior, kl, bounds, exact)
+            exact = quadrature.log_likelihood(
+                subject, pixels, posterior, found.elbo, request.batch_size
+            )
+        found = found._replace(exact=exact)
+    return found
 
 
 def _images(subject: Subject, request: EvaluationRequest) -> tuple[Images, str]:
@@ -101,8 +104,7 @@ def numbers(found: Evaluation) -> list[Number]:
 
 def _quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yields what there is to know: its name, how it was estimated, and its values [N]."""
-    names = term_names(found.subject.binarize, found.subject.likelihood_name)
-    titles = {term: TERM_TITLES[name] for term, name in names.items()}
+    titles = term_titles(found.subject.binarize, found.subject.likelihood_name)
     samples, bounds, exact = str(found.request.samples), found.bounds, found.exact
     yield titles["log_likelihood"], samples, bounds.log_likelihood
     yield titles["kl"], "closed form", found.kl.sum(axis=1)

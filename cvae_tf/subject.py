@@ -11,7 +11,6 @@ from cvae_tf.config import term_names
 from cvae_tf.errors import UserError
 from cvae_tf.likelihoods import LIKELIHOODS, Likelihood
 from cvae_tf.model import CVAE
-from cvae_tf.randomness import Stream, stream_seed
 
 _DRAWN_AT_ONCE = 1000
 
@@ -94,7 +93,6 @@ def draw_pixels(grey: np.ndarray, binarize: str, seed: int) -> np.ndarray:
     """Makes grey levels [N, H, W, C] pixels of the kind that a model knows, always the same."""
     drawn = []
     for start in range(0, len(grey), _DRAWN_AT_ONCE):
-        key = stream_seed(seed, Stream.EVALUATION_BINARIZATION, start)
         part = tf.constant(grey[start : start + _DRAWN_AT_ONCE], tf.float32)
-        drawn.append(batches.binarize(part, binarize, key).numpy())
+        drawn.append(batches.binarize_for_evaluation(part, start, binarize, seed).numpy())
     return np.concatenate(drawn)

@@ -5,7 +5,7 @@ from conftest import tiny_cvae, tiny_images
 
 from cvae_tf import evaluation, subject
 from cvae_tf.batches import binarize, grey_levels
-from cvae_tf.evaluation import Posteriors
+from cvae_tf.exported import Posterior
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_decoded_batches_do_not_grow_with_the_number_of_samples(tiny, pixels):
 
 
 def test_kl_is_the_closed_form_summed_over_nothing():
-    posteriors = Posteriors(np.array([[0.5, -1.0]]), np.array([[0.2, -0.4]]))
+    posteriors = Posterior(np.array([[0.5, -1.0]]), np.array([[0.2, -0.4]]))
     variance = np.exp(posteriors.logvar)
     expected = (posteriors.mean**2 + variance - 1 - posteriors.logvar) / 2
     np.testing.assert_allclose(evaluation.kl_per_dimension(posteriors), expected, rtol=1e-6)
@@ -133,14 +133,14 @@ def test_kl_is_the_closed_form_summed_over_nothing():
 def test_active_units_are_those_whose_means_vary():
     random = np.random.default_rng(0)
     means = random.normal(size=(1000, 3)) * [1.0, 0.15, 0.05] + 7
-    assert evaluation.count_active_units(Posteriors(means, 0 * means)) == 2
+    assert evaluation.count_active_units(Posterior(means, 0 * means)) == 2
 
 
 def test_bounds_of_images_that_are_too_unlikely_for_a_float_are_finite(tiny):
     unlikely = tiny._replace(decode=lambda latents: tf.fill([latents.shape[0], 6, 6, 1], -100.0))
     white = np.ones((2, 6, 6, 1), np.float32)
     found = _bounds(unlikely, white, [4])
-    prior = Posteriors(np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32))
+    prior = Posterior(np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32))
     exact = evaluation.bounds(unlikely, white, prior, [4], 1, 0, 100).importance_weighted[4]
     np.testing.assert_allclose(exact, -3600, rtol=1e-5)
     assert np.isfinite(found.importance_weighted[4]).all()

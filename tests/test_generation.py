@@ -18,7 +18,8 @@ class FakeModel:
     latent_dim = 2
     image_shape = (8, 8, 1)
     metadata = {}
-    term_names = term_names("threshold", "bernoulli")
+    binarize, likelihood = "threshold", "bernoulli"
+    term_names = term_names(binarize, likelihood)
 
     def decode(self, latents):
         halves = 1 / (1 + np.exp(-np.asarray(latents, np.float32)))

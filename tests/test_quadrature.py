@@ -5,7 +5,7 @@ from conftest import tiny_cvae, tiny_images
 
 from cvae_tf import evaluation, quadrature, subject
 from cvae_tf.batches import binarize, grey_levels
-from cvae_tf.evaluation import Posteriors
+from cvae_tf.exported import Posterior
 from cvae_tf.likelihoods import LIKELIHOODS
 
 
@@ -150,7 +150,7 @@ def test_bounds_stay_below_and_a_covering_proposal_agrees():
     np.testing.assert_allclose(_by_mixture(model, pixels, posteriors), exact, atol=0.05)
 
 
-def _by_mixture(model, pixels, posteriors: Posteriors, num=100_000):
+def _by_mixture(model, pixels, posteriors: Posterior, num=100_000):
     """Importance sampling whose proposal is half the prior and half the posterior, in NumPy."""
     random, results = np.random.default_rng(0), []
     for image, mean, logvar in zip(pixels, *posteriors, strict=True):
