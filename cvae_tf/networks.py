@@ -9,13 +9,13 @@ from typing import NamedTuple
 import keras
 
 from cvae_tf.errors import UserError
+from cvae_tf.layers import FourierFeatures, ImageLogvar
 
 ImageShape = tuple[int, int, int]  # height, width, channels
 Initializers = Iterator[keras.initializers.Initializer]
 layers = keras.layers
 
 _SMALLEST_SIDE, _LARGEST_SIDE, _CHANNELS = 8, 256, (1, 3)
-_SMALLEST_LOGVAR = -12.0  # half a grey level of 256; below it a density says nothing
 _PATCHES_A_SIDE = 8  # at most; 28 pixels make 7 patches of 4
 
 
@@ -53,7 +53,7 @@ def build_networks(
         latent_dim: Z, the number of latent dimensions.
         seed: decides the initial weights.
         precision: the Keras dtype policy of the layers, "float32" or "mixed_bfloat16".
-        likelihood: "gaussian" adds a learned variance to the decoder's outputs.
+        likelihood: "gaussian" adds learned variances to the decoder's outputs.
 
     Returns:
         The two models.
@@ -66,16 +66,18 @@ def build_networks(
     policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        pair = NETWORKS[name](tuple(image_shape), latent_dim, _initializers(seed))
-        return _with_variance(pair) if likelihood == "gaussian" else pair
+        build = functools.partial(NETWORKS[name], tuple(image_shape), latent_dim)
+        if likelihood == "gaussian":
+            return _with_variance(build(_initializers(seed), outputs=image_shape[-1] + 1))
+        return build(_initializers(seed), outputs=image_shape[-1])
     finally:
         keras.config.set_dtype_policy(policy_before)
 
 
 def _with_variance(networks: Networks) -> Networks:
     stack = [keras.Input(networks.decoder.input_shape[1:]), *networks.decoder.layers]
-    variance = PixelLogvar(name="pixel_logvar", dtype="float32")
-    return networks._replace(decoder=keras.Sequential([*stack, variance], name="decoder"))
+    stack.append(ImageLogvar(name="image_logvar", dtype="float32"))
+    return networks._replace(decoder=keras.Sequential(stack, name="decoder"))
 
 
 def _initializers(seed: int) -> Initializers:
@@ -83,7 +85,9 @@ def _initializers(seed: int) -> Initializers:
     return (keras.initializers.GlorotUniform(seed=seed * 1000 + i) for i in itertools.count())
 
 
-def tutorial(image_shape: ImageShape, latent_dim: int, initializers: Initializers) -> Networks:
+def tutorial(
+    image_shape: ImageShape, latent_dim: int, initializers: Initializers, outputs: int
+) -> Networks:
     """The networks of the TensorFlow tutorial, to the letter; they take 28 x 28 x 1 only."""
     if image_shape != (28, 28, 1):
         raise UserError(
@@ -110,7 +114,7 @@ def tutorial(image_shape: ImageShape, latent_dim: int, initializers: Initializer
         layers.Reshape((7, 7, 32)),
         conv(up, 64, "conv_1", strides=2, padding="same", activation="relu"),
         conv(up, 32, "conv_2", strides=2, padding="same", activation="relu"),
-        conv(up, 1, "logits", padding="same"),
+        conv(up, outputs, "logits", padding="same"),
     ]
     return Networks(
         keras.Sequential(encoder, name="encoder"), keras.Sequential(decoder, name="decoder")
@@ -118,7 +122,11 @@ def tutorial(image_shape: ImageShape, latent_dim: int, initializers: Initializer
 
 
 def patches(
-    image_shape: ImageShape, latent_dim: int, initializers: Initializers, widths: Widths
+    image_shape: ImageShape,
+    latent_dim: int,
+    initializers: Initializers,
+    outputs: int,
+    widths: Widths,
 ) -> Networks:
     """Networks whose convolutions work on a coarse grid of patches, at most 8 x 8.
 
@@ -131,7 +139,7 @@ def patches(
     _check_size(image_shape)
     return Networks(
         _patch_encoder(image_shape, latent_dim, initializers, widths),
-        _patch_decoder(image_shape, latent_dim, initializers, widths),
+        _patch_decoder(image_shape, latent_dim, initializers, outputs, widths),
     )
 
 
@@ -157,9 +165,9 @@ def _patch_encoder(image_shape, latent_dim, initializers, widths) -> keras.Model
     return keras.Sequential(stack, name="encoder")
 
 
-def _patch_decoder(image_shape, latent_dim, initializers, widths) -> keras.Model:
+def _patch_decoder(image_shape, latent_dim, initializers, outputs, widths) -> keras.Model:
     rows, columns, side = _patch_grid(image_shape)
-    height, width, channels = image_shape
+    height, width, _ = image_shape
     first_filters, *filters = widths.decoder_filters
     stack = [
         keras.Input((latent_dim,)),
@@ -179,10 +187,10 @@ def _patch_decoder(image_shape, latent_dim, initializers, widths) -> keras.Model
     for i, number in enumerate(filters):
         stack.append(_conv(number, f"conv_{i + 1}", initializers, activation=widths.activation))
     stack += [
-        _conv(side * side * channels, "logits", initializers),
-        layers.Reshape((rows, columns, side, side, channels)),
+        _conv(side * side * outputs, "logits", initializers),
+        layers.Reshape((rows, columns, side, side, outputs)),
         layers.Permute((1, 3, 2, 4, 5)),
-        layers.Reshape((rows * side, columns * side, channels)),
+        layers.Reshape((rows * side, columns * side, outputs)),
         layers.Cropping2D(((0, rows * side - height), (0, columns * side - width))),
     ]
     return keras.Sequential(stack, name="decoder")
@@ -196,51 +204,6 @@ def _conv(filters: int, name: str, initializers: Initializers, **options) -> lay
 
 def _dense(units: int, name: str, initializers: Initializers, **options) -> layers.Layer:
     return layers.Dense(units, kernel_initializer=next(initializers), name=name, **options)
-
-
-@keras.saving.register_keras_serializable(package="cvae_tf")
-class FourierFeatures(layers.Layer):
-    """Latents beside sines and cosines of random directions of them, which are learned on."""
-
-    def __init__(self, frequencies: int, seed: int = 0, **kwargs):
-        """Takes the number of directions and the seed of their initial values."""
-        super().__init__(**kwargs)
-        self.frequencies = frequencies
-        self.seed = seed
-
-    def build(self, input_shape):
-        """Draws the directions so that the phases have a standard deviation of about 2.8."""
-        initializer = keras.initializers.RandomNormal(
-            stddev=math.sqrt(8 / input_shape[-1]), seed=self.seed
-        )
-        shape = (input_shape[-1], self.frequencies)
-        self.kernel = self.add_weight(shape=shape, initializer=initializer, name="kernel")
-
-    def call(self, latents):
-        """Maps latents [B, Z] to [B, Z + 2 * frequencies]."""
-        phases = keras.ops.matmul(latents, self.kernel)
-        return keras.ops.concatenate(
-            [latents, keras.ops.sin(phases), keras.ops.cos(phases)], axis=-1
-        )
-
-    def get_config(self):
-        """Returns what the layer is made again from."""
-        return {**super().get_config(), "frequencies": self.frequencies, "seed": self.seed}
-
-
-@keras.saving.register_keras_serializable(package="cvae_tf")
-class PixelLogvar(layers.Layer):
-    """Puts the logarithm of a learned variance, the same for all pixels, beside the logits."""
-
-    def build(self, input_shape):
-        """Begins with a standard deviation of a fifth of the range of grey levels."""
-        start = keras.initializers.Constant(2 * math.log(0.2))
-        self.logvar = self.add_weight(shape=(), initializer=start, name="logvar")
-
-    def call(self, logits):
-        """Maps logits [B, H, W, C] to [B, H, W, 2 * C]."""
-        logvar = keras.ops.maximum(self.logvar, _SMALLEST_LOGVAR)
-        return keras.ops.concatenate([logits, keras.ops.ones_like(logits) * logvar], axis=-1)
 
 
 def _patch_grid(image_shape: ImageShape) -> tuple[int, int, int]:

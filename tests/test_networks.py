@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cvae_tf.errors import UserError
-from cvae_tf.networks import NETWORKS, FourierFeatures, build_networks
+from cvae_tf.networks import NETWORKS, build_networks
 
 
 @pytest.fixture(scope="module")
@@ -181,17 +181,12 @@ def test_pixels_become_channels_of_their_patch_and_back(shape, side):
     np.testing.assert_array_equal(_apply(decoder.layers[last + 1 :], grid[None])[0], image)
 
 
-def test_fourier_features_are_latents_with_sines_and_cosines():
-    layer = FourierFeatures(5, seed=1)
-    latents = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
-    features = layer(latents).numpy()
-    phases = latents.astype(float) @ layer.kernel.numpy()
-    expected = np.hstack([latents, np.sin(phases), np.cos(phases)])
-    np.testing.assert_allclose(features, expected, atol=1e-5)
-
-
-def test_fourier_features_come_back_from_their_config():
-    layer = FourierFeatures(5, seed=1)
-    again = FourierFeatures.from_config(layer.get_config())
-    latents = np.ones((1, 2), np.float32)
-    np.testing.assert_array_equal(again(latents), layer(latents))
+@pytest.mark.parametrize(("name", "shape"), [("tutorial", (28, 28, 1)), ("patches", (9, 12, 3))])
+def test_gaussian_decoders_give_logits_and_one_logvar_for_each_latent(name, shape):
+    decoder = build_networks(name, shape, 2, seed=0, likelihood="gaussian").decoder
+    latents = np.array([[0, 0], [1, 2], [-3, 1]], np.float32)
+    logits, logvar = np.split(decoder(latents).numpy(), 2, axis=-1)
+    assert logits.shape == logvar.shape == (3, *shape)
+    assert all(np.ptp(image) == 0 for image in logvar)
+    assert len({float(image.flat[0]) for image in logvar}) == 3
+    assert np.ptp(logits[1]) > 0
