@@ -11,7 +11,9 @@ from cvae_tf.request import EvaluationRequest
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "The run to evaluate (default: runs/latest).")
 _SAVED_MODEL = flags.DEFINE_string("saved_model", None, "An exported model, instead of a run.")
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "A .json file, pictures beside it (default: evaluation.json in the run)."
+    "output",
+    None,
+    "A .json file, others beside it (default: evaluation.json in the run, or in this folder).",
 )
 cli.define_flags(EvaluationRequest)
 flags.adopt_module_key_flags(cli)  # so that --help shows them
@@ -33,6 +35,8 @@ def main() -> None:
         home = Path(_RUN_DIR.value or "runs/latest")
         model = subject.from_run(str(home))
     output = Path(_OUTPUT.value or home / "evaluation.json")
+    if output.is_dir():
+        raise UserError(f"--output={output}: is a directory.")
     files.make_directory(output.parent)  # rather than fail after minutes of work
     found = reports.evaluate(model, request)
     print(reports.as_table(found))

@@ -90,6 +90,14 @@ def load_again(title: str, data_path: str | None, seed: int) -> Dataset:
     return load_dataset("mnist" if title == "MNIST" else "digits", data_path, seed)
 
 
+def fingerprint(dataset: Dataset) -> str:
+    """SHA-256 of all images, by which a data set can be known again."""
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.test):
+        digest.update(split.images)
+    return digest.hexdigest()
+
+
 def load_npz(path: Path, seed: int = 0) -> Dataset:
     """Reads images, and labels if there are any, from an .npz as Keras stores MNIST.
 

@@ -21,7 +21,7 @@ class Mean(NamedTuple):
     """A mean over images, each with the same weight."""
 
     mean: float
-    standard_error: float
+    standard_error: float | None  # of a single image there is none
 
 
 class Bounds(NamedTuple):
@@ -34,8 +34,9 @@ class Bounds(NamedTuple):
 def mean_of(values: np.ndarray) -> Mean:
     """Averages values [N] of N images, and estimates how far off the mean is."""
     values = np.asarray(values, np.float64)
-    spread = values.std(ddof=1) if len(values) > 1 else 0.0
-    return Mean(float(values.mean()), float(spread / np.sqrt(len(values))))
+    if len(values) == 1:
+        return Mean(float(values[0]), None)
+    return Mean(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
 
 
 def encode(subject: Subject, pixels: np.ndarray, batch_size: int) -> Posterior:

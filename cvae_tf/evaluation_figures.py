@@ -16,6 +16,7 @@ def draw_evaluation(
     log_likelihood: np.ndarray | None,
     kl: np.ndarray,
     title: str,
+    elbo_title: str,
 ) -> None:
     """Draws how bounds rise with the number of samples, and where the rest is lost.
 
@@ -26,11 +27,13 @@ def draw_evaluation(
         log_likelihood: exact log p(x) of each image, [N], nats, if it is known.
         kl: mean KL of each latent dimension, [Z], nats.
         title: shown on top.
+        elbo_title: what the ELBO is to be called, see `Config.term_titles`.
     """
     figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)
-    left.axhline(elbo.mean(), color="tab:blue", linestyle="--", label="ELBO")
+    left.axhline(elbo.mean(), color="tab:blue", linestyle="--", label=elbo_title)
     if bounds:
+        left.set(title="Bounds on log p(x)", xlabel="samples K")
         label = "importance-weighted bound"
         left.semilogx(list(bounds), list(bounds.values()), "o-", color="tab:orange", label=label)
     if log_likelihood is not None:
@@ -40,7 +43,7 @@ def draw_evaluation(
     else:
         right.bar(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color="tab:red")
         right.set(title="KL of each latent dimension, sorted", xlabel="dimension", ylabel="nats")
-    left.set(title="Bounds on log p(x)", xlabel="samples K", ylabel="nats per image")
+    left.set(ylabel="nats per image")
     left.legend(frameon=False)
     left.grid(alpha=0.3)
     figure.suptitle(title)

@@ -127,8 +127,14 @@ def load(directory: str | Path) -> ExportedModel:
         raise UserError(
             f"{path}: is a SavedModel without {', '.join(missing)}; not one of this project."
         )
-    metadata = path / "model.json"
-    return ExportedModel(functions, files.read_json(metadata) if metadata.exists() else {})
+    return ExportedModel(functions, _read_metadata(path / "model.json"))
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    metadata = files.read_json(path) if path.exists() else {}
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("config", {}), dict):
+        raise UserError(f"{path}: does not say what train.py writes there; export the run again.")
+    return metadata
 
 
 def _argument(functions: Any, signature: str, name: str) -> tf.TensorSpec:

@@ -10,7 +10,7 @@ from cvae_tf import embedding, figures, files, pictures
 from cvae_tf.config import term_titles
 from cvae_tf.errors import UserError
 from cvae_tf.exported import ExportedModel
-from cvae_tf.image_files import Fit, Images, read_images, read_own_images
+from cvae_tf.image_files import Images, read_asked_for
 from cvae_tf.request import Request
 
 _COLUMNS = 8
@@ -237,10 +237,7 @@ MODES: dict[str, Callable[[ExportedModel, Request, Path], list[Path]]] = {
 
 
 def _images(model: ExportedModel, request: Request) -> Images:
-    fit = Fit(model.image_shape, request.resize, request.invert)
-    if request.data_path:
-        return read_images(request.data_path, fit)
-    return read_own_images(model.metadata, fit)
+    return read_asked_for(request, model.image_shape, model.metadata)
 
 
 def _one_image(images: Images, index: int, name: str) -> np.ndarray:

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf import npz
-from cvae_tf.datasets import check_labels, load_again, to_uint8
+from cvae_tf.datasets import check_labels, fingerprint, load_again, to_uint8
 from cvae_tf.errors import UserError
+from cvae_tf.request import ImageSettings
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _ARRAYS = (("x_test", "y_test"), ("x_train", "y_train"), ("images", "labels"))
@@ -22,6 +23,7 @@ class Images(NamedTuple):
     pixels: np.ndarray  # grey levels in [0, 1], float32 [N, H, W, C]
     labels: np.ndarray | None  # [N]
     names: list[str]  # N of them: file names, or numbers
+    origin: str = ""  # which images they are
 
 
 class Fit(NamedTuple):
@@ -30,6 +32,29 @@ class Fit(NamedTuple):
     image_shape: tuple[int, int, int]  # height, width and channels that the model takes
     resize: bool = False  # whether to bring other sizes to it, with black margins if need be
     invert: bool | None = None  # black for white; None refuses what seems to need it
+
+
+def read_asked_for(
+    settings: ImageSettings, image_shape: tuple[int, int, int], metadata: dict[str, Any]
+) -> Images:
+    """Reads the images that settings name: from a path, or a model's own test images.
+
+    Args:
+        settings: which images, and what may be done to them.
+        image_shape: height, width and channels that the model takes.
+        metadata: the `model.json` of the model.
+
+    Returns:
+        The images; their origin says what was done to them.
+
+    Raises:
+        UserError: if they cannot be had, or do not fit.
+    """
+    fit = Fit(image_shape, settings.resize, settings.invert)
+    read = read_images if settings.data_path else read_own_images
+    images = read(settings.data_path or metadata, fit)
+    done = {"resized": settings.resize, "inverted": settings.invert}
+    return images._replace(origin=", ".join([images.origin, *(how for how in done if done[how])]))
 
 
 def read_images(path: str | Path, fit: Fit) -> Images:
@@ -67,7 +92,7 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
         The images.
 
     Raises:
-        UserError: if they cannot be had.
+        UserError: if they cannot be had, or the data set is another now.
     """
     try:
         config, title = metadata["config"], metadata["data"]["name"]
@@ -76,8 +101,15 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
         raise UserError(
             "The model does not say what it was trained on; give --data_path."
         ) from error
-    images, labels = load_again(title, data_path, seed).test
-    return _numbered(_fitted(images, title, fit), labels)
+    dataset = load_again(title, data_path, seed)
+    known = metadata["data"].get("sha256")
+    if known and fingerprint(dataset) != known:
+        raise UserError(
+            f"{data_path or title}: the images are not those of the training any more; to take "
+            "others, give --data_path."
+        )
+    pixels = _fitted(dataset.test.images, title, fit)
+    return _numbered(pixels, dataset.test.labels, f"{title} test")
 
 
 def _read_pictures(paths: list[Path], fit: Fit) -> Images:
@@ -91,7 +123,8 @@ def _read_pictures(paths: list[Path], fit: Fit) -> Images:
         except Exception as error:  # a file from anywhere fails in many ways
             raise UserError(f"{path}: cannot be read as a picture ({error}).") from error
         pixels.append(_fitted(picture[np.newaxis], str(path), fit))
-    return Images(np.concatenate(pixels), None, [path.name for path in paths])
+    origin = str(paths[0]) if len(paths) == 1 else f"pictures of {paths[0].parent}"
+    return Images(np.concatenate(pixels), None, [path.name for path in paths], origin)
 
 
 def _read_npz(path: Path, fit: Fit) -> Images:
@@ -102,12 +135,12 @@ def _read_npz(path: Path, fit: Fit) -> Images:
     images, labels = (arrays.get(name) for name in pairs[0])
     pixels = _fitted(images, f"{path}: {pairs[0][0]}", fit)
     check_labels(labels, len(pixels), f"{path}: {pairs[0][1]}")
-    return _numbered(pixels, labels)
+    return _numbered(pixels, labels, f"{pairs[0][0]} of {path}")
 
 
-def _numbered(pixels: np.ndarray, labels: np.ndarray | None) -> Images:
+def _numbered(pixels: np.ndarray, labels: np.ndarray | None, origin: str) -> Images:
     """Names images by their numbers."""
-    return Images(pixels, labels, [str(number) for number in range(len(pixels))])
+    return Images(pixels, labels, [str(number) for number in range(len(pixels))], origin)
 
 
 def _fitted(images: np.ndarray, where: str, fit: Fit) -> np.ndarray:

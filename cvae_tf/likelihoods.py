@@ -113,10 +113,16 @@ def _natural_continuous_bernoulli(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
 
 
 def _natural_gaussian(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    mean, logvar = _gaussian_parameters(outputs)
+    # Terms of opposite signs grow with the precision, and all but cancel: too much for float32.
+    mean, logvar = (tf.cast(part, tf.float64) for part in _gaussian_parameters(outputs))
     precision = tf.exp(-logvar)
     natural = tf.concat([_flat(mean * precision), _flat(-0.5 * precision)], axis=1)
     return natural, 0.5 * _sum(tf.square(mean) * precision + logvar + _LOG_2PI)
+
+
+def _features_gaussian(images: tf.Tensor) -> tf.Tensor:
+    flat = tf.cast(_flat(images), tf.float64)
+    return tf.concat([flat, tf.square(flat)], axis=1)
 
 
 LIKELIHOODS = {
@@ -130,7 +136,7 @@ LIKELIHOODS = {
     "gaussian": Likelihood(
         gaussian_log_prob,
         lambda outputs: _gaussian_parameters(outputs)[0],
-        lambda images: tf.concat([_flat(images), _flat(tf.square(images))], axis=1),
+        _features_gaussian,
         _natural_gaussian,
     ),
 }

@@ -11,6 +11,7 @@ from cvae_tf.subject import Subject
 _EXTENT, _SIDE = 3.0, 200  # of the grids
 _CANDIDATES = 100
 _LEAST_DISTANCE = 1.0  # between two modes
+_LEAST_SHARE = 0.05  # of the lesser mode
 _MARGIN = 0.4  # about the modes in the picture
 
 
@@ -24,7 +25,7 @@ class Modes(NamedTuple):
     decoded: np.ndarray  # mean images there, [2, H, W, C]
 
 
-def find_two_modes(subject: Subject, pixels: np.ndarray, missed: np.ndarray) -> Modes:
+def find_two_modes(subject: Subject, pixels: np.ndarray, missed: np.ndarray) -> Modes | None:
     """Finds an image whose posterior has two modes, as equal as can be.
 
     If q(z|x) proposes one of two equal modes, its samples miss half of p(x): log 2 nats.
@@ -35,13 +36,15 @@ def find_two_modes(subject: Subject, pixels: np.ndarray, missed: np.ndarray) -> 
         missed: how much of log p(x) a bound by many samples of q(z|x) misses, [N], nats.
 
     Returns:
-        That image and its posterior.
+        That image and its posterior; None if no image has two modes worth the name.
     """
     candidates = np.argsort(np.abs(missed - math.log(2)), kind="stable")[:_CANDIDATES]
     latents = _grid((-_EXTENT, _EXTENT, -_EXTENT, _EXTENT))
     densities = _densities(subject, pixels[candidates], latents)
     places, shares = zip(*(_two_highest(density, latents) for density in densities), strict=True)
     best = int(np.argmax(shares))
+    if shares[best] < _LEAST_SHARE:
+        return None
     image, modes = int(candidates[best]), places[best]
     centre, half = modes.mean(axis=0), np.ptp(modes, axis=0).max() / 2 + _MARGIN
     box = (centre[0] - half, centre[0] + half, centre[1] - half, centre[1] + half)

@@ -4,26 +4,28 @@ p(x) is the integral of p(x|z) p(z) over the latents. The latent space is divide
 every cell is integrated for every image, roughly; a matrix product compares all images with all
 latents of a block. Only the cells that matter for an image, and those where its posterior q(z|x)
 lies, are then integrated again with twice as many nodes a side, until nothing changes any more.
+
+A mode of the true posterior that is narrower than about 0.008 in two dimensions, and lies where the
+encoder does not look, can fall between the nodes of the rough integration and be missed.
 """
 
-import functools
-import itertools
+import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.cells import Grid
 from cvae_tf.exported import Posterior
 from cvae_tf.subject import Subject
 
 LARGEST_DIM = 2
-_SIDE_OF_CELL = {1: 0.002, 2: 0.1}  # by latent dimensions: a few posterior deviations
-_LEAST_EXTENT, _LARGEST_EXTENT = 5.0, 12.0  # of the cells, from 0 in each direction
-_DEVIATIONS = 4.0  # of a posterior that must lie within the cells, and be integrated finely
+TOLERANCE = 0.01  # nats, of the mean
 _FIRST_NODES, _MOST_NODES = 2, 64  # a side of a cell
 _NEGLIGIBLE = 15.0  # nats below the ELBO, of one cell
 _SETTLED = 1e-4  # share of p(x) by which a cell may change to be left as it is
+_PAIRS_OF_BATCH = 4000  # times the batch size: pairs of image and cell that are held at once
 
 
 class Quadrature(NamedTuple):
@@ -32,6 +34,10 @@ class Quadrature(NamedTuple):
     log_likelihood: np.ndarray  # log p(x), [N], nats
     step: float  # mean distance of the nodes in the last refinement
     change: float  # of the mean log-likelihood by that refinement, nats
+
+
+class _TooManyPairsError(Exception):
+    """More pairs matter than may be held at once."""
 
 
 class _Pairs(NamedTuple):
@@ -48,26 +54,56 @@ def log_likelihood(
     posteriors: Posterior,
     elbo: np.ndarray,
     batch_size: int,
-    tolerance: float = 0.01,
+    tolerance: float = TOLERANCE,
 ) -> Quadrature:
     """Integrates p(x|z) p(z) over the latents of a model with one or two of them.
+
+    Posteriors that are spread out have many cells; if they are too many for the memory, the images
+    are done in two halves.
 
     Args:
         subject: the model.
         pixels: of N images, float32 [N, H, W, C].
         posteriors: of the images; where to look finely.
         elbo: of the images, [N], nats; what is far below it does not matter.
-        batch_size: images, and latents, that are compared at once.
+        batch_size: images, and latents, that are compared at once; bounds the memory.
         tolerance: refined until the mean over images changes by less, nats.
 
     Returns:
         log p(x) of each image.
     """
+    with contextlib.suppress(_TooManyPairsError):
+        return _log_likelihood(subject, pixels, posteriors, elbo, batch_size, tolerance)
+    half = len(pixels) // 2
+    parts = [
+        log_likelihood(
+            subject, pixels[own], Posterior(*(part[own] for part in posteriors)), elbo[own],
+            batch_size, tolerance,
+        )
+        for own in (slice(half), slice(half, None))
+    ]  # fmt: skip
+    shares = half / len(pixels), 1 - half / len(pixels)
+    return Quadrature(
+        np.concatenate([part.log_likelihood for part in parts]),
+        max(part.step for part in parts),
+        sum(share * part.change for share, part in zip(shares, parts, strict=True)),
+    )
+
+
+def _log_likelihood(
+    subject: Subject,
+    pixels: np.ndarray,
+    posteriors: Posterior,
+    elbo: np.ndarray,
+    batch_size: int,
+    tolerance: float,
+) -> Quadrature:
+    """Does it for images that are few enough, else raises a `_TooManyPairsError`."""
     features = np.concatenate([
         subject.likelihood.features(tf.constant(pixels[start : start + batch_size])).numpy()
         for start in range(0, len(pixels), batch_size)
     ])  # fmt: skip
-    grid = _Grid(subject, posteriors)
+    grid = Grid(subject, posteriors)
     pairs, rest = _integrate_everywhere(grid, features, elbo - _NEGLIGIBLE, batch_size, tolerance)
     total = _add_up(pairs, rest)
     nodes, change = _FIRST_NODES, np.inf
@@ -82,97 +118,21 @@ def log_likelihood(
         change = total.mean() - mean_before
         shares = (np.exp(value - total[chosen.image]) for value in (before, refined))
         moved = np.abs(np.subtract(*shares)) > _SETTLED
-        unsettled[unsettled] = moved | grid.is_about_posterior(chosen, nodes)
+        unsettled[unsettled] = moved | grid.is_about_posterior(chosen.image, chosen.cell, nodes)
     return Quadrature(total, grid.side / nodes, float(change))
 
 
-class _Grid:
-    """The cells, their nodes, and what the decoder says there."""
-
-    def __init__(self, subject: Subject, posteriors: Posterior):
-        """Lays cells so that the prior and all posteriors are covered."""
-        self._subject, self._posteriors = subject, posteriors
-        self._deviations = np.exp(0.5 * posteriors.logvar)
-        self.side = _SIDE_OF_CELL[subject.latent_dim]
-        reach = np.abs(posteriors.mean) + _DEVIATIONS * self._deviations
-        self._reach = reach.max()
-        self._cells_a_side = 2 * round(_LARGEST_EXTENT / self.side)
-        self._shape = (self._cells_a_side,) * subject.latent_dim
-        self._decode = tf.function(
-            lambda latents: subject.likelihood.natural(subject.decode(latents)),
-            input_signature=[tf.TensorSpec([None, subject.latent_dim])],
-        )
-
-    def rings(self) -> Iterator[tuple[np.ndarray, bool]]:
-        """Yields the cells by their distance from 0, and whether no posterior reaches further.
-
-        Cells are numbered from the corner of the smallest latents.
-        """
-        cells = np.arange(np.prod(self._shape))
-        distances = np.abs(self._corners(cells) + self.side / 2).max(axis=1)
-        inner = 0.0
-        for outer in np.arange(_LEAST_EXTENT, _LARGEST_EXTENT + 1):
-            yield cells[(distances > inner) & (distances < outer)], outer >= self._reach
-            inner = outer
-
-    def nodes_in_cell(self, nodes: int) -> int:
-        """Counts the nodes of a cell with so many a side."""
-        return nodes**self._subject.latent_dim
-
-    def parameters(self, cells: np.ndarray, nodes: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Decodes the nodes of G cells, n a cell.
-
-        Returns:
-            Natural parameters of the pixels, [G * n, F], and [G * n], nats: what is to be added to
-            features . natural to have the logarithm of p(x, z) times the weight of the node.
-        """
-        offsets, log_weights = _nodes_of_cell(nodes, self._subject.latent_dim)
-        latents = self._corners(cells)[:, None] + self.side * offsets
-        log_prior = -0.5 * np.sum(latents**2 + np.log(2 * np.pi), axis=-1)
-        log_measure = log_prior + log_weights + self._subject.latent_dim * np.log(self.side)
-        flat = latents.reshape(-1, self._subject.latent_dim)
-        natural, log_normalizer = self._decode(tf.constant(flat, tf.float32))
-        return natural, tf.constant(log_measure.ravel(), tf.float32) - log_normalizer
-
-    def must_refine(self, nodes: int) -> bool:
-        """Whether the nodes are too far apart for nearly the narrowest posteriors."""
-        return self.side / nodes > 2 * np.quantile(self._deviations, 0.01)
-
-    def is_about_posterior(self, pairs: _Pairs, nodes: int) -> np.ndarray:
-        """Whether the posterior of an image lies in a cell and needs more nodes there, [M]."""
-        centres = self._corners(pairs.cell) + self.side / 2
-        deviations = self._deviations[pairs.image]
-        distances = np.abs(centres - self._posteriors.mean[pairs.image]) - self.side / 2
-        near = np.all(distances < _DEVIATIONS * deviations, axis=1)
-        return near & (self.side / nodes > deviations.min(axis=1))
-
-    def cells_of_posteriors(self) -> np.ndarray:
-        """Finds the cell in which the posterior mean of each image lies, [N]."""
-        places = np.floor((self._posteriors.mean + _LARGEST_EXTENT) / self.side).astype(int)
-        return np.ravel_multi_index(places.T, self._shape, mode="clip")
-
-    def _corners(self, cells: np.ndarray) -> np.ndarray:
-        places = np.stack(np.unravel_index(cells, self._shape), axis=-1)
-        return places * self.side - _LARGEST_EXTENT
-
-
-@functools.cache
-def _nodes_of_cell(nodes: int, latent_dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre nodes of the unit cell, [n, Z], and the logarithms of their weights, [n]."""
-    places, weights = np.polynomial.legendre.leggauss(nodes)
-    offsets = np.array(list(itertools.product((places + 1) / 2, repeat=latent_dim)))
-    products = np.array(list(itertools.product(weights / 2, repeat=latent_dim))).prod(axis=1)
-    return offsets, np.log(products)
-
-
 def _integrate_everywhere(
-    grid: _Grid, features: np.ndarray, least: np.ndarray, batch_size: int, tolerance: float
+    grid: Grid, features: np.ndarray, least: np.ndarray, batch_size: int, tolerance: float
 ) -> tuple[_Pairs, np.ndarray]:
     """Integrates every cell for every image with few nodes, outwards until nothing is added.
 
     Returns:
         The pairs with more than the `least` log-mass of their image or with its posterior mean in
         the cell, and the log-mass of all others, [N].
+
+    Raises:
+        _TooManyPairsError: if there are more of them than may be held at once.
     """
     rest, total = np.full((2, len(features)), -np.inf)
     homes = grid.cells_of_posteriors()
@@ -181,7 +141,9 @@ def _integrate_everywhere(
         mean_before = total.mean()
         for block in _blocks(len(ring), batch_size // grid.nodes_in_cell(_FIRST_NODES)):
             cells = ring[block]
-            natural, log_measure = grid.parameters(cells, _FIRST_NODES)
+            natural, log_measure = (
+                tf.cast(part, tf.float32) for part in grid.parameters(cells, _FIRST_NODES)
+            )
             for images in _blocks(len(features), batch_size):
                 own = (tf.constant(part[images], tf.float32) for part in (features, least))
                 log_mass, small = (
@@ -192,6 +154,9 @@ def _integrate_everywhere(
                 image, cell = np.nonzero(kept)
                 found.append(_Pairs(images[image], cells[cell], log_mass[image, cell]))
                 rest[images] = np.logaddexp(rest[images], small)
+            num_pairs = sum(len(part.image) for part in found)
+            if num_pairs > batch_size * _PAIRS_OF_BATCH and len(features) > 1:
+                raise _TooManyPairsError
         total = _add_up(_joined(found), rest)
         if is_beyond_posteriors and total.mean() - mean_before < tolerance / 10:
             break
@@ -226,7 +191,7 @@ def _log_mass_of_cells(
 
 
 def _integrate_pairs(
-    grid: _Grid, features: np.ndarray, pairs: _Pairs, nodes: int, batch_size: int
+    grid: Grid, features: np.ndarray, pairs: _Pairs, nodes: int, batch_size: int
 ) -> np.ndarray:
     """Integrates the cells of pairs with more nodes, [M], nats."""
     log_mass = np.empty(len(pairs.cell))

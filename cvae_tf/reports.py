@@ -11,7 +11,7 @@ from cvae_tf import evaluation, evaluation_figures, files, posteriors, quadratur
 from cvae_tf.config import term_titles
 from cvae_tf.evaluation import Bounds
 from cvae_tf.exported import Posterior
-from cvae_tf.image_files import Fit, Images, read_images, read_own_images
+from cvae_tf.image_files import Images, read_asked_for
 from cvae_tf.quadrature import Quadrature
 from cvae_tf.request import EvaluationRequest
 from cvae_tf.subject import Subject, draw_pixels
@@ -22,7 +22,7 @@ class Evaluation(NamedTuple):
 
     subject: Subject
     request: EvaluationRequest
-    split: str  # which images they are
+    images: Images  # grey
     pixels: np.ndarray  # [N, H, W, C], as the model was shown them
     posteriors: Posterior
     kl: np.ndarray  # closed form, [N, Z]
@@ -41,7 +41,7 @@ class Number(NamedTuple):
     quantity: str
     how: str  # the number of samples K, or the method
     nats: evaluation.Mean  # per image
-    bits_per_dimension: float  # lower is better, as a length of code
+    bits: evaluation.Mean  # per dimension; lower is better, as a length of code
 
 
 def evaluate(subject: Subject, request: EvaluationRequest) -> Evaluation:
@@ -57,7 +57,7 @@ def evaluate(subject: Subject, request: EvaluationRequest) -> Evaluation:
     Raises:
         UserError: if the images cannot be read or do not fit.
     """
-    images, split = _images(subject, request)
+    images = read_asked_for(request, subject.image_shape, subject.metadata)
     pixels = draw_pixels(images.pixels, subject.binarize, request.seed)
     posterior = evaluation.encode(subject, pixels, request.batch_size)
     kl = evaluation.kl_per_dimension(posterior)
@@ -72,7 +72,7 @@ def evaluate(subject: Subject, request: EvaluationRequest) -> Evaluation:
             request.batch_size,
             show,
         )
-    found = Evaluation(subject, request, split, pixels, posterior, kl, bounds, exact=None)
+    found = Evaluation(subject, request, images, pixels, posterior, kl, bounds, exact=None)
     if subject.has_likelihood and subject.latent_dim <= quadrature.LARGEST_DIM:
         with screen.progress("integrating"):
             exact = quadrature.log_likelihood(
@@ -82,22 +82,14 @@ def evaluate(subject: Subject, request: EvaluationRequest) -> Evaluation:
     return found
 
 
-def _images(subject: Subject, request: EvaluationRequest) -> tuple[Images, str]:
-    fit = Fit(subject.image_shape, request.resize, request.invert)
-    if request.data_path:
-        return read_images(request.data_path, fit), f"all of {request.data_path}"
-    return read_own_images(subject.metadata, fit), f"{subject.metadata['data']['name']} test"
-
-
 def numbers(found: Evaluation) -> list[Number]:
     """Averages what was found over the images."""
-    num_pixels = math.prod(found.subject.image_shape)
+    nats_in_bit_per_dimension = math.prod(found.subject.image_shape) * math.log(2)
 
     def number(quantity: str, how: str, values: np.ndarray) -> Number:
-        nats = evaluation.mean_of(values)
-        is_length = quantity == "KL" or quantity.startswith("gap")  # of codes, as bits are
-        bits = nats.mean / (num_pixels * math.log(2))
-        return Number(quantity, how, nats, bits if is_length else -bits)
+        is_length = quantity.startswith(("KL", "gap"))  # of codes, as bits are
+        bits = values / (nats_in_bit_per_dimension if is_length else -nats_in_bit_per_dimension)
+        return Number(quantity, how, evaluation.mean_of(values), evaluation.mean_of(bits))
 
     return [number(*parts) for parts in _quantities(found)]
 
@@ -108,6 +100,8 @@ def _quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
     samples, bounds, exact = str(found.request.samples), found.bounds, found.exact
     yield titles["log_likelihood"], samples, bounds.log_likelihood
     yield titles["kl"], "closed form", found.kl.sum(axis=1)
+    for i, values in enumerate(found.kl.T):
+        yield f"KL of latent dimension {i + 1}", "closed form", values
     yield titles["elbo"], samples, found.elbo
     for size, values in bounds.importance_weighted.items():
         yield "importance-weighted bound", str(size), values
@@ -123,30 +117,42 @@ def _quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
 def as_table(found: Evaluation) -> str:
     """Writes the numbers for people."""
     subject, request = found.subject, found.request
-    conditions = f"{subject.binarize}, seed {request.seed}, {found.split}"
+    conditions = f"{subject.binarize}, seed {request.seed}, {found.images.origin}"
     lines = [
-        f"{len(found.pixels):,} images ({found.split}); p(x|z): {subject.likelihood_name}; "
+        f"{len(found.pixels):,} images ({found.images.origin}); p(x|z): {subject.likelihood_name}; "
         f"{subject.latent_dim} latent dimensions",
         "",
         f"{'':26} {'K':>11} {'nats per image':>20} {'bits/dim':>9}  binarisation, seed, images",
     ]
     for quantity, how, nats, bits in numbers(found):
-        value = f"{nats.mean:.2f} +- {nats.standard_error:.2f}"
-        lines.append(f"{quantity:26} {how:>11} {value:>20} {bits:9.4f}  {conditions}")
+        error = "" if nats.standard_error is None else f" +- {nats.standard_error:.2f}"
+        value = f"{nats.mean:.2f}{error}"
+        lines.append(f"{quantity:26} {how:>11} {value:>20} {bits.mean:9.4f}  {conditions}")
     active = evaluation.count_active_units(found.posteriors)
-    kl = ", ".join(f"{value:.2f}" for value in found.kl.mean(axis=0))
-    lines += ["", f"active units: {active} of {subject.latent_dim}; KL by latent dimension: {kl}"]
-    if found.exact:
-        lines.append(
-            f"quadrature: halving the steps to {found.exact.step:g} changed the mean log p(x) by "
-            f"{found.exact.change:.1e} nats"
+    lines += ["", f"active units: {active} of {subject.latent_dim} ({conditions})"]
+    return "\n".join([*lines, *_remarks(found)])
+
+
+def _remarks(found: Evaluation) -> Iterator[str]:
+    """Yields what is to be known of the numbers."""
+    subject, exact = found.subject, found.exact
+    if exact:
+        yield (
+            f"quadrature: halving the steps to {exact.step:g} changed the mean log p(x) by "
+            f"{exact.change:.1e} nats"
         )
+        if abs(exact.change) > quadrature.TOLERANCE:
+            yield f"That is more than {quadrature.TOLERANCE}: log p(x) is not exact here."
     if not subject.has_likelihood:
-        lines.append(
+        yield (
             "The cross-entropy of grey levels is no log-likelihood, so there is no bound on log "
             "p(x). Train with --likelihood=continuous_bernoulli or gaussian to have one."
         )
-    return "\n".join(lines)
+    elif subject.likelihood_name != "bernoulli":
+        yield (
+            "These are densities of grey levels in [0, 1], whose bits/dim may be negative; they "
+            "do not compare with code lengths of images with 256 levels."
+        )
 
 
 def as_json(found: Evaluation) -> dict[str, Any]:
@@ -156,11 +162,13 @@ def as_json(found: Evaluation) -> dict[str, Any]:
         "binarize": subject.binarize,
         "likelihood": subject.likelihood_name,
         "seed": request.seed,
-        "split": found.split,
+        "split": found.images.origin,
         "images": len(found.pixels),
     }
     return {
         "config": subject.metadata.get("config"),
+        "training": subject.metadata.get("metrics"),  # as far as it had come
+        "batch_size": request.batch_size,  # which the noise depends on
         "numbers": [
             {
                 "quantity": quantity,
@@ -168,23 +176,27 @@ def as_json(found: Evaluation) -> dict[str, Any]:
                 "method": "posterior samples" if how.isdecimal() else how,
                 "nats_per_image": nats.mean,
                 "standard_error": nats.standard_error,
-                "bits_per_dimension": bits,
+                "bits_per_dimension": bits.mean,
+                "bits_standard_error": bits.standard_error,
                 **conditions,
             }
             for quantity, how, nats, bits in numbers(found)
         ],
-        "kl_per_dimension_nats": found.kl.mean(axis=0).tolist(),
-        "active_units": evaluation.count_active_units(found.posteriors),
+        "active_units": {
+            "count": evaluation.count_active_units(found.posteriors),
+            "of": subject.latent_dim,
+            **conditions,
+        },
         "quadrature": found.exact and {"step": found.exact.step, "change_nats": found.exact.change},
     }
 
 
 def write(found: Evaluation, output: Path) -> list[Path]:
-    """Writes JSON and pictures.
+    """Writes JSON, a table with a row for each image, and pictures.
 
     Args:
         found: the evaluation.
-        output: the JSON file; the pictures get names that begin alike.
+        output: the JSON file; the others get names that begin alike.
 
     Returns:
         The files.
@@ -193,20 +205,33 @@ def write(found: Evaluation, output: Path) -> list[Path]:
         UserError: if something cannot be written.
     """
     files.write_json(output, as_json(found))
-    picture = output.with_suffix(".png")
+    table, picture = output.with_suffix(".csv"), output.with_suffix(".png")
+    _write_values(found, table)
     evaluation_figures.draw_evaluation(
         picture,
         {size: values.mean() for size, values in found.bounds.importance_weighted.items()},
         found.elbo,
         found.exact.log_likelihood if found.exact else None,
         found.kl.mean(axis=0),
-        f"{found.split}, {found.subject.binarize}, seed {found.request.seed}",
+        f"{found.images.origin}, {found.subject.binarize}, seed {found.request.seed}",
+        term_titles(found.subject.binarize, found.subject.likelihood_name)["elbo"],
     )
     if not found.exact or found.subject.latent_dim != 2:
-        return [output, picture]
+        return [output, table, picture]
     missed = found.exact.log_likelihood - max(found.bounds.importance_weighted.items())[1]
     modes = posteriors.find_two_modes(found.subject, found.pixels, missed)
+    if modes is None:
+        return [output, table, picture]
     own = found.posteriors.mean[modes.image], found.posteriors.logvar[modes.image]
     map_file = output.with_name(f"{output.stem}_posterior.png")
     evaluation_figures.draw_posterior(map_file, found.pixels[modes.image], modes, own)
-    return [output, picture, map_file]
+    return [output, table, picture, map_file]
+
+
+def _write_values(found: Evaluation, path: Path) -> None:
+    """Writes every quantity of every image, in nats."""
+    quantities = list(_quantities(found))
+    names = [f"{quantity} (K = {how})" if how.isdecimal() else quantity
+             for quantity, how, _ in quantities]  # fmt: skip
+    columns = [[f"{value:.4f}" for value in values] for _, _, values in quantities]
+    files.write_table(path, ["image", *names], zip(found.images.names, *columns, strict=True))

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 from cvae_tf import files
 from cvae_tf.config import Config
-from cvae_tf.datasets import Dataset
+from cvae_tf.datasets import Dataset, fingerprint
 from cvae_tf.errors import UserError
 
 try:
@@ -87,16 +86,13 @@ def _is_foreign(path: Path) -> bool:
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
     """Says what a run learns from, so that it can be known again."""
-    digest = hashlib.sha256()
-    for split in (dataset.train, dataset.test):
-        digest.update(split.images)
     return {
         "name": dataset.name,
         "origin": dataset.origin,
         "image_shape": list(dataset.image_shape),
         "train_images": len(dataset.train.images),
         "test_images": len(dataset.test.images),
-        "sha256": digest.hexdigest(),
+        "sha256": fingerprint(dataset),
     }
 
 

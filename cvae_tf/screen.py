@@ -96,13 +96,14 @@ def report(result: EpochResult, config: Config) -> None:
 
 def conclude(run: Run, saved_model: Path) -> None:
     """Names the files of a finished run and what to do with them."""
+    titles = run.config.term_titles
     print(f"\nWritten to {run.directory}:")
     for name, what in (
         ("images/", "a picture for each epoch"),
         ("progress.gif", "the same as an animation"),
         ("manifold.png", "the latent space, decoded"),
         ("latents.png", "where the test images lie in it"),
-        ("curves.png", "ELBO, log-likelihood and KL by epoch"),
+        ("curves.png", f"{titles['elbo']}, {titles['log_likelihood']} and KL by epoch"),
         ("metrics.csv", "the numbers behind them"),
         ("checkpoints/", "weights and optimizer state"),
     ):

@@ -27,7 +27,7 @@ METADATA = {
         "image_shape": [28, 28, 1],
         "train_images": 24000,
         "test_images": 297,
-        "sha256": "0",
+        "sha256": None,
     },
     "binarization": "pixels above 0.5 are white",
     "metrics": {

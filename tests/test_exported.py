@@ -96,6 +96,14 @@ def test_damaged_model_is_refused(exported_digits, tmp_path):
         exported.load(tmp_path / "1")
 
 
+@pytest.mark.parametrize("metadata", ["[]", '{"config": null}'])
+def test_damaged_metadata_is_refused(exported_digits, tmp_path, metadata):
+    shutil.copytree(exported_digits, tmp_path / "1")
+    (tmp_path / "1" / "model.json").write_text(metadata)
+    with pytest.raises(UserError, match="model.json: does not say"):
+        exported.load(tmp_path / "1")
+
+
 def test_model_of_something_else_is_refused(tmp_path):
     module = tf.Module()
     module.decode = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None, 2])])

@@ -2,6 +2,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from cvae_tf.datasets import fingerprint, load_npz
 from cvae_tf.errors import UserError
 from cvae_tf.image_files import Fit, read_images, read_own_images
 
@@ -58,6 +59,18 @@ def test_own_images_are_the_test_images_of_the_training_data(digits):
     images = read_own_images(METADATA, FIT)
     np.testing.assert_allclose(images.pixels, digits.test.images / 255, atol=1e-6)
     np.testing.assert_array_equal(images.labels, digits.test.labels)
+
+
+def test_own_images_must_be_those_of_the_training(tmp_path):
+    path = tmp_path / "a.npz"
+    images = np.zeros((6, 8, 8), np.uint8)
+    np.savez(path, x_train=images, x_test=images)
+    metadata = {"config": {"data_path": str(path), "seed": 0}, "data": {"name": "a.npz"}}
+    metadata["data"]["sha256"] = fingerprint(load_npz(path))
+    assert len(read_own_images(metadata, FIT._replace(resize=True)).pixels) == 6
+    np.savez(path, x_train=images, x_test=images + 9)
+    with pytest.raises(UserError, match="not those of the training"):
+        read_own_images(metadata, FIT._replace(resize=True))
 
 
 def test_model_without_a_past_needs_a_path():

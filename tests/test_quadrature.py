@@ -118,6 +118,32 @@ def test_the_size_of_batches_does_not_matter():
     np.testing.assert_allclose(small, large, atol=1e-3)
 
 
+def test_many_cells_are_done_in_parts(monkeypatch):
+    model, pixels = _sharp(latent_dim=2), _pixels(7)
+    whole = _integrate(model, pixels)
+    monkeypatch.setattr(quadrature, "_PAIRS_OF_BATCH", 0.001)  # one image at a time
+    parts = _integrate(model, pixels)
+    np.testing.assert_allclose(parts.log_likelihood, whole.log_likelihood, atol=5e-3)
+    assert abs(parts.change) < 0.01
+
+
+def test_unlikely_images_do_not_underflow():
+    model = _designed(lambda latents: -2000 + 0 * latents[:, 0])
+    found = _integrate(model, np.ones((1, 1, 1, 1), np.float32))
+    assert found.log_likelihood[0] == pytest.approx(-2000, abs=0.01)
+
+
+def test_sharp_densities_are_compared_without_cancellation():
+    random = np.random.default_rng(0)
+    means = random.uniform(-4, 4, size=(1, 28, 28, 1)).astype(np.float32)
+    outputs = np.concatenate([means, np.full_like(means, -11)], axis=-1)
+    grey = 1 / (1 + np.exp(-means)) + random.normal(size=means.shape) * np.exp(-5.5)
+    likelihood = LIKELIHOODS["gaussian"]
+    together = likelihood.log_prob_of_all(tf.constant(grey, tf.float32), tf.constant(outputs))
+    apart = likelihood.log_prob(tf.constant(grey, tf.float64), tf.constant(outputs, tf.float64))
+    assert float(together[0, 0]) == pytest.approx(float(apart[0]), abs=0.1)
+
+
 @pytest.mark.parametrize("name", ["continuous_bernoulli", "gaussian"])
 def test_densities_of_grey_levels_are_integrated_too(name):
     model = _sharp(latent_dim=1)

@@ -1,3 +1,4 @@
+import csv
 import json
 import math
 
@@ -5,8 +6,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import METADATA, tiny_cvae
+from matplotlib.text import Text
 
-from cvae_tf import reports, subject
+from cvae_tf import evaluation_figures, posteriors, reports, subject
 from cvae_tf.errors import UserError
 from cvae_tf.request import EvaluationRequest
 
@@ -40,7 +42,7 @@ def found(data_path):
 def test_test_images_are_evaluated_and_no_training_images(found, data_path):
     with np.load(data_path) as arrays:
         np.testing.assert_array_equal(found.pixels, arrays["x_test"] > 127)
-    assert found.split == "images.npz test"
+    assert found.images.origin == "images.npz test"
 
 
 def test_numbers_fit_together(found):
@@ -54,23 +56,30 @@ def test_numbers_fit_together(found):
     bound = nats["importance-weighted bound", "50"]
     assert nats["gap: log p(x) - bound", "50"] == pytest.approx(exact - bound)
     assert nats["ELBO", "10"] < bound < exact
-    bits = numbers["ELBO", "10"].bits_per_dimension
+    bits, error = numbers["ELBO", "10"].bits
     assert bits == pytest.approx(-nats["ELBO", "10"] / (36 * math.log(2)))
-    assert numbers["KL", "closed form"].bits_per_dimension > 0
+    assert error == pytest.approx(numbers["ELBO", "10"].nats.standard_error / (36 * math.log(2)))
+    assert numbers["KL", "closed form"].bits.mean > 0
+    by_dimension = [nats[f"KL of latent dimension {i}", "closed form"] for i in (1, 2)]
+    assert nats["KL", "closed form"] == pytest.approx(sum(by_dimension))  # a sum, no average
+    mean, logvar = (part.astype(float) for part in found.posteriors)
+    kl = 0.5 * np.sum(np.exp(logvar) + mean**2 - 1 - logvar, axis=1)
+    assert nats["KL", "closed form"] == pytest.approx(kl.mean(), rel=1e-5)
 
 
-def test_every_number_names_its_conditions(found, tmp_path):
+def test_every_number_names_its_conditions(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(posteriors, "_LEAST_SHARE", 0)  # a picture in any case
     written = reports.write(found, tmp_path / "numbers.json")
     assert [path.name for path in written] == [
-        "numbers.json", "numbers.png", "numbers_posterior.png",
+        "numbers.json", "numbers.csv", "numbers.png", "numbers_posterior.png",
     ]  # fmt: skip
     report = json.loads(written[0].read_text())
     for number in report["numbers"]:
         conditions = [number[name] for name in ("binarize", "seed", "split", "images")]
         assert conditions == ["threshold", 0, "images.npz test", 30]
         assert math.isfinite(number["nats_per_image"]) and number["method"]
-    assert len(report["kl_per_dimension_nats"]) == 2
-    for picture in written[1:]:
+    assert report["active_units"].items() >= {"of": 2, "seed": 0, "images": 30}.items()
+    for picture in written[2:]:
         assert iio.imread(picture).std() > 10
     lines = [line for line in reports.as_table(found).splitlines() if "+-" in line]
     assert len(lines) == len(report["numbers"])
@@ -81,7 +90,8 @@ def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path, tmp_p
     request = EvaluationRequest(importance_samples="1,50")
     grey = reports.evaluate(_subject(data_path, binarize="none"), request)
     names = [number.quantity for number in reports.numbers(grey)]
-    assert names == ["negative cross-entropy", "KL", "pseudo-ELBO"]
+    by_dimension = [f"KL of latent dimension {i}" for i in (1, 2)]
+    assert names == ["negative cross-entropy", "KL", *by_dimension, "pseudo-ELBO"]
     assert "no log-likelihood" in reports.as_table(grey)
     written = reports.write(grey, tmp_path / "grey.json")
     assert "likelihood" not in json.dumps(json.loads(written[0].read_text())["numbers"]).replace(
@@ -94,7 +104,7 @@ def test_more_dimensions_have_bounds_but_no_quadrature(data_path, tmp_path):
     found = reports.evaluate(_subject(data_path, latent_dim=3), request)
     assert found.exact is None
     assert not any("exact" in number.quantity for number in reports.numbers(found))
-    assert len(reports.write(found, tmp_path / "three.json")) == 2
+    assert len(reports.write(found, tmp_path / "three.json")) == 3
 
 
 def test_other_images_may_be_given(data_path, tmp_path):
@@ -103,7 +113,46 @@ def test_other_images_may_be_given(data_path, tmp_path):
     np.savez(tmp_path / "mine.npz", images=images)
     request = EvaluationRequest(data_path=str(tmp_path / "mine.npz"), importance_samples="2")
     found = reports.evaluate(_subject(data_path, latent_dim=3), request)
-    assert len(found.pixels) == 3 and found.split == f"all of {tmp_path / 'mine.npz'}"
+    assert len(found.pixels) == 3 and found.images.origin.startswith("images of")
+
+
+def test_what_was_done_to_the_images_is_named(data_path):
+    request = EvaluationRequest(
+        data_path=data_path, importance_samples="2", invert=True, resize=True
+    )
+    found = reports.evaluate(_subject(data_path, latent_dim=3), request)
+    assert found.images.origin == f"x_test of {data_path}, resized, inverted"
+
+
+def test_every_image_has_its_row(found, tmp_path):
+    table = reports.write(found, tmp_path / "a.json")[1]
+    with table.open() as file:
+        names = next(csv.reader(file))
+    rows = np.loadtxt(table, delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(rows[:, 0], np.arange(30))
+    np.testing.assert_allclose(rows[:, names.index("ELBO (K = 10)")], found.elbo, atol=1e-4)
+    exact = rows[:, names.index("log p(x), exact")]
+    np.testing.assert_allclose(exact, found.exact.log_likelihood, atol=1e-4)
+
+
+def test_a_single_image_has_no_standard_error(data_path, tmp_path):
+    np.savez(tmp_path / "one.npz", images=np.eye(6, dtype=np.uint8)[None] * 255)
+    request = EvaluationRequest(data_path=str(tmp_path / "one.npz"), importance_samples="2")
+    found = reports.evaluate(_subject(data_path, latent_dim=3), request)
+    assert "+-" not in reports.as_table(found)
+    assert all(number["standard_error"] is None for number in reports.as_json(found)["numbers"])
+
+
+def test_pictures_call_the_cross_entropy_no_elbo(data_path, tmp_path, monkeypatch):
+    grey = reports.evaluate(
+        _subject(data_path, binarize="none"), EvaluationRequest(importance_samples="1,50")
+    )
+    drawn = []
+    monkeypatch.setattr(evaluation_figures, "save", lambda figure, path: drawn.append(figure))
+    reports.write(grey, tmp_path / "grey.json")
+    texts = [text.get_text() for text in drawn[0].findobj(Text)]
+    assert "pseudo-ELBO" in texts
+    assert "ELBO" not in texts and not any("log p(x)" in text for text in texts)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 
 import pytest
@@ -53,6 +54,14 @@ def test_conclusion_names_the_files_that_there_are(run, capsys):
     text = capsys.readouterr().out
     assert "curves.png" in text and "manifold.png" not in text
     assert str(saved_model) in text
+
+
+def test_conclusion_calls_the_cross_entropy_no_likelihood(run, capsys):
+    (run.directory / "curves.png").touch()
+    grey = run._replace(config=dataclasses.replace(run.config, binarize="none"))
+    screen.conclude(grey, run.directory / "export" / "1")
+    text = capsys.readouterr().out
+    assert "pseudo-ELBO" in text and "likelihood" not in text
 
 
 def test_no_bar_goes_to_a_file(capsys):

@@ -53,7 +53,7 @@ def test_a_model_of_an_older_version_is_refused(tmp_path):
     }
     signatures |= {"reconstruct": signatures["encode"], "score": signatures["encode"]}
     tf.saved_model.save(old, str(tmp_path), signatures)
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match="older version"):
         subject.from_saved_model(str(tmp_path))
 
 
