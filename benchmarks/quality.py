@@ -67,6 +67,8 @@ def evaluated(bench: Bench, run_dir: Path, title: str, samples: str) -> dict[str
     run_process([str(PROJECT / "evaluate.py"), *flags])
     results = {}
     for number in json.loads(output.read_text())["numbers"]:
+        if "latent dimension" in number["quantity"]:
+            continue
         how = f", K = {number['samples']}" if number["samples"] else ""
         mean = [number["nats_per_image"], number["standard_error"]]
         results[f"{title}: {number['quantity']}{how}"] = mean

@@ -100,8 +100,6 @@ def _quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
     samples, bounds, exact = str(found.request.samples), found.bounds, found.exact
     yield titles["log_likelihood"], samples, bounds.log_likelihood
     yield titles["kl"], "closed form", found.kl.sum(axis=1)
-    for i, values in enumerate(found.kl.T):
-        yield f"KL of latent dimension {i + 1}", "closed form", values
     yield titles["elbo"], samples, found.elbo
     for size, values in bounds.importance_weighted.items():
         yield "importance-weighted bound", str(size), values
@@ -112,6 +110,8 @@ def _quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
         yield "log p(x), exact", "quadrature", exact.log_likelihood
         yield "gap: log p(x) - ELBO", samples, exact.log_likelihood - found.elbo
         yield "gap: log p(x) - bound", str(size), exact.log_likelihood - best
+    for i, values in enumerate(found.kl.T):
+        yield f"KL of latent dimension {i + 1}", "closed form", values
 
 
 def as_table(found: Evaluation) -> str:
@@ -205,7 +205,8 @@ def write(found: Evaluation, output: Path) -> list[Path]:
         UserError: if something cannot be written.
     """
     files.write_json(output, as_json(found))
-    table, picture = output.with_suffix(".csv"), output.with_suffix(".png")
+    table = output.with_name(f"{output.stem}_images.csv")
+    picture = output.with_suffix(".png")
     _write_values(found, table)
     evaluation_figures.draw_evaluation(
         picture,

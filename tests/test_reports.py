@@ -71,7 +71,7 @@ def test_every_number_names_its_conditions(found, tmp_path, monkeypatch):
     monkeypatch.setattr(posteriors, "_LEAST_SHARE", 0)  # a picture in any case
     written = reports.write(found, tmp_path / "numbers.json")
     assert [path.name for path in written] == [
-        "numbers.json", "numbers.csv", "numbers.png", "numbers_posterior.png",
+        "numbers.json", "numbers_images.csv", "numbers.png", "numbers_posterior.png",
     ]  # fmt: skip
     report = json.loads(written[0].read_text())
     for number in report["numbers"]:
@@ -91,7 +91,7 @@ def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path, tmp_p
     grey = reports.evaluate(_subject(data_path, binarize="none"), request)
     names = [number.quantity for number in reports.numbers(grey)]
     by_dimension = [f"KL of latent dimension {i}" for i in (1, 2)]
-    assert names == ["negative cross-entropy", "KL", *by_dimension, "pseudo-ELBO"]
+    assert names == ["negative cross-entropy", "KL", "pseudo-ELBO", *by_dimension]
     assert "no log-likelihood" in reports.as_table(grey)
     written = reports.write(grey, tmp_path / "grey.json")
     assert "likelihood" not in json.dumps(json.loads(written[0].read_text())["numbers"]).replace(
