@@ -18,6 +18,8 @@ def left_out(bench: Bench) -> dict[str, Any]:
     of the ELBOs of several is itself an ELBO, of their mixture: the posterior of which model it
     was is then taken to be uniform, as its prior is.
     """
+    from cvae_tf import subject
+
     together, single, seconds = [], [], 0.0
     for digit in range(10):
         data_path, unusual = _without(bench, digit), bench.data["y_test"] == digit
@@ -25,7 +27,8 @@ def left_out(bench: Bench) -> dict[str, Any]:
         for seed in SEEDS:
             flags = [*LEFT_OUT, f"--seed={seed}"]
             run_dir = bench.trained(f"without_{digit}_seed_{seed}", flags, data_path)
-            scores.append(-elbos(run_dir, bench.data["x_test"]))
+            model = subject.from_run(str(run_dir))
+            scores.append(-elbos(model, bench.data["x_test"]))
             seconds += bench.seconds(run_dir)
         together.append(_auroc_among(np.mean(scores, axis=0), unusual))
         single.append([_auroc_among(each, unusual) for each in scores])
@@ -64,8 +67,10 @@ def _auroc_among(scores: np.ndarray, unusual: np.ndarray) -> float:
 
 def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
     """Tells test images that are unlike MNIST by their ELBO, and by how unusual that is."""
+    from cvae_tf import subject
     from cvae_tf.datasets import load_digits
 
+    model = subject.from_run(str(run_dir))
     test, random = bench.data["x_test"], np.random.default_rng(0)
     shifted = {
         "rotated": np.rot90(test, axes=(1, 2)),
@@ -73,11 +78,11 @@ def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
         "noise": random.integers(0, 256, test.shape, np.uint8),
         "bundled digits": load_digits().test.images[..., 0],
     }
-    typical = np.median(elbos(run_dir, bench.data["x_train"][:5000]))
-    usual = elbos(run_dir, test)
+    typical = np.median(elbos(model, bench.data["x_train"][:5000]))
+    usual = elbos(model, test)
     numbers = {}
     for name, images in shifted.items():
-        unusual = elbos(run_dir, images)
+        unusual = elbos(model, images)
         numbers[f"shift to {name}: AUROC of -ELBO"] = [auroc(-usual, -unusual), None]
         distances = (np.abs(scores - typical) for scores in (usual, unusual))
         numbers[f"shift to {name}: AUROC of the distance from the median ELBO in training"] = [
@@ -86,16 +91,21 @@ def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
     return {"numbers": numbers}
 
 
-def elbos(run_dir: Path, grey: np.ndarray) -> np.ndarray:
+def elbos(model: Any, grey: np.ndarray) -> np.ndarray:
     """Scores images uint8 [N, H, W]: the ELBO of each by ten posterior samples, [N]."""
-    from cvae_tf import evaluation, subject
+    from cvae_tf import evaluation
 
-    model = subject.from_run(str(run_dir))
-    levels = grey[..., None].astype(np.float32) / 255
-    pixels = subject.draw_pixels(levels, model.binarize, seed=0)
-    posteriors = evaluation.encode(model, pixels, 1000)
+    pixels, posteriors = encoded(model, grey, model.binarize)
     bounds = evaluation.bounds(model, pixels, posteriors, [], SCORING_SAMPLES, 0, 1000)
     return bounds.log_likelihood - evaluation.kl_per_dimension(posteriors).sum(axis=1)
+
+
+def encoded(model: Any, grey: np.ndarray, binarize: str) -> tuple[np.ndarray, Any]:
+    """Makes images uint8 [N, H, W] pixels [N, H, W, 1], and finds their posteriors."""
+    from cvae_tf import evaluation, subject
+
+    pixels = subject.draw_pixels(grey[..., None].astype(np.float32) / 255, binarize, seed=0)
+    return pixels, evaluation.encode(model, pixels, 1000)
 
 
 def auroc(usual: np.ndarray, unusual: np.ndarray) -> float:

@@ -77,16 +77,13 @@ def evaluated(bench: Bench, run_dir: Path, title: str, samples: str) -> dict[str
 
 def few_labels(bench: Bench) -> dict[str, Any]:
     """Classifies test images by their posterior means, from 100 labelled training images."""
-    from cvae_tf import evaluation, subject
+    from cvae_tf import subject
 
     model = subject.from_run(str(bench.trained("20-D, dynamic", RUNS["20-D, dynamic"])))
-
-    def means(grey: np.ndarray) -> np.ndarray:
-        levels = grey[..., None].astype(np.float32) / 255
-        pixels = subject.draw_pixels(levels, "threshold", seed=0)
-        return evaluation.encode(model, pixels, 1000).mean
-
-    train, test = means(bench.data["x_train"]), means(bench.data["x_test"])
+    train, test = (
+        anomalies.encoded(model, bench.data[name], "threshold")[1].mean
+        for name in ("x_train", "x_test")
+    )
     errors = []
     for draw in range(DRAWS):
         chosen = balanced_draw(bench.data["y_train"], 10, draw)

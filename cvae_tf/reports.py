@@ -204,12 +204,20 @@ def write(found: Evaluation, output: Path) -> list[Path]:
     Raises:
         UserError: if something cannot be written.
     """
-    files.write_json(output, as_json(found))
     table = output.with_name(f"{output.stem}_images.csv")
     picture = output.with_suffix(".png")
+    files.write_json(output, as_json(found))
     _write_values(found, table)
+    _draw(found, picture)
+    written = [output, table, picture]
+    if found.exact and found.subject.latent_dim == 2:
+        written += _draw_two_modes(found, output.with_name(f"{output.stem}_posterior.png"))
+    return written
+
+
+def _draw(found: Evaluation, path: Path) -> None:
     evaluation_figures.draw_evaluation(
-        picture,
+        path,
         {size: values.mean() for size, values in found.bounds.importance_weighted.items()},
         found.elbo,
         found.exact.log_likelihood if found.exact else None,
@@ -217,16 +225,17 @@ def write(found: Evaluation, output: Path) -> list[Path]:
         f"{found.images.origin}, {found.subject.binarize}, seed {found.request.seed}",
         term_titles(found.subject.binarize, found.subject.likelihood_name)["elbo"],
     )
-    if not found.exact or found.subject.latent_dim != 2:
-        return [output, table, picture]
+
+
+def _draw_two_modes(found: Evaluation, path: Path) -> list[Path]:
+    """Draws a posterior with two modes, if there is one."""
     missed = found.exact.log_likelihood - max(found.bounds.importance_weighted.items())[1]
     modes = posteriors.find_two_modes(found.subject, found.pixels, missed)
     if modes is None:
-        return [output, table, picture]
+        return []
     own = found.posteriors.mean[modes.image], found.posteriors.logvar[modes.image]
-    map_file = output.with_name(f"{output.stem}_posterior.png")
-    evaluation_figures.draw_posterior(map_file, found.pixels[modes.image], modes, own)
-    return [output, table, picture, map_file]
+    evaluation_figures.draw_posterior(path, found.pixels[modes.image], modes, own)
+    return [path]
 
 
 def _write_values(found: Evaluation, path: Path) -> None:

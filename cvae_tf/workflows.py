@@ -6,7 +6,7 @@ from typing import Any
 from cvae_tf import checkpoints, factory, files, runs, screen, summaries, threads
 from cvae_tf.checkpoints import DEFAULT_INTERVAL, Interval, Metrics, Moment, Progress
 from cvae_tf.config import Config
-from cvae_tf.datasets import Dataset, load_again, load_dataset
+from cvae_tf.datasets import Dataset, fingerprint, load_again, load_dataset
 from cvae_tf.errors import UserError
 from cvae_tf.exports import export
 from cvae_tf.gallery import Gallery
@@ -74,7 +74,7 @@ def resume(
         summaries.check_tensorboard()
     threads.set_threads(config.threads)
     dataset = load_again(run.data["name"], config.data_path, config.seed)
-    if runs.describe_data(dataset)["sha256"] != run.data["sha256"]:
+    if fingerprint(dataset) != run.data["sha256"]:
         raise UserError(f"--run_dir={run_dir}: the images are not those that the run began with.")
     trainer = _build_trainer(config, dataset)
     with runs.locked(run):
