@@ -5,8 +5,8 @@ from pathlib import Path
 from absl import flags
 
 from cvae_tf import cli
-from cvae_tf.errors import UserError
-from cvae_tf.request import EvaluationRequest
+from cvae_tf.core.errors import UserError
+from cvae_tf.generation.settings import EvaluationRequest
 
 _RUN_DIR = flags.DEFINE_string("run_dir", None, "The run to evaluate (default: runs/latest).")
 _SAVED_MODEL = flags.DEFINE_string("saved_model", None, "An exported model, instead of a run.")
@@ -27,20 +27,21 @@ def main() -> None:
     if _OUTPUT.value and not _OUTPUT.value.endswith(".json"):
         raise UserError(f"--output={_OUTPUT.value}: must end in .json.")
     with cli.quiet_tensorflow():
-        from cvae_tf import files, reports, subject, threads
+        from cvae_tf.core import files, threads
+        from cvae_tf.evaluation import evaluated_model, report
     threads.set_threads(0)
     if _SAVED_MODEL.value:
-        model, home = subject.from_saved_model(_SAVED_MODEL.value), Path()
+        model, home = evaluated_model.from_saved_model(_SAVED_MODEL.value), Path()
     else:
         home = Path(_RUN_DIR.value or "runs/latest")
-        model = subject.from_run(str(home))
+        model = evaluated_model.from_run(str(home))
     output = Path(_OUTPUT.value or home / "evaluation.json")
     if output.is_dir():
         raise UserError(f"--output={output}: is a directory.")
     files.make_directory(output.parent)  # rather than fail after minutes of work
-    found = reports.evaluate(model, request)
-    print(reports.as_table(found))
-    for path in reports.write(found, output):
+    found = report.evaluate(model, request)
+    print(report.as_table(found))
+    for path in report.write(found, output):
         print(f"written: {path}")
 
 

@@ -17,8 +17,8 @@ _FORMAT = flags.DEFINE_enum(
 def main() -> None:
     """Exports the run that the flags name, from its newest checkpoint."""
     with cli.quiet_tensorflow():
-        from cvae_tf import exports
-    written = exports.export_from_checkpoint(_RUN_DIR.value, _OUTPUT.value, _FORMAT.value)
+        from cvae_tf.exporting import export_run
+    written = export_run.export_from_checkpoint(_RUN_DIR.value, _OUTPUT.value, _FORMAT.value)
     print(f"Exported to {written}.")
     if _FORMAT.value == "saved_model":
         print(f"See what it can do:\n  saved_model_cli show --dir {written} --all")

@@ -4,7 +4,7 @@ from absl import flags
 
 from cvae_tf import cli
 from cvae_tf.config import Config
-from cvae_tf.errors import UserError
+from cvae_tf.core.errors import UserError
 
 _RUN_DIR = flags.DEFINE_string(
     "run_dir", None, "A new directory for everything of this run (default: runs/DATE_TIME)."

@@ -18,7 +18,7 @@ def left_out(bench: Bench) -> dict[str, Any]:
     of the ELBOs of several is itself an ELBO, of their mixture: the posterior of which model it
     was is then taken to be uniform, as its prior is.
     """
-    from cvae_tf import subject
+    from cvae_tf.evaluation import evaluated_model
 
     together, single, seconds = [], [], 0.0
     for digit in range(10):
@@ -27,7 +27,7 @@ def left_out(bench: Bench) -> dict[str, Any]:
         for seed in SEEDS:
             flags = [*LEFT_OUT, f"--seed={seed}"]
             run_dir = bench.trained(f"without_{digit}_seed_{seed}", flags, data_path)
-            model = subject.from_run(str(run_dir))
+            model = evaluated_model.from_run(str(run_dir))
             scores.append(-elbos(model, bench.data["x_test"]))
             seconds += bench.seconds(run_dir)
         together.append(_auroc_among(np.mean(scores, axis=0), unusual))
@@ -67,10 +67,10 @@ def _auroc_among(scores: np.ndarray, unusual: np.ndarray) -> float:
 
 def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
     """Tells test images that are unlike MNIST by their ELBO, and by how unusual that is."""
-    from cvae_tf import subject
-    from cvae_tf.datasets import load_digits
+    from cvae_tf.data.datasets import load_digits
+    from cvae_tf.evaluation import evaluated_model
 
-    model = subject.from_run(str(run_dir))
+    model = evaluated_model.from_run(str(run_dir))
     test, random = bench.data["x_test"], np.random.default_rng(0)
     shifted = {
         "rotated": np.rot90(test, axes=(1, 2)),
@@ -93,19 +93,19 @@ def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
 
 def elbos(model: Any, grey: np.ndarray) -> np.ndarray:
     """Scores images uint8 [N, H, W]: the ELBO of each by ten posterior samples, [N]."""
-    from cvae_tf import evaluation
+    from cvae_tf.evaluation import sampled_bounds
 
     pixels, posteriors = encoded(model, grey, model.binarize)
-    bounds = evaluation.bounds(model, pixels, posteriors, [], SCORING_SAMPLES, 0, 1000)
-    return bounds.log_likelihood - evaluation.kl_per_dimension(posteriors).sum(axis=1)
+    bounds = sampled_bounds.bounds(model, pixels, posteriors, [], SCORING_SAMPLES, 0, 1000)
+    return bounds.log_likelihood - sampled_bounds.kl_per_dimension(posteriors).sum(axis=1)
 
 
 def encoded(model: Any, grey: np.ndarray, binarize: str) -> tuple[np.ndarray, Any]:
     """Makes images uint8 [N, H, W] pixels [N, H, W, 1], and finds their posteriors."""
-    from cvae_tf import evaluation, subject
+    from cvae_tf.evaluation import evaluated_model, sampled_bounds
 
-    pixels = subject.draw_pixels(grey[..., None].astype(np.float32) / 255, binarize, seed=0)
-    return pixels, evaluation.encode(model, pixels, 1000)
+    pixels = evaluated_model.draw_pixels(grey[..., None].astype(np.float32) / 255, binarize, seed=0)
+    return pixels, sampled_bounds.encode(model, pixels, 1000)
 
 
 def auroc(usual: np.ndarray, unusual: np.ndarray) -> float:

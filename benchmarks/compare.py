@@ -180,7 +180,7 @@ def multiply_adds(name: str) -> float:
     if name != "preset_default":
         return TUTORIAL_MULTIPLY_ADDS
     from cvae_tf.config import DEFAULT_PRESET, PRESETS
-    from cvae_tf.networks import build_networks
+    from cvae_tf.models.networks.building import build_networks
 
     networks = build_networks(PRESETS[DEFAULT_PRESET]["network"], (28, 28, 1), 2, seed=0)
     return sum(count_multiply_adds(model) for model in networks)

@@ -138,8 +138,8 @@ def keras_fit(data_path: str, epochs: int, output: Path) -> None:
     """`compile` and `fit` of this project's CVAE with the tutorial's network."""
     import keras
 
-    from cvae_tf.model import CVAE
-    from cvae_tf.networks import build_networks
+    from cvae_tf.models.networks.building import build_networks
+    from cvae_tf.models.vae.model import CVAE
 
     train_images, test_images = load(data_path)
     model = CVAE(build_networks("tutorial", (28, 28, 1), 2, seed=0))
@@ -206,15 +206,16 @@ def pytorch(data_path: str, epochs: int, output: Path, channels_last: bool = Fal
 
 def default_preset(data_path: str, epochs: int, output: Path) -> None:
     """The default preset, its test ELBO looked at every hundred steps; only training is timed."""
-    from cvae_tf import factory, threads
     from cvae_tf.config import Config
-    from cvae_tf.datasets import load_dataset
-    from cvae_tf.training import Trainer
+    from cvae_tf.core import threads
+    from cvae_tf.data.datasets import load_dataset
+    from cvae_tf.training import building
+    from cvae_tf.training.trainer import Trainer
 
     threads.set_threads(0)
     config = Config.create(data_path=data_path, epochs=epochs)
     dataset = load_dataset(data_path=data_path)
-    model = factory.build_model(config, dataset.image_shape, len(dataset.train.images))
+    model = building.build_model(config, dataset.image_shape, len(dataset.train.images))
     trainer = Trainer(model, dataset, config.batch_size)
     trainer.evaluate()  # compiled before the clock starts, as the others' is within theirs
     log, clock = Log(), time.perf_counter()

@@ -43,10 +43,9 @@ def saved_model(directory: Path) -> Calls:
 
 def tutorial_way(directory: Path) -> Calls:
     """A Keras model in Python, with the tutorial's `sample` in a `tf.function`."""
+    import cvae_tf.model  # noqa: F401  (makes the class known to Keras)
     import keras
     import tensorflow as tf
-
-    import cvae_tf.model  # noqa: F401  (makes the class known to Keras)
 
     model = keras.saving.load_model(directory / "keras" / "cvae.keras")
 
@@ -139,10 +138,10 @@ def speed(call: Callable[[], Any], batch: int) -> float:
 
 def export_all(directory: Path) -> None:
     """Writes each network in each format."""
-    from cvae_tf import formats, serving
     from cvae_tf.config import Config
-    from cvae_tf.model import CVAE
-    from cvae_tf.networks import build_networks
+    from cvae_tf.exporting import other_formats, saved_model
+    from cvae_tf.models.networks.building import build_networks
+    from cvae_tf.models.vae.model import CVAE
 
     data = {"name": "none", "image_shape": [28, 28, 1], "train_images": 0, "test_images": 0}
     metadata = {
@@ -151,9 +150,9 @@ def export_all(directory: Path) -> None:
     }  # fmt: skip
     for network in NETWORKS:
         model = CVAE(build_networks(network, (28, 28, 1), latent_dim=2, seed=0))
-        serving.export_saved_model(model, directory / network / "saved_model", metadata)
-        for name in formats.WRITERS:
-            formats.export_format(model, name, directory / network / name, metadata)
+        saved_model.export_saved_model(model, directory / network / "saved_model", metadata)
+        for name in other_formats.WRITERS:
+            other_formats.export_format(model, name, directory / network / name, metadata)
 
 
 def measure_all() -> dict[str, Any]:

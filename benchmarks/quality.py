@@ -77,9 +77,9 @@ def evaluated(bench: Bench, run_dir: Path, title: str, samples: str) -> dict[str
 
 def few_labels(bench: Bench) -> dict[str, Any]:
     """Classifies test images by their posterior means, from 100 labelled training images."""
-    from cvae_tf import subject
+    from cvae_tf.evaluation import evaluated_model
 
-    model = subject.from_run(str(bench.trained("20-D, dynamic", RUNS["20-D, dynamic"])))
+    model = evaluated_model.from_run(str(bench.trained("20-D, dynamic", RUNS["20-D, dynamic"])))
     train, test = (
         anomalies.encoded(model, bench.data[name], "threshold")[1].mean
         for name in ("x_train", "x_test")

@@ -34,10 +34,11 @@ SHORTEST_SECONDS = 4.0
 
 def train_for_a_while(data_path: str, point: dict[str, int]) -> float:
     """Trains whole epochs until enough seconds have gone by; returns images per second."""
-    from cvae_tf import factory, threads
     from cvae_tf.config import Config
-    from cvae_tf.datasets import Dataset, Split, load_dataset
-    from cvae_tf.training import Trainer
+    from cvae_tf.core import threads
+    from cvae_tf.data.datasets import Dataset, Split, load_dataset
+    from cvae_tf.training import building
+    from cvae_tf.training.trainer import Trainer
 
     threads.set_threads(0)
     mnist = load_dataset(data_path=data_path)
@@ -48,7 +49,7 @@ def train_for_a_while(data_path: str, point: dict[str, int]) -> float:
     config = Config.create(
         latent_dim=point["latent_dim"], batch_size=point["batch_size"], epochs=1000
     )
-    model = factory.build_model(config, dataset.image_shape, len(dataset.train.images))
+    model = building.build_model(config, dataset.image_shape, len(dataset.train.images))
     trainer = Trainer(model, dataset, config.batch_size)
     del dataset
     seconds = images_seen = 0
@@ -63,7 +64,7 @@ def train_for_a_while(data_path: str, point: dict[str, int]) -> float:
 
 def repeated(images: np.ndarray, num: int, side: int) -> np.ndarray:
     """Takes images again and again until there are `num`, each enlarged to `side` pixels."""
-    from cvae_tf.npz import aligned_empty
+    from cvae_tf.data.npz import aligned_empty
 
     factor = side // images.shape[1]
     result = aligned_empty(num * side * side).reshape(num, side, side, 1)

@@ -22,11 +22,12 @@ def first_step(data_path: str) -> dict[str, float]:
     import tensorflow as tf
 
     marks = {"begin": time.perf_counter()}
-    from cvae_tf import factory, threads
-    from cvae_tf.batches import epoch_order
     from cvae_tf.config import Config
-    from cvae_tf.datasets import load_dataset
-    from cvae_tf.training import Trainer
+    from cvae_tf.core import threads
+    from cvae_tf.data.batches import epoch_order
+    from cvae_tf.data.datasets import load_dataset
+    from cvae_tf.training import building
+    from cvae_tf.training.trainer import Trainer
 
     marks["import"] = time.perf_counter()
     threads.set_threads(0)
@@ -34,7 +35,7 @@ def first_step(data_path: str) -> dict[str, float]:
     dataset = load_dataset(data_path=data_path)
     marks["data"] = time.perf_counter()
     num_images = len(dataset.train.images)
-    model = factory.build_model(config, dataset.image_shape, num_images)
+    model = building.build_model(config, dataset.image_shape, num_images)
     trainer = Trainer(model, dataset, config.batch_size)
     marks["model"] = time.perf_counter()
     order = epoch_order(num_images, config.seed, 1)

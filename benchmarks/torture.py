@@ -31,11 +31,13 @@ import measure  # noqa: F401  (puts the project on the path)
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf import checkpoints, files, workflows
-from cvae_tf.checkpoints import Interval
+from cvae_tf import workflows
 from cvae_tf.config import Config
-from cvae_tf.datasets import load_npz
-from cvae_tf.errors import UserError
+from cvae_tf.core import files
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.datasets import load_npz
+from cvae_tf.training import checkpoints
+from cvae_tf.training.checkpoints import Interval
 
 HERE = Path(__file__).parent
 EVERY = Interval(steps=1)

@@ -5,11 +5,11 @@ from typing import Any
 
 _HOMES = {
     "Config": ("config", "Config"),
-    "CVAE": ("model", "CVAE"),
-    "load_dataset": ("datasets", "load_dataset"),
+    "CVAE": ("models.vae.model", "CVAE"),
+    "load_dataset": ("data.datasets", "load_dataset"),
     "train": ("workflows", "train"),
-    "export": ("exports", "export_from_checkpoint"),
-    "load": ("exported", "load"),
+    "export": ("exporting.export_run", "export_from_checkpoint"),
+    "load": ("exporting.loaded_model", "load"),
 }
 __all__ = list(_HOMES)  # noqa: PLE0604
 

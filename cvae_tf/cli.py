@@ -13,8 +13,8 @@ from typing import Any
 from absl import app, flags, logging
 
 from cvae_tf.config import PRESETS
-from cvae_tf.errors import UserError
-from cvae_tf.interrupts import Stopped
+from cvae_tf.core.errors import UserError
+from cvae_tf.training.interrupts import Stopped
 
 _INTERRUPTED = 130  # what shells report for a process ended by Ctrl-C
 

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from cvae_tf.errors import UserError
+from cvae_tf.core.errors import UserError
 
 PRESETS = {
     # The TensorFlow tutorial "Convolutional Variational Autoencoder", to the letter.

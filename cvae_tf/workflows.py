@@ -3,16 +3,17 @@
 import time
 from typing import Any
 
-from cvae_tf import checkpoints, factory, files, runs, screen, summaries, threads
-from cvae_tf.checkpoints import DEFAULT_INTERVAL, Interval, Metrics, Moment, Progress
 from cvae_tf.config import Config
-from cvae_tf.datasets import Dataset, fingerprint, load_again, load_dataset
-from cvae_tf.errors import UserError
-from cvae_tf.exports import export
-from cvae_tf.gallery import Gallery
-from cvae_tf.interrupts import Interrupts
-from cvae_tf.runs import Run
-from cvae_tf.training import Trainer
+from cvae_tf.core import files, threads
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.datasets import Dataset, fingerprint, load_again, load_dataset
+from cvae_tf.exporting.export_run import export
+from cvae_tf.training import building, checkpoints, run_directory, screen
+from cvae_tf.training.checkpoints import DEFAULT_INTERVAL, Interval, Metrics, Moment, Progress
+from cvae_tf.training.interrupts import Interrupts
+from cvae_tf.training.run_directory import Run
+from cvae_tf.training.run_pictures import Gallery
+from cvae_tf.training.trainer import Trainer
 
 
 def train(
@@ -37,12 +38,12 @@ def train(
         Stopped: on SIGINT or SIGTERM, after a checkpoint.
     """
     if tensorboard:
-        summaries.check_tensorboard()
+        tensorboard.check_tensorboard()
     threads.set_threads(config.threads)
     dataset = load_dataset(config.dataset, config.data_path, config.seed)
     trainer = _build_trainer(config, dataset)
-    run = runs.create_run(run_dir, config, dataset)
-    with runs.locked(run):
+    run = run_directory.create_run(run_dir, config, dataset)
+    with run_directory.locked(run):
         return _train_on(run, trainer, dataset, checkpoint_every, tensorboard)
 
 
@@ -68,26 +69,26 @@ def resume(
             contradict those asked for, or no good checkpoint is left.
         Stopped: as in `train`.
     """
-    run = runs.load_run(run_dir)
+    run = run_directory.load_run(run_dir)
     config = run.config.extended(settings)
     if tensorboard:
-        summaries.check_tensorboard()
+        tensorboard.check_tensorboard()
     threads.set_threads(config.threads)
     dataset = load_again(run.data["name"], config.data_path, config.seed)
     if fingerprint(dataset) != run.data["sha256"]:
         raise UserError(f"--run_dir={run_dir}: the images are not those that the run began with.")
     trainer = _build_trainer(config, dataset)
-    with runs.locked(run):
+    with run_directory.locked(run):
         files.remove_temporaries(run.directory)
         if config != run.config:
             screen.announce_extension(run.config, config)
             run = run._replace(config=config)
-            runs.write_config(run)
+            run_directory.write_config(run)
         return _train_on(run, trainer, dataset, checkpoint_every, tensorboard)
 
 
 def _build_trainer(config: Config, dataset: Dataset) -> Trainer:
-    model = factory.build_model(config, dataset.image_shape, len(dataset.train.images))
+    model = building.build_model(config, dataset.image_shape, len(dataset.train.images))
     return Trainer(model, dataset, config.batch_size, config.augment, config.jit, config.binarize)
 
 
@@ -97,18 +98,18 @@ def _train_on(
     """Trains from the newest checkpoint, or from the beginning, to the end."""
     model, epochs = trainer.model, run.config.epochs
     gallery = Gallery(run, model, dataset)
-    board = summaries.Summaries(run.directory / "tensorboard") if tensorboard else None
+    board = tensorboard.Summaries(run.directory / "tensorboard") if tensorboard else None
     with Interrupts(f"go on with: python train.py --resume --run_dir={run.directory}") as stop:
         if not (run.images / "image_at_epoch_0000.png").exists():
             gallery.draw_epoch(0, trainer.evaluate().elbo)
         progress, problems = checkpoints.restore_newest(run.checkpoints, model)
         screen.announce(run, progress, problems)
         if progress.metrics:
-            runs.write_metrics(run, progress.metrics)
+            run_directory.write_metrics(run, progress.metrics)
         keeper = _Keeper(run, trainer, progress.metrics, checkpoint_every, stop)
         for result in trainer.run_epochs(epochs, keeper, progress.epoch, progress.steps_done):
             keeper.metrics.append(result.as_row(run.config.term_names))
-            runs.write_metrics(run, keeper.metrics)
+            run_directory.write_metrics(run, keeper.metrics)
             picture = gallery.draw_epoch(result.epoch, result.test.elbo)
             if board:
                 board.write(keeper.metrics[-1], picture)

@@ -7,12 +7,12 @@ import keras
 import numpy as np
 import pytest
 
-from cvae_tf import serving
 from cvae_tf.config import Config
-from cvae_tf.datasets import Dataset, Split, load_digits
-from cvae_tf.model import CVAE
-from cvae_tf.networks import Networks, build_networks
-from cvae_tf.threads import set_threads
+from cvae_tf.core.threads import set_threads
+from cvae_tf.data.datasets import Dataset, Split, load_digits
+from cvae_tf.exporting import saved_model
+from cvae_tf.models.networks.building import Networks, build_networks
+from cvae_tf.models.vae.model import CVAE
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -133,7 +133,7 @@ def exported_digits(tmp_path_factory):
     """A SavedModel of an untrained network that knows the bundled digits as its own data."""
     directory = tmp_path_factory.mktemp("digits") / "export" / "1"
     networks = build_networks("patches", (28, 28, 1), latent_dim=2, seed=3)
-    serving.export_saved_model(CVAE(networks, seed=3), directory, METADATA)
+    saved_model.export_saved_model(CVAE(networks, seed=3), directory, METADATA)
     return directory
 
 

@@ -9,9 +9,9 @@ from conftest import PROJECT, run_script
 
 from cvae_tf import cli
 from cvae_tf.config import PRESETS, Config
-from cvae_tf.errors import UserError
-from cvae_tf.interrupts import Stopped
-from cvae_tf.request import EvaluationRequest
+from cvae_tf.core.errors import UserError
+from cvae_tf.generation.settings import EvaluationRequest
+from cvae_tf.training.interrupts import Stopped
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 

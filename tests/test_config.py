@@ -4,7 +4,7 @@ import json
 import pytest
 
 from cvae_tf.config import PRESETS, Config
-from cvae_tf.errors import UserError
+from cvae_tf.core.errors import UserError
 
 
 def test_tutorial_preset_has_the_recipe_of_the_tutorial():

@@ -11,9 +11,11 @@ import tensorflow as tf
 from conftest import run_script
 from PIL import Image
 
-from cvae_tf import checkpoints, exports, factory, runs, workflows
+from cvae_tf import workflows
 from cvae_tf.config import Config
-from cvae_tf.errors import UserError
+from cvae_tf.core.errors import UserError
+from cvae_tf.exporting import export_run
+from cvae_tf.training import building, checkpoints, run_directory
 
 HEADER = (
     "epoch,step,train_elbo,test_elbo,test_log_likelihood,test_kl,"
@@ -151,16 +153,16 @@ def test_the_same_seed_gives_bit_identical_weights(trained, trained_again):
 
 
 def test_saved_model_holds_the_trained_weights(trained):
-    run = runs.load_run(str(trained.directory))
-    model = factory.build_model(run.config, run.data["image_shape"], run.data["train_images"])
+    run = run_directory.load_run(str(trained.directory))
+    model = building.build_model(run.config, run.data["image_shape"], run.data["train_images"])
     checkpoints.restore_newest(run.checkpoints, model)
     expected = model.sample(4, tf.constant([1, 2]))
     np.testing.assert_allclose(_samples(trained.directory / "export/1"), expected, atol=1e-5)
 
 
 def test_test_elbo_can_be_had_again_from_the_checkpoint(trained, small_npz):
-    run = runs.load_run(str(trained.directory))
-    model = factory.build_model(run.config, run.data["image_shape"], run.data["train_images"])
+    run = run_directory.load_run(str(trained.directory))
+    model = building.build_model(run.config, run.data["image_shape"], run.data["train_images"])
     checkpoints.restore_newest(run.checkpoints, model)
     with np.load(small_npz) as arrays:
         images = (arrays["x_test"] > 127).astype(np.float32)[..., None]
@@ -189,7 +191,7 @@ def test_export_script_writes_the_same_model_again(trained, tmp_path):
 def test_output_gets_model_and_animation_and_the_run_stays_as_it_is(trained, tmp_path):
     before = _everything_in(trained.directory)
     output = tmp_path / "new" / "place"
-    saved_model = exports.export_from_checkpoint(str(trained.directory), str(output))
+    saved_model = export_run.export_from_checkpoint(str(trained.directory), str(output))
     assert saved_model == output / "1"
     assert sorted(path.name for path in output.iterdir()) == ["1", "progress.gif"]
     np.testing.assert_array_equal(_samples(saved_model), _samples(trained.directory / "export/1"))
@@ -200,21 +202,21 @@ def test_output_that_holds_a_model_is_refused_and_left_as_it_is(trained, tmp_pat
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "mine").write_text("mine")
     with pytest.raises(UserError, match=r"--output=.*1 exists; choose another directory"):
-        exports.export_from_checkpoint(str(trained.directory), str(tmp_path))
+        export_run.export_from_checkpoint(str(trained.directory), str(tmp_path))
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine"]
 
 
 def test_animation_that_is_already_in_the_output_is_not_lost(trained, tmp_path):
     (tmp_path / "progress.gif").write_text("mine")
     with pytest.raises(UserError, match="exists"):
-        exports.export_from_checkpoint(str(trained.directory), str(tmp_path))
+        export_run.export_from_checkpoint(str(trained.directory), str(tmp_path))
     assert (tmp_path / "progress.gif").read_text() == "mine"
 
 
 def test_output_below_a_file_is_refused(trained, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="cannot be written"):
-        exports.export_from_checkpoint(str(trained.directory), str(tmp_path / "file"))
+        export_run.export_from_checkpoint(str(trained.directory), str(tmp_path / "file"))
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -248,7 +250,7 @@ def test_three_latent_dimensions_train_without_a_manifold(tmp_path, small_npz, m
     assert not (run.directory / "manifold.png").exists()
     assert (run.directory / "latents.png").exists()
     assert Path("runs/latest").resolve() == run.directory.resolve()
-    loaded = tf.saved_model.load(str(exports.export_from_checkpoint("runs/latest")))
+    loaded = tf.saved_model.load(str(export_run.export_from_checkpoint("runs/latest")))
     assert loaded.decode(tf.zeros([1, 3]))["images"].shape == (1, 28, 28, 1)
 
 

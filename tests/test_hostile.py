@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from cvae_tf import checkpoints, runs, serving
-from cvae_tf.checkpoints import Progress
 from cvae_tf.config import Config
-from cvae_tf.datasets import load_npz
-from cvae_tf.errors import UserError
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.datasets import load_npz
+from cvae_tf.exporting import saved_model
+from cvae_tf.training import checkpoints, run_directory
+from cvae_tf.training.checkpoints import Progress
 
 REFUSED = (tf.errors.InvalidArgumentError, ValueError, TypeError)
 settings.register_profile(
@@ -108,7 +109,7 @@ def test_any_setting_in_a_config_file_is_read_or_refused(tmp_path, section, name
     contents = {**GOOD_CONFIG, section: {**GOOD_CONFIG[section], name: value}}
     (tmp_path / "config.json").write_text(json.dumps(contents))
     try:
-        run = runs.load_run(str(tmp_path))
+        run = run_directory.load_run(str(tmp_path))
     except UserError as error:
         assert "config.json" in str(error)
     else:
@@ -121,7 +122,7 @@ def test_any_setting_in_a_config_file_is_read_or_refused(tmp_path, section, name
 def test_any_config_file_is_refused(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(UserError, match=r"config\.json"):
-        runs.load_run(str(tmp_path))
+        run_directory.load_run(str(tmp_path))
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def test_checkpoints_with_false_sums_are_restored_or_refused(
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     directory = tmp_path_factory.mktemp("served") / "1"
-    serving.export_saved_model(tiny_cvae(), directory, METADATA)
+    saved_model.export_saved_model(tiny_cvae(), directory, METADATA)
     return tf.saved_model.load(str(directory))
 
 
@@ -188,6 +189,6 @@ def test_any_number_of_samples_is_given_or_refused(served, num):
         images = sample(num=tf.constant(num), seed=tf.constant([0, 0]))["images"]
     except tf.errors.InvalidArgumentError as error:
         assert "num must be from 0 to" in str(error)
-        assert not 0 <= num <= serving.LARGEST_SAMPLE
+        assert not 0 <= num <= saved_model.LARGEST_SAMPLE
     else:
         assert len(images) == num

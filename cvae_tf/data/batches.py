@@ -1,0 +1,144 @@
+"""From uint8 images to shuffled, binarised batches: a pure function of (seed, epoch, step)."""
+
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Stream, stream_seed
+from cvae_tf.data import npz, warps
+
+# At --augment=1; larger warps lose more on the test images than they help.
+_AUGMENTATION = warps.WarpRange(degrees=5.0, scale=0.05, shear=0.05, shift=0.5)
+
+
+def steps_per_epoch(num_images: int, batch_size: int) -> int:
+    """Counts the full batches of an epoch; the images left over differ from epoch to epoch.
+
+    Raises:
+        UserError: if there is not one full batch.
+    """
+    if batch_size > num_images:
+        raise UserError(f"--batch_size={batch_size} is more than the {num_images} training images.")
+    return num_images // batch_size
+
+
+def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
+    """Shuffles the indices of the training images for one epoch.
+
+    Returns:
+        int32 [N], each index once.
+    """
+    key = stream_seed(seed, Stream.DATA_ORDER, epoch)
+    return tf.random.experimental.stateless_shuffle(tf.range(num_images), key)
+
+
+def training_batch(
+    images: tf.Tensor, order: tf.Tensor, step: tf.Tensor, batch_size: int
+) -> tf.Tensor:
+    """Picks the images of one step.
+
+    Args:
+        images: all training images, uint8 [N, H, W, C].
+        order: the order of this epoch, int32 [N].
+        step: number of the step within the epoch, from 0.
+        batch_size: B.
+
+    Returns:
+        Grey levels in [0, 1], float32 [B, H, W, C].
+    """
+    indices = tf.slice(order, [step * batch_size], [batch_size])
+    return grey_levels(tf.gather(images, indices))
+
+
+def augment(images: tf.Tensor, strength: float, seed: int, step: tf.Tensor) -> tf.Tensor:
+    """Warps each image a little at random.
+
+    Args:
+        images: grey levels, float32 [B, H, W, C].
+        strength: 0 leaves the images as they are.
+        seed: of the run.
+        step: gradient steps so far; decides the warps together with the seed.
+
+    Returns:
+        Grey levels, float32 [B, H, W, C].
+    """
+    if strength == 0:
+        return images
+    batch_size, height, width, _ = images.shape
+    spread = warps.WarpRange(*(strength * deviation for deviation in _AUGMENTATION))
+    key = stream_seed(seed, Stream.AUGMENTATION, step)
+    transforms = warps.random_transforms(batch_size, key, spread, (height, width), (height, width))
+    return warps.warp(images, transforms, (height, width))
+
+
+def resident(images: np.ndarray) -> tf.Tensor:
+    """Makes a tensor of all images of a data set, sharing their memory where that is possible.
+
+    `tf.constant` would need room for two more copies. The array must not be changed afterwards.
+
+    Args:
+        images: uint8 [N, H, W, C].
+
+    Returns:
+        uint8 [N, H, W, C].
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return tf.constant(images)
+    if images.ctypes.data % npz.ALIGNMENT or not (
+        images.flags.c_contiguous and images.flags.writeable
+    ):
+        copy = npz.aligned_empty(images.size).reshape(images.shape)
+        copy[:] = images
+        images = copy
+    return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
+
+
+def grey_levels(images: tf.Tensor) -> tf.Tensor:
+    """Scales uint8 images to float32 in [0, 1]."""
+    return tf.cast(images, tf.float32) / 255.0
+
+
+def evaluation_batch(
+    images: tf.Tensor, start: int | tf.Tensor, size: int, method: str, seed: int
+) -> tf.Tensor:
+    """Picks images that a model is evaluated on; drawn pixels are the same every time.
+
+    Args:
+        images: uint8 [N, H, W, C].
+        start: the first one to pick.
+        size: how many, if there are as many.
+        method: as in `binarize`.
+        seed: of the run.
+
+    Returns:
+        float32 [B, H, W, C].
+    """
+    return binarize_for_evaluation(grey_levels(images[start : start + size]), start, method, seed)
+
+
+def binarize_for_evaluation(
+    images: tf.Tensor, start: int | tf.Tensor, method: str, seed: int
+) -> tf.Tensor:
+    """Makes grey levels [B, H, W, C] pixels as `binarize` does, by the place of their batch."""
+    return binarize(images, method, stream_seed(seed, Stream.EVALUATION_BINARIZATION, start))
+
+
+def binarize(
+    images: tf.Tensor, method: str = "threshold", seed: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Makes grey levels black and white, if that is asked for.
+
+    Args:
+        images: grey levels in [0, 1], float32 [B, H, W, C].
+        method: "threshold": white above 0.5; "dynamic": white with the grey level as the
+            probability (Salakhutdinov & Murray 2008); "none": as they are.
+        seed: int32 [2], of the dynamic method.
+
+    Returns:
+        float32 [B, H, W, C].
+    """
+    if method == "none":
+        return images
+    if method == "dynamic":
+        return tf.cast(tf.random.stateless_uniform(tf.shape(images), seed) < images, tf.float32)
+    return tf.cast(images > 0.5, tf.float32)

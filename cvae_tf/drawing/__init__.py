@@ -1,0 +1,1 @@
+"""Pictures with axes, mosaics, PNG and GIF."""

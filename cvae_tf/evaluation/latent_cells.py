@@ -1,0 +1,94 @@
+"""The latent space divided into cells, over which `quadrature.py` integrates."""
+
+import functools
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf.evaluation.evaluated_model import Subject
+from cvae_tf.exporting.loaded_model import Posterior
+
+_SIDE_OF_CELL = {1: 0.002, 2: 0.1}  # by latent dimensions: a few posterior deviations
+_LEAST_EXTENT, _LARGEST_EXTENT = 5.0, 12.0  # of the cells, from 0 in each direction
+_DEVIATIONS = 4.0  # of a posterior that must lie within the cells, and be integrated finely
+
+
+class Grid:
+    """The cells, their nodes, and what the decoder says there."""
+
+    def __init__(self, subject: Subject, posteriors: Posterior):
+        """Lays cells so that the prior and all posteriors are covered."""
+        self._subject, self._posteriors = subject, posteriors
+        self._deviations = np.exp(0.5 * posteriors.logvar)
+        self.side = _SIDE_OF_CELL[subject.latent_dim]
+        reach = np.abs(posteriors.mean) + _DEVIATIONS * self._deviations
+        self._reach = reach.max()
+        self._cells_a_side = 2 * round(_LARGEST_EXTENT / self.side)
+        self._shape = (self._cells_a_side,) * subject.latent_dim
+        self._decode = tf.function(
+            lambda latents: subject.likelihood.natural(subject.decode(latents)),
+            input_signature=[tf.TensorSpec([None, subject.latent_dim])],
+        )
+
+    def rings(self) -> Iterator[tuple[np.ndarray, bool]]:
+        """Yields the cells by their distance from 0, and whether no posterior reaches further.
+
+        Cells are numbered from the corner of the smallest latents.
+        """
+        cells = np.arange(np.prod(self._shape))
+        distances = np.abs(self._corners(cells) + self.side / 2).max(axis=1)
+        inner = 0.0
+        for outer in np.arange(_LEAST_EXTENT, _LARGEST_EXTENT + 1):
+            yield cells[(distances > inner) & (distances < outer)], outer >= self._reach
+            inner = outer
+
+    def nodes_in_cell(self, nodes: int) -> int:
+        """Counts the nodes of a cell with so many a side."""
+        return nodes**self._subject.latent_dim
+
+    def parameters(self, cells: np.ndarray, nodes: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decodes the nodes of G cells, n a cell.
+
+        Returns:
+            Natural parameters of the pixels, [G * n, F], and [G * n], nats: what is to be added to
+            features . natural to have the logarithm of p(x, z) times the weight of the node.
+        """
+        offsets, log_weights = _nodes_of_cell(nodes, self._subject.latent_dim)
+        latents = self._corners(cells)[:, None] + self.side * offsets
+        log_prior = -0.5 * np.sum(latents**2 + np.log(2 * np.pi), axis=-1)
+        log_measure = log_prior + log_weights + self._subject.latent_dim * np.log(self.side)
+        flat = latents.reshape(-1, self._subject.latent_dim)
+        natural, log_normalizer = self._decode(tf.constant(flat, tf.float32))
+        return natural, tf.constant(log_measure.ravel(), natural.dtype) - log_normalizer
+
+    def must_refine(self, nodes: int) -> bool:
+        """Whether the nodes are too far apart for nearly the narrowest posteriors."""
+        return self.side / nodes > 2 * np.quantile(self._deviations, 0.01)
+
+    def is_about_posterior(self, images: np.ndarray, cells: np.ndarray, nodes: int) -> np.ndarray:
+        """Whether the posteriors of M images lie in M cells and need more nodes there, [M]."""
+        centres = self._corners(cells) + self.side / 2
+        deviations = self._deviations[images]
+        distances = np.abs(centres - self._posteriors.mean[images]) - self.side / 2
+        near = np.all(distances < _DEVIATIONS * deviations, axis=1)
+        return near & (self.side / nodes > deviations.min(axis=1))
+
+    def cells_of_posteriors(self) -> np.ndarray:
+        """Finds the cell in which the posterior mean of each image lies, [N]."""
+        places = np.floor((self._posteriors.mean + _LARGEST_EXTENT) / self.side).astype(int)
+        return np.ravel_multi_index(places.T, self._shape, mode="clip")
+
+    def _corners(self, cells: np.ndarray) -> np.ndarray:
+        places = np.stack(np.unravel_index(cells, self._shape), axis=-1)
+        return places * self.side - _LARGEST_EXTENT
+
+
+@functools.cache
+def _nodes_of_cell(nodes: int, latent_dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre nodes of the unit cell, [n, Z], and the logarithms of their weights, [n]."""
+    places, weights = np.polynomial.legendre.leggauss(nodes)
+    offsets = np.array(list(itertools.product((places + 1) / 2, repeat=latent_dim)))
+    products = np.array(list(itertools.product(weights / 2, repeat=latent_dim))).prod(axis=1)
+    return offsets, np.log(products)

@@ -1,0 +1,134 @@
+"""Estimates by posterior samples: the parts of the ELBO, importance-weighted bounds."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf.core.randomness import Stream, stream_seed
+from cvae_tf.evaluation.evaluated_model import Subject
+from cvae_tf.exporting.loaded_model import Posterior
+from cvae_tf.models.vae import objectives
+
+_ACTIVE_VARIANCE = 0.01  # of the posterior means of an active unit (Burda et al. 2016, section 5)
+
+OnProgress = Callable[[float], None]  # the share that is done, from 0 to 1
+
+
+class Mean(NamedTuple):
+    """A mean over images, each with the same weight."""
+
+    mean: float
+    standard_error: float | None  # of a single image there is none
+
+
+class Bounds(NamedTuple):
+    """What posterior samples say of each image, in nats."""
+
+    log_likelihood: np.ndarray  # log p(x|z), mean over the samples, [N]
+    importance_weighted: dict[int, np.ndarray]  # by K: the bound on log p(x), [N]
+
+
+def mean_of(values: np.ndarray) -> Mean:
+    """Averages values [N] of N images, and estimates how far off the mean is."""
+    values = np.asarray(values, np.float64)
+    if len(values) == 1:
+        return Mean(float(values[0]), None)
+    return Mean(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
+
+
+def encode(subject: Subject, pixels: np.ndarray, batch_size: int) -> Posterior:
+    """Finds the posteriors of images [N, H, W, C], some at a time."""
+    parts = [
+        subject.encode(tf.constant(pixels[start : start + batch_size]))
+        for start in range(0, len(pixels), batch_size)
+    ]
+    means, logvars = zip(*parts, strict=True)
+    return Posterior(np.concatenate(means), np.concatenate(logvars))
+
+
+def kl_per_dimension(posteriors: Posterior) -> np.ndarray:
+    """KL of each posterior from the prior in closed form, [N, Z], nats."""
+    return objectives.kl_per_dimension(*(tf.constant(part) for part in posteriors)).numpy()
+
+
+def count_active_units(posteriors: Posterior) -> int:
+    """Counts the latent dimensions whose posterior means vary from image to image."""
+    return int(np.sum(posteriors.mean.var(axis=0) > _ACTIVE_VARIANCE))
+
+
+def bounds(
+    subject: Subject,
+    pixels: np.ndarray,
+    posteriors: Posterior,
+    sizes: list[int],
+    num_samples: int,
+    seed: int,
+    batch_size: int,
+    on_progress: OnProgress = lambda share: None,
+) -> Bounds:
+    """Estimates log-likelihoods and importance-weighted bounds by samples of the posteriors.
+
+    The samples come a batch at a time and are forgotten at once, so that memory does not grow
+    with their number.
+
+    Args:
+        subject: the model.
+        pixels: of N images, float32 [N, H, W, C].
+        posteriors: of the images.
+        sizes: numbers K of samples for the bounds, each of which takes the first K of them.
+        num_samples: for the log-likelihood, the first ones too.
+        seed: of the samples.
+        batch_size: latents that are decoded at once.
+        on_progress: called now and then.
+
+    Returns:
+        One value for each image.
+    """
+    at_once = min(batch_size, len(pixels))
+    step = tf.function(functools.partial(_log_densities, subject))
+    parts = []
+    for start in range(0, len(pixels), at_once):
+        on_progress(start / len(pixels))
+        own = slice(start, start + at_once)
+        batch = [tf.constant(part[own]) for part in (pixels, *posteriors)]
+        key = stream_seed(seed, Stream.EVALUATION_NOISE, start)
+        parts.append(_bounds_of_batch(step, batch, sizes, num_samples, key, batch_size))
+    return Bounds(
+        np.concatenate([part.log_likelihood for part in parts]),
+        {k: np.concatenate([part.importance_weighted[k] for part in parts]) for k in sizes},
+    )
+
+
+def _bounds_of_batch(
+    step: Callable, batch: list[tf.Tensor], sizes: list[int], num_samples: int,
+    key: tf.Tensor, batch_size: int,
+) -> Bounds:  # fmt: skip
+    """Adds up samples of the images of one batch, and notes the sums at each of the sizes."""
+    num_images = len(batch[0])
+    num = max(batch_size // num_images, 1)
+    log_weight_sum = np.full(num_images, -np.inf)
+    log_likelihood_sum, bound = np.zeros(num_images), {}
+    for done in range(0, max([*sizes, num_samples]), num):
+        log_likelihood, log_weights = step(*batch, tf.random.fold_in(key, done), num)
+        log_likelihood_sum += log_likelihood.numpy()[: max(num_samples - done, 0)].sum(axis=0)
+        sums = np.logaddexp.accumulate([log_weight_sum, *log_weights.numpy()])
+        bound |= {k: sums[k - done] - np.log(k) for k in sizes if done < k <= done + num}
+        log_weight_sum = sums[-1]
+    return Bounds(log_likelihood_sum / num_samples, bound)
+
+
+def _log_densities(
+    subject: Subject,
+    pixels: tf.Tensor,
+    mean: tf.Tensor,
+    logvar: tf.Tensor,
+    key: tf.Tensor,
+    num: int,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Samples each posterior `num` times: log p(x|z) and log p(x, z) - log q(z|x), [num, B]."""
+    log_prob = subject.likelihood.log_prob
+    terms, _ = objectives.sample_terms(subject.decode, log_prob, pixels, mean, logvar, key, num)
+    return tf.reshape(terms.log_likelihood, [num, -1]), tf.reshape(terms.elbo, [num, -1])

@@ -1,0 +1,1 @@
+"""What a model in use makes, by mode."""

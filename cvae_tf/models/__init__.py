@@ -1,0 +1,1 @@
+"""What is learned: networks, layers, and the families of models."""

@@ -1,0 +1,57 @@
+"""The same networks, faster where nothing is learned any more."""
+
+import keras
+import tensorflow as tf
+
+from cvae_tf.models.networks.building import Networks
+
+_LARGE_BATCH = 256  # from here on the fused operation wins; it takes longer to begin
+
+
+def for_inference(networks: Networks) -> Networks:
+    """Copies networks, with layer normalisations that are one operation for large batches.
+
+    Training keeps those of Keras, whose gradient is faster.
+
+    Args:
+        networks: an encoder and a decoder.
+
+    Returns:
+        Copies with the same weights, whose results are the same but for rounding.
+    """
+    return Networks(_copy(networks.encoder), _copy(networks.decoder))
+
+
+def _copy(network: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(network, clone_function=_copy_layer)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def _copy_layer(layer: keras.Layer) -> keras.Layer:
+    is_norm = type(layer) is keras.layers.LayerNormalization
+    return (_FusedNormalization if is_norm else type(layer)).from_config(layer.get_config())
+
+
+class _FusedNormalization(keras.layers.LayerNormalization):
+    """Layer normalisation of [B, D]; for large batches fused."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.cond(
+            tf.shape(inputs)[0] < _LARGE_BATCH,
+            lambda: super(_FusedNormalization, self).call(inputs),
+            lambda: self._fused(inputs),
+        )
+
+    def _fused(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Normalises a batch of vectors as if it were one image with B channels."""
+        batch_size, units = tf.shape(inputs)[0], inputs.shape[1]
+        normalized, _, _ = tf.compat.v1.nn.fused_batch_norm(
+            tf.reshape(tf.cast(inputs, tf.float32), [1, batch_size, units, 1]),
+            scale=tf.ones([batch_size]),
+            offset=tf.zeros([batch_size]),
+            epsilon=self.epsilon,
+            data_format="NCHW",
+        )
+        outputs = tf.reshape(normalized, [-1, units]) * self.gamma + self.beta
+        return tf.cast(outputs, self.compute_dtype)

@@ -1,0 +1,1 @@
+"""Encoders and decoders, a file for each kind."""

@@ -1,0 +1,1 @@
+"""The variational autoencoder: model, objectives, likelihoods."""

@@ -1,0 +1,89 @@
+"""From a configuration to a compiled model, and from a run to its trained model."""
+
+import dataclasses
+from typing import NamedTuple
+
+from cvae_tf.config import Config
+from cvae_tf.core.errors import UserError
+from cvae_tf.data import batches
+from cvae_tf.models.networks import building
+from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.objectives import Objective
+from cvae_tf.training import checkpoints, optimizers, run_directory, screen
+from cvae_tf.training.checkpoints import Metrics
+from cvae_tf.training.run_directory import Run
+
+
+class Trained(NamedTuple):
+    """A run as far as it has come, with its model."""
+
+    run: Run
+    model: CVAE
+    metrics: Metrics
+
+
+def build_model(config: Config, image_shape: building.ImageShape, num_images: int) -> CVAE:
+    """Builds and compiles the model of a configuration, with fresh weights.
+
+    Args:
+        config: the configuration.
+        image_shape: height, width and channels of an image.
+        num_images: for training; with epochs and batch size they give the length of the schedule.
+
+    Returns:
+        The model.
+
+    Raises:
+        UserError: if the network is unknown or cannot take such images, or there are too few.
+    """
+    steps = batches.steps_per_epoch(num_images, config.batch_size)
+    pair = building.build_networks(
+        config.network,
+        image_shape,
+        config.latent_dim,
+        config.seed,
+        config.precision,
+        config.likelihood,
+    )
+    objective = Objective(
+        config.objective,
+        config.importance_samples,
+        config.beta,
+        config.kl_warmup_epochs * steps,
+        config.free_bits,
+    )
+    model = CVAE(pair, config.seed, config.likelihood, objective)
+    model.compile(
+        optimizer=optimizers.build_optimizer(
+            config.learning_rate,
+            config.schedule,
+            total_steps=config.epochs * steps,
+            warmup_steps=config.warmup_steps,
+            weight_decay=config.weight_decay,
+        ),
+        jit_compile=config.jit,
+    )
+    return model
+
+
+def load_trained(run_dir: str, precision: str | None = None) -> Trained:
+    """Loads the newest good checkpoint of a run.
+
+    Args:
+        run_dir: of the run.
+        precision: of the layers; by default the one of the run.
+
+    Returns:
+        The run and its model.
+
+    Raises:
+        UserError: if there is no run, or no good checkpoint in it.
+    """
+    run = run_directory.load_run(run_dir)
+    config = dataclasses.replace(run.config, precision=precision or run.config.precision)
+    model = build_model(config, run.data["image_shape"], run.data["train_images"])
+    progress, problems = checkpoints.restore_newest(run.checkpoints, model)
+    if not checkpoints.list_checkpoints(run.checkpoints):
+        raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
+    screen.warn(problems)
+    return Trained(run, model, progress.metrics)

@@ -1,0 +1,173 @@
+"""Checkpoints: all that training changes, with checksums; the newest good one is found again."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cvae_tf.core import files
+from cvae_tf.core.errors import UserError
+from cvae_tf.data import npz
+from cvae_tf.models.vae.model import CVAE
+
+Metrics = list[dict[str, float]]  # the rows of metrics.csv
+
+DEFAULT_SECONDS = 300
+
+_ARRAYS, _SUMS = "state.npz", "SHA256SUMS"
+_KEPT = 3
+
+
+class Progress(NamedTuple):
+    """How far a run has come."""
+
+    epoch: int  # the one that is to be trained next, or further
+    steps_done: int  # in that epoch
+    metrics: Metrics  # of the epochs before it
+
+
+class Moment(NamedTuple):
+    """A point of training, by both clocks."""
+
+    step: int
+    seconds: float
+
+
+class Interval(NamedTuple):
+    """Time between checkpoints within an epoch: in steps if that is set, else in seconds."""
+
+    steps: int | None = None
+    seconds: float = DEFAULT_SECONDS
+
+    @classmethod
+    def parse(cls, text: str) -> "Interval":
+        """Reads "500" as steps and "60s" as seconds.
+
+        Raises:
+            UserError: if it is neither, or not above 0.
+        """
+        number = text.removesuffix("s")
+        if not number.isdecimal() or int(number) == 0:
+            raise UserError(f"--checkpoint_every={text}: must be steps (500) or seconds (60s).")
+        return cls(seconds=int(number)) if text.endswith("s") else cls(steps=int(number))
+
+    def is_over(self, since: Moment, now: Moment) -> bool:
+        """Whether the interval has passed."""
+        if self.steps is not None:
+            return now.step - since.step >= self.steps
+        return now.seconds - since.seconds >= self.seconds
+
+
+DEFAULT_INTERVAL = Interval()
+
+
+def list_checkpoints(directory: Path) -> list[Path]:
+    """Finds the checkpoints in a directory, oldest first."""
+    return sorted(directory.glob("step_*"))
+
+
+def save_checkpoint(directory: Path, model: CVAE, progress: Progress) -> Path:
+    """Writes weights, optimizer state and progress; keeps the newest three, and the best.
+
+    Args:
+        directory: of the checkpoints.
+        model: compiled.
+        progress: how far the run has come.
+
+    Returns:
+        The new checkpoint.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    arrays = {name: variable.numpy() for name, variable in _named_variables(model)}
+    state = np.frombuffer(json.dumps(progress._asdict()).encode(), np.uint8)
+    path = directory / f"step_{int(model.optimizer.iterations.numpy()):08d}"
+    with files.replacing_directory(path) as temporary:
+        np.savez(temporary / _ARRAYS, state=state, **arrays)
+        (temporary / _SUMS).write_text(f"{_sha256(temporary / _ARRAYS)}  {_ARRAYS}\n")
+    _remove_old(directory, progress.metrics)
+    return path
+
+
+def _remove_old(directory: Path, metrics: Metrics) -> None:
+    there = list_checkpoints(directory)
+    elbos = {
+        f"step_{row['step']:08d}": row.get("test_elbo", row.get("test_pseudo_elbo"))
+        for row in metrics
+    }
+    with_elbo = [path for path in there if path.name in elbos]
+    best = max(with_elbo, key=lambda path: elbos[path.name], default=None)
+    for path in there[:-_KEPT]:
+        if path != best:
+            shutil.rmtree(path)
+
+
+def restore_newest(directory: Path, model: CVAE) -> tuple[Progress, list[str]]:
+    """Sets the variables of a compiled model to those of the newest good checkpoint.
+
+    Args:
+        directory: of the checkpoints.
+        model: compiled; unchanged if there is no checkpoint.
+
+    Returns:
+        How far the run had come (without checkpoints: the beginning), and what is wrong with
+        newer checkpoints, if anything.
+
+    Raises:
+        UserError: if there are checkpoints, but no good one.
+    """
+    problems: list[str] = []
+    model.optimizer.build(model.trainable_variables)
+    for path in reversed(list_checkpoints(directory)):
+        try:
+            return _restore(path, model), problems
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join([*problems, "No good checkpoint is left."]))
+    return Progress(epoch=1, steps_done=0, metrics=[]), problems
+
+
+def _restore(path: Path, model: CVAE) -> Progress:
+    """Restores one checkpoint, or raises a UserError and changes nothing."""
+    _check_sums(path)
+    variables = dict(_named_variables(model))
+    arrays = npz.read_npz(path / _ARRAYS, ("state", *variables))
+    try:
+        progress = Progress(**json.loads(arrays["state"].tobytes()))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a checkpoint of a run (no valid state).") from error
+    for name, variable in variables.items():
+        if name not in arrays or arrays[name].shape != variable.shape:
+            raise UserError(f"{path}: not a checkpoint of this run's model (see {name}).")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+    return progress
+
+
+def _check_sums(path: Path) -> None:
+    try:
+        expected, _, name = (path / _SUMS).read_text().strip().partition("  ")
+        intact = name == _ARRAYS and expected == _sha256(path / _ARRAYS)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged, a file is missing or cannot be read.") from error
+    if not intact:
+        raise UserError(f"{path}: damaged, its SHA-256 sum differs.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _named_variables(model: CVAE) -> Iterator[tuple[str, Any]]:
+    """All that training changes, under names that hold in any process."""
+    owners = {"encoder": model.encoder, "decoder": model.decoder, "optimizer": model.optimizer}
+    for group, owner in (owners | model.means).items():
+        for index, variable in enumerate(owner.variables):
+            yield f"{group}.{index:02d}.{variable.name}", variable

@@ -1,0 +1,83 @@
+import pytest
+
+from cvae_tf.core import files
+from cvae_tf.core.errors import UserError
+
+
+def _names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_replacing_puts_the_new_file_in_place(tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_text("old")
+    with files.replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert _names(tmp_path) == ["picture.png"]
+
+
+def test_replacing_writes_beside_the_file_and_keeps_its_suffix(tmp_path):
+    with files.replacing(tmp_path / "picture.png") as temporary:
+        temporary.touch()
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".png")
+
+
+def test_replacing_leaves_the_old_file_and_nothing_else_if_writing_fails(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="disk"), files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("disk")
+    assert path.read_text() == "old"
+    assert _names(tmp_path) == ["metrics.csv"]
+
+
+def test_replacing_directory_replaces_the_whole_folder(tmp_path):
+    path = tmp_path / "export" / "1"
+    for name in ("a", "b"):
+        with files.replacing_directory(path) as temporary:
+            (temporary / "inner").mkdir()
+            (temporary / "inner" / name).write_text(name)
+    assert _names(path / "inner") == ["b"]
+    assert _names(path.parent) == ["1"]
+
+
+def test_replacing_directory_leaves_the_old_folder_and_nothing_else_if_writing_fails(tmp_path):
+    path = tmp_path / "1"
+    path.mkdir()
+    (path / "model").write_text("old")
+    with pytest.raises(RuntimeError, match="disk"), files.replacing_directory(path) as temporary:
+        (temporary / "model").write_text("half")
+        raise RuntimeError("disk")
+    assert (path / "model").read_text() == "old"
+    assert _names(tmp_path) == ["1"]
+
+
+def test_json_comes_back_as_it_was_written(tmp_path):
+    values = {"name": "Ziffern – 数字", "numbers": [1, 2.5, None]}
+    files.write_json(tmp_path / "a.json", values)
+    assert files.read_json(tmp_path / "a.json") == values
+
+
+def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    files.write_json(path, "old")
+    with pytest.raises(TypeError):
+        files.write_json(path, object())
+    assert files.read_json(path) == "old"
+    assert _names(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_what_is_no_json_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "broken.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="broken.json: cannot be read as JSON"):
+        files.read_json(path)
+
+
+def test_missing_json_is_refused_by_name(tmp_path):
+    with pytest.raises(UserError, match="nowhere.json: cannot be read"):
+        files.read_json(tmp_path / "nowhere.json")

@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.data import batches
+
+
+def _numbered_images(num):
+    """Image i holds the eight binary digits of i."""
+    bits = (np.arange(num)[:, None] >> np.arange(8)) & 1
+    return tf.constant(bits.reshape(num, 2, 4, 1) * 255, tf.uint8)
+
+
+def _numbers_of(images):
+    return np.asarray(images).reshape(len(images), 8) @ (1 << np.arange(8))
+
+
+@pytest.mark.parametrize(("num", "size", "steps"), [(10, 10, 1), (10, 3, 3), (10, 1, 10)])
+def test_steps_are_the_full_batches(num, size, steps):
+    assert batches.steps_per_epoch(num, size) == steps
+
+
+def test_batch_larger_than_the_data_is_refused():
+    with pytest.raises(UserError, match="--batch_size=11 is more than the 10 training images"):
+        batches.steps_per_epoch(10, 11)
+
+
+def test_order_is_a_permutation():
+    order = batches.epoch_order(1000, seed=3, epoch=2).numpy()
+    assert order.dtype == np.int32
+    np.testing.assert_array_equal(np.sort(order), np.arange(1000))
+    assert np.mean(order == np.arange(1000)) < 0.02
+
+
+def test_order_is_a_pure_function_of_seed_and_epoch():
+    orders = {
+        (seed, epoch): tuple(batches.epoch_order(50, seed, epoch).numpy())
+        for seed in (0, 1, 2)
+        for epoch in (1, 2, 3)
+    }
+    assert len(set(orders.values())) == 9
+    assert orders[1, 2] == tuple(batches.epoch_order(50, 1, 2).numpy())
+
+
+def test_training_batch_picks_the_images_of_its_step_in_order():
+    order = tf.constant([5, 0, 7, 200, 1, 6, 3])
+    step = tf.constant(1)
+    images = batches.training_batch(_numbered_images(256), order, step, batch_size=3)
+    assert images.dtype == tf.float32 and images.shape == (3, 2, 4, 1)
+    np.testing.assert_array_equal(_numbers_of(images), [200, 1, 6])
+
+
+def test_an_epoch_shows_each_image_once():
+    images, order = _numbered_images(60), batches.epoch_order(60, 0, 1)
+    steps = [batches.training_batch(images, order, tf.constant(i), 10) for i in range(6)]
+    np.testing.assert_array_equal(np.sort(_numbers_of(np.concatenate(steps))), np.arange(60))
+
+
+def test_grey_levels_run_from_0_to_1():
+    grey = batches.grey_levels(np.arange(256, dtype=np.uint8)).numpy()
+    assert grey.dtype == np.float32
+    np.testing.assert_allclose(grey, np.linspace(0, 1, 256), atol=1e-7)
+    assert (grey[0], grey[255]) == (0.0, 1.0)
+
+
+def test_pixels_from_128_are_white():
+    binary = batches.binarize(batches.grey_levels(np.arange(256, dtype=np.uint8))).numpy()
+    assert binary.dtype == np.float32
+    np.testing.assert_array_equal(binary, [0.0] * 128 + [1.0] * 128)
+
+
+def test_one_half_is_black():
+    np.testing.assert_array_equal(batches.binarize(tf.constant([0.5, 0.50001])), [0, 1])
+
+
+def _upright_bars(num):
+    bar = np.zeros((12, 12, 1), np.float32)
+    bar[2:10, 5:7] = 1
+    return tf.constant(np.tile(bar, (num, 1, 1, 1)))
+
+
+def test_augmentation_of_strength_0_changes_nothing():
+    images = _upright_bars(3)
+    np.testing.assert_array_equal(batches.augment(images, 0.0, 1, tf.constant(0)), images)
+
+
+def test_augmentation_is_a_pure_function_of_seed_and_step():
+    images = _upright_bars(4)
+    results = {
+        (seed, step): batches.augment(images, 1.0, seed, tf.constant(step, tf.int64)).numpy()
+        for seed in (0, 1)
+        for step in (0, 1)
+    }
+    again = batches.augment(images, 1.0, 1, tf.constant(1, tf.int64))
+    np.testing.assert_array_equal(again, results[1, 1])
+    assert len({result.tobytes() for result in results.values()}) == 4
+
+
+def test_augmentation_warps_each_image_its_own_way_by_its_strength():
+    images = _upright_bars(200)
+    weak, strong = (
+        batches.augment(images, strength, 0, tf.constant(0)).numpy() for strength in (0.2, 1.0)
+    )
+    assert len({image.tobytes() for image in strong}) == 200
+    distances = [np.abs(warped - images).mean() for warped in (weak, strong)]
+    assert 0 < 2 * distances[0] < distances[1] < 0.1
+    np.testing.assert_allclose(strong.mean(axis=0)[2:10, 5:7].mean(), 0.8, atol=0.15)
+
+
+def test_drawn_pixels_are_white_with_the_grey_level_as_their_probability():
+    grey = np.broadcast_to(np.float32([0.0, 0.1, 0.9, 1.0]), (20_000, 1, 1, 4))
+    drawn = batches.binarize(tf.constant(grey), "dynamic", tf.constant([1, 2])).numpy()
+    np.testing.assert_allclose(drawn.mean(axis=(0, 1, 2)), [0, 0.1, 0.9, 1], atol=0.01)
+    assert set(np.unique(drawn)) == {0, 1}
+
+
+def test_grey_levels_may_stay_as_they_are():
+    grey = tf.constant([[[[0.0, 0.25, 1.0]]]])
+    np.testing.assert_array_equal(batches.binarize(grey, "none"), grey)
+
+
+def test_evaluation_batches_are_the_same_every_time_and_differ_by_seed():
+    images = tf.fill([10, 6, 6, 1], tf.constant(100, tf.uint8))
+    first, again, other, later = (
+        batches.evaluation_batch(images, start, 5, "dynamic", seed).numpy()
+        for start, seed in ((0, 1), (0, 1), (0, 2), (5, 1))
+    )
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == (5, 6, 6, 1)
+    assert np.any(first != other) and np.any(first != later)

@@ -1,0 +1,173 @@
+import csv
+import json
+import math
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import METADATA, tiny_cvae
+from matplotlib.text import Text
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.evaluation import evaluated_model, pictures, report, true_posterior
+from cvae_tf.generation.settings import EvaluationRequest
+
+
+@pytest.fixture(scope="module")
+def data_path(tmp_path_factory):
+    """White training images and test images that are half white."""
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    test = np.zeros((30, 6, 6, 1), np.uint8)
+    test[:15, 1:3] = 255
+    test[15:, :, 2] = 200
+    np.savez(path, x_train=np.full((40, 6, 6, 1), 255, np.uint8), x_test=test)
+    return str(path)
+
+
+def _subject(data_path, binarize="threshold", latent_dim=2):
+    model = tiny_cvae(seed=1, latent_dim=latent_dim)
+    for variable in model.decoder.weights:
+        variable.assign(4 * variable)
+    config = {**METADATA["config"], "data_path": data_path, "binarize": binarize}
+    metadata = {"config": config, "data": {**METADATA["data"], "name": "images.npz"}}
+    return evaluated_model.from_model(model, binarize, metadata)
+
+
+@pytest.fixture(scope="module")
+def found(data_path):
+    request = EvaluationRequest(importance_samples="1,50", batch_size=500)
+    return report.evaluate(_subject(data_path), request)
+
+
+def test_test_images_are_evaluated_and_no_training_images(found, data_path):
+    with np.load(data_path) as arrays:
+        np.testing.assert_array_equal(found.pixels, arrays["x_test"] > 127)
+    assert found.images.origin == "images.npz test"
+
+
+def test_numbers_fit_together(found):
+    numbers = {(number.quantity, number.how): number for number in report.numbers(found)}
+    nats = {name: number.nats.mean for name, number in numbers.items()}
+    assert nats["ELBO", "10"] == pytest.approx(
+        nats["log-likelihood", "10"] - nats["KL", "closed form"]
+    )
+    exact = nats["log p(x), exact", "quadrature"]
+    assert nats["gap: log p(x) - ELBO", "10"] == pytest.approx(exact - nats["ELBO", "10"])
+    bound = nats["importance-weighted bound", "50"]
+    assert nats["gap: log p(x) - bound", "50"] == pytest.approx(exact - bound)
+    assert nats["ELBO", "10"] < bound < exact
+    bits, error = numbers["ELBO", "10"].bits
+    assert bits == pytest.approx(-nats["ELBO", "10"] / (36 * math.log(2)))
+    assert error == pytest.approx(numbers["ELBO", "10"].nats.standard_error / (36 * math.log(2)))
+    assert numbers["KL", "closed form"].bits.mean > 0
+    by_dimension = [nats[f"KL of latent dimension {i}", "closed form"] for i in (1, 2)]
+    assert nats["KL", "closed form"] == pytest.approx(sum(by_dimension))  # a sum, no average
+    mean, logvar = (part.astype(float) for part in found.posteriors)
+    kl = 0.5 * np.sum(np.exp(logvar) + mean**2 - 1 - logvar, axis=1)
+    assert nats["KL", "closed form"] == pytest.approx(kl.mean(), rel=1e-5)
+
+
+def test_every_number_names_its_conditions(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(true_posterior, "_LEAST_SHARE", 0)  # a picture in any case
+    written = report.write(found, tmp_path / "numbers.json")
+    assert [path.name for path in written] == [
+        "numbers.json", "numbers_images.csv", "numbers.png", "numbers_posterior.png",
+    ]  # fmt: skip
+    contents = json.loads(written[0].read_text())
+    for number in contents["numbers"]:
+        conditions = [number[name] for name in ("binarize", "seed", "split", "images")]
+        assert conditions == ["threshold", 0, "images.npz test", 30]
+        assert math.isfinite(number["nats_per_image"]) and number["method"]
+    assert contents["active_units"].items() >= {"of": 2, "seed": 0, "images": 30}.items()
+    for picture in written[2:]:
+        assert iio.imread(picture).std() > 10
+    lines = [line for line in report.as_table(found).splitlines() if "+-" in line]
+    assert len(lines) == len(contents["numbers"])
+    assert all("threshold, seed 0, images.npz test" in line for line in lines)
+
+
+def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path, tmp_path):
+    request = EvaluationRequest(importance_samples="1,50")
+    grey = report.evaluate(_subject(data_path, binarize="none"), request)
+    names = [number.quantity for number in report.numbers(grey)]
+    by_dimension = [f"KL of latent dimension {i}" for i in (1, 2)]
+    assert names == ["negative cross-entropy", "KL", "pseudo-ELBO", *by_dimension]
+    assert "no log-likelihood" in report.as_table(grey)
+    written = report.write(grey, tmp_path / "grey.json")
+    assert "likelihood" not in json.dumps(json.loads(written[0].read_text())["numbers"]).replace(
+        '"likelihood": "bernoulli"', ""
+    )
+
+
+def test_more_dimensions_have_bounds_but_no_quadrature(data_path, tmp_path):
+    request = EvaluationRequest(importance_samples="3", samples=2)
+    found = report.evaluate(_subject(data_path, latent_dim=3), request)
+    assert found.exact is None
+    assert not any("exact" in number.quantity for number in report.numbers(found))
+    assert len(report.write(found, tmp_path / "three.json")) == 3
+
+
+def test_other_images_may_be_given(data_path, tmp_path):
+    images = np.zeros((3, 6, 6), np.uint8)
+    images[1:, 2] = 255
+    np.savez(tmp_path / "mine.npz", images=images)
+    request = EvaluationRequest(data_path=str(tmp_path / "mine.npz"), importance_samples="2")
+    found = report.evaluate(_subject(data_path, latent_dim=3), request)
+    assert len(found.pixels) == 3 and found.images.origin.startswith("images of")
+
+
+def test_what_was_done_to_the_images_is_named(data_path):
+    request = EvaluationRequest(
+        data_path=data_path, importance_samples="2", invert=True, resize=True
+    )
+    found = report.evaluate(_subject(data_path, latent_dim=3), request)
+    assert found.images.origin == f"x_test of {data_path}, resized, inverted"
+
+
+def test_every_image_has_its_row(found, tmp_path):
+    table = report.write(found, tmp_path / "a.json")[1]
+    with table.open() as file:
+        names = next(csv.reader(file))
+    rows = np.loadtxt(table, delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(rows[:, 0], np.arange(30))
+    np.testing.assert_allclose(rows[:, names.index("ELBO (K = 10)")], found.elbo, atol=1e-4)
+    exact = rows[:, names.index("log p(x), exact")]
+    np.testing.assert_allclose(exact, found.exact.log_likelihood, atol=1e-4)
+
+
+def test_a_single_image_has_no_standard_error(data_path, tmp_path):
+    np.savez(tmp_path / "one.npz", images=np.eye(6, dtype=np.uint8)[None] * 255)
+    request = EvaluationRequest(data_path=str(tmp_path / "one.npz"), importance_samples="2")
+    found = report.evaluate(_subject(data_path, latent_dim=3), request)
+    assert "+-" not in report.as_table(found)
+    assert all(number["standard_error"] is None for number in report.as_json(found)["numbers"])
+
+
+def test_pictures_call_the_cross_entropy_no_elbo(data_path, tmp_path, monkeypatch):
+    grey = report.evaluate(
+        _subject(data_path, binarize="none"), EvaluationRequest(importance_samples="1,50")
+    )
+    drawn = []
+    monkeypatch.setattr(pictures, "save", lambda figure, path: drawn.append(figure))
+    report.write(grey, tmp_path / "grey.json")
+    texts = [text.get_text() for text in drawn[0].findobj(Text)]
+    assert "pseudo-ELBO" in texts
+    assert "ELBO" not in texts and not any("log p(x)" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"importance_samples": "0"},
+        {"importance_samples": "10,0"},
+        {"importance_samples": "ten"},
+        {"importance_samples": ""},
+        {"importance_samples": "-5"},
+        {"samples": 0},
+        {"batch_size": 0},
+        {"seed": -1},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings):
+    with pytest.raises(UserError, match="--" + next(iter(settings))):
+        EvaluationRequest(**settings)

@@ -1,0 +1,198 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import tiny_cvae, tiny_images
+
+from cvae_tf.data.batches import binarize, grey_levels
+from cvae_tf.evaluation import evaluated_model, exact_evidence, sampled_bounds
+from cvae_tf.exporting.loaded_model import Posterior
+from cvae_tf.models.vae.likelihoods import LIKELIHOODS
+
+
+def _sharp(latent_dim, seed=3, scale=4.0):
+    """A model with narrow posteriors that have several modes; its encoder knows nothing of it."""
+    model = tiny_cvae(seed=seed, latent_dim=latent_dim)
+    for variable in model.decoder.weights:
+        variable.assign(scale * variable)
+    return evaluated_model.from_model(model, "threshold", {})
+
+
+def _pixels(num=12):
+    return binarize(grey_levels(tiny_images(num))).numpy()
+
+
+def _integrate(model, pixels, batch_size=1000, **options):
+    posteriors = sampled_bounds.encode(model, pixels, 100)
+    bounds = sampled_bounds.bounds(model, pixels, posteriors, [1], 20, 0, 1000)
+    elbo = bounds.log_likelihood - sampled_bounds.kl_per_dimension(posteriors).sum(axis=1)
+    return exact_evidence.log_likelihood(model, pixels, posteriors, elbo, batch_size, **options)
+
+
+def _on_a_grid(model, pixels, latents, log_measure):
+    """log p(x) by a plain sum over latents, in float64."""
+    logits = np.concatenate([
+        model.decode(tf.constant(part, tf.float32)) for part in np.array_split(latents, 20)
+    ])  # fmt: skip
+    logits = logits.reshape(len(latents), -1).astype(float)
+    flat = pixels.reshape(len(pixels), -1)
+    log_likelihood = flat @ logits.T - np.logaddexp(0, logits).sum(axis=1)
+    log_prior = -0.5 * np.sum(latents**2 + np.log(2 * np.pi), axis=1)
+    log_joint = log_likelihood + log_prior + log_measure
+    largest = log_joint.max(axis=1)
+    return largest + np.log(np.exp(log_joint - largest[:, None]).sum(axis=1))
+
+
+def test_a_decoder_that_ignores_its_latents_leaves_the_likelihood():
+    model = tiny_cvae()
+    model.decoder.set_weights([0 * weights for weights in model.decoder.get_weights()])
+    model.decoder.layers[-1].bias.assign([0.7])
+    pixels = _pixels()
+    found = _integrate(evaluated_model.from_model(model, "threshold", {}), pixels)
+    white = pixels.sum(axis=(1, 2, 3))
+    expected = -white * np.log1p(np.exp(-0.7)) - (36 - white) * np.log1p(np.exp(0.7))
+    np.testing.assert_allclose(found.log_likelihood, expected, atol=1e-3)
+
+
+def test_one_dimension_agrees_with_a_plain_sum():
+    model, pixels = _sharp(latent_dim=1), _pixels()
+    axis = np.linspace(-8, 8, 40_001)[:, None]
+    expected = _on_a_grid(model, pixels, axis, np.log(16 / 40_000))
+    np.testing.assert_allclose(_integrate(model, pixels).log_likelihood, expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_two_dimensions_agree_with_a_plain_sum(seed):
+    model, pixels = _sharp(latent_dim=2, seed=seed), _pixels()
+    axis = np.arange(-7, 7, 0.02)
+    latents = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    expected = _on_a_grid(model, pixels, latents, 2 * np.log(0.02))
+    found = _integrate(model, pixels)
+    np.testing.assert_allclose(found.log_likelihood, expected, atol=5e-3)
+    assert abs(found.change) < 0.01
+
+
+def _designed(logits_of, latent_dim=2, mean=0.0, deviation=1.0):
+    """A model of one pixel and a given posterior; `logits_of` maps latents [B, Z] to [B]."""
+
+    def encode(pixels):
+        shape = [tf.shape(pixels)[0], latent_dim]
+        return tf.fill(shape, mean), tf.fill(shape, 2 * np.float32(np.log(deviation)))
+
+    def decode(latents):
+        return tf.reshape(logits_of(latents), [-1, 1, 1, 1])
+
+    return evaluated_model.Subject(
+        encode, decode, latent_dim, (1, 1, 1), "bernoulli", "threshold", {}
+    )
+
+
+def test_what_lies_far_from_the_prior_counts_too():
+    model = _designed(lambda latents: 60 * (latents[:, 0] - 6))
+    found = _integrate(model, np.ones((1, 1, 1, 1), np.float32))
+    axis = np.linspace(0, 12, 100_001)
+    log_density = -0.5 * axis**2 - 0.5 * np.log(2 * np.pi) - np.logaddexp(0, -60 * (axis - 6))
+    expected = np.log(np.exp(log_density).sum() * (axis[1] - axis[0]))
+    assert found.log_likelihood[0] == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("batch_size", [60, 1000])  # less and more than the nodes of a cell
+def test_a_narrow_posterior_is_not_overlooked(batch_size):
+    centre, width = 0.3137, 0.01
+
+    def logits(latents):
+        distance = tf.reduce_sum((latents - centre) ** 2, axis=1) / width**2
+        return 40 - distance / 2
+
+    found = _integrate(
+        _designed(lambda latents: logits(latents) - 80, mean=centre, deviation=width),
+        np.ones((1, 1, 1, 1), np.float32),
+        batch_size,
+    )
+    log_prior = -(centre**2) - np.log(2 * np.pi)
+    expected = -40 + np.log(2 * np.pi * width**2) + log_prior  # sigmoid(l) is exp(l) down there
+    assert found.log_likelihood[0] == pytest.approx(expected, abs=0.01)
+    assert found.step <= 0.0125
+
+
+def test_the_size_of_batches_does_not_matter():
+    model, pixels = _sharp(latent_dim=2), _pixels(5)
+    small, large = (_integrate(model, pixels, size).log_likelihood for size in (300, 5000))
+    np.testing.assert_allclose(small, large, atol=1e-3)
+
+
+def test_many_cells_are_done_in_parts(monkeypatch):
+    model, pixels = _sharp(latent_dim=2), _pixels(7)
+    whole = _integrate(model, pixels)
+    monkeypatch.setattr(exact_evidence, "_PAIRS_OF_BATCH", 0.001)  # one image at a time
+    parts = _integrate(model, pixels)
+    np.testing.assert_allclose(parts.log_likelihood, whole.log_likelihood, atol=5e-3)
+    assert abs(parts.change) < 0.01
+
+
+def test_unlikely_images_do_not_underflow():
+    model = _designed(lambda latents: -2000 + 0 * latents[:, 0])
+    found = _integrate(model, np.ones((1, 1, 1, 1), np.float32))
+    assert found.log_likelihood[0] == pytest.approx(-2000, abs=0.01)
+
+
+def test_sharp_densities_are_compared_without_cancellation():
+    random = np.random.default_rng(0)
+    means = random.uniform(-4, 4, size=(1, 28, 28, 1)).astype(np.float32)
+    outputs = np.concatenate([means, np.full_like(means, -11)], axis=-1)
+    grey = 1 / (1 + np.exp(-means)) + random.normal(size=means.shape) * np.exp(-5.5)
+    likelihood = LIKELIHOODS["gaussian"]
+    together = likelihood.log_prob_of_all(tf.constant(grey, tf.float32), tf.constant(outputs))
+    apart = likelihood.log_prob(tf.constant(grey, tf.float64), tf.constant(outputs, tf.float64))
+    assert float(together[0, 0]) == pytest.approx(float(apart[0]), abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["continuous_bernoulli", "gaussian"])
+def test_densities_of_grey_levels_are_integrated_too(name):
+    model = _sharp(latent_dim=1)
+    if name == "gaussian":
+        decode = model.decode
+        model = model._replace(
+            decode=lambda latents: tf.concat([decode(latents), 0 * decode(latents) - 2], axis=-1)
+        )
+    model = model._replace(likelihood_name=name, binarize="none")
+    grey = grey_levels(tiny_images(3)).numpy()
+    axis = np.linspace(-8, 8, 8001, dtype=np.float32)[:, None]
+    outputs = model.decode(tf.constant(axis))
+    log_joint = [
+        LIKELIHOODS[name].log_prob(tf.constant(np.tile(image, (8001, 1, 1, 1))), outputs)
+        - 0.5 * (axis[:, 0] ** 2 + np.log(2 * np.pi))
+        for image in grey
+    ]
+    expected = np.logaddexp.reduce(np.array(log_joint, float), axis=1) + np.log(16 / 8000)
+    np.testing.assert_allclose(_integrate(model, grey).log_likelihood, expected, atol=5e-3)
+
+
+def test_bounds_stay_below_and_a_covering_proposal_agrees():
+    model, pixels = _sharp(latent_dim=2, scale=3.0), _pixels(8)
+    exact = _integrate(model, pixels).log_likelihood
+    posteriors = sampled_bounds.encode(model, pixels, 100)
+    found = sampled_bounds.bounds(model, pixels, posteriors, [1, 100, 3000], 1, 0, 8000)
+    for values in found.importance_weighted.values():
+        error = sampled_bounds.mean_of(values - exact).standard_error
+        assert values.mean() <= exact.mean() + error
+    np.testing.assert_allclose(_by_mixture(model, pixels, posteriors), exact, atol=0.05)
+
+
+def _by_mixture(model, pixels, posteriors: Posterior, num=100_000):
+    """Importance sampling whose proposal is half the prior and half the posterior, in NumPy."""
+    random, results = np.random.default_rng(0), []
+    for image, mean, logvar in zip(pixels, *posteriors, strict=True):
+        deviation = np.exp(logvar / 2)
+        latents = random.normal(size=(num, 2))
+        latents[num // 2 :] = mean + deviation * latents[num // 2 :]
+
+        def density(centre, spread, at=latents):
+            return np.prod(np.exp(-((at - centre) ** 2) / (2 * spread**2)) / spread, axis=1)
+
+        proposal = 0.5 * density(0, 1) + 0.5 * density(mean, deviation)
+        log_weight = np.log(density(0, 1)) - np.log(proposal)
+        logits = model.decode(tf.constant(latents, tf.float32)).numpy().reshape(num, -1)
+        log_likelihood = logits @ image.ravel() - np.logaddexp(0, logits).sum(axis=1)
+        weights = np.exp(log_likelihood + log_weight)
+        results.append(np.log(weights.mean()))
+    return np.array(results)

@@ -1,0 +1,113 @@
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import METADATA, run_python
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.exporting import loaded_model
+
+
+@pytest.fixture(scope="module")
+def model(exported_digits):
+    return loaded_model.load(exported_digits)
+
+
+@pytest.fixture(scope="module")
+def functions(exported_digits):
+    return tf.saved_model.load(str(exported_digits))
+
+
+def test_model_knows_its_sizes_and_its_origin(model):
+    assert model.image_shape == (28, 28, 1) and model.latent_dim == 2
+    assert model.metadata == METADATA
+
+
+def test_run_directory_is_as_good_as_its_export(exported_digits):
+    run_dir = exported_digits.parents[1]
+    np.testing.assert_array_equal(
+        loaded_model.load(run_dir).sample(3), loaded_model.load(exported_digits).sample(3)
+    )
+
+
+def test_samples_are_those_of_the_signature(model, functions):
+    expected = functions.sample(num=5, seed=[7, 0])["images"]
+    np.testing.assert_allclose(model.sample(5, seed=7), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_samples_do_not_depend_on_how_many_are_asked_for(model):
+    many = model.sample(300, seed=2)
+    assert many.shape == (300, 28, 28, 1)
+    np.testing.assert_allclose(model.sample(260, seed=2), many[:260], rtol=1e-5, atol=1e-6)
+    parts = list(model.sample_in_parts(300, seed=2))
+    assert len(parts) > 1 and max(map(len, parts)) <= 256
+    np.testing.assert_array_equal(np.concatenate(parts), many)
+
+
+def test_no_samples_are_no_images(model):
+    assert model.sample(0).shape == (0, 28, 28, 1)
+
+
+@pytest.mark.parametrize("num", [0, 1, 256, 300])
+def test_parts_are_joined_in_order(model, functions, digits, num):
+    images = (digits.train.images[:num] / 255).astype(np.float32)
+    posterior = model.encode(images)
+    expected = functions.encode(tf.constant(images))
+    np.testing.assert_allclose(posterior.mean, expected["mean"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(posterior.logvar, expected["logvar"], rtol=1e-4, atol=1e-5)
+    again = functions.reconstruct(tf.constant(images))["images"]
+    np.testing.assert_allclose(model.reconstruct(images), again, rtol=1e-4, atol=1e-5)
+    decoded = functions.decode(expected["mean"])["images"]
+    np.testing.assert_allclose(model.decode(posterior.mean), decoded, rtol=1e-4, atol=1e-5)
+
+
+def test_scores_add_up_and_follow_from_the_seed(model, digits):
+    images = digits.test.images[:260] / 255
+    images[256:] = images[:4]
+    scores = model.score(images, seed=5)
+    np.testing.assert_allclose(scores.elbo, scores.log_likelihood - scores.kl, atol=1e-3)
+    np.testing.assert_array_equal(scores.elbo, model.score(images, seed=5).elbo)
+    assert np.all(scores.kl != model.score(images, seed=6).kl)
+    assert np.all(scores.kl[:4] != scores.kl[256:]), "each part needs noise of its own"
+
+
+def test_training_code_is_not_needed(exported_digits, tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import cvae_tf\n"
+        "print(cvae_tf.load(sys.argv[2]).sample(2).shape)\n"
+        "rooms = ('cvae_tf.models', 'cvae_tf.training')\n"
+        "print([name for name in sys.modules if name.startswith(rooms)])"
+    )
+    project = str(loaded_model.__file__).rpartition("cvae_tf")[0]
+    done = run_python("-c", code, project, exported_digits, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["(2, 28, 28, 1)", "[]"]
+
+
+def test_place_without_a_model_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no SavedModel"):
+        loaded_model.load(tmp_path)
+
+
+def test_damaged_model_is_refused(exported_digits, tmp_path):
+    shutil.copytree(exported_digits, tmp_path / "1")
+    graph = tmp_path / "1" / "saved_model.pb"
+    graph.write_bytes(graph.read_bytes()[:5000])
+    with pytest.raises(UserError, match="cannot be loaded"):
+        loaded_model.load(tmp_path / "1")
+
+
+@pytest.mark.parametrize("metadata", ["[]", '{"config": null}'])
+def test_damaged_metadata_is_refused(exported_digits, tmp_path, metadata):
+    shutil.copytree(exported_digits, tmp_path / "1")
+    (tmp_path / "1" / "model.json").write_text(metadata)
+    with pytest.raises(UserError, match="model.json: does not say"):
+        loaded_model.load(tmp_path / "1")
+
+
+def test_model_of_something_else_is_refused(tmp_path):
+    module = tf.Module()
+    module.decode = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None, 2])])
+    tf.saved_model.save(module, str(tmp_path))
+    with pytest.raises(UserError, match="without decode, encode, reconstruct, score"):
+        loaded_model.load(tmp_path)

@@ -1,0 +1,243 @@
+import csv
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import run_script
+from PIL import Image
+
+from cvae_tf.config import term_names
+from cvae_tf.core.errors import UserError
+from cvae_tf.exporting import loaded_model
+from cvae_tf.generation import modes
+from cvae_tf.generation.settings import SETTINGS_BY_MODE, Request
+
+
+class FakeModel:
+    """Images of 8 x 8 pixels whose left and right halves are as bright as the two latents."""
+
+    latent_dim = 2
+    image_shape = (8, 8, 1)
+    metadata = {}
+    binarize, likelihood = "threshold", "bernoulli"
+    term_names = term_names(binarize, likelihood)
+
+    def decode(self, latents):
+        halves = 1 / (1 + np.exp(-np.asarray(latents, np.float32)))
+        return np.repeat(halves, 4, axis=1)[:, None, :, None].repeat(8, axis=1)
+
+    def sample_in_parts(self, num, seed):
+        latents = np.random.default_rng(seed).standard_normal((num, 2))
+        yield self.decode(latents[: num // 2])
+        yield self.decode(latents[num // 2 :])
+
+    def sample(self, num, seed):
+        return np.concatenate(list(self.sample_in_parts(num, seed)))
+
+    def encode(self, images):
+        halves = np.stack([images[:, :, :4].mean((1, 2, 3)), images[:, :, 4:].mean((1, 2, 3))], 1)
+        mean = np.log(np.clip(halves, 0.01, 0.99) / (1 - np.clip(halves, 0.01, 0.99)))
+        return loaded_model.Posterior(mean, np.full_like(mean, -4.0))
+
+    def reconstruct(self, images):
+        return self.decode(self.encode(images).mean)
+
+    def score(self, images, seed):
+        log_likelihood = -images.sum((1, 2, 3)) + 0.001 * seed
+        return loaded_model.Scores(log_likelihood - 1, log_likelihood, np.ones(len(images)))
+
+
+LABELS = np.array([0, 1, 0, 1, 0, 0])
+
+
+@pytest.fixture
+def images():
+    """Left half lit (label 0) or right half lit (label 1), more and more brightly."""
+    images = np.zeros((6, 8, 8, 1), np.uint8)
+    for number, label in enumerate(LABELS):
+        images[number, :, 4 * label : 4 * label + 4] = 140 + 20 * number
+    return images
+
+
+@pytest.fixture
+def data_path(tmp_path, images):
+    np.savez(tmp_path / "images.npz", x_test=images, y_test=LABELS)
+    return str(tmp_path / "images.npz")
+
+
+def _make(tmp_path, mode, **settings):
+    request = Request.create(mode, **settings)
+    return modes.generate(FakeModel(), mode, request, str(tmp_path / "out" / mode))
+
+
+def _tiles(path, rows, columns):
+    """The grey levels of the left and right halves of each image of a mosaic."""
+    picture = iio.imread(path, mode="L") / 255
+    scale = picture.shape[1] / (10 * columns - 2)  # 8 pixels, and 2 between neighbours
+    middles = [int((10 * row + 4) * scale) for row in range(rows)]
+    halves = [int((10 * column + x) * scale) for column in range(columns) for x in (2, 6)]
+    return picture[np.ix_(middles, halves)].reshape(rows, columns, 2)
+
+
+def test_modes_are_those_that_can_be_asked_for():
+    assert list(modes.MODES) == list(SETTINGS_BY_MODE)
+
+
+def test_samples_fill_a_square(tmp_path):
+    (path,) = _make(tmp_path, "samples", num=9, seed=4)
+    expected = FakeModel().sample(9, 4)[:, 0, [0, 7], 0].reshape(3, 3, 2)
+    np.testing.assert_allclose(_tiles(path, 3, 3), expected, atol=0.01)
+
+
+def test_individual_samples_are_files_of_the_model_s_size(tmp_path):
+    paths = _make(tmp_path, "samples", num=5, seed=4, individual=True)
+    assert [path.name for path in paths] == [f"sample_{i:06d}.png" for i in range(5)]
+    expected = FakeModel().sample(5, 4)[..., 0]
+    written = [iio.imread(path) / 255 for path in paths]
+    np.testing.assert_allclose(written, expected, atol=0.003)
+
+
+def test_mosaics_have_a_limit(tmp_path):
+    with pytest.raises(UserError, match="10000 images at most; --mode=samples --individual"):
+        _make(tmp_path, "samples", num=10_001)
+    assert not (tmp_path / "out" / "samples").exists()
+
+
+def test_manifold_needs_two_dimensions(tmp_path, monkeypatch):
+    assert _make(tmp_path, "manifold")[0].stat().st_size > 1000
+    monkeypatch.setattr(FakeModel, "latent_dim", 3)
+    with pytest.raises(UserError, match="needs 2 latent dimensions; this model has 3"):
+        _make(tmp_path, "manifold")
+
+
+def test_originals_stand_over_reconstructions(tmp_path, data_path, images):
+    (path,) = _make(tmp_path, "reconstruct", data_path=data_path, num=3)
+    grey = images[:3] / 255
+    both = np.stack([grey, FakeModel().reconstruct(grey)])[:, :, 0, [0, 7], 0]
+    np.testing.assert_allclose(_tiles(path, 2, 3), both, atol=0.01)
+
+
+@pytest.mark.parametrize(("start", "end"), [("0", "3"), ("0.0,-1.0", "2.0,0.5"), ("1", "-1,1")])
+def test_interpolation_is_straight_in_the_latent_space(tmp_path, data_path, images, start, end):
+    strip, animation = _make(tmp_path, "interpolate", data_path=data_path, start=start, end=end)
+    ends = [
+        FakeModel().encode(images[int(text)][None] / 255).mean[0]
+        if text.isdecimal()
+        else np.array(text.split(","), float)
+        for text in (start, end)
+    ]
+    shares = np.linspace(0, 1, 10)[:, None]
+    expected = 1 / (1 + np.exp(-(ends[0] * (1 - shares) + ends[1] * shares)))
+    np.testing.assert_allclose(_tiles(strip, 1, 10)[0], expected, atol=0.01)
+    with Image.open(animation) as gif:
+        assert gif.info["loop"] == 0 and gif.n_frames > 40
+
+
+@pytest.mark.parametrize("text", ["a", "1.0", "0.5,nan", "1,2,3", "", "-1"])
+def test_ends_that_are_neither_images_nor_latents_are_refused(tmp_path, data_path, text):
+    with pytest.raises(UserError, match="must be the number of an image, or 2 latents"):
+        _make(tmp_path, "interpolate", data_path=data_path, end=text)
+
+
+@pytest.mark.parametrize(("mode", "name"), [("interpolate", "start"), ("neighbours", "index")])
+def test_images_that_are_not_there_are_refused(tmp_path, data_path, mode, name):
+    value = "6" if name == "start" else 6
+    with pytest.raises(UserError, match=f"--{name}=6: there are 6 images"):
+        _make(tmp_path, mode, data_path=data_path, **{name: value})
+
+
+def test_neighbours_lie_as_far_away_as_asked(tmp_path, data_path, images):
+    posterior = FakeModel().encode(images[1:2] / 255)
+    for spread in (0.0, 3.0):
+        (path,) = _make(
+            tmp_path, "neighbours", data_path=data_path, index=1, num=399, spread=spread, seed=1
+        )
+        tiles = _tiles(path, 20, 20).reshape(400, 2)
+        np.testing.assert_allclose(tiles[0], [0, 160 / 255], atol=0.01)
+        brightness = np.clip(tiles[1:, 1], 0.002, 0.998)
+        latents = np.log(brightness / (1 - brightness))
+        assert latents.mean() == pytest.approx(posterior.mean[0, 1], abs=0.1)
+        assert latents.std() == pytest.approx(spread * np.exp(-2), rel=0.15, abs=0.03)
+
+
+def test_images_of_a_label_come_from_examples_of_it(tmp_path, data_path):
+    for label, lit in (("0", 0), ("1", 1)):
+        (path,) = _make(tmp_path, "digit", data_path=data_path, label=label, num=9)
+        tiles = _tiles(path, 3, 3)
+        assert np.all(tiles[..., lit] > 0.5) and np.all(tiles[..., 1 - lit] < 0.1)
+
+
+def test_typical_examples_come_first():
+    means = np.concatenate([np.random.default_rng(0).normal(size=(40, 2)), [[9.0, 9.0]]])
+    wanted = np.arange(41) < 20
+    means[:20] += [9, 9]
+    means[3] = [0, 0]
+    order = modes._typical_examples(means, wanted)
+    assert sorted(order) == list(range(20)) and order[-1] == 3
+
+
+def test_labels_must_be_there(tmp_path, data_path, images):
+    with pytest.raises(UserError, match="--label: 7 is unknown; choose from 0, 1"):
+        _make(tmp_path, "digit", data_path=data_path, label="7")
+    with pytest.raises(UserError, match="--label: is needed; choose from 0, 1"):
+        _make(tmp_path, "digit", data_path=data_path)
+    np.savez(tmp_path / "b.npz", x_test=images)
+    with pytest.raises(UserError, match="needs labelled images"):
+        _make(tmp_path, "digit", data_path=str(tmp_path / "b.npz"), label="7")
+
+
+def test_anomalies_are_sorted_by_their_elbo(tmp_path, data_path, images):
+    picture, table = _make(tmp_path, "anomalies", data_path=data_path, num=2)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    elbos = -images.sum((1, 2, 3), dtype=float) / 255 - 1 + 0.001 * 3.5
+    assert [row["name"] for row in rows] == [str(i) for i in np.argsort(elbos)]
+    np.testing.assert_allclose([float(row["elbo_nats"]) for row in rows], sorted(elbos), atol=0.01)
+    assert picture.stat().st_size > 1000
+
+
+def test_noise_is_added_and_explained(tmp_path, data_path, images):
+    (path,) = _make(tmp_path, "denoise", data_path=data_path, num=4, noise=0.2)
+    picture = iio.imread(path, mode="L")
+    scale = picture.shape[0] / (10 * 3 - 2)
+    clean, noisy = (picture[int(10 * row * scale) :][: int(8 * scale)] for row in (0, 1))
+    flipped = np.abs(noisy.astype(float) - clean) > 10
+    assert 0.1 < flipped.mean() < 0.25
+    halves = images[:4, 0, [0, 7], 0]
+    np.testing.assert_allclose(_tiles(path, 3, 4)[0], halves / 255, atol=0.01)
+    np.testing.assert_array_equal(_tiles(path, 3, 4)[2] > 0.5, halves > 127)
+
+
+def test_images_that_are_noisy_already_are_shown_once(tmp_path, data_path):
+    (path,) = _make(tmp_path, "denoise", data_path=data_path, num=4)
+    assert _tiles(path, 2, 4).shape == (2, 4, 2)
+
+
+def test_output_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match="cannot be made"):
+        modes.generate(FakeModel(), "samples", Request(), str(tmp_path / "file" / "out"))
+
+
+@pytest.mark.parametrize("mode", ["samples", "latents", "denoise"])
+def test_script_makes_what_is_asked_for_in_any_folder(tmp_path, exported_digits, mode):
+    done = run_script(
+        "generate.py", f"--saved_model={exported_digits}", f"--mode={mode}", cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    written = [line.removeprefix("written: ") for line in done.stdout.splitlines()]
+    assert written and all((tmp_path / path).exists() for path in written)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--saved_model=nowhere"], "error: --saved_model=nowhere: holds no SavedModel"),
+        (["--mode=samples", "--spread=2"], "error: --spread does nothing with --mode=samples"),
+        (["--mode=paint"], "should be one of"),
+    ],
+)
+def test_script_s_mistakes_end_in_a_line(tmp_path, arguments, message):
+    done = run_script("generate.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 1 and message in done.stderr
+    assert "Traceback" not in done.stderr and list(tmp_path.iterdir()) == []

@@ -1,0 +1,243 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import tiny_cvae, tiny_images, tiny_networks, weights_of
+
+from cvae_tf.config import Config
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Stream, stream_seed
+from cvae_tf.data.batches import binarize, grey_levels
+from cvae_tf.data.datasets import Split
+from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.objectives import Objective
+from cvae_tf.training import trainer
+from cvae_tf.training.trainer import Trainer, evaluation_means
+
+
+def _unequal_images():
+    """Twenty images of which the last four, a smaller batch, are unlike the others."""
+    images = tiny_images(20)
+    images[16:] = 255
+    return images
+
+
+def _terms_of_parts(model, images, size):
+    parts = []
+    for start in range(0, len(images), size):
+        batch = binarize(grey_levels(images[start : start + size]))
+        seed = stream_seed(model.seed, Stream.EVALUATION_NOISE, start)
+        terms = model.elbo_terms(batch, seed)
+        parts.append(np.stack([terms.log_likelihood, terms.kl]))
+    return parts
+
+
+def test_evaluation_weighs_images_equally_with_a_smaller_last_batch(monkeypatch):
+    monkeypatch.setattr(trainer, "_EVALUATION_BATCH", 8)
+    model, images = tiny_cvae(seed=5), _unequal_images()
+    model.decoder.layers[-1].bias.assign([1.0])
+    parts = _terms_of_parts(model, images, 8)
+    expected = np.concatenate(parts, axis=1).mean(axis=1)
+    of_batches = np.mean([part.mean(axis=1) for part in parts], axis=0)
+    assert np.abs(expected - of_batches).max() > 0.1
+    np.testing.assert_allclose(evaluation_means(model, images), expected, rtol=1e-5)
+
+
+def test_evaluation_sees_every_image_of_more_than_one_batch(tiny_model):
+    images = np.concatenate([tiny_images(1000), np.full((3, 6, 6, 1), 255, np.uint8)])
+    expected = np.concatenate(
+        _terms_of_parts(tiny_model, images, trainer._EVALUATION_BATCH), axis=1
+    ).mean(axis=1)
+    means = evaluation_means(tiny_model, images)
+    assert means.dtype == tf.float64
+    np.testing.assert_allclose(means, expected, rtol=1e-5)
+
+
+def test_evaluation_elbo_is_log_likelihood_minus_kl(tiny_model, toy_dataset):
+    evaluation = Trainer(tiny_model, toy_dataset, 8).evaluate()
+    log_likelihood, kl = evaluation_means(tiny_model, toy_dataset.test.images).numpy()
+    assert (evaluation.log_likelihood, evaluation.kl) == (log_likelihood, kl)
+    assert evaluation.elbo == pytest.approx(log_likelihood - kl, rel=1e-12)
+
+
+def test_evaluation_is_repeatable_and_follows_the_weights(tiny_model, toy_dataset):
+    trainer = Trainer(tiny_model, toy_dataset, 8)
+    first = trainer.evaluate()
+    assert trainer.evaluate() == first
+    list(trainer.run_epochs(1))
+    assert trainer.evaluate() != first
+
+
+def test_epochs_count_their_steps_and_images(tiny_model, toy_dataset):
+    trainer = Trainer(tiny_model, toy_dataset, batch_size=12)  # 40 images: 3 steps, 4 left over
+    results = list(trainer.run_epochs(3))
+    assert [result.epoch for result in results] == [1, 2, 3]
+    assert [result.step for result in results] == [3, 6, 9]
+    assert all(result.train_seconds > 0 and result.test_seconds > 0 for result in results)
+    for result in results:
+        assert result.images_per_second == pytest.approx(36 / result.train_seconds)
+
+
+def test_epochs_are_yielded_as_they_are_finished(tiny_model, toy_dataset):
+    epochs = Trainer(tiny_model, toy_dataset, 20).run_epochs(5)
+    assert int(tiny_model.optimizer.iterations) == 0
+    next(epochs)
+    assert int(tiny_model.optimizer.iterations) == 2
+
+
+def test_training_raises_the_elbo(tiny_model, toy_dataset):
+    results = list(Trainer(tiny_model, toy_dataset, 8).run_epochs(30))
+    assert results[-1].train_elbo > results[0].train_elbo + 3
+    assert results[-1].test.elbo > results[0].test.elbo + 2
+
+
+def test_train_elbo_is_the_mean_of_this_epoch_alone(toy_dataset):
+    """With a learning rate of 0 each epoch sees the same model, so that the mean can be known."""
+    model = tiny_cvae(optimizer=keras.optimizers.SGD(0.0))
+    images = binarize(grey_levels(toy_dataset.train.images))
+    for result in Trainer(model, toy_dataset, 40).run_epochs(3):
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(40), stream_seed(0, Stream.DATA_ORDER, result.epoch)
+        )
+        noise = stream_seed(0, Stream.TRAINING_NOISE, result.epoch - 1)
+        elbo = model.elbo_terms(tf.gather(images, order), noise).elbo
+        assert result.train_elbo == pytest.approx(np.mean(elbo), rel=1e-5)
+
+
+@pytest.mark.parametrize(("steps_per_call", "calls"), [(100, [5]), (2, [2, 4, 5]), (5, [5])])
+def test_progress_reaches_the_last_step(
+    monkeypatch, tiny_model, toy_dataset, steps_per_call, calls
+):
+    monkeypatch.setattr(trainer, "_STEPS_PER_CALL", steps_per_call)
+    seen = []
+    own = Trainer(tiny_model, toy_dataset, 8)
+    (result,) = own.run_epochs(1, lambda epoch, step, elbo: seen.append((step, elbo)))
+    assert [step for step, _ in seen] == calls
+    assert seen[-1][1] == result.train_elbo
+    assert result.step == own.steps_per_epoch == 5
+
+
+def _trained(dataset, seed, epochs=2, initial_seed=None):
+    model = tiny_cvae(seed=seed if initial_seed is None else initial_seed)
+    model.seed = seed
+    results = list(Trainer(model, dataset, 8).run_epochs(epochs))
+    return weights_of(model), [(result.train_elbo, result.test) for result in results]
+
+
+def test_the_same_seed_gives_the_same_run(toy_dataset):
+    (weights, results), (again, results_again) = (_trained(toy_dataset, 7) for _ in range(2))
+    assert results == results_again
+    for first, second in zip(weights, again, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_steps_in_one_call_or_in_many_are_the_same_run(toy_dataset, monkeypatch):
+    weights, results = _trained(toy_dataset, 7)
+    monkeypatch.setattr(trainer, "_STEPS_PER_CALL", 2)
+    in_many_calls, results_of_many = _trained(toy_dataset, 7)
+    assert results == results_of_many
+    for first, second in zip(weights, in_many_calls, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_another_seed_gives_another_run_even_if_the_weights_start_alike(toy_dataset):
+    (weights, _), (others, _) = (_trained(toy_dataset, seed, initial_seed=0) for seed in (1, 2))
+    assert any(np.any(first != second) for first, second in zip(weights, others, strict=True))
+
+
+def test_the_order_of_the_images_changes_from_epoch_to_epoch(tiny_model, toy_dataset, monkeypatch):
+    trainer, orders = Trainer(tiny_model, toy_dataset, 8), []
+    train_steps = trainer._train_steps
+
+    def remember(order, *steps):
+        orders.append(order.numpy())
+        return train_steps(order, *steps)
+
+    monkeypatch.setattr(trainer, "_train_steps", remember)
+    list(trainer.run_epochs(2))
+    assert np.any(orders[0] != orders[1])
+
+
+def test_augmentation_warps_the_training_images_only(toy_dataset):
+    evaluations, weights = [], []
+    for augment in (0.0, 1.0):
+        model = tiny_cvae()
+        trainer = Trainer(model, toy_dataset, 8, augment=augment)
+        evaluations.append(trainer.evaluate())
+        list(trainer.run_epochs(1))
+        weights.append(weights_of(model))
+    assert evaluations[0] == evaluations[1]
+    assert any(np.any(plain != warped) for plain, warped in zip(*weights, strict=True))
+
+
+def test_training_compiled_by_xla_raises_the_elbo(toy_dataset):
+    results = list(Trainer(tiny_cvae(), toy_dataset, 8, jit=True).run_epochs(20))
+    assert results[-1].train_elbo > results[0].train_elbo + 3
+    assert results[-1].step == 100
+
+
+def test_batch_larger_than_the_training_set_is_refused(tiny_model, toy_dataset):
+    with pytest.raises(UserError, match="--batch_size=41 is more than the 40 training images"):
+        Trainer(tiny_model, toy_dataset, 41)
+
+
+def test_one_test_image_is_enough(tiny_model, toy_dataset):
+    dataset = toy_dataset._replace(test=Split(tiny_images(1), None))
+    assert np.isfinite(Trainer(tiny_model, dataset, 8).evaluate().elbo)
+
+
+def _pixels_of_visits(dataset, binarize, epochs=2):
+    """What the model is shown, sorted by image and epoch, where each image is of one grey level."""
+    shown = []
+    model = tiny_cvae()
+    step = model.train_step
+    model.train_step = lambda images: (tf.py_function(shown.append, [images], []), step(images))[1]
+    trainer = Trainer(model, dataset, 10, binarize=binarize)
+    for _ in trainer.run_epochs(epochs):
+        pass
+    return np.concatenate([images.numpy() for images in shown])
+
+
+def test_dynamic_pixels_are_drawn_anew_at_each_visit(toy_dataset):
+    grey = np.full((20, 6, 6, 1), 64, np.uint8)
+    dataset = toy_dataset._replace(train=Split(grey, None))
+    visits = _pixels_of_visits(dataset, "dynamic")
+    assert visits.shape == (40, 6, 6, 1) and set(np.unique(visits)) == {0, 1}
+    assert abs(visits.mean() - 64 / 255) < 5 * np.sqrt(0.19 / visits.size)
+    flat = visits.reshape(40, -1)
+    assert len(np.unique(flat, axis=0)) == 40
+    np.testing.assert_array_equal(visits, _pixels_of_visits(dataset, "dynamic"))
+
+
+def test_grey_levels_stay_as_they_are_if_asked_for(toy_dataset):
+    grey = np.full((20, 6, 6, 1), 64, np.uint8)
+    visits = _pixels_of_visits(toy_dataset._replace(train=Split(grey, None)), "none")
+    np.testing.assert_allclose(visits, 64 / 255, rtol=1e-6)
+
+
+def test_evaluation_draws_the_same_pixels_every_time(tiny_model, toy_dataset):
+    trainer = Trainer(tiny_model, toy_dataset, 8, binarize="dynamic")
+    first, again = trainer.evaluate(), trainer.evaluate()
+    assert first == again
+    assert first != Trainer(tiny_model, toy_dataset, 8).evaluate()
+
+
+def test_what_is_climbed_stands_beside_the_elbo(toy_dataset):
+    objective = Objective("iwae", 3)
+    model = CVAE(tiny_networks(), 0, objective=objective)
+    model.compile(optimizer=keras.optimizers.Adam(1e-2))
+    (result,) = Trainer(model, toy_dataset, 8).run_epochs(1)
+    assert result.train_objective > result.train_elbo
+    names = Config.create().term_names
+    row = result.as_row(names)
+    assert list(row)[:5] == ["epoch", "step", "train_elbo", "train_objective", "test_elbo"]
+    assert row["train_objective"] == round(result.train_objective, 4)
+    assert "train_objective" not in result._replace(train_objective=None).as_row(names)
+
+
+def test_rows_of_grey_levels_have_no_likelihood(tiny_model, toy_dataset):
+    (result,) = Trainer(tiny_model, toy_dataset, 8, binarize="none").run_epochs(1)
+    row = result.as_row(Config.create(binarize="none").term_names)
+    assert list(row)[2:6] == [
+        "train_pseudo_elbo", "test_pseudo_elbo", "test_negative_cross_entropy", "test_kl",
+    ]  # fmt: skip
