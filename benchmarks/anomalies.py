@@ -67,7 +67,7 @@ def _auroc_among(scores: np.ndarray, unusual: np.ndarray) -> float:
 
 def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
     """Tells test images that are unlike MNIST by their ELBO, and by how unusual that is."""
-    from cvae_tf.data.datasets import load_digits
+    from cvae_tf.data.datasets import load_dataset
     from cvae_tf.evaluation import evaluated_model
 
     model = evaluated_model.from_run(str(run_dir))
@@ -76,7 +76,7 @@ def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
         "rotated": np.rot90(test, axes=(1, 2)),
         "inverted": 255 - test,
         "noise": random.integers(0, 256, test.shape, np.uint8),
-        "bundled digits": load_digits().test.images[..., 0],
+        "bundled digits": load_dataset("digits").test.images[..., 0],
     }
     typical = np.median(elbos(model, bench.data["x_train"][:5000]))
     usual = elbos(model, test)

@@ -35,12 +35,11 @@ from cvae_tf import workflows
 from cvae_tf.config import Config
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import load_npz
+from cvae_tf.data.own_file import load_npz
 from cvae_tf.training import checkpoints
-from cvae_tf.training.checkpoints import Interval
 
 HERE = Path(__file__).parent
-EVERY = Interval(steps=1)
+EVERY = 1  # step
 TIMINGS = ("train_seconds", "test_seconds", "images_per_second")
 AT_ONCE = 2
 LONGEST_SECONDS = 120  # of one process; a longer one hangs
@@ -49,9 +48,9 @@ LONGEST_SECONDS = 120  # of one process; a longer one hangs
 def begin_or_go_on(config: Config, run_dir: Path) -> None:
     """Does what a user would do: train, or resume if there is a run already."""
     if (run_dir / "config.json").exists():
-        workflows.resume(str(run_dir), {}, EVERY)
+        workflows.resume(run_dir, checkpoint_every=EVERY)
     else:
-        workflows.train(config, str(run_dir), EVERY)
+        workflows.train(config, run_dir, checkpoint_every=EVERY)
 
 
 def in_a_process(work: Callable[[], None], seconds: float = LONGEST_SECONDS) -> str:

@@ -1,30 +1,124 @@
-"""What the scripts share: flags made from `Config`, errors for people, a quiet TensorFlow."""
+"""The commands as people start them: flags made from settings, errors and signals for people."""
 
-import contextlib
 import dataclasses
 import functools
+import importlib
 import os
+import shlex
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from absl import app, flags, logging
 
-from cvae_tf.config import PRESETS
+from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.training.interrupts import Stopped
+from cvae_tf.core.quiet import quiet_import as quiet_import
+from cvae_tf.training import interrupts
 
-_INTERRUPTED = 130  # what shells report for a process ended by Ctrl-C
+COMMANDS = {
+    "train": "trains a model and exports it; everything of it goes into a run directory",
+    "export": "exports a run again, or for other runtimes",
+    "generate": "makes pictures and latents with a model",
+    "evaluate": "measures how well a model explains images",
+}
+_HELP = ("help", "-h", "--help")
+_LARGEST_SHOWN = 10_000  # larger limits are there to catch mistakes
 
 
-def define_flags(settings: type) -> None:
-    """Makes a flag for each field of a class of settings; its value is None if it is not given."""
+def main() -> None:
+    """Runs `cvae-tf COMMAND --flags`, also as `python -m cvae_tf COMMAND --flags`."""
+    program = "python -m cvae_tf" if Path(sys.argv[0]).name == "__main__.py" else "cvae-tf"
+    command = sys.argv[1] if len(sys.argv) > 1 else None
+    if command in COMMANDS:
+        sys.argv = [f"{program} {command}", *sys.argv[2:]]
+        run(command, sys.argv[0])
+    elif command in _HELP:
+        print(_usage(program))
+    else:
+        fault = "no command." if command is None else f"{command}: is no command."
+        sys.exit(f"error: {fault}\n{_usage(program)}")
+
+
+def _usage(program: str) -> str:
+    lines = [f"  {name:10} {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {program} COMMAND [--flag=value ...]",
+            "",
+            *lines,
+            "",
+            f"The flags of a command: {program} COMMAND --help",
+        ]
+    )
+
+
+def run(command: str, started_as: str | None = None) -> None:
+    """Runs a command with the flags in `sys.argv`.
+
+    Args:
+        command: a name in `COMMANDS`.
+        started_as: what people type for it; by default `python` and the script.
+    """
+    started_as = started_as or f"python {shlex.quote(sys.argv[0])}"
+    try:
+        try:
+            with interrupts.stopping_by_signals():
+                _run(command, started_as)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads the output any more, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt as interrupt:
+        _leave(interrupt, started_as)
+
+
+def _run(command: str, started_as: str) -> None:
+    module = importlib.import_module(f"cvae_tf.commands.{command}")
+    sys.modules["__main__"].__doc__ = module.__doc__  # which --help begins with
+    module.define_flags()
+    for owner in (module.__name__, __name__):
+        for flag in flags.FLAGS.get_key_flags_for_module(owner):
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    app.run(functools.partial(call_for_people, module.main))
+
+
+def call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
+    """Calls `main`; a user's mistake ends in one line and exit code 1."""
+    logging.set_verbosity(logging.WARNING)
+    try:
+        if arguments[1:]:
+            raise UserError(f"unexpected argument '{arguments[1]}'; flags are --name=value.")
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
+    """Says how to go on, and ends the process at once: TensorFlow would take half a second."""
+    if not isinstance(interrupt, interrupts.Stopped):
+        interrupt = interrupts.Stopped()
+    advice = ""
+    if interrupt.run_dir:
+        run_dir = shlex.quote(paths.shown(interrupt.run_dir))
+        advice = f"; go on with: {started_as} --resume --run_dir={run_dir}"
+    print(f"\n{interrupt.reason}{advice}", file=sys.stderr, flush=True)
+    os._exit(interrupt.exit_code)
+
+
+def define_flags(settings: type, presets: Mapping[str, dict[str, Any]] | None = None) -> None:
+    """Makes a flag for each field of a class of settings; its value is None if it is not given.
+
+    Args:
+        settings: a dataclass of `core.settings.setting` fields.
+        presets: those that give values to its fields, if there are any.
+    """
     for field in dataclasses.fields(settings):
-        text = f"{field.metadata['help']} {describe_default(field)}"
+        text = f"{field.metadata['help']} {describe(field, presets or {})}".strip()
         if field.metadata["choices"]:
-            flags.DEFINE_enum(field.name, None, field.metadata["choices"], text)
+            flags.DEFINE_enum(field.name, None, list(field.metadata["choices"]), text)
         elif field.type in (bool, bool | None):
             flags.DEFINE_bool(field.name, None, text)
         elif field.type is int:
@@ -35,78 +129,45 @@ def define_flags(settings: type) -> None:
             flags.DEFINE_string(field.name, None, text)
 
 
-def describe_default(field: dataclasses.Field) -> str:
-    """Says in brackets what a setting is if its flag is not given."""
-    if any(field.name in preset for preset in PRESETS.values()):
+def describe(field: dataclasses.Field, presets: Mapping[str, dict[str, Any]]) -> str:
+    """Says in brackets which numbers a setting may be, and what it is if its flag is not given."""
+    least, most = field.metadata["range"]
+    parts = []
+    if least is not None and most is not None and most <= _LARGEST_SHOWN:
+        parts.append(f"{least:g} to {most:g}")
+    if any(field.name in preset for preset in presets.values()):
         values = (
-            f"{name}: {preset.get(field.name, field.default)}" for name, preset in PRESETS.items()
+            f"{name}: {preset.get(field.name, field.default)}" for name, preset in presets.items()
         )
-        return f"(default by preset; {', '.join(values)})"
-    return "" if field.default is None else f"(default: {field.default})"
+        parts.append(f"default by preset; {', '.join(values)}")
+    elif field.default is not None:
+        parts.append(f"default: {field.default}")
+    return f"({'; '.join(parts)})" if parts else ""
 
 
 def settings_from_flags(settings: type) -> dict[str, Any]:
-    """Collects those settings whose flags were given; a path holds in any folder."""
+    """Collects those settings whose flags were given."""
     values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(settings)}
-    if values["data_path"]:
-        values["data_path"] = str(Path(values["data_path"]).absolute())
     return {name: value for name, value in values.items() if value is not None}
 
 
-@contextlib.contextmanager
-def quiet_tensorflow() -> Iterator[None]:
-    """Within it, TensorFlow is imported quietly; late, so that wrong flags need not wait for it."""
-    with _quiet_import():
-        import tensorflow as tf
-
-        yield
-        tf.config.list_physical_devices()
+def define_model_flags(run_help: str) -> None:
+    """Makes the two flags that name a trained model."""
+    flags.DEFINE_string("run_dir", None, run_help)
+    flags.DEFINE_string("saved_model", None, "An exported model, instead of a run.")
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags and calls `main`; a user's mistake ends in one line and exit code 1."""
-    app.run(functools.partial(_call_for_people, main))
+def model_from_flags() -> Any:
+    """Finds the model that the flags name: an exported one is loaded, a run stays a path."""
+    from cvae_tf.exporting import loaded_model
+    from cvae_tf.training import run_directory
 
-
-def _call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
-    logging.set_verbosity(logging.WARNING)
-    try:
-        if arguments[1:]:
-            raise UserError(f"unexpected argument '{arguments[1]}'; flags are --name=value.")
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
-    except Stopped as stopped:
-        sys.stdout.flush()
-        print(f"\n{stopped}", file=sys.stderr, flush=True)
-        os._exit(stopped.exit_code)  # at once: TensorFlow would take half a second to end
-    except BrokenPipeError:  # nobody reads the output any more, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
-
-
-@contextlib.contextmanager
-def _quiet_import() -> Iterator[None]:
-    """Holds back what TensorFlow's C++ part says on its way in; shows it if that fails.
-
-    Its first messages come before its setting for the log is read; that hides the later ones, which
-    speak of optimisations not made. What goes wrong is raised as an exception too.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as held_back:
-        stderr = os.dup(2)
-        os.dup2(held_back.fileno(), 2)
-        failed = True
-        try:
-            yield
-            failed = False
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            if failed:
-                held_back.seek(0)
-                os.write(2, held_back.read())
+    run_dir, saved_model = flags.FLAGS.run_dir, flags.FLAGS.saved_model
+    if run_dir and saved_model:
+        raise UserError("--run_dir and --saved_model: give one of the two.")
+    if saved_model:
+        return loaded_model.load(paths.expand(saved_model))
+    path = paths.expand(run_dir or "runs/latest")
+    if not run_directory.is_run(path):
+        raise UserError(f"--run_dir={path}: holds no run (no config.json); train one first.")
+    return path

@@ -1,153 +1,293 @@
-"""What `train.py` does, as functions: train a configuration, resume a run."""
+"""What people do with this package, as functions: train, resume, export, generate, evaluate.
 
-import time
-from typing import Any
+The scripts call exactly these. Results are returned as well as written.
+"""
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from cvae_tf.config import Config
-from cvae_tf.core import files, threads
+from cvae_tf.core import files, messages, paths, threads
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, fingerprint, load_again, load_dataset
-from cvae_tf.exporting.export_run import export
-from cvae_tf.training import building, checkpoints, run_directory, screen
-from cvae_tf.training.checkpoints import DEFAULT_INTERVAL, Interval, Metrics, Moment, Progress
-from cvae_tf.training.interrupts import Interrupts
+from cvae_tf.evaluation import evaluated_model, evaluating, report
+from cvae_tf.evaluation.evaluating import Evaluation
+from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.exporting import export_run, loaded_model
+from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.generation import generating
+from cvae_tf.generation.common import Generated
+from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.training import building, interrupts, run_directory, screen
+from cvae_tf.training.course import Session, train_run
 from cvae_tf.training.run_directory import Run
-from cvae_tf.training.run_pictures import Gallery
 from cvae_tf.training.trainer import Trainer
 
 
+class TrainedRun(NamedTuple):
+    """A finished run."""
+
+    directory: Path  # which holds everything of it
+    config: Config
+    history: list[dict[str, float]]  # the rows of `metrics.csv`, one for each epoch
+    saved_model: Path  # the exported model, for `load`, `generate` and TensorFlow alone
+
+
 def train(
-    config: Config,
-    run_dir: str | None = None,
-    checkpoint_every: Interval = DEFAULT_INTERVAL,
+    config: Config | None = None,
+    run_dir: str | Path | None = None,
+    *,
+    checkpoint_every: str | int = "300s",
     tensorboard: bool = False,
-) -> Run:
-    """Trains a model and writes everything of the run; the screen shows how it goes.
+    verbose: int = 1,
+    **settings: Any,
+) -> TrainedRun:
+    """Trains a model; writes everything of the run, and returns what it has learned.
+
+    `train(epochs=3, latent_dim=8)` is `python train.py --epochs=3 --latent_dim=8`. It works in any
+    thread and leaves signals alone. Ctrl-C ends it after a checkpoint, and `resume` goes on.
 
     Args:
-        config: the configuration.
+        config: all settings, as `Config.create` joins them; or give those that are not as usual
+            by name.
         run_dir: a new directory; by default one in `runs`, named after the time.
-        checkpoint_every: how often to write a checkpoint within an epoch.
+        checkpoint_every: how often to write a checkpoint within an epoch: "60s", or 500 steps.
         tensorboard: whether to write for TensorBoard too, into `tensorboard` in the run.
+        verbose: 0 prints nothing.
+        **settings: fields of `Config`, if it is not given.
 
     Returns:
-        The finished run.
+        The finished run: its directory, its configuration, a row of measures for each epoch, and
+        where the exported model is.
 
     Raises:
-        UserError: if the data or the directory cannot be used, or the ELBO stops being finite.
-        Stopped: on SIGINT or SIGTERM, after a checkpoint.
+        UserError: if a setting, the data or the directory cannot be used, or the loss stops being
+            finite.
+        KeyboardInterrupt: at Ctrl-C, after a checkpoint; it says how to go on.
     """
-    if tensorboard:
-        tensorboard.check_tensorboard()
-    threads.set_threads(config.threads)
-    dataset = load_dataset(config.dataset, config.data_path, config.seed)
-    trainer = _build_trainer(config, dataset)
-    run = run_directory.create_run(run_dir, config, dataset)
-    with run_directory.locked(run):
-        return _train_on(run, trainer, dataset, checkpoint_every, tensorboard)
+    if config is None:
+        config = _create(Config, Config.create, settings)
+    elif settings:
+        raise UserError("Give a Config, or settings by name; not both.")
+    with messages.verbosity(verbose):
+        session = Session.prepare(checkpoint_every, tensorboard)
+        _set_threads(config.threads)
+        dataset = load_dataset(config.dataset, config.data_path, config.seed)
+        trainer = _build_trainer(config, dataset)
+        with run_directory.new_run(run_dir, config, dataset) as run:
+            return _train_and_export(run, trainer, dataset, session)
 
 
 def resume(
-    run_dir: str,
-    settings: dict[str, Any],
-    checkpoint_every: Interval = DEFAULT_INTERVAL,
+    run_dir: str | Path,
+    *,
+    checkpoint_every: str | int = "300s",
     tensorboard: bool = False,
-) -> Run:
+    verbose: int = 1,
+    **settings: Any,
+) -> TrainedRun:
     """Goes on with a run from its newest good checkpoint, to the same end as without a break.
+
+    Of what is in its directory, only `config.json` and the checkpoints are needed. A finished run
+    gets its pictures and its export again; with more `epochs`, it is trained further.
 
     Args:
         run_dir: of the run.
-        settings: that were asked for; they must be those of the run, but for more epochs.
         checkpoint_every: as in `train`.
         tensorboard: as in `train`.
+        verbose: as in `train`.
+        **settings: are checked against those of the run; only `epochs` may be more.
 
     Returns:
-        The finished run.
+        The finished run, as `train` does.
 
     Raises:
         UserError: as in `train`; or if there is no run, its data are others now, its settings
             contradict those asked for, or no good checkpoint is left.
-        Stopped: as in `train`.
+        KeyboardInterrupt: as in `train`.
     """
     run = run_directory.load_run(run_dir)
-    config = run.config.extended(settings)
-    if tensorboard:
-        tensorboard.check_tensorboard()
-    threads.set_threads(config.threads)
-    dataset = load_again(run.data["name"], config.data_path, config.seed)
-    if fingerprint(dataset) != run.data["sha256"]:
-        raise UserError(f"--run_dir={run_dir}: the images are not those that the run began with.")
-    trainer = _build_trainer(config, dataset)
-    with run_directory.locked(run):
-        files.remove_temporaries(run.directory)
-        if config != run.config:
-            screen.announce_extension(run.config, config)
-            run = run._replace(config=config)
-            run_directory.write_config(run)
-        return _train_on(run, trainer, dataset, checkpoint_every, tensorboard)
+    config = _create(Config, lambda **given: run.config.extended(given), settings)
+    with messages.verbosity(verbose):
+        session = Session.prepare(checkpoint_every, tensorboard)
+        _set_threads(config.threads)
+        dataset = load_again(run.data, config.data_path, config.seed)
+        if fingerprint(dataset) != run.data["sha256"]:
+            raise UserError(
+                f"--run_dir={run_dir}: the images are not those that the run began with."
+            )
+        trainer = _build_trainer(config, dataset)
+        with run_directory.locked(run):
+            files.remove_temporaries(run.directory)
+            if config != run.config:
+                screen.announce_extension(run.config, config)
+                run = run._replace(config=config)
+                run_directory.write_config(run)
+            return _train_and_export(run, trainer, dataset, session)
+
+
+def export(
+    run_dir: str | Path,
+    output: str | Path | None = None,
+    format: str = "saved_model",  # noqa: A002 - the name of its flag
+    *,
+    verbose: int = 1,
+) -> Path:
+    """Exports a run again from its newest checkpoint, also one that is still being trained.
+
+    Args:
+        run_dir: of the run.
+        output: a directory for what is written, which must not hold it already; by default its
+            place in the run, where it is replaced.
+        format: "saved_model", with the GIF of the epochs; "litert", "onnx" or "keras".
+        verbose: 0 prints nothing.
+
+    Returns:
+        The directory of the exported model.
+
+    Raises:
+        UserError: if there is no run or no checkpoint in it, the format is unknown or needs a
+            package that is missing, or the directory cannot be written.
+    """
+    with messages.verbosity(verbose):
+        directory = export_run.export_from_checkpoint(run_dir, output, format)
+        messages.say(f"Exported to {paths.shown(directory)}.")
+        if format == "saved_model":
+            name = shlex.quote(paths.shown(directory))
+            messages.say(f"See what it can do:\n  saved_model_cli show --dir {name} --all")
+    return directory
+
+
+def generate(
+    model: LoadedModel | str | Path,
+    mode: str = "samples",
+    output: str | Path = "generated",
+    *,
+    verbose: int = 1,
+    **settings: Any,
+) -> Generated:
+    """Makes pictures or latents with a trained model.
+
+    `generate("runs/latest", "interpolate", start=3, end=8)` is
+    `python generate.py --run_dir=runs/latest --mode=interpolate --start=3 --end=8`.
+
+    Args:
+        model: what `load` returns, or the directory of a run or of an exported model.
+        mode: what to make: "samples", "manifold", "reconstruct", "interpolate", "neighbours",
+            "class", "anomalies", "denoise" or "latents".
+        output: a directory for the files; those of the same names in it are replaced.
+        verbose: 0 prints nothing.
+        **settings: fields of `GenerationSettings` that the mode looks at, such as `num`.
+
+    Returns:
+        `files`: what was written, the one to look at first; `arrays`: what they show, by name, such
+        as "images", float32 [N, H, W, C] in [0, 1]; `notes`: what is to be known of them.
+
+    Raises:
+        UserError: if there is no such mode or setting, the model or the images do not allow it, or
+            a file cannot be written.
+    """
+    given = {"mode": mode, **settings}
+    request = _create(GenerationSettings, GenerationSettings.create, given, also=("mode",))
+    with messages.verbosity(verbose):
+        output = paths.expand(output)
+        made = generating.generate(_load_if_needed(model), mode, request, output)
+        some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
+        for path in some:
+            messages.say(f"written: {path}")
+        for note in made.notes:
+            messages.say(note)
+    return made
+
+
+def evaluate(
+    model: LoadedModel | str | Path,
+    output: str | Path | None = None,
+    *,
+    verbose: int = 1,
+    **settings: Any,
+) -> Evaluation:
+    """Measures how well a model explains images, with standard errors, exactly if it can.
+
+    Args:
+        model: the directory of a run, of which the newest checkpoint is taken; or the directory of
+            an exported model, or what `load` returns.
+        output: a .json file; a table of all images and pictures are written beside it. By default
+            `evaluation.json` in the run, and nothing for an exported model.
+        verbose: 0 prints nothing.
+        **settings: fields of `EvaluationSettings`, such as `data_path` and `samples`.
+
+    Returns:
+        The evaluation, with arrays of a value for each image, in nats.
+
+    Raises:
+        UserError: if there is no such setting, no such model, the images cannot be read or do not
+            fit, or a file cannot be written.
+    """
+    request = _create(EvaluationSettings, EvaluationSettings, settings)
+    with messages.verbosity(verbose):
+        threads.set_threads(0)
+        home = _run_of(model)
+        evaluated = (
+            evaluated_model.from_run(str(home))
+            if home
+            else evaluated_model.from_saved_model(_load_if_needed(model))
+        )
+        output = paths.expand(output) if output else home and home / "evaluation.json"
+        if output:
+            report.check_output(output)  # rather than fail after minutes of work
+        found = evaluating.evaluate(evaluated, request)
+        messages.say(report.as_table(found))
+        for path in report.write(found, output) if output else []:
+            messages.say(f"written: {path}")
+    return found
+
+
+def _create(kind: type, create: Any, given: dict[str, Any], also: tuple[str, ...] = ()) -> Any:
+    """Calls `create` with settings by name; a name that is none is an error for people."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    for name in given:
+        if name not in known and name not in also:
+            raise UserError(f"{name}: is no setting; there are {', '.join(sorted(known))}.")
+    return create(**given)
+
+
+def _set_threads(wanted: int) -> None:
+    if not threads.set_threads(wanted) and wanted:
+        messages.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
 
 
 def _build_trainer(config: Config, dataset: Dataset) -> Trainer:
     model = building.build_model(config, dataset.image_shape, len(dataset.train.images))
-    return Trainer(model, dataset, config.batch_size, config.augment, config.jit, config.binarize)
+    return Trainer(model, dataset, config.batch_size, config.augment)
 
 
-def _train_on(
-    run: Run, trainer: Trainer, dataset: Dataset, checkpoint_every: Interval, tensorboard: bool
-) -> Run:
-    """Trains from the newest checkpoint, or from the beginning, to the end."""
-    model, epochs = trainer.model, run.config.epochs
-    gallery = Gallery(run, model, dataset)
-    board = tensorboard.Summaries(run.directory / "tensorboard") if tensorboard else None
-    with Interrupts(f"go on with: python train.py --resume --run_dir={run.directory}") as stop:
-        if not (run.images / "image_at_epoch_0000.png").exists():
-            gallery.draw_epoch(0, trainer.evaluate().elbo)
-        progress, problems = checkpoints.restore_newest(run.checkpoints, model)
-        screen.announce(run, progress, problems)
-        if progress.metrics:
-            run_directory.write_metrics(run, progress.metrics)
-        keeper = _Keeper(run, trainer, progress.metrics, checkpoint_every, stop)
-        for result in trainer.run_epochs(epochs, keeper, progress.epoch, progress.steps_done):
-            keeper.metrics.append(result.as_row(run.config.term_names))
-            run_directory.write_metrics(run, keeper.metrics)
-            picture = gallery.draw_epoch(result.epoch, result.test.elbo)
-            if board:
-                board.write(keeper.metrics[-1], picture)
-            keeper.save(result.epoch + 1, steps_done=0)  # last, so that nothing before it lacks
-            screen.report(result, run.config)
-        stop.wait = False
-        if stop.received:
-            stop.now()
-        gallery.draw_summary(keeper.metrics)
-        screen.conclude(run, export(run, model, keeper.metrics))
-    return run
+def _train_and_export(run: Run, trainer: Trainer, dataset: Dataset, session: Session) -> TrainedRun:
+    with interrupts.naming(run.directory):
+        history = train_run(run, trainer, dataset, session)
+        saved_model = export_run.export(run, trainer.model, history)
+        screen.conclude(run, trainer.model, saved_model)
+    return TrainedRun(run.directory, run.config, history, saved_model)
 
 
-class _Keeper:
-    """What happens between two calls of the training loop: the bar, checkpoints, stopping."""
+def _run_of(model: LoadedModel | str | Path) -> Path | None:
+    """The directory of a run, if that is what was given."""
+    if isinstance(model, LoadedModel):
+        return None
+    path = paths.expand(model)
+    return path if run_directory.is_run(path) else None
 
-    def __init__(
-        self, run: Run, trainer: Trainer, metrics: Metrics, every: Interval, stop: Interrupts
-    ):
-        self.metrics = metrics
-        self._run, self._model, self._every, self._stop = run, trainer.model, every, stop
-        self._bar = screen.EpochProgress(trainer.steps_per_epoch)
-        self._saved = self._now()
 
-    def __call__(self, epoch: int, steps_done: int, train_elbo: float) -> None:
-        self._bar.show(steps_done, train_elbo)
-        asked_to_stop = self._stop.received is not None
-        if asked_to_stop or self._every.is_over(self._saved, self._now()):
-            self.save(epoch, steps_done)
-        if asked_to_stop:
-            self._stop.now()
-        self._stop.wait = True
-
-    def save(self, epoch: int, steps_done: int) -> None:
-        """Writes a checkpoint from which `epoch` goes on after `steps_done`."""
-        progress = Progress(epoch, steps_done, self.metrics)
-        checkpoints.save_checkpoint(self._run.checkpoints, self._model, progress)
-        self._saved = self._now()
-
-    def _now(self) -> Moment:
-        return Moment(int(self._model.optimizer.iterations.numpy()), time.monotonic())
+def _load_if_needed(model: LoadedModel | str | Path) -> LoadedModel:
+    """Loads an exported model by its directory, or by that of its run."""
+    if isinstance(model, LoadedModel):
+        return model
+    run_dir = _run_of(model)
+    if run_dir and not (run_dir / "export" / "1").is_dir():
+        raise UserError(
+            f"{model}: this run has no exported model yet; export.py --run_dir={model} writes one "
+            "from its newest checkpoint."
+        )
+    return loaded_model.load(paths.expand(model))

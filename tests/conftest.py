@@ -9,10 +9,12 @@ import pytest
 
 from cvae_tf.config import Config
 from cvae_tf.core.threads import set_threads
-from cvae_tf.data.datasets import Dataset, Split, load_digits
-from cvae_tf.exporting import saved_model
+from cvae_tf.data.datasets import Dataset, Split, load_dataset
+from cvae_tf.exporting import writing
 from cvae_tf.models.networks.building import Networks, build_networks
+from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.pixels import Pixels
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -20,6 +22,7 @@ set_threads(0)  # as the scripts do: other threads give other last bits
 
 # Of an exported model, as provenance.describe returns it.
 METADATA = {
+    "title": "variational autoencoder",
     "config": Config.create(dataset="digits", seed=3).to_json(),
     "data": {
         "name": "bundled digits",
@@ -30,6 +33,8 @@ METADATA = {
         "sha256": None,
     },
     "binarization": "pixels above 0.5 are white",
+    "pixels": "pixels above 0.5 are white; this happens inside the model. p(x|z): bernoulli",
+    "measures": [measure._asdict() for measure in Pixels().terms.values()],
     "metrics": {
         "epoch": 10, "test_elbo": -106.25, "test_log_likelihood": -99.125, "test_kl": 7.125,
     },
@@ -64,9 +69,10 @@ def tiny_networks(latent_dim=2, seed=0):
     )
 
 
-def tiny_cvae(seed=0, optimizer=None, **options):
-    model = CVAE(tiny_networks(seed=seed, **options), seed=seed)
-    model.compile(optimizer=optimizer or keras.optimizers.Adam(1e-2))
+def tiny_cvae(seed=0, optimizer=None, binarize="threshold", objective=objectives.ELBO, **options):
+    networks = tiny_networks(seed=seed, **options)
+    model = CVAE(networks, seed, Pixels(binarize), objective)
+    model.compile(optimizer=optimizer or keras.optimizers.Adam(1e-2), jit_compile=False)
     return model
 
 
@@ -77,6 +83,11 @@ def tiny_images(num, seed=0):
     images[: num // 2, :3] //= 4
     images[num // 2 :, :, 3:] //= 4
     return images.astype(np.uint8)
+
+
+def binary_images(num, seed=0):
+    """The same in black and white, float32."""
+    return (tiny_images(num, seed) > 127).astype(np.float32)
 
 
 def weights_of(model):
@@ -99,7 +110,7 @@ def run_script(name, *arguments, cwd, **environment):
 
 @pytest.fixture(scope="session")
 def digits():
-    return load_digits(seed=0)
+    return load_dataset("digits", seed=0)
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +144,7 @@ def exported_digits(tmp_path_factory):
     """A SavedModel of an untrained network that knows the bundled digits as its own data."""
     directory = tmp_path_factory.mktemp("digits") / "export" / "1"
     networks = build_networks("patches", (28, 28, 1), latent_dim=2, seed=3)
-    saved_model.export_saved_model(CVAE(networks, seed=3), directory, METADATA)
+    writing.write_model(CVAE(networks, seed=3), "saved_model", directory, METADATA)
     return directory
 
 

@@ -1,16 +1,21 @@
 import dataclasses
 import os
+import shlex
+import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+import setuptools
 from absl import flags
 from absl.testing import flagsaver
-from conftest import PROJECT, run_script
+from conftest import PROJECT, run_python, run_script
 
 from cvae_tf import cli
 from cvae_tf.config import PRESETS, Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.generation.settings import EvaluationRequest
+from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.training.interrupts import Stopped
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
@@ -19,7 +24,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 @pytest.fixture(scope="module", autouse=True)
 def _config_flags():
     if "latent_dim" not in flags.FLAGS:
-        cli.define_flags(Config)
+        cli.define_flags(Config, PRESETS)
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -36,7 +41,7 @@ def test_no_flags_give_the_default_configuration():
 def _another_value(field):
     """A value that no preset has."""
     if field.metadata["choices"]:
-        return field.metadata["choices"][-1]
+        return list(field.metadata["choices"])[-1]
     return {int: 7, float: 0.125, bool: True}.get(field.type, "/mine")
 
 
@@ -45,12 +50,6 @@ def test_every_flag_arrives_in_the_configuration(name):
     value = _another_value(FIELDS[name])
     with flagsaver.as_parsed(**{name: str(value)}):
         assert cli.settings_from_flags(Config) == {name: value}
-
-
-def test_a_relative_path_means_the_same_file_in_any_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with flagsaver.as_parsed(data_path="mine.npz"):
-        assert cli.settings_from_flags(Config) == {"data_path": str(tmp_path / "mine.npz")}
 
 
 def test_given_flags_override_the_preset_and_the_others_do_not():
@@ -76,15 +75,27 @@ def test_values_of_the_wrong_kind_are_refused(name, value):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("seed", "(default: 0)"), ("batch_size", "tutorial: 32"), ("data_path", "")],
+    [
+        ("seed", "(default: 0)"),
+        ("latent_dim", "(1 to 4096; default: 2)"),
+        ("batch_size", "(default by preset; tutorial: 32, fast: 128, best: 128)"),
+        ("data_path", ""),
+    ],
 )
-def test_help_tells_defaults(name, text):
-    assert text in cli.describe_default(FIELDS[name])
+def test_help_tells_ranges_and_defaults(name, text):
+    assert cli.describe(FIELDS[name], PRESETS) == text
+
+
+def test_presets_are_those_of_training_alone():
+    (field,) = [
+        field for field in dataclasses.fields(EvaluationSettings) if field.name == "batch_size"
+    ]
+    assert cli.describe(field, {}) == "(default: 1000)"
 
 
 def _call(main, *arguments):
     with pytest.raises(SystemExit) as stopped:
-        cli._call_for_people(main, ["train.py", *arguments])
+        cli.call_for_people(main, ["train.py", *arguments])
     return stopped.value.code
 
 
@@ -103,50 +114,120 @@ def test_stray_arguments_are_refused_before_anything_is_done():
     assert "unexpected argument 'true'" in _call(pytest.fail, "true")
 
 
-def test_interruption_ends_without_a_traceback(capsys):
-    assert _call(_raise(KeyboardInterrupt())) == 130
-    assert capsys.readouterr().err == "\ninterrupted\n"
-
-
-def test_stopping_by_a_signal_exits_as_shells_report_it(capsys, monkeypatch):
-    monkeypatch.setattr(os, "_exit", sys.exit)
-    assert _call(_raise(Stopped(15, "go on with: this"))) == 143
-    assert capsys.readouterr().err == "\ngo on with: this\n"
-
-
 def test_mistakes_of_the_program_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
-        cli._call_for_people(_raise(ZeroDivisionError()), ["train.py"])
+        cli.call_for_people(_raise(ZeroDivisionError()), ["train.py"])
 
 
-def test_quiet_import_holds_back_messages_unless_it_fails(capfd):
-    with cli._quiet_import():
-        os.write(2, b"chatter")
-    assert capfd.readouterr().err == ""
-    with pytest.raises(ImportError), cli._quiet_import():
-        os.write(2, b"the reason")
-        raise ImportError
-    os.write(2, b", and more")
-    assert capfd.readouterr().err == "the reason, and more"
+@pytest.fixture
+def run_raising(monkeypatch):
+    """Runs a command that raises an error, as the script `my train.py`."""
+
+    def run(error, **options):
+        monkeypatch.setattr(cli, "_run", lambda *_: _raise(error)())
+        monkeypatch.setattr(os, "_exit", sys.exit)
+        monkeypatch.setattr(sys, "argv", ["my train.py"])
+        with pytest.raises(SystemExit) as stopped:
+            cli.run("train", **options)
+        return stopped.value.code
+
+    return run
+
+
+def test_interruption_ends_without_a_traceback(run_raising, capsys):
+    assert run_raising(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err == "\nstopped by Interrupt\n"
+
+
+@pytest.mark.parametrize(
+    ("started_as", "command"),
+    [(None, "python 'my train.py'"), ("cvae-tf train", "cvae-tf train")],
+)
+def test_stopping_by_a_signal_says_what_to_type(run_raising, capsys, started_as, command):
+    stopped = Stopped(15, Path("/runs/a 'run'"))
+    assert run_raising(stopped, started_as=started_as) == 143
+    advice = capsys.readouterr().err.strip().removeprefix("stopped by Terminated; go on with: ")
+    assert advice.startswith(f"{command} --resume --run_dir=")
+    assert shlex.split(advice)[-1] == "--run_dir=/runs/a 'run'"
+
+
+@pytest.mark.parametrize("program", [["train.py"], ["-m", "cvae_tf", "train"]])
+def test_help_may_be_cut_off(tmp_path, program):
+    """As by `| head -3`: the reader is gone before the end."""
+    process = subprocess.Popen(
+        [sys.executable, *program, "--help"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=PROJECT,
+    )  # fmt: skip
+    process.stdout.close()
+    told = process.stderr.read()
+    process.wait()
+    assert told == ""
+
+
+def _command(*arguments, cwd):
+    return run_python("-m", "cvae_tf", *arguments, cwd=cwd, PYTHONPATH=str(PROJECT))
+
+
+def test_installed_command_tells_its_commands(tmp_path):
+    helped, nothing, unknown = (
+        _command(*arguments, cwd=tmp_path) for arguments in (["--help"], [], ["fly"])
+    )
+    assert (helped.returncode, helped.stderr) == (0, "")
+    assert all(f"  {name} " in helped.stdout for name in cli.COMMANDS)
+    usage = helped.stdout
+    assert (nothing.returncode, nothing.stderr) == (1, f"error: no command.\n{usage}")
+    assert (unknown.returncode, unknown.stderr) == (1, f"error: fly: is no command.\n{usage}")
+    assert nothing.stdout == unknown.stdout == ""
+
+
+def test_installed_command_has_the_flags_of_its_scripts(tmp_path, helps):
+    for name, script in helps.items():
+        command = name.removesuffix(".py")
+        told = _command(command, "--help", cwd=tmp_path).stdout
+        assert told == script.stdout.replace(str(PROJECT / name), f"python -m cvae_tf {command}")
+        assert cli.COMMANDS[command]
+
+
+def test_console_script_is_the_same_command():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"cvae-tf": "cvae_tf.cli:main"}
+    packages = setuptools.find_packages(str(PROJECT), include=["cvae_tf*"])
+    assert "cvae_tf.commands" in packages
+
+
+def test_installed_command_refuses_in_one_line(tmp_path):
+    done = _command("evaluate", "--run_dir=nowhere", "--samples=0", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: --samples=0: must be a whole number from 1 to 1000000.\n"
 
 
 @pytest.fixture(scope="module")
 def helps(tmp_path_factory):
     place = tmp_path_factory.mktemp("help")
-    return {name: run_script(name, "--help", cwd=place) for name in ("train.py", "export.py")}
+    return {f"{name}.py": run_script(f"{name}.py", "--help", cwd=place) for name in cli.COMMANDS}
 
 
-def test_help_shows_every_flag(helps):
-    for name in (*FIELDS, "run_dir"):
-        assert f"--{name}:" in helps["train.py"].stdout.replace("--[no]", "--")
-    for name in ("run_dir", "output"):
-        assert f"--{name}:" in helps["export.py"].stdout
-    assert "Traceback" not in helps["train.py"].stderr + helps["export.py"].stderr
+@pytest.mark.parametrize(
+    ("script", "others"),
+    [
+        ("train.py", ["run_dir", "resume", *FIELDS]),
+        ("export.py", ["run_dir", "output", "format"]),
+        ("generate.py", ["mode", "run_dir", "saved_model", "output", "data_path", "num"]),
+        ("evaluate.py", ["run_dir", "saved_model", "output", "data_path", "samples"]),
+    ],
+)
+def test_help_shows_the_flags_of_a_command_and_no_others(helps, script, others):
+    text = helps[script].stdout.replace("--[no]", "--")
+    for name in others:
+        assert f"--{name}:" in text
+    assert ("--epochs:" in text) == (script == "train.py")
+    assert ("by preset" in text) == (script == "train.py")
+    assert helps[script].stderr == ""
 
 
 def test_readme_names_every_flag():
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    others = [field.name for field in dataclasses.fields(EvaluationRequest)]
+    others = [field.name for field in dataclasses.fields(EvaluationSettings)]
     missing = [name for name in (*FIELDS, *others, "run_dir") if f"`--{name}" not in readme]
     assert not missing
 

@@ -1,8 +1,11 @@
 import dataclasses
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cvae_tf import registry
 from cvae_tf.config import PRESETS, Config
 from cvae_tf.core.errors import UserError
 
@@ -80,9 +83,9 @@ def test_unknown_preset_is_refused_with_the_choices():
 
 
 def test_data_path_and_dataset_exclude_each_other():
-    with pytest.raises(UserError, match="--data_path=mine.npz and --dataset=mnist"):
-        Config.create(data_path="mine.npz", dataset="mnist")
-    assert Config.create(data_path="mine.npz").data_path == "mine.npz"
+    with pytest.raises(UserError, match="--data_path=/mine.npz and --dataset=mnist"):
+        Config.create(data_path="/mine.npz", dataset="mnist")
+    assert Config.create(data_path="/mine.npz").data_path == "/mine.npz"
 
 
 def test_json_and_back_is_the_same_configuration():
@@ -127,17 +130,34 @@ def test_settings_that_contradict_each_other_are_refused(settings):
         Config.create(**settings)
 
 
-def test_cross_entropy_of_grey_levels_is_never_called_a_likelihood():
-    grey = Config.create(binarize="none")
-    assert not any("likelihood" in name or name == "elbo" for name in grey.term_names.values())
-    assert not any("likelihood" in title for title in grey.term_titles.values())
-    for proper in (
-        Config.create(),
-        Config.create(binarize="dynamic"),
-        Config.create(binarize="none", likelihood="continuous_bernoulli"),
-        Config.create(binarize="none", likelihood="gaussian"),
-    ):
-        assert proper.term_names["log_likelihood"] == "log_likelihood"
+def test_settings_of_another_family_are_refused_by_name(monkeypatch):
+    monkeypatch.setitem(registry.FAMILIES._entries, "other", registry.Family("nowhere:NOTHING"))
+    assert Config.create(model="other", latent_dim=3).model == "other"
+    with pytest.raises(UserError, match="--beta is a setting of --model=vae; this is --model=oth"):
+        Config.create(model="other", beta=2.0)
+
+
+def test_names_are_those_of_the_registry():
+    with pytest.raises(UserError, match="--network=resnet: unknown; choose from tutorial, patches"):
+        Config.create(network="resnet")
+
+
+def test_values_of_numpy_and_paths_become_plain_ones(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = Config.create(
+        seed=np.int64(3),
+        learning_rate=np.float32(0.5),
+        jit=np.bool_(True),
+        data_path=Path("~/a.npz"),
+    )
+    assert json.loads(json.dumps(config.to_json())) == config.to_json()
+    assert (config.seed, config.learning_rate, config.jit) == (3, 0.5, True)
+    assert config.data_path == str(tmp_path / "a.npz")
+
+
+def test_relative_paths_are_recorded_so_that_they_hold_anywhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert Config.create(data_path="mine.npz").data_path == str(tmp_path / "mine.npz")
 
 
 @pytest.mark.parametrize("values", [None, [], "config", {}])

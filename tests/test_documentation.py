@@ -57,14 +57,17 @@ def test_ten_lines_train_and_sample(tmp_path):
 
 def test_every_flag_is_in_the_readme():
     for script in ("train.py", "export.py", "generate.py", "evaluate.py"):
-        code = (PROJECT / script).read_text(encoding="utf-8")
+        code = (PROJECT / "cvae_tf" / "commands" / script).read_text(encoding="utf-8")
         for name in re.findall(r'flags.DEFINE_\w+\(\s*"(\w+)"', code):
             assert f"--{name}" in README, f"--{name} of {script}"
 
 
 def test_public_names_are_those_promised():
-    names = ["Config", "CVAE", "load_dataset", "train", "export", "load"]
-    assert cvae_tf.__all__ == names and set(names) <= set(dir(cvae_tf))
+    names = ["train", "resume", "export", "load", "generate", "evaluate", "load_dataset"]
+    assert {*names, "Config", "CVAE", "UserError"} == set(cvae_tf.__all__) < set(dir(cvae_tf))
+    for name in names:
+        assert getattr(cvae_tf, name).__name__ == name
+        assert "Returns:" in getattr(cvae_tf, name).__doc__
     assert issubclass(cvae_tf.CVAE, keras.Model)
     assert cvae_tf.Config.create().latent_dim == 2
     assert np.ndim(cvae_tf.load_dataset("digits").test.images) == 4

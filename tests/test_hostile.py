@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as st_numpy
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import load_npz
+from cvae_tf.data.own_file import load_npz
 from cvae_tf.exporting import saved_model
 from cvae_tf.training import checkpoints, run_directory
 from cvae_tf.training.checkpoints import Progress

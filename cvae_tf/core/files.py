@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it takes the place of `path`.
 
-    The temporary name keeps the suffix, because image writers choose their format by it.
+    The temporary name keeps the suffix, because image writers choose their format by it. The
+    directory is made if it is not there.
 
     Raises:
         UserError: if something cannot be written; `path` is then as it was.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    temporary = _temporary_name(path)
     with _explaining(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             _flush(temporary)
@@ -46,20 +49,55 @@ def replacing_directory(path: Path) -> Iterator[Path]:
     Raises:
         UserError: if something cannot be written; `path` is then as it was.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
-    with _explaining(path):
-        temporary.mkdir(parents=True)
+    with _explaining(path), _temporary_directory(path) as temporary:
+        yield temporary
+        _flush_all(temporary)
+        if path.exists():
+            _exchange(temporary, path)
+        else:
+            temporary.replace(path)
+        _flush(path.parent)
+
+
+@contextlib.contextmanager
+def creating_directory(path: Path) -> Iterator[Path]:
+    """Yields a temporary directory, which becomes `path`; of several processes one succeeds.
+
+    Raises:
+        UserError: if `path` is there, also if it was made meanwhile, or cannot be written.
+    """
+    with _explaining(path), _temporary_directory(path) as temporary:
+        refuse_existing(path)
+        yield temporary
+        _flush_all(temporary)
         try:
-            yield temporary
-            for file in (*temporary.rglob("*"), temporary):
-                _flush(file)
-            if path.exists():
-                _exchange(temporary, path)
-            else:
-                temporary.replace(path)
-            _flush(path.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.rename(path)  # fails if there is a directory with something in it
+        except OSError:
+            refuse_existing(path)
+            raise
+        _flush(path.parent)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises a UserError if there is something at a path."""
+    if path.exists():
+        raise UserError(f"{path} exists; choose another directory.")
+
+
+@contextlib.contextmanager
+def _temporary_directory(path: Path) -> Iterator[Path]:
+    temporary = _temporary_name(path)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary_name(path: Path) -> Path:
+    """A name beside `path` that no other process and no other thread takes."""
+    writer = f"{os.getpid()}-{threading.get_native_id()}"
+    return path.with_name(f"{TEMPORARY}{writer}-{path.name}")
 
 
 def remove_temporaries(directory: Path) -> None:
@@ -98,6 +136,11 @@ def _exchange(new: Path, path: Path) -> None:
         old.replace(path)
         raise
     old.replace(new)
+
+
+def _flush_all(directory: Path) -> None:
+    for path in (*directory.rglob("*"), directory):
+        _flush(path)
 
 
 def _flush(path: Path) -> None:

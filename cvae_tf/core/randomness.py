@@ -1,12 +1,19 @@
-"""Random numbers as pure functions of (seed, purpose, index): no hidden generator state."""
+"""Where a seed becomes noise: pure functions of (seed, purpose, step or image), no hidden state.
+
+What is drawn for an image depends on the number of the image, never on the batch it comes in.
+"""
 
 import enum
+import hashlib
 
+import numpy as np
 import tensorflow as tf
 
+_PHILOX, _VALUES_OF_COUNTER = 1, 4  # the generator of TensorFlow, and what one count of it gives
 
-class Stream(enum.IntEnum):
-    """The purposes of random numbers; each has a stream of its own under the run's seed."""
+
+class Purpose(enum.IntEnum):
+    """What random numbers are for; each purpose has its own ones under a seed."""
 
     DATA_ORDER = 1
     TRAINING_NOISE = 2
@@ -15,18 +22,106 @@ class Stream(enum.IntEnum):
     AUGMENTATION = 5
     BINARIZATION = 6
     EVALUATION_BINARIZATION = 7
+    SAMPLES = 8
+    SCORE_NOISE = 9
+    SCORE_BINARIZATION = 10
+    NEIGHBOURS = 11
+    CLASS_SAMPLES = 12
+    FLIPPED_PIXELS = 13
+    DENOISING_PROPOSALS = 14
+    SCORES = 15
 
 
-def stream_seed(seed: int | tf.Tensor, stream: Stream, index: int | tf.Tensor = 0) -> tf.Tensor:
-    """Derives the seed for one use of random numbers.
+def derived_key(seed: int | tf.Tensor, purpose: Purpose, index: int | tf.Tensor = 0) -> tf.Tensor:
+    """Derives the key for one use of random numbers.
 
     Args:
-        seed: the seed of the run.
-        stream: what the numbers are for.
-        index: which use of the stream it is: a step, an epoch, the number of a batch.
+        seed: a whole number, or int32 [2] as the exported models take.
+        purpose: what the numbers are for.
+        index: which use it is: a step, an epoch, the number of a sample.
 
     Returns:
         int32 [2], a seed for the functions in `tf.random` whose names begin with `stateless_`.
     """
-    key = tf.stack([tf.cast(seed, tf.int32), tf.constant(int(stream), tf.int32)])
+    number = tf.constant(int(purpose), tf.int32)
+    seed = tf.cast(seed, tf.int32)
+    key = tf.stack([seed, number]) if seed.shape.rank == 0 else tf.random.fold_in(seed, number)
     return tf.random.fold_in(key, tf.cast(index, tf.int32))
+
+
+def normal_of_images(
+    key: tf.Tensor, first: int | tf.Tensor, num: int | tf.Tensor, width: int
+) -> tf.Tensor:
+    """Draws standard Gaussian numbers for images by their numbers.
+
+    Args:
+        key: int32 [2], as `derived_key` makes it.
+        first: number of the first image; the others follow.
+        num: B, how many images.
+        width: W, how many numbers for an image.
+
+    Returns:
+        float32 [B, W]; each row is a function of the key and of the number of its image.
+    """
+    return _by_image(tf.raw_ops.StatelessRandomNormalV2, key, first, num, width)
+
+
+def normal_of_samples(
+    key: tf.Tensor,
+    first: int | tf.Tensor,
+    num: int | tf.Tensor,
+    width: int,
+    first_sample: int | tf.Tensor,
+    num_samples: int,
+) -> tf.Tensor:
+    """Draws what `normal_of_images` draws for several samples of each image, by their numbers.
+
+    Args:
+        key: as there.
+        first: as there.
+        num: B, as there.
+        width: W, as there.
+        first_sample: number of the first sample.
+        num_samples: K, how many samples.
+
+    Returns:
+        float32 [K * B, W]: the first samples of all images, the second, ...
+    """
+
+    def draw(sample: tf.Tensor) -> tf.Tensor:
+        return normal_of_images(tf.random.fold_in(key, sample), first, num, width)
+
+    samples = first_sample + tf.range(num_samples)
+    return tf.reshape(tf.map_fn(draw, samples, fn_output_signature=tf.float32), [-1, width])
+
+
+def uniform_of_images(
+    key: tf.Tensor, first: int | tf.Tensor, num: int | tf.Tensor, width: int
+) -> tf.Tensor:
+    """Draws numbers from 0 to 1; arguments and result as of `normal_of_images`."""
+    return _by_image(tf.raw_ops.StatelessRandomUniformV2, key, first, num, width)
+
+
+def _by_image(draw, key, first, num, width: int) -> tf.Tensor:
+    """Begins to count where the numbers of the first image begin; an image has whole counts."""
+    counts = -(-width // _VALUES_OF_COUNTER)
+    generator_key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=key)
+    ahead = tf.cast(first, tf.uint64) * tf.constant(counts, tf.uint64)
+    numbers = draw(
+        shape=[num, counts * _VALUES_OF_COUNTER],
+        key=generator_key,
+        counter=counter + tf.stack([ahead, tf.constant(0, tf.uint64)]),
+        alg=_PHILOX,
+    )
+    return numbers[:, :width]
+
+
+def numpy_generator(seed: int, purpose: Purpose) -> np.random.Generator:
+    """A generator of NumPy for one purpose under a seed."""
+    return np.random.default_rng([seed, int(purpose)])
+
+
+def layer_seed(seed: int, network: str, layer: str) -> int:
+    """The seed of a layer's initial weights, by the names of its network and of itself."""
+    digest = hashlib.sha256(f"{seed}/{network}/{layer}".encode()).digest()
+    return int.from_bytes(digest[:4], "little") >> 1

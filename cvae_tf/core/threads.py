@@ -4,27 +4,26 @@ import os
 
 import tensorflow as tf
 
-from cvae_tf.core.errors import UserError
 
-
-def set_threads(threads: int) -> None:
-    """Sets the threads of TensorFlow, which must not have been used yet.
+def set_threads(threads: int) -> bool:
+    """Sets the threads of TensorFlow, which keeps those that it has if it was used before.
 
     Args:
-        threads: in all; 0 for as many as there are cores, if that can still be set.
+        threads: in all; 0 for as many as there are cores.
 
-    Raises:
-        UserError: if they were asked for too late.
+    Returns:
+        Whether TensorFlow has that many threads now.
     """
-    halves = 1 if threads == 1 else 2
+    inter = 1 if threads == 1 else 2
+    intra = max((threads or _count_cores()) // inter, 1)
+    setting = tf.config.threading
     try:
-        tf.config.threading.set_inter_op_parallelism_threads(halves)
-        tf.config.threading.set_intra_op_parallelism_threads(
-            max((threads or _count_cores()) // halves, 1)
-        )
-    except RuntimeError as error:
-        if threads:
-            raise UserError("--threads must be set before TensorFlow is first used.") from error
+        setting.set_inter_op_parallelism_threads(inter)
+        setting.set_intra_op_parallelism_threads(intra)
+    except RuntimeError:  # it is in use
+        now = setting.get_inter_op_parallelism_threads(), setting.get_intra_op_parallelism_threads()
+        return now == (inter, intra)
+    return True
 
 
 def _count_cores() -> int:

@@ -1,25 +1,23 @@
-"""From uint8 images to shuffled, binarised batches: a pure function of (seed, epoch, step)."""
+"""From uint8 images to shuffled, warped batches: a pure function of (seed, epoch, step)."""
 
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.errors import UserError
-from cvae_tf.core.randomness import Stream, stream_seed
-from cvae_tf.data import npz, warps
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.data import safe_npz, warps
 
 # At --augment=1; larger warps lose more on the test images than they help.
 _AUGMENTATION = warps.WarpRange(degrees=5.0, scale=0.05, shear=0.05, shift=0.5)
 
 
-def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """Counts the full batches of an epoch; the images left over differ from epoch to epoch.
+def effective_batch_size(num_images: int, batch_size: int) -> int:
+    """The images in a training step: as many as were asked for, if there are as many."""
+    return min(num_images, batch_size)
 
-    Raises:
-        UserError: if there is not one full batch.
-    """
-    if batch_size > num_images:
-        raise UserError(f"--batch_size={batch_size} is more than the {num_images} training images.")
-    return num_images // batch_size
+
+def steps_per_epoch(num_images: int, batch_size: int) -> int:
+    """Counts the full batches of an epoch; the images left over differ from epoch to epoch."""
+    return num_images // effective_batch_size(num_images, batch_size)
 
 
 def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
@@ -28,7 +26,7 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
     Returns:
         int32 [N], each index once.
     """
-    key = stream_seed(seed, Stream.DATA_ORDER, epoch)
+    key = derived_key(seed, Purpose.DATA_ORDER, epoch)
     return tf.random.experimental.stateless_shuffle(tf.range(num_images), key)
 
 
@@ -41,7 +39,7 @@ def training_batch(
         images: all training images, uint8 [N, H, W, C].
         order: the order of this epoch, int32 [N].
         step: number of the step within the epoch, from 0.
-        batch_size: B.
+        batch_size: B, as `effective_batch_size` says; at most N.
 
     Returns:
         Grey levels in [0, 1], float32 [B, H, W, C].
@@ -66,7 +64,7 @@ def augment(images: tf.Tensor, strength: float, seed: int, step: tf.Tensor) -> t
         return images
     batch_size, height, width, _ = images.shape
     spread = warps.WarpRange(*(strength * deviation for deviation in _AUGMENTATION))
-    key = stream_seed(seed, Stream.AUGMENTATION, step)
+    key = derived_key(seed, Purpose.AUGMENTATION, step)
     transforms = warps.random_transforms(batch_size, key, spread, (height, width), (height, width))
     return warps.warp(images, transforms, (height, width))
 
@@ -84,10 +82,10 @@ def resident(images: np.ndarray) -> tf.Tensor:
     """
     if tf.config.list_physical_devices("GPU"):
         return tf.constant(images)
-    if images.ctypes.data % npz.ALIGNMENT or not (
+    if images.ctypes.data % safe_npz.ALIGNMENT or not (
         images.flags.c_contiguous and images.flags.writeable
     ):
-        copy = npz.aligned_empty(images.size).reshape(images.shape)
+        copy = safe_npz.aligned_empty(images.size).reshape(images.shape)
         copy[:] = images
         images = copy
     return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
@@ -96,49 +94,3 @@ def resident(images: np.ndarray) -> tf.Tensor:
 def grey_levels(images: tf.Tensor) -> tf.Tensor:
     """Scales uint8 images to float32 in [0, 1]."""
     return tf.cast(images, tf.float32) / 255.0
-
-
-def evaluation_batch(
-    images: tf.Tensor, start: int | tf.Tensor, size: int, method: str, seed: int
-) -> tf.Tensor:
-    """Picks images that a model is evaluated on; drawn pixels are the same every time.
-
-    Args:
-        images: uint8 [N, H, W, C].
-        start: the first one to pick.
-        size: how many, if there are as many.
-        method: as in `binarize`.
-        seed: of the run.
-
-    Returns:
-        float32 [B, H, W, C].
-    """
-    return binarize_for_evaluation(grey_levels(images[start : start + size]), start, method, seed)
-
-
-def binarize_for_evaluation(
-    images: tf.Tensor, start: int | tf.Tensor, method: str, seed: int
-) -> tf.Tensor:
-    """Makes grey levels [B, H, W, C] pixels as `binarize` does, by the place of their batch."""
-    return binarize(images, method, stream_seed(seed, Stream.EVALUATION_BINARIZATION, start))
-
-
-def binarize(
-    images: tf.Tensor, method: str = "threshold", seed: tf.Tensor | None = None
-) -> tf.Tensor:
-    """Makes grey levels black and white, if that is asked for.
-
-    Args:
-        images: grey levels in [0, 1], float32 [B, H, W, C].
-        method: "threshold": white above 0.5; "dynamic": white with the grey level as the
-            probability (Salakhutdinov & Murray 2008); "none": as they are.
-        seed: int32 [2], of the dynamic method.
-
-    Returns:
-        float32 [B, H, W, C].
-    """
-    if method == "none":
-        return images
-    if method == "dynamic":
-        return tf.cast(tf.random.stateless_uniform(tf.shape(images), seed) < images, tf.float32)
-    return tf.cast(images > 0.5, tf.float32)

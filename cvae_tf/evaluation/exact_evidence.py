@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.evaluation.evaluated_model import Subject
+from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.evaluation.latent_cells import Grid
-from cvae_tf.exporting.loaded_model import Posterior
+from cvae_tf.models.vae.posterior import Posterior
 
 LARGEST_DIM = 2
 TOLERANCE = 0.01  # nats, of the mean
@@ -31,9 +31,9 @@ _PAIRS_OF_BATCH = 4000  # times the batch size: pairs of image and cell that are
 class Quadrature(NamedTuple):
     """Integrals, and how far they are to be trusted."""
 
-    log_likelihood: np.ndarray  # log p(x), [N], nats
+    log_evidence: np.ndarray  # log p(x), [N], nats
     step: float  # mean distance of the nodes in the last refinement
-    change: float  # of the mean log-likelihood by that refinement, nats
+    change: float  # of the mean log p(x) by that refinement, nats
 
 
 class _TooManyPairsError(Exception):
@@ -48,8 +48,8 @@ class _Pairs(NamedTuple):
     log_mass: np.ndarray  # log of the integral of p(x, z) over the cell, [M], nats
 
 
-def log_likelihood(
-    subject: Subject,
+def log_evidence(
+    model: EvaluatedModel,
     pixels: np.ndarray,
     posteriors: Posterior,
     elbo: np.ndarray,
@@ -62,7 +62,7 @@ def log_likelihood(
     are done in two halves.
 
     Args:
-        subject: the model.
+        model: the model.
         pixels: of N images, float32 [N, H, W, C].
         posteriors: of the images; where to look finely.
         elbo: of the images, [N], nats; what is far below it does not matter.
@@ -73,25 +73,25 @@ def log_likelihood(
         log p(x) of each image.
     """
     with contextlib.suppress(_TooManyPairsError):
-        return _log_likelihood(subject, pixels, posteriors, elbo, batch_size, tolerance)
+        return _log_evidence(model, pixels, posteriors, elbo, batch_size, tolerance)
     half = len(pixels) // 2
     parts = [
-        log_likelihood(
-            subject, pixels[own], Posterior(*(part[own] for part in posteriors)), elbo[own],
+        log_evidence(
+            model, pixels[own], Posterior(*(part[own] for part in posteriors)), elbo[own],
             batch_size, tolerance,
         )
         for own in (slice(half), slice(half, None))
     ]  # fmt: skip
     shares = half / len(pixels), 1 - half / len(pixels)
     return Quadrature(
-        np.concatenate([part.log_likelihood for part in parts]),
+        np.concatenate([part.log_evidence for part in parts]),
         max(part.step for part in parts),
         sum(share * part.change for share, part in zip(shares, parts, strict=True)),
     )
 
 
-def _log_likelihood(
-    subject: Subject,
+def _log_evidence(
+    model: EvaluatedModel,
     pixels: np.ndarray,
     posteriors: Posterior,
     elbo: np.ndarray,
@@ -100,10 +100,10 @@ def _log_likelihood(
 ) -> Quadrature:
     """Does it for images that are few enough, else raises a `_TooManyPairsError`."""
     features = np.concatenate([
-        subject.likelihood.features(tf.constant(pixels[start : start + batch_size])).numpy()
+        model.pixels.density.features(tf.constant(pixels[start : start + batch_size])).numpy()
         for start in range(0, len(pixels), batch_size)
     ])  # fmt: skip
-    grid = Grid(subject, posteriors)
+    grid = Grid(model, posteriors)
     pairs, rest = _integrate_everywhere(grid, features, elbo - _NEGLIGIBLE, batch_size, tolerance)
     total = _add_up(pairs, rest)
     nodes, change = _FIRST_NODES, np.inf

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.evaluation.evaluated_model import Subject
-from cvae_tf.exporting.loaded_model import Posterior
+from cvae_tf.evaluation.evaluated_model import EvaluatedModel
+from cvae_tf.models.vae.posterior import Posterior, log_normal
 
 _SIDE_OF_CELL = {1: 0.002, 2: 0.1}  # by latent dimensions: a few posterior deviations
 _LEAST_EXTENT, _LARGEST_EXTENT = 5.0, 12.0  # of the cells, from 0 in each direction
@@ -18,18 +18,18 @@ _DEVIATIONS = 4.0  # of a posterior that must lie within the cells, and be integ
 class Grid:
     """The cells, their nodes, and what the decoder says there."""
 
-    def __init__(self, subject: Subject, posteriors: Posterior):
+    def __init__(self, model: EvaluatedModel, posteriors: Posterior):
         """Lays cells so that the prior and all posteriors are covered."""
-        self._subject, self._posteriors = subject, posteriors
+        self._model, self._posteriors = model, posteriors
         self._deviations = np.exp(0.5 * posteriors.logvar)
-        self.side = _SIDE_OF_CELL[subject.latent_dim]
+        self.side = _SIDE_OF_CELL[model.latent_dim]
         reach = np.abs(posteriors.mean) + _DEVIATIONS * self._deviations
         self._reach = reach.max()
         self._cells_a_side = 2 * round(_LARGEST_EXTENT / self.side)
-        self._shape = (self._cells_a_side,) * subject.latent_dim
+        self._shape = (self._cells_a_side,) * model.latent_dim
         self._decode = tf.function(
-            lambda latents: subject.likelihood.natural(subject.decode(latents)),
-            input_signature=[tf.TensorSpec([None, subject.latent_dim])],
+            lambda latents: model.pixels.density.natural(model.decode(latents)),
+            input_signature=[tf.TensorSpec([None, model.latent_dim])],
         )
 
     def rings(self) -> Iterator[tuple[np.ndarray, bool]]:
@@ -46,7 +46,7 @@ class Grid:
 
     def nodes_in_cell(self, nodes: int) -> int:
         """Counts the nodes of a cell with so many a side."""
-        return nodes**self._subject.latent_dim
+        return nodes**self._model.latent_dim
 
     def parameters(self, cells: np.ndarray, nodes: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Decodes the nodes of G cells, n a cell.
@@ -55,11 +55,11 @@ class Grid:
             Natural parameters of the pixels, [G * n, F], and [G * n], nats: what is to be added to
             features . natural to have the logarithm of p(x, z) times the weight of the node.
         """
-        offsets, log_weights = _nodes_of_cell(nodes, self._subject.latent_dim)
+        offsets, log_weights = _nodes_of_cell(nodes, self._model.latent_dim)
         latents = self._corners(cells)[:, None] + self.side * offsets
-        log_prior = -0.5 * np.sum(latents**2 + np.log(2 * np.pi), axis=-1)
-        log_measure = log_prior + log_weights + self._subject.latent_dim * np.log(self.side)
-        flat = latents.reshape(-1, self._subject.latent_dim)
+        log_prior = log_normal(latents, np.zeros_like(latents), np.zeros_like(latents)).numpy()
+        log_measure = log_prior + log_weights + self._model.latent_dim * np.log(self.side)
+        flat = latents.reshape(-1, self._model.latent_dim)
         natural, log_normalizer = self._decode(tf.constant(flat, tf.float32))
         return natural, tf.constant(log_measure.ravel(), natural.dtype) - log_normalizer
 

@@ -3,17 +3,22 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
+from matplotlib.ticker import MaxNLocator
 
-from cvae_tf.drawing.figures import new_figure, save, show_image
+from cvae_tf.drawing.canvas import fit, new_figure, plain, save, show_image
 from cvae_tf.evaluation.true_posterior import Modes
+
+_LOWEST = -20.0  # log p(z|x) that is told from less, nats below the maximum
+_DEVIATIONS = 3
 
 
 def draw_evaluation(
     path: Path,
     bounds: dict[int, float],
     elbo: np.ndarray,
-    log_likelihood: np.ndarray | None,
+    log_evidence: np.ndarray | None,
     kl: np.ndarray,
     title: str,
     elbo_title: str,
@@ -24,7 +29,7 @@ def draw_evaluation(
         path: the PNG to write.
         bounds: mean importance-weighted bound by K, nats per image.
         elbo: of each image, [N], nats.
-        log_likelihood: exact log p(x) of each image, [N], nats, if it is known.
+        log_evidence: exact log p(x) of each image, [N], nats, if it is known.
         kl: mean KL of each latent dimension, [Z], nats.
         title: shown on top.
         elbo_title: what the ELBO is to be called, see `Config.term_titles`.
@@ -36,17 +41,18 @@ def draw_evaluation(
         left.set(title="Bounds on log p(x)", xlabel="samples K")
         label = "importance-weighted bound"
         left.semilogx(list(bounds), list(bounds.values()), "o-", color="tab:orange", label=label)
-    if log_likelihood is not None:
-        left.axhline(log_likelihood.mean(), color="black", label="log p(x), exact")
-        right.hist(log_likelihood - elbo, bins=60, color="tab:blue", log=True)
+    if log_evidence is not None:
+        left.axhline(log_evidence.mean(), color="black", label="log p(x), exact")
+        right.hist(log_evidence - elbo, bins=60, color="tab:blue", log=True)
         right.set(title="What the ELBO misses", xlabel="log p(x) - ELBO, nats", ylabel="images")
     else:
         right.bar(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color="tab:red")
         right.set(title="KL of each latent dimension, sorted", xlabel="dimension", ylabel="nats")
+        right.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     left.set(ylabel="nats per image")
     left.legend(frameon=False)
     left.grid(alpha=0.3)
-    figure.suptitle(title)
+    fit(figure.suptitle(plain(title)), 0.96 * figure.bbox.width)
     figure.tight_layout()
     save(figure, path)
 
@@ -62,21 +68,37 @@ def draw_posterior(
         modes: its true posterior.
         posterior: mean and logvar of q(z|x), each [2].
     """
-    mean, deviation = posterior[0], np.exp(0.5 * posterior[1])
-    figure = new_figure(10, 4.6)
-    grid = figure.add_gridspec(2, 4)
-    axes = figure.add_subplot(grid[:, :2])
-    axes.imshow(np.sqrt(modes.density), origin="lower", extent=modes.box, cmap="magma")
-    axes.add_patch(Ellipse(mean, *(6 * deviation), fill=False, color="deepskyblue", linewidth=1.5))
-    for name, place in zip("AB", modes.places, strict=True):
-        axes.annotate(
-            name, place, (12, 12), textcoords="offset points", color="white", fontsize=12,
-            arrowprops={"color": "white", "arrowstyle": "-"},
-        )  # fmt: skip
-    axes.set(title="True posterior p(z|x); circle: q(z|x), 3 deviations", xlabel="$z_1$")
-    axes.set_ylabel("$z_2$")
-    show_image(figure.add_subplot(grid[:, 2]), image, "The image")
+    figure = new_figure(11.5, 5)
+    grid = figure.add_gridspec(2, 3, width_ratios=[2.7, 1.5, 1.1])
+    axes = figure.add_subplot(grid[:, 0])
+    _draw_density(axes, modes, posterior)
+    show_image(figure.add_subplot(grid[:, 1]), image, "The image")
     for row, name in enumerate("AB"):
-        show_image(figure.add_subplot(grid[row, 3]), modes.decoded[row], f"decoded at {name}")
+        show_image(figure.add_subplot(grid[row, 2]), modes.decoded[row], f"decoded at {name}")
     figure.tight_layout()
     save(figure, path)
+
+
+def _draw_density(axes: Axes, modes: Modes, posterior: tuple[np.ndarray, np.ndarray]) -> None:
+    """Draws log p(z|x), with lines where it and q(z|x) are as low as 3 deviations from a mode."""
+    mean, deviation = posterior[0], np.exp(0.5 * posterior[1])
+    style = {"origin": "lower", "extent": modes.box}
+    shown = axes.imshow(modes.log_density, cmap="magma", vmin=_LOWEST, vmax=0, **style)
+    axes.figure.colorbar(
+        shown, ax=axes, extend="min", label="log p(z|x) less its maximum, nats", fraction=0.046
+    )
+    level = -(_DEVIATIONS**2) / 2
+    axes.contour(modes.log_density, [level], colors="white", linestyles="-", **style)
+    size = 2 * _DEVIATIONS * deviation
+    axes.add_patch(Ellipse(mean, *size, fill=False, color="deepskyblue", linewidth=1.8))
+    for name, place in zip("AB", modes.places, strict=True):
+        axes.annotate(
+            name, place, (14, 14), textcoords="offset points", color="white", fontsize=12,
+            arrowprops={"color": "white", "arrowstyle": "-", "shrinkB": 0},
+            bbox={"color": "black", "alpha": 0.5, "pad": 1.5},
+        )  # fmt: skip
+    axes.set(xlabel="$z_1$", ylabel="$z_2$")
+    axes.set_title(
+        f"True posterior p(z|x); white: {-level} nats below its maximum,\n"
+        "as 3 deviations of a Gaussian are; blue: q(z|x), 3 deviations", fontsize=10,
+    )  # fmt: skip

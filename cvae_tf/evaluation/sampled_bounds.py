@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.randomness import Stream, stream_seed
-from cvae_tf.evaluation.evaluated_model import Subject
-from cvae_tf.exporting.loaded_model import Posterior
-from cvae_tf.models.vae import objectives
+from cvae_tf.core.randomness import Purpose, derived_key, normal_of_samples
+from cvae_tf.evaluation.evaluated_model import EvaluatedModel
+from cvae_tf.models.vae import objectives, posterior
+from cvae_tf.models.vae.posterior import Posterior
 
 _ACTIVE_VARIANCE = 0.01  # of the posterior means of an active unit (Burda et al. 2016, section 5)
 
@@ -39,10 +39,10 @@ def mean_of(values: np.ndarray) -> Mean:
     return Mean(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
 
 
-def encode(subject: Subject, pixels: np.ndarray, batch_size: int) -> Posterior:
+def encode(model: EvaluatedModel, pixels: np.ndarray, batch_size: int) -> Posterior:
     """Finds the posteriors of images [N, H, W, C], some at a time."""
     parts = [
-        subject.encode(tf.constant(pixels[start : start + batch_size]))
+        model.encode(tf.constant(pixels[start : start + batch_size]))
         for start in range(0, len(pixels), batch_size)
     ]
     means, logvars = zip(*parts, strict=True)
@@ -51,7 +51,7 @@ def encode(subject: Subject, pixels: np.ndarray, batch_size: int) -> Posterior:
 
 def kl_per_dimension(posteriors: Posterior) -> np.ndarray:
     """KL of each posterior from the prior in closed form, [N, Z], nats."""
-    return objectives.kl_per_dimension(*(tf.constant(part) for part in posteriors)).numpy()
+    return posterior.kl_per_dimension(Posterior(*map(tf.constant, posteriors))).numpy()
 
 
 def count_active_units(posteriors: Posterior) -> int:
@@ -60,7 +60,7 @@ def count_active_units(posteriors: Posterior) -> int:
 
 
 def bounds(
-    subject: Subject,
+    model: EvaluatedModel,
     pixels: np.ndarray,
     posteriors: Posterior,
     sizes: list[int],
@@ -75,7 +75,7 @@ def bounds(
     with their number.
 
     Args:
-        subject: the model.
+        model: the model.
         pixels: of N images, float32 [N, H, W, C].
         posteriors: of the images.
         sizes: numbers K of samples for the bounds, each of which takes the first K of them.
@@ -88,14 +88,16 @@ def bounds(
         One value for each image.
     """
     at_once = min(batch_size, len(pixels))
-    step = tf.function(functools.partial(_log_densities, subject))
+    step = tf.function(functools.partial(_log_densities, model))
+    key = derived_key(seed, Purpose.EVALUATION_NOISE)
     parts = []
     for start in range(0, len(pixels), at_once):
         on_progress(start / len(pixels))
         own = slice(start, start + at_once)
         batch = [tf.constant(part[own]) for part in (pixels, *posteriors)]
-        key = stream_seed(seed, Stream.EVALUATION_NOISE, start)
-        parts.append(_bounds_of_batch(step, batch, sizes, num_samples, key, batch_size))
+        sampled = functools.partial(step, *batch, key, tf.constant(start))
+        num_at_once = max(batch_size // len(batch[0]), 1)
+        parts.append(_bounds_of_batch(sampled, len(batch[0]), sizes, num_samples, num_at_once))
     return Bounds(
         np.concatenate([part.log_likelihood for part in parts]),
         {k: np.concatenate([part.importance_weighted[k] for part in parts]) for k in sizes},
@@ -103,32 +105,34 @@ def bounds(
 
 
 def _bounds_of_batch(
-    step: Callable, batch: list[tf.Tensor], sizes: list[int], num_samples: int,
-    key: tf.Tensor, batch_size: int,
-) -> Bounds:  # fmt: skip
+    sampled: Callable, num_images: int, sizes: list[int], num_samples: int, num_at_once: int
+) -> Bounds:
     """Adds up samples of the images of one batch, and notes the sums at each of the sizes."""
-    num_images = len(batch[0])
-    num = max(batch_size // num_images, 1)
     log_weight_sum = np.full(num_images, -np.inf)
     log_likelihood_sum, bound = np.zeros(num_images), {}
-    for done in range(0, max([*sizes, num_samples]), num):
-        log_likelihood, log_weights = step(*batch, tf.random.fold_in(key, done), num)
+    for done in range(0, max([*sizes, num_samples]), num_at_once):
+        log_likelihood, log_weights = sampled(tf.constant(done), num_at_once)
         log_likelihood_sum += log_likelihood.numpy()[: max(num_samples - done, 0)].sum(axis=0)
         sums = np.logaddexp.accumulate([log_weight_sum, *log_weights.numpy()])
-        bound |= {k: sums[k - done] - np.log(k) for k in sizes if done < k <= done + num}
+        bound |= {k: sums[k - done] - np.log(k) for k in sizes if done < k <= done + num_at_once}
         log_weight_sum = sums[-1]
     return Bounds(log_likelihood_sum / num_samples, bound)
 
 
 def _log_densities(
-    subject: Subject,
+    model: EvaluatedModel,
     pixels: tf.Tensor,
     mean: tf.Tensor,
     logvar: tf.Tensor,
     key: tf.Tensor,
+    first: tf.Tensor,
+    first_sample: tf.Tensor,
     num: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Samples each posterior `num` times: log p(x|z) and log p(x, z) - log q(z|x), [num, B]."""
-    log_prob = subject.likelihood.log_prob
-    terms, _ = objectives.sample_terms(subject.decode, log_prob, pixels, mean, logvar, key, num)
+    noise = normal_of_samples(key, first, tf.shape(mean)[0], model.latent_dim, first_sample, num)
+    log_prob = model.pixels.density.log_prob
+    terms, _ = objectives.sample_terms(
+        model.decode, log_prob, pixels, Posterior(mean, logvar), noise, num
+    )
     return tf.reshape(terms.log_likelihood, [num, -1]), tf.reshape(terms.elbo, [num, -1])

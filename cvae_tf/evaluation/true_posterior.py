@@ -6,76 +6,116 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.evaluation.evaluated_model import Subject
+from cvae_tf.evaluation.evaluated_model import EvaluatedModel
+from cvae_tf.models.vae.posterior import Posterior
 
 _EXTENT, _SIDE = 3.0, 200  # of the grids
 _CANDIDATES = 100
 _LEAST_DISTANCE = 1.0  # between two modes
 _LEAST_SHARE = 0.05  # of the lesser mode
-_MARGIN = 0.4  # about the modes in the picture
+_DEVIATIONS = 3  # of q(z|x), which lie inside the picture
+_MARGIN = 0.15  # of the picture's side, about what lies inside
+_LEAST_HALF_SIDE = 0.2  # of the picture
+_SEEN_NATS = 15.0  # below the maximum, what a picture still shows plainly
+_WIDENINGS = 6  # at most, until all of that lies inside
+
+Box = tuple[float, float, float, float]  # left, right, bottom, top
 
 
 class Modes(NamedTuple):
     """The true posterior of an image, about its two highest modes."""
 
     image: int  # its number
-    box: tuple[float, float, float, float]  # what is shown: left, right, bottom, top
-    density: np.ndarray  # in the box, relative to its maximum, [G, G]; rows are the second latent
+    box: Box  # what is shown, a square
+    log_density: (
+        np.ndarray
+    )  # in the box, nats, less its maximum, [G, G]; rows are the second latent
     places: np.ndarray  # latents of the modes, [2, 2]
     decoded: np.ndarray  # mean images there, [2, H, W, C]
 
 
-def find_two_modes(subject: Subject, pixels: np.ndarray, missed: np.ndarray) -> Modes | None:
+def find_two_modes(
+    model: EvaluatedModel,
+    pixels: np.ndarray,
+    missed: np.ndarray,
+    posteriors: Posterior,
+) -> Modes | None:
     """Finds an image whose posterior has two modes, as equal as can be.
 
     If q(z|x) proposes one of two equal modes, its samples miss half of p(x): log 2 nats.
 
     Args:
-        subject: a model with two latent dimensions.
+        model: a model with two latent dimensions.
         pixels: of N images, [N, H, W, C].
         missed: how much of log p(x) a bound by many samples of q(z|x) misses, [N], nats.
+        posteriors: q(z|x) of the images.
 
     Returns:
         That image and its posterior; None if no image has two modes worth the name.
     """
     candidates = np.argsort(np.abs(missed - math.log(2)), kind="stable")[:_CANDIDATES]
     latents = _grid((-_EXTENT, _EXTENT, -_EXTENT, _EXTENT))
-    densities = _densities(subject, pixels[candidates], latents)
+    densities = np.exp(_log_densities(model, pixels[candidates], latents))
     places, shares = zip(*(_two_highest(density, latents) for density in densities), strict=True)
     best = int(np.argmax(shares))
     if shares[best] < _LEAST_SHARE:
         return None
     image, modes = int(candidates[best]), places[best]
-    centre, half = modes.mean(axis=0), np.ptp(modes, axis=0).max() / 2 + _MARGIN
-    box = (centre[0] - half, centre[0] + half, centre[1] - half, centre[1] + half)
-    density = _densities(subject, pixels[[image]], _grid(box)).reshape(_SIDE, _SIDE)
-    decoded = subject.likelihood.mean(subject.decode(tf.constant(modes)))
-    return Modes(image, box, density, modes, np.asarray(decoded))
+    mean, deviation = posteriors.mean[image], np.exp(0.5 * posteriors.logvar[image])
+    inside = [*modes, mean - _DEVIATIONS * deviation, mean + _DEVIATIONS * deviation]
+    box, log_density = _whole_posterior(model, pixels[[image]], np.array(inside, np.float64))
+    decoded = model.pixels.density.mean(model.decode(tf.constant(modes)))
+    return Modes(image, box, log_density, modes, np.asarray(decoded))
 
 
-def _grid(box: tuple[float, float, float, float]) -> np.ndarray:
+def _whole_posterior(
+    model: EvaluatedModel, pixels: np.ndarray, inside: np.ndarray
+) -> tuple[Box, np.ndarray]:
+    """Finds a square box about points [P, 2] in which all of a posterior lies that can be seen.
+
+    Returns:
+        The box, and log p(z|x) in it less its maximum, [G, G].
+    """
+    for _ in range(_WIDENINGS):
+        low, high = inside.min(axis=0), inside.max(axis=0)
+        centre, half = (low + high) / 2, (high - low).max() / 2 / (1 - 2 * _MARGIN)
+        half = max(half, _LEAST_HALF_SIDE)
+        box = (centre[0] - half, centre[0] + half, centre[1] - half, centre[1] + half)
+        latents = _grid(box)
+        log_density = _log_densities(model, pixels, latents)[0]
+        seen = latents[log_density > -_SEEN_NATS]
+        if (np.abs(seen - centre) < (1 - _MARGIN / 2) * half).all():
+            break
+        inside = np.concatenate([inside, seen])
+    return box, log_density.reshape(_SIDE, _SIDE)
+
+
+def _grid(box: Box) -> np.ndarray:
     """Lays latents over a box row by row, float32 [G * G, 2]."""
     x, y = np.meshgrid(np.linspace(*box[:2], _SIDE), np.linspace(*box[2:], _SIDE))
     return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
 
 
-def _densities(subject: Subject, pixels: np.ndarray, latents: np.ndarray) -> np.ndarray:
-    """The posterior of each image at all latents, relative to its maximum, [B, G * G]."""
+def _log_densities(model: EvaluatedModel, pixels: np.ndarray, latents: np.ndarray) -> np.ndarray:
+    """The log posterior of each image at all latents less its maximum, nats, [B, G * G]."""
     rows = []
     for start in range(0, len(latents), _SIDE):
         row = latents[start : start + _SIDE]
-        outputs = subject.decode(tf.constant(row))
-        log_likelihood = subject.likelihood.log_prob_of_all(tf.constant(pixels), outputs).numpy()
+        outputs = model.decode(tf.constant(row))
+        log_likelihood = model.pixels.density.log_prob_of_all(tf.constant(pixels), outputs).numpy()
         rows.append(log_likelihood - 0.5 * np.sum(row**2, axis=1))
     log_joint = np.concatenate(rows, axis=1)
-    return np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+    return log_joint - log_joint.max(axis=1, keepdims=True)
 
 
 def _two_highest(density: np.ndarray, latents: np.ndarray) -> tuple[np.ndarray, float]:
-    """Finds the highest mode and the highest one far from it, and the lesser's share of mass."""
+    """Finds the highest mode and the highest one far from it, and the lesser's share of mass.
+
+    What is highest at the edge of the grid is no mode: it may be higher outside.
+    """
     first = int(density.argmax())
     around = np.lib.stride_tricks.sliding_window_view(
-        np.pad(density.reshape(_SIDE, _SIDE), 1), (3, 3)
+        np.pad(density.reshape(_SIDE, _SIDE), 1, constant_values=np.inf), (3, 3)
     )
     is_mode = density == around.max(axis=(2, 3)).ravel()
     is_away = np.sum((latents - latents[first]) ** 2, axis=1) > _LEAST_DISTANCE**2
@@ -84,4 +124,5 @@ def _two_highest(density: np.ndarray, latents: np.ndarray) -> tuple[np.ndarray, 
         density[np.sum((latents - latents[mode]) ** 2, axis=1) < (_LEAST_DISTANCE / 2) ** 2].sum()
         for mode in (first, second)
     ]
-    return latents[[first, second]], float(min(near) / sum(near))
+    share = min(near) / sum(near) if is_mode[[first, second]].all() else 0
+    return latents[[first, second]], float(share)

@@ -1,17 +1,19 @@
-"""What `export.py` does, as functions: write a trained model for those who use it."""
+"""Writes a trained model for those who use it: run -> SavedModel and GIF, or another format."""
 
+import contextlib
 from pathlib import Path
 
-from cvae_tf.core.errors import UserError
-from cvae_tf.drawing import mosaics
-from cvae_tf.exporting import other_formats, provenance, saved_model
-from cvae_tf.models.vae.model import CVAE
+from cvae_tf import registry
+from cvae_tf.core import files, paths
+from cvae_tf.drawing import animations
+from cvae_tf.exporting import provenance, writing
+from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training import building
 from cvae_tf.training.run_directory import Run
 
 
 def export(
-    run: Run, model: CVAE, metrics: list[dict[str, float]], output: Path | None = None
+    run: Run, model: GenerativeModel, metrics: list[dict[str, float]], output: Path | None = None
 ) -> Path:
     """Writes the SavedModel and the GIF of a run.
 
@@ -25,48 +27,52 @@ def export(
         The directory of the SavedModel.
 
     Raises:
-        UserError: if `output` already holds a model or cannot be written.
+        UserError: if `output` already holds a model or an animation, or cannot be written.
     """
     directory = (output or run.directory / "export") / "1"
     animation = (output or run.directory) / "progress.gif"
-    _refuse_existing(output, directory, animation)
-    saved_model.export_saved_model(model, directory, provenance.describe(run, metrics))
+    metadata = provenance.describe(run, model, metrics)
+    if output:
+        files.refuse_existing(animation)
+    with _place(directory, output) as place:
+        writing.write_model(model, "saved_model", place, metadata)
     if run.epoch_images:
-        mosaics.animate(run.epoch_images, animation)
+        animations.animate(run.epoch_images, animation)
     return directory
 
 
-def _refuse_existing(output: Path | str | None, *paths: Path) -> None:
-    """Keeps what is already in a directory that was asked for."""
-    for path in paths:
-        if output and path.exists():
-            raise UserError(f"--output={output}: {path} exists; choose another directory.")
-
-
 def export_from_checkpoint(
-    run_dir: str, output: str | None = None, format_name: str = "saved_model"
+    run_dir: str | Path, output: str | Path | None = None, format_name: str = "saved_model"
 ) -> Path:
     """Exports a run from its newest checkpoint.
 
     Args:
         run_dir: of the run.
-        output: a directory for the model; by default its place in the run, where it is replaced.
-        format_name: "saved_model", with the GIF beside it, or a name in `formats.WRITERS`.
+        output: a directory for the model, which must not hold one; by default its place in the
+            run, where it is replaced.
+        format_name: "saved_model", with the GIF beside it, or another name in `registry.FORMATS`.
 
     Returns:
         The directory of the model.
 
     Raises:
-        UserError: as in `export`; or if there is no run, or no checkpoint in it, or the format
-            needs a package that is missing.
+        UserError: as in `export`; or if there is no run, or no checkpoint in it, or the format is
+            unknown or needs a package that is missing.
     """
-    other_formats.check_packages(format_name)
+    registry.FORMATS[format_name]  # refuses unknown names
+    writing.check_packages(format_name)
+    output = paths.expand(output) if output else None
     # Other runtimes take the weights as they are kept.
     trained = building.load_trained(run_dir, None if format_name == "saved_model" else "float32")
     if format_name == "saved_model":
-        return export(trained.run, trained.model, trained.metrics, Path(output) if output else None)
-    directory = (Path(output) if output else trained.run.directory / "export") / format_name
-    _refuse_existing(output, directory)
-    metadata = provenance.describe(trained.run, trained.metrics)
-    other_formats.export_format(trained.model, format_name, directory, metadata)
+        return export(trained.run, trained.model, trained.metrics, output)
+    directory = (output or trained.run.directory / "export") / format_name
+    metadata = provenance.describe(trained.run, trained.model, trained.metrics)
+    with _place(directory, output) as place:
+        writing.write_model(trained.model, format_name, place, metadata)
     return directory
+
+
+def _place(directory: Path, output: Path | None) -> contextlib.AbstractContextManager[Path]:
+    """Where to write: what is in a run is replaced, what was asked for must be new."""
+    return files.creating_directory(directory) if output else contextlib.nullcontext(directory)

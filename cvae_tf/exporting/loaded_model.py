@@ -2,47 +2,32 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.config import term_names
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.models.measures import Measure
+from cvae_tf.models.vae.posterior import Posterior
 
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
-_NEEDED = ("decode", "encode", "reconstruct", "score")
+_NEEDED = ("sample", "decode")  # what every model of this project can do
 
 
-class Posterior(NamedTuple):
-    """The Gaussian posterior q(z|x) of each image."""
-
-    mean: np.ndarray  # [N, Z]
-    logvar: np.ndarray  # [N, Z]
-
-
-class Scores(NamedTuple):
-    """Estimates by one posterior sample of each image, in nats; see `Config.term_names`."""
-
-    elbo: np.ndarray  # [N]
-    log_likelihood: np.ndarray  # [N]
-    kl: np.ndarray  # [N]
-
-
-class ExportedModel:
+class LoadedModel:
     """A SavedModel of this project, for arrays of any length."""
 
     def __init__(self, functions: Any, metadata: dict[str, Any]):
         """Takes what `tf.saved_model.load` returns, and the contents of `model.json`."""
         self.functions = functions
         self.metadata = metadata
+        self.abilities = tuple(functions.signatures)  # the names of its signatures
         self.latent_dim = _argument(functions, "decode", "latents").shape[1]
-        config = metadata.get("config", {})
-        self.binarize = config.get("binarize", "threshold")
-        self.likelihood = config.get("likelihood", "bernoulli")
-        self.term_names = term_names(self.binarize, self.likelihood)
-        self.image_shape = tuple(_argument(functions, "encode", "images").shape[1:])
+        shape = functions.signatures["decode"].structured_outputs["images"].shape
+        self.image_shape = tuple(shape[1:])  # height, width, channels
 
     def sample(self, num: int, seed: int = 0) -> np.ndarray:
         """Draws images from the model.
@@ -52,53 +37,83 @@ class ExportedModel:
             seed: the same seed gives the same images.
 
         Returns:
-            Probabilities of white pixels, float32 [num, H, W, C].
+            float32 [num, H, W, C] in [0, 1]; of black-and-white pixels the probabilities of white.
         """
         parts = list(self.sample_in_parts(num, seed))
         return np.concatenate(parts) if parts else np.empty((0, *self.image_shape), np.float32)
 
     def sample_in_parts(self, num: int, seed: int = 0) -> Iterator[np.ndarray]:
         """Yields what `sample` returns, some images at a time."""
-        latents = tf.random.stateless_normal([num, self.latent_dim], [seed, 0]).numpy()
+        key = derived_key(seed, Purpose.SAMPLES)
+        latents = tf.random.stateless_normal([num, self.latent_dim], key).numpy()
         for start in range(0, num, _AT_ONCE):
             yield self.decode(latents[start : start + _AT_ONCE])
 
     def decode(self, latents: np.ndarray) -> np.ndarray:
-        """Returns probabilities of white pixels, [N, H, W, C], for latents [N, Z]."""
+        """Draws the images [N, H, W, C] in [0, 1] of latents [N, Z]."""
         return self._in_parts(self.functions.decode, latents)["images"]
 
     def encode(self, images: np.ndarray) -> Posterior:
-        """Finds the posterior of grey images [N, H, W, C] in [0, 1]."""
-        return Posterior(**self._in_parts(self.functions.encode, images))
+        """Finds the posteriors of images [N, H, W, C] in [0, 1]."""
+        found = self._in_parts(self.functions.encode, images)
+        return Posterior(found["mean"], found["logvar"])
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Decodes the posterior means of grey images [N, H, W, C] in [0, 1]."""
+        """Decodes the posterior means of images [N, H, W, C] in [0, 1]."""
         return self._in_parts(self.functions.reconstruct, images)["images"]
 
-    def score(self, images: np.ndarray, seed: int = 0) -> Scores:
-        """Estimates the ELBO of grey images [N, H, W, C] in [0, 1], and its parts."""
-        parts = self._in_parts(self.functions.score, images, seed)
-        return Scores(*(parts[name] for name in self.term_names.values()))
+    def score(self, images: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+        """Scores images [N, H, W, C] in [0, 1].
+
+        Args:
+            images: any number of them.
+            seed: the same seed gives the same scores.
+
+        Returns:
+            By name, a number for each image, [N]. A VAE gives "elbo", "log_likelihood" and "kl" by
+            one posterior sample of each image, in nats; `main_score` is the one to sort by.
+        """
+        return self.mean_scores(images, seed, num_samples=1)
+
+    def mean_scores(
+        self, images: np.ndarray, seed: int = 0, num_samples: int = 8
+    ) -> dict[str, np.ndarray]:
+        """Averages `score` over several posterior samples of each image."""
+        draws = [
+            self._in_parts(self.functions.score, images, derived_key(seed, Purpose.SCORES, i))
+            for i in range(num_samples)
+        ]
+        return {name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]}
+
+    @property
+    def main_score(self) -> Measure:
+        """The score that images are sorted by, the usual ones high."""
+        names = self.functions.signatures["score"].structured_outputs
+        known = [Measure(**values) for values in self.metadata.get("measures", [])]
+        # Version 0.1 did not say; its models are VAEs.
+        titles = {"elbo": "ELBO", "pseudo_elbo": "pseudo-ELBO"}
+        old = [Measure(name, title, "nats per image") for name, title in titles.items()]
+        return next(measure for measure in (*known, *old) if measure.name in names)
 
     def _in_parts(
         self,
         function: Callable[..., dict[str, tf.Tensor]],
         batch: np.ndarray,
-        seed: int | None = None,
+        key: tf.Tensor | None = None,
     ) -> dict[str, np.ndarray]:
         """Calls `function` on one part of `batch` after another and joins the results.
 
-        With a seed, each part gets noise of its own.
+        With a key, each part gets noise of its own.
         """
         batch = np.asarray(batch, np.float32)
         parts = []
         for start in range(0, max(len(batch), 1), _AT_ONCE):
-            noise = [] if seed is None else [tf.constant([seed, start])]
+            noise = [] if key is None else [tf.random.fold_in(key, start)]
             parts.append(function(tf.constant(batch[start : start + _AT_ONCE]), *noise))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def load(directory: str | Path) -> ExportedModel:
+def load(directory: str | Path) -> LoadedModel:
     """Loads an exported model; nothing of the training code is needed for it.
 
     Args:
@@ -127,7 +142,7 @@ def load(directory: str | Path) -> ExportedModel:
         raise UserError(
             f"{path}: is a SavedModel without {', '.join(missing)}; not one of this project."
         )
-    return ExportedModel(functions, _read_metadata(path / "model.json"))
+    return LoadedModel(functions, _read_metadata(path / "model.json"))
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

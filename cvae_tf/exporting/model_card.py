@@ -5,23 +5,27 @@ from typing import Any
 
 import tensorflow as tf
 
-from cvae_tf.config import term_names
+from cvae_tf.models.signatures import LARGEST_SAMPLE
 
-_LICENCES = {
+_LICENCES = {  # of runs of version 0.1, which did not record them
     "MNIST": "MNIST (Y. LeCun, C. Cortes, C. J. C. Burges): CC BY-SA 3.0",
     "bundled digits": "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, UCI): "
     "CC BY 4.0",
 }
+_ABILITIES = {
+    "sample": "draws new images",
+    "encode": "finds the latents of images",
+    "reconstruct": "reconstructs them",
+    "score": "scores how usual they are",
+}
 
-_CARD = """# A convolutional variational autoencoder of {height} x {width} images
+_CARD = """# {title} of {height} x {width} images
 
-Made by cvae-tf: {network} network, {latent_dim} latent dimensions, {epochs} epochs. It draws new
-images, finds the latents of images, reconstructs them, and scores how usual they are.
+Made by cvae-tf: {network} network, {latent_dim} latent dimensions, {epochs} epochs. It {abilities}.
 
 - Data: {data_name}, {train_images:,} training images, {test_images:,} test images.
 - Licence of the data: {licence}.
-- Pixels: {binarization}; this happens inside the model. p(x|z): {likelihood}.
-- Versions: {versions}{commit}.
+{pixels}- Versions: {versions}{commit}.
 
 ## Numbers
 
@@ -36,17 +40,16 @@ import tensorflow as tf
 
 model = tf.saved_model.load(".")
 images = model.sample(num=16, seed=[1, 2])["images"]
-codes = model.encode(images)  # also: decode(latents), reconstruct(images), score(images, seed)
-print(images.shape, codes["mean"].shape)
+print(images.shape)
 ```
 
 | signature | arguments | returns |
 | --- | --- | --- |
 {signatures}
 
-B is the number of images in a batch, which is free. The same seed gives the same images. Images
-go in as grey levels in [0, 1], bright on dark; the results of `score` are in nats per image.
-`sample` makes {largest:,} images at most in one call. All settings are in `model.json`.
+B is the number of images in a batch, which is free. The same seed gives the same images. Images go
+in as grey levels or colours in [0, 1], as they were in training. In one call `sample` makes
+{largest:,} images at most. All settings are in `model.json`.
 
 ## Limits
 
@@ -59,14 +62,14 @@ A score compares images under this model; it is no probability of being an anoma
 def render(
     metadata: dict[str, Any],
     signatures: dict[str, tf.types.experimental.ConcreteFunction],
-    largest_sample: int,
+    numbers: str | None,
 ) -> str:
     """Writes the card of a model.
 
     Args:
         metadata: the contents of its `model.json`.
         signatures: its functions by name.
-        largest_sample: images that `sample` makes at most.
+        numbers: what was measured of it, if an epoch has come to its end.
 
     Returns:
         Markdown.
@@ -75,46 +78,36 @@ def render(
     height, width, channels = data["image_shape"]
     commit = metadata["git_commit"]
     return _CARD.format(
+        title=_with_article(metadata["title"]),
         height=height,
         width=width,
         channels=channels,
         network=config["network"],
         latent_dim=config["latent_dim"],
         epochs=config["epochs"],
+        abilities=_join([what for name, what in _ABILITIES.items() if name in signatures]),
         data_name=data["name"],
         train_images=data["train_images"],
         test_images=data["test_images"],
-        licence=_LICENCES.get(data["name"], "that of the images, which are not part of cvae-tf"),
-        binarization=metadata["binarization"],
-        likelihood=config["likelihood"].replace("_", " "),
+        licence=data.get("licence") or _LICENCES.get(data["name"], "that of the images"),
+        pixels=f"- Pixels: {metadata['pixels']}.\n" if "pixels" in metadata else "",
         versions=", ".join(f"{name} {version}" for name, version in metadata["versions"].items()),
         commit=f", cvae-tf at commit {commit[:10]}" if commit else "",
-        numbers=_numbers(metadata["metrics"], config),
+        numbers=numbers or "Exported before the end of the first epoch: there are none.",
         signatures="\n".join(_row(name, function) for name, function in signatures.items()),
-        largest=largest_sample,
+        largest=LARGEST_SAMPLE,
     )
 
 
-def _numbers(metrics: dict[str, float] | None, config: dict[str, Any]) -> str:
-    if metrics is None:
-        return "Exported before the end of the first epoch: there are none."
-    names = term_names(config["binarize"], config["likelihood"])
-    means = {term: f"{metrics[f'test_{name}']:.2f}" for term, name in names.items()}
-    text = (
-        f"After epoch {metrics['epoch']}, mean over the test images, nats per image, by one "
-        "posterior sample each:\n\n"
-    )
-    if names["elbo"] != "elbo":
-        return (
-            f"{text}- negative cross-entropy of the grey levels {means['log_likelihood']}; it is "
-            f"no log-likelihood,\n- minus KL(q(z|x) || p(z)) {means['kl']},\n"
-            f"- together {means['elbo']}; higher is better, but it bounds no log p(x)."
-        )
-    return (
-        f"{text}- ELBO {means['elbo']}: a lower bound on log p(x); higher is better;\n"
-        f"- of which log-likelihood log p(x|z) {means['log_likelihood']}\n"
-        f"- minus KL(q(z|x) || p(z)) {means['kl']}."
-    )
+def _with_article(title: str) -> str:
+    """Begins a heading with a title."""
+    return f"{'An' if title[0] in 'aeiou' else 'A'} {title}"
+
+
+def _join(parts: list[str]) -> str:
+    """Joins parts of a sentence."""
+    *some, last = parts
+    return f"{', '.join(some)} and {last}" if some else last
 
 
 def _row(name: str, function: tf.types.experimental.ConcreteFunction) -> str:

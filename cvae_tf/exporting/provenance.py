@@ -5,30 +5,29 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.run_directory import Run
 
-_BINARIZATIONS = {
-    "threshold": "pixels above 0.5 are white",
-    "dynamic": "drawn white by their grey level in training and in score, else white above 0.5",
-    "none": "grey levels as they are",
-}
 _PACKAGES = ("tensorflow", "keras", "numpy")
 
 
-def describe(run: Run, metrics: list[dict[str, float]]) -> dict[str, Any]:
+def describe(run: Run, model: GenerativeModel, metrics: list[dict[str, float]]) -> dict[str, Any]:
     """Collects the contents of `model.json`.
 
     Args:
         run: that the model comes from.
+        model: its model.
         metrics: the rows of its `metrics.csv`.
 
     Returns:
         Plain values, ready for JSON.
     """
     return {
+        "title": model.title,
         "config": run.config.to_json(),
         "data": run.data,
-        "binarization": _BINARIZATIONS[run.config.binarize],
+        **model.describe(),
+        "measures": [measure._asdict() for measure in model.test_measures],
         "metrics": metrics[-1] if metrics else None,
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "git_commit": _git_commit(),

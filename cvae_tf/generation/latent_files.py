@@ -7,7 +7,7 @@ import numpy as np
 from cvae_tf.core import files
 from cvae_tf.data.given_images import Images
 from cvae_tf.drawing import mosaics
-from cvae_tf.exporting.loaded_model import Posterior
+from cvae_tf.models.vae.posterior import Posterior
 
 _LARGEST_SPRITE = 8192  # pixels a side, what TensorBoard takes
 

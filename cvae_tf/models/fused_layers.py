@@ -1,31 +1,25 @@
-"""The same networks, faster where nothing is learned any more."""
+"""Layers that are faster where nothing is learned any more, and networks with them."""
 
 import keras
 import tensorflow as tf
 
-from cvae_tf.models.networks.building import Networks
-
 _LARGE_BATCH = 256  # from here on the fused operation wins; it takes longer to begin
 
 
-def for_inference(networks: Networks) -> Networks:
-    """Copies networks, with layer normalisations that are one operation for large batches.
+def copy(network: keras.Model) -> keras.Model:
+    """Copies a network, with layer normalisations that are one operation for large batches.
 
     Training keeps those of Keras, whose gradient is faster.
 
     Args:
-        networks: an encoder and a decoder.
+        network: with its weights.
 
     Returns:
-        Copies with the same weights, whose results are the same but for rounding.
+        A copy with the same weights, whose results are the same but for rounding.
     """
-    return Networks(_copy(networks.encoder), _copy(networks.decoder))
-
-
-def _copy(network: keras.Model) -> keras.Model:
-    copy = keras.models.clone_model(network, clone_function=_copy_layer)
-    copy.set_weights(network.get_weights())
-    return copy
+    duplicate = keras.models.clone_model(network, clone_function=_copy_layer)
+    duplicate.set_weights(network.get_weights())
+    return duplicate
 
 
 def _copy_layer(layer: keras.Layer) -> keras.Layer:

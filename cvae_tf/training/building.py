@@ -3,12 +3,11 @@
 import dataclasses
 from typing import NamedTuple
 
+from cvae_tf import registry
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
-from cvae_tf.models.networks import building
-from cvae_tf.models.vae.model import CVAE
-from cvae_tf.models.vae.objectives import Objective
+from cvae_tf.models.base import GenerativeModel, ImageShape
 from cvae_tf.training import checkpoints, optimizers, run_directory, screen
 from cvae_tf.training.checkpoints import Metrics
 from cvae_tf.training.run_directory import Run
@@ -18,11 +17,11 @@ class Trained(NamedTuple):
     """A run as far as it has come, with its model."""
 
     run: Run
-    model: CVAE
+    model: GenerativeModel
     metrics: Metrics
 
 
-def build_model(config: Config, image_shape: building.ImageShape, num_images: int) -> CVAE:
+def build_model(config: Config, image_shape: ImageShape, num_images: int) -> GenerativeModel:
     """Builds and compiles the model of a configuration, with fresh weights.
 
     Args:
@@ -34,25 +33,11 @@ def build_model(config: Config, image_shape: building.ImageShape, num_images: in
         The model.
 
     Raises:
-        UserError: if the network is unknown or cannot take such images, or there are too few.
+        UserError: if the network is unknown or cannot take such images.
     """
     steps = batches.steps_per_epoch(num_images, config.batch_size)
-    pair = building.build_networks(
-        config.network,
-        image_shape,
-        config.latent_dim,
-        config.seed,
-        config.precision,
-        config.likelihood,
-    )
-    objective = Objective(
-        config.objective,
-        config.importance_samples,
-        config.beta,
-        config.kl_warmup_epochs * steps,
-        config.free_bits,
-    )
-    model = CVAE(pair, config.seed, config.likelihood, objective)
+    family = registry.FAMILIES.load(config.model)
+    model = family.from_settings(config, tuple(image_shape), steps)
     model.compile(
         optimizer=optimizers.build_optimizer(
             config.learning_rate,
@@ -85,5 +70,5 @@ def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     progress, problems = checkpoints.restore_newest(run.checkpoints, model)
     if not checkpoints.list_checkpoints(run.checkpoints):
         raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
-    screen.warn(problems)
+    screen.warn_of(problems)
     return Trained(run, model, progress.metrics)

@@ -1,4 +1,9 @@
-"""Checkpoints: all that training changes, with checksums; the newest good one is found again."""
+"""Checkpoints: all that training changes, with checksums; the newest good one is found again.
+
+They are not those of `tf.train.Checkpoint`: that has no sums by which damage is noticed, writes
+several files of which some may be old, restores what fits and silently leaves the rest as it is,
+and keeps no record of epochs. An .npz can also be read without TensorFlow.
+"""
 
 import hashlib
 import json
@@ -11,8 +16,8 @@ import numpy as np
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import npz
-from cvae_tf.models.vae.model import CVAE
+from cvae_tf.data import safe_npz
+from cvae_tf.models.base import GenerativeModel, Measure
 
 Metrics = list[dict[str, float]]  # the rows of metrics.csv
 
@@ -70,7 +75,7 @@ def list_checkpoints(directory: Path) -> list[Path]:
     return sorted(directory.glob("step_*"))
 
 
-def save_checkpoint(directory: Path, model: CVAE, progress: Progress) -> Path:
+def save_checkpoint(directory: Path, model: GenerativeModel, progress: Progress) -> Path:
     """Writes weights, optimizer state and progress; keeps the newest three, and the best.
 
     Args:
@@ -90,24 +95,22 @@ def save_checkpoint(directory: Path, model: CVAE, progress: Progress) -> Path:
     with files.replacing_directory(path) as temporary:
         np.savez(temporary / _ARRAYS, state=state, **arrays)
         (temporary / _SUMS).write_text(f"{_sha256(temporary / _ARRAYS)}  {_ARRAYS}\n")
-    _remove_old(directory, progress.metrics)
+    _remove_old(directory, progress.metrics, model.test_measures[0])
     return path
 
 
-def _remove_old(directory: Path, metrics: Metrics) -> None:
+def _remove_old(directory: Path, metrics: Metrics, measure: Measure) -> None:
     there = list_checkpoints(directory)
-    elbos = {
-        f"step_{row['step']:08d}": row.get("test_elbo", row.get("test_pseudo_elbo"))
-        for row in metrics
-    }
-    with_elbo = [path for path in there if path.name in elbos]
-    best = max(with_elbo, key=lambda path: elbos[path.name], default=None)
+    sign = 1 if measure.higher_is_better else -1
+    values = {f"step_{row['step']:08d}": sign * row[f"test_{measure.name}"] for row in metrics}
+    measured = [path for path in there if path.name in values]
+    best = max(measured, key=lambda path: values[path.name], default=None)
     for path in there[:-_KEPT]:
         if path != best:
             shutil.rmtree(path)
 
 
-def restore_newest(directory: Path, model: CVAE) -> tuple[Progress, list[str]]:
+def restore_newest(directory: Path, model: GenerativeModel) -> tuple[Progress, list[str]]:
     """Sets the variables of a compiled model to those of the newest good checkpoint.
 
     Args:
@@ -133,11 +136,11 @@ def restore_newest(directory: Path, model: CVAE) -> tuple[Progress, list[str]]:
     return Progress(epoch=1, steps_done=0, metrics=[]), problems
 
 
-def _restore(path: Path, model: CVAE) -> Progress:
+def _restore(path: Path, model: GenerativeModel) -> Progress:
     """Restores one checkpoint, or raises a UserError and changes nothing."""
     _check_sums(path)
     variables = dict(_named_variables(model))
-    arrays = npz.read_npz(path / _ARRAYS, ("state", *variables))
+    arrays = safe_npz.read_npz(path / _ARRAYS, ("state", *variables))
     try:
         progress = Progress(**json.loads(arrays["state"].tobytes()))
     except (KeyError, TypeError, ValueError) as error:
@@ -165,9 +168,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _named_variables(model: CVAE) -> Iterator[tuple[str, Any]]:
+def _named_variables(model: GenerativeModel) -> Iterator[tuple[str, Any]]:
     """All that training changes, under names that hold in any process."""
-    owners = {"encoder": model.encoder, "decoder": model.decoder, "optimizer": model.optimizer}
-    for group, owner in (owners | model.means).items():
+    for group, owner in model.checkpoint_parts.items():
         for index, variable in enumerate(owner.variables):
             yield f"{group}.{index:02d}.{variable.name}", variable

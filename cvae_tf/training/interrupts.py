@@ -1,57 +1,96 @@
-"""Stopping politely: a first signal waits for a good moment, a second one does not."""
+"""Stopping politely: by Ctrl-C from Python, by signals from a script."""
 
+import contextlib
 import os
 import signal
-import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(BaseException):
-    """A signal stopped the training; the text says what to do next."""
+class Stopped(KeyboardInterrupt):
+    """Someone stopped the program; what was trained is kept, and can go on."""
 
-    def __init__(self, number: int, text: str):
-        """Takes the number of the signal and the text."""
-        super().__init__(text)
-        self.exit_code = 128 + number  # as shells report it
+    def __init__(self, number: int = signal.SIGINT, run_dir: Path | None = None):
+        """Takes what is known.
+
+        Args:
+            number: of the signal.
+            run_dir: of the run that was being trained, if there was one.
+        """
+        self.number, self.run_dir = int(number), run_dir
+        self.reason = f"stopped by {signal.strsignal(number)}"
+        advice = f"; go on with: cvae_tf.resume({str(run_dir)!r})" if run_dir else ""
+        super().__init__(self.reason + advice)
+
+    @property
+    def exit_code(self) -> int:
+        """What shells report for a process that a signal ended."""
+        return 128 + self.number
 
 
-class Interrupts:
-    """Notes SIGINT and SIGTERM while it is entered.
+class _Signals:
+    """What is known of signals; they are the process's, so there is one of this."""
 
-    While `wait` is false, the first signal raises `Stopped` at once; while it is true, the signal
-    is only noted in `received`, for the program to call `now` at a good moment. A second signal
-    ends the process on the spot: everything on the disk is whole at any moment.
-    """
-
-    def __init__(self, advice: str):
-        """Takes what people should be told to do next."""
+    def __init__(self):
         self.received: int | None = None
-        self._advice = advice
-        self.wait = False
+        self.are_held_back = False
 
-    def __enter__(self) -> "Interrupts":
-        """Takes over the two signals, where Python lets it: in the main thread."""
-        main = threading.current_thread() is threading.main_thread()
-        signals = _SIGNALS if main else ()
-        self._before = {number: signal.signal(number, self._handle) for number in signals}
-        return self
-
-    def __exit__(self, *_) -> None:
-        """Gives the signals back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
+    def handle(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None:
-            os._exit(128 + number)
+            os._exit(128 + number)  # everything on the disk is whole at any moment
         self.received = number
-        if not self.wait:
-            self.now()
+        if not self.are_held_back:
+            raise Stopped(number)
 
-    def now(self) -> None:
-        """Stops because of the signal that was received."""
-        raise Stopped(
-            self.received, f"stopped by {signal.strsignal(self.received)}; {self._advice}"
-        )
+    def stop_if_asked(self) -> None:
+        if self.received is not None:
+            raise Stopped(self.received)
+
+
+_signals = _Signals()
+
+
+@contextlib.contextmanager
+def stopping_by_signals() -> Iterator[None]:
+    """Makes the first SIGINT or SIGTERM a `Stopped`, and the second one the end; for scripts alone.
+
+    It belongs to the main thread. Who calls our functions from Python keeps their own handlers.
+    """
+    before = {number: signal.signal(number, _signals.handle) for number in _NUMBERS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _signals.received = None
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[Callable[[], None]]:
+    """Lets the first signal to a script wait for a good moment; does nothing to others' handlers.
+
+    Yields:
+        A function for good moments, which raises `Stopped` if there was a signal.
+
+    Raises:
+        Stopped: at its end, if there was a signal.
+    """
+    _signals.are_held_back = True
+    try:
+        yield _signals.stop_if_asked
+    finally:
+        _signals.are_held_back = False
+    _signals.stop_if_asked()
+
+
+@contextlib.contextmanager
+def naming(run_dir: Path) -> Iterator[None]:
+    """Makes each KeyboardInterrupt a `Stopped` that says which run can go on."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        number = getattr(interrupt, "number", signal.SIGINT)
+        raise Stopped(number, run_dir) from None

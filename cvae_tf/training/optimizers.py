@@ -15,6 +15,11 @@ class FusedAdam(keras.optimizers.Adam):
     which takes a dozen passes; its weight decay is that of AdamW (Loshchilov & Hutter 2019).
     """
 
+    def __init__(self, *arguments, **options):
+        """Takes what Adam takes; only kernels decay, whoever makes the optimizer."""
+        super().__init__(*arguments, **options)
+        self.exclude_from_weight_decay(var_names=_NOT_DECAYED)
+
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable and its two moments."""
         step = tf.cast(self.iterations + 1, tf.float32)
@@ -60,6 +65,4 @@ def build_optimizer(
             warmup_steps=warmup_steps,
             decay_steps=total_steps - warmup_steps,
         )
-    optimizer = FusedAdam(learning_rate, weight_decay=weight_decay or None)
-    optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
-    return optimizer
+    return FusedAdam(learning_rate, weight_decay=weight_decay or None)

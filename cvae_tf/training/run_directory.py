@@ -1,23 +1,25 @@
-"""The run directory: made once, locked while it is trained in, read again."""
+"""The run directory: claimed by one process, locked while it is trained in, read again."""
 
 import contextlib
 import datetime
+import itertools
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cvae_tf.config import Config
-from cvae_tf.core import files
+from cvae_tf.core import files, messages, paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import Dataset, fingerprint
+from cvae_tf.data.datasets import Dataset, fingerprint, margin_brightness
 
 try:
     import fcntl
 except ImportError:  # not on Windows, where two processes on one run are not noticed
     fcntl = None
 
-RUNS = Path("runs")
+RUNS, LATEST = Path("runs"), "latest"
 
 
 class Run(NamedTuple):
@@ -38,45 +40,97 @@ class Run(NamedTuple):
         pictures = self.images.glob("image_at_epoch_*.png")
         return sorted(pictures, key=lambda path: int(path.stem.rpartition("_")[2]))
 
+    def epoch_image(self, epoch: int) -> Path:
+        """The picture of an epoch, 0 before training."""
+        return self.images / f"image_at_epoch_{epoch:04d}.png"
+
+    @property
+    def manifold(self) -> Path:
+        """The picture of the decoded latent space."""
+        return self.directory / "manifold.png"
+
+    @property
+    def latents(self) -> Path:
+        """The picture of the latents of the test images."""
+        return self.directory / "latents.png"
+
+    @property
+    def curves(self) -> Path:
+        """The picture of the metrics."""
+        return self.directory / "curves.png"
+
     @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints."""
         return self.directory / "checkpoints"
 
 
-def create_run(directory: str | None, config: Config, dataset: Dataset) -> Run:
-    """Makes a new run directory and points `runs/latest` to it if it lies in `runs`.
+@contextlib.contextmanager
+def new_run(directory: str | Path | None, config: Config, dataset: Dataset) -> Iterator[Run]:
+    """Makes a new run directory, which is locked within the context; later it holds the run.
 
     Args:
         directory: its path; by default a new one in `runs`, named after the time.
         config: the complete configuration.
         dataset: what the run learns from.
 
-    Returns:
+    Yields:
         The new run.
 
     Raises:
-        UserError: if the directory is not empty, or cannot be made.
+        UserError: if the directory is not empty, another process takes it at the same time, or it
+            cannot be made.
     """
-    path = Path(directory) if directory else _unused_name()
-    if path.absolute() == (RUNS / "latest").absolute():
+    path = _make_named(paths.expand(directory)) if directory else _make_unnamed()
+    run = Run(path.absolute(), config, describe_data(dataset))
+    with locked(run):
+        with _explaining(path):
+            _refuse_full(run.directory)
+        for folder in (run.images, run.checkpoints):
+            files.make_directory(folder)
+        write_config(run)
+        yield run
+
+
+def create_run(directory: str | Path | None, config: Config, dataset: Dataset) -> Run:
+    """Makes a new run directory for later; takes and raises what `new_run` does."""
+    with new_run(directory, config, dataset) as run:
+        return run
+
+
+def _make_named(path: Path) -> Path:
+    if path.absolute() == (RUNS / LATEST).absolute():
         raise UserError(f"--run_dir={path}: this name is kept for a link to the newest run.")
-    run = Run(path, config, describe_data(dataset))
+    with _explaining(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _make_unnamed() -> Path:
+    """Makes a directory that nobody else can have made, however many begin at the same time."""
+    runs, time = RUNS.absolute(), datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    names = itertools.chain([time], (f"{time}_{i}" for i in itertools.count(2)))
+    with _explaining(RUNS):
+        runs.mkdir(exist_ok=True)
+        return next(runs / name for name in names if _make(runs / name))
+
+
+def _make(path: Path) -> bool:
+    """Makes a directory; whether it was not there before."""
     try:
-        if (path / "config.json").exists():
-            raise UserError(
-                f"--run_dir={path}: already holds a run; choose another, or --resume it."
-            )
-        if path.is_dir() and any(_is_foreign(file) for file in path.rglob("*")):
-            raise UserError(f"--run_dir={path}: is not empty; choose another directory.")
-        for directory in (run.images, run.checkpoints):
-            directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--run_dir={path}: cannot be written ({error.strerror}).") from error
-    write_config(run)
-    if path.parent.resolve() == RUNS.resolve():
-        _point_latest_to(path)
-    return run
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _refuse_full(path: Path) -> None:
+    """Raises a UserError if a directory holds a run, or anything else."""
+    where = f"--run_dir={paths.shown(path)}"
+    if (path / "config.json").exists():
+        raise UserError(f"{where}: already holds a run; choose another, or --resume it.")
+    if any(_is_foreign(file) for file in path.rglob("*")):
+        raise UserError(f"{where}: is not empty; choose another directory.")
 
 
 def _is_foreign(path: Path) -> bool:
@@ -84,14 +138,25 @@ def _is_foreign(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(files.TEMPORARY)
 
 
+@contextlib.contextmanager
+def _explaining(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"--run_dir={path}: cannot be written ({error.strerror}).") from error
+
+
 def describe_data(dataset: Dataset) -> dict[str, Any]:
     """Says what a run learns from, so that it can be known again."""
     return {
         "name": dataset.name,
+        "key": dataset.key,
+        "licence": dataset.licence,
         "origin": dataset.origin,
         "image_shape": list(dataset.image_shape),
         "train_images": len(dataset.train.images),
         "test_images": len(dataset.test.images),
+        "margin_brightness": round(margin_brightness(dataset.train.images), 4),
         "sha256": fingerprint(dataset),
     }
 
@@ -104,38 +169,61 @@ def write_config(run: Run) -> None:
 
 @contextlib.contextmanager
 def locked(run: Run) -> Iterator[None]:
-    """Keeps other processes from training in the run; ends with the process, however that ends.
+    """Keeps others from training in the run; ends with the process, however that ends.
 
     Raises:
-        UserError: if another process is training in it.
+        UserError: if another process, or another thread, is training in it.
     """
     if fcntl is None:
         yield
         return
-    handle = os.open(run.directory, os.O_RDONLY)
+    with _explaining(run.directory):
+        handle = os.open(run.directory, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(handle, run.directory)
         yield
-    except BlockingIOError as error:
-        raise UserError(f"--run_dir={run.directory}: another process is using it.") from error
     finally:
         os.close(handle)
 
 
-def _unused_name() -> Path:
-    name = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    candidates = (RUNS / f"{name}{suffix}" for suffix in ("", *(f"_{i}" for i in range(2, 1000))))
-    return next(path for path in candidates if not path.exists())
+def _lock(handle: int, directory: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        where = paths.shown(directory)
+        raise UserError(f"--run_dir={where}: another process is using it.") from error
+    except OSError:
+        pass  # a file system without locks
 
 
-def _point_latest_to(path: Path) -> None:
-    latest = path.parent / "latest"
-    temporary = path.parent / f".latest-{os.getpid()}"
-    temporary.symlink_to(path.name)
-    temporary.replace(latest)
+def point_latest_to(run: Run) -> None:
+    """Makes `runs/latest` a link to a run in `runs`; says so if it cannot, and never fails."""
+    folder, name = run.directory.parent, run.directory.name
+    if folder.resolve() != RUNS.resolve():
+        return
+    latest = folder / LATEST
+    temporary = folder / f".{LATEST}-{os.getpid()}-{threading.get_native_id()}"
+    reason = "it is no link"
+    try:
+        if latest.is_symlink() or not latest.exists():
+            temporary.symlink_to(name)
+            temporary.replace(latest)
+            return
+    except OSError as error:
+        reason = error.strerror
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    messages.warn(
+        f"{RUNS / LATEST} cannot point to this run ({reason}); use --run_dir={RUNS / name}."
+    )
 
 
-def load_run(directory: str) -> Run:
+def is_run(path: Path) -> bool:
+    """Whether a directory holds a run."""
+    return (path / "config.json").is_file()
+
+
+def load_run(directory: str | Path) -> Run:
     """Reads the configuration of a run.
 
     Args:
@@ -147,8 +235,8 @@ def load_run(directory: str) -> Run:
     Raises:
         UserError: if the directory holds no run.
     """
-    path = Path(directory)
-    if not (path / "config.json").is_file():
+    path = paths.expand(directory)
+    if not is_run(path):
         raise UserError(f"--run_dir={path}: holds no run (no config.json); train one first.")
     contents = files.read_json(path / "config.json")
     try:

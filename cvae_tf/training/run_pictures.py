@@ -5,53 +5,54 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.randomness import Stream, stream_seed
+from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.drawing import figures
-from cvae_tf.models.vae.model import CVAE
+from cvae_tf.data.shown_images import choose_shown
+from cvae_tf.drawing.curves import draw_curves
+from cvae_tf.drawing.latents import draw_latents
+from cvae_tf.drawing.manifold import MANIFOLD_TITLE, draw_manifold
+from cvae_tf.drawing.panels import draw_panels
+from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.run_directory import Run
 
-_SAMPLES, _RECONSTRUCTIONS = 64, 32
-_MANIFOLD_SIDE = 20
+_SHOWN = 32  # test images in the picture of an epoch
 _ENCODED_AT_ONCE = 250
 
 
-class Gallery:
+class RunPictures:
     """Draws what a model has learned into its run directory."""
 
-    def __init__(self, run: Run, model: CVAE, dataset: Dataset):
+    def __init__(self, run: Run, model: GenerativeModel, dataset: Dataset):
         """Chooses the images and latents that every picture shows.
 
         Args:
             run: where the pictures go.
             model: what they show; it may learn on between pictures.
-            dataset: its first test images are shown beside their reconstructions.
+            dataset: some of its test images are shown.
         """
         self._run, self._model, self._dataset = run, model, dataset
-        shown = np.arange(_RECONSTRUCTIONS) % len(dataset.test.images)
-        self._originals = self._pixels(dataset.test.images[shown], 0)
-        self._seed = stream_seed(model.seed, Stream.PICTURES)
+        shown = choose_shown(dataset.test.labels, len(dataset.test.images), _SHOWN)
+        self._shown = batches.grey_levels(dataset.test.images[shown])
+        self._seed = derived_key(model.seed, Purpose.PICTURES)
 
-    def draw_epoch(self, epoch: int, test_elbo: float) -> Path:
-        """Draws samples and reconstructions after an epoch (0: before training).
+    def draw_epoch(self, epoch: int, test: dict[str, float]) -> Path:
+        """Draws what the model shows after an epoch (0: before training).
 
         Args:
             epoch: its number.
-            test_elbo: shown in the title, nats per image.
+            test: what was measured of the test images; the first number is in the title.
 
         Returns:
             The PNG.
         """
-        path = self._run.images / f"image_at_epoch_{epoch:04d}.png"
-        figures.draw_epoch(
-            path,
-            self._model.sample(_SAMPLES, self._seed).numpy(),
-            self._originals.numpy(),
-            self._model(self._originals).numpy(),
-            f"Epoch {epoch}: test {self._run.config.term_titles['elbo']} {test_elbo:.1f} "
-            f"nats per image ({self._dataset.name})",
+        path = self._run.epoch_image(epoch)
+        measure = self._model.test_measures[0]
+        title = (
+            f"Epoch {epoch}: test {measure.title} {test[measure.name]:.1f} {measure.unit} "
+            f"({self._dataset.name})"
         )
+        draw_panels(path, self._model.epoch_panels(self._shown, self._seed), title)
         return path
 
     def draw_summary(self, metrics: list[dict[str, float]]) -> None:
@@ -60,28 +61,25 @@ class Gallery:
         Args:
             metrics: the rows of `metrics.csv`.
         """
-        directory, name = self._run.directory, self._dataset.name
+        name = self._dataset.name
         if self._model.latent_dim == 2:
-            grid = figures.normal_quantile_grid(_MANIFOLD_SIDE)
-            decoded = self._model.decode_mean(grid).numpy()
-            title = f"Decoded latents at the quantiles of the prior ({name})"
-            figures.draw_manifold(directory / "manifold.png", decoded, title)
-        figures.draw_latents(
-            directory / "latents.png",
-            self._posterior_means(),
-            self._dataset.test.labels,
-            f"Posterior means of the test images ({name})",
-        )
-        figures.draw_curves(directory / "curves.png", metrics, name)
+            draw_manifold(self._run.manifold, self._decode, f"{MANIFOLD_TITLE} ({name})")
+        means = self._test_latents()
+        if means is not None:
+            title = f"Posterior means of the test images ({name})"
+            draw_latents(self._run.latents, means, self._dataset.test.labels, title)
+        draw_curves(self._run.curves, metrics, self._model.curves, name)
 
-    def _posterior_means(self) -> np.ndarray:
-        images = self._dataset.test.images
-        means = []
+    def _decode(self, latents: np.ndarray) -> np.ndarray:
+        return self._model.decode_mean(tf.constant(latents)).numpy()
+
+    def _test_latents(self) -> np.ndarray | None:
+        """The latents of all test images, [N, Z], if the model has an encoder."""
+        images, parts = self._dataset.test.images, []
         for start in range(0, len(images), _ENCODED_AT_ONCE):
-            means.append(self._model.encode(self._pixels(images, start))[0])
-        return np.concatenate(means)
-
-    def _pixels(self, images: np.ndarray, start: int) -> tf.Tensor:
-        method = self._run.config.binarize
-        seed = self._model.seed
-        return batches.evaluation_batch(images, start, _ENCODED_AT_ONCE, method, seed)
+            grey = batches.grey_levels(images[start : start + _ENCODED_AT_ONCE])
+            means = self._model.encode_mean(grey, start)
+            if means is None:
+                return None
+            parts.append(means.numpy())
+        return np.concatenate(parts)

@@ -1,3 +1,6 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from cvae_tf.core import files
@@ -53,6 +56,58 @@ def test_replacing_directory_leaves_the_old_folder_and_nothing_else_if_writing_f
         raise RuntimeError("disk")
     assert (path / "model").read_text() == "old"
     assert _names(tmp_path) == ["1"]
+
+
+def test_missing_folders_are_made(tmp_path):
+    with files.replacing(tmp_path / "images" / "a.png") as temporary:
+        temporary.touch()
+    assert _names(tmp_path / "images") == ["a.png"]
+
+
+def test_threads_that_write_the_same_file_do_not_meet(tmp_path):
+    together = threading.Barrier(8)
+
+    def write(number):
+        together.wait()
+        for _ in range(20):
+            files.write_json(tmp_path / "a.json", [number] * 1000)
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(write, range(8))) == list(range(8))
+    assert len(set(files.read_json(tmp_path / "a.json"))) == 1
+    assert _names(tmp_path) == ["a.json"]
+
+
+def test_creating_directory_refuses_what_is_there(tmp_path):
+    (tmp_path / "1").mkdir()
+    with (
+        pytest.raises(UserError, match="1 exists; choose another directory"),
+        files.creating_directory(tmp_path / "1"),
+    ):
+        pytest.fail("work was done in vain")
+    assert _names(tmp_path) == ["1"]
+
+
+def test_of_many_who_create_a_directory_one_succeeds(tmp_path):
+    together = threading.Barrier(8)
+
+    def create(number):
+        try:
+            with files.creating_directory(tmp_path / "new" / "1") as temporary:
+                (temporary / "writer").write_text(str(number))
+                together.wait()
+        except UserError as error:
+            return str(error)
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(create, range(8)))
+    (winner,) = [result for result in results if isinstance(result, int)]
+    losers = [result for result in results if result != winner]
+    assert set(losers) == {f"{tmp_path}/new/1 exists; choose another directory."}
+    assert (tmp_path / "new" / "1" / "writer").read_text() == str(winner)
+    assert _names(tmp_path / "new") == ["1"]
 
 
 def test_json_comes_back_as_it_was_written(tmp_path):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 
 
@@ -21,9 +20,17 @@ def test_steps_are_the_full_batches(num, size, steps):
     assert batches.steps_per_epoch(num, size) == steps
 
 
-def test_batch_larger_than_the_data_is_refused():
-    with pytest.raises(UserError, match="--batch_size=11 is more than the 10 training images"):
-        batches.steps_per_epoch(10, 11)
+@pytest.mark.parametrize(("num", "size", "taken"), [(10, 3, 3), (10, 10, 10), (10, 128, 10)])
+def test_a_batch_has_no_more_images_than_there_are(num, size, taken):
+    assert batches.effective_batch_size(num, size) == taken
+
+
+def test_a_small_set_is_one_batch():
+    assert batches.steps_per_epoch(10, 128) == 1
+    size = batches.effective_batch_size(10, 128)
+    order = batches.epoch_order(10, 0, 1)
+    images = batches.training_batch(_numbered_images(10), order, tf.constant(0), size)
+    np.testing.assert_array_equal(np.sort(_numbers_of(images)), np.arange(10))
 
 
 def test_order_is_a_permutation():
@@ -64,16 +71,6 @@ def test_grey_levels_run_from_0_to_1():
     assert (grey[0], grey[255]) == (0.0, 1.0)
 
 
-def test_pixels_from_128_are_white():
-    binary = batches.binarize(batches.grey_levels(np.arange(256, dtype=np.uint8))).numpy()
-    assert binary.dtype == np.float32
-    np.testing.assert_array_equal(binary, [0.0] * 128 + [1.0] * 128)
-
-
-def test_one_half_is_black():
-    np.testing.assert_array_equal(batches.binarize(tf.constant([0.5, 0.50001])), [0, 1])
-
-
 def _upright_bars(num):
     bar = np.zeros((12, 12, 1), np.float32)
     bar[2:10, 5:7] = 1
@@ -106,26 +103,3 @@ def test_augmentation_warps_each_image_its_own_way_by_its_strength():
     distances = [np.abs(warped - images).mean() for warped in (weak, strong)]
     assert 0 < 2 * distances[0] < distances[1] < 0.1
     np.testing.assert_allclose(strong.mean(axis=0)[2:10, 5:7].mean(), 0.8, atol=0.15)
-
-
-def test_drawn_pixels_are_white_with_the_grey_level_as_their_probability():
-    grey = np.broadcast_to(np.float32([0.0, 0.1, 0.9, 1.0]), (20_000, 1, 1, 4))
-    drawn = batches.binarize(tf.constant(grey), "dynamic", tf.constant([1, 2])).numpy()
-    np.testing.assert_allclose(drawn.mean(axis=(0, 1, 2)), [0, 0.1, 0.9, 1], atol=0.01)
-    assert set(np.unique(drawn)) == {0, 1}
-
-
-def test_grey_levels_may_stay_as_they_are():
-    grey = tf.constant([[[[0.0, 0.25, 1.0]]]])
-    np.testing.assert_array_equal(batches.binarize(grey, "none"), grey)
-
-
-def test_evaluation_batches_are_the_same_every_time_and_differ_by_seed():
-    images = tf.fill([10, 6, 6, 1], tf.constant(100, tf.uint8))
-    first, again, other, later = (
-        batches.evaluation_batch(images, start, 5, "dynamic", seed).numpy()
-        for start, seed in ((0, 1), (0, 1), (0, 2), (5, 1))
-    )
-    np.testing.assert_array_equal(first, again)
-    assert first.shape == (5, 6, 6, 1)
-    assert np.any(first != other) and np.any(first != later)

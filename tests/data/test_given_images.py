@@ -1,10 +1,13 @@
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from PIL import Image
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import fingerprint, load_npz
-from cvae_tf.data.given_images import Fit, read_images, read_own_images
+from cvae_tf.data.datasets import fingerprint, margin_brightness
+from cvae_tf.data.given_images import Fit, read_asked_for, read_images, read_own_images
+from cvae_tf.data.own_file import load_npz
+from cvae_tf.data.settings import ImageSettings
 
 FIT = Fit((28, 28, 1))
 
@@ -140,3 +143,163 @@ def test_channels_must_agree(tmp_path, grey):
     np.savez(tmp_path / "a.npz", x_test=np.repeat(grey[..., None], 3, axis=-1))
     with pytest.raises(UserError, match="has 3 channels; the model takes 1"):
         read_images(tmp_path / "a.npz", FIT)
+
+
+# How images look, and how those of the model do
+
+
+def _own_file(path, images, **data):
+    """Writes images as a model's own data; returns the `model.json` of that model."""
+    np.savez(path, x_train=images, x_test=images)
+    config = {"data_path": str(path), "seed": 0}
+    return {"config": config, "data": {"name": path.name, "key": None, **data}}
+
+
+def test_own_images_are_never_refused_for_their_margins(tmp_path, grey):
+    """Also not those of a model of an older version, which does not know its margins."""
+    paper = 255 - grey
+    for data in ({}, {"margin_brightness": 1.0}, {"margin_brightness": 0.0}):
+        metadata = _own_file(tmp_path / "paper.npz", paper, **data)
+        images = read_asked_for(ImageSettings(), (28, 28, 1), metadata)
+        np.testing.assert_allclose(images.pixels[..., 0], paper / 255, atol=1e-6)
+        assert images.origin == "paper.npz test"
+
+
+def test_own_images_are_inverted_if_asked_for(tmp_path, grey):
+    metadata = _own_file(tmp_path / "paper.npz", 255 - grey, margin_brightness=1.0)
+    images = read_asked_for(ImageSettings(invert=True), (28, 28, 1), metadata)
+    np.testing.assert_allclose(images.pixels[..., 0], grey / 255, atol=1e-6)
+    assert images.origin == "paper.npz test, inverted"
+
+
+@pytest.mark.parametrize("invert", [None, True, False])
+@pytest.mark.parametrize(
+    ("own", "given_inverted", "refusal"),
+    [
+        ({}, False, None),
+        ({}, True, "to be dark on white, and the model knows white on black; give --invert"),
+        (0.0, False, None),
+        (0.0, True, "to be dark on white, and the model knows white on black; give --invert"),
+        (1.0, False, "to be white on black, and the model knows dark on white; give --invert"),
+        (1.0, True, None),
+        (0.5, False, None),
+        (0.5, True, None),
+    ],
+)
+def test_images_are_compared_with_those_of_the_model(
+    tmp_path, grey, own, given_inverted, refusal, invert
+):
+    given = 255 - grey if given_inverted else grey
+    np.savez(tmp_path / "given.npz", x_test=given)
+    metadata = {"data": own if own == {} else {"margin_brightness": own}}
+    settings = ImageSettings(data_path=str(tmp_path / "given.npz"), invert=invert)
+    if refusal and invert is None:
+        with pytest.raises(UserError, match=f"given.npz: x_test seems {refusal}.*--noinvert"):
+            read_asked_for(settings, (28, 28, 1), metadata)
+        return
+    pixels = read_asked_for(settings, (28, 28, 1), metadata).pixels[..., 0]
+    np.testing.assert_allclose(pixels, (255 - given if invert else given) / 255, atol=1e-6)
+
+
+def test_photographs_with_bright_and_dark_margins_are_taken_by_a_model_of_photographs(tmp_path):
+    photographs = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype(np.uint8)
+    margins = margin_brightness(photographs[..., None])
+    for part in (photographs // 2, 255 - photographs // 2):
+        np.savez(tmp_path / "part.npz", images=part)
+        read_images(tmp_path / "part.npz", Fit((8, 8, 1), margins=margins))
+
+
+@pytest.mark.parametrize("value", [None, "bright", [1.0], float("nan")])
+def test_nonsense_about_the_margins_does_no_harm(tmp_path, grey, value):
+    np.savez(tmp_path / "given.npz", x_test=grey)
+    settings = ImageSettings(data_path=str(tmp_path / "given.npz"))
+    images = read_asked_for(settings, (28, 28, 1), {"data": {"margin_brightness": value}})
+    assert len(images.pixels) == 4
+
+
+def test_images_of_another_form_get_margins_like_those_of_the_model(tmp_path, grey):
+    tall = np.zeros((1, 56, 28), np.uint8)
+    tall[:, 14:42] = grey[0]
+    np.savez(tmp_path / "tall.npz", images=tall)
+    np.savez(tmp_path / "paper.npz", images=255 - tall)
+    black = read_images(tmp_path / "tall.npz", Fit((28, 28, 1), resize=True)).pixels
+    fit = Fit((28, 28, 1), resize=True, margins=0.98)
+    white = read_images(tmp_path / "paper.npz", fit).pixels
+    assert np.all(black[:, :, :7] == 0) and black.max() > 0.5
+    assert np.all(white[:, :, :7] == 1)
+    np.testing.assert_allclose(white, 1 - black, atol=1e-6)
+
+
+# What is read, and what is said of it
+
+
+def test_what_was_done_is_said_and_nothing_else(tmp_path, grey):
+    def origin(name, **settings):
+        settings = ImageSettings(data_path=str(tmp_path / name), **settings)
+        return read_asked_for(settings, (28, 28, 1), {}).origin.replace(str(tmp_path), "HERE")
+
+    np.savez(tmp_path / "a.npz", x_test=grey)
+    assert origin("a.npz", resize=True, invert=False) == "x_test of HERE/a.npz"
+    np.savez(tmp_path / "b.npz", images=255 - np.pad(grey, [(0, 0), (2, 2), (6, 6)]))
+    done = "images of HERE/b.npz, resized from 32 x 40, inverted"
+    assert origin("b.npz", resize=True, invert=True) == done
+    folder = _write(tmp_path / "folder", [grey[0], grey[1, :20], grey[2, :25]])
+    assert origin("folder", resize=True) == "pictures of HERE/folder, resized from up to 25 x 28"
+    iio.imwrite(folder / "0.png", grey[0])
+    assert origin("folder/0.png", resize=True) == "HERE/folder/0.png"
+
+
+def test_folders_are_read_whatever_the_case_of_their_suffixes(tmp_path, grey):
+    folder = _write(tmp_path / "images", grey[:3])
+    (folder / "0.png").rename(folder / "0.PNG")
+    iio.imwrite(folder / "3.JPEG", grey[3], extension=".jpeg")
+    (folder / "._0.png").write_bytes(b"what some systems write beside a picture")
+    (folder / "4.png").mkdir()
+    images = read_images(folder, FIT)
+    assert images.names == ["0.PNG", "1.png", "2.png", "3.JPEG"]
+    np.testing.assert_allclose(images.pixels[:3, ..., 0], grey[:3] / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
+def test_paths_may_begin_with_the_home_directory(tmp_path, monkeypatch, grey, kind):
+    from pathlib import Path
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.savez(tmp_path / "a.npz", images=grey)
+    assert len(read_images(kind(Path("~/a.npz")), FIT).pixels) == 4
+
+
+def test_labels_in_a_column_and_of_floats_are_labels_like_others(tmp_path, grey):
+    np.savez(tmp_path / "a.npz", images=grey > 127, labels=np.array([[7.0], [1.0], [0.0], [7.0]]))
+    images = read_images(tmp_path / "a.npz", FIT)
+    assert images.labels.astype(str).tolist() == ["7", "1", "0", "7"]
+    assert set(np.unique(images.pixels)) == {0.0, 1.0}
+
+
+def test_own_images_that_are_gone_are_named_with_a_remedy(tmp_path):
+    metadata = _own_file(tmp_path / "gone.npz", np.zeros((4, 8, 8), np.uint8))
+    (tmp_path / "gone.npz").unlink()
+    with pytest.raises(UserError, match="gone.npz: no such file.\nTo take other .* --data_path"):
+        read_own_images(metadata, FIT)
+
+
+def test_pictures_cannot_have_two_channels(tmp_path, grey):
+    folder = _write(tmp_path / "images", grey)
+    with pytest.raises(UserError, match="images of 2 channels; give an .npz"):
+        read_images(folder, Fit((28, 28, 2)))
+
+
+def test_pictures_of_16_bits_are_refused_and_not_cut_off(tmp_path):
+    levels = np.linspace(0, 65535, 28 * 28).astype(np.uint16).reshape(28, 28)
+    iio.imwrite(tmp_path / "deep.png", levels)
+    with pytest.raises(UserError, match="deep.png has levels of uint16; save it with 8 bits"):
+        read_images(tmp_path / "deep.png", FIT)
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "a.gif", "a.png"])
+def test_pictures_of_all_kinds_are_read(tmp_path, name):
+    picture = Image.fromarray(np.eye(28) > 0)  # of one bit a pixel
+    for converted in (picture, picture.convert("P"), picture.convert("RGB")):
+        converted.save(tmp_path / name)
+        pixels = read_images(tmp_path / name, FIT).pixels
+        np.testing.assert_array_equal(pixels[0, ..., 0], np.eye(28))

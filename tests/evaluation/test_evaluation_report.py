@@ -9,8 +9,8 @@ from conftest import METADATA, tiny_cvae
 from matplotlib.text import Text
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.evaluation import evaluated_model, pictures, report, true_posterior
-from cvae_tf.generation.settings import EvaluationRequest
+from cvae_tf.evaluation import evaluated_model, evaluating, pictures, report, true_posterior
+from cvae_tf.evaluation.settings import EvaluationSettings
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +24,19 @@ def data_path(tmp_path_factory):
     return str(path)
 
 
-def _subject(data_path, binarize="threshold", latent_dim=2):
-    model = tiny_cvae(seed=1, latent_dim=latent_dim)
+def _model(data_path, binarize="threshold", latent_dim=2):
+    model = tiny_cvae(seed=1, latent_dim=latent_dim, binarize=binarize)
     for variable in model.decoder.weights:
         variable.assign(4 * variable)
     config = {**METADATA["config"], "data_path": data_path, "binarize": binarize}
     metadata = {"config": config, "data": {**METADATA["data"], "name": "images.npz"}}
-    return evaluated_model.from_model(model, binarize, metadata)
+    return evaluated_model.from_model(model, metadata)
 
 
 @pytest.fixture(scope="module")
 def found(data_path):
-    request = EvaluationRequest(importance_samples="1,50", batch_size=500)
-    return report.evaluate(_subject(data_path), request)
+    request = EvaluationSettings(importance_samples="1,50", batch_size=500)
+    return evaluating.evaluate(_model(data_path), request)
 
 
 def test_test_images_are_evaluated_and_no_training_images(found, data_path):
@@ -46,7 +46,7 @@ def test_test_images_are_evaluated_and_no_training_images(found, data_path):
 
 
 def test_numbers_fit_together(found):
-    numbers = {(number.quantity, number.how): number for number in report.numbers(found)}
+    numbers = {(number.quantity, number.how): number for number in evaluating.numbers(found)}
     nats = {name: number.nats.mean for name, number in numbers.items()}
     assert nats["ELBO", "10"] == pytest.approx(
         nats["log-likelihood", "10"] - nats["KL", "closed form"]
@@ -87,9 +87,9 @@ def test_every_number_names_its_conditions(found, tmp_path, monkeypatch):
 
 
 def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path, tmp_path):
-    request = EvaluationRequest(importance_samples="1,50")
-    grey = report.evaluate(_subject(data_path, binarize="none"), request)
-    names = [number.quantity for number in report.numbers(grey)]
+    request = EvaluationSettings(importance_samples="1,50")
+    grey = evaluating.evaluate(_model(data_path, binarize="none"), request)
+    names = [number.quantity for number in evaluating.numbers(grey)]
     by_dimension = [f"KL of latent dimension {i}" for i in (1, 2)]
     assert names == ["negative cross-entropy", "KL", "pseudo-ELBO", *by_dimension]
     assert "no log-likelihood" in report.as_table(grey)
@@ -100,10 +100,10 @@ def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path, tmp_p
 
 
 def test_more_dimensions_have_bounds_but_no_quadrature(data_path, tmp_path):
-    request = EvaluationRequest(importance_samples="3", samples=2)
-    found = report.evaluate(_subject(data_path, latent_dim=3), request)
+    request = EvaluationSettings(importance_samples="3", samples=2)
+    found = evaluating.evaluate(_model(data_path, latent_dim=3), request)
     assert found.exact is None
-    assert not any("exact" in number.quantity for number in report.numbers(found))
+    assert not any("exact" in number.quantity for number in evaluating.numbers(found))
     assert len(report.write(found, tmp_path / "three.json")) == 3
 
 
@@ -111,17 +111,17 @@ def test_other_images_may_be_given(data_path, tmp_path):
     images = np.zeros((3, 6, 6), np.uint8)
     images[1:, 2] = 255
     np.savez(tmp_path / "mine.npz", images=images)
-    request = EvaluationRequest(data_path=str(tmp_path / "mine.npz"), importance_samples="2")
-    found = report.evaluate(_subject(data_path, latent_dim=3), request)
+    request = EvaluationSettings(data_path=str(tmp_path / "mine.npz"), importance_samples="2")
+    found = evaluating.evaluate(_model(data_path, latent_dim=3), request)
     assert len(found.pixels) == 3 and found.images.origin.startswith("images of")
 
 
 def test_what_was_done_to_the_images_is_named(data_path):
-    request = EvaluationRequest(
+    request = EvaluationSettings(
         data_path=data_path, importance_samples="2", invert=True, resize=True
     )
-    found = report.evaluate(_subject(data_path, latent_dim=3), request)
-    assert found.images.origin == f"x_test of {data_path}, resized, inverted"
+    found = evaluating.evaluate(_model(data_path, latent_dim=3), request)
+    assert found.images.origin == f"x_test of {data_path}, inverted"
 
 
 def test_every_image_has_its_row(found, tmp_path):
@@ -132,20 +132,20 @@ def test_every_image_has_its_row(found, tmp_path):
     np.testing.assert_array_equal(rows[:, 0], np.arange(30))
     np.testing.assert_allclose(rows[:, names.index("ELBO (K = 10)")], found.elbo, atol=1e-4)
     exact = rows[:, names.index("log p(x), exact")]
-    np.testing.assert_allclose(exact, found.exact.log_likelihood, atol=1e-4)
+    np.testing.assert_allclose(exact, found.exact.log_evidence, atol=1e-4)
 
 
 def test_a_single_image_has_no_standard_error(data_path, tmp_path):
     np.savez(tmp_path / "one.npz", images=np.eye(6, dtype=np.uint8)[None] * 255)
-    request = EvaluationRequest(data_path=str(tmp_path / "one.npz"), importance_samples="2")
-    found = report.evaluate(_subject(data_path, latent_dim=3), request)
+    request = EvaluationSettings(data_path=str(tmp_path / "one.npz"), importance_samples="2")
+    found = evaluating.evaluate(_model(data_path, latent_dim=3), request)
     assert "+-" not in report.as_table(found)
     assert all(number["standard_error"] is None for number in report.as_json(found)["numbers"])
 
 
 def test_pictures_call_the_cross_entropy_no_elbo(data_path, tmp_path, monkeypatch):
-    grey = report.evaluate(
-        _subject(data_path, binarize="none"), EvaluationRequest(importance_samples="1,50")
+    grey = evaluating.evaluate(
+        _model(data_path, binarize="none"), EvaluationSettings(importance_samples="1,50")
     )
     drawn = []
     monkeypatch.setattr(pictures, "save", lambda figure, path: drawn.append(figure))
@@ -170,4 +170,4 @@ def test_pictures_call_the_cross_entropy_no_elbo(data_path, tmp_path, monkeypatc
 )
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(UserError, match="--" + next(iter(settings))):
-        EvaluationRequest(**settings)
+        EvaluationSettings(**settings)

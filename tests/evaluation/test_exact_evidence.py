@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_cvae, tiny_images
+from conftest import binary_images, tiny_cvae, tiny_images
 
-from cvae_tf.data.batches import binarize, grey_levels
 from cvae_tf.evaluation import evaluated_model, exact_evidence, sampled_bounds
-from cvae_tf.exporting.loaded_model import Posterior
-from cvae_tf.models.vae.likelihoods import LIKELIHOODS
+from cvae_tf.evaluation.evaluated_model import EvaluatedModel
+from cvae_tf.models.vae.likelihoods import GAUSSIAN
+from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.posterior import Posterior
 
 
 def _sharp(latent_dim, seed=3, scale=4.0):
@@ -14,18 +15,18 @@ def _sharp(latent_dim, seed=3, scale=4.0):
     model = tiny_cvae(seed=seed, latent_dim=latent_dim)
     for variable in model.decoder.weights:
         variable.assign(scale * variable)
-    return evaluated_model.from_model(model, "threshold", {})
+    return evaluated_model.from_model(model, {})
 
 
 def _pixels(num=12):
-    return binarize(grey_levels(tiny_images(num))).numpy()
+    return binary_images(num)
 
 
 def _integrate(model, pixels, batch_size=1000, **options):
     posteriors = sampled_bounds.encode(model, pixels, 100)
     bounds = sampled_bounds.bounds(model, pixels, posteriors, [1], 20, 0, 1000)
     elbo = bounds.log_likelihood - sampled_bounds.kl_per_dimension(posteriors).sum(axis=1)
-    return exact_evidence.log_likelihood(model, pixels, posteriors, elbo, batch_size, **options)
+    return exact_evidence.log_evidence(model, pixels, posteriors, elbo, batch_size, **options)
 
 
 def _on_a_grid(model, pixels, latents, log_measure):
@@ -47,17 +48,17 @@ def test_a_decoder_that_ignores_its_latents_leaves_the_likelihood():
     model.decoder.set_weights([0 * weights for weights in model.decoder.get_weights()])
     model.decoder.layers[-1].bias.assign([0.7])
     pixels = _pixels()
-    found = _integrate(evaluated_model.from_model(model, "threshold", {}), pixels)
+    found = _integrate(evaluated_model.from_model(model, {}), pixels)
     white = pixels.sum(axis=(1, 2, 3))
     expected = -white * np.log1p(np.exp(-0.7)) - (36 - white) * np.log1p(np.exp(0.7))
-    np.testing.assert_allclose(found.log_likelihood, expected, atol=1e-3)
+    np.testing.assert_allclose(found.log_evidence, expected, atol=1e-3)
 
 
 def test_one_dimension_agrees_with_a_plain_sum():
     model, pixels = _sharp(latent_dim=1), _pixels()
     axis = np.linspace(-8, 8, 40_001)[:, None]
     expected = _on_a_grid(model, pixels, axis, np.log(16 / 40_000))
-    np.testing.assert_allclose(_integrate(model, pixels).log_likelihood, expected, atol=2e-3)
+    np.testing.assert_allclose(_integrate(model, pixels).log_evidence, expected, atol=2e-3)
 
 
 @pytest.mark.parametrize("seed", [3, 4])
@@ -67,7 +68,7 @@ def test_two_dimensions_agree_with_a_plain_sum(seed):
     latents = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     expected = _on_a_grid(model, pixels, latents, 2 * np.log(0.02))
     found = _integrate(model, pixels)
-    np.testing.assert_allclose(found.log_likelihood, expected, atol=5e-3)
+    np.testing.assert_allclose(found.log_evidence, expected, atol=5e-3)
     assert abs(found.change) < 0.01
 
 
@@ -76,14 +77,12 @@ def _designed(logits_of, latent_dim=2, mean=0.0, deviation=1.0):
 
     def encode(pixels):
         shape = [tf.shape(pixels)[0], latent_dim]
-        return tf.fill(shape, mean), tf.fill(shape, 2 * np.float32(np.log(deviation)))
+        return Posterior(tf.fill(shape, mean), tf.fill(shape, 2 * np.float32(np.log(deviation))))
 
     def decode(latents):
         return tf.reshape(logits_of(latents), [-1, 1, 1, 1])
 
-    return evaluated_model.Subject(
-        encode, decode, latent_dim, (1, 1, 1), "bernoulli", "threshold", {}
-    )
+    return EvaluatedModel(encode, decode, latent_dim, (1, 1, 1), Pixels(), {})
 
 
 def test_what_lies_far_from_the_prior_counts_too():
@@ -92,7 +91,7 @@ def test_what_lies_far_from_the_prior_counts_too():
     axis = np.linspace(0, 12, 100_001)
     log_density = -0.5 * axis**2 - 0.5 * np.log(2 * np.pi) - np.logaddexp(0, -60 * (axis - 6))
     expected = np.log(np.exp(log_density).sum() * (axis[1] - axis[0]))
-    assert found.log_likelihood[0] == pytest.approx(expected, abs=0.02)
+    assert found.log_evidence[0] == pytest.approx(expected, abs=0.02)
 
 
 @pytest.mark.parametrize("batch_size", [60, 1000])  # less and more than the nodes of a cell
@@ -110,13 +109,13 @@ def test_a_narrow_posterior_is_not_overlooked(batch_size):
     )
     log_prior = -(centre**2) - np.log(2 * np.pi)
     expected = -40 + np.log(2 * np.pi * width**2) + log_prior  # sigmoid(l) is exp(l) down there
-    assert found.log_likelihood[0] == pytest.approx(expected, abs=0.01)
+    assert found.log_evidence[0] == pytest.approx(expected, abs=0.01)
     assert found.step <= 0.0125
 
 
 def test_the_size_of_batches_does_not_matter():
     model, pixels = _sharp(latent_dim=2), _pixels(5)
-    small, large = (_integrate(model, pixels, size).log_likelihood for size in (300, 5000))
+    small, large = (_integrate(model, pixels, size).log_evidence for size in (300, 5000))
     np.testing.assert_allclose(small, large, atol=1e-3)
 
 
@@ -125,14 +124,14 @@ def test_many_cells_are_done_in_parts(monkeypatch):
     whole = _integrate(model, pixels)
     monkeypatch.setattr(exact_evidence, "_PAIRS_OF_BATCH", 0.001)  # one image at a time
     parts = _integrate(model, pixels)
-    np.testing.assert_allclose(parts.log_likelihood, whole.log_likelihood, atol=5e-3)
+    np.testing.assert_allclose(parts.log_evidence, whole.log_evidence, atol=5e-3)
     assert abs(parts.change) < 0.01
 
 
 def test_unlikely_images_do_not_underflow():
     model = _designed(lambda latents: -2000 + 0 * latents[:, 0])
     found = _integrate(model, np.ones((1, 1, 1, 1), np.float32))
-    assert found.log_likelihood[0] == pytest.approx(-2000, abs=0.01)
+    assert found.log_evidence[0] == pytest.approx(-2000, abs=0.01)
 
 
 def test_sharp_densities_are_compared_without_cancellation():
@@ -140,9 +139,8 @@ def test_sharp_densities_are_compared_without_cancellation():
     means = random.uniform(-4, 4, size=(1, 28, 28, 1)).astype(np.float32)
     outputs = np.concatenate([means, np.full_like(means, -11)], axis=-1)
     grey = 1 / (1 + np.exp(-means)) + random.normal(size=means.shape) * np.exp(-5.5)
-    likelihood = LIKELIHOODS["gaussian"]
-    together = likelihood.log_prob_of_all(tf.constant(grey, tf.float32), tf.constant(outputs))
-    apart = likelihood.log_prob(tf.constant(grey, tf.float64), tf.constant(outputs, tf.float64))
+    together = GAUSSIAN.log_prob_of_all(tf.constant(grey, tf.float32), tf.constant(outputs))
+    apart = GAUSSIAN.log_prob(tf.constant(grey, tf.float64), tf.constant(outputs, tf.float64))
     assert float(together[0, 0]) == pytest.approx(float(apart[0]), abs=0.1)
 
 
@@ -154,27 +152,27 @@ def test_densities_of_grey_levels_are_integrated_too(name):
         model = model._replace(
             decode=lambda latents: tf.concat([decode(latents), 0 * decode(latents) - 2], axis=-1)
         )
-    model = model._replace(likelihood_name=name, binarize="none")
-    grey = grey_levels(tiny_images(3)).numpy()
+    model = model._replace(pixels=Pixels("none", name))
+    grey = (tiny_images(3) / 255).astype(np.float32)
     axis = np.linspace(-8, 8, 8001, dtype=np.float32)[:, None]
     outputs = model.decode(tf.constant(axis))
     log_joint = [
-        LIKELIHOODS[name].log_prob(tf.constant(np.tile(image, (8001, 1, 1, 1))), outputs)
+        model.pixels.density.log_prob(tf.constant(np.tile(image, (8001, 1, 1, 1))), outputs)
         - 0.5 * (axis[:, 0] ** 2 + np.log(2 * np.pi))
         for image in grey
     ]
     expected = np.logaddexp.reduce(np.array(log_joint, float), axis=1) + np.log(16 / 8000)
-    np.testing.assert_allclose(_integrate(model, grey).log_likelihood, expected, atol=5e-3)
+    np.testing.assert_allclose(_integrate(model, grey).log_evidence, expected, atol=5e-3)
 
 
 def test_bounds_stay_below_and_a_covering_proposal_agrees():
     model, pixels = _sharp(latent_dim=2, scale=3.0), _pixels(8)
-    exact = _integrate(model, pixels).log_likelihood
+    exact = _integrate(model, pixels).log_evidence
     posteriors = sampled_bounds.encode(model, pixels, 100)
     found = sampled_bounds.bounds(model, pixels, posteriors, [1, 100, 3000], 1, 0, 8000)
     for values in found.importance_weighted.values():
         error = sampled_bounds.mean_of(values - exact).standard_error
-        assert values.mean() <= exact.mean() + error
+        assert values.mean() <= exact.mean() + 3 * error
     np.testing.assert_allclose(_by_mixture(model, pixels, posteriors), exact, atol=0.05)
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_cvae, tiny_images
+from conftest import binary_images, tiny_cvae
 
-from cvae_tf.data.batches import binarize, grey_levels
+from cvae_tf.core.randomness import normal_of_samples
 from cvae_tf.evaluation import evaluated_model, sampled_bounds
-from cvae_tf.exporting.loaded_model import Posterior
+from cvae_tf.models.vae.posterior import Posterior
 
 
 @pytest.fixture(scope="module")
@@ -14,12 +14,12 @@ def tiny():
     model = tiny_cvae(seed=2)
     for variable in model.decoder.weights:
         variable.assign(3 * variable)
-    return evaluated_model.from_model(model, "threshold", {})
+    return evaluated_model.from_model(model, {})
 
 
 @pytest.fixture(scope="module")
 def pixels():
-    return binarize(grey_levels(tiny_images(20))).numpy()
+    return binary_images(20)
 
 
 def _bounds(tiny, pixels, sizes, samples=1, seed=0, batch_size=100):
@@ -46,7 +46,7 @@ def test_batches_of_unequal_size_weigh_images_equally(pixels):
     model.decoder.set_weights([0 * weights for weights in model.decoder.get_weights()])
     model.decoder.layers[-1].bias.assign([1.0])
     pixels = np.concatenate([pixels, np.ones((1, 6, 6, 1), np.float32)])
-    same = evaluated_model.from_model(model, "threshold", {})
+    same = evaluated_model.from_model(model, {})
     found = _bounds(same, pixels, [3], samples=2, batch_size=8)
     white = pixels.sum(axis=(1, 2, 3))
     expected = -white * np.log1p(np.exp(-1.0)) - (36 - white) * np.log1p(np.exp(1.0))
@@ -83,9 +83,11 @@ def test_bounds_are_those_of_the_samples_that_were_drawn(tiny, pixels, monkeypat
 def test_log_weights_are_joint_over_posterior(tiny, pixels):
     posteriors = sampled_bounds.encode(tiny, pixels, 20)
     key = tf.constant([3, 4])
-    log_likelihood, log_weights = sampled_bounds._log_densities(tiny, pixels, *posteriors, key, 2)
+    log_likelihood, log_weights = sampled_bounds._log_densities(
+        tiny, pixels, *posteriors, key, first=tf.constant(0), first_sample=tf.constant(0), num=2
+    )
     mean, deviation = posteriors.mean, np.exp(posteriors.logvar / 2)
-    noise = tf.random.stateless_normal([40, 2], key).numpy().reshape(2, 20, 2)
+    noise = normal_of_samples(key, 0, 20, 2, 0, 2).numpy().reshape(2, 20, 2)
     latents = mean + deviation * noise
     white = 1 / (1 + np.exp(-tiny.decode(tf.constant(latents.reshape(40, 2))).numpy()))
     of_pixels = np.where(np.tile(pixels, (2, 1, 1, 1)) == 1, white, 1 - white)
@@ -94,6 +96,17 @@ def test_log_weights_are_joint_over_posterior(tiny, pixels):
     log_prior = -0.5 * (latents**2 + np.log(2 * np.pi)).sum(-1)
     log_posterior = -(0.5 * (noise**2 + np.log(2 * np.pi)) + np.log(deviation)).sum(-1)
     np.testing.assert_allclose(log_weights, expected + log_prior - log_posterior, rtol=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 20, 60])
+def test_numbers_do_not_depend_on_the_size_of_batches(tiny, pixels, batch_size):
+    expected = _bounds(tiny, pixels, [1, 5], samples=3, batch_size=1000)
+    found = _bounds(tiny, pixels, [1, 5], samples=3, batch_size=batch_size)
+    np.testing.assert_allclose(found.log_likelihood, expected.log_likelihood, rtol=1e-5)
+    for k in (1, 5):
+        np.testing.assert_allclose(
+            found.importance_weighted[k], expected.importance_weighted[k], rtol=1e-5
+        )
 
 
 def test_a_bound_does_not_depend_on_the_other_numbers_of_samples(tiny, pixels):

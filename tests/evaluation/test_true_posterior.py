@@ -1,7 +1,11 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from cvae_tf.evaluation import evaluated_model, true_posterior
+from cvae_tf.evaluation import true_posterior
+from cvae_tf.evaluation.evaluated_model import EvaluatedModel
+from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.posterior import Posterior
 
 
 def _two_peaks(latents):
@@ -10,16 +14,70 @@ def _two_peaks(latents):
     return tf.reshape(-20 - tf.minimum(*peaks), [-1, 1, 1, 1])
 
 
-def test_modes_are_found_with_their_images(monkeypatch):
+def _find(decode, monkeypatch, mean=(1.0, 1.0), deviation=(0.05, 0.1)):
+    """Looks at two images of one pixel, of which only the second has two modes."""
     monkeypatch.setattr(true_posterior, "_CANDIDATES", 1)
-    model = evaluated_model.Subject(None, _two_peaks, 2, (1, 1, 1), "bernoulli", "threshold", {})
+    model = EvaluatedModel(None, decode, 2, (1, 1, 1), Pixels(), {})
     pixels = np.array([0, 1], np.float32).reshape(2, 1, 1, 1)
-    modes = true_posterior.find_two_modes(model, pixels, missed=np.array([5.0, 0.7]))
+    posteriors = Posterior(np.array([(9, 9), mean]), 2 * np.log([(1, 1), deviation]))
+    return true_posterior.find_two_modes(model, pixels, np.array([5.0, 0.7]), posteriors)
+
+
+def test_modes_are_found_with_their_images(monkeypatch):
+    modes = _find(_two_peaks, monkeypatch)
     assert modes.image == 1
     found = modes.places[np.argsort(modes.places[:, 0])]
     np.testing.assert_allclose(found, [[-1, 0.5], [1, 1]], atol=0.05)
-    left, right, bottom, top = modes.box
-    assert left < -1 and right > 1 and bottom < 0.5 and top > 1
     expected = 1 / (1 + np.exp(-np.asarray(_two_peaks(tf.constant(modes.places)))))
     np.testing.assert_allclose(modes.decoded, expected, rtol=1e-5)
-    assert modes.density.max() == 1 and modes.density.shape == (200, 200)
+
+
+def test_log_posterior_is_that_of_the_places_of_the_box(monkeypatch):
+    modes = _find(_two_peaks, monkeypatch)
+    left, right, bottom, top = modes.box
+    x, y = np.meshgrid(np.linspace(left, right, 200), np.linspace(bottom, top, 200))
+    nearest = np.minimum((x - 1) ** 2 + (y - 1) ** 2, (x + 1) ** 2 + (y - 0.5) ** 2)
+    logits = -20 - nearest / 0.02
+    log_joint = logits - np.log1p(np.exp(logits)) - (x**2 + y**2) / 2
+    np.testing.assert_allclose(modes.log_density, log_joint - log_joint.max(), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation"), [((1, 1), (0.05, 0.1)), ((-3.4, 2), (0.1, 0.3)), ((0, 0), (1.2, 0.01))]
+)
+def test_modes_and_three_deviations_of_the_encoder_lie_inside(monkeypatch, mean, deviation):
+    left, right, bottom, top = _find(_two_peaks, monkeypatch, mean, deviation).box
+    for x, y in ((1, 1), (-1, 0.5)):
+        assert left + 0.2 < x < right - 0.2 and bottom + 0.2 < y < top - 0.2
+    for (low, high), middle, spread in zip(
+        ((left, right), (bottom, top)), mean, deviation, strict=True
+    ):
+        assert low < middle - 3 * spread and middle + 3 * spread < high
+    assert right - left == pytest.approx(top - bottom)
+
+
+def _long_and_round(latents):
+    """Logits of one pixel with a peak at (1, 0) and a ridge from (-1, -2.5) to (-1, 2.5)."""
+    x, y = tf.unstack(latents, axis=1)
+    ridge = (x + 1) ** 2 / 0.02 + tf.maximum(tf.abs(y) - 2.5, 0.0) ** 2 / 0.02 - y**2 / 2
+    return tf.reshape(-20 - tf.minimum(((x - 1) ** 2 + y**2) / 0.02, ridge), [-1, 1, 1, 1])
+
+
+def test_long_mode_is_not_cut_off(monkeypatch):
+    modes = _find(_long_and_round, monkeypatch, mean=(1, 0))
+    _, _, bottom, top = modes.box
+    assert bottom < -2.5 and top > 2.5
+    edge = np.concatenate([modes.log_density[[0, -1]], modes.log_density[:, [0, -1]].T])
+    assert edge.max() < -4.5
+
+
+def _rising_to_the_edge(latents):
+    """Logits of one pixel with a peak in the middle; it is as high at the edge of the grid."""
+    x = latents[:, 0]
+    return tf.reshape(
+        -20 + tf.maximum(-(x**2) / 0.02, (x - 3) / 0.02 + 4) + x**2 / 2, [-1, 1, 1, 1]
+    )
+
+
+def test_what_rises_to_the_edge_of_the_grid_is_no_mode(monkeypatch):
+    assert _find(_rising_to_the_edge, monkeypatch) is None

@@ -6,6 +6,7 @@ import tensorflow as tf
 from conftest import METADATA, run_python
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting import loaded_model
 
 
@@ -31,8 +32,9 @@ def test_run_directory_is_as_good_as_its_export(exported_digits):
     )
 
 
-def test_samples_are_those_of_the_signature(model, functions):
-    expected = functions.sample(num=5, seed=[7, 0])["images"]
+def test_samples_are_decoded_latents_of_the_prior(model, functions):
+    latents = tf.random.stateless_normal([5, 2], derived_key(7, Purpose.SAMPLES))
+    expected = functions.decode(latents=latents)["images"]
     np.testing.assert_allclose(model.sample(5, seed=7), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -66,17 +68,33 @@ def test_scores_add_up_and_follow_from_the_seed(model, digits):
     images = digits.test.images[:260] / 255
     images[256:] = images[:4]
     scores = model.score(images, seed=5)
-    np.testing.assert_allclose(scores.elbo, scores.log_likelihood - scores.kl, atol=1e-3)
-    np.testing.assert_array_equal(scores.elbo, model.score(images, seed=5).elbo)
-    assert np.all(scores.kl != model.score(images, seed=6).kl)
-    assert np.all(scores.kl[:4] != scores.kl[256:]), "each part needs noise of its own"
+    elbo, kl = scores["elbo"], scores["kl"]
+    np.testing.assert_allclose(elbo, scores["log_likelihood"] - kl, atol=1e-3)
+    np.testing.assert_array_equal(elbo, model.score(images, seed=5)["elbo"])
+    assert np.all(kl != model.score(images, seed=6)["kl"])
+    assert np.all(kl[:4] != kl[256:]), "each part needs noise of its own"
+
+
+def test_mean_scores_of_neighbouring_seeds_share_no_samples(model, digits):
+    images = digits.test.images[:200] / 255
+    one, more = model.score(images, seed=1)["kl"], model.mean_scores(images, 0, 8)["kl"]
+    draws = np.stack([model.mean_scores(images, seed, 8)["kl"] for seed in range(30)])
+    assert abs(np.corrcoef(more - draws.mean(0), one - draws.mean(0))[0, 1]) < 0.3
+    neighbours = [np.corrcoef(*(draws[[i, i + 1]] - draws.mean(axis=0)))[0, 1] for i in range(29)]
+    assert abs(np.mean(neighbours)) < 0.1  # seven shared samples of eight would give 0.9
+
+
+def test_images_are_sorted_by_the_elbo(model):
+    assert (model.main_score.name, model.main_score.title) == ("elbo", "ELBO")
+    of_old = loaded_model.LoadedModel(model.functions, {})
+    assert of_old.main_score == model.main_score
 
 
 def test_training_code_is_not_needed(exported_digits, tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import cvae_tf\n"
         "print(cvae_tf.load(sys.argv[2]).sample(2).shape)\n"
-        "rooms = ('cvae_tf.models', 'cvae_tf.training')\n"
+        "rooms = ('cvae_tf.models.networks', 'cvae_tf.models.vae.model', 'cvae_tf.training')\n"
         "print([name for name in sys.modules if name.startswith(rooms)])"
     )
     project = str(loaded_model.__file__).rpartition("cvae_tf")[0]
@@ -109,5 +127,5 @@ def test_model_of_something_else_is_refused(tmp_path):
     module = tf.Module()
     module.decode = tf.function(lambda x: x, input_signature=[tf.TensorSpec([None, 2])])
     tf.saved_model.save(module, str(tmp_path))
-    with pytest.raises(UserError, match="without decode, encode, reconstruct, score"):
+    with pytest.raises(UserError, match="without sample, decode"):
         loaded_model.load(tmp_path)

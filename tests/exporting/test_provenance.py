@@ -3,6 +3,7 @@ import subprocess
 from importlib import metadata
 
 import pytest
+from conftest import tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.exporting import provenance
@@ -17,16 +18,17 @@ def run(tmp_path, toy_dataset):
 
 
 def test_description_says_what_a_model_was_made_from(run):
-    described = provenance.describe(run, ROWS)
+    described = provenance.describe(run, tiny_cvae(), ROWS)
     assert described["config"] == Config.create(seed=6).to_json()
     assert described["data"] == run.data
     assert described["metrics"] == ROWS[-1]
-    assert "0.5" in described["binarization"]
+    assert "0.5" in described["binarization"] and described["title"] == "variational autoencoder"
+    assert [measure["name"] for measure in described["measures"]][0] == "elbo"
     assert json.loads(json.dumps(described)) == described
 
 
 def test_versions_are_those_installed(run):
-    versions = provenance.describe(run, ROWS)["versions"]
+    versions = provenance.describe(run, tiny_cvae(), ROWS)["versions"]
     assert versions == {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")}
 
 
@@ -47,14 +49,14 @@ def _let_git_answer(monkeypatch, answers):
 )
 def test_commit_is_that_of_this_source_code_only(run, monkeypatch, tracked, commit):
     _let_git_answer(monkeypatch, {"ls-files": tracked, "rev-parse": "0123abc\n"})
-    assert provenance.describe(run, ROWS)["git_commit"] == commit
+    assert provenance.describe(run, tiny_cvae(), ROWS)["git_commit"] == commit
 
 
 def test_repository_without_commits_has_none(run, monkeypatch):
     _let_git_answer(monkeypatch, {"ls-files": "provenance.py\n", "rev-parse": None})
-    assert provenance.describe(run, ROWS)["git_commit"] is None
+    assert provenance.describe(run, tiny_cvae(), ROWS)["git_commit"] is None
 
 
 def test_machine_without_git_has_no_commit(run, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert provenance.describe(run, ROWS)["git_commit"] is None
+    assert provenance.describe(run, tiny_cvae(), ROWS)["git_commit"] is None

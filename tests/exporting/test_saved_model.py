@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 from conftest import METADATA, run_python, tiny_cvae
 
-from cvae_tf.data.batches import binarize
-from cvae_tf.exporting import saved_model
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.exporting import writing
 from cvae_tf.models.networks.building import build_networks
+from cvae_tf.models.signatures import LARGEST_SAMPLE
 from cvae_tf.models.vae.model import CVAE
 
 TRIED = ("tutorial", "patches", "patches_smooth")  # patches_large differs in its widths only
@@ -63,6 +64,10 @@ def _random_model(network):
     return model
 
 
+def _export(model, directory, metadata=METADATA):
+    writing.write_model(model, "saved_model", directory, metadata)
+
+
 @pytest.fixture(scope="module")
 def exports(tmp_path_factory):
     """For each network a model and the directory of its SavedModel."""
@@ -70,7 +75,7 @@ def exports(tmp_path_factory):
     for network in TRIED:
         directory = tmp_path_factory.mktemp("models") / "export" / "1"
         pairs[network] = (_random_model(network), directory)
-        saved_model.export_saved_model(*pairs[network], METADATA)
+        _export(*pairs[network])
     return pairs
 
 
@@ -135,7 +140,8 @@ def test_serving_default_is_sample(results):
 
 
 def test_samples_are_those_of_the_model(results, model):
-    _assert_close(results["sample.images"], model.sample(5, tf.constant([1, 2])))
+    key = derived_key(tf.constant([1, 2]), Purpose.SAMPLES)
+    _assert_close(results["sample.images"], model.sample(5, key))
 
 
 def test_decoded_latents_are_probabilities_of_the_model(results, model):
@@ -154,7 +160,8 @@ def test_codes_and_reconstructions_are_those_of_the_model(results, model, grey_i
 
 
 def test_scores_are_those_of_the_model(results, model, grey_images):
-    terms = model.elbo_terms(binarize(grey_images), tf.constant([7, 8]))
+    key = derived_key(tf.constant([7, 8]), Purpose.SCORE_NOISE)
+    terms = model.elbo_terms((grey_images > 0.5).astype(np.float32), key)
     for name in ("elbo", "log_likelihood", "kl"):
         expected = getattr(terms, name)
         assert results[f"score.{name}"].shape == (6,)
@@ -200,7 +207,7 @@ def test_empty_batches_give_empty_answers(loaded):
     assert loaded.score(nothing, [1, 2])["elbo"].shape == (0,)
 
 
-@pytest.mark.parametrize("num", [-1, 10**9, saved_model.LARGEST_SAMPLE + 1])
+@pytest.mark.parametrize("num", [-1, 10**9, LARGEST_SAMPLE + 1])
 def test_absurd_numbers_of_samples_are_refused(loaded, num):
     with pytest.raises(tf.errors.InvalidArgumentError, match="num must be from 0 to 10000"):
         loaded.sample(num=num, seed=[1, 2])
@@ -240,7 +247,7 @@ def test_exporting_again_replaces_the_model(tmp_path):
     answers = []
     for seed in (0, 1):
         model = tiny_cvae(seed=seed)
-        saved_model.export_saved_model(model, directory, {**METADATA, "git_commit": str(seed)})
+        _export(model, directory, {**METADATA, "git_commit": str(seed)})
         loaded = tf.saved_model.load(str(directory))
         answers.append(loaded.decode(tf.ones([1, 2]))["images"])
         _assert_close(answers[-1], tf.sigmoid(model.decode(tf.ones([1, 2]))))
@@ -251,10 +258,10 @@ def test_exporting_again_replaces_the_model(tmp_path):
 
 def test_failed_export_leaves_the_old_model(tmp_path):
     directory, model = tmp_path / "1", tiny_cvae()
-    saved_model.export_saved_model(model, directory, METADATA)
+    _export(model, directory)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(TypeError):
-        saved_model.export_saved_model(model, directory, {**METADATA, "not json": object()})
+        _export(model, directory, {**METADATA, "not json": object()})
     after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert after == before
     assert [path.name for path in tmp_path.iterdir()] == ["1"]

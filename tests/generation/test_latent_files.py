@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from cvae_tf.data.given_images import Images
-from cvae_tf.exporting.loaded_model import Posterior
 from cvae_tf.generation import latent_files
+from cvae_tf.models.vae.posterior import Posterior
 
 
 @pytest.fixture(params=[True, False], ids=["labelled", "unlabelled"])

@@ -6,11 +6,11 @@ import pytest
 from conftest import run_script
 from PIL import Image
 
-from cvae_tf.config import term_names
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import loaded_model
-from cvae_tf.generation import modes
-from cvae_tf.generation.settings import SETTINGS_BY_MODE, Request
+from cvae_tf.generation import generating, of_class
+from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.posterior import Posterior
 
 
 class FakeModel:
@@ -19,8 +19,8 @@ class FakeModel:
     latent_dim = 2
     image_shape = (8, 8, 1)
     metadata = {}
-    binarize, likelihood = "threshold", "bernoulli"
-    term_names = term_names(binarize, likelihood)
+    abilities = ("sample", "decode", "encode", "reconstruct", "score")
+    main_score = Pixels().terms["elbo"]
 
     def decode(self, latents):
         halves = 1 / (1 + np.exp(-np.asarray(latents, np.float32)))
@@ -37,14 +37,16 @@ class FakeModel:
     def encode(self, images):
         halves = np.stack([images[:, :, :4].mean((1, 2, 3)), images[:, :, 4:].mean((1, 2, 3))], 1)
         mean = np.log(np.clip(halves, 0.01, 0.99) / (1 - np.clip(halves, 0.01, 0.99)))
-        return loaded_model.Posterior(mean, np.full_like(mean, -4.0))
+        return Posterior(mean, np.full_like(mean, -4.0))
 
     def reconstruct(self, images):
         return self.decode(self.encode(images).mean)
 
+    def mean_scores(self, images, seed, num_samples):
+        return {"elbo": -images.sum((1, 2, 3)) - 1 + 0.001 * num_samples}
+
     def score(self, images, seed):
-        log_likelihood = -images.sum((1, 2, 3)) + 0.001 * seed
-        return loaded_model.Scores(log_likelihood - 1, log_likelihood, np.ones(len(images)))
+        return self.mean_scores(images, seed, 1)
 
 
 LABELS = np.array([0, 1, 0, 1, 0, 0])
@@ -66,8 +68,12 @@ def data_path(tmp_path, images):
 
 
 def _make(tmp_path, mode, **settings):
-    request = Request.create(mode, **settings)
-    return modes.generate(FakeModel(), mode, request, str(tmp_path / "out" / mode))
+    return _made(tmp_path, mode, **settings).files
+
+
+def _made(tmp_path, mode, **settings):
+    settings = GenerationSettings.create(mode, **settings)
+    return generating.generate(FakeModel(), mode, settings, tmp_path / "out" / mode)
 
 
 def _tiles(path, rows, columns):
@@ -79,8 +85,39 @@ def _tiles(path, rows, columns):
     return picture[np.ix_(middles, halves)].reshape(rows, columns, 2)
 
 
-def test_modes_are_those_that_can_be_asked_for():
-    assert list(modes.MODES) == list(SETTINGS_BY_MODE)
+def test_what_was_made_comes_back_as_arrays_too(tmp_path, data_path):
+    made = _made(tmp_path, "samples", num=5, seed=1)
+    np.testing.assert_array_equal(made.arrays["images"], FakeModel().sample(5, 1))
+    made = _made(tmp_path, "reconstruct", data_path=data_path, num=4)
+    assert made.arrays["originals"].shape == made.arrays["images"].shape == (4, 8, 8, 1)
+
+
+@pytest.mark.parametrize("mode", ["reconstruct", "anomalies", "latents", "class"])
+def test_modes_that_a_model_cannot_do_are_refused(tmp_path, monkeypatch, mode):
+    monkeypatch.setattr(FakeModel, "abilities", ("sample", "decode"))
+    with pytest.raises(UserError, match=f"--mode={mode} needs .*; this one can decode, sample"):
+        _make(tmp_path, mode)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_grey_levels_are_said_to_be_denoised_as_black_and_white(tmp_path, data_path, monkeypatch):
+    assert _made(tmp_path, "denoise", data_path=data_path, num=2).notes == ()
+    monkeypatch.setattr(FakeModel, "metadata", {"config": {"binarize": "none"}})
+    (note,) = _made(tmp_path, "denoise", data_path=data_path, num=2).notes
+    assert "black and white" in note
+
+
+@pytest.mark.parametrize(("first", "second"), [("neighbours", "class"), ("samples", "neighbours")])
+def test_one_seed_gives_each_mode_noise_of_its_own(tmp_path, data_path, first, second):
+    latents = []
+    for mode in (first, second):
+        more = {"label": "0"} if mode == "class" else {}
+        more |= {} if mode == "samples" else {"data_path": data_path}
+        images = _made(tmp_path, mode, num=400, seed=3, **more).arrays["images"]
+        values = np.clip(images[:, 0, [0, 7], 0], 0.002, 0.998)
+        of_mode = np.log(values / (1 - values))
+        latents.append((of_mode - of_mode.mean(axis=0)).ravel())
+    assert abs(np.corrcoef(latents)[0, 1]) < 0.2
 
 
 def test_samples_fill_a_square(tmp_path):
@@ -162,7 +199,7 @@ def test_neighbours_lie_as_far_away_as_asked(tmp_path, data_path, images):
 
 def test_images_of_a_label_come_from_examples_of_it(tmp_path, data_path):
     for label, lit in (("0", 0), ("1", 1)):
-        (path,) = _make(tmp_path, "digit", data_path=data_path, label=label, num=9)
+        (path,) = _make(tmp_path, "class", data_path=data_path, label=label, num=9)
         tiles = _tiles(path, 3, 3)
         assert np.all(tiles[..., lit] > 0.5) and np.all(tiles[..., 1 - lit] < 0.1)
 
@@ -172,25 +209,25 @@ def test_typical_examples_come_first():
     wanted = np.arange(41) < 20
     means[:20] += [9, 9]
     means[3] = [0, 0]
-    order = modes._typical_examples(means, wanted)
+    order = of_class.typical_examples(means, wanted)
     assert sorted(order) == list(range(20)) and order[-1] == 3
 
 
 def test_labels_must_be_there(tmp_path, data_path, images):
     with pytest.raises(UserError, match="--label: 7 is unknown; choose from 0, 1"):
-        _make(tmp_path, "digit", data_path=data_path, label="7")
+        _make(tmp_path, "class", data_path=data_path, label="7")
     with pytest.raises(UserError, match="--label: is needed; choose from 0, 1"):
-        _make(tmp_path, "digit", data_path=data_path)
+        _make(tmp_path, "class", data_path=data_path)
     np.savez(tmp_path / "b.npz", x_test=images)
     with pytest.raises(UserError, match="needs labelled images"):
-        _make(tmp_path, "digit", data_path=str(tmp_path / "b.npz"), label="7")
+        _make(tmp_path, "class", data_path=str(tmp_path / "b.npz"), label="7")
 
 
 def test_anomalies_are_sorted_by_their_elbo(tmp_path, data_path, images):
     picture, table = _make(tmp_path, "anomalies", data_path=data_path, num=2)
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    elbos = -images.sum((1, 2, 3), dtype=float) / 255 - 1 + 0.001 * 3.5
+    elbos = -images.sum((1, 2, 3), dtype=float) / 255 - 1 + 0.001 * 8
     assert [row["name"] for row in rows] == [str(i) for i in np.argsort(elbos)]
     np.testing.assert_allclose([float(row["elbo_nats"]) for row in rows], sorted(elbos), atol=0.01)
     assert picture.stat().st_size > 1000
@@ -216,7 +253,8 @@ def test_images_that_are_noisy_already_are_shown_once(tmp_path, data_path):
 def test_output_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="cannot be made"):
-        modes.generate(FakeModel(), "samples", Request(), str(tmp_path / "file" / "out"))
+        place = tmp_path / "file" / "out"
+        generating.generate(FakeModel(), "samples", GenerationSettings(), place)
 
 
 @pytest.mark.parametrize("mode", ["samples", "latents", "denoise"])

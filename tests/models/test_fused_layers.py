@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvae_tf.models.fused_layers import for_inference
-from cvae_tf.models.networks.building import Networks, build_networks
+from cvae_tf.models import fused_layers
+from cvae_tf.models.networks.building import build_networks
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def networks():
 
 @pytest.mark.parametrize("batch_size", [1, 255, 256, 300])
 def test_results_stay_the_same(networks, batch_size):
-    copies = for_inference(networks)
+    copies = [fused_layers.copy(network) for network in networks]
     inputs = [
         tf.random.stateless_uniform([batch_size, *network.input_shape[1:]], [3, 4])
         for network in networks
@@ -34,7 +34,7 @@ def test_normalisation_is_that_of_each_vector_alone(batch_size):
     network = keras.Sequential([keras.Input((6,)), norm])
     gamma, beta = np.random.default_rng(0).normal(size=(2, 6))
     network.set_weights([gamma, beta])
-    copy = for_inference(Networks(network, network)).decoder
+    copy = fused_layers.copy(network)
     vectors = np.random.default_rng(1).normal(3, 2, size=(batch_size, 6))
     deviations = vectors - vectors.mean(axis=1, keepdims=True)
     variances = np.mean(deviations**2, axis=1, keepdims=True)
@@ -43,7 +43,7 @@ def test_normalisation_is_that_of_each_vector_alone(batch_size):
 
 
 def test_copies_have_weights_of_their_own(networks):
-    copy = for_inference(networks).decoder
+    copy = fused_layers.copy(networks.decoder)
     before = copy.get_weights()[0].copy()
     original = networks.decoder.weights[0]
     original.assign_add(tf.ones_like(original))
@@ -53,7 +53,7 @@ def test_copies_have_weights_of_their_own(networks):
 def test_mixed_precision_stays_close():
     networks = build_networks("patches", (28, 28, 1), 2, seed=0, precision="mixed_bfloat16")
     latents = tf.random.stateless_normal([300, 2], [5, 6])
-    copy = for_inference(networks).decoder
+    copy = fused_layers.copy(networks.decoder)
     np.testing.assert_allclose(
         tf.cast(copy(latents), tf.float32),
         tf.cast(networks.decoder(latents), tf.float32),

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvae_tf.config import LIKELIHOODS as NAMES
-from cvae_tf.models.vae.likelihoods import LIKELIHOODS, bernoulli_log_prob
+from cvae_tf import registry
+from cvae_tf.models.vae.likelihoods import bernoulli_log_prob
+
+NAMES = list(registry.LIKELIHOODS)
+LIKELIHOODS = {name: registry.LIKELIHOODS.load(name) for name in NAMES}
 
 
 def _outputs(name, logit, logvar=-1.2):
@@ -20,8 +23,21 @@ def _density(name, grey, outputs):
     return np.exp(LIKELIHOODS[name].log_prob(tf.constant(images), tf.constant(tiled)))
 
 
-def test_every_choice_has_a_density():
-    assert tuple(LIKELIHOODS) == NAMES
+@pytest.mark.parametrize("name", NAMES)
+def test_registry_says_which_likelihoods_are_densities_of_grey_levels(name):
+    grey, step = np.linspace(-8, 9, 340_001, retstep=True)
+    if name != "gaussian":
+        grey = grey[(grey >= 0) & (grey <= 1)]
+    integral = _density(name, grey, _outputs(name, 2.0)).sum() * step
+    assert registry.LIKELIHOODS[name].is_density == (abs(integral - 1) < 1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_likelihoods_say_how_many_channels_they_need(name):
+    channels = _outputs(name, 0.0).shape[-1]
+    head = LIKELIHOODS[name].head
+    made = np.zeros((2, 4, 3, 1 + LIKELIHOODS[name].more_channels), np.float32)
+    assert (head()(made) if head else made).shape == (2, 4, 3, channels)
 
 
 @pytest.mark.parametrize("logit", [-30.0, -2.0, -0.11, -0.09, -1e-4, 0.0, 0.05, 0.1, 3.0, 50.0])

@@ -4,19 +4,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_cvae, tiny_images, tiny_networks, weights_of
+from conftest import binary_images, tiny_cvae, tiny_images, tiny_networks, weights_of
 
-from cvae_tf.core.randomness import Stream, stream_seed
-from cvae_tf.data.batches import binarize, grey_levels
-from cvae_tf.models.networks.building import build_networks
+from cvae_tf.config import Config
+from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.pixels import Pixels
 
 _SEED = tf.constant([1, 2])
 
 
 def _binary(num, seed=0):
-    return binarize(grey_levels(tiny_images(num, seed)))
+    return tf.constant(binary_images(num, seed))
 
 
 def _numpy_loss(weights, images, noise):
@@ -51,7 +51,7 @@ def _slope(weights, number, place, *arguments):
 def test_train_step_follows_the_finite_differences_of_the_negative_elbo(latent_dim):
     model = tiny_cvae(seed=4, latent_dim=latent_dim, optimizer=keras.optimizers.SGD(1.0))
     images = _binary(5).numpy()
-    seed = stream_seed(4, Stream.TRAINING_NOISE, 0)
+    seed = derived_key(4, Purpose.TRAINING_NOISE, 0)
     noise = tf.random.stateless_normal([5, latent_dim], seed).numpy().astype(float)
     before = [variable.numpy().astype(float) for variable in model.trainable_variables]
     result = model.train_step(images)
@@ -155,7 +155,7 @@ def test_train_steps_raise_the_elbo_of_a_fixed_batch(tiny_model):
 
 def test_train_step_returns_the_means_since_the_reset(tiny_model):
     first, second = _binary(8), _binary(4, seed=1)
-    seeds = [stream_seed(0, Stream.TRAINING_NOISE, step) for step in range(2)]
+    seeds = [derived_key(0, Purpose.TRAINING_NOISE, step) for step in range(2)]
     elbos = [tiny_model.elbo_terms(first, seeds[0]).elbo]
     tiny_model.train_step(first)
     elbos.append(tiny_model.elbo_terms(second, seeds[1]).elbo)
@@ -206,7 +206,7 @@ def test_evaluate_weighs_images_equally_with_a_smaller_last_batch(tiny_model):
     result = tiny_model.evaluate(images, batch_size=8, verbose=0, return_dict=True)
     elbos = [
         tiny_model.elbo_terms(
-            images[start : start + 8], stream_seed(0, Stream.EVALUATION_NOISE, start)
+            images[start : start + 8], derived_key(0, Purpose.EVALUATION_NOISE, start)
         ).elbo.numpy()
         for start in (0, 8, 16)
     ]
@@ -250,7 +250,7 @@ def test_batch_size_may_be_unknown(digits_model, tiny_dataset):
     def elbo(images):
         return digits_model.elbo_terms(images, _SEED).elbo
 
-    images = binarize(grey_levels(tiny_dataset.test.images))
+    images = (tiny_dataset.test.images > 127).astype(np.float32)
     for num in (1, 7):
         expected = digits_model.elbo_terms(images[:num], _SEED).elbo
         np.testing.assert_allclose(elbo(images[:num]), expected, rtol=1e-4)
@@ -270,9 +270,11 @@ def _objective_of(model, weights, images, objective, beta):
     """What a step at these weights climbs, with the noise of the first step."""
     for variable, value in zip(model.trainable_variables, weights, strict=True):
         variable.assign(value)
-    seed = stream_seed(model.seed, Stream.TRAINING_NOISE, 0)
-    terms, posterior = model._terms_and_posterior(images, seed, objective.importance_samples)
-    return float(objectives.objective_value(objective, terms, posterior, beta))
+    seed = derived_key(model.seed, Purpose.TRAINING_NOISE, 0)
+    posterior, num = model.encode(images), objective.importance_samples
+    noise = tf.random.stateless_normal([num * len(images), model.latent_dim], seed)
+    terms, latents = model.terms_with_noise(images, posterior, noise, num)
+    return float(objectives.objective_value(objective, terms, posterior, latents, beta))
 
 
 @pytest.mark.parametrize(
@@ -288,9 +290,10 @@ def _objective_of(model, weights, images, objective, beta):
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli"])
 def test_train_step_climbs_any_objective(objective, likelihood):
     networks = tiny_networks(seed=4)
-    model = CVAE(networks, 4, likelihood, objective)
+    binarize = "threshold" if likelihood == "bernoulli" else "none"
+    model = CVAE(networks, 4, Pixels(binarize, likelihood), objective)
     model.compile(optimizer=keras.optimizers.SGD(1.0))
-    images = _binary(5) if likelihood == "bernoulli" else grey_levels(tiny_images(5))
+    images = _binary(5) if likelihood == "bernoulli" else (tiny_images(5) / 255).astype(np.float32)
     before = [variable.numpy() for variable in model.trainable_variables]
     result = model.train_step(images)
     after = [variable.numpy() for variable in model.trainable_variables]
@@ -318,8 +321,8 @@ def test_one_importance_sample_is_the_elbo():
 
 
 def test_gaussian_images_learn_their_variance():
-    networks = build_networks("patches", (8, 8, 1), 2, seed=0, likelihood="gaussian")
-    model = CVAE(networks, 0, "gaussian")
+    config = Config.create(binarize="none", likelihood="gaussian")
+    model = CVAE.from_settings(config, (8, 8, 1), steps_per_epoch=1)
     model.compile(optimizer=keras.optimizers.Adam(0.005))
     model.optimizer.build(model.trainable_variables)
     random, step = np.random.default_rng(0), tf.function(model.train_step)

@@ -70,9 +70,10 @@ def _train_and_save(model, dataset, directory, stop_after_calls=None):
 
     progress, _ = checkpoints.restore_newest(directory, model)
     metrics += progress.metrics
-    trainer = Trainer(model, dataset, 8, augment=0.5)
-    for result in trainer.run_epochs(3, on_progress, progress.epoch, progress.steps_done):
-        metrics.append({"step": result.step, "test_elbo": result.test.elbo, "t": result.train_elbo})
+    own = Trainer(model, dataset, 8, augment=0.5)
+    for result in own.run_epochs(3, on_progress, progress.epoch, progress.steps_done):
+        both = {"test_elbo": result.test["elbo"], "train_elbo": result.train["elbo"]}
+        metrics.append({"step": result.step, **both})
         after = Progress(result.epoch + 1, 0, metrics)
         checkpoints.save_checkpoint(directory, model, after)
     return metrics

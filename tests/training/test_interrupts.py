@@ -2,35 +2,65 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from cvae_tf.training.interrupts import Interrupts, Stopped
+from cvae_tf.training import interrupts
+from cvae_tf.training.interrupts import Stopped
+
+
+def _handlers():
+    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_first_signal_stops_at_once_where_nothing_can_be_lost(number, code):
-    with pytest.raises(Stopped, match="go on so") as stopped, Interrupts("go on so"):
+    with pytest.raises(Stopped) as stopped, interrupts.stopping_by_signals():
         os.kill(os.getpid(), number)
     assert stopped.value.exit_code == code
 
 
 def test_first_signal_waits_for_a_good_moment():
-    reached = False
-    with pytest.raises(Stopped), Interrupts("") as interrupts:
-        interrupts.wait = True
+    reached = []
+    with (
+        pytest.raises(Stopped) as stopped,
+        interrupts.stopping_by_signals(),
+        interrupts.held_back() as stop_if_asked,
+    ):
+        stop_if_asked()
         os.kill(os.getpid(), signal.SIGTERM)
-        reached = True
-        assert interrupts.received == signal.SIGTERM
-        interrupts.now()
+        reached.append("after the signal")
+        stop_if_asked()
+        reached.append("after the good moment")
+    assert reached == ["after the signal"]
+    assert stopped.value.number == signal.SIGTERM
+
+
+def test_the_end_of_the_context_is_a_good_moment_too():
+    reached = False
+    with pytest.raises(Stopped), interrupts.stopping_by_signals():
+        with interrupts.held_back():
+            os.kill(os.getpid(), signal.SIGTERM)
+            reached = True
+        pytest.fail("went on")
     assert reached
+
+
+def test_errors_are_not_hidden_by_a_signal():
+    with (
+        pytest.raises(ZeroDivisionError),
+        interrupts.stopping_by_signals(),
+        interrupts.held_back(),
+    ):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise ZeroDivisionError
 
 
 def test_second_signal_ends_the_process_on_the_spot(request):
     program = (
-        "import os; from cvae_tf.interrupts import Interrupts\n"
-        "with Interrupts('') as interrupts:\n"
-        "    interrupts.wait = True\n"
+        "import os; from cvae_tf.training import interrupts\n"
+        "with interrupts.stopping_by_signals(), interrupts.held_back():\n"
         "    os.kill(os.getpid(), 15)\n"
         "    print('waits', flush=True)\n"
         "    os.kill(os.getpid(), 15)\n"
@@ -39,11 +69,35 @@ def test_second_signal_ends_the_process_on_the_spot(request):
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=request.config.rootpath, capture_output=True, text=True
     )
-    assert (done.returncode, done.stdout) == (143, "waits\n")
+    assert (done.returncode, done.stdout, done.stderr) == (143, "waits\n", "")
 
 
-def test_handlers_are_given_back():
-    before = signal.getsignal(signal.SIGTERM)
-    with Interrupts(""):
-        assert signal.getsignal(signal.SIGTERM) != before
-    assert signal.getsignal(signal.SIGTERM) == before
+def test_handlers_are_given_back_and_the_next_signal_is_the_first_again():
+    before = _handlers()
+    for _ in range(2):
+        with pytest.raises(Stopped), interrupts.stopping_by_signals():
+            assert _handlers() != before
+            os.kill(os.getpid(), signal.SIGINT)
+    assert _handlers() == before
+
+
+def test_holding_back_leaves_the_handlers_of_others():
+    before = _handlers()
+    with pytest.raises(KeyboardInterrupt), interrupts.held_back():
+        assert _handlers() == before
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_stopping_is_a_keyboard_interrupt_that_says_how_to_go_on_from_python():
+    with (
+        pytest.raises(KeyboardInterrupt, match=r"go on with: cvae_tf.resume\('my runs/it'\)$"),
+        interrupts.naming(Path("my runs/it")),
+    ):
+        raise KeyboardInterrupt
+
+
+def test_the_signal_keeps_its_number_when_the_run_is_named():
+    with pytest.raises(Stopped) as stopped, interrupts.naming(Path("here")):
+        raise Stopped(signal.SIGTERM)
+    assert (stopped.value.exit_code, stopped.value.run_dir) == (143, Path("here"))
+    assert stopped.value.reason == "stopped by Terminated"

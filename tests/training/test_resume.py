@@ -3,6 +3,8 @@
 import errno
 import itertools
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,10 +19,12 @@ from cvae_tf import workflows
 from cvae_tf.config import Config
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-from cvae_tf.training import checkpoints, run_directory
-from cvae_tf.training.checkpoints import Interval
+from cvae_tf.exporting import export_run
+from cvae_tf.training import checkpoints, run_directory, trainer
+from cvae_tf.training.run_pictures import Gallery
+from cvae_tf.training.trainer import Trainer
 
-EVERY_STEP = Interval(steps=1)
+EVERY_STEP = {"checkpoint_every": 1}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,7 @@ def _flags(config, run_dir):
 def test_stopped_process_tells_how_to_go_on_and_ends_the_same(
     tmp_path, config, whole, line, number, code
 ):
-    run_dir = tmp_path / "run"
+    run_dir = tmp_path / "a run"
     process = subprocess.Popen(
         [sys.executable, str(PROJECT / "train.py"), *_flags(config, run_dir)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -74,12 +78,77 @@ def test_stopped_process_tells_how_to_go_on_and_ends_the_same(
             break
     _, told = process.communicate()
     assert process.returncode == code
-    assert f"go on with: python train.py --resume --run_dir={run_dir}" in told
+    script = shlex.quote(str(PROJECT / "train.py"))
+    advice = f"go on with: python {script} --resume --run_dir={shlex.quote(str(run_dir))}\n"
+    assert told.endswith(advice) and told.count("\n") == 2
     assert "Traceback" not in told
     assert _leftovers(run_dir) == []
     done = run_script("train.py", "--resume", f"--run_dir={run_dir}", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert _results(run_dir) == _results(whole)
+
+
+STRIKES = [
+    (Trainer, "evaluate", 1),  # before there is anything to keep
+    (Trainer, "_train_steps", 2),  # a call has taken its steps, nobody has counted them
+    (Gallery, "draw_epoch", 1),  # the first epoch is trained, and not yet done
+    (run_directory, "write_metrics", 1),
+    (checkpoints, "save_checkpoint", 1),
+    (Trainer, "_train_steps", 1),
+    (Gallery, "draw_summary", 1),
+    (export_run, "export", 1),
+]
+
+
+def _strike(monkeypatch, owner, name, number):
+    """Lets Ctrl-C come during a call, at the `number`-th time."""
+    calls, original = itertools.count(1), getattr(owner, name)
+
+    def struck(*arguments, **options):
+        result = original(*arguments, **options)
+        if next(calls) == number:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(owner, name, struck)
+
+
+def test_ctrl_c_from_python_may_strike_anywhere(tmp_path, config, whole):
+    run_dir = tmp_path / "run"
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    steps = []
+    for owner, name, number in STRIKES:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(trainer, "_STEPS_PER_CALL", 1)
+            _strike(patch, owner, name, number)
+            with pytest.raises(KeyboardInterrupt, match=re.escape(f"resume({str(run_dir)!r})")):
+                if run_dir.exists():
+                    workflows.resume(run_dir, verbose=0)
+                else:
+                    workflows.train(config, run_dir, verbose=0)
+        kept = checkpoints.list_checkpoints(run_dir / "checkpoints")
+        steps.append(int(kept[-1].name[5:]) if kept else 0)
+    assert steps == [0, 2, 4, 4, 4, 5, 8, 8]
+    assert _leftovers(run_dir) == []
+    workflows.resume(run_dir, verbose=0)
+    assert _results(run_dir) == _results(whole)
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_all_but_configuration_and_checkpoints_can_be_made_again(tmp_path, whole):
+    run_dir = tmp_path / "run"
+    shutil.copytree(whole, run_dir)
+    for path in run_dir.iterdir():
+        if path.is_dir() and path.name != "checkpoints":
+            shutil.rmtree(path)
+        elif path.is_file() and path.name != "config.json":
+            path.unlink()
+    workflows.resume(run_dir, verbose=0)
+    again, before = _results(run_dir), _results(whole)
+    (before.pop("images/image_at_epoch_0001.png"), before.pop("progress.gif"))  # those of the past
+    assert again.pop("progress.gif")
+    assert again == before
+    assert (run_dir / "export" / "1" / "saved_model.pb").exists()
 
 
 @pytest.mark.parametrize("write", [14, 30])
@@ -94,9 +163,9 @@ def test_full_disk_is_told_and_nothing_is_lost(tmp_path, monkeypatch, config, wh
     run_dir = tmp_path / "run"
     monkeypatch.setattr(files, "_flush", sometimes_full)
     with pytest.raises(UserError, match="cannot be written .No space left on device"):
-        workflows.train(config, str(run_dir), EVERY_STEP)
+        workflows.train(config, str(run_dir), **EVERY_STEP)
     assert _leftovers(run_dir) == []
-    workflows.resume(str(run_dir), {}, EVERY_STEP)
+    workflows.resume(run_dir, **EVERY_STEP)
     assert _results(run_dir) == _results(whole)
 
 
@@ -123,7 +192,7 @@ def test_extended_run_says_how_its_schedule_goes_on(whole, tmp_path, capsys):
     before = _results(whole)
     run_dir = tmp_path / "run"
     subprocess.run(["cp", "-r", str(whole), str(run_dir)], check=True)
-    run = workflows.resume(str(run_dir), {"epochs": 3})
+    run = workflows.resume(run_dir, epochs=3)
     told = capsys.readouterr().out
     assert "extended from 2 to 3 epochs. Its learning rate stays constant." in told
     assert run_directory.load_run(str(run_dir)).config.epochs == run.config.epochs == 3
@@ -141,7 +210,7 @@ def test_extended_run_says_how_its_schedule_goes_on(whole, tmp_path, capsys):
 )
 def test_contradicting_settings_are_refused(whole, settings, message):
     with pytest.raises(UserError, match=message):
-        workflows.resume(str(whole), settings)
+        workflows.resume(whole, **settings)
 
 
 def test_other_images_under_the_same_name_are_refused(tmp_path, digits):
@@ -151,7 +220,7 @@ def test_other_images_under_the_same_name_are_refused(tmp_path, digits):
     run = workflows.train(config, str(tmp_path / "run"))
     np.savez(path, x_train=digits.train.images[1:65], x_test=digits.test.images[:8])
     with pytest.raises(UserError, match="the images are not those that the run began with"):
-        workflows.resume(str(run.directory), {})
+        workflows.resume(run.directory)
 
 
 def test_other_objectives_and_drawn_pixels_go_on_as_well(tmp_path, small_npz):
@@ -159,13 +228,13 @@ def test_other_objectives_and_drawn_pixels_go_on_as_well(tmp_path, small_npz):
     settings |= {"objective": "iwae", "importance_samples": 2, "kl_warmup_epochs": 2, "beta": 0.7}
     config = Config.create("tutorial", **settings)
     whole = workflows.train(config, str(tmp_path / "whole")).directory
-    part = workflows.train(config, str(tmp_path / "part"), EVERY_STEP).directory
+    part = workflows.train(config, str(tmp_path / "part"), **EVERY_STEP).directory
     newest = checkpoints.list_checkpoints(part / "checkpoints")
     for path in newest[1:]:
         shutil.rmtree(path)
     for path in [*part.glob("images/*0002.png"), part / "progress.gif"]:
         path.unlink()
-    workflows.resume(str(part), {})
+    workflows.resume(part)
     assert _results(part) == _results(whole)
     assert "train_objective" in (part / "metrics.csv").read_text()
 

@@ -1,9 +1,13 @@
 import csv
+import errno
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from conftest import PROJECT, run_python
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
@@ -80,24 +84,164 @@ def test_places_where_no_directory_can_be_are_refused(toy_dataset, directory):
     assert Path("file").read_text() == "mine"
 
 
-def test_runs_without_a_name_get_new_ones_and_latest_is_the_newest(toy_dataset):
-    made = [run_directory.create_run(None, CONFIG, toy_dataset).directory for _ in range(3)]
-    assert len(set(made)) == 3 and all(path.parent == Path("runs") for path in made)
-    assert Path("runs/latest").resolve() == made[-1].resolve()
-    assert run_directory.load_run("runs/latest").directory == made[-1].resolve()
-    assert len(_names("runs")) == 4
+def test_tilde_is_the_home_directory(toy_dataset, monkeypatch):
+    monkeypatch.setenv("HOME", str(Path("home").absolute()))
+    run_directory.create_run("~/mine", CONFIG, toy_dataset)
+    assert run_directory.load_run(Path("~/mine")).directory == Path("home/mine").resolve()
+    assert _names(".") == ["home"]
+
+
+# Many at the same time
+
+_TOGETHER = """
+import os, sys, time
+sys.path[:0] = {paths!r}
+from conftest import tiny_images
+from cvae_tf.config import Config
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.training import run_directory
+
+dataset = Dataset("toy", "Invented.", Split(tiny_images(4), None), Split(tiny_images(2), None))
+
+def say(*parts):
+    os.write(1, ("|".join(map(str, parts)) + "\\n").encode())  # whole lines, from all at once
+
+def make(seed, directory):
+    try:
+        with run_directory.new_run(directory, Config.create(seed=seed), dataset) as run:
+            say(directory, seed, run.directory.name)
+            time.sleep(0.3)
+    except UserError as error:
+        say(directory, "", error)
+
+os.mkdir("there")
+for directory in (None, "new", "there"):
+    start = time.time() + 0.5
+    children = []
+    for seed in range(20):
+        child = os.fork()
+        if not child:
+            time.sleep(max(start - time.time(), 0))
+            make(seed, directory)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 20
+"""
+
+
+@pytest.fixture(scope="module")
+def twenty(tmp_path_factory):
+    """What twenty processes said that started at once: runs without a name, and with the same."""
+    place = tmp_path_factory.mktemp("twenty")
+    paths = [str(PROJECT), str(PROJECT / "tests")]
+    done = run_python("-c", _TOGETHER.format(paths=paths), cwd=place)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("|") for line in done.stdout.splitlines()]
+    assert len(lines) == 60
+    return place, lines
+
+
+def test_twenty_processes_at_once_make_twenty_runs_of_their_own_settings(twenty):
+    place, lines = twenty
+    made = {int(seed): name for directory, seed, name in lines if directory == "None"}
+    assert sorted(made) == list(range(20)) and len(set(made.values())) == 20
+    for seed, name in made.items():
+        assert run_directory.load_run(place / "runs" / name).config.seed == seed
+    assert _names(place / "runs") == sorted(made.values())
+
+
+@pytest.mark.parametrize("directory", ["new", "there"])
+def test_of_twenty_processes_one_gets_a_directory_by_its_name(twenty, directory):
+    place, lines = twenty
+    (winner,) = [int(seed) for name, seed, _ in lines if name == directory and seed]
+    assert run_directory.load_run(place / directory).config.seed == winner
+    errors = [text for name, seed, text in lines if name == directory and not seed]
+    assert len(errors) == 19
+    assert set(errors) <= {
+        f"--run_dir={directory}: another process is using it.",
+        f"--run_dir={directory}: already holds a run; choose another, or --resume it.",
+    }
+    assert _names(place / directory) == ["checkpoints", "config.json", "images"]
+
+
+def test_twenty_threads_at_once_make_twenty_runs(toy_dataset):
+    together = threading.Barrier(20)
+
+    def make(seed):
+        together.wait()
+        return run_directory.create_run(None, Config.create(seed=seed), toy_dataset).directory
+
+    with ThreadPoolExecutor(20) as pool:
+        made = list(pool.map(make, range(20)))
+    assert [run_directory.load_run(path).config.seed for path in made] == list(range(20))
+
+
+def test_new_run_is_locked_from_the_beginning(toy_dataset):
+    with (
+        run_directory.new_run("here", CONFIG, toy_dataset) as run,
+        pytest.raises(UserError, match="--run_dir=here: another process is using it"),
+        run_directory.locked(run),
+    ):
+        pass
+    with run_directory.locked(run):
+        pass
+
+
+def test_file_system_without_locks_does_not_stop_a_run(toy_dataset, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.EBADF, "no locks")
+
+    monkeypatch.setattr(run_directory.fcntl, "flock", unsupported)
+    assert run_directory.create_run("here", CONFIG, toy_dataset).config == CONFIG
+
+
+# The link to the newest run
 
 
 def test_latest_is_a_relative_link_so_that_runs_can_be_moved(toy_dataset):
-    run_directory.create_run("runs/first", CONFIG, toy_dataset)
-    assert os.readlink("runs/latest") == "first"  # noqa: PTH115
+    for name in ("first", "second"):
+        run_directory.point_latest_to(run_directory.create_run(f"runs/{name}", CONFIG, toy_dataset))
+        assert os.readlink("runs/latest") == name  # noqa: PTH115
+    assert run_directory.load_run("runs/latest").directory == Path("runs/second").resolve()
+    assert _names("runs") == ["first", "latest", "second"]
+
+
+def test_latest_does_not_move_before_there_is_something_to_use(toy_dataset):
+    run_directory.create_run(None, CONFIG, toy_dataset)
+    assert "latest" not in _names("runs")
 
 
 def test_only_runs_in_runs_become_the_latest(toy_dataset):
-    run_directory.create_run("runs/first", CONFIG, toy_dataset)
-    run_directory.create_run("elsewhere/second", CONFIG, toy_dataset)
-    assert Path("runs/latest").resolve().name == "first"
-    assert _names("elsewhere") == ["second"]
+    run_directory.point_latest_to(run_directory.create_run("a/b", CONFIG, toy_dataset))
+    assert _names(".") == ["a"] and _names("a") == ["b"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_latest_that_is_no_link_stays_and_stops_no_run(toy_dataset, capsys, kind):
+    Path("runs").mkdir()
+    if kind == "folder":
+        Path("runs/latest").mkdir()
+    Path("runs/latest/mine" if kind == "folder" else "runs/latest").write_text("mine")
+    run = run_directory.create_run("runs/first", CONFIG, toy_dataset)
+    before = _everything_in("runs")
+    run_directory.point_latest_to(run)
+    assert _everything_in("runs") == before and _names("runs") == ["first", "latest"]
+    told = capsys.readouterr().err
+    assert told == (
+        "warning: runs/latest cannot point to this run (it is no link); use --run_dir=runs/first.\n"
+    )
+
+
+def test_link_that_cannot_be_made_stops_no_run(toy_dataset, capsys, monkeypatch):
+    def without_the_right(*_):
+        raise OSError(errno.EPERM, "a required privilege is not held")
+
+    run = run_directory.create_run("runs/first", CONFIG, toy_dataset)
+    monkeypatch.setattr(Path, "symlink_to", without_the_right)
+    run_directory.point_latest_to(run)
+    assert "(a required privilege is not held); use --run_dir=runs/first" in capsys.readouterr().err
+    assert _names("runs") == ["first"]
 
 
 def test_name_of_the_link_to_the_latest_run_is_refused(toy_dataset):

@@ -25,7 +25,8 @@ def test_tensorboard_reads_the_numbers_and_pictures_of_a_run(tmp_path, small_npz
         np.testing.assert_allclose(values, rows[name], atol=1e-3)
     pictures = events.Tensors("samples and reconstructions")
     shown = iio.imread(tf.make_ndarray(pictures[-1].tensor_proto)[2])
-    np.testing.assert_array_equal(shown, iio.imread(run.epoch_images[-1], mode="RGB"))
+    picture = run.directory / "images" / "image_at_epoch_0002.png"
+    np.testing.assert_array_equal(shown, iio.imread(picture, mode="RGB"))
 
 
 def test_missing_tensorboard_is_told_before_training(tmp_path, small_npz, monkeypatch):

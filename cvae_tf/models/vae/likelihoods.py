@@ -7,9 +7,12 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from cvae_tf.models.layers import ImageLogvar
+from cvae_tf.models.vae.posterior import LOG_2PI, log_normal
+
 ops = keras.ops  # in what exported models of Keras use too
 
-_LOG_2PI = math.log(2 * math.pi)
+_OF_AN_IMAGE = (1, 2, 3)  # axes
 _NEAR_ZERO = 0.1  # logits for which the continuous Bernoulli needs its series
 
 
@@ -24,6 +27,8 @@ class Likelihood(NamedTuple):
     mean: Callable[[tf.Tensor], tf.Tensor]  # outputs -> images [B, H, W, C] in [0, 1]
     features: Callable[[tf.Tensor], tf.Tensor]  # images -> [B, F]
     natural: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # outputs -> [B, F] and [B]
+    more_channels: int = 0  # that a decoder makes beside those of an image
+    head: Callable[[], keras.Layer] | None = None  # makes the parameters of what a decoder makes
 
     def log_prob_of_all(self, images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Log-density of each of B images under each of G outputs, [B, G], nats."""
@@ -88,7 +93,7 @@ def gaussian_log_prob(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         [B], nats, summed over the pixels.
     """
     mean, logvar = _gaussian_parameters(outputs)
-    return -0.5 * _sum(tf.square(images - mean) * tf.exp(-logvar) + logvar + _LOG_2PI)
+    return log_normal(images, mean, logvar, axis=_OF_AN_IMAGE)
 
 
 def _gaussian_parameters(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -97,7 +102,7 @@ def _gaussian_parameters(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _sum(pixels: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(pixels, axis=[1, 2, 3])
+    return tf.reduce_sum(pixels, axis=_OF_AN_IMAGE)
 
 
 def _flat(images: tf.Tensor) -> tf.Tensor:
@@ -117,7 +122,7 @@ def _natural_gaussian(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     mean, logvar = (tf.cast(part, tf.float64) for part in _gaussian_parameters(outputs))
     precision = tf.exp(-logvar)
     natural = tf.concat([_flat(mean * precision), _flat(-0.5 * precision)], axis=1)
-    return natural, 0.5 * _sum(tf.square(mean) * precision + logvar + _LOG_2PI)
+    return natural, 0.5 * _sum(tf.square(mean) * precision + logvar + LOG_2PI)
 
 
 def _features_gaussian(images: tf.Tensor) -> tf.Tensor:
@@ -125,18 +130,17 @@ def _features_gaussian(images: tf.Tensor) -> tf.Tensor:
     return tf.concat([flat, tf.square(flat)], axis=1)
 
 
-LIKELIHOODS = {
-    "bernoulli": Likelihood(bernoulli_log_prob, ops.sigmoid, _flat, _natural_bernoulli),
-    "continuous_bernoulli": Likelihood(
-        continuous_bernoulli_log_prob,
-        continuous_bernoulli_mean,
-        _flat,
-        _natural_continuous_bernoulli,
-    ),
-    "gaussian": Likelihood(
-        gaussian_log_prob,
-        lambda outputs: _gaussian_parameters(outputs)[0],
-        _features_gaussian,
-        _natural_gaussian,
-    ),
-}
+BERNOULLI = Likelihood(bernoulli_log_prob, ops.sigmoid, _flat, _natural_bernoulli)
+
+CONTINUOUS_BERNOULLI = Likelihood(
+    continuous_bernoulli_log_prob, continuous_bernoulli_mean, _flat, _natural_continuous_bernoulli
+)
+
+GAUSSIAN = Likelihood(
+    gaussian_log_prob,
+    lambda outputs: _gaussian_parameters(outputs)[0],
+    _features_gaussian,
+    _natural_gaussian,
+    more_channels=1,
+    head=lambda: ImageLogvar(name="image_logvar", dtype="float32"),
+)

@@ -1,19 +1,26 @@
-"""The convolutional variational autoencoder as a Keras model."""
+"""The variational autoencoder as a Keras model: encode, decode, sample, one train step."""
 
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from cvae_tf.core.randomness import Stream, stream_seed
-from cvae_tf.models.networks.building import Networks
-from cvae_tf.models.vae import objectives
-from cvae_tf.models.vae.likelihoods import LIKELIHOODS
-from cvae_tf.models.vae.objectives import ElboTerms, Objective, Posterior
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.drawing.curves import CurveGroup
+from cvae_tf.drawing.panels import Panel
+from cvae_tf.models import fused_layers
+from cvae_tf.models.base import GenerativeModel, ImageShape, Signatures, images_of
+from cvae_tf.models.measures import Measure
+from cvae_tf.models.networks.building import Networks, build_networks
+from cvae_tf.models.networks.halves import in_halves
+from cvae_tf.models.vae import exporting, objectives, showing
+from cvae_tf.models.vae.objectives import ElboTerms, Objective
+from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.posterior import Posterior, reparameterize
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
-class CVAE(keras.Model):
+class CVAE(GenerativeModel):
     """A VAE with Gaussian posterior, standard Gaussian prior and, by default, Bernoulli pixels.
 
     `compile(optimizer)` and `fit(images)` work as with any Keras model, on images [B, H, W, C]
@@ -21,34 +28,65 @@ class CVAE(keras.Model):
     so that a run can be repeated and resumed.
     """
 
+    title = "variational autoencoder"
+    evaluations = ("likelihood",)
+
     def __init__(
         self,
         networks: Networks,
         seed: int = 0,
-        likelihood: str = "bernoulli",
+        pixels: Pixels = Pixels(),  # noqa: B008 (it cannot change)
         objective: Objective = objectives.ELBO,
-        **kwargs,
+        **kwargs: Any,
     ):
         """Joins an encoder and a decoder.
 
         Args:
             networks: the matching pair.
             seed: decides all noise of training and evaluation.
-            likelihood: what p(x|z) is, a name in `LIKELIHOODS`; the decoder's outputs are its
-                parameters.
+            pixels: what they are, and what p(x|z) is; the decoder's outputs are its parameters.
             objective: what a training step climbs.
             **kwargs: passed on to `keras.Model`.
         """
-        super().__init__(**kwargs)
-        self.encoder = networks.encoder
-        self.decoder = networks.decoder
-        self.seed = seed
+        super().__init__(seed, **kwargs)
+        self.encoder, self.decoder = networks
         self.latent_dim = self.decoder.input_shape[-1]
         self.image_shape = self.encoder.input_shape[1:]
-        self.likelihood = likelihood
-        self.objective = objective
+        self.pixels, self.objective = pixels, objective
         names = ("elbo", "log_likelihood", "kl", *(() if objective.is_elbo else ("objective",)))
         self.means = {name: keras.metrics.Mean(name) for name in names}
+
+    @classmethod
+    def from_settings(cls, config: Any, image_shape: ImageShape, steps_per_epoch: int) -> "CVAE":
+        """Builds the VAE of a configuration; see `GenerativeModel.from_settings`."""
+        pixels = Pixels(config.binarize, config.likelihood)
+        networks = build_networks(
+            config.network,
+            image_shape,
+            config.latent_dim,
+            config.seed,
+            config.precision,
+            outputs=image_shape[-1] + pixels.density.more_channels,
+            head=pixels.density.head and pixels.density.head(),
+        )
+        objective = Objective(
+            config.objective,
+            config.importance_samples,
+            config.beta,
+            config.kl_warmup_epochs * steps_per_epoch,
+            config.free_bits,
+        )
+        return cls(networks, config.seed, pixels, objective)
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """Encoder and decoder."""
+        return {"encoder": self.encoder, "decoder": self.decoder}
+
+    def for_inference(self) -> "CVAE":
+        """A copy whose normalisations are faster; it has the same weights."""
+        networks = Networks(*(fused_layers.copy(n) for n in self.networks.values()))
+        return CVAE(networks, self.seed, self.pixels, self.objective)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the model is made again from, without its weights."""
@@ -56,102 +94,105 @@ class CVAE(keras.Model):
         return {
             "networks": networks,
             "seed": self.seed,
-            "likelihood": self.likelihood,
+            "pixels": self.pixels._asdict(),
             "objective": self.objective._asdict(),
             "name": self.name,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "CVAE":
-        """Makes a model from what `get_config` returned."""
-        networks = [keras.saving.deserialize_keras_object(n) for n in config["networks"]]
-        objective = Objective(**config["objective"])
-        return cls(**{**config, "networks": Networks(*networks), "objective": objective})
+        """Makes a model from what `get_config` returned, also in version 0.1."""
+        config = dict(config)
+        networks = [keras.saving.deserialize_keras_object(n) for n in config.pop("networks")]
+        likelihood = config.pop("likelihood", "bernoulli")  # all that 0.1 knew of pixels
+        pixels = Pixels(**config.pop("pixels", {"likelihood": likelihood}))
+        objective = Objective(**config.pop("objective"))
+        return cls(Networks(*networks), pixels=pixels, objective=objective, **config)
 
-    def encode(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    # Inference and generation.
+
+    def encode(self, images: tf.Tensor) -> Posterior:
         """Finds the posterior q(z|x) of each image.
 
         Args:
-            images: as in training, float32 [B, H, W, C].
+            images: pixels as in training, float32 [B, H, W, C].
 
         Returns:
             mean and logvar, each [B, Z].
         """
-        mean, logvar = tf.split(_in_halves(self.encoder, images), 2, axis=1)
-        return mean, logvar
+        return Posterior(*tf.split(in_halves(self.encoder, images), 2, axis=1))
 
     def reparameterize(self, mean: tf.Tensor, logvar: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Draws one sample of each posterior; see `objectives.reparameterize`."""
-        return objectives.reparameterize(mean, logvar, seed)
+        """Draws one sample of each posterior [B, Z]; the same seed, int32 [2], draws the same."""
+        noise = tf.random.stateless_normal(tf.shape(mean), seed)
+        return reparameterize(Posterior(mean, logvar), noise)
 
     def decode(self, latents: tf.Tensor) -> tf.Tensor:
         """Returns the parameters of p(x|z) for latents [B, Z].
 
         Of Bernoulli pixels they are the log-odds of being white, [B, H, W, C].
         """
-        return _in_halves(self.decoder, latents)
+        return in_halves(self.decoder, latents)
 
     def decode_mean(self, latents: tf.Tensor) -> tf.Tensor:
         """Returns the mean image for latents [B, Z], [B, H, W, C] in [0, 1].
 
         Of Bernoulli pixels it is the probability of being white.
         """
-        return LIKELIHOODS[self.likelihood].mean(self.decode(latents))
-
-    def sample(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Draws images from the model: latents from the prior, decoded.
-
-        Args:
-            num: number of images.
-            seed: int32 [2].
-
-        Returns:
-            Their means, of Bernoulli pixels the probabilities of white, [num, H, W, C] in [0, 1].
-        """
-        return self.decode_mean(tf.random.stateless_normal([num, self.latent_dim], seed))
+        return self.pixels.density.mean(self.decode(latents))
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """Reconstructs images [B, H, W, C] from their posterior means, as mean images."""
-        mean, _ = self.encode(images)
-        return self.decode_mean(mean)
+        return self.decode_mean(self.encode(images).mean)
+
+    # Training and evaluation.
 
     def elbo_terms(self, images: tf.Tensor, seed: tf.Tensor) -> ElboTerms:
         """Estimates the terms of the ELBO with one sample of each posterior.
 
         Args:
-            images: as in training, float32 [B, H, W, C].
+            images: pixels as in training, float32 [B, H, W, C].
             seed: int32 [2], of the posterior samples.
 
         Returns:
             The terms, each [B], nats.
         """
-        return self._terms_and_posterior(images, seed)[0]
+        noise = tf.random.stateless_normal([tf.shape(images)[0], self.latent_dim], seed)
+        return self.terms_with_noise(images, self.encode(images), noise)[0]
 
-    def _terms_and_posterior(
-        self, images: tf.Tensor, seed: tf.Tensor, num_samples: int = 1
-    ) -> tuple[ElboTerms, Posterior]:
-        """Samples each posterior K times; the terms are [K * B]."""
-        mean, logvar = self.encode(images)
-        log_prob = LIKELIHOODS[self.likelihood].log_prob
-        return objectives.sample_terms(
-            self.decode, log_prob, images, mean, logvar, seed, num_samples
-        )
+    def terms_with_noise(
+        self, images: tf.Tensor, posterior: Posterior, noise: tf.Tensor, num_samples: int = 1
+    ) -> tuple[ElboTerms, tf.Tensor]:
+        """Samples each posterior K times by given noise; see `objectives.sample_terms`."""
+        log_prob = self.pixels.density.log_prob
+        return objectives.sample_terms(self.decode, log_prob, images, posterior, noise, num_samples)
 
-    def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def training_batch(self, grey: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Makes pixels of grey levels; drawn ones are others at each step."""
+        return self.pixels.drawn(grey, derived_key(self.seed, Purpose.BINARIZATION, step))
+
+    def train_step(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
         """Takes one gradient step up the objective.
 
         Args:
-            images: a batch, float32 [B, H, W, C].
+            batch: pixels, float32 [B, H, W, C]; targets beside them, as Keras gives them, are not
+                looked at.
 
         Returns:
             The means since the last `reset_metrics()`, over images, in nats.
         """
+        images = images_of(batch)
         step, objective = self.optimizer.iterations, self.objective
-        seed = stream_seed(self.seed, Stream.TRAINING_NOISE, step)
+        num_samples = objective.importance_samples
+        key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
+        noise = tf.random.stateless_normal(
+            [num_samples * tf.shape(images)[0], self.latent_dim], key
+        )
         with tf.GradientTape() as tape:
-            terms, posterior = self._terms_and_posterior(images, seed, objective.importance_samples)
+            posterior = self.encode(images)
+            terms, latents = self.terms_with_noise(images, posterior, noise, num_samples)
             beta = objective.beta_at(step)
-            value = objectives.objective_value(objective, terms, posterior, beta)
+            value = objectives.objective_value(objective, terms, posterior, latents, beta)
             negative_value = -value
         gradients = tape.gradient(negative_value, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
@@ -159,25 +200,78 @@ class CVAE(keras.Model):
             self.means["objective"].update_state(value)
         return self._update_means(terms)
 
-    def test_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def test_step(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
         """Estimates the ELBO of a batch without learning; arguments and result as in training."""
-        images_before = self.means["elbo"].count
-        seed = stream_seed(self.seed, Stream.EVALUATION_NOISE, images_before)
-        return self._update_means(self.elbo_terms(images, seed))
+        images = images_of(batch)
+        return self._update_means(self._evaluation_terms(images, self.means["elbo"].count))
+
+    def _evaluation_terms(self, images: tf.Tensor, first: tf.Tensor) -> ElboTerms:
+        """Samples the posteriors of test images once, the same way every time."""
+        seed = derived_key(self.seed, Purpose.EVALUATION_NOISE, first)
+        return self.elbo_terms(images, seed)
 
     def _update_means(self, terms: ElboTerms) -> dict[str, tf.Tensor]:
         for name in ("elbo", "log_likelihood", "kl"):
             self.means[name].update_state(getattr(terms, name))
         return {name: mean.result() for name, mean in self.means.items()}
 
+    @property
+    def train_measures(self) -> dict[str, Measure]:
+        """The ELBO, and the objective if that is another."""
+        elbo = self.pixels.terms["elbo"]
+        objective = Measure("objective", "objective", elbo.unit)
+        return {"elbo": elbo, **({} if self.objective.is_elbo else {"objective": objective})}
 
-def _in_halves(network: keras.Model, batch: tf.Tensor) -> tf.Tensor:
-    """Runs a network on the two halves of a batch, which TensorFlow then computes side by side.
+    @property
+    def test_measures(self) -> tuple[Measure, ...]:
+        """The ELBO and its parts."""
+        return tuple(self.pixels.terms.values())
 
-    Two cores with a half each are faster than two that share every operation. A GPU is not.
-    """
-    size = batch.shape[0]
-    if size is None or size % 2 or tf.config.list_physical_devices("GPU"):
-        return tf.cast(network(batch), tf.float32)
-    halves = [network(half) for half in tf.split(batch, 2)]
-    return tf.cast(tf.concat(halves, axis=0), tf.float32)
+    def test_pixels(self, grey: tf.Tensor, first: int | tf.Tensor) -> tf.Tensor:
+        """Makes pixels of test images from the `first`; drawn ones are the same every time."""
+        key = derived_key(self.seed, Purpose.EVALUATION_BINARIZATION)
+        return self.pixels.drawn(grey, key, first)
+
+    def measure(self, grey: tf.Tensor, first: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Estimates the terms of the ELBO of test images, each [B], nats."""
+        terms = self._evaluation_terms(self.test_pixels(grey, first), first)
+        log_likelihood, kl = (
+            tf.cast(part, tf.float64) for part in (terms.log_likelihood, terms.kl)
+        )
+        values = {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl}
+        return {measure.name: values[term] for term, measure in self.pixels.terms.items()}
+
+    # What is shown and exported.
+
+    def describe_test(self, values: dict[str, float]) -> str:
+        """Writes the ELBO as the sum that it is."""
+        return showing.describe_test(self.pixels, values)
+
+    def encode_mean(self, grey: tf.Tensor, first: int) -> tf.Tensor:
+        """Finds the posterior means [B, Z] of test images from the `first`."""
+        return self.encode(self.test_pixels(grey, first)).mean
+
+    def epoch_panels(self, grey: tf.Tensor, seed: tf.Tensor) -> list[Panel]:
+        """Shows samples from the prior, and test images over their reconstructions."""
+        return showing.epoch_panels(self, self.test_pixels(grey, 0), seed)
+
+    @property
+    def curves(self) -> list[CurveGroup]:
+        """Draws what is to be large together, and the KL beside it."""
+        return showing.curves(self.pixels)
+
+    def signatures(self) -> Signatures:
+        """What its SavedModel can do; see `vae/exporting.py`."""
+        return exporting.signatures(self)
+
+    def standalone_parts(self) -> dict[str, keras.Model]:
+        """Encoder and decoder, each for itself; see `vae/exporting.py`."""
+        return exporting.standalone_parts(self)
+
+    def describe(self) -> dict[str, Any]:
+        """What `model.json` says of pixels and of the terms that `score` returns."""
+        return exporting.describe(self)
+
+    def describe_numbers(self, metrics: dict[str, float]) -> str:
+        """What the model card says of the ELBO."""
+        return exporting.describe_numbers(self.pixels, metrics)

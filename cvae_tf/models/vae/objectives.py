@@ -1,12 +1,17 @@
-"""What training climbs: pure functions, in nats, one value per image, averaged last."""
+"""The ELBO and what else training climbs: pure functions, in nats, averaged over images last."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-_LOG_2PI = math.log(2 * math.pi)
+from cvae_tf.models.vae.posterior import (
+    Posterior,
+    analytic_kl,
+    kl_per_dimension,
+    log_normal,
+    reparameterize,
+)
 
 
 class ElboTerms(NamedTuple):
@@ -25,14 +30,6 @@ class ElboTerms(NamedTuple):
     def elbo(self) -> tf.Tensor:
         """Single-sample estimate of the evidence lower bound on log p(x), [B]."""
         return self.log_likelihood - self.kl
-
-
-class Posterior(NamedTuple):
-    """A Gaussian posterior q(z|x) with diagonal covariance, and a sample of it for each image."""
-
-    mean: tf.Tensor  # [B, Z]
-    logvar: tf.Tensor  # [B, Z]
-    latents: tf.Tensor  # [B, Z], or [K * B, Z]: the first samples of all images, the second, ...
 
 
 class Objective(NamedTuple):
@@ -59,24 +56,7 @@ class Objective(NamedTuple):
 ELBO = Objective()
 
 
-def log_normal(latents: tf.Tensor, mean: tf.Tensor, logvar: tf.Tensor) -> tf.Tensor:
-    """Log-density of a Gaussian with diagonal covariance.
-
-    Args:
-        latents: where to evaluate it, [B, Z].
-        mean: [B, Z], or anything that broadcasts to it.
-        logvar: logarithm of the variances, as `mean`.
-
-    Returns:
-        [B], nats, summed over the latent dimensions.
-    """
-    squared_distance = tf.square(latents - mean) * tf.exp(-logvar)
-    return -0.5 * tf.reduce_sum(squared_distance + logvar + _LOG_2PI, axis=-1)
-
-
-def elbo_terms(
-    log_likelihood: tf.Tensor, latents: tf.Tensor, mean: tf.Tensor, logvar: tf.Tensor
-) -> ElboTerms:
+def elbo_terms(log_likelihood: tf.Tensor, latents: tf.Tensor, posterior: Posterior) -> ElboTerms:
     """The terms of the Monte Carlo ELBO, log p(x|z) + log p(z) - log q(z|x), z ~ q(z|x).
 
     The estimator is that of Kingma & Welling, "Auto-Encoding Variational Bayes" (2014),
@@ -85,8 +65,7 @@ def elbo_terms(
     Args:
         log_likelihood: log p(x|z) at `latents`, [B], nats.
         latents: one sample of the posterior for each image, [B, Z].
-        mean: of the posterior, [B, Z].
-        logvar: of the posterior, [B, Z].
+        posterior: of the images, B Gaussians.
 
     Returns:
         The terms, each [B], nats.
@@ -95,75 +74,41 @@ def elbo_terms(
     return ElboTerms(
         log_likelihood=log_likelihood,
         log_prior=log_normal(latents, zeros, zeros),
-        log_posterior=log_normal(latents, mean, logvar),
+        log_posterior=log_normal(latents, *posterior),
     )
 
 
 def sample_terms(
     decode: Callable[[tf.Tensor], tf.Tensor],
     log_prob: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    images: tf.Tensor,
-    mean: tf.Tensor,
-    logvar: tf.Tensor,
-    seed: tf.Tensor,
+    pixels: tf.Tensor,
+    posterior: Posterior,
+    noise: tf.Tensor,
     num_samples: int = 1,
-) -> tuple[ElboTerms, Posterior]:
+) -> tuple[ElboTerms, tf.Tensor]:
     """Samples each posterior K times.
 
     Args:
         decode: latents [B, Z] -> parameters of p(x|z).
-        log_prob: images and parameters -> log p(x|z), [B], nats.
-        images: as in training, [B, H, W, C].
-        mean: of the posteriors, [B, Z].
-        logvar: of the posteriors, [B, Z].
-        seed: int32 [2].
+        log_prob: pixels and parameters -> log p(x|z), [B], nats.
+        pixels: as in training, [B, H, W, C].
+        posterior: of the images.
+        noise: standard Gaussian, [K * B, Z]: for the first samples of all images, the second, ...
         num_samples: K.
 
     Returns:
-        The terms, each [K * B], and the posteriors with those samples.
+        The terms, each [K * B], and the latents they belong to, [K * B, Z], in that order.
     """
-    means, logvars = mean, logvar
     if num_samples > 1:
-        images = tf.tile(images, [num_samples, 1, 1, 1])
-        means, logvars = (tf.tile(value, [num_samples, 1]) for value in (mean, logvar))
-    latents = reparameterize(means, logvars, seed)
-    terms = elbo_terms(log_prob(images, decode(latents)), latents, means, logvars)
-    return terms, Posterior(mean, logvar, latents)
+        pixels = tf.tile(pixels, [num_samples, 1, 1, 1])
+        posterior = repeated(posterior, num_samples)
+    latents = reparameterize(posterior, noise)
+    return elbo_terms(log_prob(pixels, decode(latents)), latents, posterior), latents
 
 
-def reparameterize(mean: tf.Tensor, logvar: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Draws one sample of each Gaussian so that gradients reach its parameters.
-
-    Args:
-        mean: [B, Z].
-        logvar: [B, Z].
-        seed: int32 [2]; the same seed gives the same noise.
-
-    Returns:
-        latents, [B, Z].
-    """
-    noise = tf.random.stateless_normal(tf.shape(mean), seed)
-    return mean + tf.exp(0.5 * logvar) * noise
-
-
-def kl_per_dimension(mean: tf.Tensor, logvar: tf.Tensor) -> tf.Tensor:
-    """KL divergence of Gaussians from the standard Gaussian, in closed form.
-
-    Kingma & Welling (2014), appendix B.
-
-    Args:
-        mean: [B, Z].
-        logvar: [B, Z].
-
-    Returns:
-        [B, Z], nats; for a diagonal Gaussian the KL is their sum over Z.
-    """
-    return 0.5 * (tf.square(mean) + tf.exp(logvar) - 1.0 - logvar)
-
-
-def analytic_kl(mean: tf.Tensor, logvar: tf.Tensor) -> tf.Tensor:
-    """Sums `kl_per_dimension` over the latent dimensions: [B], nats."""
-    return tf.reduce_sum(kl_per_dimension(mean, logvar), axis=-1)
+def repeated(posterior: Posterior, num_samples: int) -> Posterior:
+    """The posteriors of B images K times one after another, K * B."""
+    return Posterior(*(tf.tile(part, [num_samples, 1]) for part in posterior))
 
 
 def importance_weighted_bound(log_weights: tf.Tensor) -> tf.Tensor:
@@ -182,42 +127,46 @@ def importance_weighted_bound(log_weights: tf.Tensor) -> tf.Tensor:
 
 
 def objective_value(
-    objective: Objective, terms: ElboTerms, posterior: Posterior, beta: tf.Tensor | float
+    objective: Objective,
+    terms: ElboTerms,
+    posterior: Posterior,
+    latents: tf.Tensor,
+    beta: tf.Tensor | float,
 ) -> tf.Tensor:
     """What a training step climbs, averaged over a batch.
 
     Args:
         objective: which one.
         terms: of K samples of each posterior, each [K * B] in the order of the latents.
-        posterior: of the batch, with those samples.
+        posterior: of the batch, B Gaussians.
+        latents: those samples, [K * B, Z].
         beta: weight of the KL at this step.
 
     Returns:
         A scalar, nats per image.
     """
-    is_analytic = objective.name == "elbo_analytic"
-    kl = analytic_kl(posterior.mean, posterior.logvar) if is_analytic else terms.kl
+    kl = analytic_kl(posterior) if objective.name == "elbo_analytic" else terms.kl
     bound = terms.log_likelihood - beta * kl
     if objective.name == "iwae":
         log_weights = tf.reshape(bound, [objective.importance_samples, -1])
         bound = importance_weighted_bound(log_weights)
     value = tf.reduce_mean(bound)
     if objective.free_bits:
-        value -= beta * _missing_to_free_bits(objective, posterior)
+        value -= beta * _missing_to_free_bits(objective, posterior, latents)
     return value
 
 
-def _missing_to_free_bits(objective: Objective, posterior: Posterior) -> tf.Tensor:
+def _missing_to_free_bits(
+    objective: Objective, posterior: Posterior, latents: tf.Tensor
+) -> tf.Tensor:
     """What takes the price of the first nats of KL away: sum_j max(0, free_bits - KL_j).
 
     Kingma et al., "Improved variational inference with inverse autoregressive flow" (2016),
     equation 15: each dimension pays max(free_bits, KL_j), the mean KL over the batch.
     """
     if objective.name == "elbo_analytic":
-        kl = kl_per_dimension(posterior.mean, posterior.logvar)
+        kl = kl_per_dimension(posterior)
     else:
-        repeats = [objective.importance_samples, 1]
-        mean, logvar = (tf.tile(value, repeats) for value in (posterior.mean, posterior.logvar))
-        noise = tf.square(posterior.latents - mean) * tf.exp(-logvar)
-        kl = 0.5 * (tf.square(posterior.latents) - noise - logvar)
+        mean, logvar = repeated(posterior, objective.importance_samples)
+        kl = 0.5 * (tf.square(latents) - tf.square(latents - mean) * tf.exp(-logvar) - logvar)
     return tf.reduce_sum(tf.nn.relu(objective.free_bits - tf.reduce_mean(kl, axis=0)))

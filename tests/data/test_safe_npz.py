@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.npz import read_npz
+from cvae_tf.data.safe_npz import read_npz
 
 
 class _Trap:

@@ -1,5 +1,6 @@
 """The model in other runtimes, each asked by its own library."""
 
+import dataclasses
 import json
 import re
 
@@ -11,10 +12,10 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from conftest import METADATA, PROJECT, run_python, run_script
 
-from cvae_tf import workflows
-from cvae_tf.config import FORMATS, Config
+from cvae_tf import registry, workflows
+from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import export_run, other_formats
+from cvae_tf.exporting import export_run, writing
 from cvae_tf.models.networks.building import build_networks
 from cvae_tf.models.vae.model import CVAE
 
@@ -45,7 +46,7 @@ def _assert_same(actual, expected):
 
 
 def test_litert_says_the_same_with_built_in_operations(tmp_path, model, inputs, expected):
-    other_formats.export_format(model, "litert", tmp_path / "litert", METADATA)
+    writing.write_model(model, "litert", tmp_path / "litert", METADATA)
     for name, argument, batch in zip(
         ("encoder", "decoder"), ("images", "latents"), inputs, strict=True
     ):
@@ -57,7 +58,7 @@ def test_litert_says_the_same_with_built_in_operations(tmp_path, model, inputs, 
 
 
 def test_onnx_says_the_same(tmp_path, model, inputs, expected):
-    other_formats.export_format(model, "onnx", tmp_path / "onnx", METADATA)
+    writing.write_model(model, "onnx", tmp_path / "onnx", METADATA)
     for name, argument, batch in zip(
         ("encoder", "decoder"), ("images", "latents"), inputs, strict=True
     ):
@@ -68,7 +69,7 @@ def test_onnx_says_the_same(tmp_path, model, inputs, expected):
 
 
 def test_keras_file_is_loaded_safely_and_trains_on(tmp_path, model, inputs, expected):
-    other_formats.export_format(model, "keras", tmp_path / "keras", METADATA)
+    writing.write_model(model, "keras", tmp_path / "keras", METADATA)
     loaded = keras.saving.load_model(tmp_path / "keras" / "cvae.keras", safe_mode=True)
     images, latents = inputs
     binary = (images > 0.5).astype(np.float32)
@@ -83,20 +84,18 @@ def test_keras_file_is_loaded_safely_and_trains_on(tmp_path, model, inputs, expe
 def test_metadata_lie_beside_and_an_old_export_is_replaced(tmp_path, model):
     (tmp_path / "keras").mkdir()
     (tmp_path / "keras" / "old").write_text("old")
-    other_formats.export_format(model, "keras", tmp_path / "keras", METADATA)
+    writing.write_model(model, "keras", tmp_path / "keras", METADATA)
     names = sorted(path.name for path in (tmp_path / "keras").iterdir())
     assert names == ["cvae.keras", "model.json"]
     assert json.loads((tmp_path / "keras" / "model.json").read_text()) == METADATA
 
 
-def test_formats_are_those_that_can_be_asked_for():
-    assert ("saved_model", *other_formats.WRITERS) == FORMATS
-
-
 def test_missing_packages_are_named(tmp_path, monkeypatch, model):
-    monkeypatch.setitem(other_formats._NEEDED_PACKAGES, "onnx", ("tf2onnx", "no_such_package"))
+    entry = registry.FORMATS["onnx"]
+    lacking = dataclasses.replace(entry, packages=("tf2onnx", "no_such_package"))
+    monkeypatch.setitem(registry.FORMATS._entries, "onnx", lacking)
     with pytest.raises(UserError, match="pip install tf2onnx no_such_package"):
-        other_formats.export_format(model, "onnx", tmp_path / "onnx", METADATA)
+        writing.write_model(model, "onnx", tmp_path / "onnx", METADATA)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -108,7 +107,7 @@ def test_run_of_half_precision_is_exported_as_documented(tmp_path, small_npz, mo
         export_run.export_from_checkpoint("runs/latest", format_name=name)
     done = run_script("export.py", "--format=onnx", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    for name in other_formats.WRITERS:
+    for name in ("litert", "onnx", "keras"):
         metadata = json.loads((run.directory / "export" / name / "model.json").read_text())
         assert metadata["config"]["precision"] == "mixed_bfloat16"
     serving = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")

@@ -1,0 +1,94 @@
+"""Settings: fields of dataclasses that carry their help, their choices and their range."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cvae_tf.core import paths
+from cvae_tf.core.errors import UserError
+
+LARGEST_SEED = 2**31 - 1
+
+
+def setting(
+    help_text: str,
+    default: Any = dataclasses.MISSING,
+    *,
+    choices: Iterable[str] = (),
+    least: float | None = None,
+    most: float | None = None,
+    is_path: bool = False,
+    family: str | None = None,
+) -> Any:
+    """A field with what its flag shows and what its value must be.
+
+    Args:
+        help_text: for the flag.
+        default: its value if none is given; without it there must be one.
+        choices: the values that there are, such as a table of names; empty for any.
+        least: the smallest number; of floats with `most=None`, all must be above it.
+        most: the largest number.
+        is_path: `~` is then the home directory, and the path holds in any folder.
+        family: the family of models which the setting belongs to; None for all.
+    """
+    metadata = {
+        "help": help_text,
+        "choices": choices,
+        "range": (least, most),
+        "is_path": is_path,
+        "family": family,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check(settings: Any) -> None:
+    """Checks all fields of a frozen dataclass, and makes plain values of NumPy's and of paths.
+
+    Raises:
+        UserError: naming the first setting that cannot be.
+    """
+    for field in dataclasses.fields(settings):
+        value = plain(field, getattr(settings, field.name))
+        object.__setattr__(settings, field.name, value)
+        _check_value(field, value)
+
+
+def plain(field: dataclasses.Field, value: Any) -> Any:
+    """Makes the value of a field one of Python: a number of one of NumPy, a string of a path.
+
+    A path becomes one that holds in any folder, with the home directory for `~`.
+    """
+    if field.metadata["is_path"] and isinstance(value, (str, Path)):
+        return paths.absolute(value)
+    is_scalar = hasattr(value, "item") and getattr(value, "ndim", None) == 0
+    return value.item() if is_scalar else value
+
+
+def _check_value(field: dataclasses.Field, value: Any) -> None:
+    """Raises a UserError if a value is not one that its field may have."""
+    name, kind = field.name, field.type
+    if kind is int:
+        _check_whole_number(name, value, *field.metadata["range"])
+    elif kind is float:
+        _check_number(name, value, *field.metadata["range"])
+    elif not isinstance(value, kind):
+        raise UserError(f"--{name}={value}: has the wrong type.")
+    choices = list(field.metadata["choices"])
+    if choices and value not in choices:
+        raise UserError(f"--{name}={value}: unknown; choose from {', '.join(choices)}.")
+
+
+def _check_whole_number(name: str, value: Any, least: int, most: int) -> None:
+    if type(value) is not int or not least <= value <= most:
+        raise UserError(f"--{name}={value}: must be a whole number from {least} to {most}.")
+
+
+def _check_number(name: str, value: Any, least: float, most: float | None) -> None:
+    is_number = type(value) in (int, float) and math.isfinite(value)
+    if most is None:
+        if not (is_number and value > least):
+            raise UserError(f"--{name}={value}: must be a number above {least:g}, such as 1e-3.")
+    elif not (is_number and least <= value <= most):
+        raise UserError(f"--{name}={value}: must be a number from {least:g} to {most:g}.")

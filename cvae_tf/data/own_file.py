@@ -1,0 +1,73 @@
+"""A data set from a file of the user's: an .npz with the arrays that Keras has for MNIST."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cvae_tf.core import paths
+from cvae_tf.core.errors import UserError
+from cvae_tf.data import safe_npz
+from cvae_tf.data.arrays import to_labels, to_uint8
+from cvae_tf.data.datasets import Dataset, Split
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_HELD_OUT = 0.1  # part of a file without x_test
+
+
+def load_npz(path: str | Path, seed: int = 0) -> Dataset:
+    """Reads images, and labels if there are any, from an .npz.
+
+    Args:
+        path: the file; `~` is the home directory. Its images are [N, H, W] or [N, H, W, C], of the
+            values that `arrays.to_uint8` takes; its labels [N] or [N, 1].
+        seed: decides which tenth is held out if there is no `x_test`.
+
+    Returns:
+        The data set, named after the file.
+
+    Raises:
+        UserError: if the file does not hold such arrays.
+    """
+    path = Path(paths.absolute(path))
+    return from_arrays(path, safe_npz.read_npz(path, ARRAYS), seed)
+
+
+def from_arrays(path: Path, arrays: dict[str, np.ndarray], seed: int) -> Dataset:
+    """Makes a data set of the arrays of a file; arguments and errors as in `load_npz`."""
+    if "x_train" not in arrays:
+        raise UserError(f"{path}: holds no array x_train (and optionally x_test).")
+    splits = [
+        _checked_split(path, part, arrays[f"x_{part}"], arrays.get(f"y_{part}"))
+        for part in ("train", "test")
+        if f"x_{part}" in arrays
+    ]
+    if len(splits) == 1:
+        train, test = _hold_out(path, splits[0], seed)
+        origin = f"{path}, a tenth of x_train held out for testing."
+    else:
+        train, test = splits
+        origin = f"{path}."
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise UserError(
+            f"{path}: x_train has images of shape {train.images.shape[1:]}, "
+            f"x_test of {test.images.shape[1:]}; they must agree."
+        )
+    return Dataset(path.name, origin, train, test)
+
+
+def _checked_split(path: Path, part: str, images: np.ndarray, labels: np.ndarray | None) -> Split:
+    images = to_uint8(images, f"{path}: x_{part}")
+    return Split(images, to_labels(labels, len(images), f"{path}: y_{part}"))
+
+
+def _hold_out(path: Path, split: Split, seed: int) -> tuple[Split, Split]:
+    if len(split.images) < 2:
+        raise UserError(f"{path}: x_train has one image; with no x_test at least 2 are needed.")
+    order = np.random.default_rng(seed).permutation(len(split.images))
+    num_test = max(1, round(len(order) * _HELD_OUT))
+
+    def take(indices: np.ndarray) -> Split:
+        labels = None if split.labels is None else split.labels[indices]
+        return Split(split.images[indices], labels)
+
+    return take(order[num_test:]), take(order[:num_test])

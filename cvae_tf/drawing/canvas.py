@@ -1,0 +1,101 @@
+"""What every picture with axes or text begins and ends with: page, images, lines of text, PNG."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from cvae_tf.core import files
+
+_DOTS_PER_INCH = 100
+_SMALLEST_TEXT = 0.75  # of its usual size
+_LONGEST_NAME = 40  # letters
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Begins a page of so many inches that nothing else holds on to."""
+    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def new_page(width: int, height: int) -> Figure:
+    """Begins a page of exactly so many pixels."""
+    inches = ((side + 0.01) / _DOTS_PER_INCH for side in (width, height))  # matplotlib rounds down
+    return new_figure(*inches)
+
+
+def place(figure: Figure, picture: np.ndarray, left: int, top: int) -> None:
+    """Puts a picture, uint8 [H, W, C], on a page, pixel by pixel."""
+    bottom = int(figure.bbox.height) - top - picture.shape[0]
+    colours = np.broadcast_to(picture, (*picture.shape[:2], 3))
+    figure.figimage(colours, left, bottom, origin="upper")
+
+
+def write(figure: Figure, text: str, x: float, y: float, width: float, size: float) -> None:
+    """Writes a line of text on a page, no wider than there is room.
+
+    Args:
+        figure: the page.
+        text: what is written.
+        x: the middle of the text, pixels from the left.
+        y: the middle of the text, pixels from the top.
+        width: pixels that the text may take.
+        size: of the letters, in points.
+    """
+    place_of_middle = x / figure.bbox.width, 1 - y / figure.bbox.height
+    line = figure.text(*place_of_middle, plain(text), ha="center", va="center", fontsize=size)
+    fit(line, width)
+
+
+def fit(line: Text, width: float) -> None:
+    """Makes a line of text smaller, and if need be shorter, until it is `width` pixels wide."""
+    smallest = _SMALLEST_TEXT * line.get_fontsize()
+    while line.get_window_extent().width > width and line.get_fontsize() > smallest:
+        line.set_fontsize(line.get_fontsize() - 0.5)
+    whole = line.get_text()
+    letters = len(whole)
+    while (taken := line.get_window_extent().width) > width and letters > 1:
+        letters = min(letters - 1, int(1.1 * letters * width / taken))
+        line.set_text(shortened(whole, letters))
+
+
+def shortened(text: str, letters: int = _LONGEST_NAME) -> str:
+    """Cuts a text that is longer than so many letters; an ellipsis takes the place of the rest."""
+    if len(text) <= letters:
+        return text
+    return text[: letters - 1].rstrip().rstrip("\\") + "…"
+
+
+def plain(text: str) -> str:
+    """Makes one line of a text in which no letter has a meaning for matplotlib."""
+    return " ".join(text.split()).replace("$", r"\$")
+
+
+def show_image(axes: Axes, image: np.ndarray, title: str) -> None:
+    """Shows an image [H, W, C] in [0, 1] under its title."""
+    image = image if image.shape[-1] == 3 else image[..., 0]
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_title(title, fontsize=11)
+    axes.set_axis_off()
+
+
+def save(figure: Figure, path: Path, whole: bool = False) -> None:
+    """Writes a page as a PNG, atomically.
+
+    Args:
+        figure: the page.
+        path: the PNG to write.
+        whole: whether the page grows or shrinks to what is on it.
+    """
+    with files.replacing(path) as temporary:
+        figure.savefig(
+            temporary,
+            dpi=_DOTS_PER_INCH,
+            bbox_inches="tight" if whole else None,
+            pad_inches=0.15,
+            facecolor="white",
+        )

@@ -1,0 +1,44 @@
+"""What `evaluate.py` can be asked for."""
+
+import dataclasses
+
+from cvae_tf.core import settings
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import setting
+from cvae_tf.data.settings import ImageSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationSettings(ImageSettings):
+    """Settings of an evaluation."""
+
+    samples: int = setting("Posterior samples of each image for the ELBO.", 10, least=1, most=10**6)
+    importance_samples: str = setting(
+        "Numbers of samples for the importance-weighted bounds.", "1,10,100,1000,5000"
+    )
+    batch_size: int = setting(
+        "Images, and latents, that are worked on at once.", 1000, least=1, most=10**6
+    )
+    seed: int = setting(
+        "The same seed gives the same numbers on the same machine.",
+        0, least=0, most=settings.LARGEST_SEED,
+    )  # fmt: skip
+
+    def __post_init__(self):
+        """Refuses values that make no sense.
+
+        Raises:
+            UserError: naming the first setting that is out of its range.
+        """
+        settings.check(self)
+        parts = self.importance_samples.split(",")
+        if not all(part.isdecimal() and 1 <= int(part) <= 10**7 for part in parts):
+            raise UserError(
+                f"--importance_samples={self.importance_samples}: must be whole numbers from 1, "
+                "such as 1,10,100."
+            )
+
+    @property
+    def sizes(self) -> list[int]:
+        """The numbers of importance samples, rising."""
+        return sorted({int(part) for part in self.importance_samples.split(",")})

@@ -1,0 +1,38 @@
+"""How a model is written in any format: whole or not at all, with `model.json` beside it."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from cvae_tf import registry
+from cvae_tf.core import files
+from cvae_tf.core.errors import UserError
+from cvae_tf.models.base import GenerativeModel
+
+
+def write_model(
+    model: GenerativeModel, name: str, directory: Path, metadata: dict[str, Any]
+) -> None:
+    """Writes a model, replacing one that is there.
+
+    Args:
+        model: the trained model; for other runtimes its layers must be float32.
+        name: a format in `registry.FORMATS`.
+        directory: where to write it; for model servers a numbered folder.
+        metadata: as `provenance.describe` returns it.
+
+    Raises:
+        UserError: if a package is missing or the directory cannot be written.
+    """
+    check_packages(name)
+    write = registry.FORMATS.load(name)
+    with files.replacing_directory(directory) as temporary:
+        write(model, temporary, metadata)
+        files.write_json(temporary / "model.json", metadata)
+
+
+def check_packages(name: str) -> None:
+    """Raises a UserError that names the packages which a format needs and which are missing."""
+    needed = registry.FORMATS[name].packages
+    if any(importlib.util.find_spec(package) is None for package in needed):
+        raise UserError(f"--format={name} needs other packages: pip install {' '.join(needed)}")

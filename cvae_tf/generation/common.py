@@ -1,0 +1,62 @@
+"""What the modes share: their result, the images to work on, samples of posteriors."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Purpose, numpy_generator
+from cvae_tf.data.given_images import Images, read_asked_for
+from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.generation.settings import GenerationSettings
+
+_LARGEST_MOSAIC = 10_000  # images
+
+
+class Generated(NamedTuple):
+    """What was made."""
+
+    files: list[Path]  # the one to look at first
+    arrays: dict[str, np.ndarray]  # what they show, by name
+    notes: tuple[str, ...] = ()  # what is to be known of them
+
+
+def given_images(model: LoadedModel, settings: GenerationSettings) -> Images:
+    """Reads the images to work on: the given ones, or the model's own test images."""
+    return read_asked_for(settings, model.image_shape, model.metadata)
+
+
+def one_image(images: Images, index: int, setting: str) -> np.ndarray:
+    """Picks one image, [1, H, W, C].
+
+    Raises:
+        UserError: naming the setting, if there is no such image.
+    """
+    num = len(images.pixels)
+    if index >= num:
+        raise UserError(f"--{setting}={index}: there are {num} images, counted from 0.")
+    return images.pixels[index : index + 1]
+
+
+def num_shown(settings: GenerationSettings) -> int:
+    """The number of images for a picture.
+
+    Raises:
+        UserError: if they are too many for one.
+    """
+    if settings.num > _LARGEST_MOSAIC:
+        raise UserError(
+            f"--num={settings.num}: a picture shows {_LARGEST_MOSAIC} images at most; "
+            "--mode=samples --individual writes any number of files."
+        )
+    return settings.num
+
+
+def posterior_samples(
+    model: LoadedModel, images: np.ndarray, settings: GenerationSettings, purpose: Purpose
+) -> np.ndarray:
+    """Draws latents [N, Z] about the posterior means of images, `spread` deviations wide."""
+    posterior = model.encode(images)
+    noise = numpy_generator(settings.seed, purpose).standard_normal(posterior.mean.shape)
+    return posterior.mean + settings.spread * np.exp(0.5 * posterior.logvar) * noise

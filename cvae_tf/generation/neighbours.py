@@ -1,0 +1,26 @@
+"""More like one image: that image, then decoded samples around its posterior."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cvae_tf.core.randomness import Purpose
+from cvae_tf.drawing import mosaics
+from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.generation.common import (
+    Generated,
+    given_images,
+    num_shown,
+    one_image,
+    posterior_samples,
+)
+from cvae_tf.generation.settings import GenerationSettings
+
+
+def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+    """Draws images around one."""
+    image = one_image(given_images(model, settings), settings.index, "index")
+    repeated = np.repeat(image, num_shown(settings), axis=0)
+    images = model.decode(posterior_samples(model, repeated, settings, Purpose.NEIGHBOURS))
+    path = mosaics.save_mosaic(output / "neighbours.png", np.concatenate([image, images]))
+    return Generated([path], {"original": image, "images": images})

@@ -1,0 +1,30 @@
+"""Images from the prior, as a mosaic or as files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cvae_tf.drawing import mosaics
+from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.generation.common import Generated, num_shown
+from cvae_tf.generation.settings import GenerationSettings
+
+
+def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+    """Draws images; of individual files there may be too many to return them."""
+    if settings.individual:
+        parts = model.sample_in_parts(settings.num, settings.seed)
+        return Generated(list(_save_each(parts, output)), {})
+    images = model.sample(num_shown(settings), settings.seed)
+    return Generated([mosaics.save_mosaic(output / "samples.png", images)], {"images": images})
+
+
+def _save_each(parts: Iterator[np.ndarray], output: Path) -> Iterator[Path]:
+    number = 0
+    for part in parts:
+        for image in part:
+            path = output / f"sample_{number:06d}.png"
+            mosaics.save_image(path, image)
+            yield path
+            number += 1

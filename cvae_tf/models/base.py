@@ -1,0 +1,196 @@
+"""What a family of models is: all that training, export, pictures and generation know of it.
+
+A family is a subclass of `GenerativeModel` and one line in `registry.FAMILIES`. What it must say
+itself raises `NotImplementedError` here; the rest has a default that it may replace.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cvae_tf.drawing.curves import CurveGroup
+from cvae_tf.drawing.panels import Panel
+from cvae_tf.models.measures import Measure
+
+ImageShape = tuple[int, int, int]  # height, width, channels
+Signatures = dict[str, tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]]
+
+
+class GenerativeModel(keras.Model):
+    """A Keras model that draws images from latents, and knows how it is trained and shown."""
+
+    title = "generative model"  # for people
+    evaluations: tuple[str, ...] = ()  # what evaluate.py can find out of it: "likelihood"
+
+    def __init__(self, seed: int, **kwargs: Any):
+        """Takes the seed that decides all noise, and what else `keras.Model` knows."""
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.means: dict[str, keras.metrics.Mean] = {}  # what `train_step` returns, by name
+        self.built = True  # its networks are, and Keras need not call the model to know
+
+    # How it is built.
+
+    image_shape: ImageShape
+    latent_dim: int  # Z
+
+    @classmethod
+    def from_settings(
+        cls, config: Any, image_shape: ImageShape, steps_per_epoch: int
+    ) -> "GenerativeModel":
+        """Builds a model with fresh weights, not yet compiled.
+
+        Args:
+            config: the `Config` of the run.
+            image_shape: height, width and channels of an image.
+            steps_per_epoch: gradient steps in an epoch.
+
+        Raises:
+            UserError: if its networks cannot take such images.
+        """
+        raise NotImplementedError
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """The networks that learn, by the names under which checkpoints keep them."""
+        raise NotImplementedError
+
+    def for_inference(self) -> "GenerativeModel":
+        """A model that does the same, faster where nothing is learned any more."""
+        return self
+
+    # How it learns, and what is measured of it.
+
+    def training_batch(self, grey: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Makes grey levels [B, H, W, C] in [0, 1] what `train_step` takes at a step."""
+        return grey
+
+    def train_step(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Takes one gradient step; returns means since the last `reset_metrics()`, by name."""
+        raise NotImplementedError
+
+    @property
+    def train_measures(self) -> dict[str, Measure]:
+        """Which numbers of `train_step` are kept, by their names there.
+
+        The first stands in the progress bar; if it is not finite, training is stopped.
+        """
+        raise NotImplementedError
+
+    @property
+    def test_measures(self) -> tuple[Measure, ...]:
+        """What `measure` returns; the first decides which checkpoint is the best."""
+        raise NotImplementedError
+
+    def measure(self, grey: tf.Tensor, first: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Measures each of some test images.
+
+        Args:
+            grey: float32 [B, H, W, C] in [0, 1].
+            first: the number of the first one in the test set.
+
+        Returns:
+            By the names of `test_measures`, a number for each image, [B].
+        """
+        raise NotImplementedError
+
+    def describe_test(self, values: dict[str, float]) -> str:
+        """Says for the screen what was measured of the test images; by name, their means."""
+        return ", ".join(
+            f"{measure.title} {values[measure.name]:.4g} {measure.unit}"
+            for measure in self.test_measures
+        )
+
+    @property
+    def checkpoint_parts(self) -> dict[str, Any]:
+        """All that training changes, by names that never change: objects with `variables`."""
+        return {**self.networks, "optimizer": self.optimizer, **self.means}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """What Keras resets after an epoch, and shows."""
+        return list(self.means.values())
+
+    # What is shown of it.
+
+    def decode_mean(self, latents: tf.Tensor) -> tf.Tensor:
+        """Draws the image of latents [B, Z]: [B, H, W, C] in [0, 1]."""
+        raise NotImplementedError
+
+    def sample(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws images: latents from the standard Gaussian prior, decoded.
+
+        Args:
+            num: number of images.
+            seed: int32 [2].
+
+        Returns:
+            [num, H, W, C] in [0, 1].
+        """
+        return self.decode_mean(tf.random.stateless_normal([num, self.latent_dim], seed))
+
+    def encode_mean(self, grey: tf.Tensor, first: int) -> tf.Tensor | None:
+        """Finds the latents [B, Z] of test images from the `first`; None if it has no encoder."""
+        return None
+
+    def epoch_panels(self, grey: tf.Tensor, seed: tf.Tensor) -> list[Panel]:
+        """What the picture of an epoch shows.
+
+        Args:
+            grey: always the same test images, float32 [B, H, W, C].
+            seed: int32 [2], always the same.
+
+        Returns:
+            The parts of the picture, side by side.
+        """
+        raise NotImplementedError
+
+    @property
+    def curves(self) -> list[CurveGroup]:
+        """Which columns of metrics.csv are drawn together."""
+        return [
+            CurveGroup(measure.title, measure.unit, {f"test_{measure.name}": "-"})
+            for measure in self.test_measures
+        ]
+
+    # What is exported of it.
+
+    def signatures(self) -> Signatures:
+        """What its SavedModel can do, by name: a function and its arguments.
+
+        `models/signatures.py` has `sample` and `decode`, with which a family begins.
+        """
+        raise NotImplementedError
+
+    def standalone_parts(self) -> dict[str, keras.Model]:
+        """Keras models for runtimes that take one network: images or latents in, images out."""
+        raise NotImplementedError
+
+    def describe(self) -> dict[str, Any]:
+        """What `model.json` says of the model beside its settings; plain values.
+
+        Of these the model card shows "pixels": what an image is to the model, a sentence.
+        """
+        return {}
+
+    def describe_numbers(self, metrics: dict[str, float]) -> str:
+        """Says for the model card what was measured, in Markdown; `metrics` is the last row."""
+        lines = (
+            f"- {measure.title}: {metrics[f'test_{measure.name}']:.4g} {measure.unit}"
+            for measure in self.test_measures
+        )
+        return "\n".join(lines)
+
+
+def images_of(batch: Any) -> tf.Tensor:
+    """Takes the images of what Keras gives a step; targets beside them are not looked at.
+
+    Raises:
+        ValueError: if there are sample weights, which no family knows.
+    """
+    images, _, weights = keras.utils.unpack_x_y_sample_weight(batch)
+    if weights is not None:
+        raise ValueError("Every image has the same weight; sample weights are not known here.")
+    return images

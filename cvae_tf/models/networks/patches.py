@@ -1,0 +1,140 @@
+"""Networks whose convolutions work on a coarse grid of patches, at most 8 x 8.
+
+A strided convolution of a large image with few channels, and its transpose, are the slow parts of
+the tutorial's networks. Here pixels become channels first (space to depth, and back at the end: the
+sub-pixel convolution of Shi et al. 2016), so that each 3 x 3 convolution is a large matrix product.
+The decoder sees its few latents through Fourier features (Tancik et al. 2020), without which it
+draws the fine structure of a 2-D latent space too smoothly.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import keras
+
+from cvae_tf.models.layers import FourierFeatures
+from cvae_tf.models.networks.building import ImageShape, Networks, Plan, check_size
+
+layers = keras.layers
+
+_PATCHES_A_SIDE = 8  # at most; 28 pixels make 7 patches of 4
+
+
+class Widths(NamedTuple):
+    """Sizes of a network on patches."""
+
+    encoder_filters: tuple[int, ...]
+    encoder_units: int
+    frequencies: int  # of the Fourier features of the latents
+    decoder_units: tuple[int, ...]
+    decoder_filters: tuple[int, ...]  # the first are made by a dense layer
+    activation: str = "relu"
+
+
+class PatchGrid(NamedTuple):
+    """The patches that cover an image."""
+
+    rows: int
+    columns: int
+    side: int  # of a patch, in pixels
+    below: int  # pixels by which the patches reach beyond the image
+    right: int
+
+
+def build(plan: Plan, widths: Widths) -> Networks:
+    """Builds a pair of such networks."""
+    check_size(plan.image_shape)
+    grid = _cover(plan.image_shape)
+    return Networks(_encoder(plan, grid, widths), _decoder(plan, grid, widths))
+
+
+def _cover(image_shape: ImageShape) -> PatchGrid:
+    height, width, _ = image_shape
+    side = math.ceil(max(height, width) / _PATCHES_A_SIDE)
+    rows, columns = math.ceil(height / side), math.ceil(width / side)
+    return PatchGrid(rows, columns, side, rows * side - height, columns * side - width)
+
+
+def _encoder(plan: Plan, grid: PatchGrid, widths: Widths) -> keras.Model:
+    make, channels = plan.encoder, plan.image_shape[-1]
+    rows, columns, side, below, right = grid
+    stack = [
+        keras.Input(plan.image_shape),
+        make(layers.ZeroPadding2D, ((0, below), (0, right))),
+        make(layers.Reshape, (rows, side, columns, side, channels)),
+        make(layers.Permute, (1, 3, 2, 4, 5)),
+        make(layers.Reshape, (rows, columns, side * side * channels)),
+    ]
+    for i, filters in enumerate(widths.encoder_filters):
+        stack.append(make.conv(filters, f"conv_{i + 1}", activation=widths.activation))
+    stack += [
+        make(layers.Flatten),
+        make.dense(widths.encoder_units, "dense", activation=widths.activation),
+        make(layers.LayerNormalization, name="norm"),
+        make.dense(2 * plan.latent_dim, "mean_and_logvar"),
+    ]
+    return keras.Sequential(stack, name="encoder")
+
+
+def _decoder(plan: Plan, grid: PatchGrid, widths: Widths) -> keras.Model:
+    make, activation = plan.decoder, widths.activation
+    rows, columns, side, below, right = grid
+    first_filters, *filters = widths.decoder_filters
+    stack = [keras.Input((plan.latent_dim,))]
+    if widths.frequencies:
+        seed = make.seed("fourier")
+        stack.append(make(FourierFeatures, widths.frequencies, seed=seed, name="fourier"))
+    for i, units in enumerate(widths.decoder_units):
+        stack += [
+            make.dense(units, f"dense_{i + 1}", activation=activation),
+            make(layers.LayerNormalization, name=f"norm_{i + 1}"),
+        ]
+    stack += [
+        make.dense(rows * columns * first_filters, "grid", activation=activation),
+        make(layers.Reshape, (rows, columns, first_filters)),
+    ]
+    for i, number in enumerate(filters):
+        stack.append(make.conv(number, f"conv_{i + 1}", activation=activation))
+    stack += [
+        make.conv(side * side * plan.outputs, "logits"),
+        make(layers.Reshape, (rows, columns, side, side, plan.outputs)),
+        make(layers.Permute, (1, 3, 2, 4, 5)),
+        make(layers.Reshape, (rows * side, columns * side, plan.outputs)),
+        make(layers.Cropping2D, ((0, below), (0, right))),
+    ]
+    return keras.Sequential(stack, name="decoder")
+
+
+build_small = functools.partial(
+    build,
+    widths=Widths(
+        encoder_filters=(32,),
+        encoder_units=128,
+        frequencies=64,
+        decoder_units=(256, 512),
+        decoder_filters=(16, 32),
+    ),
+)
+build_large = functools.partial(
+    build,
+    widths=Widths(
+        encoder_filters=(32, 32),
+        encoder_units=128,
+        frequencies=64,
+        decoder_units=(512, 512),
+        decoder_filters=(32, 64),
+    ),
+)
+# For tens of latent dimensions: there is no need of Fourier features, but of smoothness.
+build_smooth = functools.partial(
+    build,
+    widths=Widths(
+        encoder_filters=(64, 64),
+        encoder_units=512,
+        frequencies=0,
+        decoder_units=(512, 512),
+        decoder_filters=(32, 64),
+        activation="gelu",
+    ),
+)

@@ -1,0 +1,98 @@
+"""What a pixel is to a VAE: how grey levels become pixels, and what is said of them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from cvae_tf import registry
+from cvae_tf.core.randomness import uniform_of_images
+from cvae_tf.models.measures import Measure
+from cvae_tf.models.vae.likelihoods import Likelihood
+
+_NATS = "nats per image"
+
+
+class Binarization(NamedTuple):
+    """How grey levels in [0, 1] become pixels."""
+
+    pixels: Callable[[tf.Tensor], tf.Tensor]  # the likeliest ones, if nothing is drawn
+    is_drawn: bool  # whether chance decides: white with the grey level as the probability
+    description: str
+
+
+def _above_half(grey: tf.Tensor) -> tf.Tensor:
+    return tf.cast(grey > 0.5, tf.float32)
+
+
+THRESHOLD = Binarization(_above_half, False, "pixels above 0.5 are white")
+# Salakhutdinov & Murray, "On the quantitative analysis of deep belief networks" (2008).
+DYNAMIC = Binarization(
+    _above_half,
+    True,
+    "drawn white by their grey level in training and in score, else white above 0.5",
+)
+NONE = Binarization(lambda grey: grey, False, "grey levels as they are")
+
+
+class Pixels(NamedTuple):
+    """Pixels and their likelihood, by the names in the registry."""
+
+    binarize: str = "threshold"
+    likelihood: str = "bernoulli"
+
+    @property
+    def density(self) -> Likelihood:
+        """p(x|z) of such pixels."""
+        return registry.LIKELIHOODS.load(self.likelihood)
+
+    @property
+    def binarization(self) -> Binarization:
+        """How they are made of grey levels."""
+        return registry.BINARIZATIONS.load(self.binarize)
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether p(x|z) is a distribution of them at all.
+
+        The cross-entropy of grey levels is none: nothing makes its exponential a density, so what
+        it is part of bounds no log p(x).
+        """
+        return registry.LIKELIHOODS[self.likelihood].is_density or self.binarize != "none"
+
+    @property
+    def terms(self) -> dict[str, Measure]:
+        """What the ELBO and its parts are to be called."""
+        kl = Measure("kl", "KL", _NATS, higher_is_better=False)
+        if self.has_likelihood:
+            return {
+                "elbo": Measure("elbo", "ELBO", _NATS),
+                "log_likelihood": Measure("log_likelihood", "log-likelihood", _NATS),
+                "kl": kl,
+            }
+        return {
+            "elbo": Measure("pseudo_elbo", "pseudo-ELBO", _NATS),
+            "log_likelihood": Measure("negative_cross_entropy", "negative cross-entropy", _NATS),
+            "kl": kl,
+        }
+
+    def likeliest(self, grey: tf.Tensor) -> tf.Tensor:
+        """Makes pixels of grey levels [B, H, W, C] where nothing may be drawn."""
+        return self.binarization.pixels(grey)
+
+    def drawn(self, grey: tf.Tensor, key: tf.Tensor, first: int | tf.Tensor = 0) -> tf.Tensor:
+        """Makes pixels of grey levels, by chance if that is what they are.
+
+        Args:
+            grey: in [0, 1], float32 [B, H, W, C].
+            key: int32 [2], as `derived_key` makes it.
+            first: number of the first image; each is drawn by its number.
+
+        Returns:
+            float32 [B, H, W, C].
+        """
+        if not self.binarization.is_drawn:
+            return self.likeliest(grey)
+        values = grey.shape[1] * grey.shape[2] * grey.shape[3]
+        chances = uniform_of_images(key, first, tf.shape(grey)[0], values)
+        return tf.cast(tf.reshape(chances, tf.shape(grey)) < grey, tf.float32)

@@ -1,0 +1,69 @@
+"""The Gaussian density, Gaussian posteriors q(z|x), their samples and their KL."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class Posterior(NamedTuple):
+    """The posterior q(z|x) of each image: a Gaussian with diagonal covariance."""
+
+    mean: tf.Tensor | np.ndarray  # [B, Z]
+    logvar: tf.Tensor | np.ndarray  # [B, Z], logarithms of the variances
+
+
+def log_normal(
+    values: tf.Tensor, mean: tf.Tensor, logvar: tf.Tensor, axis: int | tuple[int, ...] = -1
+) -> tf.Tensor:
+    """Log-density of a Gaussian with diagonal covariance.
+
+    Args:
+        values: where to evaluate it: latents [B, Z], or pixels [B, H, W, C].
+        mean: of the shape of `values`, or one that broadcasts to it.
+        logvar: logarithm of the variances, as `mean`.
+        axis: what belongs to one image.
+
+    Returns:
+        [B], nats, summed over the axes.
+    """
+    squared_distance = tf.square(values - mean) * tf.exp(-logvar)
+    return -0.5 * tf.reduce_sum(squared_distance + logvar + LOG_2PI, axis=axis)
+
+
+def reparameterize(posterior: Posterior, noise: tf.Tensor) -> tf.Tensor:
+    """Makes samples of posteriors of standard Gaussian noise, so that gradients reach them.
+
+    Kingma & Welling, "Auto-Encoding Variational Bayes" (2014), section 2.4.
+
+    Args:
+        posterior: B Gaussians.
+        noise: [B, Z].
+
+    Returns:
+        latents, [B, Z].
+    """
+    return posterior.mean + tf.exp(0.5 * posterior.logvar) * noise
+
+
+def kl_per_dimension(posterior: Posterior) -> tf.Tensor:
+    """KL divergence of posteriors from the standard Gaussian, in closed form.
+
+    Kingma & Welling (2014), appendix B.
+
+    Args:
+        posterior: B Gaussians.
+
+    Returns:
+        [B, Z], nats; for a diagonal Gaussian the KL is their sum over Z.
+    """
+    mean, logvar = posterior
+    return 0.5 * (tf.square(mean) + tf.exp(logvar) - 1.0 - logvar)
+
+
+def analytic_kl(posterior: Posterior) -> tf.Tensor:
+    """Sums `kl_per_dimension` over the latent dimensions: [B], nats."""
+    return tf.reduce_sum(kl_per_dimension(posterior), axis=-1)

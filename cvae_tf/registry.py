@@ -1,0 +1,232 @@
+"""The tables of names: what can be chosen by a name, and where its code is.
+
+A new network, likelihood, data set, mode, format or family is one file and one line here. Code is
+loaded when its name is first used, so this module needs the standard library alone, and flags can
+be checked before TensorFlow is there.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Iterator
+from typing import Any, Generic, TypeVar
+
+from cvae_tf.core.errors import UserError
+
+_HERE = "cvae_tf."  # what the homes of our own entries begin with
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """Where the code of a name is, and what must be known of it before it is loaded."""
+
+    home: Any  # "module:attribute", or the thing itself
+    summary: str = ""  # a few words for people
+
+    def load(self) -> Any:
+        """Imports what the name stands for."""
+        return import_home(self.home) if isinstance(self.home, str) else self.home
+
+
+@dataclasses.dataclass(frozen=True)
+class Likelihood(Entry):
+    """A likelihood of pixels; densities are of grey levels, the others of black and white."""
+
+    is_density: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode(Entry):
+    """Something that `generate.py` makes, the settings it looks at, the signatures it calls."""
+
+    settings: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ("decode",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Format(Entry):
+    """A format of exported models, and the packages that writing it takes."""
+
+    packages: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Family(Entry):
+    """A kind of model: a subclass of `models.base.GenerativeModel`."""
+
+    check: str = ""  # the home of a function that refuses a `Config`, without TensorFlow
+
+
+def import_home(home: str) -> Any:
+    """Imports "module:attribute"."""
+    module, _, attribute = home.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+AnEntry = TypeVar("AnEntry", bound=Entry)
+
+
+class Table(Generic[AnEntry]):
+    """Entries by name, in the order in which people are shown them."""
+
+    def __init__(
+        self, setting: str, entries: dict[str, AnEntry], aliases: dict[str, str] | None = None
+    ):
+        """Takes the setting whose values the names are, the entries, and older names of some."""
+        self.setting, self._entries, self._aliases = setting, dict(entries), aliases or {}
+
+    def __iter__(self) -> Iterator[str]:
+        """Yields the names."""
+        return iter(self._entries)
+
+    def __getitem__(self, name: str) -> AnEntry:
+        """Finds an entry.
+
+        Raises:
+            UserError: if the name is not in the table; it says which names are.
+        """
+        name = self._aliases.get(name, name)
+        if name not in self._entries:
+            known = ", ".join(self)
+            raise UserError(f"--{self.setting}={name}: unknown; choose from {known}.")
+        return self._entries[name]
+
+    @property
+    def accepted(self) -> list[str]:
+        """The names, and the older ones that still work."""
+        return [*self._entries, *self._aliases]
+
+    def load(self, name: str) -> Any:
+        """Imports what a name stands for; raises as `[]` does."""
+        return self[name].load()
+
+    def add(self, name: str, entry: AnEntry) -> None:
+        """Adds or replaces an entry, also from outside this package."""
+        self._entries[name] = entry
+
+    def remove(self, name: str) -> None:
+        """Takes out an entry that was added."""
+        del self._entries[name]
+
+
+FAMILIES: Table[Family] = Table(
+    "model",
+    {
+        "vae": Family(
+            f"{_HERE}models.vae.model:CVAE",
+            "variational autoencoder",
+            check=f"{_HERE}models.vae.settings:check",
+        ),
+    },
+)
+
+NETWORKS: Table[Entry] = Table(
+    "network",
+    {
+        "tutorial": Entry(f"{_HERE}models.networks.tutorial:build", "those of the tutorial"),
+        "patches": Entry(f"{_HERE}models.networks.patches:build_small", "convolutions on patches"),
+        "patches_large": Entry(f"{_HERE}models.networks.patches:build_large", "the same, larger"),
+        "patches_smooth": Entry(
+            f"{_HERE}models.networks.patches:build_smooth", "the same, for tens of latents"
+        ),
+    },
+)
+
+LIKELIHOODS: Table[Likelihood] = Table(
+    "likelihood",
+    {
+        "bernoulli": Likelihood(
+            f"{_HERE}models.vae.likelihoods:BERNOULLI", "black or white", is_density=False
+        ),
+        "continuous_bernoulli": Likelihood(f"{_HERE}models.vae.likelihoods:CONTINUOUS_BERNOULLI"),
+        "gaussian": Likelihood(f"{_HERE}models.vae.likelihoods:GAUSSIAN"),
+    },
+)
+
+BINARIZATIONS: Table[Entry] = Table(
+    "binarize",
+    {
+        "threshold": Entry(f"{_HERE}models.vae.pixels:THRESHOLD", "pixels above 0.5 are white"),
+        "dynamic": Entry(f"{_HERE}models.vae.pixels:DYNAMIC", "drawn by their grey levels"),
+        "none": Entry(f"{_HERE}models.vae.pixels:NONE", "grey levels as they are"),
+    },
+)
+
+DATASETS: Table[Entry] = Table(
+    "dataset",
+    {
+        "auto": Entry(
+            f"{_HERE}data.datasets:load_auto",
+            "MNIST if it is cached or can be downloaded, else the bundled digits",
+        ),
+        "mnist": Entry(f"{_HERE}data.mnist:load", "MNIST"),
+        "digits": Entry(f"{_HERE}data.digits:load", "the bundled digits"),
+    },
+)
+
+FORMATS: Table[Format] = Table(
+    "format",
+    {
+        "saved_model": Format(f"{_HERE}exporting.saved_model:write", "with the GIF"),
+        "litert": Format(f"{_HERE}exporting.litert:write", "for LiteRT"),
+        "onnx": Format(
+            f"{_HERE}exporting.onnx_files:write", "for ONNX", packages=("tf2onnx", "onnx")
+        ),
+        "keras": Format(f"{_HERE}exporting.keras_file:write", "for Keras"),
+    },
+)
+
+_IMAGES = ("data_path", "resize", "invert")
+
+MODES: Table[Mode] = Table(
+    "mode",
+    {
+        "samples": Mode(
+            f"{_HERE}generation.samples:make",
+            "images from the prior",
+            settings=("num", "seed", "individual"),
+        ),
+        "manifold": Mode(f"{_HERE}generation.manifold:make", "the whole latent space"),
+        "reconstruct": Mode(
+            f"{_HERE}generation.reconstruct:make",
+            "images over their reconstructions",
+            settings=("num", *_IMAGES),
+            needs=("reconstruct",),
+        ),
+        "interpolate": Mode(
+            f"{_HERE}generation.interpolate:make",
+            "the way between two images or latents",
+            settings=("start", "end", *_IMAGES),
+        ),
+        "neighbours": Mode(
+            f"{_HERE}generation.neighbours:make",
+            "more like one image",
+            settings=("index", "num", "seed", "spread", *_IMAGES),
+            needs=("encode", "decode"),
+        ),
+        "class": Mode(
+            f"{_HERE}generation.of_class:make",
+            "images of a label",
+            settings=("label", "num", "seed", "spread", *_IMAGES),
+            needs=("encode", "decode"),
+        ),
+        "anomalies": Mode(
+            f"{_HERE}generation.anomalies:make",
+            "the most unusual images",
+            settings=("num", "seed", *_IMAGES),
+            needs=("score",),
+        ),
+        "denoise": Mode(
+            f"{_HERE}generation.denoise:make",
+            "noisy images in, clean ones out",
+            settings=("num", "seed", "noise", *_IMAGES),
+            needs=("encode", "decode"),
+        ),
+        "latents": Mode(
+            f"{_HERE}generation.latents:make",
+            "posterior and score of each image",
+            settings=("seed", *_IMAGES),
+            needs=("encode", "score"),
+        ),
+    },
+    aliases={"digit": "class"},
+)

@@ -1,0 +1,94 @@
+"""The course of a training, from the newest checkpoint or the beginning to the last epoch."""
+
+from typing import NamedTuple
+
+from cvae_tf.data.datasets import Dataset
+from cvae_tf.training import checkpoints, run_directory, screen, tensorboard
+from cvae_tf.training.checkpoints import Interval, Metrics, Progress
+from cvae_tf.training.keeper import Keeper
+from cvae_tf.training.run_directory import Run
+from cvae_tf.training.run_pictures import RunPictures
+from cvae_tf.training.trainer import Trainer
+
+
+class Session(NamedTuple):
+    """How a run is trained this time; nothing of its result depends on it."""
+
+    checkpoint_every: Interval
+    tensorboard: bool
+
+    @classmethod
+    def prepare(cls, checkpoint_every: str | int, with_tensorboard: bool) -> "Session":
+        """Reads what was asked for, and makes sure that it can be had.
+
+        Raises:
+            UserError: if the interval is none, or TensorBoard is missing.
+        """
+        if with_tensorboard:
+            tensorboard.check_tensorboard()
+        return cls(Interval.parse(str(checkpoint_every)), with_tensorboard)
+
+
+def train_run(run: Run, trainer: Trainer, dataset: Dataset, session: Session) -> Metrics:
+    """Trains a run to its end, and draws all its pictures.
+
+    Args:
+        run: whose directory is locked.
+        trainer: of its model, which is built, and restored here if there is a checkpoint.
+        dataset: its data.
+        session: how to train it.
+
+    Returns:
+        The rows of its `metrics.csv`.
+
+    Raises:
+        UserError: if no checkpoint is good, a file cannot be written, or a number is not finite.
+        KeyboardInterrupt: if it is stopped, after a checkpoint.
+    """
+    pictures = RunPictures(run, trainer.model, dataset)
+    if not run.epoch_image(0).exists():
+        pictures.draw_epoch(0, trainer.evaluate())
+    progress, problems = checkpoints.restore_newest(run.checkpoints, trainer.model)
+    screen.announce(run, progress, problems)
+    _make_again(run, pictures, progress)
+    keeper = Keeper(run, trainer, progress.metrics, session.checkpoint_every)
+    with keeper.watching():
+        _train_epochs(run, trainer, pictures, keeper, progress.steps_done, session.tensorboard)
+    pictures.draw_summary(keeper.metrics)
+    return keeper.metrics
+
+
+def _make_again(run: Run, pictures: RunPictures, progress: Progress) -> None:
+    """Makes what a checkpoint knows and the run directory may have lost."""
+    if progress.metrics:
+        run_directory.write_metrics(run, progress.metrics)
+        row = progress.metrics[-1]
+        if progress.steps_done == 0 and not run.epoch_image(row["epoch"]).exists():
+            pictures.draw_epoch(row["epoch"], _test_values(row))
+
+
+def _test_values(row: dict[str, float]) -> dict[str, float]:
+    """What was measured of the test images, by the names of the measures."""
+    tests = ((name, value) for name, value in row.items() if name.startswith("test_"))
+    return {name.removeprefix("test_"): value for name, value in tests}
+
+
+def _train_epochs(
+    run: Run,
+    trainer: Trainer,
+    pictures: RunPictures,
+    keeper: Keeper,
+    steps_done: int,
+    with_tensorboard: bool,
+) -> None:
+    """Trains the epochs that are missing; each counts as done when all of it is on the disk."""
+    board = tensorboard.Summaries(run.directory / "tensorboard") if with_tensorboard else None
+    first_epoch = len(keeper.metrics) + 1
+    for result in trainer.run_epochs(run.config.epochs, keeper, first_epoch, steps_done):
+        row = result.as_row()
+        run_directory.write_metrics(run, [*keeper.metrics, row])
+        picture = pictures.draw_epoch(result.epoch, result.test)
+        if board:
+            board.write(row, picture)
+        keeper.finish_epoch(row)
+        screen.report(result, trainer.model, run.config.epochs)

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.models.vae.pixels import Pixels
+
+KEY = tf.constant([1, 2])
+GREY = np.arange(256, dtype=np.float32).reshape(1, 16, 16, 1) / 255
+
+
+def test_pixels_from_128_are_white():
+    binary = Pixels("threshold").drawn(tf.constant(GREY), KEY).numpy()
+    assert binary.dtype == np.float32
+    np.testing.assert_array_equal(binary.ravel(), [0.0] * 128 + [1.0] * 128)
+
+
+def test_one_half_is_black():
+    grey = tf.constant([0.5, 0.50001], shape=(1, 1, 2, 1))
+    np.testing.assert_array_equal(np.ravel(Pixels().likeliest(grey)), [0, 1])
+
+
+def test_drawn_pixels_are_white_with_the_grey_level_as_their_probability():
+    grey = np.broadcast_to(np.float32([0.0, 0.1, 0.9, 1.0]), (20_000, 1, 1, 4))
+    drawn = Pixels("dynamic").drawn(tf.constant(grey), KEY).numpy()
+    np.testing.assert_allclose(drawn.mean(axis=(0, 1, 2)), [0, 0.1, 0.9, 1], atol=0.01)
+    assert set(np.unique(drawn)) == {0, 1}
+
+
+def test_where_nothing_may_be_drawn_the_likeliest_pixels_are_taken():
+    grey = tf.constant(GREY)
+    np.testing.assert_array_equal(Pixels("dynamic").likeliest(grey), GREY > 0.5)
+
+
+def test_grey_levels_may_stay_as_they_are():
+    np.testing.assert_array_equal(Pixels("none").drawn(tf.constant(GREY), KEY), GREY)
+
+
+@pytest.mark.parametrize("side", [5, 6])  # values of an image that are whole counts, or not
+def test_what_is_drawn_for_an_image_depends_on_its_number_and_not_on_its_batch(side):
+    grey = tf.fill([9, side, side, 1], 0.4)
+    together = Pixels("dynamic").drawn(grey, KEY).numpy()
+    for first, last in ((0, 4), (4, 9), (7, 8)):
+        own = Pixels("dynamic").drawn(grey[first:last], KEY, first)
+        np.testing.assert_array_equal(own, together[first:last])
+    assert len(np.unique(together.reshape(9, -1), axis=0)) == 9
+
+
+def test_unknown_pixels_are_refused_with_the_names_that_are():
+    with pytest.raises(UserError, match="--binarize=halves: unknown; choose from threshold"):
+        Pixels("halves").likeliest(tf.constant(GREY))
+    with pytest.raises(UserError, match="--likelihood=poisson: unknown; choose from bernoulli"):
+        _ = Pixels("none", "poisson").density
+
+
+def test_cross_entropy_of_grey_levels_is_never_called_a_likelihood():
+    grey = Pixels("none", "bernoulli")
+    assert not grey.has_likelihood
+    for measure in grey.terms.values():
+        assert "likelihood" not in measure.name and "likelihood" not in measure.title
+        assert measure.name != "elbo"
+    for proper in (
+        Pixels("threshold"),
+        Pixels("dynamic"),
+        Pixels("none", "continuous_bernoulli"),
+        Pixels("none", "gaussian"),
+    ):
+        assert proper.has_likelihood
+        assert [measure.name for measure in proper.terms.values()] == list(proper.terms)

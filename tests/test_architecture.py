@@ -1,0 +1,91 @@
+"""Imports point one way, and what must be light is light: read from the source by `ast`."""
+
+import ast
+
+import pytest
+from conftest import PROJECT
+
+PACKAGE = PROJECT / "cvae_tf"
+# Each level may import what stands before it; rooms of one level know nothing of each other.
+LEVELS = [
+    ["core"],
+    ["registry", "config"],
+    ["data", "drawing"],
+    ["models"],
+    ["training"],
+    ["exporting"],
+    ["generation", "evaluation"],
+    ["workflows"],
+    ["cli", "commands", "__init__", "__main__"],
+]
+LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def _home(parts):
+    """The room, or the file in the hall, that a module belongs to."""
+    return parts[0] if parts else "__init__"
+
+
+def _imports(path):
+    """The modules that a file imports anywhere in it, as lists of their parts."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                yield [*node.module.split("."), alias.name]
+
+
+def _own_imports(path):
+    return {_home(parts[1:]) for parts in _imports(path) if parts[0] == "cvae_tf"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_import_points_up(path):
+    own = _home(path.relative_to(PACKAGE).with_suffix("").parts)
+    above = {
+        name
+        for name in _own_imports(path)
+        if name != own and LEVEL_OF[name] >= LEVEL_OF[own] and not _is_earlier(name, own)
+    }
+    assert not above, f"{own} imports {above}"
+
+
+def _is_earlier(name, own):
+    """`config` may ask `registry`, which stands before it; the hall's files may ask each other."""
+    level = LEVELS[LEVEL_OF[own]]
+    return name in level and own in level and own in ("config", "__main__", "commands")
+
+
+def test_every_file_has_its_level():
+    for path in SOURCES:
+        assert _home(path.relative_to(PACKAGE).with_suffix("").parts) in LEVEL_OF
+
+
+@pytest.mark.parametrize("name", ["config", "registry"])
+def test_settings_and_tables_need_the_standard_library_alone(name):
+    waiting, seen = [PACKAGE / f"{name}.py"], set()
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        for parts in _imports(path):
+            assert parts[0] not in ("tensorflow", "keras", "numpy"), f"{path}: {parts}"
+            if parts[0] == "cvae_tf":
+                file = _file_of(parts)
+                waiting += [file] if file not in seen else []
+
+
+def _file_of(parts):
+    """The file of an import, whose last part may be a name in it."""
+    for end in (len(parts), len(parts) - 1):
+        base = PROJECT.joinpath(*parts[:end])
+        if base.with_suffix(".py").is_file():
+            return base.with_suffix(".py")
+    return PROJECT.joinpath(*parts[:-1], "__init__.py")
+
+
+def test_modules_are_of_a_size_to_be_read():
+    long = {path.name: n for path in SOURCES if (n := len(path.read_text().splitlines())) > 300}
+    assert not long
