@@ -7,7 +7,7 @@ import tensorflow as tf
 from conftest import binary_images, tiny_cvae, tiny_images, tiny_networks, weights_of
 
 from cvae_tf.config import Config
-from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
@@ -204,14 +204,20 @@ def _unequal_images():
 def test_evaluate_weighs_images_equally_with_a_smaller_last_batch(tiny_model):
     images = _unequal_images()
     result = tiny_model.evaluate(images, batch_size=8, verbose=0, return_dict=True)
-    elbos = [
-        tiny_model.elbo_terms(
-            images[start : start + 8], derived_key(0, Purpose.EVALUATION_NOISE, start)
-        ).elbo.numpy()
-        for start in (0, 8, 16)
-    ]
-    assert result["elbo"] == pytest.approx(np.mean(np.concatenate(elbos)), rel=1e-5)
-    assert abs(np.mean([np.mean(part) for part in elbos]) - result["elbo"]) > 0.1
+    noise = normal_of_images(derived_key(0, Purpose.EVALUATION_NOISE), 0, 20, 2)
+    elbos = tiny_model.terms_with_noise(images, tiny_model.encode(images), noise)[0].elbo.numpy()
+    assert result["elbo"] == pytest.approx(np.mean(elbos), rel=1e-5)
+    of_batches = [elbos[start : start + 8].mean() for start in (0, 8, 16)]
+    assert abs(np.mean(of_batches) - result["elbo"]) > 0.1
+
+
+def test_what_is_measured_of_an_image_does_not_depend_on_its_batch(tiny_model):
+    grey = tf.constant(tiny_images(20) / 255, tf.float32)
+    whole = tiny_model.measure(grey, tf.constant(0))
+    for first, last in ((0, 5), (5, 6), (6, 20)):
+        part = tiny_model.measure(grey[first:last], tf.constant(first))
+        for name in ("elbo", "log_likelihood", "kl"):
+            np.testing.assert_allclose(part[name], whole[name][first:last], rtol=1e-5)
 
 
 def test_evaluate_is_repeatable_and_changes_no_weights(tiny_model):

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from conftest import tiny_cvae, tiny_images, weights_of
 
-from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.models.vae.objectives import Objective
 from cvae_tf.training import trainer
@@ -19,13 +19,12 @@ def _unequal_images():
 
 
 def _terms_of_parts(model, images, size):
-    parts = []
-    for start in range(0, len(images), size):
-        batch = (images[start : start + size] > 127).astype(np.float32)
-        seed = derived_key(model.seed, Purpose.EVALUATION_NOISE, start)
-        terms = model.elbo_terms(batch, seed)
-        parts.append(np.stack([terms.log_likelihood, terms.kl]))
-    return parts
+    pixels = (images > 127).astype(np.float32)
+    key = derived_key(model.seed, Purpose.EVALUATION_NOISE)
+    noise = normal_of_images(key, 0, len(images), model.latent_dim)
+    terms, _ = model.terms_with_noise(pixels, model.encode(pixels), noise)
+    both = np.stack([terms.log_likelihood, terms.kl])
+    return np.split(both, range(size, len(images), size), axis=1)
 
 
 def _evaluation(model, images):

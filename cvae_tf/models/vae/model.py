@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
 from cvae_tf.models import fused_layers
@@ -206,9 +206,10 @@ class CVAE(GenerativeModel):
         return self._update_means(self._evaluation_terms(images, self.means["elbo"].count))
 
     def _evaluation_terms(self, images: tf.Tensor, first: tf.Tensor) -> ElboTerms:
-        """Samples the posteriors of test images once, the same way every time."""
-        seed = derived_key(self.seed, Purpose.EVALUATION_NOISE, first)
-        return self.elbo_terms(images, seed)
+        """Samples the posteriors of test images from the `first` once, the same every time."""
+        key = derived_key(self.seed, Purpose.EVALUATION_NOISE)
+        noise = normal_of_images(key, first, tf.shape(images)[0], self.latent_dim)
+        return self.terms_with_noise(images, self.encode(images), noise)[0]
 
     def _update_means(self, terms: ElboTerms) -> dict[str, tf.Tensor]:
         for name in ("elbo", "log_likelihood", "kl"):
