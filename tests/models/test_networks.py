@@ -4,9 +4,12 @@ import keras
 import numpy as np
 import pytest
 
+from cvae_tf import registry
+from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.models.layers import ImageLogvar
-from cvae_tf.models.networks.building import build_networks
+from cvae_tf.models.networks.building import LayerMaker, Networks, build_networks
+from cvae_tf.models.vae.model import CVAE
 from cvae_tf.registry import NETWORKS
 
 
@@ -102,6 +105,37 @@ def test_layers_do_not_start_alike(name, seed):
     beginnings = [kernel.ravel()[:128] for kernel in _kernels(name, seed)]
     correlations = np.corrcoef(beginnings) - np.eye(len(beginnings))
     assert np.abs(correlations).max() < 0.5
+
+
+def test_a_layer_starts_alike_whatever_layers_are_built_before_it():
+    make = LayerMaker("encoder", seed=3, precision="float32")
+    first = make.dense(4, "dense")
+    for name in ("one", "two"):
+        make.conv(8, name)
+    again, other = make.dense(4, "dense"), LayerMaker("decoder", 3, "float32").dense(4, "dense")
+    kernels = [layer.kernel_initializer((5, 4)) for layer in (first, again, other)]
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert np.all(kernels[0] != kernels[2])
+
+
+def test_networks_with_branches_get_a_head_too(monkeypatch):
+    def build(plan):
+        images = keras.Input(plan.image_shape)
+        sides = [layer(images) for layer in (plan.encoder(keras.layers.Flatten),) * 2]
+        code = plan.encoder.dense(2 * plan.latent_dim, "code")(keras.layers.concatenate(sides))
+        latents = keras.Input((plan.latent_dim,))
+        ways = [plan.decoder.dense(64, name)(latents) for name in ("left", "right")]
+        joined = plan.decoder.dense(64 * plan.outputs, "join")(keras.layers.add(ways))
+        pixels = keras.layers.Reshape((8, 8, plan.outputs))(joined)
+        return Networks(keras.Model(images, code), keras.Model(latents, pixels))
+
+    monkeypatch.setitem(NETWORKS._entries, "branches", registry.Entry(build))
+    config = Config.create(network="branches", binarize="none", likelihood="gaussian")
+    model = CVAE.from_settings(config, (8, 8, 1), steps_per_epoch=1)
+    assert model.decode(np.zeros((3, 2), np.float32)).shape == (3, 8, 8, 2)
+    images = np.random.default_rng(0).uniform(size=(4, 8, 8, 1)).astype(np.float32)
+    copy = model.for_inference()
+    np.testing.assert_allclose(copy(images), model(images), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))

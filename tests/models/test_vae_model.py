@@ -203,6 +203,7 @@ def _unequal_images():
 
 def test_evaluate_weighs_images_equally_with_a_smaller_last_batch(tiny_model):
     images = _unequal_images()
+    tiny_model.decoder.layers[-1].bias.assign([1.0])
     result = tiny_model.evaluate(images, batch_size=8, verbose=0, return_dict=True)
     noise = normal_of_images(derived_key(0, Purpose.EVALUATION_NOISE), 0, 20, 2)
     elbos = tiny_model.terms_with_noise(images, tiny_model.encode(images), noise)[0].elbo.numpy()

@@ -1,13 +1,12 @@
 """What a network is built from, and how an encoder and a decoder are built by name."""
 
-import itertools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import layer_seed
 
 ImageShape = tuple[int, int, int]  # height, width, channels
 
@@ -34,9 +33,9 @@ class Plan(NamedTuple):
 class LayerMaker:
     """Makes the layers of one network: their precision, and initial weights of their own."""
 
-    def __init__(self, precision: str, new_seed: Callable[[str], int]):
-        """Takes the dtype policy of the layers, and what makes a seed of the name of a layer."""
-        self._precision, self._new_seed = precision, new_seed
+    def __init__(self, network: str, seed: int, precision: str):
+        """Takes the name of the network, the seed of all weights, and a dtype policy."""
+        self._network, self._seed, self._precision = network, seed, precision
 
     def __call__(self, kind: type[keras.Layer], *arguments: Any, **options: Any) -> keras.Layer:
         """Makes a layer; one with weights needs a `name`, by which it gets its initial weights."""
@@ -64,7 +63,7 @@ class LayerMaker:
 
     def seed(self, name: str) -> int:
         """The seed of a layer's initial weights."""
-        return self._new_seed(name)
+        return layer_seed(self._seed, self._network, name)
 
     def _glorot(self, name: str) -> keras.Initializer:
         return keras.initializers.GlorotUniform(seed=self.seed(name))
@@ -97,8 +96,7 @@ def build_networks(
         UserError: if the name is unknown or the network cannot take such images.
     """
     build = registry.NETWORKS.load(name)
-    count = itertools.count()
-    makers = [LayerMaker(precision, lambda layer: seed * 1000 + next(count)) for _ in range(2)]
+    makers = (LayerMaker(network, seed, precision) for network in Networks._fields)
     plan = Plan(tuple(image_shape), latent_dim, outputs or image_shape[-1], *makers)
     networks = build(plan)
     return networks if head is None else networks._replace(decoder=_with(networks.decoder, head))
