@@ -13,6 +13,7 @@ from cvae_tf.drawing import mosaics
 _LAST_FRAME_MS = 3000
 _AREA = 224 * 224  # pixels of an enlarged frame
 _LONGEST_SIDE = 1200
+_PIXELS_FOR_COLOURS = 150_000  # more take long and choose hardly better
 
 
 def animate(pictures: list[Path], path: Path) -> None:
@@ -59,8 +60,23 @@ def save_animation(path: Path, images: np.ndarray, frame_ms: int = 60) -> None:
 
 
 def _save_gif(path: Path, frames: Iterator[np.ndarray], durations_ms: list[int]) -> None:
-    pages = map(Image.fromarray, frames)
+    pages = map(_page, frames)
     with files.replacing(path) as temporary:
         next(pages).save(
             temporary, save_all=True, append_images=pages, duration=durations_ms, loop=0
         )
+
+
+def _page(frame: np.ndarray) -> Image.Image:
+    """Makes a page of a GIF, at most 256 colours; they are chosen by a part of its pixels."""
+    page = Image.fromarray(frame)
+    if page.mode != "RGB":
+        return page
+    step = max(1, round((frame[..., 0].size / _PIXELS_FOR_COLOURS) ** 0.5))
+    colours = Image.fromarray(frame[::step, ::step].copy()).quantize(255)
+    table = colours.getpalette()[: 3 * 255]
+    colours.putpalette([*table, 255, 255, 255])
+    page = page.quantize(palette=colours, dither=Image.Dither.NONE)
+    is_white = Image.fromarray((frame == 255).all(axis=-1))
+    page.paste(len(table) // 3, mask=is_white)  # nearly white is not good enough for paper
+    return page

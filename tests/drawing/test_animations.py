@@ -66,6 +66,20 @@ def test_animation_of_coloured_pictures_is_coloured(tmp_path):
     np.testing.assert_allclose(seen, [(9, 9, 9), (200, 0, 0), (0, 0, 200)], atol=8)
 
 
+def test_pictures_of_many_colours_keep_them_and_their_white(tmp_path):
+    picture = np.full((600, 900, 3), 255, np.uint8)
+    y, x = np.mgrid[:500, :700]
+    picture[50:550, 100:800] = np.stack([x // 3, y // 2, (x + y) // 5], axis=-1)
+    picture[50:550:3, 100:800:3] = [252, 249, 250]
+    iio.imwrite(tmp_path / "0.png", picture)
+    animations.animate([tmp_path / "0.png"], tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as gif:
+        seen = np.asarray(gif.convert("RGB"))
+    assert (seen[:50] == 255).all()
+    error = np.abs(seen.astype(float) - picture)
+    assert error.mean() < 6 and np.percentile(error, 99) < 30
+
+
 def test_smaller_pictures_get_white_about_them(tmp_path):
     small, large = tmp_path / "0.png", tmp_path / "1.png"
     iio.imwrite(small, np.zeros((10, 20, 3), np.uint8))
