@@ -22,7 +22,7 @@ from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.training import building, interrupts, run_directory, screen
 from cvae_tf.training.course import Session, train_run
-from cvae_tf.training.run_directory import Run
+from cvae_tf.training.run import EVALUATION, SAVED_MODEL, Run
 from cvae_tf.training.trainer import Trainer
 
 
@@ -235,7 +235,7 @@ def evaluate(
             if home
             else evaluated_model.from_saved_model(_load_if_needed(model))
         )
-        output = paths.expand(output) if output else home and home / "evaluation.json"
+        output = paths.expand(output) if output else home and home / EVALUATION
         if output:
             report.check_output(output)  # rather than fail after minutes of work
         found = evaluating.evaluate(evaluated, request)
@@ -285,7 +285,7 @@ def _load_if_needed(model: LoadedModel | str | Path) -> LoadedModel:
     if isinstance(model, LoadedModel):
         return model
     run_dir = _run_of(model)
-    if run_dir and not (run_dir / "export" / "1").is_dir():
+    if run_dir and not (run_dir / SAVED_MODEL).is_dir():
         raise UserError(
             f"{model}: this run has no exported model yet; export.py --run_dir={model} writes one "
             "from its newest checkpoint."

@@ -5,6 +5,7 @@ from absl import flags
 from cvae_tf import cli
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.training.run import EVALUATION
 
 
 def define_flags() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     given = flags.FLAGS
     settings = cli.settings_from_flags(EvaluationSettings)
     EvaluationSettings(**settings)  # before TensorFlow takes its time
-    output = given.output or ("evaluation.json" if given.saved_model else None)
+    output = given.output or (EVALUATION if given.saved_model else None)
     if output and not output.endswith(".json"):
         raise UserError(f"--output={output}: must end in .json.")
     with cli.quiet_import():

@@ -9,7 +9,7 @@ from cvae_tf.drawing import animations
 from cvae_tf.exporting import provenance, writing
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training import building
-from cvae_tf.training.run_directory import Run
+from cvae_tf.training.run import ANIMATION, SAVED_MODEL, Run
 
 
 def export(
@@ -29,8 +29,8 @@ def export(
     Raises:
         UserError: if `output` already holds a model or an animation, or cannot be written.
     """
-    directory = (output or run.directory / "export") / "1"
-    animation = (output or run.directory) / "progress.gif"
+    directory = output / SAVED_MODEL.name if output else run.saved_model
+    animation = output / ANIMATION if output else run.animation
     metadata = provenance.describe(run, model, metrics)
     if output:
         files.refuse_existing(animation)
@@ -66,7 +66,7 @@ def export_from_checkpoint(
     trained = building.load_trained(run_dir, None if format_name == "saved_model" else "float32")
     if format_name == "saved_model":
         return export(trained.run, trained.model, trained.metrics, output)
-    directory = (output or trained.run.directory / "export") / format_name
+    directory = (output or trained.run.exports) / format_name
     metadata = provenance.describe(trained.run, trained.model, trained.metrics)
     with _place(directory, output) as place:
         writing.write_model(trained.model, format_name, place, metadata)

@@ -12,6 +12,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae.posterior import Posterior
+from cvae_tf.training.run import SAVED_MODEL
 
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
 _NEEDED = ("sample", "decode")  # what every model of this project can do
@@ -126,8 +127,8 @@ def load(directory: str | Path) -> LoadedModel:
         UserError: if there is no SavedModel with the signatures of this project.
     """
     path = Path(directory)
-    if not (path / "saved_model.pb").is_file() and (path / "export" / "1").is_dir():
-        path = path / "export" / "1"
+    if not (path / "saved_model.pb").is_file() and (path / SAVED_MODEL).is_dir():
+        path = path / SAVED_MODEL
     if not (path / "saved_model.pb").is_file():
         raise UserError(
             f"--saved_model={directory}: holds no SavedModel; train.py writes one to "

@@ -10,7 +10,7 @@ from cvae_tf.data import batches
 from cvae_tf.models.base import GenerativeModel, ImageShape
 from cvae_tf.training import checkpoints, optimizers, run_directory, screen
 from cvae_tf.training.checkpoints import Metrics
-from cvae_tf.training.run_directory import Run
+from cvae_tf.training.run import Run
 
 
 class Trained(NamedTuple):

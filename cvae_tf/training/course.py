@@ -6,7 +6,7 @@ from cvae_tf.data.datasets import Dataset
 from cvae_tf.training import checkpoints, run_directory, screen, tensorboard
 from cvae_tf.training.checkpoints import Interval, Metrics, Progress
 from cvae_tf.training.keeper import Keeper
-from cvae_tf.training.run_directory import Run
+from cvae_tf.training.run import Run
 from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.trainer import Trainer
 
@@ -82,7 +82,7 @@ def _train_epochs(
     with_tensorboard: bool,
 ) -> None:
     """Trains the epochs that are missing; each counts as done when all of it is on the disk."""
-    board = tensorboard.Summaries(run.directory / "tensorboard") if with_tensorboard else None
+    board = tensorboard.Summaries(run.tensorboard) if with_tensorboard else None
     first_epoch = len(keeper.metrics) + 1
     for result in trainer.run_epochs(run.config.epochs, keeper, first_epoch, steps_done):
         row = result.as_row()

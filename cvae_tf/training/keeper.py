@@ -9,7 +9,7 @@ import numpy as np
 from cvae_tf.core.progress import Progress as Bar
 from cvae_tf.training import checkpoints, interrupts, run_directory
 from cvae_tf.training.checkpoints import Interval, Metrics, Moment, Progress
-from cvae_tf.training.run_directory import Run
+from cvae_tf.training.run import Run
 from cvae_tf.training.trainer import Trainer
 
 

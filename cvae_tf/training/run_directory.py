@@ -7,12 +7,13 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cvae_tf.config import Config
 from cvae_tf.core import files, messages, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, fingerprint, margin_brightness
+from cvae_tf.training.run import CONFIG, Run
 
 try:
     import fcntl
@@ -20,49 +21,6 @@ except ImportError:  # not on Windows, where two processes on one run are not no
     fcntl = None
 
 RUNS, LATEST = Path("runs"), "latest"
-
-
-class Run(NamedTuple):
-    """A run directory, its configuration and the facts about its data."""
-
-    directory: Path
-    config: Config
-    data: dict[str, Any]  # what `describe_data` says
-
-    @property
-    def images(self) -> Path:
-        """The folder of the pictures of the epochs."""
-        return self.directory / "images"
-
-    @property
-    def epoch_images(self) -> list[Path]:
-        """The pictures of the epochs that there are, in their order."""
-        pictures = self.images.glob("image_at_epoch_*.png")
-        return sorted(pictures, key=lambda path: int(path.stem.rpartition("_")[2]))
-
-    def epoch_image(self, epoch: int) -> Path:
-        """The picture of an epoch, 0 before training."""
-        return self.images / f"image_at_epoch_{epoch:04d}.png"
-
-    @property
-    def manifold(self) -> Path:
-        """The picture of the decoded latent space."""
-        return self.directory / "manifold.png"
-
-    @property
-    def latents(self) -> Path:
-        """The picture of the latents of the test images."""
-        return self.directory / "latents.png"
-
-    @property
-    def curves(self) -> Path:
-        """The picture of the metrics."""
-        return self.directory / "curves.png"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of the checkpoints."""
-        return self.directory / "checkpoints"
 
 
 @contextlib.contextmanager
@@ -127,7 +85,7 @@ def _make(path: Path) -> bool:
 def _refuse_full(path: Path) -> None:
     """Raises a UserError if a directory holds a run, or anything else."""
     where = f"--run_dir={paths.shown(path)}"
-    if (path / "config.json").exists():
+    if (path / CONFIG).exists():
         raise UserError(f"{where}: already holds a run; choose another, or --resume it.")
     if any(_is_foreign(file) for file in path.rglob("*")):
         raise UserError(f"{where}: is not empty; choose another directory.")
@@ -164,7 +122,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
 def write_config(run: Run) -> None:
     """Writes `config.json`."""
     contents = {"config": run.config.to_json(), "data": run.data}
-    files.write_json(run.directory / "config.json", contents)
+    files.write_json(run.config_file, contents)
 
 
 @contextlib.contextmanager
@@ -220,7 +178,7 @@ def point_latest_to(run: Run) -> None:
 
 def is_run(path: Path) -> bool:
     """Whether a directory holds a run."""
-    return (path / "config.json").is_file()
+    return (path / CONFIG).is_file()
 
 
 def load_run(directory: str | Path) -> Run:
@@ -238,7 +196,7 @@ def load_run(directory: str | Path) -> Run:
     path = paths.expand(directory)
     if not is_run(path):
         raise UserError(f"--run_dir={path}: holds no run (no config.json); train one first.")
-    contents = files.read_json(path / "config.json")
+    contents = files.read_json(path / CONFIG)
     try:
         config, data = Config.from_json(contents["config"]), contents["data"]
         height, width, channels = (int(side) for side in data["image_shape"])
@@ -251,4 +209,4 @@ def load_run(directory: str | Path) -> Run:
 def write_metrics(run: Run, rows: list[dict[str, float]]) -> None:
     """Writes `metrics.csv`, a row for each epoch."""
     values = (row.values() for row in rows)
-    files.write_table(run.directory / "metrics.csv", list(rows[0]), values)
+    files.write_table(run.metrics, list(rows[0]), values)

@@ -10,7 +10,7 @@ from cvae_tf.core import paths
 from cvae_tf.core.messages import say, warn
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.checkpoints import Progress
-from cvae_tf.training.run_directory import Run
+from cvae_tf.training.run import Run
 from cvae_tf.training.trainer import EpochResult
 
 
@@ -61,17 +61,18 @@ def conclude(run: Run, model: GenerativeModel, saved_model: Path) -> None:
     """Names the files of a finished run and what to do with them."""
     titles = ", ".join(measure.title for measure in model.test_measures)
     say(f"\nWritten to {paths.shown(run.directory)}:")
-    for name, what in (
-        ("images/", "a picture for each epoch"),
-        ("progress.gif", "the same as an animation"),
-        ("manifold.png", "the latent space, decoded"),
-        ("latents.png", "where the test images lie in it"),
-        ("curves.png", f"{titles} by epoch"),
-        ("metrics.csv", "the numbers behind them"),
-        ("checkpoints/", "weights and optimizer state"),
+    for path, what in (
+        (run.images, "a picture for each epoch"),
+        (run.animation, "the same as an animation"),
+        (run.manifold, "the latent space, decoded"),
+        (run.latents, "where the test images lie in it"),
+        (run.curves, f"{titles} by epoch"),
+        (run.metrics, "the numbers behind them"),
+        (run.checkpoints, "weights and optimizer state"),
+        (saved_model, "the SavedModel, for TensorFlow alone"),
     ):
-        if (run.directory / name).exists():
+        if path.exists():
+            name = f"{path.relative_to(run.directory)}{'/' if path.is_dir() else ''}"
             say(f"  {name:14} {what}")
-    say(f"  {saved_model.relative_to(run.directory)}/      the SavedModel, for TensorFlow alone")
     name = shlex.quote(paths.shown(saved_model))
     say(f"\nLook at what it can do:\n  saved_model_cli show --dir {name} --all")

@@ -69,11 +69,8 @@ def standalone_parts(model: Any) -> dict[str, keras.Model]:
         encoder: grey levels `images` [B, H, W, C] -> `mean` and `logvar` [B, Z];
         decoder: `latents` [B, Z] -> `images` [B, H, W, C], their means.
     """
-    ops = keras.ops
     images = keras.Input(model.image_shape, name="images")
-    is_grey = model.pixels.binarize == "none"
-    pixels = images if is_grey else ops.cast(ops.greater(images, 0.5), "float32")
-    mean, logvar = ops.split(model.encoder(pixels), 2, axis=1)
+    mean, logvar = keras.ops.split(model.encoder(model.pixels.likeliest(images)), 2, axis=1)
     latents = keras.Input((model.latent_dim,), name="latents")
     decoded = model.pixels.density.mean(model.decoder(latents))
     return {

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 from cvae_tf import registry
 from cvae_tf.core.randomness import uniform_of_images
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae.likelihoods import Likelihood
+
+ops = keras.ops  # in what exported models of Keras use too
 
 _NATS = "nats per image"
 
@@ -22,7 +25,7 @@ class Binarization(NamedTuple):
 
 
 def _above_half(grey: tf.Tensor) -> tf.Tensor:
-    return tf.cast(grey > 0.5, tf.float32)
+    return ops.cast(ops.greater(grey, 0.5), "float32")
 
 
 THRESHOLD = Binarization(_above_half, False, "pixels above 0.5 are white")
