@@ -62,8 +62,11 @@ def plain(field: dataclasses.Field, value: Any) -> Any:
     """
     if field.metadata["is_path"] and isinstance(value, (str, Path)):
         return paths.absolute(value)
-    is_scalar = hasattr(value, "item") and getattr(value, "ndim", None) == 0
-    return value.item() if is_scalar else value
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if type(value) is int and field.type in (str, str | None):
+        return str(value)  # such as a label, or the number of an image
+    return value
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:

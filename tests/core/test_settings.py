@@ -1,0 +1,69 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cvae_tf.core import settings
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Some:
+    whole: int = setting("", 3, least=1, most=10)
+    share: float = setting("", 0.5, least=0, most=1)
+    positive: float = setting("", 1.0, least=0)
+    name: str = setting("", "a", choices=("a", "b"))
+    text: str | None = setting("", None)
+    path: str | None = setting("", None, is_path=True)
+    flag: bool = setting("", False)
+
+    def __post_init__(self):
+        settings.check(self)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("whole", 0, "--whole=0: must be a whole number from 1 to 10"),
+        ("whole", 11, "from 1 to 10"),
+        ("whole", 2.0, "whole number"),
+        ("whole", True, "whole number"),
+        ("share", 1.01, "--share=1.01: must be a number from 0 to 1"),
+        ("share", float("nan"), "number from 0 to 1"),
+        ("share", "half", "number from 0 to 1"),
+        ("positive", 0, "--positive=0: must be a number above 0"),
+        ("positive", float("inf"), "above 0"),
+        ("name", "c", "--name=c: unknown; choose from a, b"),
+        ("flag", 1, "--flag=1: has the wrong type"),
+        ("text", 1.5, "--text=1.5: has the wrong type"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_by_name(name, value, message):
+    with pytest.raises(UserError, match=message):
+        Some(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "plain"),
+    [
+        ("whole", np.int64(10), 10),
+        ("share", np.float32(0.25), 0.25),
+        ("share", 1, 1),
+        ("flag", np.bool_(True), True),
+        ("text", 7, "7"),
+        ("text", np.int64(7), "7"),
+    ],
+)
+def test_values_of_other_kinds_become_plain_ones(name, value, plain):
+    own = getattr(Some(**{name: value}), name)
+    assert own == plain and type(own) is type(plain)
+
+
+@pytest.mark.parametrize("path", ["~/data/a.npz", Path("~/data/a.npz")])
+def test_paths_hold_in_any_folder(monkeypatch, tmp_path, path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Some(path=path).path == str(tmp_path / "data" / "a.npz")
+    monkeypatch.chdir(tmp_path)
+    assert Some(path="a.npz").path == str(tmp_path / "a.npz")
