@@ -94,7 +94,8 @@ def test_training_code_is_not_needed(exported_digits, tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import cvae_tf\n"
         "print(cvae_tf.load(sys.argv[2]).sample(2).shape)\n"
-        "print([name for name in sys.modules if name.endswith(('vae.model', 'trainer', 'building'))])"
+        "needless = ('vae.model', 'trainer', 'building')\n"
+        "print([name for name in sys.modules if name.endswith(needless)])"
     )
     project = str(loaded_model.__file__).rpartition("cvae_tf")[0]
     done = run_python("-c", code, project, exported_digits, cwd=tmp_path)
