@@ -92,3 +92,4 @@ def _train_epochs(
             board.write(row, picture)
         keeper.finish_epoch(row)
         screen.report(result, trainer.model, run.config.epochs)
+        keeper.stop_if_asked()

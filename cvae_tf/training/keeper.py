@@ -43,7 +43,7 @@ class Keeper:
             KeyboardInterrupt: of which a signal to a script makes a `Stopped`.
         """
         try:
-            with interrupts.held_back() as self._stop_if_asked:
+            with interrupts.held_back() as self.stop_if_asked:
                 yield
         except KeyboardInterrupt:
             if self._now().step > self._saved.step and self._is_sound():
@@ -59,7 +59,7 @@ class Keeper:
         self._bar[1].show(steps_done / self._steps_per_epoch, f"training {train_elbo:.2f}")
         if steps_done == self._steps_per_epoch:
             self._end_bar()
-        self._stop_if_asked()
+        self.stop_if_asked()
         if self._every.is_over(self._saved, self._now()):
             self.save()
 
