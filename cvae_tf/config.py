@@ -208,31 +208,3 @@ class Config:
     def to_json(self) -> dict[str, Any]:
         """Returns the settings as a dictionary of plain values, in their order here."""
         return dataclasses.asdict(self)
-
-
-# Stopgap until the rooms that ask for these have been rewritten.
-
-FORMATS = tuple(registry.FORMATS)
-_TITLES = {
-    "elbo": "ELBO",
-    "log_likelihood": "log-likelihood",
-    "kl": "KL",
-    "pseudo_elbo": "pseudo-ELBO",
-    "negative_cross_entropy": "negative cross-entropy",
-}
-
-
-def term_names(binarize: str, likelihood: str) -> dict[str, str]:
-    """What the ELBO and its parts are to be called."""
-    if binarize == "none" and likelihood == "bernoulli":
-        return {"elbo": "pseudo_elbo", "log_likelihood": "negative_cross_entropy", "kl": "kl"}
-    return {"elbo": "elbo", "log_likelihood": "log_likelihood", "kl": "kl"}
-
-
-def term_titles(binarize: str, likelihood: str) -> dict[str, str]:
-    """What people read for the names of the terms."""
-    return {term: _TITLES[name] for term, name in term_names(binarize, likelihood).items()}
-
-
-Config.term_names = property(lambda config: term_names(config.binarize, config.likelihood))
-Config.term_titles = property(lambda config: term_titles(config.binarize, config.likelihood))

@@ -23,6 +23,7 @@ from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.training import building, interrupts, run_directory, screen
 from cvae_tf.training.course import Session, train_run
 from cvae_tf.training.run import EVALUATION, SAVED_MODEL, Run
+from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.trainer import Trainer
 
 
@@ -266,8 +267,10 @@ def _build_trainer(config: Config, dataset: Dataset) -> Trainer:
 
 def _train_and_export(run: Run, trainer: Trainer, dataset: Dataset, session: Session) -> TrainedRun:
     with interrupts.naming(run.directory):
-        history = train_run(run, trainer, dataset, session)
+        pictures = RunPictures(run, trainer.model, dataset)
+        history = train_run(run, trainer, pictures, session)
         saved_model = export_run.export(run, trainer.model, history)
+        pictures.draw_summary(history)  # last, so that no picture can cost the model
         screen.conclude(run, trainer.model, saved_model)
     return TrainedRun(run.directory, run.config, history, saved_model)
 

@@ -1,6 +1,7 @@
 """The package as a program or a notebook uses it."""
 
 import json
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ import cvae_tf
 from cvae_tf import workflows
 from cvae_tf.core.errors import UserError
 from cvae_tf.training import run_directory
+from cvae_tf.training.run_pictures import RunPictures
 
 # Three latents: two are integrated over, which takes long for a model that has learned nothing.
 SMALL = {"preset": "tutorial", "epochs": 1, "batch_size": 32, "latent_dim": 3}
@@ -72,6 +74,18 @@ def test_run_is_resumed_by_path_objects_and_numbers_of_numpy(trained):
         Path("~/my run"), data_path="images.npz", batch_size=np.int64(32), verbose=0
     )
     assert run == trained
+
+
+def test_picture_that_fails_at_the_end_does_not_cost_the_model(trained, home, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    shutil.copytree(trained.directory, home / "copy")
+    shutil.rmtree(home / "copy" / "export")
+    monkeypatch.setattr(RunPictures, "draw_summary", fail)
+    with pytest.raises(ZeroDivisionError):
+        cvae_tf.resume("copy", verbose=0)
+    assert tf.saved_model.contains_saved_model(str(home / "copy" / "export" / "1"))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def draw_evaluation(
         log_evidence: exact log p(x) of each image, [N], nats, if it is known.
         kl: mean KL of each latent dimension, [Z], nats.
         title: shown on top.
-        elbo_title: what the ELBO is to be called, see `Config.term_titles`.
+        elbo_title: what the ELBO is to be called, see `Pixels.terms`.
     """
     figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core import files
+from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.measures import Measure
@@ -126,7 +126,7 @@ def load(directory: str | Path) -> LoadedModel:
     Raises:
         UserError: if there is no SavedModel with the signatures of this project.
     """
-    path = Path(directory)
+    path = paths.expand(directory)
     if not (path / "saved_model.pb").is_file() and (path / SAVED_MODEL).is_dir():
         path = path / SAVED_MODEL
     if not (path / "saved_model.pb").is_file():

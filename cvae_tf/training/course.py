@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from cvae_tf.data.datasets import Dataset
 from cvae_tf.training import checkpoints, run_directory, screen, tensorboard
 from cvae_tf.training.checkpoints import Interval, Metrics, Progress
 from cvae_tf.training.keeper import Keeper
@@ -29,13 +28,13 @@ class Session(NamedTuple):
         return cls(Interval.parse(str(checkpoint_every)), with_tensorboard)
 
 
-def train_run(run: Run, trainer: Trainer, dataset: Dataset, session: Session) -> Metrics:
-    """Trains a run to its end, and draws all its pictures.
+def train_run(run: Run, trainer: Trainer, pictures: RunPictures, session: Session) -> Metrics:
+    """Trains a run to its last epoch.
 
     Args:
         run: whose directory is locked.
         trainer: of its model, which is built, and restored here if there is a checkpoint.
-        dataset: its data.
+        pictures: draws those of the epochs.
         session: how to train it.
 
     Returns:
@@ -45,7 +44,6 @@ def train_run(run: Run, trainer: Trainer, dataset: Dataset, session: Session) ->
         UserError: if no checkpoint is good, a file cannot be written, or a number is not finite.
         KeyboardInterrupt: if it is stopped, after a checkpoint.
     """
-    pictures = RunPictures(run, trainer.model, dataset)
     if not run.epoch_image(0).exists():
         pictures.draw_epoch(0, trainer.evaluate())
     progress, problems = checkpoints.restore_newest(run.checkpoints, trainer.model)
@@ -54,7 +52,6 @@ def train_run(run: Run, trainer: Trainer, dataset: Dataset, session: Session) ->
     keeper = Keeper(run, trainer, progress.metrics, session.checkpoint_every)
     with keeper.watching():
         _train_epochs(run, trainer, pictures, keeper, progress.steps_done, session.tensorboard)
-    pictures.draw_summary(keeper.metrics)
     return keeper.metrics
 
 

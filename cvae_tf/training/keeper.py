@@ -33,7 +33,7 @@ class Keeper:
         self._run, self._model, self._every = run, trainer.model, every
         self._steps_per_epoch = trainer.steps_per_epoch
         self._saved = self._now()
-        self._bar: tuple[int, Bar] | None = None  # of an epoch
+        self._bar: Bar | None = None  # of the epoch that is being trained
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -55,8 +55,8 @@ class Keeper:
     def __call__(self, epoch: int, steps_done: int, train_elbo: float) -> None:
         """Is called by the trainer now and then, with a mean of the epoch so far."""
         if self._bar is None:
-            self._bar = epoch, Bar(f"epoch {epoch}/{self._run.config.epochs}")
-        self._bar[1].show(steps_done / self._steps_per_epoch, f"training {train_elbo:.2f}")
+            self._bar = Bar(f"epoch {epoch}/{self._run.config.epochs}")
+        self._bar.show(steps_done / self._steps_per_epoch, f"training {train_elbo:.2f}")
         if steps_done == self._steps_per_epoch:
             self._end_bar()
         self.stop_if_asked()
@@ -81,7 +81,7 @@ class Keeper:
 
     def _end_bar(self) -> None:
         if self._bar is not None:
-            self._bar[1].clear()
+            self._bar.clear()
             self._bar = None
 
     def _is_sound(self) -> bool:

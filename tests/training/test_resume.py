@@ -21,7 +21,7 @@ from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import export_run
 from cvae_tf.training import checkpoints, run_directory, trainer
-from cvae_tf.training.run_pictures import Gallery
+from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.trainer import Trainer
 
 EVERY_STEP = {"checkpoint_every": 1}
@@ -91,11 +91,11 @@ def test_stopped_process_tells_how_to_go_on_and_ends_the_same(
 STRIKES = [
     (Trainer, "evaluate", 1),  # before there is anything to keep
     (Trainer, "_train_steps", 2),  # a call has taken its steps, nobody has counted them
-    (Gallery, "draw_epoch", 1),  # the first epoch is trained, and not yet done
+    (RunPictures, "draw_epoch", 1),  # the first epoch is trained, and not yet done
     (run_directory, "write_metrics", 1),
     (checkpoints, "save_checkpoint", 1),
     (Trainer, "_train_steps", 1),
-    (Gallery, "draw_summary", 1),
+    (RunPictures, "draw_summary", 1),
     (export_run, "export", 1),
 ]
 
