@@ -15,7 +15,7 @@ from absl import app, flags, logging
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.quiet import quiet_import as quiet_import
-from cvae_tf.training import interrupts
+from cvae_tf.training import signals
 
 COMMANDS = {
     "train": "trains a model and exports it; everything of it goes into a run directory",
@@ -64,7 +64,7 @@ def run(command: str, started_as: str | None = None) -> None:
     started_as = started_as or f"python {shlex.quote(sys.argv[0])}"
     try:
         try:
-            with interrupts.stopping_by_signals():
+            with signals.stopping_by_signals():
                 _run(command, started_as)
         finally:
             sys.stdout.flush()
@@ -98,8 +98,8 @@ def call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
 
 def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
     """Says how to go on, and ends the process at once: TensorFlow would take half a second."""
-    if not isinstance(interrupt, interrupts.Stopped):
-        interrupt = interrupts.Stopped()
+    if not isinstance(interrupt, signals.Stopped):
+        interrupt = signals.Stopped()
     advice = ""
     if interrupt.run_dir:
         run_dir = shlex.quote(paths.shown(interrupt.run_dir))

@@ -114,7 +114,7 @@ FAMILIES: Table[Family] = Table(
         "vae": Family(
             f"{_HERE}models.vae.model:CVAE",
             "variational autoencoder",
-            check=f"{_HERE}models.vae.settings:check",
+            check=f"{_HERE}models.vae.settings_check:check",
         ),
     },
 )
@@ -145,9 +145,11 @@ LIKELIHOODS: Table[Likelihood] = Table(
 BINARIZATIONS: Table[Entry] = Table(
     "binarize",
     {
-        "threshold": Entry(f"{_HERE}models.vae.pixels:THRESHOLD", "pixels above 0.5 are white"),
-        "dynamic": Entry(f"{_HERE}models.vae.pixels:DYNAMIC", "drawn by their grey levels"),
-        "none": Entry(f"{_HERE}models.vae.pixels:NONE", "grey levels as they are"),
+        "threshold": Entry(
+            f"{_HERE}models.vae.binarization:THRESHOLD", "pixels above 0.5 are white"
+        ),
+        "dynamic": Entry(f"{_HERE}models.vae.binarization:DYNAMIC", "drawn by their grey levels"),
+        "none": Entry(f"{_HERE}models.vae.binarization:NONE", "grey levels as they are"),
     },
 )
 

@@ -20,7 +20,7 @@ from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.training import building, interrupts, run_directory, screen
+from cvae_tf.training import building, run_directory, screen, signals
 from cvae_tf.training.course import Session, train_run
 from cvae_tf.training.run import EVALUATION, SAVED_MODEL, Run
 from cvae_tf.training.run_pictures import RunPictures
@@ -266,7 +266,7 @@ def _build_trainer(config: Config, dataset: Dataset) -> Trainer:
 
 
 def _train_and_export(run: Run, trainer: Trainer, dataset: Dataset, session: Session) -> TrainedRun:
-    with interrupts.naming(run.directory):
+    with signals.naming(run.directory):
         pictures = RunPictures(run, trainer.model, dataset)
         history = train_run(run, trainer, pictures, session)
         saved_model = export_run.export(run, trainer.model, history)

@@ -20,7 +20,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 set_threads(0)  # as the scripts do: other threads give other last bits
 
-# Of an exported model, as provenance.describe returns it.
+# Of an exported model, as model_json.describe returns it.
 METADATA = {
     "title": "variational autoencoder",
     "config": Config.create(dataset="digits", seed=3).to_json(),

@@ -17,7 +17,7 @@ from cvae_tf.exporting import loaded_model
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks.building import build_networks
-from cvae_tf.models.signatures import decoding_signatures, first_results, with_an_image
+from cvae_tf.models.signature_parts import decoding_signatures, first_results, with_an_image
 
 ERROR = Measure("squared_error", "squared error", "per image", higher_is_better=False)
 

@@ -1,4 +1,7 @@
-"""Makes pictures and latents with a model: a run, or its SavedModel -> files."""
+"""Makes pictures and latents with a model: a run, or its SavedModel -> files.
+
+Which mode looks at which flags stands in registry.MODES.
+"""
 
 from absl import flags
 

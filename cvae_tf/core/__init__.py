@@ -1,1 +1,1 @@
-"""What every room may use: errors, files, random numbers, threads; nothing of images or models."""
+"""What all packages here may use: files, messages, random numbers, settings, threads."""

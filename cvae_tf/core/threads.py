@@ -1,4 +1,4 @@
-"""How TensorFlow shares out the cores: half of them to each half of a batch (see `model.py`)."""
+"""How TensorFlow shares out the cores: half of them to each half of a batch."""
 
 import os
 

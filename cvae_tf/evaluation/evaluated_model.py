@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.exporting import loaded_model, provenance
+from cvae_tf.exporting import loaded_model, model_json
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
@@ -25,7 +25,7 @@ class EvaluatedModel(NamedTuple):
     latent_dim: int
     image_shape: tuple[int, int, int]
     pixels: Pixels  # what they are to the model, and p(x|z)
-    metadata: dict[str, Any]  # as `provenance.describe` returns it
+    metadata: dict[str, Any]  # as `model_json.describe` returns it
 
 
 def from_model(model: GenerativeModel, metadata: dict[str, Any]) -> EvaluatedModel:
@@ -49,7 +49,7 @@ def from_run(run_dir: str) -> EvaluatedModel:
         UserError: if there is no run or no good checkpoint in it.
     """
     trained = building.load_trained(run_dir)
-    metadata = provenance.describe(trained.run, trained.model, trained.metrics)
+    metadata = model_json.describe(trained.run, trained.model, trained.metrics)
     return from_model(trained.model, metadata)
 
 

@@ -1,4 +1,4 @@
-"""The latent space divided into cells, over which `quadrature.py` integrates."""
+"""The latent space divided into cells, over which `exact_evidence.py` integrates."""
 
 import functools
 import itertools

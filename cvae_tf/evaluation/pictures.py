@@ -1,4 +1,4 @@
-"""Pictures of an evaluation."""
+"""Pictures of an evaluation: bounds and gaps, a posterior with two modes."""
 
 from pathlib import Path
 

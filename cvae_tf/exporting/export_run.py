@@ -6,7 +6,7 @@ from pathlib import Path
 from cvae_tf import registry
 from cvae_tf.core import files, paths
 from cvae_tf.drawing import animations
-from cvae_tf.exporting import provenance, writing
+from cvae_tf.exporting import model_json, writing
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training import building
 from cvae_tf.training.run import ANIMATION, SAVED_MODEL, Run
@@ -31,7 +31,7 @@ def export(
     """
     directory = output / SAVED_MODEL.name if output else run.saved_model
     animation = output / ANIMATION if output else run.animation
-    metadata = provenance.describe(run, model, metrics)
+    metadata = model_json.describe(run, model, metrics)
     if output:
         files.refuse_existing(animation)
     with _place(directory, output) as place:
@@ -67,7 +67,7 @@ def export_from_checkpoint(
     if format_name == "saved_model":
         return export(trained.run, trained.model, trained.metrics, output)
     directory = (output or trained.run.exports) / format_name
-    metadata = provenance.describe(trained.run, trained.model, trained.metrics)
+    metadata = model_json.describe(trained.run, trained.model, trained.metrics)
     with _place(directory, output) as place:
         writing.write_model(trained.model, format_name, place, metadata)
     return directory

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cvae_tf.models.signatures import LARGEST_SAMPLE
+from cvae_tf.models.signature_parts import LARGEST_SAMPLE
 
 _LICENCES = {  # of runs of version 0.1, which did not record them
     "MNIST": "MNIST (Y. LeCun, C. Cortes, C. J. C. Burges): CC BY-SA 3.0",

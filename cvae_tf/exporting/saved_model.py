@@ -15,7 +15,7 @@ def write(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> 
     Args:
         model: the trained model.
         directory: an empty one.
-        metadata: as `provenance.describe` returns it.
+        metadata: as `model_json.describe` returns it.
     """
     model = model.for_inference()
     archive = keras.export.ExportArchive()

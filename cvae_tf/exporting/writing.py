@@ -19,7 +19,7 @@ def write_model(
         model: the trained model; for other runtimes its layers must be float32.
         name: a format in `registry.FORMATS`.
         directory: where to write it; for model servers a numbered folder.
-        metadata: as `provenance.describe` returns it.
+        metadata: as `model_json.describe` returns it.
 
     Raises:
         UserError: if a package is missing or the directory cannot be written.

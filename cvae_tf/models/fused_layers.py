@@ -1,4 +1,4 @@
-"""Layers that are faster where nothing is learned any more, and networks with them."""
+"""Copies of networks with fused layer normalisations, faster where nothing is learned any more."""
 
 import keras
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Layers of our own, which Keras knows by name when it loads what it saved."""
+"""Layers of our own: Fourier features of latents, the variance of Gaussian pixels."""
 
 import math
 

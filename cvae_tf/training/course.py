@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from cvae_tf.training import checkpoints, run_directory, screen, tensorboard
+from cvae_tf.training.checkpointing import Keeper
 from cvae_tf.training.checkpoints import Interval, Metrics, Progress
-from cvae_tf.training.keeper import Keeper
 from cvae_tf.training.run import Run
 from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.trainer import Trainer

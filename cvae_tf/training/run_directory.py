@@ -1,4 +1,4 @@
-"""The run directory: claimed by one process, locked while it is trained in, read again."""
+"""The run directory: made, locked, written (config.json, metrics.csv), `runs/latest`, read."""
 
 import contextlib
 import datetime

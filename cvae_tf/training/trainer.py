@@ -1,4 +1,4 @@
-"""Training by epochs: many steps in one `tf.function` call, then the whole test set."""
+"""Training by epochs: many calls of a model's `train_step` at once, then the whole test set."""
 
 import math
 import time

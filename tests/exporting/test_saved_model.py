@@ -8,7 +8,7 @@ from conftest import METADATA, run_python, tiny_cvae
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting import writing
 from cvae_tf.models.networks.building import build_networks
-from cvae_tf.models.signatures import LARGEST_SAMPLE
+from cvae_tf.models.signature_parts import LARGEST_SAMPLE
 from cvae_tf.models.vae.model import CVAE
 
 TRIED = ("tutorial", "patches", "patches_smooth")  # patches_large differs in its widths only

@@ -1,4 +1,4 @@
-"""What a pixel may be: densities p(x|z), their means, and all images under all latents at once."""
+"""The likelihoods p(x|z) of pixels: densities, means, all images under all latents at once."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The variational autoencoder as a Keras model: encode, decode, sample, one train step."""
+"""The variational autoencoder as a Keras model: encode, decode, `train_step`."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
 from cvae_tf.models import fused_layers
 from cvae_tf.models.base import GenerativeModel, ImageShape, Signatures, images_of
+from cvae_tf.models.halves import in_halves
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks.building import Networks, build_networks
-from cvae_tf.models.networks.halves import in_halves
-from cvae_tf.models.vae import exporting, objectives, showing
+from cvae_tf.models.vae import descriptions, epoch_picture, objectives, signatures
 from cvae_tf.models.vae.objectives import ElboTerms, Objective
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior, reparameterize
@@ -246,7 +246,7 @@ class CVAE(GenerativeModel):
 
     def describe_test(self, values: dict[str, float]) -> str:
         """Writes the ELBO as the sum that it is."""
-        return showing.describe_test(self.pixels, values)
+        return descriptions.describe_test(self.pixels, values)
 
     def encode_mean(self, grey: tf.Tensor, first: int) -> tf.Tensor:
         """Finds the posterior means [B, Z] of test images from the `first`."""
@@ -254,25 +254,25 @@ class CVAE(GenerativeModel):
 
     def epoch_panels(self, grey: tf.Tensor, seed: tf.Tensor) -> list[Panel]:
         """Shows samples from the prior, and test images over their reconstructions."""
-        return showing.epoch_panels(self, self.test_pixels(grey, 0), seed)
+        return epoch_picture.epoch_panels(self, self.test_pixels(grey, 0), seed)
 
     @property
     def curves(self) -> list[CurveGroup]:
         """Draws what is to be large together, and the KL beside it."""
-        return showing.curves(self.pixels)
+        return epoch_picture.curves(self.pixels)
 
     def signatures(self) -> Signatures:
-        """What its SavedModel can do; see `vae/exporting.py`."""
-        return exporting.signatures(self)
+        """What its SavedModel can do; see `vae/signatures.py`."""
+        return signatures.signatures(self)
 
     def standalone_parts(self) -> dict[str, keras.Model]:
-        """Encoder and decoder, each for itself; see `vae/exporting.py`."""
-        return exporting.standalone_parts(self)
+        """Encoder and decoder, each for itself; see `vae/signatures.py`."""
+        return signatures.standalone_parts(self)
 
     def describe(self) -> dict[str, Any]:
         """What `model.json` says of pixels and of the terms that `score` returns."""
-        return exporting.describe(self)
+        return descriptions.describe(self.pixels)
 
     def describe_numbers(self, metrics: dict[str, float]) -> str:
         """What the model card says of the ELBO."""
-        return exporting.describe_numbers(self.pixels, metrics)
+        return descriptions.describe_numbers(self.pixels, metrics)

@@ -1,4 +1,4 @@
-"""What a user of an exported model may want to know of its making."""
+"""What goes into model.json: what a user of an exported model may want to know of its making."""
 
 import subprocess
 from importlib import metadata

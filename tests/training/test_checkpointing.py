@@ -5,9 +5,9 @@ import pytest
 from conftest import tiny_cvae
 
 from cvae_tf.config import Config
-from cvae_tf.training import checkpoints, interrupts, run_directory
+from cvae_tf.training import checkpoints, run_directory, signals
+from cvae_tf.training.checkpointing import Keeper
 from cvae_tf.training.checkpoints import Interval
-from cvae_tf.training.keeper import Keeper
 from cvae_tf.training.trainer import Trainer
 
 NEVER = Interval(seconds=10**9)
@@ -103,12 +103,12 @@ def test_checkpoints_within_an_epoch_come_at_their_interval(run, trainer):
 def test_signal_to_a_script_is_answered_between_two_calls(run, trainer):
     keeper = Keeper(run, trainer, [], NEVER)
     with (
-        pytest.raises(interrupts.Stopped),
-        interrupts.stopping_by_signals(),
+        pytest.raises(signals.Stopped),
+        signals.stopping_by_signals(),
         keeper.watching(),
     ):
         _take_steps(trainer, 1)
-        interrupts._signals.handle(15, None)
+        signals._signals.handle(15, None)
         _take_steps(trainer, 1)  # the call that the signal came in goes on to its end
         keeper(1, 2, -10.0)
         pytest.fail("went on")

@@ -1,4 +1,4 @@
-"""What is exported of a VAE: the signatures of its SavedModel, its two networks, words about it."""
+"""The signatures of a VAE's SavedModel (sample, decode, score, ...), and its networks alone."""
 
 from typing import Any
 
@@ -7,13 +7,12 @@ import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.base import Signatures
-from cvae_tf.models.signatures import (
+from cvae_tf.models.signature_parts import (
     decoding_signatures,
     first_results,
     with_an_image,
     with_latents,
 )
-from cvae_tf.models.vae.pixels import Pixels
 
 
 def signatures(model: Any) -> Signatures:
@@ -77,42 +76,3 @@ def standalone_parts(model: Any) -> dict[str, keras.Model]:
         "encoder": keras.Model(images, {"mean": mean, "logvar": logvar}, name="encoder"),
         "decoder": keras.Model(latents, {"images": decoded}, name="decoder"),
     }
-
-
-def describe(model: Any) -> dict[str, Any]:
-    """What `model.json` says of a VAE beside its settings."""
-    return {
-        "binarization": model.pixels.binarization.description,
-        "pixels": f"{model.pixels.binarization.description}; this happens inside the model. "
-        f"p(x|z): {model.pixels.likelihood.replace('_', ' ')}",
-    }
-
-
-def describe_numbers(pixels: Pixels, metrics: dict[str, float]) -> str:
-    """Says for the model card what the numbers of an epoch mean.
-
-    Args:
-        pixels: of the model.
-        metrics: the last row of `metrics.csv`.
-
-    Returns:
-        Markdown.
-    """
-    means = {
-        term: f"{metrics[f'test_{measure.name}']:.2f}" for term, measure in pixels.terms.items()
-    }
-    text = (
-        f"After epoch {metrics['epoch']}, mean over the test images, nats per image, by one "
-        "posterior sample each:\n\n"
-    )
-    if not pixels.has_likelihood:
-        return (
-            f"{text}- negative cross-entropy of the grey levels {means['log_likelihood']}; it is "
-            f"no log-likelihood,\n- minus KL(q(z|x) || p(z)) {means['kl']},\n"
-            f"- together {means['elbo']}; higher is better, but it bounds no log p(x)."
-        )
-    return (
-        f"{text}- ELBO {means['elbo']}: a lower bound on log p(x); higher is better;\n"
-        f"- of which log-likelihood log p(x|z) {means['log_likelihood']}\n"
-        f"- minus KL(q(z|x) || p(z)) {means['kl']}."
-    )

@@ -1,4 +1,4 @@
-"""What the signatures of all families share: checked arguments, batches of any size, samples."""
+"""What the signatures of all families share: `sample`, `decode`, checks, batches of no images."""
 
 from typing import Any
 

@@ -6,7 +6,7 @@ import pytest
 from conftest import tiny_cvae
 
 from cvae_tf.config import Config
-from cvae_tf.exporting import provenance
+from cvae_tf.exporting import model_json
 from cvae_tf.training import run_directory
 
 ROWS = [{"epoch": 1, "test_elbo": -9.0}, {"epoch": 2, "test_elbo": -8.0}]
@@ -18,7 +18,7 @@ def run(tmp_path, toy_dataset):
 
 
 def test_description_says_what_a_model_was_made_from(run):
-    described = provenance.describe(run, tiny_cvae(), ROWS)
+    described = model_json.describe(run, tiny_cvae(), ROWS)
     assert described["config"] == Config.create(seed=6).to_json()
     assert described["data"] == run.data
     assert described["metrics"] == ROWS[-1]
@@ -28,7 +28,7 @@ def test_description_says_what_a_model_was_made_from(run):
 
 
 def test_versions_are_those_installed(run):
-    versions = provenance.describe(run, tiny_cvae(), ROWS)["versions"]
+    versions = model_json.describe(run, tiny_cvae(), ROWS)["versions"]
     assert versions == {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy")}
 
 
@@ -44,19 +44,19 @@ def _let_git_answer(monkeypatch, answers):
 
 @pytest.mark.parametrize(
     ("tracked", "commit"),
-    [("provenance.py\n", "0123abc"), ("", None), (None, None)],
+    [("model_json.py\n", "0123abc"), ("", None), (None, None)],
     ids=["in its repository", "in the repository of something else", "in none"],
 )
 def test_commit_is_that_of_this_source_code_only(run, monkeypatch, tracked, commit):
     _let_git_answer(monkeypatch, {"ls-files": tracked, "rev-parse": "0123abc\n"})
-    assert provenance.describe(run, tiny_cvae(), ROWS)["git_commit"] == commit
+    assert model_json.describe(run, tiny_cvae(), ROWS)["git_commit"] == commit
 
 
 def test_repository_without_commits_has_none(run, monkeypatch):
-    _let_git_answer(monkeypatch, {"ls-files": "provenance.py\n", "rev-parse": None})
-    assert provenance.describe(run, tiny_cvae(), ROWS)["git_commit"] is None
+    _let_git_answer(monkeypatch, {"ls-files": "model_json.py\n", "rev-parse": None})
+    assert model_json.describe(run, tiny_cvae(), ROWS)["git_commit"] is None
 
 
 def test_machine_without_git_has_no_commit(run, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert provenance.describe(run, tiny_cvae(), ROWS)["git_commit"] is None
+    assert model_json.describe(run, tiny_cvae(), ROWS)["git_commit"] is None

@@ -1,4 +1,4 @@
-"""What keeps a run from being lost while it is trained: checkpoints, also when it is stopped."""
+"""When checkpoints are written: now and then, after an epoch, and when a run is stopped."""
 
 import contextlib
 import time
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cvae_tf.core.progress import Progress as Bar
-from cvae_tf.training import checkpoints, interrupts, run_directory
+from cvae_tf.training import checkpoints, run_directory, signals
 from cvae_tf.training.checkpoints import Interval, Metrics, Moment, Progress
 from cvae_tf.training.run import Run
 from cvae_tf.training.trainer import Trainer
@@ -43,7 +43,7 @@ class Keeper:
             KeyboardInterrupt: of which a signal to a script makes a `Stopped`.
         """
         try:
-            with interrupts.held_back() as self.stop_if_asked:
+            with signals.held_back() as self.stop_if_asked:
                 yield
         except KeyboardInterrupt:
             if self._now().step > self._saved.step and self._is_sound():

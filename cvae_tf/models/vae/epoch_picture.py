@@ -1,4 +1,4 @@
-"""What is shown of a VAE while it learns: a line, the picture of an epoch, the curves."""
+"""The picture of an epoch and the curves of a VAE."""
 
 from typing import Any
 
@@ -9,23 +9,6 @@ from cvae_tf.drawing.panels import Panel
 from cvae_tf.models.vae.pixels import Pixels
 
 _NUM_SAMPLES = 64  # in the picture of an epoch
-
-
-def describe_test(pixels: Pixels, values: dict[str, float]) -> str:
-    """Writes the ELBO as the sum that it is.
-
-    Args:
-        pixels: of the model; they say what the terms are called.
-        values: means over the test images by the names of the terms, nats per image.
-
-    Returns:
-        A part of the line of an epoch.
-    """
-    elbo, log_likelihood, kl = pixels.terms.values()
-    return (
-        f"{elbo.title} {values[elbo.name]:.2f} = {log_likelihood.title} "
-        f"{values[log_likelihood.name]:.2f} - {kl.title} {values[kl.name]:.2f} nats/image"
-    )
 
 
 def epoch_panels(model: Any, originals: tf.Tensor, seed: tf.Tensor) -> list[Panel]:

@@ -1,0 +1,61 @@
+"""A VAE in words: the line of an epoch, what model.json and the model card say of it."""
+
+from typing import Any
+
+from cvae_tf.models.vae.pixels import Pixels
+
+
+def describe_test(pixels: Pixels, values: dict[str, float]) -> str:
+    """Writes the ELBO as the sum that it is.
+
+    Args:
+        pixels: of the model; they say what the terms are called.
+        values: means over the test images by the names of the terms, nats per image.
+
+    Returns:
+        A part of the line of an epoch.
+    """
+    elbo, log_likelihood, kl = pixels.terms.values()
+    return (
+        f"{elbo.title} {values[elbo.name]:.2f} = {log_likelihood.title} "
+        f"{values[log_likelihood.name]:.2f} - {kl.title} {values[kl.name]:.2f} nats/image"
+    )
+
+
+def describe(pixels: Pixels) -> dict[str, Any]:
+    """What `model.json` says of a VAE beside its settings."""
+    how, likelihood = pixels.binarization.description, pixels.likelihood.replace("_", " ")
+    return {
+        "binarization": how,
+        "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",
+    }
+
+
+def describe_numbers(pixels: Pixels, metrics: dict[str, float]) -> str:
+    """Says for the model card what the numbers of an epoch mean.
+
+    Args:
+        pixels: of the model.
+        metrics: the last row of `metrics.csv`.
+
+    Returns:
+        Markdown.
+    """
+    means = {
+        term: f"{metrics[f'test_{measure.name}']:.2f}" for term, measure in pixels.terms.items()
+    }
+    text = (
+        f"After epoch {metrics['epoch']}, mean over the test images, nats per image, by one "
+        "posterior sample each:\n\n"
+    )
+    if not pixels.has_likelihood:
+        return (
+            f"{text}- negative cross-entropy of the grey levels {means['log_likelihood']}; it is "
+            f"no log-likelihood,\n- minus KL(q(z|x) || p(z)) {means['kl']},\n"
+            f"- together {means['elbo']}; higher is better, but it bounds no log p(x)."
+        )
+    return (
+        f"{text}- ELBO {means['elbo']}: a lower bound on log p(x); higher is better;\n"
+        f"- of which log-likelihood log p(x|z) {means['log_likelihood']}\n"
+        f"- minus KL(q(z|x) || p(z)) {means['kl']}."
+    )
