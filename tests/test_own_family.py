@@ -127,8 +127,12 @@ def test_it_is_exported_and_loaded_and_generates(trained, tmp_path, small_npz):
 
 
 def test_what_it_cannot_do_is_refused_in_a_line(trained):
-    with pytest.raises(UserError, match="autoencoder: it has no likelihood to evaluate"):
+    with pytest.raises(UserError, match="autoencoder. has no likelihood to evaluate"):
         workflows.evaluate(trained.directory, verbose=0)
+    for name in ("keras", "litert"):
+        with pytest.raises(UserError, match=f"--format={name}: this model .autoencoder. gives no"):
+            workflows.export(trained.directory, format=name, verbose=0)
+        assert not (trained.directory / "export" / name).exists()
     with pytest.raises(UserError, match="--beta is a setting of --model=vae"):
         workflows.train(model="autoencoder", beta=2.0)
 

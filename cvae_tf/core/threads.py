@@ -1,4 +1,4 @@
-"""How TensorFlow shares out the cores: half of them to each half of a batch."""
+"""How TensorFlow shares out the cores: half of them to each half of a batch (`models.halves`)."""
 
 import os
 

@@ -35,7 +35,7 @@ def from_model(model: GenerativeModel, metadata: dict[str, Any]) -> EvaluatedMod
         UserError: if it has no likelihood.
     """
     if "likelihood" not in model.evaluations:
-        raise UserError(f"This model is a {model.title}: it has no likelihood to evaluate.")
+        raise UserError(f"This model ({model.title}) has no likelihood to evaluate.")
     return EvaluatedModel(
         model.encode, model.decode, model.latent_dim, tuple(model.image_shape), model.pixels,
         metadata,

@@ -22,12 +22,18 @@ def write_model(
         metadata: as `model_json.describe` returns it.
 
     Raises:
-        UserError: if a package is missing or the directory cannot be written.
+        UserError: if a package is missing, the family of the model does not know the format, or
+            the directory cannot be written.
     """
     check_packages(name)
     write = registry.FORMATS.load(name)
     with files.replacing_directory(directory) as temporary:
-        write(model, temporary, metadata)
+        try:
+            write(model, temporary, metadata)
+        except NotImplementedError as error:  # a family need not know every format
+            raise UserError(
+                f"--format={name}: this model ({model.title}) gives nothing to write in it."
+            ) from error
         files.write_json(temporary / "model.json", metadata)
 
 

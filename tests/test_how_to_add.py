@@ -1,0 +1,160 @@
+"""What the README says of adding a network, a likelihood, ...: each is followed, from outside."""
+
+import json
+import math
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import PROJECT
+
+from cvae_tf import registry, workflows
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.drawing import mosaics
+from cvae_tf.generation.common import Generated
+from cvae_tf.models.networks.building import Networks
+from cvae_tf.models.vae.likelihoods import Likelihood
+
+TABLES = {
+    "NETWORKS": registry.NETWORKS,
+    "LIKELIHOODS": registry.LIKELIHOODS,
+    "DATASETS": registry.DATASETS,
+    "MODES": registry.MODES,
+    "FORMATS": registry.FORMATS,
+    "FAMILIES": registry.FAMILIES,
+}
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+SECTION = README[README.index("## How to add") : README.index("## Map")]
+VARIANCE = 0.05
+
+
+def build(plan):
+    """A network: one dense layer each way."""
+    height, width, _ = plan.image_shape
+    shape = (height, width, plan.outputs)
+    encoder = [
+        keras.Input(plan.image_shape),
+        keras.layers.Flatten(),
+        plan.encoder.dense(2 * plan.latent_dim, "mean_and_logvar"),
+    ]
+    decoder = [
+        keras.Input((plan.latent_dim,)),
+        plan.decoder.dense(math.prod(shape), "logits"),
+        keras.layers.Reshape(shape),
+    ]
+    return Networks(
+        keras.Sequential(encoder, name="encoder"), keras.Sequential(decoder, name="decoder")
+    )
+
+
+def flat(images):
+    return tf.reshape(images, [tf.shape(images)[0], 64])
+
+
+def log_prob(images, logits):
+    """A likelihood: grey levels with the same noise in all pixels."""
+    error = tf.reduce_sum(tf.square(images - tf.sigmoid(logits)), axis=(1, 2, 3))
+    return -0.5 * (error / VARIANCE + 64 * math.log(2 * math.pi * VARIANCE))
+
+
+def natural(logits):
+    mean = flat(tf.sigmoid(logits))
+    rest = tf.square(mean) / VARIANCE + math.log(2 * math.pi * VARIANCE)
+    products = tf.concat([mean / VARIANCE, tf.fill(tf.shape(mean), -0.5 / VARIANCE)], axis=1)
+    return products, 0.5 * tf.reduce_sum(rest, axis=1)
+
+
+def features(images):
+    return tf.concat([flat(images), tf.square(flat(images))], axis=1)
+
+
+def load(seed):
+    """A data set: one bright row in each image, whose number is the label."""
+    rows = np.random.default_rng(seed).integers(0, 8, 60)
+    images = np.zeros((60, 8, 8, 1), np.uint8)
+    images[np.arange(60), rows] = 250
+    train, test = Split(images[:40], rows[:40]), Split(images[40:], rows[40:])
+    return Dataset("rows", "Invented.", train, test)
+
+
+def make(model, settings, output):
+    """A mode: the mean of samples."""
+    mean = model.sample(settings.num, settings.seed).mean(axis=0, keepdims=True)
+    return Generated([mosaics.save_mosaic(output / "mean.png", mean)], {"images": mean})
+
+
+def write(model, directory, metadata):
+    """A format: the kernels of all networks."""
+    weights = [weight for network in model.networks.values() for weight in network.weights]
+    np.savez(directory / "weights.npz", **{weight.path: weight.numpy() for weight in weights})
+
+
+ADDED = {
+    "NETWORKS": registry.Entry(build, "one dense layer each way"),
+    "LIKELIHOODS": registry.Likelihood(
+        Likelihood(log_prob, keras.ops.sigmoid, features, natural), "the same noise everywhere"
+    ),
+    "DATASETS": registry.Entry(load, "bright rows"),
+    "MODES": registry.Mode(make, "the mean of samples", settings=("num", "seed")),
+    "FORMATS": registry.Format(write, "arrays of NumPy"),
+}
+SETTINGS = {"network": "mine", "likelihood": "mine", "binarize": "none", "dataset": "mine"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of all that was added; nothing of it is known to the tests that come after."""
+    for table, entry in ADDED.items():
+        TABLES[table].add("mine", entry)
+    place = tmp_path_factory.mktemp("added")
+    yield workflows.train(run_dir=place / "run", epochs=1, batch_size=20, verbose=0, **SETTINGS)
+    for table in ADDED:
+        TABLES[table].remove("mine")
+
+
+def test_network_likelihood_and_data_set_of_ones_own_train_to_a_model(trained):
+    contents = json.loads((trained.directory / "config.json").read_text())
+    assert {name: contents["config"][name] for name in SETTINGS} == SETTINGS
+    assert (contents["data"]["name"], contents["data"]["key"]) == ("rows", "mine")
+    assert list(trained.history[0])[3] == "test_elbo"  # it is a density
+    model = tf.saved_model.load(str(trained.saved_model))
+    assert model.sample(2, [0, 1])["images"].shape == (2, 8, 8, 1)
+
+
+def test_likelihood_of_ones_own_is_integrated(trained):
+    found = workflows.evaluate(trained.directory, samples=200, importance_samples="2000", verbose=0)
+    assert found.elbo.shape == found.log_evidence.shape == (20,)
+    assert np.all(found.log_evidence > found.elbo)
+    assert np.mean(found.log_evidence) == pytest.approx(np.mean(found.best_bound[1]), abs=1)
+
+
+def test_mode_of_ones_own_looks_at_its_settings_alone(trained, tmp_path):
+    made = workflows.generate(trained.directory, "mine", tmp_path, num=3, verbose=0)
+    assert [path.name for path in made.files] == ["mean.png"] and made.files[0].exists()
+    with pytest.raises(UserError, match="--spread does nothing with --mode=mine"):
+        workflows.generate(trained.directory, "mine", tmp_path, spread=2.0, verbose=0)
+
+
+def test_format_of_ones_own_is_written_with_its_description(trained):
+    directory = workflows.export(trained.directory, format="mine", verbose=0)
+    assert directory == trained.directory / "export" / "mine"
+    assert {path.name for path in directory.iterdir()} == {"weights.npz", "model.json"}
+    assert len(np.load(directory / "weights.npz").files) == 4
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_readme_has_a_line_a_file_and_a_flag_for_each_table(name):
+    """The line is one of its table; the file is one that it names, beside those of others."""
+    table = TABLES[name]
+    (line,) = re.findall(rf"^In `{name}`: `(.*),`\\$", SECTION, re.MULTILINE)
+    entry = eval(f"{{{line}}}", vars(registry))["mine"]
+    ours = [table[other] for other in table if str(table[other].home).startswith("cvae_tf.")]
+    assert all(type(entry) is type(other) for other in ours)
+    file = entry.home.split(":")[0].replace(".", "/") + ".py"
+    assert f"`{file}` has " in SECTION
+    homes = [other.home.replace(".", "/") for other in ours]
+    assert all(home.startswith(file.removesuffix("mine.py")) for home in homes)
+    assert f"--{table.setting}=mine" in SECTION
