@@ -95,16 +95,16 @@ def elbos(model: Any, grey: np.ndarray) -> np.ndarray:
     """Scores images uint8 [N, H, W]: the ELBO of each by ten posterior samples, [N]."""
     from cvae_tf.evaluation import sampled_bounds
 
-    pixels, posteriors = encoded(model, grey, model.binarize)
+    pixels, posteriors = encoded(model, grey, model.pixels)
     bounds = sampled_bounds.bounds(model, pixels, posteriors, [], SCORING_SAMPLES, 0, 1000)
     return bounds.log_likelihood - sampled_bounds.kl_per_dimension(posteriors).sum(axis=1)
 
 
-def encoded(model: Any, grey: np.ndarray, binarize: str) -> tuple[np.ndarray, Any]:
-    """Makes images uint8 [N, H, W] pixels [N, H, W, 1], and finds their posteriors."""
+def encoded(model: Any, grey: np.ndarray, kind: Any) -> tuple[np.ndarray, Any]:
+    """Makes images uint8 [N, H, W] `Pixels` [N, H, W, 1] of a kind, and finds their posteriors."""
     from cvae_tf.evaluation import evaluated_model, sampled_bounds
 
-    pixels = evaluated_model.draw_pixels(grey[..., None].astype(np.float32) / 255, binarize, seed=0)
+    pixels = evaluated_model.draw_pixels(grey[..., None].astype(np.float32) / 255, kind, seed=0)
     return pixels, sampled_bounds.encode(model, pixels, 1000)
 
 

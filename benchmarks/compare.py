@@ -19,8 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from machine import describe_machine, matrix_product_rate
 from matplotlib.figure import Figure
-from measure import PROJECT, describe_machine, matrix_product_rate, run_process
+from processes import PROJECT, run_process
 
 TARGET_ELBO = -155.9  # test ELBO after ten epochs on the tutorial's own page
 SEEDS = (0, 1, 2)
@@ -41,7 +42,7 @@ TUTORIAL_MULTIPLY_ADDS = (
 
 
 def measure(name: str, data_path: str, epochs: int, seed: int = 0) -> dict[str, Any]:
-    """Runs one contestant in a process of its own.
+    """Runs one of the ways to train in a process of its own.
 
     Returns:
         Its epochs (cumulative images and seconds, test ELBO), wall seconds and peak bytes.
@@ -55,7 +56,7 @@ def measure(name: str, data_path: str, epochs: int, seed: int = 0) -> dict[str, 
             finished = run_process(command)
             lines = epochs_of_run(run_dir)
         else:
-            command = [str(HERE / "contestants.py"), name, f"--data_path={data_path}"]
+            command = [str(HERE / "other_training_loops.py"), name, f"--data_path={data_path}"]
             finished = run_process([*command, f"--epochs={epochs}", f"--output={directory}"])
             output = finished.output.splitlines()
             lines = [json.loads(line) for line in output if line.startswith("{")]
@@ -67,7 +68,7 @@ def measure(name: str, data_path: str, epochs: int, seed: int = 0) -> dict[str, 
 
 
 def epochs_of_run(run_dir: Path) -> list[dict[str, float]]:
-    """Reads a run's metrics.csv in the form that the other contestants print."""
+    """Reads a run's metrics.csv in the form that the other programs print."""
     lines, train_seconds, test_seconds, images = [], 0.0, 0.0, 0.0
     with (run_dir / "metrics.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -149,7 +150,7 @@ def _keep(results: dict[str, Any], path: Path, name: str, newest: Any) -> None:
 
 
 def summarize(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Reduces the results to one row for each contestant."""
+    """Reduces the results to one row for each way to train."""
     rows = {}
     flops = statistics.median(results["rates"])
     for name, speeds in results["speeds"].items():
@@ -176,7 +177,7 @@ def summarize(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def multiply_adds(name: str) -> float:
-    """Multiply-adds of one image's forward pass in a contestant's network."""
+    """Multiply-adds of one image's forward pass in the network of one of them."""
     if name != "preset_default":
         return TUTORIAL_MULTIPLY_ADDS
     from cvae_tf.config import DEFAULT_PRESET, PRESETS
@@ -226,7 +227,7 @@ def as_table(results: dict[str, Any], rows: dict[str, dict[str, Any]]) -> str:
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Draws the test ELBO against seconds of training, one line for each contestant."""
+    """Draws the test ELBO against seconds of training, one line for each way to train."""
     figure = Figure(figsize=(8, 4.5), dpi=100)
     axes = figure.subplots()
     for name, runs in results["ten_epochs"].items():
@@ -253,12 +254,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_path", required=True, help="MNIST as an .npz of Keras")
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=HERE, help="a folder for the three files")
     arguments = parser.parse_args()
     data_path = str(Path(arguments.data_path).resolve())
-    results = measure_all(data_path, arguments.repetitions, HERE / "compare.json")
+    results = measure_all(data_path, arguments.repetitions, arguments.output / "compare.json")
     table = as_table(results, summarize(results))
-    (HERE / "compare.md").write_text(table)
-    draw(results, HERE / "compare.png")
+    (arguments.output / "compare.md").write_text(table)
+    draw(results, arguments.output / "compare.png")
     print(table)
 
 

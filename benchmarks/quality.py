@@ -15,7 +15,8 @@ from typing import Any
 
 import anomalies
 import numpy as np
-from measure import PROJECT, describe_machine, run_process
+from machine import describe_machine
+from processes import PROJECT, run_process
 from trained_runs import Bench
 
 HERE = Path(__file__).parent
@@ -78,10 +79,11 @@ def evaluated(bench: Bench, run_dir: Path, title: str, samples: str) -> dict[str
 def few_labels(bench: Bench) -> dict[str, Any]:
     """Classifies test images by their posterior means, from 100 labelled training images."""
     from cvae_tf.evaluation import evaluated_model
+    from cvae_tf.models.vae.pixels import Pixels
 
     model = evaluated_model.from_run(str(bench.trained("20-D, dynamic", RUNS["20-D, dynamic"])))
     train, test = (
-        anomalies.encoded(model, bench.data[name], "threshold")[1].mean
+        anomalies.encoded(model, bench.data[name], Pixels("threshold"))[1].mean
         for name in ("x_train", "x_test")
     )
     errors = []
@@ -165,6 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_path", type=Path, required=True, help="MNIST as an .npz of Keras")
     parser.add_argument("--work", type=Path, default=HERE / "quality_runs", help="what is kept")
+    parser.add_argument("--output", type=Path, default=HERE, help="a folder for the two files")
     arguments = parser.parse_args()
     bench = Bench(arguments.data_path, arguments.work)
     measures = {
@@ -179,8 +182,8 @@ def main() -> None:
     }
     results = {name: bench.kept(name, measure) for name, measure in measures.items()}
     report = {"machine": describe_machine(), "results": results}
-    (HERE / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
-    (HERE / "quality.md").write_text(as_table(report))
+    (arguments.output / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
+    (arguments.output / "quality.md").write_text(as_table(report))
     print(as_table(report))
 
 

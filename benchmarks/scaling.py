@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import describe_machine
 from matplotlib.figure import Figure
-from measure import describe_machine, run_process
+from processes import run_process
 
 HERE = Path(__file__).parent
 USUAL = {"num_images": 60_000, "latent_dim": 2, "batch_size": 128, "side": 28}
@@ -128,15 +129,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_path", required=True, help="MNIST as an .npz of Keras")
     parser.add_argument("--point", type=json.loads, help="used by the program itself")
+    parser.add_argument("--output", type=Path, default=HERE, help="a folder for the three files")
     arguments = parser.parse_args()
     data_path = str(Path(arguments.data_path).resolve())
     if arguments.point:
         print(train_for_a_while(data_path, arguments.point))
         return
     results = measure_all(data_path)
-    (HERE / "scaling.json").write_text(json.dumps(results, indent=1) + "\n")
-    (HERE / "scaling.md").write_text(as_table(results))
-    draw(results, HERE / "scaling.png")
+    (arguments.output / "scaling.json").write_text(json.dumps(results, indent=1) + "\n")
+    (arguments.output / "scaling.md").write_text(as_table(results))
+    draw(results, arguments.output / "scaling.png")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-import measure  # noqa: F401  (puts the project on the path)
+import processes  # noqa: F401  (puts the project on the path)
 
 REPETITIONS = 5
 

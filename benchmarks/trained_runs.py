@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import PROJECT, run_process
+from processes import PROJECT, run_process
 
 
 class Bench:

@@ -1,10 +1,10 @@
 """Proof that a run survives: kills, damaged files, failing writes, each followed by a resume.
 
-    python benchmarks/torture.py --kills 200 --damages 200
+    python benchmarks/kill_and_resume.py --kills 200 --damages 200
 
 Trains a small run once without disturbance, then again and again with one, resumes it until it
 ends, and counts the runs that are bit-identical to the first: weights and optimizer state,
-metrics (their timings aside), pictures, the variables of the SavedModel. Writes torture.md
+metrics (their timings aside), pictures, the variables of the SavedModel. Writes kill_and_resume.md
 beside this file.
 """
 
@@ -27,8 +27,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import measure  # noqa: F401  (puts the project on the path)
 import numpy as np
+import processes  # noqa: F401  (puts the project on the path)
 import tensorflow as tf
 
 from cvae_tf import workflows
@@ -123,7 +123,7 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-class Torture:
+class Trials:
     """The reference run, and the ways to disturb another one."""
 
     def __init__(self, directory: Path, epochs: int, images: int):
@@ -225,9 +225,9 @@ def fail_at(number: int, misfortune: Callable[[], None]) -> None:
     files._flush = counting
 
 
-def count_flushes(torture: Torture) -> int:
+def count_flushes(trials: Trials) -> int:
     """Counts how often a run makes sure that something is on the disk."""
-    mark = torture.directory / "flushes"
+    mark = trials.directory / "flushes"
 
     def work() -> None:
         flush = files._flush
@@ -238,7 +238,7 @@ def count_flushes(torture: Torture) -> int:
             flush(path)
 
         files._flush = counting
-        begin_or_go_on(torture.config, torture.directory / "counted")
+        begin_or_go_on(trials.config, trials.directory / "counted")
 
     in_a_process(work)
     return mark.stat().st_size
@@ -251,25 +251,26 @@ def main() -> None:
     parser.add_argument("--damages", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--output", type=Path, default=HERE, help="a folder for the table")
     arguments = parser.parse_args()
     lines = ["| disturbance | runs | bit-identical at the end | otherwise |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as directory:
-        torture = Torture(Path(directory), arguments.epochs, arguments.images)
-        writes = count_flushes(torture)
-        trials = {
-            "SIGKILL, twice, at random moments": (torture.kill, arguments.kills),
-            "SIGKILL in the middle of each write": (torture.kill_while_writing, writes),
-            "each write failing (disk full)": (torture.fail_to_write, writes),
-            "files of checkpoints damaged": (torture.damage, arguments.damages),
+        trials = Trials(Path(directory), arguments.epochs, arguments.images)
+        writes = count_flushes(trials)
+        kinds = {
+            "SIGKILL, twice, at random moments": (trials.kill, arguments.kills),
+            "SIGKILL in the middle of each write": (trials.kill_while_writing, writes),
+            "each write failing (disk full)": (trials.fail_to_write, writes),
+            "files of checkpoints damaged": (trials.damage, arguments.damages),
         }
-        for name, (trial, count) in trials.items():
+        for name, (trial, count) in kinds.items():
             with multiprocessing.get_context("fork").Pool(AT_ONCE) as pool:
                 verdicts = collections.Counter(pool.map(trial, range(count), chunksize=1))
             identical = verdicts.pop("identical", 0)
             others = "; ".join(f"{number} x {text}" for text, number in verdicts.items())
             lines.append(f"| {name} | {count} | {identical} | {others or '-'} |")
             print(lines[-1], flush=True)
-    (HERE / "torture.md").write_text("\n".join(lines) + "\n")
+    (arguments.output / "kill_and_resume.md").write_text("\n".join(lines) + "\n")
     sys.exit(any(not line.endswith("| - |") for line in lines[2:]))
 
 

@@ -1,7 +1,6 @@
-"""What the benchmarks share: processes with their time and memory, and a word on the machine."""
+"""Runs Python programs in processes of their own, and measures their time and memory."""
 
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -48,34 +47,3 @@ def run_process(command: list[str]) -> Finished:
         raise RuntimeError(f"{' '.join(command)} failed:\n{output[-2000:]}")
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
     return Finished(output, wall_seconds, usage.ru_maxrss * unit)
-
-
-def matrix_product_rate(side: int = 2048, repetitions: int = 20) -> float:
-    """Measures the float32 matrix-product rate of TensorFlow on this machine, in flop/s."""
-    import tensorflow as tf
-
-    matrix = tf.random.stateless_normal([side, side], [0, 0])
-    product = tf.function(lambda a: tf.matmul(a, a))
-    product(matrix)
-    seconds = []
-    for _ in range(repetitions):
-        start = time.perf_counter()
-        product(matrix).numpy()
-        seconds.append(time.perf_counter() - start)
-    return 2 * side**3 / sorted(seconds)[repetitions // 2]
-
-
-def describe_machine() -> str:
-    """Names processor, cores, memory and versions in a line."""
-    from importlib import metadata
-
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{len(os.sched_getaffinity(0))} cores of {model}, {memory:.0f} GiB; "
-        f"Python {platform.python_version()}, TensorFlow {metadata.version('tensorflow')}"
-    )

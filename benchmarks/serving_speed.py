@@ -1,10 +1,10 @@
 """How fast exported models answer: SavedModel, the tutorial's way, LiteRT and ONNX Runtime.
 
-    python benchmarks/inference.py
+    python benchmarks/serving_speed.py
 
 Exports untrained networks, whose speed is that of trained ones, then lets each runtime answer in
-processes of its own, in turn, several times. Writes inference.json and inference.md beside this
-file. Needs requirements-dev.txt.
+processes of its own, in turn, several times. Writes serving_speed.json and
+serving_speed.md beside this file. Needs requirements-dev.txt.
 """
 
 import argparse
@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import describe_machine, run_process
+from machine import describe_machine
+from processes import run_process
 
 HERE = Path(__file__).parent
 NETWORKS = {"patches": "default network", "tutorial": "tutorial's network"}
@@ -43,9 +44,10 @@ def saved_model(directory: Path) -> Calls:
 
 def tutorial_way(directory: Path) -> Calls:
     """A Keras model in Python, with the tutorial's `sample` in a `tf.function`."""
-    import cvae_tf.model  # noqa: F401  (makes the class known to Keras)
     import keras
     import tensorflow as tf
+
+    import cvae_tf.models.vae.model  # noqa: F401  (makes the class known to Keras)
 
     model = keras.saving.load_model(directory / "keras" / "cvae.keras")
 
@@ -139,20 +141,20 @@ def speed(call: Callable[[], Any], batch: int) -> float:
 def export_all(directory: Path) -> None:
     """Writes each network in each format."""
     from cvae_tf.config import Config
-    from cvae_tf.exporting import other_formats, saved_model
+    from cvae_tf.exporting import writing
     from cvae_tf.models.networks.building import build_networks
     from cvae_tf.models.vae.model import CVAE
+    from cvae_tf.registry import FORMATS
 
     data = {"name": "none", "image_shape": [28, 28, 1], "train_images": 0, "test_images": 0}
     metadata = {
-        "config": Config.create().to_json(), "data": data, "binarization": "", "metrics": None,
+        "title": CVAE.title, "config": Config.create().to_json(), "data": data, "metrics": None,
         "versions": {}, "git_commit": None,
     }  # fmt: skip
     for network in NETWORKS:
         model = CVAE(build_networks(network, (28, 28, 1), latent_dim=2, seed=0))
-        saved_model.export_saved_model(model, directory / network / "saved_model", metadata)
-        for name in other_formats.WRITERS:
-            other_formats.export_format(model, name, directory / network / name, metadata)
+        for name in FORMATS:
+            writing.write_model(model, name, directory / network / name, metadata)
 
 
 def measure_all() -> dict[str, Any]:
@@ -213,6 +215,7 @@ def main() -> None:
     parser.add_argument("--runtime", choices=RUNTIMES, help="used by the program itself")
     parser.add_argument("--model", type=Path, help="used by the program itself")
     parser.add_argument("--export_to", type=Path, help="used by the program itself")
+    parser.add_argument("--output", type=Path, default=HERE, help="a folder for the two files")
     arguments = parser.parse_args()
     if arguments.export_to:
         export_all(arguments.export_to)
@@ -220,8 +223,8 @@ def main() -> None:
         print(json.dumps(measure_runtime(arguments.model, arguments.runtime)))
     else:
         results = measure_all()
-        (HERE / "inference.json").write_text(json.dumps(results, indent=1) + "\n")
-        (HERE / "inference.md").write_text(as_table(results))
+        (arguments.output / "serving_speed.json").write_text(json.dumps(results, indent=1) + "\n")
+        (arguments.output / "serving_speed.md").write_text(as_table(results))
         print(as_table(results))
 
 

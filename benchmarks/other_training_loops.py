@@ -1,4 +1,6 @@
-"""Other ways to train the tutorial's model, each as a program: NAME --data_path --epochs --output.
+"""What `compare.py` compares with: other loops that train the same kind of model.
+
+    python benchmarks/other_training_loops.py NAME --data_path --epochs --output
 
 They print a JSON line after each epoch: images seen, seconds of training and of evaluation so
 far, test ELBO.
@@ -10,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import processes  # noqa: F401  (puts the project on the path)
 
 
 def load(data_path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -223,7 +226,7 @@ def default_preset(data_path: str, epochs: int, output: Path) -> None:
     def on_progress(epoch, step, train_elbo):
         nonlocal clock
         trained = time.perf_counter()
-        test_elbo = trainer.evaluate().elbo
+        test_elbo = trainer.evaluate()["elbo"]
         images = ((epoch - 1) * trainer.steps_per_epoch + step) * config.batch_size
         now = time.perf_counter()
         log.epoch(images, trained - clock, now - trained, test_elbo)
@@ -233,7 +236,7 @@ def default_preset(data_path: str, epochs: int, output: Path) -> None:
         pass
 
 
-CONTESTANTS = {
+LOOPS = {
     "tutorial_loop": tutorial_loop,
     "keras_fit": keras_fit,
     "pytorch": pytorch,
@@ -243,9 +246,9 @@ CONTESTANTS = {
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=CONTESTANTS)
+    parser.add_argument("name", choices=LOOPS)
     parser.add_argument("--data_path", required=True)
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True)
     given = parser.parse_args()
-    CONTESTANTS[given.name](given.data_path, given.epochs, given.output)
+    LOOPS[given.name](given.data_path, given.epochs, given.output)
