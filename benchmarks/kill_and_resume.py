@@ -249,6 +249,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--damages", type=int, default=200)
+    parser.add_argument("--writes", type=int, help="try the first ones only (default: all)")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--output", type=Path, default=HERE, help="a folder for the table")
@@ -257,6 +258,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         trials = Trials(Path(directory), arguments.epochs, arguments.images)
         writes = count_flushes(trials)
+        if arguments.writes is not None:
+            writes = min(writes, arguments.writes)
         kinds = {
             "SIGKILL, twice, at random moments": (trials.kill, arguments.kills),
             "SIGKILL in the middle of each write": (trials.kill_while_writing, writes),

@@ -227,7 +227,7 @@ def default_preset(data_path: str, epochs: int, output: Path) -> None:
         nonlocal clock
         trained = time.perf_counter()
         test_elbo = trainer.evaluate()["elbo"]
-        images = ((epoch - 1) * trainer.steps_per_epoch + step) * config.batch_size
+        images = ((epoch - 1) * trainer.steps_per_epoch + step) * trainer.batch_size
         now = time.perf_counter()
         log.epoch(images, trained - clock, now - trained, test_elbo)
         clock = time.perf_counter()

@@ -57,7 +57,7 @@ def train_for_a_while(data_path: str, point: dict[str, int]) -> float:
     for result in trainer.run_epochs(config.epochs):
         if result.epoch > 1:  # the first compiles
             seconds += result.train_seconds
-            images_seen += trainer.steps_per_epoch * config.batch_size
+            images_seen += trainer.steps_per_epoch * trainer.batch_size
         if seconds > SHORTEST_SECONDS:
             break
     return images_seen / seconds
