@@ -17,6 +17,8 @@ from cvae_tf.models.measures import Measure
 ImageShape = tuple[int, int, int]  # height, width, channels
 Signatures = dict[str, tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]]
 
+_NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
+
 
 class GenerativeModel(keras.Model):
     """A Keras model that draws images from latents, and knows how it is trained and shown."""
@@ -62,6 +64,40 @@ class GenerativeModel(keras.Model):
         return self
 
     # How it learns, and what is measured of it.
+
+    def compile(
+        self,
+        optimizer: str | keras.Optimizer = "rmsprop",
+        *,
+        jit_compile: bool | str = False,
+        **options: Any,
+    ) -> None:
+        """Prepares `fit` and our own trainer.
+
+        The optimizer gets its variables at once, so that it is saved and loaded whole, before its
+        first step too. What is to be set before that, such as `exclude_from_weight_decay`, must be
+        set before this call.
+
+        Args:
+            optimizer: its name, or itself.
+            jit_compile: whether steps are compiled by XLA. Keras' own default, "auto", does it
+                wherever there is a GPU; here that must be asked for.
+            **options: `run_eagerly`, `steps_per_execution`, as `keras.Model.compile` knows them.
+
+        Raises:
+            ValueError: if there is a loss or a metric: the model has its own.
+        """
+        refused = [name for name in _NOT_COMPILED_IN if options.get(name) is not None]
+        if refused:
+            raise ValueError(
+                f"The model has its own objective and measures; compile it without {refused[0]}."
+            )
+        super().compile(optimizer, jit_compile=jit_compile, **options)
+        self.optimizer.build(self.trainable_variables)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles a model that Keras loads."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
     def training_batch(self, grey: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """Makes grey levels [B, H, W, C] in [0, 1] what `train_step` takes at a step."""

@@ -65,8 +65,6 @@ class Trainer:
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
         self._train_images = batches.resident(dataset.train.images)
         self._test_images = batches.resident(dataset.test.images)
-        # Variables must exist before the first call is traced.
-        model.optimizer.build(model.trainable_variables)
 
     def run_epochs(
         self,

@@ -181,29 +181,35 @@ class CVAE(GenerativeModel):
         Returns:
             The means since the last `reset_metrics()`, over images, in nats.
         """
-        images = images_of(batch)
-        step, objective = self.optimizer.iterations, self.objective
-        num_samples = objective.importance_samples
+        images, step = images_of(batch), self.optimizer.iterations
         key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
-        noise = tf.random.stateless_normal(
-            [num_samples * tf.shape(images)[0], self.latent_dim], key
-        )
         with tf.GradientTape() as tape:
-            posterior = self.encode(images)
-            terms, latents = self.terms_with_noise(images, posterior, noise, num_samples)
-            beta = objective.beta_at(step)
-            value = objectives.objective_value(objective, terms, posterior, latents, beta)
+            value, terms = self._objective_value(images, key)
             negative_value = -value
         gradients = tape.gradient(negative_value, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
-        if not objective.is_elbo:
-            self.means["objective"].update_state(value)
-        return self._update_means(terms)
+        return self._update_means(value, terms)
 
     def test_step(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Estimates the ELBO of a batch without learning; arguments and result as in training."""
+        """Measures a batch without learning; arguments and result as in training.
+
+        The noise depends on the number of images since the last `reset_metrics()`.
+        """
         images = images_of(batch)
-        return self._update_means(self._evaluation_terms(images, self.means["elbo"].count))
+        first = self.means["elbo"].count / self.objective.importance_samples
+        key = derived_key(self.seed, Purpose.EVALUATION_NOISE, first)
+        return self._update_means(*self._objective_value(images, key))
+
+    def _objective_value(self, images: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, ElboTerms]:
+        """What a step climbs now, and the terms [K * B] that it is made of."""
+        objective, num_samples = self.objective, self.objective.importance_samples
+        noise = tf.random.stateless_normal(
+            [num_samples * tf.shape(images)[0], self.latent_dim], key
+        )
+        posterior = self.encode(images)
+        terms, latents = self.terms_with_noise(images, posterior, noise, num_samples)
+        beta = objective.beta_at(self.optimizer.iterations)
+        return objectives.objective_value(objective, terms, posterior, latents, beta), terms
 
     def _evaluation_terms(self, images: tf.Tensor, first: tf.Tensor) -> ElboTerms:
         """Samples the posteriors of test images from the `first` once, the same every time."""
@@ -211,9 +217,12 @@ class CVAE(GenerativeModel):
         noise = normal_of_images(key, first, tf.shape(images)[0], self.latent_dim)
         return self.terms_with_noise(images, self.encode(images), noise)[0]
 
-    def _update_means(self, terms: ElboTerms) -> dict[str, tf.Tensor]:
+    def _update_means(self, value: tf.Tensor, terms: ElboTerms) -> dict[str, tf.Tensor]:
+        """Adds a batch to the means over images; returns them."""
         for name in ("elbo", "log_likelihood", "kl"):
             self.means[name].update_state(getattr(terms, name))
+        if not self.objective.is_elbo:
+            self.means["objective"].update_state(value, sample_weight=tf.size(terms.elbo))
         return {name: mean.result() for name, mean in self.means.items()}
 
     @property
