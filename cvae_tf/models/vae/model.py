@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
+from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, normal_of_samples
 from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
 from cvae_tf.models import fused_layers
@@ -183,8 +183,10 @@ class CVAE(GenerativeModel):
         """
         images, step = images_of(batch), self.optimizer.iterations
         key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
+        num_latents = self.objective.importance_samples * tf.shape(images)[0]
+        noise = tf.random.stateless_normal([num_latents, self.latent_dim], key)
         with tf.GradientTape() as tape:
-            value, terms = self._objective_value(images, key)
+            value, terms = self._objective_value(images, noise)
             negative_value = -value
         gradients = tape.gradient(negative_value, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
@@ -193,29 +195,29 @@ class CVAE(GenerativeModel):
     def test_step(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
         """Measures a batch without learning; arguments and result as in training.
 
-        The noise depends on the number of images since the last `reset_metrics()`.
+        The noise of an image depends on how many came before it since `reset_metrics()`.
         """
-        images = images_of(batch)
-        first = self.means["elbo"].count / self.objective.importance_samples
-        key = derived_key(self.seed, Purpose.EVALUATION_NOISE, first)
-        return self._update_means(*self._objective_value(images, key))
+        images, num_samples = images_of(batch), self.objective.importance_samples
+        first = self.means["elbo"].count / num_samples
+        noise = self._evaluation_noise(tf.shape(images)[0], first, num_samples)
+        return self._update_means(*self._objective_value(images, noise))
 
-    def _objective_value(self, images: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, ElboTerms]:
+    def _objective_value(self, images: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, ElboTerms]:
         """What a step climbs now, and the terms [K * B] that it is made of."""
-        objective, num_samples = self.objective, self.objective.importance_samples
-        noise = tf.random.stateless_normal(
-            [num_samples * tf.shape(images)[0], self.latent_dim], key
-        )
-        posterior = self.encode(images)
+        objective, posterior = self.objective, self.encode(images)
+        num_samples = objective.importance_samples
         terms, latents = self.terms_with_noise(images, posterior, noise, num_samples)
         beta = objective.beta_at(self.optimizer.iterations)
         return objectives.objective_value(objective, terms, posterior, latents, beta), terms
 
-    def _evaluation_terms(self, images: tf.Tensor, first: tf.Tensor) -> ElboTerms:
-        """Samples the posteriors of test images from the `first` once, the same every time."""
+    def _evaluation_noise(
+        self, num: tf.Tensor, first: tf.Tensor, num_samples: int = 1
+    ) -> tf.Tensor:
+        """Noise for test images from the `first`, the same every time, [K * B, Z]."""
         key = derived_key(self.seed, Purpose.EVALUATION_NOISE)
-        noise = normal_of_images(key, first, tf.shape(images)[0], self.latent_dim)
-        return self.terms_with_noise(images, self.encode(images), noise)[0]
+        if num_samples == 1:
+            return normal_of_images(key, first, num, self.latent_dim)
+        return normal_of_samples(key, first, num, self.latent_dim, 0, num_samples)
 
     def _update_means(self, value: tf.Tensor, terms: ElboTerms) -> dict[str, tf.Tensor]:
         """Adds a batch to the means over images; returns them."""
@@ -244,7 +246,9 @@ class CVAE(GenerativeModel):
 
     def measure(self, grey: tf.Tensor, first: tf.Tensor) -> dict[str, tf.Tensor]:
         """Estimates the terms of the ELBO of test images, each [B], nats."""
-        terms = self._evaluation_terms(self.test_pixels(grey, first), first)
+        images = self.test_pixels(grey, first)
+        noise = self._evaluation_noise(tf.shape(images)[0], first)
+        terms, _ = self.terms_with_noise(images, self.encode(images), noise)
         log_likelihood, kl = (
             tf.cast(part, tf.float64) for part in (terms.log_likelihood, terms.kl)
         )
