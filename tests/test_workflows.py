@@ -180,6 +180,7 @@ def test_wrong_evaluations_are_refused(trained, output, settings, message):
 _SILENT = """
 import sys
 sys.path.insert(0, sys.argv[1])
+sys.ps1 = ">>> "  # as in a notebook, where TensorFlow says more
 import cvae_tf
 run = cvae_tf.train(
     data_path="images.npz", preset="tutorial", latent_dim=3, epochs=1, batch_size=32, verbose=0

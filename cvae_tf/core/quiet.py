@@ -1,6 +1,7 @@
-"""TensorFlow without what its C++ part says on its way in."""
+"""TensorFlow without what it says of itself: on its way in, and in notebooks when it writes."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -22,6 +23,18 @@ def quiet_import() -> Iterator[None]:
         yield
         if "tensorflow" in sys.modules:
             sys.modules["tensorflow"].config.list_physical_devices()  # which speaks too
+
+
+@contextlib.contextmanager
+def quiet_logging() -> Iterator[None]:
+    """Within it, TensorFlow logs warnings and worse only; in notebooks it begins with less."""
+    logger = logging.getLogger("tensorflow")
+    before = logger.level
+    logger.setLevel(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from cvae_tf.core.quiet import quiet_logging
 from cvae_tf.exporting import model_card
 from cvae_tf.models.base import GenerativeModel
 
@@ -25,7 +26,8 @@ def write(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> 
         name: archive.add_endpoint(name, function, arguments).get_concrete_function()
         for name, (function, arguments) in model.signatures().items()
     }
-    archive.write_out(str(directory), verbose=False)
+    with quiet_logging():
+        archive.write_out(str(directory), verbose=False)
     numbers = metadata["metrics"] and model.describe_numbers(metadata["metrics"])
     card = model_card.render(metadata, endpoints, numbers)
     (directory / "README.md").write_text(card, encoding="utf-8")
