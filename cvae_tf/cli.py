@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.quiet import quiet_import as quiet_import
+from cvae_tf.registry import Table
 from cvae_tf.training import signals
 
 COMMANDS = {
@@ -116,9 +117,11 @@ def define_flags(settings: type, presets: Mapping[str, dict[str, Any]] | None = 
         presets: those that give values to its fields, if there are any.
     """
     for field in dataclasses.fields(settings):
-        text = f"{field.metadata['help']} {describe(field, presets or {})}".strip()
-        if field.metadata["choices"]:
-            flags.DEFINE_enum(field.name, None, list(field.metadata["choices"]), text)
+        choices = field.metadata["choices"]
+        summary = f" {choices.summary}." if isinstance(choices, Table) else ""
+        text = f"{field.metadata['help']}{summary} {describe(field, presets or {})}".strip()
+        if choices:
+            flags.DEFINE_enum(field.name, None, list(choices), text)
         elif field.type in (bool, bool | None):
             flags.DEFINE_bool(field.name, None, text)
         elif field.type is int:

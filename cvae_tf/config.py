@@ -1,6 +1,7 @@
 """Everything that defines a run: a frozen dataclass, its presets, its checks and its JSON."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from cvae_tf import registry
@@ -57,11 +58,9 @@ class Config:
         choices=PRESETS,
     )
     model: str = setting("The kind of model.", "vae", choices=registry.FAMILIES)
-    network: str = setting(
-        "Encoder and decoder, by their name in registry.py.", choices=registry.NETWORKS
-    )
+    network: str = setting("Encoder and decoder.", choices=registry.NETWORKS)
     dataset: str = setting(
-        "auto: MNIST if it is cached or can be downloaded, else the bundled digits.",
+        "What to learn from.",
         "auto",
         choices=registry.DATASETS,
     )
@@ -71,14 +70,13 @@ class Config:
         is_path=True,
     )
     binarize: str = setting(
-        "threshold: pixels above 0.5 are white; dynamic: drawn by their grey levels at each visit; "
-        "none: grey levels.",
+        "How grey levels become pixels.",
         "threshold",
         choices=registry.BINARIZATIONS,
         family="vae",
     )
     likelihood: str = setting(
-        "Of a pixel; all but bernoulli are densities of grey levels.",
+        "Of a pixel.",
         "bernoulli",
         choices=registry.LIKELIHOODS,
         family="vae",
@@ -160,14 +158,22 @@ class Config:
         if preset not in PRESETS:
             raise UserError(f"--preset={preset}: unknown; choose from {', '.join(PRESETS)}.")
         config = cls(preset=preset, **{**PRESETS[preset], **given})
-        for field in dataclasses.fields(cls):
+        config.check_family(given)
+        return config
+
+    def check_family(self, names: Iterable[str]) -> None:
+        """Refuses settings that belong to another family of models.
+
+        Raises:
+            UserError: naming the first one.
+        """
+        for field in dataclasses.fields(self):
             family = field.metadata["family"]
-            if field.name in given and family not in (None, config.model):
+            if field.name in names and family not in (None, self.model):
                 raise UserError(
                     f"--{field.name} is a setting of --model={family}; this is "
-                    f"--model={config.model}."
+                    f"--model={self.model}."
                 )
-        return config
 
     def extended(self, given: dict[str, Any]) -> "Config":
         """Checks settings against those of this run, which may only get more epochs.
@@ -183,6 +189,7 @@ class Config:
         """
         fields = {field.name: field for field in dataclasses.fields(self)}
         given = {name: settings.plain(fields[name], value) for name, value in given.items()}
+        self.check_family(given)
         for name, value in given.items():
             own = getattr(self, name)
             if name == "epochs" and value > own:

@@ -91,9 +91,9 @@ class Table(Generic[AnEntry]):
         return self._entries[name]
 
     @property
-    def accepted(self) -> list[str]:
-        """The names, and the older ones that still work."""
-        return [*self._entries, *self._aliases]
+    def summary(self) -> str:
+        """The names with a few words each, for help."""
+        return "; ".join(f"{name}: {entry.summary}" for name, entry in self._entries.items())
 
     def load(self, name: str) -> Any:
         """Imports what a name stands for; raises as `[]` does."""
@@ -137,8 +137,13 @@ LIKELIHOODS: Table[Likelihood] = Table(
         "bernoulli": Likelihood(
             f"{_HERE}models.vae.likelihoods:BERNOULLI", "black or white", is_density=False
         ),
-        "continuous_bernoulli": Likelihood(f"{_HERE}models.vae.likelihoods:CONTINUOUS_BERNOULLI"),
-        "gaussian": Likelihood(f"{_HERE}models.vae.likelihoods:GAUSSIAN"),
+        "continuous_bernoulli": Likelihood(
+            f"{_HERE}models.vae.likelihoods:CONTINUOUS_BERNOULLI", "a density of grey levels"
+        ),
+        "gaussian": Likelihood(
+            f"{_HERE}models.vae.likelihoods:GAUSSIAN",
+            "another, with a learned variance, a function of the latents",
+        ),
     },
 )
 
@@ -148,7 +153,9 @@ BINARIZATIONS: Table[Entry] = Table(
         "threshold": Entry(
             f"{_HERE}models.vae.binarization:THRESHOLD", "pixels above 0.5 are white"
         ),
-        "dynamic": Entry(f"{_HERE}models.vae.binarization:DYNAMIC", "drawn by their grey levels"),
+        "dynamic": Entry(
+            f"{_HERE}models.vae.binarization:DYNAMIC", "drawn by the grey level at each visit"
+        ),
         "none": Entry(f"{_HERE}models.vae.binarization:NONE", "grey levels as they are"),
     },
 )

@@ -22,7 +22,7 @@ from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.training import building, run_directory, screen, signals
 from cvae_tf.training.course import Session, train_run
-from cvae_tf.training.run import EVALUATION, SAVED_MODEL, Run
+from cvae_tf.training.run import CHECKPOINT_EVERY, EVALUATION, SAVED_MODEL, Run
 from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.trainer import Trainer
 
@@ -40,7 +40,7 @@ def train(
     config: Config | None = None,
     run_dir: str | Path | None = None,
     *,
-    checkpoint_every: str | int = "300s",
+    checkpoint_every: str | int = CHECKPOINT_EVERY,
     tensorboard: bool = False,
     verbose: int = 1,
     **settings: Any,
@@ -70,8 +70,8 @@ def train(
     """
     if config is None:
         config = _create(Config, Config.create, settings)
-    elif settings:
-        raise UserError("Give a Config, or settings by name; not both.")
+    elif settings or not isinstance(config, Config):
+        raise UserError("Give a Config, as Config.create(...) makes it, or settings by name.")
     with messages.verbosity(verbose):
         session = Session.prepare(checkpoint_every, tensorboard)
         _set_threads(config.threads)
@@ -84,7 +84,7 @@ def train(
 def resume(
     run_dir: str | Path,
     *,
-    checkpoint_every: str | int = "300s",
+    checkpoint_every: str | int = CHECKPOINT_EVERY,
     tensorboard: bool = False,
     verbose: int = 1,
     **settings: Any,
@@ -111,7 +111,7 @@ def resume(
     """
     run = run_directory.load_run(run_dir)
     config = _create(Config, lambda **given: run.config.extended(given), settings)
-    with messages.verbosity(verbose):
+    with messages.verbosity(verbose), signals.naming(run.directory):
         session = Session.prepare(checkpoint_every, tensorboard)
         _set_threads(config.threads)
         dataset = load_again(run.data, config.data_path, config.seed)
@@ -191,10 +191,10 @@ def generate(
             a file cannot be written.
     """
     given = {"mode": mode, **settings}
-    request = _create(GenerationSettings, GenerationSettings.create, given, also=("mode",))
+    chosen = _create(GenerationSettings, GenerationSettings.create, given, also=("mode",))
     with messages.verbosity(verbose):
         output = paths.expand(output)
-        made = generating.generate(_load_if_needed(model), mode, request, output)
+        made = generating.generate(_load_if_needed(model), mode, chosen, output)
         some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
         for path in some:
             messages.say(f"written: {path}")
@@ -227,7 +227,7 @@ def evaluate(
         UserError: if there is no such setting, no such model, the images cannot be read or do not
             fit, or a file cannot be written.
     """
-    request = _create(EvaluationSettings, EvaluationSettings, settings)
+    chosen = _create(EvaluationSettings, EvaluationSettings, settings)
     with messages.verbosity(verbose):
         threads.set_threads(0)
         home = _run_of(model)
@@ -239,7 +239,7 @@ def evaluate(
         output = paths.expand(output) if output else home and home / EVALUATION
         if output:
             report.check_output(output)  # rather than fail after minutes of work
-        found = evaluating.evaluate(evaluated, request)
+        found = evaluating.evaluate(evaluated, chosen)
         messages.say(report.as_table(found))
         for path in report.write(found, output) if output else []:
             messages.say(f"written: {path}")
@@ -290,7 +290,7 @@ def _load_if_needed(model: LoadedModel | str | Path) -> LoadedModel:
     run_dir = _run_of(model)
     if run_dir and not (run_dir / SAVED_MODEL).is_dir():
         raise UserError(
-            f"{model}: this run has no exported model yet; export.py --run_dir={model} writes one "
-            "from its newest checkpoint."
+            f"{model}: this run has no exported model yet; export --run_dir="
+            f"{shlex.quote(str(model))} writes one from its newest checkpoint."
         )
     return loaded_model.load(paths.expand(model))

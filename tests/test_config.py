@@ -65,7 +65,7 @@ def test_explicit_settings_win_over_the_preset():
     ],
 )
 def test_values_out_of_range_are_refused_by_the_name_of_the_flag(name, value):
-    with pytest.raises(UserError, match=f"--{name}={value}: "):
+    with pytest.raises(UserError, match=f"--{name}='?{value}'?: "):
         Config.create(**{name: value})
 
 
@@ -135,6 +135,8 @@ def test_settings_of_another_family_are_refused_by_name(monkeypatch):
     assert Config.create(model="other", latent_dim=3).model == "other"
     with pytest.raises(UserError, match="--beta is a setting of --model=vae; this is --model=oth"):
         Config.create(model="other", beta=2.0)
+    with pytest.raises(UserError, match="--beta is a setting of --model=vae"):
+        Config.create(model="other").extended({"beta": 1.0})
 
 
 def test_names_are_those_of_the_registry():

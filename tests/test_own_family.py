@@ -81,7 +81,14 @@ class Autoencoder(GenerativeModel):
         def reconstruct(images):
             return first_results({"images": self(with_an_image(images))}, images)
 
-        return {**decoding_signatures(self), "reconstruct": (reconstruct, [images])}
+        def encode(images):
+            return first_results({"mean": self.encode(with_an_image(images))}, images)
+
+        return {
+            **decoding_signatures(self),
+            "encode": (encode, [images]),
+            "reconstruct": (reconstruct, [images]),
+        }
 
 
 registry.FAMILIES.add("autoencoder", registry.Family(Autoencoder, "autoencoder"))
@@ -109,19 +116,16 @@ def test_it_trains_and_draws(trained):
     assert names >= {"progress.gif", "manifold.png", "latents.png", "curves.png", "metrics.csv"}
 
 
-def test_the_best_checkpoint_is_the_one_with_the_least_error(trained):
-    assert ERROR.higher_is_better is False
-    assert (trained.directory / "checkpoints").is_dir()
-
-
 def test_it_is_exported_and_loaded_and_generates(trained, tmp_path, small_npz):
     model = loaded_model.load(trained.directory)
     assert model.abilities and set(model.abilities) >= {"sample", "decode", "reconstruct"}
     card = (trained.saved_model / "README.md").read_text()
     assert card.startswith("# An autoencoder of 28 x 28 images") and "squared error" in card
-    for mode in ("samples", "manifold", "reconstruct"):
+    for mode in ("samples", "manifold", "reconstruct", "interpolate"):
         made = workflows.generate(model, mode, tmp_path / mode, verbose=0)
         assert made.files[0].stat().st_size > 1000
+    with pytest.raises(UserError, match="encodes without noise"):
+        workflows.generate(model, "neighbours", tmp_path / "none", verbose=0)
     with pytest.raises(UserError, match="--mode=anomalies needs a model that can score"):
         workflows.generate(model, "anomalies", tmp_path / "none", verbose=0)
 

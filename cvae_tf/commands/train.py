@@ -5,6 +5,7 @@ from absl import flags
 from cvae_tf import cli
 from cvae_tf.config import PRESETS, Config
 from cvae_tf.core.errors import UserError
+from cvae_tf.training.run import CHECKPOINT_EVERY
 
 
 def define_flags() -> None:
@@ -15,7 +16,7 @@ def define_flags() -> None:
     flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir.")
     flags.DEFINE_string(
         "checkpoint_every",
-        "300s",
+        CHECKPOINT_EVERY,
         "Checkpoints within an epoch: every 500 (steps) or 60s (seconds).",
     )
     flags.DEFINE_bool("tensorboard", False, "Write for TensorBoard too, if installed.")

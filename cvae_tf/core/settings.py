@@ -85,13 +85,19 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
 
 def _check_whole_number(name: str, value: Any, least: int, most: int) -> None:
     if type(value) is not int or not least <= value <= most:
-        raise UserError(f"--{name}={value}: must be a whole number from {least} to {most}.")
+        raise UserError(f"--{name}={_shown(value)}: must be a whole number from {least} to {most}.")
 
 
 def _check_number(name: str, value: Any, least: float, most: float | None) -> None:
     is_number = type(value) in (int, float) and math.isfinite(value)
     if most is None:
-        if not (is_number and value > least):
-            raise UserError(f"--{name}={value}: must be a number above {least:g}, such as 1e-3.")
-    elif not (is_number and least <= value <= most):
-        raise UserError(f"--{name}={value}: must be a number from {least:g} to {most:g}.")
+        is_right, wanted = is_number and value > least, f"above {least:g}, such as 1e-3"
+    else:
+        is_right, wanted = is_number and least <= value <= most, f"from {least:g} to {most:g}"
+    if not is_right:
+        raise UserError(f"--{name}={_shown(value)}: must be a number {wanted}.")
+
+
+def _shown(value: Any) -> Any:
+    """Shows a text as a text, because it looks like a number."""
+    return repr(value) if isinstance(value, str) else value

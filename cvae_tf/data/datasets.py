@@ -112,7 +112,7 @@ def fingerprint(dataset: Dataset) -> str:
     """SHA-256 of all images, by which a data set can be known again."""
     digest = hashlib.sha256()
     for split in (dataset.train, dataset.test):
-        digest.update(split.images)
+        digest.update(np.ascontiguousarray(split.images))
     return digest.hexdigest()
 
 

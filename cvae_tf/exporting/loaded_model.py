@@ -55,13 +55,16 @@ class LoadedModel:
         return self._in_parts(self.functions.decode, latents)["images"]
 
     def encode(self, images: np.ndarray) -> Posterior:
-        """Finds the posteriors of images [N, H, W, C] in [0, 1]."""
-        found = self._in_parts(self.functions.encode, images)
-        return Posterior(found["mean"], found["logvar"])
+        """Finds the posteriors of images [N, H, W, C] in [0, 1]; uint8 and bool are taken too.
+
+        A model without noise gives means alone, and None for their `logvar`.
+        """
+        found = self._in_parts(self.functions.encode, self._grey(images))
+        return Posterior(found["mean"], found.get("logvar"))
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Decodes the posterior means of images [N, H, W, C] in [0, 1]."""
-        return self._in_parts(self.functions.reconstruct, images)["images"]
+        return self._in_parts(self.functions.reconstruct, self._grey(images))["images"]
 
     def score(self, images: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
         """Scores images [N, H, W, C] in [0, 1].
@@ -80,8 +83,9 @@ class LoadedModel:
         self, images: np.ndarray, seed: int = 0, num_samples: int = 8
     ) -> dict[str, np.ndarray]:
         """Averages `score` over several posterior samples of each image."""
+        grey = self._grey(images)
         draws = [
-            self._in_parts(self.functions.score, images, derived_key(seed, Purpose.SCORES, i))
+            self._in_parts(self.functions.score, grey, derived_key(seed, Purpose.SCORES, i))
             for i in range(num_samples)
         ]
         return {name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]}
@@ -94,7 +98,26 @@ class LoadedModel:
         # Version 0.1 did not say; its models are VAEs.
         titles = {"elbo": "ELBO", "pseudo_elbo": "pseudo-ELBO"}
         old = [Measure(name, title, "nats per image") for name, title in titles.items()]
-        return next(measure for measure in (*known, *old) if measure.name in names)
+        unnamed = (Measure(name, name.replace("_", " "), "") for name in names)
+        return next(measure for measure in (*known, *old, *unnamed) if measure.name in names)
+
+    def _grey(self, images: np.ndarray) -> np.ndarray:
+        """Brings images to float32 [N, H, W, C] in [0, 1].
+
+        Raises:
+            UserError: if they are of another size than the model's.
+        """
+        images = np.asarray(images)
+        if images.dtype.kind in "iu":
+            images = images / np.float32(255)
+        if images.ndim == 3 and self.image_shape[-1] == 1:
+            images = images[..., np.newaxis]
+        if images.shape[1:] != self.image_shape:
+            raise UserError(
+                f"Images of shape {images.shape} do not fit this model; it takes "
+                f"[N, {', '.join(map(str, self.image_shape))}]."
+            )
+        return images.astype(np.float32)
 
     def _in_parts(
         self,

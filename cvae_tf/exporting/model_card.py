@@ -54,8 +54,7 @@ in as grey levels or colours in [0, 1], as they were in training. In one call `s
 ## Limits
 
 The model knows nothing but images like those it was trained on, of {height} x {width} pixels and
-{channels} channel(s). Its samples are blurred where {latent_dim} latent dimensions cannot say more.
-A score compares images under this model; it is no probability of being an anomaly.
+{channels} channel(s).{limits}
 """
 
 
@@ -93,6 +92,7 @@ def render(
         pixels=f"- Pixels: {metadata['pixels']}.\n" if "pixels" in metadata else "",
         versions=", ".join(f"{name} {version}" for name, version in metadata["versions"].items()),
         commit=f", cvae-tf at commit {commit[:10]}" if commit else "",
+        limits=f" {metadata['limits']}" if "limits" in metadata else "",
         numbers=numbers or "Exported before the end of the first epoch: there are none.",
         signatures="\n".join(_row(name, function) for name, function in signatures.items()),
         largest=LARGEST_SAMPLE,

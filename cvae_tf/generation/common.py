@@ -56,7 +56,13 @@ def num_shown(settings: GenerationSettings) -> int:
 def posterior_samples(
     model: LoadedModel, images: np.ndarray, settings: GenerationSettings, purpose: Purpose
 ) -> np.ndarray:
-    """Draws latents [N, Z] about the posterior means of images, `spread` deviations wide."""
+    """Draws latents [N, Z] about the posterior means of images, `spread` deviations wide.
+
+    Raises:
+        UserError: if the model has no deviations.
+    """
     posterior = model.encode(images)
+    if posterior.logvar is None:
+        raise UserError("This model encodes without noise: there is nothing around an image.")
     noise = numpy_generator(settings.seed, purpose).standard_normal(posterior.mean.shape)
     return posterior.mean + settings.spread * np.exp(0.5 * posterior.logvar) * noise

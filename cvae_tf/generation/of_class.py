@@ -31,8 +31,8 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     labels = given.labels.astype(str)
     known = sorted(set(labels))
     if settings.label not in known:
-        fault = "is needed" if settings.label is None else f"{settings.label} is unknown"
-        raise UserError(f"--label: {fault}; choose from {', '.join(known[:20])}.")
+        fault = " is needed" if settings.label is None else f"={settings.label}: unknown"
+        raise UserError(f"--label{fault}; choose from {', '.join(known[:20])}.")
     typical = typical_examples(model.encode(given.pixels).mean, labels == settings.label)
     num = num_shown(settings)
     chosen = given.pixels[np.resize(typical[:num], num)]

@@ -13,8 +13,8 @@ import tensorflow as tf
 from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
 from cvae_tf.models.measures import Measure
+from cvae_tf.models.networks.building import ImageShape
 
-ImageShape = tuple[int, int, int]  # height, width, channels
 Signatures = dict[str, tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]]
 
 _NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
@@ -132,12 +132,32 @@ class GenerativeModel(keras.Model):
         """
         raise NotImplementedError
 
+    def measure_set(
+        self, images: tf.Tensor, means: Callable[[], dict[str, float]]
+    ) -> dict[str, float]:
+        """Measures all test images.
+
+        Args:
+            images: uint8 [N, H, W, C].
+            means: finds the means over the images of what `measure` returns.
+
+        Returns:
+            By the names of `test_measures`; by default those means. A family whose measure is one
+            of the whole set replaces this.
+        """
+        return means()
+
     def describe_test(self, values: dict[str, float]) -> str:
         """Says for the screen what was measured of the test images; by name, their means."""
         return ", ".join(
             f"{measure.title} {values[measure.name]:.4g} {measure.unit}"
             for measure in self.test_measures
         )
+
+    @property
+    def steps(self) -> Any:
+        """The variable that counts the gradient steps, int64 []."""
+        return self.optimizer.iterations
 
     @property
     def checkpoint_parts(self) -> dict[str, Any]:
@@ -196,7 +216,7 @@ class GenerativeModel(keras.Model):
     def signatures(self) -> Signatures:
         """What its SavedModel can do, by name: a function and its arguments.
 
-        `models/signatures.py` has `sample` and `decode`, with which a family begins.
+        `models/signature_parts.py` has `sample` and `decode`, with which a family begins.
         """
         raise NotImplementedError
 
@@ -207,7 +227,8 @@ class GenerativeModel(keras.Model):
     def describe(self) -> dict[str, Any]:
         """What `model.json` says of the model beside its settings; plain values.
 
-        Of these the model card shows "pixels": what an image is to the model, a sentence.
+        Of these the model card shows "pixels", what an image is to the model, and "limits", what
+        it cannot do.
         """
         return {}
 

@@ -7,7 +7,8 @@ from cvae_tf import registry
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
-from cvae_tf.models.base import GenerativeModel, ImageShape
+from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.networks.building import ImageShape
 from cvae_tf.training import checkpoints, optimizers, run_directory, screen
 from cvae_tf.training.checkpoints import Metrics
 from cvae_tf.training.run import Run

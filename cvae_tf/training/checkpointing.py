@@ -52,11 +52,11 @@ class Keeper:
         finally:
             self._end_bar()
 
-    def __call__(self, epoch: int, steps_done: int, train_elbo: float) -> None:
+    def __call__(self, epoch: int, steps_done: int, value: float) -> None:
         """Is called by the trainer now and then, with a mean of the epoch so far."""
         if self._bar is None:
             self._bar = Bar(f"epoch {epoch}/{self._run.config.epochs}")
-        self._bar.show(steps_done / self._steps_per_epoch, f"training {train_elbo:.2f}")
+        self._bar.show(steps_done / self._steps_per_epoch, f"training {value:.2f}")
         if steps_done == self._steps_per_epoch:
             self._end_bar()
         self.stop_if_asked()
@@ -89,4 +89,4 @@ class Keeper:
         return all(np.isfinite(weight.numpy()).all() for weight in self._model.trainable_variables)
 
     def _now(self) -> Moment:
-        return Moment(int(self._model.optimizer.iterations.numpy()), time.monotonic())
+        return Moment(int(self._model.steps.numpy()), time.monotonic())

@@ -7,6 +7,7 @@ and keeps no record of epochs. An .npz can also be read without TensorFlow.
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,6 @@ from cvae_tf.data import safe_npz
 from cvae_tf.models.base import GenerativeModel, Measure
 
 Metrics = list[dict[str, float]]  # the rows of metrics.csv
-
-DEFAULT_SECONDS = 300
 
 _ARRAYS, _SUMS = "state.npz", "SHA256SUMS"
 _KEPT = 3
@@ -46,7 +45,7 @@ class Interval(NamedTuple):
     """Time between checkpoints within an epoch: in steps if that is set, else in seconds."""
 
     steps: int | None = None
-    seconds: float = DEFAULT_SECONDS
+    seconds: float = math.inf
 
     @classmethod
     def parse(cls, text: str) -> "Interval":
@@ -65,9 +64,6 @@ class Interval(NamedTuple):
         if self.steps is not None:
             return now.step - since.step >= self.steps
         return now.seconds - since.seconds >= self.seconds
-
-
-DEFAULT_INTERVAL = Interval()
 
 
 def list_checkpoints(directory: Path) -> list[Path]:
@@ -91,7 +87,7 @@ def save_checkpoint(directory: Path, model: GenerativeModel, progress: Progress)
     """
     arrays = {name: variable.numpy() for name, variable in _named_variables(model)}
     state = np.frombuffer(json.dumps(progress._asdict()).encode(), np.uint8)
-    path = directory / f"step_{int(model.optimizer.iterations.numpy()):08d}"
+    path = directory / f"step_{int(model.steps.numpy()):08d}"
     with files.replacing_directory(path) as temporary:
         np.savez(temporary / _ARRAYS, state=state, **arrays)
         (temporary / _SUMS).write_text(f"{_sha256(temporary / _ARRAYS)}  {_ARRAYS}\n")
@@ -125,7 +121,6 @@ def restore_newest(directory: Path, model: GenerativeModel) -> tuple[Progress, l
         UserError: if there are checkpoints, but no good one.
     """
     problems: list[str] = []
-    model.optimizer.build(model.trainable_variables)
     for path in reversed(list_checkpoints(directory)):
         try:
             return _restore(path, model), problems

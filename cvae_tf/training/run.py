@@ -10,6 +10,8 @@ CONFIG = "config.json"
 SAVED_MODEL = Path("export") / "1"  # in a numbered folder, as model servers expect
 EVALUATION, ANIMATION = "evaluation.json", "progress.gif"
 
+CHECKPOINT_EVERY = "300s"  # within an epoch, if nothing else is asked for
+
 
 class Run(NamedTuple):
     """A run directory and what is written in its `config.json`."""

@@ -66,7 +66,7 @@ class RunPictures:
             draw_manifold(self._run.manifold, self._decode, f"{MANIFOLD_TITLE} ({name})")
         means = self._test_latents()
         if means is not None:
-            title = f"Posterior means of the test images ({name})"
+            title = f"Latents of the test images ({name})"
             draw_latents(self._run.latents, means, self._dataset.test.labels, title)
         draw_curves(self._run.curves, metrics, self._model.curves, name)
 

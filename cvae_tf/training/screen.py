@@ -48,7 +48,7 @@ def warn_of(problems: list[str]) -> None:
 
 def report(result: EpochResult, model: GenerativeModel, epochs: int) -> None:
     """Prints the line of an epoch."""
-    _, *others = model.train_measures.values()  # the first is nearly that of the test images
+    others = (each for each in model.train_measures.values() if each not in model.test_measures)
     training = [f"training {each.title} {result.train[each.name]:.2f}; " for each in others]
     say(
         f"epoch {result.epoch}/{epochs}: test {model.describe_test(result.test)}; "
@@ -65,7 +65,7 @@ def conclude(run: Run, model: GenerativeModel, saved_model: Path) -> None:
         (run.images, "a picture for each epoch"),
         (run.animation, "the same as an animation"),
         (run.manifold, "the latent space, decoded"),
-        (run.latents, "where the test images lie in it"),
+        (run.latents, "where the test images lie in the latent space"),
         (run.curves, f"{titles} by epoch"),
         (run.metrics, "the numbers behind them"),
         (run.checkpoints, "weights and optimizer state"),

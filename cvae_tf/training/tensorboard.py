@@ -30,7 +30,7 @@ class Summaries:
             for name, value in row.items():
                 if name not in ("epoch", "step"):
                     tf.summary.scalar(name, value)
-            tf.summary.image("samples and reconstructions", iio.imread(picture)[None, ..., :3])
+            tf.summary.image("epoch", iio.imread(picture)[None, ..., :3])
         self._writer.flush()
 
 

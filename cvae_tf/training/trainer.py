@@ -99,7 +99,7 @@ class Trainer:
             steps_done = 0
             yield EpochResult(
                 epoch=epoch,
-                step=int(self.model.optimizer.iterations.numpy()),
+                step=int(self.model.steps.numpy()),
                 train=train,
                 test=test,
                 train_seconds=trained - start,
@@ -108,7 +108,10 @@ class Trainer:
             )
 
     def evaluate(self) -> dict[str, float]:
-        """Measures all test images, with the same noise every time; by measure, their means."""
+        """Measures all test images, with the same noise every time; by the names of measures."""
+        return self.model.measure_set(self._test_images, self._means_of_test_images)
+
+    def _means_of_test_images(self) -> dict[str, float]:
         values = self._measure_test_images().numpy().tolist()
         names = (measure.name for measure in self.model.test_measures)
         return dict(zip(names, values, strict=True))
@@ -159,7 +162,7 @@ class Trainer:
         watched = next(iter(self.model.train_measures))
         while step < last:
             grey = batches.training_batch(self._train_images, order, step, self.batch_size)
-            taken = self.model.optimizer.iterations
+            taken = self.model.steps
             warped = batches.augment(grey, self._augment, self.model.seed, taken)
             means = self._step(self.model.training_batch(warped, taken))
             step += 1

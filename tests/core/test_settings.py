@@ -32,7 +32,7 @@ class Some:
         ("whole", True, "whole number"),
         ("share", 1.01, "--share=1.01: must be a number from 0 to 1"),
         ("share", float("nan"), "number from 0 to 1"),
-        ("share", "half", "number from 0 to 1"),
+        ("share", "half", "--share='half': must be a number from 0 to 1"),
         ("positive", 0, "--positive=0: must be a number above 0"),
         ("positive", float("inf"), "above 0"),
         ("name", "c", "--name=c: unknown; choose from a, b"),

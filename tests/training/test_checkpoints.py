@@ -7,6 +7,8 @@ import pytest
 from conftest import tiny_cvae, tiny_images, weights_of
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.models.measures import Measure
+from cvae_tf.models.vae.model import CVAE
 from cvae_tf.training import checkpoints, trainer
 from cvae_tf.training.checkpoints import Interval, Moment, Progress
 from cvae_tf.training.trainer import Trainer
@@ -98,6 +100,17 @@ def test_newest_three_checkpoints_and_the_best_are_kept(tmp_path):
     for step, elbo in enumerate((-9.0, -5.0, -8.0, -7.0, -6.0, -6.5), start=1):
         model.train_step((tiny_images(4) > 127).astype(np.float32))
         metrics.append({"step": step, "test_elbo": elbo})
+        checkpoints.save_checkpoint(tmp_path, model, Progress(step + 1, 0, metrics))
+    assert _names(tmp_path) == [f"step_{step:08d}" for step in (2, 4, 5, 6)]
+
+
+def test_the_best_checkpoint_may_be_the_one_with_the_least(tmp_path, monkeypatch):
+    measure = Measure("error", "error", "per image", higher_is_better=False)
+    monkeypatch.setattr(CVAE, "test_measures", (measure,))
+    model, metrics = tiny_cvae(), []
+    for step, error in enumerate((9.0, 5.0, 8.0, 7.0, 6.0, 6.5), start=1):
+        model.train_step((tiny_images(4) > 127).astype(np.float32))
+        metrics.append({"step": step, "test_error": error})
         checkpoints.save_checkpoint(tmp_path, model, Progress(step + 1, 0, metrics))
     assert _names(tmp_path) == [f"step_{step:08d}" for step in (2, 4, 5, 6)]
 

@@ -59,6 +59,15 @@ def test_evaluation_elbo_is_log_likelihood_minus_kl(tiny_model, toy_dataset):
     assert found["elbo"] == pytest.approx(found["log_likelihood"] - found["kl"], rel=1e-12)
 
 
+def test_a_family_may_measure_the_whole_set_itself(tiny_model, toy_dataset, monkeypatch):
+    def measure_set(images, means):
+        return {**means(), "elbo": float(len(images))}
+
+    monkeypatch.setattr(tiny_model, "measure_set", measure_set)
+    (result,) = Trainer(tiny_model, toy_dataset, 8).run_epochs(1)
+    assert result.test["elbo"] == 20 and result.test["kl"] > 0
+
+
 def test_evaluation_is_repeatable_and_follows_the_weights(tiny_model, toy_dataset):
     own = Trainer(tiny_model, toy_dataset, 8)
     first = own.evaluate()

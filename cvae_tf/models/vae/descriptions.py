@@ -28,6 +28,8 @@ def describe(pixels: Pixels) -> dict[str, Any]:
     return {
         "binarization": how,
         "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",
+        "limits": "Its samples are blurred where its latents cannot say more. A score compares "
+        "images under this model; it is no probability of being an anomaly.",
     }
 
 

@@ -9,10 +9,10 @@ from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, norm
 from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
 from cvae_tf.models import fused_layers
-from cvae_tf.models.base import GenerativeModel, ImageShape, Signatures, images_of
+from cvae_tf.models.base import GenerativeModel, Signatures, images_of
 from cvae_tf.models.halves import in_halves
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.networks.building import Networks, build_networks
+from cvae_tf.models.networks.building import ImageShape, Networks, build_networks
 from cvae_tf.models.vae import descriptions, epoch_picture, objectives, signatures
 from cvae_tf.models.vae.objectives import ElboTerms, Objective
 from cvae_tf.models.vae.pixels import Pixels
