@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.quiet import quiet_import
 
 _HERE = "cvae_tf."  # what the homes of our own entries begin with
 
@@ -57,9 +58,10 @@ class Family(Entry):
 
 
 def import_home(home: str) -> Any:
-    """Imports "module:attribute"."""
+    """Imports "module:attribute", which may be what brings TensorFlow in."""
     module, _, attribute = home.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    with quiet_import():
+        return getattr(importlib.import_module(module), attribute)
 
 
 AnEntry = TypeVar("AnEntry", bound=Entry)

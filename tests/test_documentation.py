@@ -75,6 +75,15 @@ def test_public_names_are_those_promised():
         cvae_tf.sing  # noqa: B018
 
 
+def test_public_names_are_quiet_when_they_are_first_used(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import cvae_tf\n"
+        "cvae_tf.load_dataset('digits'); print('tensorflow' in sys.modules)"
+    )
+    done = run_python("-c", code, PROJECT, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
 def test_public_names_cost_nothing_until_they_are_used(tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import cvae_tf; cvae_tf.Config\n"
