@@ -37,6 +37,16 @@ class FusedAdam(keras.optimizers.Adam):
             grad=tf.cast(gradient, tf.float32),
         )
 
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        """Adds the gradients of all replicas, if there are several.
+
+        Keras has TensorFlow do it for a single one too, which then keeps the graph of the step for
+        as long as the process lives (`tf.custom_gradient`): megabytes for each trained model.
+        """
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            return super()._all_reduce_sum_gradients(grads_and_vars)
+        return list(grads_and_vars)
+
 
 def build_optimizer(
     learning_rate: float,

@@ -1,5 +1,6 @@
 """Training by epochs: many calls of a model's `train_step` at once, then the whole test set."""
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -112,12 +113,11 @@ class Trainer:
         return self.model.measure_set(self._test_images, self._means_of_test_images)
 
     def _means_of_test_images(self) -> dict[str, float]:
-        values = self._measure_test_images().numpy().tolist()
+        values = self._traced_measures().numpy().tolist()
         names = (measure.name for measure in self.model.test_measures)
         return dict(zip(names, values, strict=True))
 
-    @tf.function
-    def _measure_test_images(self) -> tf.Tensor:
+    def _mean_measures(self) -> tf.Tensor:
         """Averages each measure over the test images, each image with the same weight; [M]."""
         names = [measure.name for measure in self.model.test_measures]
         num_images = tf.shape(self._test_images)[0]
@@ -151,13 +151,27 @@ class Trainer:
             for name, measure in measures.items()
         }
 
-    @tf.function
     def _train_steps(self, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
         """Takes the steps from `first` up to `last` of an epoch, while all is finite.
 
         Returns:
             The number of steps done in the epoch.
         """
+        return self._traced_steps(order, first, last)
+
+    # Each trainer traces graphs of its own, once. Under methods with `@tf.function`, TensorFlow
+    # counts together what all trainers traced, and warns from the fifth one on.
+
+    @functools.cached_property
+    def _traced_steps(self) -> Callable[..., tf.Tensor]:
+        order, number = tf.TensorSpec([self.num_images], tf.int32), tf.TensorSpec([], tf.int32)
+        return tf.function(self._take_steps).get_concrete_function(order, number, number)
+
+    @functools.cached_property
+    def _traced_measures(self) -> Callable[[], tf.Tensor]:
+        return tf.function(self._mean_measures).get_concrete_function()
+
+    def _take_steps(self, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
         step = first
         watched = next(iter(self.model.train_measures))
         while step < last:

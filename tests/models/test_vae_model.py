@@ -221,6 +221,26 @@ def test_what_is_measured_of_an_image_does_not_depend_on_its_batch(tiny_model):
             np.testing.assert_allclose(part[name], whole[name][first:last], rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "objective", [objectives.Objective("iwae", 3), objectives.Objective(beta=0.5)]
+)
+def test_evaluate_measures_what_is_climbed(objective):
+    model, images = tiny_cvae(objective=objective), _unequal_images()
+    result = model.evaluate(images, batch_size=8, verbose=0, return_dict=True)
+    num, values, elbos = objective.importance_samples, [], []
+    for start in (0, 8, 16):
+        part = images[start : start + 8]
+        noise = tf.random.stateless_normal(
+            [num * len(part), 2], derived_key(0, Purpose.EVALUATION_NOISE, start)
+        )
+        terms, _ = model.terms_with_noise(part, model.encode(part), noise, num)
+        weights = np.reshape(terms.log_likelihood - objective.beta * terms.kl, (num, -1))
+        values.append(np.log(np.exp(weights.astype(float)).mean(axis=0)))
+        elbos.append(terms.elbo)
+    assert result["objective"] == pytest.approx(np.mean(np.concatenate(values)), rel=1e-5)
+    assert result["elbo"] == pytest.approx(np.mean(np.concatenate(elbos)), rel=1e-5)
+
+
 def test_evaluate_is_repeatable_and_changes_no_weights(tiny_model):
     before = weights_of(tiny_model)
     first, again = (tiny_model.evaluate(_binary(20), verbose=0) for _ in range(2))
@@ -331,7 +351,6 @@ def test_gaussian_images_learn_their_variance():
     config = Config.create(binarize="none", likelihood="gaussian")
     model = CVAE.from_settings(config, (8, 8, 1), steps_per_epoch=1)
     model.compile(optimizer=keras.optimizers.Adam(0.005))
-    model.optimizer.build(model.trainable_variables)
     random, step = np.random.default_rng(0), tf.function(model.train_step)
     variance_before = np.exp(model.decode(np.zeros((1, 2), np.float32)))[0, 0, 0, 1]
     for _ in range(400):
