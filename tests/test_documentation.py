@@ -1,7 +1,9 @@
-"""What README.md and docs/ tell people to type."""
+"""What README.md and docs/ tell people: to type, to choose, to open."""
 
+import dataclasses
 import json
 import re
+import tomllib
 
 import keras
 import numpy as np
@@ -10,9 +12,16 @@ import tensorflow as tf
 from conftest import PROJECT, run_python
 
 import cvae_tf
+from cvae_tf import registry
+from cvae_tf.cli import COMMANDS
+from cvae_tf.config import PRESETS, Config
+from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.generation.settings import GenerationSettings
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 SERVING = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")
+GALLERY = (PROJECT / "docs" / "gallery.md").read_text(encoding="utf-8")
+CHANGELOG = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
 REQUESTS = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", SERVING, re.DOTALL)]
 
 
@@ -55,11 +64,115 @@ def test_ten_lines_train_and_sample(tmp_path):
     assert (tmp_path / "runs" / "latest" / "export" / "1" / "saved_model.pb").exists()
 
 
-def test_every_flag_is_in_the_readme():
-    for script in ("train.py", "export.py", "generate.py", "evaluate.py"):
-        code = (PROJECT / "cvae_tf" / "commands" / script).read_text(encoding="utf-8")
-        for name in re.findall(r'flags.DEFINE_\w+\(\s*"(\w+)"', code):
-            assert f"--{name}" in README, f"--{name} of {script}"
+def test_a_layer_of_another_keras_model_is_made_as_documented(exported_digits):
+    (snippet,) = re.findall(r"```python\n([^`]*TFSMLayer.*?)```", SERVING, re.DOTALL)
+    names = {}
+    exec(snippet.replace("runs/latest/export/1", str(exported_digits)), names)
+    latents = np.array([[0.5, -1], [2, 0]], np.float32)
+    model = tf.saved_model.load(str(exported_digits))
+    expected = model.decode(latents)["images"]
+    np.testing.assert_allclose(names["decoder"](latents), expected, atol=1e-6)
+    np.testing.assert_allclose(names["decoder"].predict(latents, verbose=0), expected, atol=1e-6)
+
+
+def _flags_of(command):
+    """The flags that are made one by one, and those that are made of settings."""
+    code = (PROJECT / "cvae_tf" / "commands" / f"{command}.py").read_text(encoding="utf-8")
+    if "define_model_flags" in code:
+        code += (PROJECT / "cvae_tf" / "cli.py").read_text(encoding="utf-8")
+    kinds = {"train": Config, "generate": GenerationSettings, "evaluate": EvaluationSettings}
+    settings = dataclasses.fields(kinds[command]) if command in kinds else ()
+    single = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', code)
+    return {*single, *(field.name for field in settings)}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_flag_is_in_the_readme(command):
+    missing = [name for name in _flags_of(command) if f"`--{name}" not in README]
+    assert not missing
+
+
+COMMAND = re.compile(
+    r"^    (?:pip .* && )?(?:python |cvae-tf )(\w+)(?:\.py)?((?: --.*)?)$", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("text", [README, SERVING, GALLERY], ids=["README", "serving", "gallery"])
+def test_commands_have_flags_and_names_that_there_are(text):
+    commands = COMMAND.findall(text)
+    assert len(commands) >= 2
+    for command, flags in commands:
+        known = _flags_of(command)
+        for flag in flags.split(" --")[1:]:
+            name, _, value = flag.replace(" ", "=").partition("=")
+            assert name in known, f"{command}: --{flag}"
+            table = {"mode": registry.MODES, "format": registry.FORMATS}.get(name)
+            assert table is None or value in table.accepted
+
+
+def _rows(heading):
+    """The rows of the table under a heading, as lists of cells."""
+    section = README[README.index(f"## {heading}\n") :].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:3] == "| `"]
+    return {row[0].strip("`"): row[1:] for row in rows}
+
+
+def test_table_of_flags_says_what_the_settings_say():
+    rows = _rows("Flags")
+    assert list(rows)[4:] == [f"--{field.name}" for field in dataclasses.fields(Config)]
+    for field in dataclasses.fields(Config):
+        presets = {name: preset.get(field.name, field.default) for name, preset in PRESETS.items()}
+        default = "" if field.default is None else f"{field.default}"
+        if any(field.name in preset for preset in PRESETS.values()):
+            default = f"by preset; {', '.join(f'{name}: {v}' for name, v in presets.items())}"
+        told = (*rows[f"--{field.name}"], "")[:2]
+        assert told == (field.metadata["help"], default), field.name
+
+
+def test_table_of_modes_says_what_the_registry_says():
+    rows = _rows("Make something with it")
+    del rows["--mode"]  # the heading
+    assert list(rows) == list(registry.MODES)
+    for name, (_, *settings) in rows.items():
+        told = re.findall(r"`--(\w+)`", "".join(settings))
+        of_images = ("data_path", "resize", "invert")
+        looked_at = [each for each in registry.MODES[name].settings if each not in of_images]
+        assert sorted(told) == sorted(looked_at), name
+
+
+@pytest.mark.parametrize("table", [registry.NETWORKS, registry.LIKELIHOODS, registry.FORMATS])
+def test_all_names_of_a_table_are_in_the_readme(table):
+    assert not [name for name in table if f"`{name}`" not in README]
+
+
+def test_map_has_every_room_and_every_file_of_the_hall():
+    rows = _rows("Map")
+    told = [name for row in rows for name in re.findall(r"[\w./]+", row)]
+    package = PROJECT / "cvae_tf"
+    hall = [path.name for path in package.glob("*.py")]
+    rooms = [f"cvae_tf/{path.parent.name}/" for path in package.glob("*/__init__.py")]
+    others = [path.name for path in PROJECT.glob("*.py")]
+    names = [name.removeprefix("cvae_tf/") if name.endswith(".py") else name for name in told]
+    assert sorted(names) == sorted(
+        [*hall, *rooms, *others, "cvae_tf/", "benchmarks/", "docs/", "tests/"]
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CHANGELOG.md", "docs/serving.md", "docs/gallery.md"]
+)
+def test_links_lead_to_files(name):
+    path = PROJECT / name
+    links = re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
+    assert not missing
+
+
+def test_changelog_begins_with_the_version_of_the_package():
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    versions = re.findall(r"^## \[(.+?)\] - (\d{4}-\d\d-\d\d)$", CHANGELOG, re.MULTILINE)
+    assert versions[0][0] == project["version"]
+    assert versions == sorted(versions, reverse=True)
 
 
 def test_public_names_are_those_promised():
