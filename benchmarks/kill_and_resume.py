@@ -250,7 +250,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--damages", type=int, default=200)
     parser.add_argument("--writes", type=int, help="try the first ones only (default: all)")
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=3, help="2 or more")
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--output", type=Path, default=HERE, help="a folder for the table")
     arguments = parser.parse_args()
