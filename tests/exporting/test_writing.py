@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import zipfile
 
 import keras
 import numpy as np
@@ -15,9 +16,11 @@ from conftest import METADATA, PROJECT, run_python, run_script
 from cvae_tf import registry, workflows
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import export_run, writing
-from cvae_tf.models.networks.building import build_networks
+from cvae_tf.exporting import export_run, keras_file, writing
+from cvae_tf.models.networks.building import Networks, build_networks
 from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.objectives import Objective
+from cvae_tf.models.vae.pixels import Pixels
 
 
 @pytest.fixture(scope="module", params=["tutorial", "patches"])
@@ -79,6 +82,72 @@ def test_keras_file_is_loaded_safely_and_trains_on(tmp_path, model, inputs, expe
     assert loaded.seed == model.seed
     loaded.compile(optimizer="adam")
     assert np.isfinite(loaded.fit(binary, verbose=0).history["elbo"][0])
+
+
+_WARMING_UP = {"objective": "iwae", "importance_samples": 3, "kl_warmup_epochs": 2}
+_WEIGHED = {"objective": "elbo_analytic", "beta": 0.5, "free_bits": 0.25}
+
+
+@pytest.mark.parametrize("network", list(registry.NETWORKS))
+@pytest.mark.parametrize(
+    ("pixels", "objective"),
+    [
+        ({"binarize": "dynamic"}, _WARMING_UP),
+        ({"binarize": "none", "likelihood": "continuous_bernoulli"}, _WEIGHED),
+        ({"binarize": "none", "likelihood": "gaussian"}, _WARMING_UP),
+    ],
+)
+def test_keras_file_is_the_whole_model(tmp_path, network, pixels, objective):
+    config = Config.create(seed=9, network=network, **pixels, **objective)
+    shape = (28, 28, 1) if network == "tutorial" else (9, 8, 3)
+    model = CVAE.from_settings(config, shape, steps_per_epoch=7)
+    model.compile("adam")
+    keras_file.write(model, tmp_path, METADATA)
+    loaded = keras.saving.load_model(tmp_path / "cvae.keras")
+    assert (loaded.pixels, loaded.objective) == (model.pixels, model.objective)
+    assert loaded.objective.kl_warmup_steps == 7 * objective.get("kl_warmup_epochs", 0)
+    assert (loaded.seed, loaded.image_shape, loaded.compiled) == (9, shape, False)
+    images = np.random.default_rng(0).uniform(size=(3, *shape)).astype(np.float32)
+    for first, second in zip(*(m.elbo_terms(images, [1, 2]) for m in (model, loaded)), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("likelihood", list(registry.LIKELIHOODS))
+def test_keras_file_of_version_0_1_is_loaded(tmp_path, model, inputs, likelihood):
+    networks = (model.encoder, model.decoder)
+    if likelihood == "gaussian":
+        config = Config.create(binarize="none", likelihood="gaussian")
+        networks = CVAE.from_settings(config, (28, 28, 1), 1).networks.values()
+    written = CVAE(Networks(*networks), 4, Pixels("none", likelihood), Objective("iwae", 5))
+    written.save(tmp_path / "new.keras")
+    with zipfile.ZipFile(tmp_path / "new.keras") as new:
+        files = {name: new.read(name) for name in new.namelist()}
+    described = json.loads(files["config.json"])
+    assert described["module"] != "cvae_tf.model"
+    described["module"] = "cvae_tf.model"  # where the class was
+    del described["config"]["pixels"]  # of which only the likelihood was known
+    described["config"]["likelihood"] = likelihood
+    with zipfile.ZipFile(tmp_path / "old.keras", "w") as old:
+        for name, content in {**files, "config.json": json.dumps(described)}.items():
+            old.writestr(name, content)
+    loaded = keras.saving.load_model(tmp_path / "old.keras")
+    assert loaded.pixels.likelihood == likelihood
+    assert (loaded.seed, loaded.objective) == (4, Objective("iwae", 5))
+    np.testing.assert_array_equal(loaded(inputs[0]), written(inputs[0]))
+
+
+def test_saved_model_is_a_layer_of_keras(exported_digits, inputs):
+    reconstruct = keras.layers.TFSMLayer(
+        exported_digits, call_endpoint="reconstruct", trainable=False
+    )
+    images = reconstruct(inputs[0])["images"]
+    functions = tf.saved_model.load(str(exported_digits))
+    expected = functions.reconstruct(inputs[0])["images"]
+    np.testing.assert_array_equal(images, expected)
+    whole = keras.Sequential([keras.Input((28, 28, 1)), reconstruct])
+    np.testing.assert_allclose(
+        whole.predict(inputs[0], verbose=0)["images"], expected, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_metadata_lie_beside_and_an_old_export_is_replaced(tmp_path, model):
