@@ -14,6 +14,7 @@ from PIL import Image
 from cvae_tf import workflows
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting import export_run
 from cvae_tf.training import building, checkpoints, run_directory
 
@@ -156,7 +157,7 @@ def test_saved_model_holds_the_trained_weights(trained):
     run = run_directory.load_run(str(trained.directory))
     model = building.build_model(run.config, run.data["image_shape"], run.data["train_images"])
     checkpoints.restore_newest(run.checkpoints, model)
-    expected = model.sample(4, tf.constant([1, 2]))
+    expected = model.sample(4, derived_key(tf.constant([1, 2]), Purpose.SAMPLES))
     np.testing.assert_allclose(_samples(trained.directory / "export/1"), expected, atol=1e-5)
 
 

@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as st_numpy
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.own_file import load_npz
-from cvae_tf.exporting import saved_model
+from cvae_tf.exporting import writing
+from cvae_tf.models.signature_parts import LARGEST_SAMPLE
 from cvae_tf.training import checkpoints, run_directory
 from cvae_tf.training.checkpoints import Progress
 
@@ -153,7 +154,7 @@ def test_checkpoints_with_false_sums_are_restored_or_refused(
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     directory = tmp_path_factory.mktemp("served") / "1"
-    saved_model.export_saved_model(tiny_cvae(), directory, METADATA)
+    writing.write_model(tiny_cvae(), "saved_model", directory, METADATA)
     return tf.saved_model.load(str(directory))
 
 
@@ -189,6 +190,6 @@ def test_any_number_of_samples_is_given_or_refused(served, num):
         images = sample(num=tf.constant(num), seed=tf.constant([0, 0]))["images"]
     except tf.errors.InvalidArgumentError as error:
         assert "num must be from 0 to" in str(error)
-        assert not 0 <= num <= saved_model.LARGEST_SAMPLE
+        assert not 0 <= num <= LARGEST_SAMPLE
     else:
         assert len(images) == num

@@ -102,7 +102,7 @@ def test_wrong_resumptions_are_refused(trained, settings, message):
 
 
 def test_configuration_and_settings_are_not_mixed(trained):
-    with pytest.raises(UserError, match="not both"):
+    with pytest.raises(UserError, match="or settings by name"):
         cvae_tf.train(trained.config, epochs=3)
 
 
@@ -131,7 +131,9 @@ def test_generation_takes_runs_exports_and_loaded_models(trained, home, kind):
 
 def test_run_without_an_export_is_named_with_what_to_do(trained, home):
     started = run_directory.create_run("started", trained.config, cvae_tf.load_dataset("digits"))
-    with pytest.raises(UserError, match="started: this run has no exported model yet; export.py"):
+    with pytest.raises(
+        UserError, match="started: this run has no exported model yet; export --"
+    ):
         cvae_tf.generate(started.directory)
 
 

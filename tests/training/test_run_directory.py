@@ -11,6 +11,7 @@ from conftest import PROJECT, run_python
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
+from cvae_tf.data.datasets import margin_brightness
 from cvae_tf.training import run_directory
 
 CONFIG = Config.create(seed=4, latent_dim=3)
@@ -38,12 +39,14 @@ def _names(directory):
 # Making and finding runs
 
 
-def test_new_run_says_what_it_is(run):
+def test_new_run_says_what_it_is(run, toy_dataset):
     contents = json.loads(Path("here/config.json").read_text())
     assert contents["config"] == CONFIG.to_json()
     assert contents["data"] == {
         "name": "toy", "origin": "Invented.", "image_shape": [6, 6, 1],
         "train_images": 40, "test_images": 20, "sha256": contents["data"]["sha256"],
+        "key": None, "licence": toy_dataset.licence,
+        "margin_brightness": pytest.approx(margin_brightness(toy_dataset.train.images), abs=1e-4),
     }  # fmt: skip
     assert _names("here") == ["checkpoints", "config.json", "images"]
 
@@ -99,6 +102,7 @@ sys.path[:0] = {paths!r}
 from conftest import tiny_images
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
+from cvae_tf.data.datasets import margin_brightness
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.training import run_directory
 

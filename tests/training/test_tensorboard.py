@@ -23,7 +23,7 @@ def test_tensorboard_reads_the_numbers_and_pictures_of_a_run(tmp_path, small_npz
         assert [event.step for event in tensors] == [1, 2]
         values = [tf.make_ndarray(event.tensor_proto) for event in tensors]
         np.testing.assert_allclose(values, rows[name], atol=1e-3)
-    pictures = events.Tensors("samples and reconstructions")
+    pictures = events.Tensors("epoch")
     shown = iio.imread(tf.make_ndarray(pictures[-1].tensor_proto)[2])
     picture = run.directory / "images" / "image_at_epoch_0002.png"
     np.testing.assert_array_equal(shown, iio.imread(picture, mode="RGB"))
