@@ -131,9 +131,7 @@ def test_generation_takes_runs_exports_and_loaded_models(trained, home, kind):
 
 def test_run_without_an_export_is_named_with_what_to_do(trained, home):
     started = run_directory.create_run("started", trained.config, cvae_tf.load_dataset("digits"))
-    with pytest.raises(
-        UserError, match="started: this run has no exported model yet; export --"
-    ):
+    with pytest.raises(UserError, match="started: this run has no exported model yet; export --"):
         cvae_tf.generate(started.directory)
 
 
