@@ -1,8 +1,13 @@
 """Many trainings in one process: what belonged to one does not outlive it."""
 
+import gc
 import json
+import weakref
 
 from conftest import PROJECT, run_python
+
+from cvae_tf.config import Config
+from cvae_tf.training import building
 
 _TRAININGS = """
 import gc, json, sys, tempfile
@@ -57,3 +62,15 @@ def test_twenty_trainings_take_the_memory_of_five_and_trace_without_a_warning(tm
     # Measured: 16; 185 with the methods of the trainer under `@tf.function`, and the gradients of
     # the optimizer given to TensorFlow to be added up.
     assert megabytes[-1] < megabytes[4] + 25
+
+
+def test_a_new_model_takes_the_place_of_one_that_nobody_holds():
+    gc.disable()  # it comes when it likes
+    try:
+        config = Config.create(network="patches")
+        first = weakref.ref(building.build_model(config, (8, 8, 1), 64))
+        assert first() is not None
+        building.build_model(config, (8, 8, 1), 64)
+        assert first() is None
+    finally:
+        gc.enable()

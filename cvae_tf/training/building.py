@@ -1,6 +1,7 @@
 """From a configuration to a compiled model, and from a run to its trained model."""
 
 import dataclasses
+import gc
 from typing import NamedTuple
 
 from cvae_tf import registry
@@ -36,6 +37,9 @@ def build_model(config: Config, image_shape: ImageShape, num_images: int) -> Gen
     Raises:
         UserError: if the network is unknown or cannot take such images.
     """
+    # What was trained before in this process and is not held any more refers to itself, and would
+    # wait for Python to look for such circles, with all its images.
+    gc.collect()
     steps = batches.steps_per_epoch(num_images, config.batch_size)
     family = registry.FAMILIES.load(config.model)
     model = family.from_settings(config, tuple(image_shape), steps)
