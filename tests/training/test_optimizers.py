@@ -1,4 +1,6 @@
+import gc
 import math
+import weakref
 
 import keras
 import numpy as np
@@ -83,3 +85,18 @@ def test_optimizer_comes_back_from_its_config():
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(again, FusedAdam)
     assert float(again._learning_rate(10)) == pytest.approx(0.2)
+
+
+def test_the_graph_of_a_step_is_not_kept():
+    optimizer, variable = FusedAdam(0.1), keras.Variable([1.0, 2.0], name="kernel")
+    optimizer.build([variable])
+
+    @tf.function
+    def step(gradient):
+        optimizer.apply([gradient], [variable])
+
+    graph = weakref.ref(step.get_concrete_function(tf.TensorSpec([2])).graph)
+    step(tf.constant([0.1, 0.2]))
+    del step
+    gc.collect()
+    assert graph() is None
