@@ -17,6 +17,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.quiet import quiet_import as quiet_import
 from cvae_tf.registry import Table
 from cvae_tf.training import signals
+from cvae_tf.training.run import LATEST, RUNS
 
 COMMANDS = {
     "train": "trains a model and exports it; everything of it goes into a run directory",
@@ -156,7 +157,7 @@ def settings_from_flags(settings: type) -> dict[str, Any]:
 
 def define_model_flags(run_help: str) -> None:
     """Makes the two flags that name a trained model."""
-    flags.DEFINE_string("run_dir", None, run_help)
+    flags.DEFINE_string("run_dir", None, f"{run_help} (default: {RUNS / LATEST}).")
     flags.DEFINE_string("saved_model", None, "An exported model, instead of a run.")
 
 
@@ -170,7 +171,4 @@ def model_from_flags() -> Any:
         raise UserError("--run_dir and --saved_model: give one of the two.")
     if saved_model:
         return loaded_model.load(paths.expand(saved_model))
-    path = paths.expand(run_dir or "runs/latest")
-    if not run_directory.is_run(path):
-        raise UserError(f"--run_dir={path}: holds no run (no config.json); train one first.")
-    return path
+    return run_directory.find_run(run_dir or RUNS / LATEST)

@@ -29,7 +29,7 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True)
-class Likelihood(Entry):
+class LikelihoodEntry(Entry):
     """A likelihood of pixels; densities are of grey levels, the others of black and white."""
 
     is_density: bool = True
@@ -133,16 +133,16 @@ NETWORKS: Table[Entry] = Table(
     },
 )
 
-LIKELIHOODS: Table[Likelihood] = Table(
+LIKELIHOODS: Table[LikelihoodEntry] = Table(
     "likelihood",
     {
-        "bernoulli": Likelihood(
+        "bernoulli": LikelihoodEntry(
             f"{_HERE}models.vae.likelihoods:BERNOULLI", "black or white", is_density=False
         ),
-        "continuous_bernoulli": Likelihood(
+        "continuous_bernoulli": LikelihoodEntry(
             f"{_HERE}models.vae.likelihoods:CONTINUOUS_BERNOULLI", "a density of grey levels"
         ),
-        "gaussian": Likelihood(
+        "gaussian": LikelihoodEntry(
             f"{_HERE}models.vae.likelihoods:GAUSSIAN",
             "another, with a learned variance, a function of the latents",
         ),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from cvae_tf.config import Config
 from cvae_tf.core import files, messages, paths, threads
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import Dataset, fingerprint, load_again, load_dataset
+from cvae_tf.data.datasets import Dataset, load_again, load_dataset
 from cvae_tf.evaluation import evaluated_model, evaluating, report
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings
@@ -115,10 +115,6 @@ def resume(
         session = Session.prepare(checkpoint_every, tensorboard)
         _set_threads(config.threads)
         dataset = load_again(run.data, config.data_path, config.seed)
-        if fingerprint(dataset) != run.data["sha256"]:
-            raise UserError(
-                f"--run_dir={run_dir}: the images are not those that the run began with."
-            )
         trainer = _build_trainer(config, dataset)
         with run_directory.locked(run):
             files.remove_temporaries(run.directory)
@@ -156,8 +152,7 @@ def export(
         directory = export_run.export_from_checkpoint(run_dir, output, format)
         messages.say(f"Exported to {paths.shown(directory)}.")
         if format == "saved_model":
-            name = shlex.quote(paths.shown(directory))
-            messages.say(f"See what it can do:\n  saved_model_cli show --dir {name} --all")
+            screen.hint_at(directory)
     return directory
 
 

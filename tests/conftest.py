@@ -15,6 +15,7 @@ from cvae_tf.models.networks.building import Networks, build_networks
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.training import run_directory
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -41,6 +42,12 @@ METADATA = {
     "versions": {"tensorflow": "2.21.0", "keras": "3.15.1"},
     "git_commit": None,
 }  # fmt: skip
+
+
+def create_run(directory, config, dataset):
+    """A new run directory, not locked any more."""
+    with run_directory.new_run(directory, config, dataset) as run:
+        return run
 
 
 def tiny_networks(latent_dim=2, seed=0):

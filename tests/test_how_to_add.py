@@ -94,7 +94,7 @@ def write(model, directory, metadata):
 
 ADDED = {
     "NETWORKS": registry.Entry(build, "one dense layer each way"),
-    "LIKELIHOODS": registry.Likelihood(
+    "LIKELIHOODS": registry.LikelihoodEntry(
         Likelihood(log_prob, keras.ops.sigmoid, features, natural), "the same noise everywhere"
     ),
     "DATASETS": registry.Entry(load, "bright rows"),

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import PROJECT, run_python
+from conftest import PROJECT, create_run, run_python
 
 import cvae_tf
 from cvae_tf import workflows
 from cvae_tf.core.errors import UserError
-from cvae_tf.training import run_directory
 from cvae_tf.training.run_pictures import RunPictures
 
 # Three latents: two are integrated over, which takes long for a model that has learned nothing.
@@ -130,7 +129,7 @@ def test_generation_takes_runs_exports_and_loaded_models(trained, home, kind):
 
 
 def test_run_without_an_export_is_named_with_what_to_do(trained, home):
-    started = run_directory.create_run("started", trained.config, cvae_tf.load_dataset("digits"))
+    started = create_run("started", trained.config, cvae_tf.load_dataset("digits"))
     with pytest.raises(UserError, match="started: this run has no exported model yet; export --"):
         cvae_tf.generate(started.directory)
 

@@ -3,14 +3,13 @@
 from absl import flags
 
 from cvae_tf import cli
-from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.training.run import EVALUATION
 
 
 def define_flags() -> None:
     """Makes the flags of this command."""
-    cli.define_model_flags("The run to evaluate (default: runs/latest).")
+    cli.define_model_flags("The run to evaluate")
     flags.DEFINE_string(
         "output",
         None,
@@ -25,8 +24,6 @@ def main() -> None:
     settings = cli.settings_from_flags(EvaluationSettings)
     EvaluationSettings(**settings)  # before TensorFlow takes its time
     output = given.output or (EVALUATION if given.saved_model else None)
-    if output and not output.endswith(".json"):
-        raise UserError(f"--output={output}: must end in .json.")
     with cli.quiet_import():
         from cvae_tf import workflows
     workflows.evaluate(cli.model_from_flags(), output, **settings)

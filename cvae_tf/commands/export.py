@@ -4,11 +4,12 @@ from absl import flags
 
 from cvae_tf import cli
 from cvae_tf.registry import FORMATS
+from cvae_tf.training.run import LATEST, RUNS
 
 
 def define_flags() -> None:
     """Makes the flags of this command."""
-    flags.DEFINE_string("run_dir", "runs/latest", "The run to export.")
+    flags.DEFINE_string("run_dir", str(RUNS / LATEST), "The run to export.")
     flags.DEFINE_string(
         "output", None, "A directory for what is written (default: its place in the run)."
     )

@@ -13,7 +13,7 @@ from cvae_tf.registry import MODES
 def define_flags() -> None:
     """Makes the flags of this command."""
     flags.DEFINE_string("mode", "samples", f"What to make. {MODES.summary}.")
-    cli.define_model_flags("The run whose exported model is used (default: runs/latest).")
+    cli.define_model_flags("The run whose exported model is used")
     flags.DEFINE_string("output", "generated", "A directory for what is made.")
     cli.define_flags(GenerationSettings)
 

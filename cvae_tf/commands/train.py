@@ -5,7 +5,7 @@ from absl import flags
 from cvae_tf import cli
 from cvae_tf.config import PRESETS, Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.training.run import CHECKPOINT_EVERY
+from cvae_tf.training.run import CHECKPOINT_EVERY, LATEST, RUNS
 
 
 def define_flags() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     given = flags.FLAGS
     settings = cli.settings_from_flags(Config)
     if given.resume and not given.run_dir:
-        raise UserError("--resume needs --run_dir, such as --run_dir=runs/latest.")
+        raise UserError(f"--resume needs --run_dir, such as --run_dir={RUNS / LATEST}.")
     config = None if given.resume else Config.create(**settings)
     with cli.quiet_import():
         from cvae_tf import workflows

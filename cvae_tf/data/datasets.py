@@ -95,12 +95,17 @@ def load_again(recorded: dict[str, Any], data_path: str | None, seed: int) -> Da
         The data set.
 
     Raises:
-        UserError: if it is not recorded which one it was; else as in `load_dataset`.
+        UserError: if it is not recorded which one it was, or its images are others now; else as in
+            `load_dataset`.
     """
     key = recorded_key(recorded)
     if data_path is None and key is None:
         raise UserError("It is not recorded which images the model was trained on.")
-    return load_dataset(key, data_path, seed)
+    dataset = load_dataset(key, data_path, seed)
+    known = recorded.get("sha256")
+    if known and fingerprint(dataset) != known:
+        raise UserError(f"{data_path or dataset.name}: the images are not those of the training.")
+    return dataset
 
 
 def recorded_key(recorded: dict[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.exporting import model_json
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae.posterior import Posterior
 from cvae_tf.training.run import SAVED_MODEL
@@ -166,7 +167,7 @@ def load(directory: str | Path) -> LoadedModel:
         raise UserError(
             f"{path}: is a SavedModel without {', '.join(missing)}; not one of this project."
         )
-    return LoadedModel(functions, _read_metadata(path / "model.json"))
+    return LoadedModel(functions, _read_metadata(path / model_json.FILE))
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from cvae_tf.config import Config
 CONFIG = "config.json"
 SAVED_MODEL = Path("export") / "1"  # in a numbered folder, as model servers expect
 EVALUATION, ANIMATION = "evaluation.json", "progress.gif"
+RUNS, LATEST = Path("runs"), "latest"  # a link to the newest one that has something to use
 
 CHECKPOINT_EVERY = "300s"  # within an epoch, if nothing else is asked for
 

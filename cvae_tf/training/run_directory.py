@@ -13,14 +13,12 @@ from cvae_tf.config import Config
 from cvae_tf.core import files, messages, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, fingerprint, margin_brightness
-from cvae_tf.training.run import CONFIG, Run
+from cvae_tf.training.run import CONFIG, LATEST, RUNS, Run
 
 try:
     import fcntl
 except ImportError:  # not on Windows, where two processes on one run are not noticed
     fcntl = None
-
-RUNS, LATEST = Path("runs"), "latest"
 
 
 @contextlib.contextmanager
@@ -48,12 +46,6 @@ def new_run(directory: str | Path | None, config: Config, dataset: Dataset) -> I
             files.make_directory(folder)
         write_config(run)
         yield run
-
-
-def create_run(directory: str | Path | None, config: Config, dataset: Dataset) -> Run:
-    """Makes a new run directory for later; takes and raises what `new_run` does."""
-    with new_run(directory, config, dataset) as run:
-        return run
 
 
 def _make_named(path: Path) -> Path:
@@ -181,6 +173,18 @@ def is_run(path: Path) -> bool:
     return (path / CONFIG).is_file()
 
 
+def find_run(directory: str | Path) -> Path:
+    """Finds the directory of a run.
+
+    Raises:
+        UserError: if it holds no run.
+    """
+    path = paths.expand(directory)
+    if not is_run(path):
+        raise UserError(f"--run_dir={path}: holds no run (no {CONFIG}); train one first.")
+    return path
+
+
 def load_run(directory: str | Path) -> Run:
     """Reads the configuration of a run.
 
@@ -193,16 +197,14 @@ def load_run(directory: str | Path) -> Run:
     Raises:
         UserError: if the directory holds no run.
     """
-    path = paths.expand(directory)
-    if not is_run(path):
-        raise UserError(f"--run_dir={path}: holds no run (no config.json); train one first.")
+    path = find_run(directory)
     contents = files.read_json(path / CONFIG)
     try:
         config, data = Config.from_json(contents["config"]), contents["data"]
         height, width, channels = (int(side) for side in data["image_shape"])
         data = {**data, "train_images": int(data["train_images"]), "sha256": data["sha256"]}
     except (KeyError, TypeError, ValueError, UserError) as error:
-        raise UserError(f"{path}/config.json: not that of a run ({error}).") from error
+        raise UserError(f"{path / CONFIG}: not that of a run ({error}).") from error
     return Run(path.resolve(), config, {**data, "image_shape": (height, width, channels)})
 
 

@@ -74,5 +74,11 @@ def conclude(run: Run, model: GenerativeModel, saved_model: Path) -> None:
         if path.exists():
             name = f"{path.relative_to(run.directory)}{'/' if path.is_dir() else ''}"
             say(f"  {name:14} {what}")
+    say("")
+    hint_at(saved_model)
+
+
+def hint_at(saved_model: Path) -> None:
+    """Says how to look at what an exported model can do."""
     name = shlex.quote(paths.shown(saved_model))
-    say(f"\nLook at what it can do:\n  saved_model_cli show --dir {name} --all")
+    say(f"Look at what it can do:\n  saved_model_cli show --dir {name} --all")

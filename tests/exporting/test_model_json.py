@@ -3,18 +3,17 @@ import subprocess
 from importlib import metadata
 
 import pytest
-from conftest import tiny_cvae
+from conftest import create_run, tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.exporting import model_json
-from cvae_tf.training import run_directory
 
 ROWS = [{"epoch": 1, "test_elbo": -9.0}, {"epoch": 2, "test_elbo": -8.0}]
 
 
 @pytest.fixture
 def run(tmp_path, toy_dataset):
-    return run_directory.create_run(str(tmp_path / "run"), Config.create(seed=6), toy_dataset)
+    return create_run(str(tmp_path / "run"), Config.create(seed=6), toy_dataset)
 
 
 def test_description_says_what_a_model_was_made_from(run):

@@ -2,10 +2,10 @@ import contextlib
 
 import numpy as np
 import pytest
-from conftest import tiny_cvae
+from conftest import create_run, tiny_cvae
 
 from cvae_tf.config import Config
-from cvae_tf.training import checkpoints, run_directory, signals
+from cvae_tf.training import checkpoints, signals
 from cvae_tf.training.checkpointing import Keeper
 from cvae_tf.training.checkpoints import Interval
 from cvae_tf.training.trainer import Trainer
@@ -26,7 +26,7 @@ def trainer(toy_dataset):
 
 @pytest.fixture
 def run(toy_dataset):
-    return run_directory.create_run("runs/a", Config.create(epochs=3), toy_dataset)
+    return create_run("runs/a", Config.create(epochs=3), toy_dataset)
 
 
 def _take_steps(trainer, number):
@@ -121,7 +121,7 @@ def test_run_becomes_the_latest_with_its_first_checkpoint(run, trainer, toy_data
     assert not latest.exists()
     keeper.save()
     assert latest.resolve() == run.directory
-    other = run_directory.create_run("runs/b", run.config, toy_dataset)
+    other = create_run("runs/b", run.config, toy_dataset)
     Keeper(other, trainer, [], NEVER).save()
     keeper.save()
     assert latest.resolve() == other.directory

@@ -220,7 +220,7 @@ def test_other_images_under_the_same_name_are_refused(tmp_path, digits):
     config = Config.create("tutorial", data_path=str(path), epochs=1, batch_size=32)
     run = workflows.train(config, str(tmp_path / "run"))
     np.savez(path, x_train=digits.train.images[1:65], x_test=digits.test.images[:8])
-    with pytest.raises(UserError, match="the images are not those that the run began with"):
+    with pytest.raises(UserError, match="the images are not those of the training"):
         workflows.resume(run.directory)
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, run_python
+from conftest import PROJECT, create_run, run_python
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
@@ -25,7 +25,7 @@ def _in_a_directory_of_its_own(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(toy_dataset):
-    return run_directory.create_run("here", CONFIG, toy_dataset)
+    return create_run("here", CONFIG, toy_dataset)
 
 
 def _everything_in(directory):
@@ -60,14 +60,14 @@ def test_run_comes_back_as_it_was_made(run):
 @pytest.mark.parametrize("directory", ["empty", "new/and/deep"])
 def test_empty_and_new_directories_are_taken(toy_dataset, directory):
     Path("empty").mkdir()
-    run_directory.create_run(directory, CONFIG, toy_dataset)
+    create_run(directory, CONFIG, toy_dataset)
     assert run_directory.load_run(directory).config == CONFIG
 
 
 def test_directory_that_holds_a_run_is_refused_and_left_as_it_is(run, toy_dataset):
     before = _everything_in("here")
     with pytest.raises(UserError, match="--run_dir=here: already holds a run"):
-        run_directory.create_run("here", Config.create(), toy_dataset)
+        create_run("here", Config.create(), toy_dataset)
     assert _everything_in("here") == before
 
 
@@ -75,7 +75,7 @@ def test_directory_with_other_files_is_refused_and_left_as_it_is(toy_dataset):
     Path("thesis").mkdir()
     Path("thesis/chapter_1.tex").write_text("It was")
     with pytest.raises(UserError, match="--run_dir=thesis: is not empty"):
-        run_directory.create_run("thesis", CONFIG, toy_dataset)
+        create_run("thesis", CONFIG, toy_dataset)
     assert _names("thesis") == ["chapter_1.tex"]
 
 
@@ -83,13 +83,13 @@ def test_directory_with_other_files_is_refused_and_left_as_it_is(toy_dataset):
 def test_places_where_no_directory_can_be_are_refused(toy_dataset, directory):
     Path("file").write_text("mine")
     with pytest.raises(UserError, match=f"--run_dir={directory}: cannot be written"):
-        run_directory.create_run(directory, CONFIG, toy_dataset)
+        create_run(directory, CONFIG, toy_dataset)
     assert Path("file").read_text() == "mine"
 
 
 def test_tilde_is_the_home_directory(toy_dataset, monkeypatch):
     monkeypatch.setenv("HOME", str(Path("home").absolute()))
-    run_directory.create_run("~/mine", CONFIG, toy_dataset)
+    create_run("~/mine", CONFIG, toy_dataset)
     assert run_directory.load_run(Path("~/mine")).directory == Path("home/mine").resolve()
     assert _names(".") == ["home"]
 
@@ -174,7 +174,7 @@ def test_twenty_threads_at_once_make_twenty_runs(toy_dataset):
 
     def make(seed):
         together.wait()
-        return run_directory.create_run(None, Config.create(seed=seed), toy_dataset).directory
+        return create_run(None, Config.create(seed=seed), toy_dataset).directory
 
     with ThreadPoolExecutor(20) as pool:
         made = list(pool.map(make, range(20)))
@@ -197,7 +197,7 @@ def test_file_system_without_locks_does_not_stop_a_run(toy_dataset, monkeypatch)
         raise OSError(errno.EBADF, "no locks")
 
     monkeypatch.setattr(run_directory.fcntl, "flock", unsupported)
-    assert run_directory.create_run("here", CONFIG, toy_dataset).config == CONFIG
+    assert create_run("here", CONFIG, toy_dataset).config == CONFIG
 
 
 # The link to the newest run
@@ -205,19 +205,19 @@ def test_file_system_without_locks_does_not_stop_a_run(toy_dataset, monkeypatch)
 
 def test_latest_is_a_relative_link_so_that_runs_can_be_moved(toy_dataset):
     for name in ("first", "second"):
-        run_directory.point_latest_to(run_directory.create_run(f"runs/{name}", CONFIG, toy_dataset))
+        run_directory.point_latest_to(create_run(f"runs/{name}", CONFIG, toy_dataset))
         assert os.readlink("runs/latest") == name  # noqa: PTH115
     assert run_directory.load_run("runs/latest").directory == Path("runs/second").resolve()
     assert _names("runs") == ["first", "latest", "second"]
 
 
 def test_latest_does_not_move_before_there_is_something_to_use(toy_dataset):
-    run_directory.create_run(None, CONFIG, toy_dataset)
+    create_run(None, CONFIG, toy_dataset)
     assert "latest" not in _names("runs")
 
 
 def test_only_runs_in_runs_become_the_latest(toy_dataset):
-    run_directory.point_latest_to(run_directory.create_run("a/b", CONFIG, toy_dataset))
+    run_directory.point_latest_to(create_run("a/b", CONFIG, toy_dataset))
     assert _names(".") == ["a"] and _names("a") == ["b"]
 
 
@@ -227,7 +227,7 @@ def test_latest_that_is_no_link_stays_and_stops_no_run(toy_dataset, capsys, kind
     if kind == "folder":
         Path("runs/latest").mkdir()
     Path("runs/latest/mine" if kind == "folder" else "runs/latest").write_text("mine")
-    run = run_directory.create_run("runs/first", CONFIG, toy_dataset)
+    run = create_run("runs/first", CONFIG, toy_dataset)
     before = _everything_in("runs")
     run_directory.point_latest_to(run)
     assert _everything_in("runs") == before and _names("runs") == ["first", "latest"]
@@ -241,7 +241,7 @@ def test_link_that_cannot_be_made_stops_no_run(toy_dataset, capsys, monkeypatch)
     def without_the_right(*_):
         raise OSError(errno.EPERM, "a required privilege is not held")
 
-    run = run_directory.create_run("runs/first", CONFIG, toy_dataset)
+    run = create_run("runs/first", CONFIG, toy_dataset)
     monkeypatch.setattr(Path, "symlink_to", without_the_right)
     run_directory.point_latest_to(run)
     assert "(a required privilege is not held); use --run_dir=runs/first" in capsys.readouterr().err
@@ -250,7 +250,7 @@ def test_link_that_cannot_be_made_stops_no_run(toy_dataset, capsys, monkeypatch)
 
 def test_name_of_the_link_to_the_latest_run_is_refused(toy_dataset):
     with pytest.raises(UserError, match="--run_dir=runs/latest: this name is kept"):
-        run_directory.create_run("runs/latest", CONFIG, toy_dataset)
+        create_run("runs/latest", CONFIG, toy_dataset)
     assert not Path("runs").exists()
 
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from conftest import tiny_cvae, tiny_images
+from conftest import create_run, tiny_cvae, tiny_images
 
 from cvae_tf.config import Config
 from cvae_tf.data.datasets import Split
 from cvae_tf.data.shown_images import choose_shown
 from cvae_tf.drawing.manifold import normal_quantile_grid
-from cvae_tf.training import run_directory, run_pictures
+from cvae_tf.training import run_pictures
 from cvae_tf.training.run_pictures import RunPictures
 
 ROWS = [
@@ -16,7 +16,7 @@ ROWS = [
 
 
 def _run(tmp_path, dataset):
-    return run_directory.create_run(str(tmp_path / "run"), Config.create(), dataset)
+    return create_run(str(tmp_path / "run"), Config.create(), dataset)
 
 
 @pytest.fixture

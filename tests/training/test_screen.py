@@ -1,18 +1,18 @@
 import shlex
 
 import pytest
-from conftest import tiny_cvae
+from conftest import create_run, tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.models.vae.objectives import Objective
-from cvae_tf.training import run_directory, screen
+from cvae_tf.training import screen
 from cvae_tf.training.checkpoints import Progress
 from cvae_tf.training.trainer import EpochResult
 
 
 @pytest.fixture
 def run(tmp_path, toy_dataset):
-    return run_directory.create_run(str(tmp_path / "run"), Config.create(latent_dim=7), toy_dataset)
+    return create_run(str(tmp_path / "run"), Config.create(latent_dim=7), toy_dataset)
 
 
 def test_announcement_names_data_model_and_directory(run, capsys):

@@ -181,7 +181,7 @@ class CVAE(GenerativeModel):
         Returns:
             The means since the last `reset_metrics()`, over images, in nats.
         """
-        images, step = images_of(batch), self.optimizer.iterations
+        images, step = images_of(batch), self.steps
         key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
         num_latents = self.objective.importance_samples * tf.shape(images)[0]
         noise = tf.random.stateless_normal([num_latents, self.latent_dim], key)
@@ -207,7 +207,7 @@ class CVAE(GenerativeModel):
         objective, posterior = self.objective, self.encode(images)
         num_samples = objective.importance_samples
         terms, latents = self.terms_with_noise(images, posterior, noise, num_samples)
-        beta = objective.beta_at(self.optimizer.iterations)
+        beta = objective.beta_at(self.steps)
         return objectives.objective_value(objective, terms, posterior, latents, beta), terms
 
     def _evaluation_noise(
