@@ -8,7 +8,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import run_script
+from conftest import PROJECT, run_python, run_script
 from PIL import Image
 
 from cvae_tf import workflows
@@ -323,18 +323,38 @@ def test_an_exported_model_has_the_numbers_of_its_run(trained, evaluated):
         assert own["nats_per_image"] == pytest.approx(exported["nats_per_image"], abs=2e-3)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--run_dir=nowhere"], "holds no run"),
-        (["--run_dir=a", "--saved_model=b"], "one of the two"),
-        (["--saved_model=nowhere"], "holds no SavedModel"),
-        (["--importance_samples=0"], "--importance_samples=0"),
-        (["--output=numbers.txt"], "must end in .json"),
-    ],
-)
-def test_wrong_evaluations_end_in_one_line(tmp_path, arguments, message):
-    done = run_script("evaluate.py", *arguments, cwd=tmp_path)
-    assert done.returncode == 1 and message in done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+# Calls a command as its script does, once for each list of arguments.
+_CALLS = """
+import json, sys
+from absl import flags
+sys.path.insert(0, sys.argv[1])
+from cvae_tf import cli
+from cvae_tf.commands import evaluate
+
+evaluate.define_flags()
+for arguments in json.loads(sys.argv[2]):
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    left = flags.FLAGS(["evaluate.py", *arguments])
+    try:
+        cli.call_for_people(evaluate.main, left)
+    except SystemExit as end:
+        print(repr(end.code))
+"""
+_WRONG = [
+    (["--run_dir=nowhere"], "holds no run"),
+    (["--run_dir=a", "--saved_model=b"], "one of the two"),
+    (["--saved_model=nowhere"], "holds no SavedModel"),
+    (["--importance_samples=0"], "--importance_samples=0"),
+    (["--output=numbers.txt"], "must end in .json"),
+    (["true"], "unexpected argument 'true'"),
+]
+
+
+def test_wrong_evaluations_end_in_one_line(tmp_path):
+    wrong = json.dumps([arguments for arguments, _ in _WRONG])
+    done = run_python("-c", _CALLS, PROJECT, wrong, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for (_, message), line in zip(_WRONG, done.stdout.splitlines(), strict=True):
+        assert line[1:].startswith("error: ") and message in line and "\\n" not in line
     assert list(tmp_path.iterdir()) == []

@@ -34,7 +34,8 @@ def train(number, directory):
     list(trainer.run_epochs(1))
     grey = tf.constant(images[:4] / 255, tf.float32)
     draw_panels(directory / "epoch.png", model.epoch_panels(grey, tf.constant([1, 2])), "An epoch")
-    writing.write_model(model, "saved_model", directory / "1", METADATA)
+    if number % 3 == 1:
+        writing.write_model(model, "saved_model", directory / "1", METADATA)
 
 def resident_megabytes():
     pages = int(Path("/proc/self/statm").read_text().split()[1])

@@ -3,7 +3,7 @@
 from absl import flags
 
 from cvae_tf import cli
-from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.evaluation.settings import EvaluationSettings, check_output_name
 from cvae_tf.training.run import EVALUATION
 
 
@@ -24,6 +24,8 @@ def main() -> None:
     settings = cli.settings_from_flags(EvaluationSettings)
     EvaluationSettings(**settings)  # before TensorFlow takes its time
     output = given.output or (EVALUATION if given.saved_model else None)
+    if output:
+        check_output_name(output)
     with cli.quiet_import():
         from cvae_tf import workflows
     workflows.evaluate(cli.model_from_flags(), output, **settings)

@@ -8,6 +8,7 @@ from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import evaluating, exact_evidence, pictures, sampled_bounds, true_posterior
 from cvae_tf.evaluation.evaluating import Evaluation
+from cvae_tf.evaluation.settings import check_output_name
 
 
 def as_table(found: Evaluation) -> str:
@@ -92,8 +93,7 @@ def check_output(path: Path) -> None:
     Raises:
         UserError: if it cannot be.
     """
-    if path.suffix != ".json":
-        raise UserError(f"--output={path}: must end in .json.")
+    check_output_name(path)
     if path.is_dir():
         raise UserError(f"--output={path}: is a directory.")
     files.make_directory(path.parent)

@@ -1,11 +1,18 @@
 """What `evaluate.py` can be asked for."""
 
 import dataclasses
+from pathlib import Path
 
 from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
+
+
+def check_output_name(output: str | Path) -> None:
+    """Raises a UserError if a file for the numbers is to have a name that is not that of JSON."""
+    if Path(output).suffix != ".json":
+        raise UserError(f"--output={output}: must end in .json.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

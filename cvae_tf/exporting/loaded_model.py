@@ -10,10 +10,9 @@ import tensorflow as tf
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.exporting import model_json
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae.posterior import Posterior
-from cvae_tf.training.run import SAVED_MODEL
+from cvae_tf.training.run import MODEL_JSON, SAVED_MODEL
 
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
 _NEEDED = ("sample", "decode")  # what every model of this project can do
@@ -167,7 +166,7 @@ def load(directory: str | Path) -> LoadedModel:
         raise UserError(
             f"{path}: is a SavedModel without {', '.join(missing)}; not one of this project."
         )
-    return LoadedModel(functions, _read_metadata(path / model_json.FILE))
+    return LoadedModel(functions, _read_metadata(path / MODEL_JSON))
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

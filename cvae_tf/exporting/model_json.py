@@ -8,7 +8,6 @@ from typing import Any
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.run import Run
 
-FILE = "model.json"
 _PACKAGES = ("tensorflow", "keras", "numpy")
 
 

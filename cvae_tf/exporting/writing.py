@@ -7,8 +7,8 @@ from typing import Any
 from cvae_tf import registry
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import model_json
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.training.run import MODEL_JSON
 
 
 def write_model(
@@ -35,7 +35,7 @@ def write_model(
             raise UserError(
                 f"--format={name}: this model ({model.title}) gives nothing to write in it."
             ) from error
-        files.write_json(temporary / model_json.FILE, metadata)
+        files.write_json(temporary / MODEL_JSON, metadata)
 
 
 def check_packages(name: str) -> None:

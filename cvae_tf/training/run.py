@@ -8,6 +8,7 @@ from cvae_tf.config import Config
 # Names that must be known where there is a directory, but no `Run`.
 CONFIG = "config.json"
 SAVED_MODEL = Path("export") / "1"  # in a numbered folder, as model servers expect
+MODEL_JSON = "model.json"  # beside each exported model
 EVALUATION, ANIMATION = "evaluation.json", "progress.gif"
 RUNS, LATEST = Path("runs"), "latest"  # a link to the newest one that has something to use
 
