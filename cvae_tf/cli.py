@@ -16,8 +16,8 @@ from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.quiet import quiet_import as quiet_import
 from cvae_tf.registry import Table
-from cvae_tf.training import signals
-from cvae_tf.training.run import LATEST, RUNS
+from cvae_tf.training import stop_signals
+from cvae_tf.training.run_files import LATEST, RUNS
 
 COMMANDS = {
     "train": "trains a model and exports it; everything of it goes into a run directory",
@@ -66,7 +66,7 @@ def run(command: str, started_as: str | None = None) -> None:
     started_as = started_as or f"python {shlex.quote(sys.argv[0])}"
     try:
         try:
-            with signals.stopping_by_signals():
+            with stop_signals.stopping_by_signals():
                 _run(command, started_as)
         finally:
             sys.stdout.flush()
@@ -100,8 +100,8 @@ def call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
 
 def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
     """Says how to go on, and ends the process at once: TensorFlow would take half a second."""
-    if not isinstance(interrupt, signals.Stopped):
-        interrupt = signals.Stopped()
+    if not isinstance(interrupt, stop_signals.Stopped):
+        interrupt = stop_signals.Stopped()
     advice = ""
     if interrupt.run_dir:
         run_dir = shlex.quote(paths.shown(interrupt.run_dir))

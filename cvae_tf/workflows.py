@@ -20,10 +20,10 @@ from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.training import building, run_directory, screen, signals
-from cvae_tf.training.course import Session, train_run
-from cvae_tf.training.run import CHECKPOINT_EVERY, EVALUATION, SAVED_MODEL, Run
+from cvae_tf.training import building, run_directory, screen, stop_signals
+from cvae_tf.training.run_files import CHECKPOINT_EVERY, EVALUATION, SAVED_MODEL, Run
 from cvae_tf.training.run_pictures import RunPictures
+from cvae_tf.training.train_run import Session, train_run
 from cvae_tf.training.trainer import Trainer
 
 
@@ -111,7 +111,7 @@ def resume(
     """
     run = run_directory.load_run(run_dir)
     config = _create(Config, lambda **given: run.config.extended(given), settings)
-    with messages.verbosity(verbose), signals.naming(run.directory):
+    with messages.verbosity(verbose), stop_signals.naming(run.directory):
         session = Session.prepare(checkpoint_every, tensorboard)
         _set_threads(config.threads)
         dataset = load_again(run.data, config.data_path, config.seed)
@@ -261,7 +261,7 @@ def _build_trainer(config: Config, dataset: Dataset) -> Trainer:
 
 
 def _train_and_export(run: Run, trainer: Trainer, dataset: Dataset, session: Session) -> TrainedRun:
-    with signals.naming(run.directory):
+    with stop_signals.naming(run.directory):
         pictures = RunPictures(run, trainer.model, dataset)
         history = train_run(run, trainer, pictures, session)
         saved_model = export_run.export(run, trainer.model, history)

@@ -16,7 +16,7 @@ from cvae_tf import cli
 from cvae_tf.config import PRESETS, Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.training.signals import Stopped
+from cvae_tf.training.stop_signals import Stopped
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 

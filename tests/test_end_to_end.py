@@ -16,7 +16,7 @@ from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting import export_run
-from cvae_tf.training import building, checkpoints, run_directory
+from cvae_tf.training import building, checkpoint_files, run_directory
 
 HEADER = (
     "epoch,step,train_elbo,test_elbo,test_log_likelihood,test_kl,"
@@ -156,7 +156,7 @@ def test_the_same_seed_gives_bit_identical_weights(trained, trained_again):
 def test_saved_model_holds_the_trained_weights(trained):
     run = run_directory.load_run(str(trained.directory))
     model = building.build_model(run.config, run.data["image_shape"], run.data["train_images"])
-    checkpoints.restore_newest(run.checkpoints, model)
+    checkpoint_files.restore_newest(run.checkpoints, model)
     expected = model.sample(4, derived_key(tf.constant([1, 2]), Purpose.SAMPLES))
     np.testing.assert_allclose(_samples(trained.directory / "export/1"), expected, atol=1e-5)
 
@@ -164,7 +164,7 @@ def test_saved_model_holds_the_trained_weights(trained):
 def test_test_elbo_can_be_had_again_from_the_checkpoint(trained, small_npz):
     run = run_directory.load_run(str(trained.directory))
     model = building.build_model(run.config, run.data["image_shape"], run.data["train_images"])
-    checkpoints.restore_newest(run.checkpoints, model)
+    checkpoint_files.restore_newest(run.checkpoints, model)
     with np.load(small_npz) as arrays:
         images = (arrays["x_test"] > 127).astype(np.float32)[..., None]
     draws = [np.mean(model.elbo_terms(images, tf.constant([9, i])).elbo) for i in range(30)]

@@ -16,8 +16,8 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.own_file import load_npz
 from cvae_tf.exporting import writing
 from cvae_tf.models.signature_parts import LARGEST_SAMPLE
-from cvae_tf.training import checkpoints, run_directory
-from cvae_tf.training.checkpoints import Progress
+from cvae_tf.training import checkpoint_files, run_directory
+from cvae_tf.training.checkpoint_files import Progress
 
 REFUSED = (tf.errors.InvalidArgumentError, ValueError, TypeError)
 settings.register_profile(
@@ -131,7 +131,7 @@ def good_checkpoint(tmp_path_factory):
     directory = tmp_path_factory.mktemp("good")
     model = tiny_cvae()
     model.optimizer.build(model.trainable_variables)
-    path = checkpoints.save_checkpoint(directory, model, Progress(2, 1, [{"step": 1}][:0]))
+    path = checkpoint_files.save_checkpoint(directory, model, Progress(2, 1, [{"step": 1}][:0]))
     return (path / "state.npz").read_bytes()
 
 
@@ -142,9 +142,9 @@ def test_checkpoints_with_false_sums_are_restored_or_refused(
     path = tmp_path / "step_00000001"
     path.mkdir(exist_ok=True)
     (path / "state.npz").write_bytes(_changed(good_checkpoint, places, length))
-    (path / "SHA256SUMS").write_text(f"{checkpoints._sha256(path / 'state.npz')}  state.npz\n")
+    (path / "SHA256SUMS").write_text(f"{checkpoint_files._sha256(path / 'state.npz')}  state.npz\n")
     try:
-        progress, _ = checkpoints.restore_newest(tmp_path, tiny_cvae())
+        progress, _ = checkpoint_files.restore_newest(tmp_path, tiny_cvae())
     except UserError as error:
         assert str(path) in str(error)
     else:

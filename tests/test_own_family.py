@@ -147,11 +147,11 @@ sys.path[:0] = [{project!r}, {tests!r}]
 import test_own_family
 from cvae_tf import workflows
 from cvae_tf.core.threads import set_threads
-from cvae_tf.training import checkpoints, trainer
+from cvae_tf.training import checkpoint_files, trainer
 
 set_threads(0)
 trainer._STEPS_PER_CALL = 2
-save = checkpoints.save_checkpoint
+save = checkpoint_files.save_checkpoint
 
 def save_and_die(*arguments):
     path = save(*arguments)
@@ -159,7 +159,7 @@ def save_and_die(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return path
 
-checkpoints.save_checkpoint = save_and_die
+checkpoint_files.save_checkpoint = save_and_die
 workflows.train(run_dir=sys.argv[2], checkpoint_every="1", **json.loads(sys.argv[1]))
 """
 

@@ -4,7 +4,7 @@ from absl import flags
 
 from cvae_tf import cli
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output_name
-from cvae_tf.training.run import EVALUATION
+from cvae_tf.training.run_files import EVALUATION
 
 
 def define_flags() -> None:

@@ -4,7 +4,7 @@ from absl import flags
 
 from cvae_tf import cli
 from cvae_tf.registry import FORMATS
-from cvae_tf.training.run import LATEST, RUNS
+from cvae_tf.training.run_files import LATEST, RUNS
 
 
 def define_flags() -> None:

@@ -5,7 +5,7 @@ from absl import flags
 from cvae_tf import cli
 from cvae_tf.config import PRESETS, Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.training.run import CHECKPOINT_EVERY, LATEST, RUNS
+from cvae_tf.training.run_files import CHECKPOINT_EVERY, LATEST, RUNS
 
 
 def define_flags() -> None:

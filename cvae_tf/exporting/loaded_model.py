@@ -12,7 +12,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae.posterior import Posterior
-from cvae_tf.training.run import MODEL_JSON, SAVED_MODEL
+from cvae_tf.training.run_files import MODEL_JSON, SAVED_MODEL
 
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
 _NEEDED = ("sample", "decode")  # what every model of this project can do

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.training.run import Run
+from cvae_tf.training.run_files import Run
 
 _PACKAGES = ("tensorflow", "keras", "numpy")
 

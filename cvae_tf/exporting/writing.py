@@ -8,7 +8,7 @@ from cvae_tf import registry
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.training.run import MODEL_JSON
+from cvae_tf.training.run_files import MODEL_JSON
 
 
 def write_model(

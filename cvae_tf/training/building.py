@@ -10,9 +10,9 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.networks.building import ImageShape
-from cvae_tf.training import checkpoints, optimizers, run_directory, screen
-from cvae_tf.training.checkpoints import Metrics
-from cvae_tf.training.run import Run
+from cvae_tf.training import checkpoint_files, optimizers, run_directory, screen
+from cvae_tf.training.checkpoint_files import Metrics
+from cvae_tf.training.run_files import Run
 
 
 class Trained(NamedTuple):
@@ -72,8 +72,8 @@ def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     run = run_directory.load_run(run_dir)
     config = dataclasses.replace(run.config, precision=precision or run.config.precision)
     model = build_model(config, run.data["image_shape"], run.data["train_images"])
-    progress, problems = checkpoints.restore_newest(run.checkpoints, model)
-    if not checkpoints.list_checkpoints(run.checkpoints):
+    progress, problems = checkpoint_files.restore_newest(run.checkpoints, model)
+    if not checkpoint_files.list_checkpoints(run.checkpoints):
         raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
     screen.warn_of(problems)
     return Trained(run, model, progress.metrics)

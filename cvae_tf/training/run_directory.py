@@ -13,7 +13,7 @@ from cvae_tf.config import Config
 from cvae_tf.core import files, messages, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, fingerprint, margin_brightness
-from cvae_tf.training.run import CONFIG, LATEST, RUNS, Run
+from cvae_tf.training.run_files import CONFIG, LATEST, RUNS, Run
 
 try:
     import fcntl

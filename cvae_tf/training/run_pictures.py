@@ -14,7 +14,7 @@ from cvae_tf.drawing.latents import draw_latents
 from cvae_tf.drawing.manifold import MANIFOLD_TITLE, draw_manifold
 from cvae_tf.drawing.panels import draw_panels
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.training.run import Run
+from cvae_tf.training.run_files import Run
 
 _SHOWN = 32  # test images in the picture of an epoch
 _ENCODED_AT_ONCE = 250

@@ -9,8 +9,8 @@ from cvae_tf.config import Config
 from cvae_tf.core import paths
 from cvae_tf.core.messages import say, warn
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.training.checkpoints import Progress
-from cvae_tf.training.run import Run
+from cvae_tf.training.checkpoint_files import Progress
+from cvae_tf.training.run_files import Run
 from cvae_tf.training.trainer import EpochResult
 
 

@@ -21,7 +21,7 @@ from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import export_run
 from cvae_tf.models.vae.pixels import Pixels
-from cvae_tf.training import checkpoints, run_directory, trainer
+from cvae_tf.training import checkpoint_files, run_directory, trainer
 from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.trainer import Trainer
 
@@ -41,7 +41,7 @@ def whole(config, tmp_path_factory):
 
 def _results(run_dir):
     """What must be the same in each run: state, metrics without timings, pictures, by name."""
-    newest = checkpoints.list_checkpoints(run_dir / "checkpoints")[-1]
+    newest = checkpoint_files.list_checkpoints(run_dir / "checkpoints")[-1]
     with np.load(newest / "state.npz") as arrays:
         results = {name: arrays[name].tobytes() for name in arrays if name != "state"}
     rows = (run_dir / "metrics.csv").read_text().splitlines()
@@ -94,7 +94,7 @@ STRIKES = [
     (Trainer, "_train_steps", 2),  # a call has taken its steps, nobody has counted them
     (RunPictures, "draw_epoch", 1),  # the first epoch is trained, and not yet done
     (run_directory, "write_metrics", 1),
-    (checkpoints, "save_checkpoint", 1),
+    (checkpoint_files, "save_checkpoint", 1),
     (Trainer, "_train_steps", 1),
     (RunPictures, "draw_summary", 1),
     (export_run, "export", 1),
@@ -127,7 +127,7 @@ def test_ctrl_c_from_python_may_strike_anywhere(tmp_path, config, whole):
                     workflows.resume(run_dir, verbose=0)
                 else:
                     workflows.train(config, run_dir, verbose=0)
-        kept = checkpoints.list_checkpoints(run_dir / "checkpoints")
+        kept = checkpoint_files.list_checkpoints(run_dir / "checkpoints")
         steps.append(int(kept[-1].name[5:]) if kept else 0)
     assert steps == [0, 2, 4, 4, 4, 5, 8, 8]
     assert _leftovers(run_dir) == []
@@ -230,7 +230,7 @@ def test_other_objectives_and_drawn_pixels_go_on_as_well(tmp_path, small_npz):
     config = Config.create("tutorial", **settings)
     whole = workflows.train(config, str(tmp_path / "whole")).directory
     part = workflows.train(config, str(tmp_path / "part"), **EVERY_STEP).directory
-    newest = checkpoints.list_checkpoints(part / "checkpoints")
+    newest = checkpoint_files.list_checkpoints(part / "checkpoints")
     for path in newest[1:]:
         shutil.rmtree(path)
     for path in [*part.glob("images/*0002.png"), part / "progress.gif"]:

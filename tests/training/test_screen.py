@@ -6,7 +6,7 @@ from conftest import create_run, tiny_cvae
 from cvae_tf.config import Config
 from cvae_tf.models.vae.objectives import Objective
 from cvae_tf.training import screen
-from cvae_tf.training.checkpoints import Progress
+from cvae_tf.training.checkpoint_files import Progress
 from cvae_tf.training.trainer import EpochResult
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cvae_tf.training import signals
-from cvae_tf.training.signals import Stopped
+from cvae_tf.training import stop_signals
+from cvae_tf.training.stop_signals import Stopped
 
 
 def _handlers():
@@ -16,7 +16,7 @@ def _handlers():
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_first_signal_stops_at_once_where_nothing_can_be_lost(number, code):
-    with pytest.raises(Stopped) as stopped, signals.stopping_by_signals():
+    with pytest.raises(Stopped) as stopped, stop_signals.stopping_by_signals():
         os.kill(os.getpid(), number)
     assert stopped.value.exit_code == code
 
@@ -25,8 +25,8 @@ def test_first_signal_waits_for_a_good_moment():
     reached = []
     with (
         pytest.raises(Stopped) as stopped,
-        signals.stopping_by_signals(),
-        signals.held_back() as stop_if_asked,
+        stop_signals.stopping_by_signals(),
+        stop_signals.held_back() as stop_if_asked,
     ):
         stop_if_asked()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -39,8 +39,8 @@ def test_first_signal_waits_for_a_good_moment():
 
 def test_the_end_of_the_context_is_a_good_moment_too():
     reached = False
-    with pytest.raises(Stopped), signals.stopping_by_signals():
-        with signals.held_back():
+    with pytest.raises(Stopped), stop_signals.stopping_by_signals():
+        with stop_signals.held_back():
             os.kill(os.getpid(), signal.SIGTERM)
             reached = True
         pytest.fail("went on")
@@ -50,8 +50,8 @@ def test_the_end_of_the_context_is_a_good_moment_too():
 def test_errors_are_not_hidden_by_a_signal():
     with (
         pytest.raises(ZeroDivisionError),
-        signals.stopping_by_signals(),
-        signals.held_back(),
+        stop_signals.stopping_by_signals(),
+        stop_signals.held_back(),
     ):
         os.kill(os.getpid(), signal.SIGTERM)
         raise ZeroDivisionError
@@ -59,8 +59,8 @@ def test_errors_are_not_hidden_by_a_signal():
 
 def test_second_signal_ends_the_process_on_the_spot(request):
     program = (
-        "import os; from cvae_tf.training import signals\n"
-        "with signals.stopping_by_signals(), signals.held_back():\n"
+        "import os; from cvae_tf.training import stop_signals\n"
+        "with stop_signals.stopping_by_signals(), stop_signals.held_back():\n"
         "    os.kill(os.getpid(), 15)\n"
         "    print('waits', flush=True)\n"
         "    os.kill(os.getpid(), 15)\n"
@@ -75,7 +75,7 @@ def test_second_signal_ends_the_process_on_the_spot(request):
 def test_handlers_are_given_back_and_the_next_signal_is_the_first_again():
     before = _handlers()
     for _ in range(2):
-        with pytest.raises(Stopped), signals.stopping_by_signals():
+        with pytest.raises(Stopped), stop_signals.stopping_by_signals():
             assert _handlers() != before
             os.kill(os.getpid(), signal.SIGINT)
     assert _handlers() == before
@@ -83,7 +83,7 @@ def test_handlers_are_given_back_and_the_next_signal_is_the_first_again():
 
 def test_holding_back_leaves_the_handlers_of_others():
     before = _handlers()
-    with pytest.raises(KeyboardInterrupt), signals.held_back():
+    with pytest.raises(KeyboardInterrupt), stop_signals.held_back():
         assert _handlers() == before
         signal.raise_signal(signal.SIGINT)
 
@@ -91,13 +91,13 @@ def test_holding_back_leaves_the_handlers_of_others():
 def test_stopping_is_a_keyboard_interrupt_that_says_how_to_go_on_from_python():
     with (
         pytest.raises(KeyboardInterrupt, match=r"go on with: cvae_tf.resume\('my runs/it'\)$"),
-        signals.naming(Path("my runs/it")),
+        stop_signals.naming(Path("my runs/it")),
     ):
         raise KeyboardInterrupt
 
 
 def test_the_signal_keeps_its_number_when_the_run_is_named():
-    with pytest.raises(Stopped) as stopped, signals.naming(Path("here")):
+    with pytest.raises(Stopped) as stopped, stop_signals.naming(Path("here")):
         raise Stopped(signal.SIGTERM)
     assert (stopped.value.exit_code, stopped.value.run_dir) == (143, Path("here"))
     assert stopped.value.reason == "stopped by Terminated"

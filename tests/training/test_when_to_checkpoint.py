@@ -5,10 +5,10 @@ import pytest
 from conftest import create_run, tiny_cvae
 
 from cvae_tf.config import Config
-from cvae_tf.training import checkpoints, signals
-from cvae_tf.training.checkpointing import Keeper
-from cvae_tf.training.checkpoints import Interval
+from cvae_tf.training import checkpoint_files, stop_signals
+from cvae_tf.training.checkpoint_files import Interval
 from cvae_tf.training.trainer import Trainer
+from cvae_tf.training.when_to_checkpoint import Keeper
 
 NEVER = Interval(seconds=10**9)
 ROW = {"epoch": 1, "step": 5, "test_elbo": -9.25}
@@ -35,9 +35,9 @@ def _take_steps(trainer, number):
 
 def _kept(run):
     """How far the newest checkpoint says that the run has come."""
-    if not checkpoints.list_checkpoints(run.checkpoints):
+    if not checkpoint_files.list_checkpoints(run.checkpoints):
         return None
-    progress, _ = checkpoints.restore_newest(run.checkpoints, tiny_cvae())
+    progress, _ = checkpoint_files.restore_newest(run.checkpoints, tiny_cvae())
     return progress.epoch, progress.steps_done, progress.metrics
 
 
@@ -84,7 +84,7 @@ def test_what_is_on_the_disk_is_not_written_again(run, trainer, monkeypatch):
     with pytest.raises(KeyboardInterrupt), keeper.watching():
         _take_steps(trainer, 5)
         keeper.finish_epoch(ROW)
-        monkeypatch.setattr(checkpoints, "save_checkpoint", pytest.fail)
+        monkeypatch.setattr(checkpoint_files, "save_checkpoint", pytest.fail)
         raise KeyboardInterrupt
     assert _kept(run) == (2, 0, [ROW])
 
@@ -103,12 +103,12 @@ def test_checkpoints_within_an_epoch_come_at_their_interval(run, trainer):
 def test_signal_to_a_script_is_answered_between_two_calls(run, trainer):
     keeper = Keeper(run, trainer, [], NEVER)
     with (
-        pytest.raises(signals.Stopped),
-        signals.stopping_by_signals(),
+        pytest.raises(stop_signals.Stopped),
+        stop_signals.stopping_by_signals(),
         keeper.watching(),
     ):
         _take_steps(trainer, 1)
-        signals._signals.handle(15, None)
+        stop_signals._signals.handle(15, None)
         _take_steps(trainer, 1)  # the call that the signal came in goes on to its end
         keeper(1, 2, -10.0)
         pytest.fail("went on")

@@ -9,8 +9,8 @@ from conftest import tiny_cvae, tiny_images, weights_of
 from cvae_tf.core.errors import UserError
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.training import checkpoints, trainer
-from cvae_tf.training.checkpoints import Interval, Moment, Progress
+from cvae_tf.training import checkpoint_files, trainer
+from cvae_tf.training.checkpoint_files import Interval, Moment, Progress
 from cvae_tf.training.trainer import Trainer
 
 ROWS = [{"epoch": 1, "step": 5, "test_elbo": -9.25}, {"epoch": 2, "step": 10, "test_elbo": -8.5}]
@@ -39,15 +39,15 @@ def _three_checkpoints(directory):
     for step in range(3):
         model.train_step((tiny_images(4) > 127).astype(np.float32))
         progress = Progress(epoch=1, steps_done=step + 1, metrics=[])
-        paths.append(checkpoints.save_checkpoint(directory, model, progress))
+        paths.append(checkpoint_files.save_checkpoint(directory, model, progress))
         states.append(_state_of(model))
     return paths, states
 
 
 def test_checkpoint_brings_back_everything_bit_for_bit(tmp_path):
     model, fresh = _trained(), tiny_cvae(seed=9)
-    checkpoints.save_checkpoint(tmp_path, model, HERE)
-    assert checkpoints.restore_newest(tmp_path, fresh) == (HERE, [])
+    checkpoint_files.save_checkpoint(tmp_path, model, HERE)
+    assert checkpoint_files.restore_newest(tmp_path, fresh) == (HERE, [])
     states = list(zip(_state_of(model), _state_of(fresh), strict=True))
     assert len(states) > 26
     for saved, restored in states:
@@ -56,7 +56,7 @@ def test_checkpoint_brings_back_everything_bit_for_bit(tmp_path):
 
 def test_without_checkpoints_a_run_is_at_its_beginning(tmp_path, tiny_model):
     before = weights_of(tiny_model)
-    assert checkpoints.restore_newest(tmp_path, tiny_model) == (Progress(1, 0, []), [])
+    assert checkpoint_files.restore_newest(tmp_path, tiny_model) == (Progress(1, 0, []), [])
     for old, new in zip(before, weights_of(tiny_model), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -66,18 +66,18 @@ def _train_and_save(model, dataset, directory, stop_after_calls=None):
     metrics, calls = [], iter(range(1000))
 
     def on_progress(epoch, step, elbo):
-        checkpoints.save_checkpoint(directory, model, Progress(epoch, step, metrics))
+        checkpoint_files.save_checkpoint(directory, model, Progress(epoch, step, metrics))
         if next(calls) == stop_after_calls:
             raise InterruptedError
 
-    progress, _ = checkpoints.restore_newest(directory, model)
+    progress, _ = checkpoint_files.restore_newest(directory, model)
     metrics += progress.metrics
     own = Trainer(model, dataset, 8, augment=0.5)
     for result in own.run_epochs(3, on_progress, progress.epoch, progress.steps_done):
         both = {"test_elbo": result.test["elbo"], "train_elbo": result.train["elbo"]}
         metrics.append({"step": result.step, **both})
         after = Progress(result.epoch + 1, 0, metrics)
-        checkpoints.save_checkpoint(directory, model, after)
+        checkpoint_files.save_checkpoint(directory, model, after)
     return metrics
 
 
@@ -100,7 +100,7 @@ def test_newest_three_checkpoints_and_the_best_are_kept(tmp_path):
     for step, elbo in enumerate((-9.0, -5.0, -8.0, -7.0, -6.0, -6.5), start=1):
         model.train_step((tiny_images(4) > 127).astype(np.float32))
         metrics.append({"step": step, "test_elbo": elbo})
-        checkpoints.save_checkpoint(tmp_path, model, Progress(step + 1, 0, metrics))
+        checkpoint_files.save_checkpoint(tmp_path, model, Progress(step + 1, 0, metrics))
     assert _names(tmp_path) == [f"step_{step:08d}" for step in (2, 4, 5, 6)]
 
 
@@ -111,12 +111,12 @@ def test_the_best_checkpoint_may_be_the_one_with_the_least(tmp_path, monkeypatch
     for step, error in enumerate((9.0, 5.0, 8.0, 7.0, 6.0, 6.5), start=1):
         model.train_step((tiny_images(4) > 127).astype(np.float32))
         metrics.append({"step": step, "test_error": error})
-        checkpoints.save_checkpoint(tmp_path, model, Progress(step + 1, 0, metrics))
+        checkpoint_files.save_checkpoint(tmp_path, model, Progress(step + 1, 0, metrics))
     assert _names(tmp_path) == [f"step_{step:08d}" for step in (2, 4, 5, 6)]
 
 
 def test_checkpoints_are_arrays_without_pickles_and_their_sum(tmp_path):
-    path = checkpoints.save_checkpoint(tmp_path, _trained(), HERE)
+    path = checkpoint_files.save_checkpoint(tmp_path, _trained(), HERE)
     assert _names(path) == ["SHA256SUMS", "state.npz"]
     with np.load(path / "state.npz", allow_pickle=False) as arrays:
         assert all(arrays[name].dtype.kind in "fiu" for name in arrays)
@@ -141,7 +141,7 @@ def test_damage_is_reported_and_the_next_older_checkpoint_is_used(tmp_path, dama
     else:
         damage(paths[-1] / name)
     model = tiny_cvae(seed=8)
-    progress, problems = checkpoints.restore_newest(tmp_path, model)
+    progress, problems = checkpoint_files.restore_newest(tmp_path, model)
     assert progress.steps_done == 2
     assert len(problems) == 1
     assert problems[0].startswith(f"{paths[-1]}: damaged")
@@ -154,7 +154,7 @@ def test_with_no_good_checkpoint_left_all_problems_are_told(tmp_path, tiny_model
     for path in paths:
         _flip(path / "state.npz")
     with pytest.raises(UserError, match="No good checkpoint is left") as told:
-        checkpoints.restore_newest(tmp_path, tiny_model)
+        checkpoint_files.restore_newest(tmp_path, tiny_model)
     assert all(path.name in str(told.value) for path in paths)
 
 
@@ -164,31 +164,31 @@ def test_with_no_good_checkpoint_left_all_problems_are_told(tmp_path, tiny_model
     ids=["latents", "optimizer"],
 )
 def test_checkpoint_of_another_model_is_refused_and_changes_nothing(tmp_path, others):
-    checkpoints.save_checkpoint(tmp_path, _trained(**others), HERE)
+    checkpoint_files.save_checkpoint(tmp_path, _trained(**others), HERE)
     model = tiny_cvae()
     before = weights_of(model)
     with pytest.raises(UserError, match="not a checkpoint of this run's model"):
-        checkpoints.restore_newest(tmp_path, model)
+        checkpoint_files.restore_newest(tmp_path, model)
     for old, new in zip(before, weights_of(model), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 @pytest.mark.parametrize("state", [None, b"{", b"{}", b"[]"])
 def test_checkpoint_without_its_state_is_refused(tmp_path, tiny_model, state):
-    path = checkpoints.save_checkpoint(tmp_path, _trained(), HERE)
+    path = checkpoint_files.save_checkpoint(tmp_path, _trained(), HERE)
     with np.load(path / "state.npz") as file:
         arrays = {name: file[name] for name in file if name != "state"}
     if state is not None:
         arrays["state"] = np.frombuffer(state, np.uint8)
     np.savez(path / "state.npz", **arrays)
-    digest = checkpoints._sha256(path / "state.npz")
+    digest = checkpoint_files._sha256(path / "state.npz")
     (path / "SHA256SUMS").write_text(f"{digest}  state.npz\n")
     with pytest.raises(UserError, match="not a checkpoint"):
-        checkpoints.restore_newest(tmp_path, tiny_model)
+        checkpoint_files.restore_newest(tmp_path, tiny_model)
 
 
 def test_state_can_be_read_by_people(tmp_path):
-    path = checkpoints.save_checkpoint(tmp_path, _trained(), HERE)
+    path = checkpoint_files.save_checkpoint(tmp_path, _trained(), HERE)
     with np.load(path / "state.npz") as arrays:
         assert json.loads(arrays["state"].tobytes()) == HERE._asdict()
 

@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-from cvae_tf.training import checkpoints, run_directory, screen, tensorboard
-from cvae_tf.training.checkpointing import Keeper
-from cvae_tf.training.checkpoints import Interval, Metrics, Progress
-from cvae_tf.training.run import Run
+from cvae_tf.training import checkpoint_files, run_directory, screen, tensorboard
+from cvae_tf.training.checkpoint_files import Interval, Metrics, Progress
+from cvae_tf.training.run_files import Run
 from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.trainer import Trainer
+from cvae_tf.training.when_to_checkpoint import Keeper
 
 
 class Session(NamedTuple):
@@ -46,7 +46,7 @@ def train_run(run: Run, trainer: Trainer, pictures: RunPictures, session: Sessio
     """
     if not run.epoch_image(0).exists():
         pictures.draw_epoch(0, trainer.evaluate())
-    progress, problems = checkpoints.restore_newest(run.checkpoints, trainer.model)
+    progress, problems = checkpoint_files.restore_newest(run.checkpoints, trainer.model)
     screen.announce(run, progress, problems)
     _make_again(run, pictures, progress)
     keeper = Keeper(run, trainer, progress.metrics, session.checkpoint_every)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from cvae_tf.core.progress import Progress as Bar
-from cvae_tf.training import checkpoints, run_directory, signals
-from cvae_tf.training.checkpoints import Interval, Metrics, Moment, Progress
-from cvae_tf.training.run import Run
+from cvae_tf.training import checkpoint_files, run_directory, stop_signals
+from cvae_tf.training.checkpoint_files import Interval, Metrics, Moment, Progress
+from cvae_tf.training.run_files import Run
 from cvae_tf.training.trainer import Trainer
 
 
@@ -43,7 +43,7 @@ class Keeper:
             KeyboardInterrupt: of which a signal to a script makes a `Stopped`.
         """
         try:
-            with signals.held_back() as self.stop_if_asked:
+            with stop_signals.held_back() as self.stop_if_asked:
                 yield
         except KeyboardInterrupt:
             if self._now().step > self._saved.step and self._is_sound():
@@ -70,11 +70,11 @@ class Keeper:
 
     def save(self) -> None:
         """Writes a checkpoint of this moment; the first one makes the run the latest."""
-        is_first = not checkpoints.list_checkpoints(self._run.checkpoints)
+        is_first = not checkpoint_files.list_checkpoints(self._run.checkpoints)
         now, rows = self._now(), self.metrics
         steps_done = now.step - len(rows) * self._steps_per_epoch
         progress = Progress(len(rows) + 1, steps_done, rows)
-        checkpoints.save_checkpoint(self._run.checkpoints, self._model, progress)
+        checkpoint_files.save_checkpoint(self._run.checkpoints, self._model, progress)
         self._saved = now
         if is_first:
             run_directory.point_latest_to(self._run)
