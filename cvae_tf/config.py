@@ -1,5 +1,6 @@
 """Everything that defines a run: a frozen dataclass, its presets, its checks and its JSON."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable
 from typing import Any
@@ -41,8 +42,22 @@ PRESETS = {
         "weight_decay": 0.05,
         "augment": 0.15,
     },
+    # Grey levels and colours as they are: see benchmarks/NOTES.md.
+    "photo": {
+        "network": "patches_smooth",
+        "latent_dim": 128,
+        "binarize": "none",
+        "likelihood": "discretized_logistic",
+        "epochs": 20,
+        "batch_size": 128,
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "warmup_steps": 200,
+        "weight_decay": 0.0,
+        "augment": 0.0,
+    },
 }
-DEFAULT_PRESET = "fast"
+DEFAULT_PRESET, PHOTO_PRESET = "fast", "photo"
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16")
 OBJECTIVES = ("elbo", "elbo_analytic", "iwae")
@@ -53,7 +68,8 @@ class Config:
     """All settings of a run; a field without a default gets its value from the preset."""
 
     preset: str = setting(
-        "Named network and recipe; explicit flags override its values.",
+        "Named network and recipe; explicit flags override its values. If none is given, photo is "
+        "taken for images of grey levels or colours.",
         DEFAULT_PRESET,
         choices=PRESETS,
     )
@@ -136,9 +152,20 @@ class Config:
             raise UserError(
                 f"--data_path={self.data_path} and --dataset={self.dataset}: give one of the two."
             )
+        self._check_by_family()
+
+    def _check_by_family(self, image_shape: tuple[int, int, int] | None = None) -> None:
         check = registry.FAMILIES[self.model].check
         if check:
-            registry.import_home(check)(self)
+            registry.import_home(check)(self, image_shape)
+
+    def check_images(self, image_shape: tuple[int, int, int]) -> None:
+        """Refuses settings that make no sense for images of such a height, width and channels.
+
+        Raises:
+            UserError: naming the first one.
+        """
+        self._check_by_family(image_shape)
 
     @classmethod
     def create(cls, preset: str = DEFAULT_PRESET, **given: Any) -> "Config":
@@ -160,6 +187,39 @@ class Config:
         config = cls(preset=preset, **{**PRESETS[preset], **given})
         config.check_family(given)
         return config
+
+    @classmethod
+    def create_before_data(cls, **given: Any) -> "Config":
+        """Joins explicit settings with the first preset that they fit.
+
+        If no preset is given, the images decide; this checks what can be checked before that.
+
+        Raises:
+            UserError: if they fit none, as `create` does.
+        """
+        if "preset" in given:
+            return cls.create(**given)
+        try:
+            return cls.create(DEFAULT_PRESET, **given)
+        except UserError as error:
+            with contextlib.suppress(UserError):
+                return cls.create(PHOTO_PRESET, **given)
+            raise error
+
+    @classmethod
+    def create_for_images(cls, are_black_and_white: bool, **given: Any) -> "Config":
+        """Joins explicit settings with the preset that suits the images, if none is given.
+
+        Args:
+            are_black_and_white: whether they are, or nearly so; else they have grey levels.
+            **given: values of any fields.
+
+        Raises:
+            UserError: as `create` does.
+        """
+        are_made_so = given.get("binarize", "none") != "none"
+        preset = DEFAULT_PRESET if are_black_and_white or are_made_so else PHOTO_PRESET
+        return cls.create(**{"preset": preset, **given})
 
     def check_family(self, names: Iterable[str]) -> None:
         """Refuses settings that belong to another family of models.

@@ -54,7 +54,9 @@ class Format(Entry):
 class Family(Entry):
     """A kind of model: a subclass of `models.base.GenerativeModel`."""
 
-    check: str = ""  # the home of a function that refuses a `Config`, without TensorFlow
+    # The home of a function that refuses a `Config`, and the shape of images once it is known. It
+    # does not need TensorFlow.
+    check: str = ""
 
 
 def import_home(home: str) -> Any:

@@ -20,7 +20,7 @@ from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.training import building, run_directory, screen, stop_signals
+from cvae_tf.training import building, recipe, run_directory, screen, stop_signals
 from cvae_tf.training.run_files import CHECKPOINT_EVERY, EVALUATION, SAVED_MODEL, Run
 from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.train_run import Session, train_run
@@ -52,7 +52,8 @@ def train(
 
     Args:
         config: all settings, as `Config.create` joins them; or give those that are not as usual
-            by name.
+            by name. If no preset is named, the images decide: `fast` for black and white, `photo`
+            for grey levels and colours.
         run_dir: a new directory; by default one in `runs`, named after the time.
         checkpoint_every: how often to write a checkpoint within an epoch: "60s", or 500 steps.
         tensorboard: whether to write for TensorBoard too, into `tensorboard` in the run.
@@ -68,14 +69,14 @@ def train(
             finite.
         KeyboardInterrupt: at Ctrl-C, after a checkpoint; it says how to go on.
     """
-    if config is None:
-        config = _create(Config, Config.create, settings)
-    elif settings or not isinstance(config, Config):
+    if config is not None and (settings or not isinstance(config, Config)):
         raise UserError("Give a Config, as Config.create(...) makes it, or settings by name.")
+    asked = config or _create(Config, Config.create_before_data, settings)
     with messages.verbosity(verbose):
         session = Session.prepare(checkpoint_every, tensorboard)
-        _set_threads(config.threads)
-        dataset = load_dataset(config.dataset, config.data_path, config.seed)
+        _set_threads(asked.threads)
+        dataset = load_dataset(asked.dataset, asked.data_path, asked.seed)
+        config = recipe.complete(config, settings, dataset)
         trainer = _build_trainer(config, dataset)
         with run_directory.new_run(run_dir, config, dataset) as run:
             return _train_and_export(run, trainer, dataset, session)

@@ -29,11 +29,12 @@ def main() -> None:
     settings = cli.settings_from_flags(Config)
     if given.resume and not given.run_dir:
         raise UserError(f"--resume needs --run_dir, such as --run_dir={RUNS / LATEST}.")
-    config = None if given.resume else Config.create(**settings)
+    if not given.resume:
+        Config.create_before_data(**settings)  # before TensorFlow takes its time
     with cli.quiet_import():
         from cvae_tf import workflows
     how = {"checkpoint_every": given.checkpoint_every, "tensorboard": given.tensorboard}
     if given.resume:
         workflows.resume(given.run_dir, **how, **settings)
     else:
-        workflows.train(config, given.run_dir, **how)
+        workflows.train(None, given.run_dir, **how, **settings)

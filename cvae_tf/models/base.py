@@ -132,13 +132,11 @@ class GenerativeModel(keras.Model):
         """
         raise NotImplementedError
 
-    def measure_set(
-        self, images: tf.Tensor, means: Callable[[], dict[str, float]]
-    ) -> dict[str, float]:
+    def measure_set(self, images: Any, means: Callable[[], dict[str, float]]) -> dict[str, float]:
         """Measures all test images.
 
         Args:
-            images: uint8 [N, H, W, C].
+            images: uint8 [N, H, W, C], an array or `DiskImages`.
             means: finds the means over the images of what `measure` returns.
 
         Returns:

@@ -11,9 +11,9 @@ import tensorflow as tf
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset
+from cvae_tf.data.feeding import Feed, TrainingPart
 from cvae_tf.models.base import GenerativeModel
 
-_STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
 _EVALUATION_BATCH = 250  # larger ones are no faster, and need more memory
 
 OnProgress = Callable[[int, int, float], None]
@@ -54,18 +54,17 @@ class Trainer:
         Args:
             model: compiled with an optimizer; `model.seed` decides order and noise, and
                 `model.jit_compile` whether the step is compiled with XLA.
-            dataset: its images stay uint8 until they are batched.
+            dataset: its images stay uint8, in memory or on the disk, until they are batched.
             batch_size: images in a training step; all of them if there are fewer.
             augment: strength of the random warps of training images, 0 for none.
         """
-        self.model = model
+        self.model, self.dataset = model, dataset
         self.num_images = len(dataset.train.images)
         self.batch_size = batches.effective_batch_size(self.num_images, batch_size)
         self._augment = augment
         self._step = tf.function(model.train_step, jit_compile=model.jit_compile)
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
-        self._train_images = batches.resident(dataset.train.images)
-        self._test_images = batches.resident(dataset.test.images)
+        self._train, self._test = Feed(dataset.train.images), Feed(dataset.test.images)
 
     def run_epochs(
         self,
@@ -87,7 +86,8 @@ class Trainer:
             One result for each epoch.
 
         Raises:
-            UserError: at the first step or evaluation whose first measure is not finite.
+            UserError: at the first step or evaluation whose first measure is not finite, or if
+                images on the disk cannot be read any more.
         """
         for epoch in range(first_epoch, epochs + 1):
             start = time.perf_counter()
@@ -110,24 +110,24 @@ class Trainer:
 
     def evaluate(self) -> dict[str, float]:
         """Measures all test images, with the same noise every time; by the names of measures."""
-        return self.model.measure_set(self._test_images, self._means_of_test_images)
+        return self.model.measure_set(self.dataset.test.images, self._means_of_test_images)
 
     def _means_of_test_images(self) -> dict[str, float]:
-        values = self._traced_measures().numpy().tolist()
-        names = (measure.name for measure in self.model.test_measures)
-        return dict(zip(names, values, strict=True))
-
-    def _mean_measures(self) -> tf.Tensor:
-        """Averages each measure over the test images, each image with the same weight; [M]."""
+        """Averages each measure over the test images, each image with the same weight."""
         names = [measure.name for measure in self.model.test_measures]
-        num_images = tf.shape(self._test_images)[0]
         sums = tf.zeros([len(names)], tf.float64)
-        for start in tf.range(0, num_images, _EVALUATION_BATCH):
-            images = self._test_images[start : start + _EVALUATION_BATCH]
-            values = self.model.measure(batches.grey_levels(images), start)
-            every = tf.stack([tf.cast(values[name], tf.float64) for name in names])
-            sums += tf.reduce_sum(every, axis=1)
-        return sums / tf.cast(num_images, tf.float64)
+        for first, images in self._test.parts(_EVALUATION_BATCH):
+            sums = self._traced_measures(images, tf.constant(first), sums)
+        return dict(zip(names, (sums.numpy() / len(self._test)).tolist(), strict=True))
+
+    def _add_measures(self, part: tf.Tensor, first: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
+        """Adds what is measured of some test images, of which the first has a number, to [M]."""
+        for start in tf.range(0, tf.shape(part)[0], _EVALUATION_BATCH):
+            images = part[start : start + _EVALUATION_BATCH]
+            values = self.model.measure(batches.grey_levels(images), first + start)
+            every = [tf.cast(values[each.name], tf.float64) for each in self.model.test_measures]
+            sums += tf.reduce_sum(tf.stack(every), axis=1)
+        return sums
 
     def _train_epoch(
         self, epoch: int, steps_done: int, on_progress: OnProgress
@@ -136,12 +136,13 @@ class Trainer:
             self.model.reset_metrics()
         order = batches.epoch_order(self.num_images, self.model.seed, epoch)
         first_measure = next(iter(self.model.train_measures.values()))
-        for first in range(steps_done, self.steps_per_epoch, _STEPS_PER_CALL):
-            last = min(first + _STEPS_PER_CALL, self.steps_per_epoch)
-            step = int(self._train_steps(order, tf.constant(first), tf.constant(last)))
+        for part in self._train.training_parts(
+            order, steps_done, self.steps_per_epoch, self.batch_size
+        ):
+            step = part.begins + int(self._train_steps(part))
             value = self._train_means()[first_measure.name]
             _check_finite(value, f"epoch {epoch}, step {step}: the training {first_measure.title}")
-            on_progress(epoch, last, value)
+            on_progress(epoch, step, value)
         return self._train_means()
 
     def _train_means(self) -> dict[str, float]:
@@ -151,31 +152,39 @@ class Trainer:
             for name, measure in measures.items()
         }
 
-    def _train_steps(self, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-        """Takes the steps from `first` up to `last` of an epoch, while all is finite.
-
-        Returns:
-            The number of steps done in the epoch.
-        """
-        return self._traced_steps(order, first, last)
+    def _train_steps(self, part: TrainingPart) -> tf.Tensor:
+        """Takes the steps of a part of an epoch, while all is finite; the last one done."""
+        return self._traced_steps(
+            part.images, part.order, tf.constant(part.first), tf.constant(part.last)
+        )
 
     # Each trainer traces graphs of its own, once. Under methods with `@tf.function`, TensorFlow
     # counts together what all trainers traced, and warns from the fifth one on.
 
     @functools.cached_property
     def _traced_steps(self) -> Callable[..., tf.Tensor]:
-        order, number = tf.TensorSpec([self.num_images], tf.int32), tf.TensorSpec([], tf.int32)
-        return tf.function(self._take_steps).get_concrete_function(order, number, number)
+        order, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
+        traced = tf.function(self._take_steps)
+        return traced.get_concrete_function(self._images_spec, order, number, number)
 
     @functools.cached_property
-    def _traced_measures(self) -> Callable[[], tf.Tensor]:
-        return tf.function(self._mean_measures).get_concrete_function()
+    def _traced_measures(self) -> Callable[..., tf.Tensor]:
+        number = tf.TensorSpec([], tf.int32)
+        sums = tf.TensorSpec([len(self.model.test_measures)], tf.float64)
+        traced = tf.function(self._add_measures)
+        return traced.get_concrete_function(self._images_spec, number, sums)
 
-    def _take_steps(self, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+    @property
+    def _images_spec(self) -> tf.TensorSpec:
+        return tf.TensorSpec([None, *self.dataset.image_shape], tf.uint8)
+
+    def _take_steps(
+        self, images: tf.Tensor, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor
+    ) -> tf.Tensor:
         step = first
         watched = next(iter(self.model.train_measures))
         while step < last:
-            grey = batches.training_batch(self._train_images, order, step, self.batch_size)
+            grey = batches.training_batch(images, order, step, self.batch_size)
             taken = self.model.steps
             warped = batches.augment(grey, self._augment, self.model.seed, taken)
             means = self._step(self.model.training_batch(warped, taken))

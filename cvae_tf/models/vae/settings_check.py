@@ -6,16 +6,22 @@ from cvae_tf import registry
 from cvae_tf.core.errors import UserError
 
 
-def check(config: Any) -> None:
+def check(config: Any, image_shape: tuple[int, int, int] | None = None) -> None:
     """Refuses settings that contradict each other.
 
     Args:
         config: a `Config`.
+        image_shape: height, width and channels of the images, once they are known.
 
     Raises:
         UserError: if the likelihood is not one of such pixels, or the number of importance samples
-            does not fit the objective.
+            does not fit the objective, or colours would be thresholded.
     """
+    if image_shape and image_shape[-1] > 1 and config.binarize == "threshold":
+        raise UserError(
+            "--binarize=threshold: the images have colours, which would be lost; give "
+            "--binarize=none, or leave out --preset and --binarize."
+        )
     if registry.LIKELIHOODS[config.likelihood].is_density and config.binarize != "none":
         raise UserError(
             f"--likelihood={config.likelihood} is a density of grey levels; give --binarize=none."

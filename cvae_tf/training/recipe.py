@@ -1,0 +1,31 @@
+"""The settings of a new run: those that were asked for, the others as they suit the images."""
+
+from typing import Any
+
+from cvae_tf.config import Config
+from cvae_tf.core.messages import say
+from cvae_tf.data.datasets import Dataset
+from cvae_tf.data.looks import look_at
+
+
+def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> Config:
+    """Completes the settings of a new run, and says which preset was chosen for which images.
+
+    Args:
+        config: all settings, if they are known.
+        given: otherwise those that were asked for, by name.
+        dataset: what the run learns from.
+
+    Returns:
+        All settings.
+
+    Raises:
+        UserError: if they make no sense together, or for such images.
+    """
+    if config is None:
+        looks = look_at(dataset.train.images)
+        config = Config.create_for_images(looks.are_black_and_white, **given)
+        if "preset" not in given:
+            say(f"preset:  {config.preset}, because the images {looks.description}")
+    config.check_images(dataset.image_shape)
+    return config
