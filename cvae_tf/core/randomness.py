@@ -30,6 +30,7 @@ class Purpose(enum.IntEnum):
     FLIPPED_PIXELS = 13
     DENOISING_PROPOSALS = 14
     SCORES = 15
+    HELD_OUT = 16
 
 
 def derived_key(seed: int | tf.Tensor, purpose: Purpose, index: int | tf.Tensor = 0) -> tf.Tensor:

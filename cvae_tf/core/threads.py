@@ -15,7 +15,7 @@ def set_threads(threads: int) -> bool:
         Whether TensorFlow has that many threads now.
     """
     inter = 1 if threads == 1 else 2
-    intra = max((threads or _count_cores()) // inter, 1)
+    intra = max((threads or count_cores()) // inter, 1)
     setting = tf.config.threading
     try:
         setting.set_inter_op_parallelism_threads(inter)
@@ -26,8 +26,9 @@ def set_threads(threads: int) -> bool:
     return True
 
 
-def _count_cores() -> int:
+def count_cores() -> int:
+    """Counts the cores that this process may use."""
     try:
-        return len(os.sched_getaffinity(0))  # the ones that this process may use
+        return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
         return os.cpu_count() or 1

@@ -18,7 +18,7 @@ _KEYS_OF_OLD_RUNS = {"MNIST": "mnist", "bundled digits": "digits"}  # which knew
 class Split(NamedTuple):
     """Images of one purpose, and their labels."""
 
-    images: np.ndarray  # uint8 [N, H, W, C]
+    images: np.ndarray  # uint8 [N, H, W, C]; or what reads it from disk, as `DiskImages`
     labels: np.ndarray | None  # [N]
 
 
@@ -31,6 +31,9 @@ class Dataset(NamedTuple):
     test: Split
     licence: str = OWN_LICENCE
     key: str | None = None  # the name in `registry.DATASETS`; None for a file of the user's
+    class_names: tuple[str, ...] | None = None  # labels are then int64 numbers into it
+    sha256: str | None = None  # what `fingerprint` says, if it is known without reading the images
+    margins: float | None = None  # `margin_brightness` of the images for training, if it is known
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -115,6 +118,8 @@ def recorded_key(recorded: dict[str, Any]) -> str | None:
 
 def fingerprint(dataset: Dataset) -> str:
     """SHA-256 of all images, by which a data set can be known again."""
+    if dataset.sha256:
+        return dataset.sha256
     digest = hashlib.sha256()
     for split in (dataset.train, dataset.test):
         digest.update(np.ascontiguousarray(split.images))

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import imageio.v3 as iio
 import numpy as np
 import tensorflow as tf
 
@@ -12,11 +11,11 @@ from cvae_tf.core.paths import absolute
 from cvae_tf.data import safe_npz
 from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.datasets import load_again, margin_brightness
+from cvae_tf.data.folder_listing import SUFFIXES
+from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
 from cvae_tf.data.settings import ImageSettings
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _ARRAYS = (("x_test", "y_test"), ("x_train", "y_train"), ("images", "labels"))
-_MODES = {1: "L", 3: "RGB"}  # as Pillow calls them, by channels
 _KINDS = {False: "white on black", True: "dark on white"}
 _UNCLEAR = 0.25  # margins of this brightness, to 1 minus it, tell neither from the other
 
@@ -92,9 +91,9 @@ def read_images(path: str | Path, fit: Fit) -> Images:
     if path.is_dir():
         pictures = sorted(file for file in path.iterdir() if _is_picture(file))
         if not pictures:
-            raise UserError(f"{path}: holds no pictures ({', '.join(_SUFFIXES)}).")
+            raise UserError(f"{path}: holds no pictures, such as PNG or JPEG files.")
         return _read_pictures(pictures, f"pictures of {path}", fit)
-    if path.suffix.lower() in _SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         return _read_pictures([path], str(path), fit)
     return _read_npz(path, fit)
 
@@ -131,34 +130,33 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
 def _is_picture(path: Path) -> bool:
     """Whether a file of a folder is one to read; some systems put hidden ones beside pictures."""
     is_hidden = path.name.startswith(".")
-    return path.suffix.lower() in _SUFFIXES and path.is_file() and not is_hidden
+    return path.suffix.lower() in SUFFIXES and path.is_file() and not is_hidden
 
 
 def _read_pictures(paths: list[Path], origin: str, fit: Fit) -> Images:
     pixels, sizes = [], []
     for path in paths:  # one large picture in memory at a time
-        picture = _read_picture(path, fit.image_shape[-1])
+        picture = _read_picture(path, fit)
         pixels.append(_fitted(picture, str(path), fit))
         sizes.append(picture.shape[1:3])
     names = [path.name for path in paths]
     return Images(np.concatenate(pixels), None, names, _described(origin, sizes, fit))
 
 
-def _read_picture(path: Path, channels: int) -> np.ndarray:
-    """Reads a picture, or the first frame of an animation, [1, H, W] or [1, H, W, C]."""
-    if channels not in _MODES:
+def _read_picture(path: Path, fit: Fit) -> np.ndarray:
+    """Reads a picture, or the first frame of an animation, uint8 [1, H, W, C]."""
+    channels = fit.image_shape[-1]
+    if channels not in (1, 3):
         raise UserError(f"{path}: the model takes images of {channels} channels; give an .npz.")
     if not path.is_file():
         raise UserError(f"{path}: no such file.")
+    is_on_white = bool(fit.is_dark_on_white) != bool(fit.invert)
     try:
-        with iio.imopen(path, "r", plugin="pillow") as file:
-            levels = file.properties(index=0).dtype
-            picture = file.read(index=0, mode=_MODES[channels])
-    except Exception as error:  # a file from anywhere fails in many ways
+        with without_warnings():
+            form = Form(channels=channels, background=255 if is_on_white else 0)
+            return read_picture(path, form)[np.newaxis]
+    except BadPictureError as error:
         raise UserError(f"{path}: cannot be read as a picture ({error}).") from error
-    if levels not in (np.uint8, bool):  # which Pillow would cut off at 255
-        raise UserError(f"{path} has levels of {levels}; save it with 8 bits a channel.")
-    return picture[np.newaxis]
 
 
 def _read_npz(path: Path, fit: Fit) -> Images:

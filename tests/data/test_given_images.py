@@ -289,17 +289,37 @@ def test_pictures_cannot_have_two_channels(tmp_path, grey):
         read_images(folder, Fit((28, 28, 2)))
 
 
-def test_pictures_of_16_bits_are_refused_and_not_cut_off(tmp_path):
+def test_pictures_of_16_bits_are_scaled_and_not_cut_off(tmp_path):
     levels = np.linspace(0, 65535, 28 * 28).astype(np.uint16).reshape(28, 28)
     iio.imwrite(tmp_path / "deep.png", levels)
-    with pytest.raises(UserError, match="deep.png has levels of uint16; save it with 8 bits"):
-        read_images(tmp_path / "deep.png", FIT)
+    pixels = read_images(tmp_path / "deep.png", FIT).pixels[0, ..., 0]
+    np.testing.assert_allclose(pixels, levels / 65535, atol=0.5 / 255 + 1e-6)
 
 
-@pytest.mark.parametrize("name", ["a.bmp", "a.gif", "a.png"])
+@pytest.mark.parametrize(("margins", "invert", "paper"), [(0, None, 0), (1, None, 1), (0, True, 0)])
+def test_transparent_pictures_lie_on_what_the_model_knows_around_things(
+    tmp_path, margins, invert, paper
+):
+    picture = Image.new("LA", (28, 28), (128, 0))
+    picture.save(tmp_path / "clear.png")
+    fit = Fit((28, 28, 1), margins=margins, invert=invert)
+    assert np.all(read_images(tmp_path / "clear.png", fit).pixels == paper)
+
+
+def test_pictures_are_turned_as_the_camera_says(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # the top of what was seen is at the right
+    levels = np.zeros((28, 28), np.uint8)
+    levels[:, 20:] = 255
+    Image.fromarray(levels).save(tmp_path / "turned.png", exif=exif)
+    pixels = read_images(tmp_path / "turned.png", FIT).pixels[0, ..., 0]
+    np.testing.assert_array_equal(pixels, np.rot90(levels, -1) / 255)
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "a.gif", "a.png", "a.tif", "a.webp"])
 def test_pictures_of_all_kinds_are_read(tmp_path, name):
     picture = Image.fromarray(np.eye(28) > 0)  # of one bit a pixel
     for converted in (picture, picture.convert("P"), picture.convert("RGB")):
-        converted.save(tmp_path / name)
+        converted.save(tmp_path / name, lossless=True)
         pixels = read_images(tmp_path / name, FIT).pixels
         np.testing.assert_array_equal(pixels[0, ..., 0], np.eye(28))

@@ -1,0 +1,102 @@
+"""Images that stay on disk: rows of a flat file, read when they are asked for."""
+
+import os
+import threading
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.safe_npz import aligned_empty
+
+_SEEKING = threading.Lock()  # for systems that cannot read at a place without going there
+
+
+class DiskImages:
+    """Images in a flat file of uint8, as an array that is never in memory as a whole.
+
+    Several threads may read at once. Nothing is mapped into memory, so that what was read does not
+    count as memory of the process.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self, path: str | Path, shape: tuple[int, int, int, int], rows: np.ndarray | None = None
+    ):
+        """Opens the file.
+
+        Args:
+            path: of the file: uint8 [M, H, W, C] and nothing else.
+            shape: its M, H, W and C.
+            rows: int [N], which of its images these are; None for all, in their order.
+
+        Raises:
+            UserError: if there is no such file, or it is too short.
+        """
+        self._path = path
+        self._rows = np.arange(shape[0]) if rows is None else np.asarray(rows, np.int64)
+        self._bytes = int(np.prod(shape[1:]))  # of an image
+        self.shape = (len(self._rows), *shape[1:])
+        try:
+            self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+        weakref.finalize(self, os.close, self._file)
+        if os.fstat(self._file).st_size < shape[0] * self._bytes:
+            raise self._too_short()
+
+    def __len__(self) -> int:
+        """N, the number of images."""
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        """Reads images.
+
+        Args:
+            index: a slice, or int [B], the numbers of images.
+
+        Returns:
+            uint8 [B, H, W, C].
+
+        Raises:
+            UserError: if the file cannot be read any more.
+        """
+        rows = self._rows[index]
+        images = aligned_empty(rows.size * self._bytes).reshape(*rows.shape, *self.shape[1:])
+        places = images.reshape(rows.size, self._bytes)
+        order = np.argsort(rows, axis=None, kind="stable")  # from the front to the back of the file
+        rows = rows.reshape(-1)[order]
+        # What stands side by side in the file and in the result is read at once.
+        is_start = (np.diff(rows, prepend=-2) != 1) | (np.diff(order, prepend=-2) != 1)
+        starts = np.flatnonzero(is_start)
+        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+            first = order[start]
+            self._read(places[first : first + end - start], int(rows[start]) * self._bytes)
+        return images
+
+    def _read(self, target: np.ndarray, offset: int) -> None:
+        """Fills a contiguous array with what stands at an offset of the file."""
+        view = memoryview(target.reshape(-1))
+        while view:
+            try:
+                count = _read_at(self._file, view, offset)
+            except OSError as error:
+                raise UserError(f"{self._path}: cannot be read ({error.strerror}).") from error
+            if count == 0:
+                raise self._too_short()
+            view, offset = view[count:], offset + count
+
+    def _too_short(self) -> UserError:
+        return UserError(f"{self._path}: the file is shorter than it was; remove it, start again.")
+
+
+def _read_at(file: int, view: memoryview, offset: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(file, [view], offset)
+    with _SEEKING:
+        os.lseek(file, offset, os.SEEK_SET)
+        data = os.read(file, len(view))
+    view[: len(data)] = data
+    return len(data)

@@ -1,0 +1,170 @@
+"""A data set from a folder of pictures, with the classes and splits that its folders name."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cvae_tf.core import paths
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.messages import say, warn
+from cvae_tf.core.randomness import Purpose, numpy_generator
+from cvae_tf.data import memory
+from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.folder_classes import TEST, TRAIN, Classes, listed, read_classes
+from cvae_tf.data.folder_listing import list_pictures, printable
+from cvae_tf.data.picture_cache import MEGABYTE, Pictures, read_pictures
+from cvae_tf.data.settings import ReadingSettings
+
+_HELD_OUT = 0.1  # part of each class, if no folders say what is for testing
+_MOST_BAD = 5  # named in a message
+
+
+class _Rows(NamedTuple):
+    """Which of the pictures that can be read are for what."""
+
+    train: np.ndarray
+    test: np.ndarray
+    how: str  # they were split, for people
+
+
+def load(
+    path: str | Path,
+    seed: int,
+    reading: ReadingSettings,
+    cache_mb: int | None = None,
+    disk_mb: int | None = None,
+) -> Dataset:
+    """Reads the pictures of a folder.
+
+    Args:
+        path: the folder; `~` is the home directory. Its folders are the classes, or `train` and
+            `test` (or `val`, `valid`, `validation`), with the classes in each.
+        seed: from 0; decides which tenth of each class is held out if no folders say so.
+        reading: how pictures become images of one size.
+        cache_mb: the most megabytes of images to keep in memory; None for half of what is free.
+        disk_mb: the most megabytes to keep on disk, as `picture_cache.read_pictures` does.
+
+    Returns:
+        The data set; its images are arrays if there is room for them, else they are read from disk
+        when they are asked for.
+
+    Raises:
+        UserError: if there are too few pictures, some cannot be read, or they are of several sizes.
+    """
+    path = Path(paths.absolute(path))
+    listing = list_pictures(path)
+    if not listing.paths:
+        raise UserError(f"{printable(path)}: holds no pictures, such as PNG, JPEG or WebP files.")
+    classes = read_classes(listing)
+    pictures = read_pictures(listing, reading, disk_mb)
+    _check_bad(pictures, reading.skip_bad)
+    classes = _only(classes, pictures.numbers)
+    rows = _split(path, classes, pictures.facts.count, seed)
+    room = memory.free_bytes() // 2 if cache_mb is None else cache_mb * MEGABYTE
+    train, test = (_images(pictures, part, room) for part in (rows.train, rows.test))
+    labels, names = _labels(classes, rows)
+    return Dataset(
+        name=printable(path.name or path),
+        origin=_origin(path, rows, pictures, names),
+        train=Split(train, None if labels is None else labels[rows.train]),
+        test=Split(test, None if labels is None else labels[rows.test]),
+        class_names=names,
+        sha256=pictures.facts.sha256,
+        margins=pictures.facts.margins,
+    )
+
+
+def _check_bad(pictures: Pictures, skip_bad: bool) -> None:
+    """Refuses pictures that cannot be read, or says how many are left out."""
+    bad, listing = pictures.facts.bad, pictures.listing
+    if not bad:
+        return
+    if skip_bad and pictures.facts.count:
+        say(f"{len(bad):,} of {len(listing.paths):,} pictures cannot be read and are left out.")
+        return
+    named = "; ".join(
+        f"{printable(listing.paths[number])} ({reason})" for number, reason in bad[:_MOST_BAD]
+    )
+    others = f"; and {len(bad) - _MOST_BAD:,} others" if bad[_MOST_BAD:] else ""
+    remedy = "Mend or remove them, or give --skip_bad." if pictures.facts.count else ""
+    raise UserError(
+        f"{printable(listing.root)}: {len(bad):,} of {len(listing.paths):,} pictures cannot be "
+        f"read: {named}{others}.\n{remedy}".rstrip()
+    )
+
+
+def _only(classes: Classes, numbers: np.ndarray) -> Classes:
+    """Takes what is known of some pictures."""
+    parts = (None if part is None else part[numbers] for part in (classes.splits, classes.labels))
+    return Classes(*parts, classes.names)
+
+
+def _split(path: Path, classes: Classes, count: int, seed: int) -> _Rows:
+    """Decides which rows are for training and which for testing; raises a UserError if too few."""
+    if classes.splits is not None:
+        rows = [np.flatnonzero(classes.splits == split) for split in (TRAIN, TEST)]
+        for part, name in zip(rows, ("training", "testing"), strict=True):
+            if not len(part):
+                raise UserError(f"{printable(path)}: none of its pictures for {name} can be read.")
+        return _Rows(*rows, "split as its folders are")
+    if count < 2:
+        raise UserError(f"{printable(path)}: holds one picture; at least 2 are needed.")
+    is_test = _held_out(classes.labels, count, seed)
+    how = "a tenth held out for testing"
+    return _Rows(np.flatnonzero(~is_test), np.flatnonzero(is_test), how)
+
+
+def _held_out(labels: np.ndarray | None, count: int, seed: int) -> np.ndarray:
+    """Chooses a tenth of each class by a seed, or of all pictures if the classes are too small.
+
+    Returns:
+        bool [count], true for at least one picture and not for all.
+    """
+    order = numpy_generator(seed, Purpose.HELD_OUT).permutation(count)
+    groups = np.zeros(count, np.int64) if labels is None else labels
+    sizes = np.bincount(groups)
+    quotas = np.rint(sizes * _HELD_OUT).astype(np.int64)
+    if not quotas.any():
+        groups, sizes = np.zeros(count, np.int64), np.array([count])
+        quotas = np.array([max(1, round(count * _HELD_OUT))])
+    order = order[np.argsort(groups[order], kind="stable")]  # class by class
+    starts = np.cumsum(sizes) - sizes
+    rank = np.arange(count) - starts[groups[order]]  # within its class
+    is_test = np.zeros(count, bool)
+    is_test[order] = rank < quotas[groups[order]]
+    return is_test
+
+
+def _labels(classes: Classes, rows: _Rows) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    """Numbers the classes of the images that are used, and warns of those that cannot be learned.
+
+    Returns:
+        int64 [M], numbers into the names, and the names; None if there are no classes.
+    """
+    if classes.labels is None:
+        return None, None
+    used = np.unique(classes.labels[np.concatenate([rows.train, rows.test])])
+    names = tuple(classes.names[label] for label in used)
+    unknown = np.setdiff1d(classes.labels[rows.test], classes.labels[rows.train])
+    if len(unknown):
+        shown = listed([classes.names[label] for label in unknown])
+        warn(f"No image for training is of these classes of the test images: {shown}.")
+    return np.searchsorted(used, classes.labels), names
+
+
+def _images(pictures: Pictures, rows: np.ndarray, room: int):
+    """Images in memory if all of the data set have room there, else such as stay on disk."""
+    images = pictures.images(rows)
+    needed = pictures.facts.count * int(np.prod(pictures.facts.image_shape))
+    return images[:] if needed <= room else images
+
+
+def _origin(path: Path, rows: _Rows, pictures: Pictures, names: tuple[str, ...] | None) -> str:
+    height, width, channels = pictures.facts.image_shape
+    kind = "grey" if channels == 1 else "colour"
+    classes = f" of {len(names):,} classes" if names else ""
+    count = len(rows.train) + len(rows.test)
+    return (
+        f"{printable(path)}, {count:,} pictures{classes}, {height} x {width} in {kind}, {rows.how}."
+    )

@@ -1,0 +1,172 @@
+"""Which pictures a folder holds, in an order that is always the same; nothing is decoded here."""
+
+import contextlib
+import hashlib
+import os
+import stat
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.settings import ReadingSettings
+
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".webp", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".ico"),
+)
+_SUFFIXES = frozenset(map(os.fsencode, SUFFIXES))
+_LEFT_ALONE = {b"__macosx", b"thumbs.db", b"desktop.ini"}
+_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+_LONGEST_NAME = 120  # characters of a name in a message
+_VERSION = "1"  # of the fingerprint, and of how pictures become pixels
+
+
+class Listing(NamedTuple):
+    """The pictures of a folder, by their paths relative to it."""
+
+    root: Path
+    paths: list[bytes]  # N of them in their order, as the system has them, with "/"
+    facts: np.ndarray  # int64 [N, 3]: size, time of the last change of content, and of the file
+    folders: list[bytes]  # the folders that are at most two levels below the root
+
+    def full_path(self, number: int) -> str:
+        """The path of a picture, in a form that can be opened."""
+        return os.fsdecode(os.fsencode(self.root) + b"/" + self.paths[number])
+
+    def fingerprint(self, reading: ReadingSettings) -> str:
+        """What the pixels of these pictures can be known by without reading them."""
+        digest = hashlib.sha256()
+        settings = [reading.height_and_width, reading.fit, reading.channels, reading.background]
+        digest.update(repr([_VERSION, len(self.paths), settings]).encode())
+        digest.update(b"\0".join(self.paths))  # no path has a zero byte in it
+        digest.update(self.facts.astype("<i8"))
+        return digest.hexdigest()
+
+
+def list_pictures(root: Path) -> Listing:
+    """Finds all files below a folder that are pictures by their suffix or by how they begin.
+
+    Hidden files and folders are left alone, and all files that are no pictures. Links are
+    followed, but not to a folder which the link itself lies in.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        The pictures, in the order of the bytes of their paths.
+
+    Raises:
+        UserError: if a folder cannot be read.
+    """
+    top = os.fsencode(root)
+    paths, facts, folders = [], array("q"), []
+    # From the root to the folder that is being read: where it is, what it is, what is left of it.
+    stack = [(b"", _identity(top), _read_folder(top))]
+    while stack:
+        prefix, _, entries = stack[-1]
+        name, status = next(entries, (None, None))
+        if name is None:
+            stack.pop()
+        elif status is not None:
+            paths.append(prefix + name)
+            facts.extend(status)
+        else:
+            identity = _identity(top + b"/" + prefix + name)
+            if identity in [above[1] for above in stack]:
+                continue
+            if len(stack) <= 2:
+                folders.append(prefix + name.removesuffix(b"/"))
+            stack.append((prefix + name, identity, _read_folder(top + b"/" + prefix + name)))
+    table = np.frombuffer(facts, np.int64).reshape(-1, 3) if paths else np.zeros((0, 3), np.int64)
+    return Listing(root, paths, table, folders)
+
+
+def printable(path: str | bytes | Path) -> str:
+    """Shows a path in one line, whatever is in it."""
+    text = os.fsdecode(path)
+    shown = "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+    return shown if len(shown) <= _LONGEST_NAME else f"...{shown[-_LONGEST_NAME:]}"
+
+
+@contextlib.contextmanager
+def _explaining(folder: bytes) -> Iterator[None]:
+    """Turns a folder that cannot be read into an error for people."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{printable(folder)}: cannot be read ({error.strerror}). Make it readable, or take "
+            "it out of the folder of pictures."
+        ) from error
+
+
+def _identity(path: bytes) -> tuple[int, int]:
+    with _explaining(path):
+        status = os.stat(path)  # noqa: PTH116
+    return status.st_dev, status.st_ino
+
+
+def _read_folder(path: bytes) -> Iterator[tuple[bytes, tuple[int, ...] | None]]:
+    """Yields the pictures with their facts and the folders, whose names end with "/", by name.
+
+    With the "/", the order of the names is that of the paths of the files.
+    """
+    names, facts = [], array("q")  # and not an object for each file of a million
+    with _explaining(path), os.scandir(path) as entries:
+        for entry in entries:
+            if entry.name.startswith(b".") or entry.name.lower() in _LEFT_ALONE:
+                continue
+            if _is_folder(entry):
+                names.append(entry.name + b"/")
+                facts.extend((0, 0, 0))
+            elif status := _status_of_picture(entry):
+                names.append(entry.name)
+                facts.extend(status)
+    for place in sorted(range(len(names)), key=names.__getitem__):
+        name = names[place]
+        yield name, None if name.endswith(b"/") else facts[3 * place : 3 * place + 3]
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself
+        return False
+
+
+def _status_of_picture(entry: os.DirEntry) -> tuple[int, int, int] | None:
+    """Size and times of a file that seems to be a picture; None if it does not."""
+    name, point, suffix = entry.name.rpartition(b".")
+    is_named_so = bool(name) and point + suffix.lower() in _SUFFIXES
+    try:
+        status = entry.stat()
+    except OSError:  # a broken link: a picture is missing
+        return (-1, 0, 0) if is_named_so else None
+    if not stat.S_ISREG(status.st_mode):  # a pipe could be waited for without an end
+        return None
+    if not is_named_so and not (status.st_size and _begins_like_a_picture(entry.path)):
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _begins_like_a_picture(path: bytes) -> bool:
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            start = os.read(handle, 16)
+        finally:
+            os.close(handle)
+    except OSError:
+        return False
+    return (
+        start.startswith(_BEGINNINGS)
+        or (start[:4], start[8:12]) == (b"RIFF", b"WEBP")
+        or start[4:12] in (b"ftypavif", b"ftypavis", b"jP  \r\n\x87\n")
+        or (start[:2], start[6:10]) == (b"BM", bytes(4))
+    )
