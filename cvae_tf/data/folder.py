@@ -53,6 +53,8 @@ def load(
         UserError: if there are too few pictures, some cannot be read, or they are of several sizes.
     """
     path = Path(paths.absolute(path))
+    if not path.is_dir():
+        raise UserError(f"{printable(path)}: no such folder.")
     listing = list_pictures(path)
     if not listing.paths:
         raise UserError(f"{printable(path)}: holds no pictures, such as PNG, JPEG or WebP files.")
@@ -86,7 +88,7 @@ def _check_bad(pictures: Pictures, skip_bad: bool) -> None:
     named = "; ".join(
         f"{printable(listing.paths[number])} ({reason})" for number, reason in bad[:_MOST_BAD]
     )
-    others = f"; and {len(bad) - _MOST_BAD:,} others" if bad[_MOST_BAD:] else ""
+    others = f"; and {len(bad) - _MOST_BAD:,} more" if bad[_MOST_BAD:] else ""
     remedy = "Mend or remove them, or give --skip_bad." if pictures.facts.count else ""
     raise UserError(
         f"{printable(listing.root)}: {len(bad):,} of {len(listing.paths):,} pictures cannot be "

@@ -101,4 +101,4 @@ def listed(folders: Collection[str | bytes]) -> str:
     """Names folders or classes in a message, the first ones of many."""
     names = sorted(os.fsencode(folder) for folder in folders)
     text = ", ".join(printable(name) for name in names[:_MOST_NAMED])
-    return f"{text} and {len(names) - _MOST_NAMED:,} others" if names[_MOST_NAMED:] else text
+    return f"{text} and {len(names) - _MOST_NAMED:,} more" if names[_MOST_NAMED:] else text

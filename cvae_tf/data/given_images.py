@@ -122,7 +122,7 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
         dataset = load_again(data, data_path, seed)
     except UserError as error:
         raise UserError(f"{error}\nTo take other images, give --data_path.") from error
-    images, labels = dataset.test
+    images, labels = dataset.test.images[:], dataset.test.labels  # they may be on disk
     pixels = _fitted(images, title, fit._replace(invert=bool(fit.invert)))
     return _numbered(pixels, labels, _described(f"{title} test", [images.shape[1:3]], fit))
 

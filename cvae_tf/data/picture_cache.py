@@ -182,7 +182,7 @@ def _free_bytes(path: Path) -> int:
 def _refuse_sizes(listing: Listing) -> UserError:
     sizes = count_sizes(listing).most_common()
     named = [f"{height}x{width} ({count:,})" for (height, width), count in sizes[:_MOST_SIZES]]
-    others = f" and {len(sizes) - _MOST_SIZES:,} others" if sizes[_MOST_SIZES:] else ""
+    others = f" and {len(sizes) - _MOST_SIZES:,} more" if sizes[_MOST_SIZES:] else ""
     return UserError(
         f"{printable(listing.root)}: pictures of several sizes, height x width: "
         f"{', '.join(named)}{others}. Give --image_size=64 or another size."

@@ -1,0 +1,283 @@
+import os
+import socket
+
+import numpy as np
+import pytest
+from folder_helpers import READING, pixels_of, save, save_all
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.data import folder
+from cvae_tf.data.datasets import fingerprint, margin_brightness
+from cvae_tf.data.disk_images import DiskImages
+from cvae_tf.data.picture_images import PictureImages
+from cvae_tf.data.settings import ReadingSettings
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "pictures"
+
+
+def _load(root, seed=0, cache_mb=None, disk_mb=None, **reading):
+    return folder.load(root, seed, ReadingSettings(**reading), cache_mb, disk_mb)
+
+
+def _names(*folders, count=10):
+    return [f"{each}/{number:03}.png" for each in folders for number in range(count)]
+
+
+def _refusal(root, **options):
+    with pytest.raises(UserError) as caught:
+        _load(root, **options)
+    assert len(str(caught.value).splitlines()) <= 2
+    return str(caught.value)
+
+
+def _rows(images):
+    """The images as a set."""
+    return {image.tobytes() for image in images[:]}
+
+
+# Splits and classes
+
+
+def test_folders_are_splits_and_classes(root):
+    saved = save_all(root, ["train/cat/1.png", "train/dog/2.png", "train/dog/3.png"], channels=3)
+    tests = save_all(root, ["val/dog/4.png", "val/cat/5.png"], channels=3, height=8)
+    dataset = _load(root)
+    np.testing.assert_array_equal(dataset.train.images, np.stack(list(saved.values())))
+    wanted = np.stack([tests["val/cat/5.png"], tests["val/dog/4.png"]])
+    np.testing.assert_array_equal(dataset.test.images, wanted)
+    assert dataset.class_names == ("cat", "dog") and dataset.image_shape == (8, 8, 3)
+    assert dataset.train.labels.tolist() == [0, 1, 1] and dataset.test.labels.tolist() == [0, 1]
+    assert dataset.train.labels.dtype == np.int64
+    assert dataset.name == "pictures" and dataset.key is None
+    assert dataset.origin == (
+        f"{root}, 5 pictures of 2 classes, 8 x 8 in colour, split as its folders are."
+    )
+
+
+def test_a_tenth_of_each_class_is_held_out_by_the_seed(root):
+    save_all(root, [*_names("few", count=20), *_names("many", count=60), "one/0.png"])
+    dataset, again, other = _load(root, 3), _load(root, 3), _load(root, 4)
+    assert np.bincount(dataset.test.labels, minlength=3).tolist() == [2, 6, 0]
+    assert np.bincount(dataset.train.labels).tolist() == [18, 54, 1]
+    np.testing.assert_array_equal(dataset.test.images, again.test.images)
+    assert _rows(dataset.test.images) != _rows(other.test.images)
+    train, test = _rows(dataset.train.images), _rows(dataset.test.images)
+    assert not train & test and len(train | test) == 81
+    # Another number of pictures of a class must not exchange labels.
+    assert dataset.sha256 == other.sha256 == fingerprint(dataset)
+
+
+def test_labels_belong_to_their_images(root):
+    saved = save_all(root, _names("a", "b", "c"))
+    dataset = _load(root)
+    of_image = {pixels.tobytes(): name[0] for name, pixels in saved.items()}
+    for split in (dataset.train, dataset.test):
+        for image, label in zip(split.images, split.labels, strict=True):
+            assert dataset.class_names[label] == of_image[image.tobytes()]
+
+
+def test_no_folders_no_labels(root):
+    save_all(root, [f"{number}.png" for number in range(30)])
+    dataset = _load(root)
+    assert dataset.train.labels is None and dataset.test.labels is None
+    assert dataset.class_names is None and len(dataset.test.images) == 3
+
+
+def test_margins_are_those_of_the_images(root):
+    save_all(root, [f"{number}.png" for number in range(30)])
+    dataset = _load(root)
+    images = np.concatenate([dataset.train.images, dataset.test.images])
+    assert dataset.margins == pytest.approx(margin_brightness(images), abs=1e-9)
+
+
+# In memory or not
+
+
+@pytest.mark.parametrize(
+    ("cache_mb", "disk_mb", "kind"),
+    [(None, None, np.ndarray), (0, None, DiskImages), (0, 0, PictureImages), (5, 0, np.ndarray)],
+)
+def test_images_are_the_same_in_memory_and_on_disk(root, cache_mb, disk_mb, kind):
+    save_all(root, _names("a", "b"), height=30, width=20, channels=3)
+    plain = _load(root, image_size="16")
+    os.utime(root / "a/000.png", ns=(0, 0))  # so that it is decoded again
+    dataset = _load(root, image_size="16", cache_mb=cache_mb, disk_mb=disk_mb)
+    for split, wanted in ((dataset.train, plain.train), (dataset.test, plain.test)):
+        assert type(split.images) is kind and split.images.shape == wanted.images.shape
+        np.testing.assert_array_equal(split.images[:], wanted.images)
+        np.testing.assert_array_equal(split.labels, wanted.labels)
+    assert dataset.sha256 == plain.sha256 and dataset.origin == plain.origin
+
+
+# Bad input
+
+
+def test_folder_without_pictures(root):
+    root.mkdir()
+    assert "holds no pictures" in _refusal(root)
+    (root / "notes.txt").write_text("none")
+    (root / "empty").mkdir()
+    assert "holds no pictures" in _refusal(root)
+
+
+def test_folder_that_is_not_there(root):
+    assert _refusal(root) == f"{root}: no such folder."
+
+
+def test_one_picture(root):
+    save_all(root, ["a.png"])
+    assert "holds one picture; at least 2 are needed" in _refusal(root)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 25])
+def test_one_picture_in_each_class(root, classes):
+    save_all(root, _names(*(f"class{number:02}" for number in range(classes)), count=1))
+    dataset = _load(root)
+    assert len(dataset.test.images) == max(1, round(classes / 10))
+    assert len(dataset.train.images) == classes - len(dataset.test.images)
+
+
+def test_all_pictures_damaged(root):
+    for name in save_all(root, _names("a", count=7)):
+        (root / name).write_bytes(b"no picture")
+    for skip_bad in (False, True):
+        text = _refusal(root, skip_bad=skip_bad)
+        assert "7 of 7 pictures cannot be read: a/000.png (its content is no picture)" in text
+        assert "a/004.png" in text and "a/005.png" not in text and "and 2 more" in text
+        assert "--skip_bad" not in text
+
+
+def test_some_pictures_damaged(root, capsys):
+    save_all(root, _names("a", "b"))
+    (root / "a/003.png").write_bytes(b"")
+    (root / "b/bad\nname.png").write_text("a text")
+    text = _refusal(root)
+    assert "2 of 21 pictures cannot be read: a/003.png (an empty file); b/bad\\nname.png" in text
+    assert text.endswith("or give --skip_bad.")
+    capsys.readouterr()
+    dataset = _load(root, skip_bad=True)
+    assert len(dataset.train.images) + len(dataset.test.images) == 19
+    assert "2 of 21 pictures cannot be read and are left out" in capsys.readouterr().out
+    assert dataset.class_names == ("a", "b")
+
+
+def test_class_of_nothing_but_damaged_pictures_is_no_class(root):
+    save_all(root, _names("a", "c"))
+    save(root / "b/1.png", pixels_of(0)).write_bytes(b"")
+    dataset = _load(root, skip_bad=True)
+    assert dataset.class_names == ("a", "c") and set(dataset.train.labels) == {0, 1}
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_split_of_nothing_but_damaged_pictures(root, part):
+    save_all(root, _names("train", "test"))
+    for number in range(10):
+        (root / part / f"{number:03}.png").write_bytes(b"")
+    assert f"none of its pictures for {part}ing can be read" in _refusal(root, skip_bad=True)
+
+
+def test_skip_bad_with_nothing_bad_is_silent(root, capsys):
+    save_all(root, _names("a"))
+    _load(root, skip_bad=True)
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err == ""
+
+
+def test_link_that_leads_back_up(root):
+    save_all(root, _names("a", "b"))
+    (root / "a/up").symlink_to(root)
+    assert len(_load(root).train.images) == 18
+
+
+def test_folder_without_read_permission(root, monkeypatch):
+    save_all(root, _names("a", "secret"))
+    scandir = os.scandir
+
+    def refuse(path):
+        if b"secret" in path:
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert "secret/: cannot be read (Permission denied)" in _refusal(root)
+
+
+def test_all_kinds_of_names(root):
+    names = ["a b/1 2.png", "new\nline/x\ny.png", "猫/кошка.png", "A/a.png", "a/A.png", "a/a.png"]
+    saved = save_all(root, names)
+    dataset = _load(root)
+    assert _rows(dataset.train.images) | _rows(dataset.test.images) == _rows(
+        np.stack(list(saved.values()))
+    )
+    assert set(dataset.class_names) == {"a b", "new\\nline", "猫", "A", "a"}
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_pictures_smaller_than_the_size_asked_for(root, fit):
+    save_all(root, _names("a"), height=5, width=3)
+    dataset = _load(root, image_size="64x48", fit=fit)
+    assert dataset.image_shape == (64, 48, 1) and dataset.train.images.std() > 10
+
+
+def test_ten_thousand_classes(root):
+    """Links, because 20,000 files would take longer."""
+    save_all(root, ["../elsewhere/1.png", "../elsewhere/2.png"])
+    root.mkdir()
+    for number in range(10_000):
+        (root / f"class{number}").symlink_to("../elsewhere")
+    dataset = _load(root)
+    assert len(dataset.class_names) == 10_000 and len(dataset.test.images) == 2000
+    assert np.bincount(dataset.train.labels, minlength=10_000).max() == 2
+
+
+def test_empty_class_folder(root, capsys):
+    save_all(root, _names("a", "c"))
+    (root / "b").mkdir()
+    dataset = _load(root)
+    assert dataset.class_names == ("a", "c")
+    assert capsys.readouterr().err.count("warning: No pictures are in b") == 1
+
+
+def test_test_images_of_a_class_that_training_lacks(root, capsys):
+    save_all(root, [*_names("train/a", "train/c"), *_names("test/a", "test/b", count=3)])
+    dataset = _load(root)
+    assert dataset.class_names == ("a", "b", "c")
+    assert set(dataset.train.labels) == {0, 2} and set(dataset.test.labels) == {0, 1}
+    warned = capsys.readouterr().err
+    assert warned.count("\n") == 1 and "of these classes of the test images: b." in warned
+
+
+def test_three_channels_of_grey_pictures(root):
+    save_all(root, _names("a"))
+    dataset, grey = _load(root, channels=3), _load(root)
+    assert dataset.image_shape == (8, 8, 3) and grey.image_shape == (8, 8, 1)
+    np.testing.assert_array_equal(dataset.train.images, np.repeat(grey.train.images, 3, axis=-1))
+
+
+def test_pipes_and_sockets(root, monkeypatch):
+    save_all(root, _names("a"))
+    os.mkfifo(root / "a/pipe.png")
+    monkeypatch.chdir(root / "a")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("socket.png")
+        assert len(_load(root).train.images) == 9
+
+
+def test_several_sizes(root):
+    save_all(root, ["a.png", "b.png"])
+    save(root / "c.png", pixels_of(0, 9, 9))
+    assert "8x8 (2), 9x9 (1). Give --image_size=64" in _refusal(root)
+
+
+def test_home_directory(root, monkeypatch):
+    save_all(root, _names("a"))
+    monkeypatch.setenv("HOME", str(root.parent))
+    assert folder.load("~/pictures", 0, READING).name == "pictures"
