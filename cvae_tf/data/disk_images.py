@@ -71,7 +71,8 @@ class DiskImages:
         # What stands side by side in the file and in the result is read at once.
         is_start = (np.diff(rows, prepend=-2) != 1) | (np.diff(order, prepend=-2) != 1)
         starts = np.flatnonzero(is_start)
-        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        ends = np.append(starts, len(rows))[1:]
+        for start, end in zip(starts, ends, strict=True):
             first = order[start]
             self._read(places[first : first + end - start], int(rows[start]) * self._bytes)
         return images

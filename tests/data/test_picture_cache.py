@@ -198,7 +198,7 @@ def test_several_sizes_are_named(root, saved, home):
     with pytest.raises(UserError) as caught:
         _read(root)
     text = str(caught.value)
-    assert "8x8 (20), 9x8 (2)" in text and "and 1 more" in text and "--image_size=64" in text
+    assert "8x8 (20), 9x8 (2)" in text and "and 2 more" in text and "--image_size=64" in text
     assert "\n" not in text
     assert not list(home.iterdir())
     assert _all(_read(root, ReadingSettings(image_size="16x12"))).shape == (27, 16, 12, 1)

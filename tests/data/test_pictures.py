@@ -44,7 +44,9 @@ def test_formats_without_loss_are_read_exactly(tmp_path, suffix, channels):
 def test_jpeg_is_read_nearly(tmp_path):
     pixels = _photograph(40, 30)
     save(tmp_path / "a.jpg", pixels, quality=95)
-    np.testing.assert_allclose(read_picture(tmp_path / "a.jpg", Form()).astype(int), pixels, atol=8)
+    np.testing.assert_allclose(
+        read_picture(tmp_path / "a.jpg", Form()).astype(int), pixels, atol=12
+    )
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -176,7 +178,9 @@ def test_crop_takes_the_middle(tmp_path):
     wide = np.zeros((20, 60, 1), np.uint8)
     wide[:, 20:40] = 200
     save(tmp_path / "a.png", wide)
-    assert np.all(read_picture(tmp_path / "a.png", Form((10, 10))) == 200)
+    pixels = read_picture(tmp_path / "a.png", Form((10, 10)))[..., 0].astype(int)
+    np.testing.assert_allclose(pixels, 200, atol=12)  # a little comes from beyond the edge
+    assert np.all(pixels[:, 3:-3] == 200)
 
 
 def test_pad_keeps_all_with_margins(tmp_path):
@@ -189,7 +193,8 @@ def test_stretch_keeps_all_without_margins(tmp_path):
     halves = np.repeat([0, 255], 40).astype(np.uint8)
     save(tmp_path / "a.png", np.tile(halves[:, np.newaxis], (4, 1, 1)))
     pixels = read_picture(tmp_path / "a.png", Form((16, 8), "stretch"))[..., 0]
-    assert np.all(pixels[:, :3] == 0) and np.all(pixels[:, 5:] == 255)
+    np.testing.assert_allclose(pixels[:, :3], 0, atol=2)
+    np.testing.assert_allclose(pixels[:, 5:], 255, atol=2)
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
