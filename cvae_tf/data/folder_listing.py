@@ -21,6 +21,7 @@ SUFFIXES = (
 _SUFFIXES = frozenset(map(os.fsencode, SUFFIXES))
 _LEFT_ALONE = {b"__macosx", b"thumbs.db", b"desktop.ini"}
 _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+_AT_ONCE = 10_000  # paths that are joined, because that needs memory for each
 _LONGEST_NAME = 120  # characters of a name in a message
 _VERSION = "1"  # of the fingerprint, and of how pictures become pixels
 
@@ -42,7 +43,9 @@ class Listing(NamedTuple):
         digest = hashlib.sha256()
         settings = [reading.height_and_width, reading.fit, reading.channels, reading.background]
         digest.update(repr([_VERSION, len(self.paths), settings]).encode())
-        digest.update(b"\0".join(self.paths))  # no path has a zero byte in it
+        for start in range(0, len(self.paths), _AT_ONCE):
+            part = self.paths[start : start + _AT_ONCE]
+            digest.update(b"\0".join([*part, b""]))  # no path has a zero byte in it
         digest.update(self.facts.astype("<i8"))
         return digest.hexdigest()
 

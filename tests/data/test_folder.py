@@ -228,13 +228,13 @@ def test_pictures_smaller_than_the_size_asked_for(root, fit):
 
 
 def test_ten_thousand_classes(root):
-    """Links, because 20,000 files would take longer."""
-    save_all(root, ["../elsewhere/1.png", "../elsewhere/2.png"])
+    """Links, because 10,000 files would take longer."""
+    save_all(root, ["../elsewhere/1.png"])
     for number in range(10_000):
         (root / f"class{number}").symlink_to("../elsewhere")
     dataset = _load(root)
-    assert len(dataset.class_names) == 10_000 and len(dataset.test.images) == 2000
-    assert np.bincount(dataset.train.labels, minlength=10_000).max() == 2
+    assert len(dataset.class_names) == 10_000 and len(dataset.test.images) == 1000
+    assert np.bincount(dataset.train.labels, minlength=10_000).max() == 1
 
 
 def test_empty_class_folder(root, capsys):
