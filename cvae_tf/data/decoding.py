@@ -19,9 +19,10 @@ from cvae_tf.data.pictures import (
     read_size,
     without_warnings,
 )
+from cvae_tf.data.settings import LARGEST_SIDE
 
 _AT_ONCE = 16  # pictures that a thread takes
-_PROBED = 32  # pictures that are looked at first, to guess whether there are colours
+_PROBED = 32  # pictures that are looked at first, to learn what most are like
 
 
 class Facts(NamedTuple):
@@ -34,8 +35,8 @@ class Facts(NamedTuple):
     margins: float  # mean brightness of the outermost rows and columns, from 0 to 1
 
 
-class SizesDifferError(Exception):
-    """The pictures are of several sizes, and it is not said what to make of them."""
+class SizeNeededError(Exception):
+    """Pictures are of several sizes or large, and it is not said which size to bring them to."""
 
 
 class _ColourFoundError(Exception):
@@ -57,8 +58,10 @@ def decode_all(
         What was found.
 
     Raises:
-        SizesDifferError: if they are of several sizes, and `form` gives none.
+        SizeNeededError: if they are of several sizes or too large, and `form` gives none.
     """
+    if form.size is None and _seem_too_large(listing):
+        raise SizeNeededError
     if form.channels == 0 and _seems_coloured(listing, form):
         form = form._replace(channels=3)
     try:
@@ -101,13 +104,27 @@ def several_at_a_time(function: Callable, items: Iterable) -> Iterator[Any]:
 
 def _seems_coloured(listing: Listing, form: Form) -> bool:
     """Whether there are colours in some pictures here and there."""
-    step = max(1, len(listing.paths) // _PROBED)
     with without_warnings():
-        for number in range(0, len(listing.paths), step):
+        for number in _here_and_there(listing):
             with contextlib.suppress(BadPictureError):
                 if read_picture(listing.full_path(number), form).shape[-1] == 3:
                     return True
     return False
+
+
+def _seem_too_large(listing: Listing) -> bool:
+    """Whether some pictures here and there are larger than an image may be."""
+    with without_warnings():
+        for number in _here_and_there(listing):
+            with contextlib.suppress(BadPictureError):
+                if max(read_size(listing.full_path(number))) > LARGEST_SIDE:
+                    return True
+    return False
+
+
+def _here_and_there(listing: Listing) -> range:
+    total = len(listing.paths)
+    return range(0, total, max(1, total // _PROBED))
 
 
 def _decode_all(listing: Listing, form: Form, open_store: Callable) -> Facts:
@@ -173,7 +190,7 @@ class _Found:
             self._shape = (*shape[:2], self._channels)
             self._store = self._open_store(self._shape)
         if shape[:2] != self._shape[:2]:
-            raise SizesDifferError
+            raise SizeNeededError
         if shape != self._shape:
             raise _ColourFoundError
 

@@ -17,7 +17,7 @@ import numpy as np
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import warn
-from cvae_tf.data.decoding import Facts, SizesDifferError, count_sizes, decode_all
+from cvae_tf.data.decoding import Facts, SizeNeededError, count_sizes, decode_all
 from cvae_tf.data.disk_images import DiskImages
 from cvae_tf.data.folder_listing import Listing, printable
 from cvae_tf.data.picture_images import PictureImages
@@ -67,7 +67,7 @@ def read_pictures(listing: Listing, reading: ReadingSettings, disk_mb: int | Non
         The pictures; those that cannot be read are in `facts.bad`.
 
     Raises:
-        UserError: if they are of several sizes, and the settings give none.
+        UserError: if they are of several sizes or too large, and the settings give none.
     """
     form = Form(reading.height_and_width, reading.fit, reading.channels, reading.background)
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -92,7 +92,7 @@ def _decode(listing: Listing, form: Form, entry: Path, room: int) -> Facts:
                 warn(f"{error} The pictures are decoded each time.")
                 facts = decode_all(listing, form, lambda shape: None)
             return facts
-    except SizesDifferError as error:
+    except SizeNeededError as error:
         raise _refuse_sizes(listing) from error
 
 
@@ -183,7 +183,8 @@ def _refuse_sizes(listing: Listing) -> UserError:
     sizes = count_sizes(listing).most_common()
     named = [f"{height}x{width} ({count:,})" for (height, width), count in sizes[:_MOST_SIZES]]
     others = f" and {len(sizes) - _MOST_SIZES:,} more" if sizes[_MOST_SIZES:] else ""
+    what = "several sizes" if len(sizes) > 1 else "a size too large to learn"
     return UserError(
-        f"{printable(listing.root)}: pictures of several sizes, height x width: "
+        f"{printable(listing.root)}: pictures of {what}, height x width: "
         f"{', '.join(named)}{others}. Give --image_size=64 or another size."
     )

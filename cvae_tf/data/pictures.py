@@ -115,7 +115,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
 def _check_pixels(width: int, height: int) -> None:
     """Refuses a picture by its header, before anything is allocated for it."""
     if not 0 < width * height <= _MOST_PIXELS:
-        raise BadPictureError(f"{width} x {height} pixels, more than {_MOST_PIXELS:,} in all")
+        raise BadPictureError(f"{width} x {height} pixels, not 1 to {_MOST_PIXELS:,} in all")
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import check, setting
 
 FITS = ("crop", "pad", "stretch")
-_SIDES = (8, 1024)  # the smallest and the largest side of an image, in pixels
+SMALLEST_SIDE, LARGEST_SIDE = 8, 1024  # of an image, in pixels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class ReadingSettings:
             return None
         match = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", self.image_size, re.ASCII)
         sides = [int(side) for side in match.groups(match[1])] if match else []
-        least, most = _SIDES
+        least, most = SMALLEST_SIDE, LARGEST_SIDE
         if not sides or not least <= min(sides) <= max(sides) <= most:
             raise UserError(
                 f"--image_size={self.image_size!r}: must be a side such as 64, or height x width "

@@ -8,7 +8,7 @@ from folder_helpers import pixels_of, save, save_all
 
 from cvae_tf.data import decoding
 from cvae_tf.data.datasets import margin_brightness
-from cvae_tf.data.decoding import SizesDifferError, count_sizes, decode_all, several_at_a_time
+from cvae_tf.data.decoding import SizeNeededError, count_sizes, decode_all, several_at_a_time
 from cvae_tf.data.folder_listing import list_pictures
 from cvae_tf.data.pictures import Form
 
@@ -96,7 +96,7 @@ def test_several_sizes(tmp_path):
     save_all(tmp_path, ["a.png", "b.png"])
     save(tmp_path / "c.png", pixels_of(3, 9, 8))
     (tmp_path / "d.png").write_bytes(b"")
-    with pytest.raises(SizesDifferError):
+    with pytest.raises(SizeNeededError):
         _decode(tmp_path)
     assert count_sizes(list_pictures(tmp_path)) == {(8, 8): 2, (9, 8): 1}
     assert _decode(tmp_path, Form((16, 8)))[0].image_shape == (16, 8, 1)

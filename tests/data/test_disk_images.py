@@ -53,6 +53,21 @@ def test_reads_that_stop_early_go_on(path, images, monkeypatch):
     np.testing.assert_array_equal(DiskImages(path, SHAPE)[:], images)
 
 
+def test_file_is_read_from_front_to_back(path, monkeypatch):
+    read_at, places = disk_images._read_at, []
+
+    def noted(file, view, place):
+        places.append(place)
+        return read_at(file, view, place)
+
+    monkeypatch.setattr(disk_images, "_read_at", noted)
+    DiskImages(path, SHAPE)[np.random.default_rng(1).permutation(20)]
+    assert places == sorted(places)
+    places.clear()
+    DiskImages(path, SHAPE)[5:15]
+    assert len(places) == 1  # and what stands side by side at once
+
+
 def test_several_threads_read_at_once(path, images):
     on_disk = DiskImages(path, SHAPE)
 

@@ -204,6 +204,24 @@ def test_several_sizes_are_named(root, saved, home):
     assert _all(_read(root, ReadingSettings(image_size="16x12"))).shape == (27, 16, 12, 1)
 
 
+def test_large_pictures_of_one_size_need_another(root, home):
+    """As those of a camera are."""
+    for number in range(3):
+        save(root / f"{number}.png", np.zeros((1025, 40, 1), np.uint8))
+    with pytest.raises(UserError, match=r"too large to learn.*1025x40 \(3\). Give --image_size=64"):
+        _read(root)
+    assert _all(_read(root, ReadingSettings(image_size="64"))).shape == (3, 64, 64, 1)
+
+
+def test_late_colours_begin_the_file_anew(root):
+    save_all(root, [f"{number:03}.png" for number in range(100)])
+    save(root / "098.png", pixels_of(1000, channels=3))
+    images = _all(_read(root))
+    assert images.shape == (100, 8, 8, 3) and isinstance(images, DiskImages)
+    np.testing.assert_array_equal(images[98:99][0], pixels_of(1000, channels=3))
+    np.testing.assert_array_equal(images[:1][0], np.repeat(pixels_of(0), 3, axis=-1))
+
+
 def test_what_was_being_written_is_removed_if_it_is_stopped(root, saved, home, monkeypatch):
     def stop(*arguments):
         raise KeyboardInterrupt
