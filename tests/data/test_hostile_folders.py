@@ -13,15 +13,22 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data import folder
 from cvae_tf.data.settings import ReadingSettings
 
-FOLDERS = ["", "a", "b c", "train", "Test", "val", "猫", ".hidden", "x\ny", "a/deep/er", "\udcff"]
+CLASSES = ["a", "b c", "猫", "x\ny", "a/deep/er", "\udcff", ".hidden", "Train"]
+LAYOUTS = {
+    "flat": [""],
+    "classes": CLASSES,
+    "splits": [f"{split}/{each}" for split in ("train", "Test") for each in CLASSES[:4]],
+    "split": ["TRAIN", "val"],
+    "anything": ["", "train", "test/a", "valid", *CLASSES],
+}
 MODES = ["1", "L", "P", "LA", "RGB", "RGBA", "I;16", "CMYK", "F"]
 SUFFIXES = {"CMYK": "jpg", "F": "tif"}
 
 
 @st.composite
-def files(draw):
+def files(draw, layout):
     """Where a file is, and what is in it: a picture, a damaged one, or something else."""
-    parts = draw(st.lists(st.sampled_from(FOLDERS), max_size=3))
+    directory = draw(st.sampled_from(LAYOUTS[layout]))
     mode = draw(st.sampled_from(["L", "RGB", *MODES]))
     size = draw(st.sampled_from([(8, 8), (8, 8), (8, 8), (1, 30), (17, 9)]))
     damage = draw(
@@ -29,13 +36,13 @@ def files(draw):
     )
     name = draw(st.sampled_from(["1", "2", "3", "é", " ", "\n"]))
     suffix = draw(st.sampled_from(["right", "right", "PNG", "txt", ""]))
-    return parts, name, suffix, mode, size, damage
+    return directory, name, suffix, mode, size, damage
 
 
 def _write(root, file):
-    parts, name, suffix, mode, size, damage = file
+    directory, name, suffix, mode, size, damage = file
     right = SUFFIXES.get(mode, "png")
-    directory = root.joinpath(*parts)
+    directory = root / directory
     path = directory / (name + (f".{right}" if suffix == "right" else f".{suffix}"))
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -61,15 +68,17 @@ def _write(root, file):
 @settings(
     deadline=None,
     derandomize=True,
-    max_examples=60,
+    max_examples=100,
     suppress_health_check=list(HealthCheck),
 )
 @given(
-    made=st.lists(files(), max_size=12),
-    image_size=st.sampled_from([None, "8", "9x12"]),
+    made=st.sampled_from(list(LAYOUTS)).flatmap(
+        lambda layout: st.lists(files(layout), min_size=3, max_size=14)
+    ),
+    image_size=st.sampled_from(["8", "9x12", "8", None]),
     fit=st.sampled_from(["crop", "pad", "stretch"]),
     channels=st.sampled_from([0, 0, 1, 3]),
-    skip_bad=st.booleans(),
+    skip_bad=st.sampled_from([True, True, False]),
     rooms=st.sampled_from([(None, None), (0, None), (0, 0)]),
 )
 def test_every_folder_is_a_data_set_or_ends_in_one_line(
