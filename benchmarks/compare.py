@@ -180,8 +180,8 @@ def multiply_adds(name: str) -> float:
     """Multiply-adds of one image's forward pass in the network of one of them."""
     if name != "preset_default":
         return TUTORIAL_MULTIPLY_ADDS
-    from cvae_tf.config import DEFAULT_PRESET, PRESETS
     from cvae_tf.models.networks.building import build_networks
+    from cvae_tf.presets import DEFAULT_PRESET, PRESETS
 
     networks = build_networks(PRESETS[DEFAULT_PRESET]["network"], (28, 28, 1), 2, seed=0)
     return sum(count_multiply_adds(model) for model in networks)

@@ -1,4 +1,4 @@
-"""Everything that defines a run: a frozen dataclass, its presets, its checks and its JSON."""
+"""Everything that defines a run: a frozen dataclass, its checks and its JSON."""
 
 import contextlib
 import dataclasses
@@ -9,62 +9,16 @@ from cvae_tf import registry
 from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
+from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS
+from cvae_tf.reading import ReadingSettings
 
-PRESETS = {
-    # The TensorFlow tutorial "Convolutional Variational Autoencoder", to the letter.
-    "tutorial": {
-        "network": "tutorial",
-        "batch_size": 32,
-        "learning_rate": 1e-4,
-        "schedule": "constant",
-        "warmup_steps": 0,
-        "weight_decay": 0.0,
-        "augment": 0.0,
-    },
-    # Several times faster and twenty nats better: see benchmarks/NOTES.md.
-    "fast": {
-        "network": "patches",
-        "batch_size": 128,
-        "learning_rate": 4e-3,
-        "schedule": "cosine",
-        "warmup_steps": 200,
-        "weight_decay": 0.0,
-        "augment": 0.0,
-    },
-    # The best test ELBO that about fifty epochs' worth of the time of "fast" buys.
-    "best": {
-        "network": "patches_large",
-        "epochs": 21,
-        "batch_size": 128,
-        "learning_rate": 4e-3,
-        "schedule": "cosine",
-        "warmup_steps": 200,
-        "weight_decay": 0.05,
-        "augment": 0.15,
-    },
-    # Grey levels and colours as they are: see benchmarks/NOTES.md.
-    "photo": {
-        "network": "patches_smooth",
-        "latent_dim": 128,
-        "binarize": "none",
-        "likelihood": "discretized_logistic",
-        "epochs": 20,
-        "batch_size": 128,
-        "learning_rate": 2e-3,
-        "schedule": "cosine",
-        "warmup_steps": 200,
-        "weight_decay": 0.0,
-        "augment": 0.0,
-    },
-}
-DEFAULT_PRESET, PHOTO_PRESET = "fast", "photo"
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16")
 OBJECTIVES = ("elbo", "elbo_analytic", "iwae")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ReadingSettings):
     """All settings of a run; a field without a default gets its value from the preset."""
 
     preset: str = setting(
@@ -81,7 +35,8 @@ class Config:
         choices=registry.DATASETS,
     )
     data_path: str | None = setting(
-        "Your own images: an .npz with x_train and optionally x_test, y_train, y_test.",
+        "Your own images: a folder of pictures, or an .npz with x_train and optionally x_test, "
+        "y_train, y_test.",
         None,
         is_path=True,
     )
@@ -147,7 +102,7 @@ class Config:
         Raises:
             UserError: naming the first setting that is out of its range, or does not fit others.
         """
-        settings.check(self)
+        super().__post_init__()
         if self.data_path is not None and self.dataset != "auto":
             raise UserError(
                 f"--data_path={self.data_path} and --dataset={self.dataset}: give one of the two."

@@ -42,6 +42,8 @@ def train(
     *,
     checkpoint_every: str | int = CHECKPOINT_EVERY,
     tensorboard: bool = False,
+    cache_mb: int | None = None,
+    disk_mb: int | None = None,
     verbose: int = 1,
     **settings: Any,
 ) -> TrainedRun:
@@ -57,6 +59,10 @@ def train(
         run_dir: a new directory; by default one in `runs`, named after the time.
         checkpoint_every: how often to write a checkpoint within an epoch: "60s", or 500 steps.
         tensorboard: whether to write for TensorBoard too, into `tensorboard` in the run.
+        cache_mb: the most megabytes of images of a folder to keep in memory; more of them are read
+            from disk when they are needed. By default half of what is free.
+        disk_mb: the most megabytes of decoded pictures to keep on disk, in the Keras cache; by
+            default half of what is free.
         verbose: 0 prints nothing.
         **settings: fields of `Config`, if it is not given.
 
@@ -75,7 +81,8 @@ def train(
     with messages.verbosity(verbose):
         session = Session.prepare(checkpoint_every, tensorboard)
         _set_threads(asked.threads)
-        dataset = load_dataset(asked.dataset, asked.data_path, asked.seed)
+        images = asked.data_path, asked.seed, asked, cache_mb, disk_mb
+        dataset = load_dataset(asked.dataset, *images)
         config = recipe.complete(config, settings, dataset)
         trainer = _build_trainer(config, dataset)
         with run_directory.new_run(run_dir, config, dataset) as run:
@@ -87,6 +94,8 @@ def resume(
     *,
     checkpoint_every: str | int = CHECKPOINT_EVERY,
     tensorboard: bool = False,
+    cache_mb: int | None = None,
+    disk_mb: int | None = None,
     verbose: int = 1,
     **settings: Any,
 ) -> TrainedRun:
@@ -99,6 +108,8 @@ def resume(
         run_dir: of the run.
         checkpoint_every: as in `train`.
         tensorboard: as in `train`.
+        cache_mb: as in `train`.
+        disk_mb: as in `train`.
         verbose: as in `train`.
         **settings: are checked against those of the run; only `epochs` may be more.
 
@@ -115,7 +126,8 @@ def resume(
     with messages.verbosity(verbose), stop_signals.naming(run.directory):
         session = Session.prepare(checkpoint_every, tensorboard)
         _set_threads(config.threads)
-        dataset = load_again(run.data, config.data_path, config.seed)
+        images = config.data_path, config.seed, config, cache_mb, disk_mb
+        dataset = load_again(run.data, *images)
         trainer = _build_trainer(config, dataset)
         with run_directory.locked(run):
             files.remove_temporaries(run.directory)

@@ -9,7 +9,7 @@ PACKAGE = PROJECT / "cvae_tf"
 # Each level may import what stands before it; rooms of one level know nothing of each other.
 LEVELS = [
     ["core"],
-    ["registry", "config"],
+    ["registry", "presets", "reading", "config"],
     ["data", "drawing"],
     ["models"],
     ["training"],

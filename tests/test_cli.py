@@ -13,9 +13,10 @@ from absl.testing import flagsaver
 from conftest import PROJECT, run_python, run_script
 
 from cvae_tf import cli
-from cvae_tf.config import PRESETS, Config
+from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.presets import PRESETS
 from cvae_tf.training.stop_signals import Stopped
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from cvae_tf import registry
-from cvae_tf.config import PRESETS, Config
+from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
+from cvae_tf.presets import PRESETS
 
 
 def test_tutorial_preset_has_the_recipe_of_the_tutorial():

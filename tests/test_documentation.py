@@ -14,9 +14,10 @@ from conftest import PROJECT, run_python
 import cvae_tf
 from cvae_tf import registry
 from cvae_tf.cli import COMMANDS
-from cvae_tf.config import PRESETS, Config
+from cvae_tf.config import Config
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.presets import PRESETS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 SERVING = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")

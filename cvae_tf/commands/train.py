@@ -3,8 +3,9 @@
 from absl import flags
 
 from cvae_tf import cli
-from cvae_tf.config import PRESETS, Config
+from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
+from cvae_tf.presets import PRESETS
 from cvae_tf.training.run_files import CHECKPOINT_EVERY, LATEST, RUNS
 
 
@@ -20,6 +21,19 @@ def define_flags() -> None:
         "Checkpoints within an epoch: every 500 (steps) or 60s (seconds).",
     )
     flags.DEFINE_bool("tensorboard", False, "Write for TensorBoard too, if installed.")
+    flags.DEFINE_integer(
+        "cache_mb",
+        None,
+        "Megabytes of images of a folder to keep in memory; more are read from disk when they are "
+        "needed (default: half of what is free).",
+        lower_bound=0,
+    )
+    flags.DEFINE_integer(
+        "disk_mb",
+        None,
+        "Megabytes of decoded pictures to keep in the Keras cache (default: half of what is free).",
+        lower_bound=0,
+    )
     cli.define_flags(Config, PRESETS)
 
 
@@ -33,7 +47,8 @@ def main() -> None:
         Config.create_before_data(**settings)  # before TensorFlow takes its time
     with cli.quiet_import():
         from cvae_tf import workflows
-    how = {"checkpoint_every": given.checkpoint_every, "tensorboard": given.tensorboard}
+    names = ("checkpoint_every", "tensorboard", "cache_mb", "disk_mb")
+    how = {name: given[name].value for name in names}
     if given.resume:
         workflows.resume(given.run_dir, **how, **settings)
     else:

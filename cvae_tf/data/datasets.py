@@ -7,8 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cvae_tf import registry
+from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
+from cvae_tf.reading import ReadingSettings
 
+_OWN_FOLDER = "cvae_tf.data.folder:load"
 _OWN_FILE = "cvae_tf.data.own_file:load_npz"  # loaded late, as all loaders: they need `Dataset`
 OWN_LICENCE = "that of the images, which are not part of cvae-tf"
 _SECONDS_IF_OPTIONAL = 30  # to wait for MNIST where the digits do as well
@@ -41,16 +44,28 @@ class Dataset(NamedTuple):
         return self.train.images.shape[1:]
 
 
-def load_dataset(name: str = "auto", data_path: str | Path | None = None, seed: int = 0) -> Dataset:
-    """Loads a data set by its name, or a user's own file.
+def load_dataset(
+    name: str = "auto",
+    data_path: str | Path | None = None,
+    seed: int = 0,
+    reading: ReadingSettings | None = None,
+    cache_mb: int | None = None,
+    disk_mb: int | None = None,
+) -> Dataset:
+    """Loads a data set by its name, or a user's own images.
 
     Args:
         name: one of `registry.DATASETS`, such as "auto", "mnist" or "digits"; not looked at if a
             path is given.
-        data_path: an .npz with `x_train` and optionally `x_test`, `y_train`, `y_test`; `~` is the
-            home directory.
+        data_path: a folder of pictures, or an .npz with `x_train` and optionally `x_test`,
+            `y_train`, `y_test`; `~` is the home directory.
         seed: from 0; decides the variations of the digits, and the images held out of a lone
-            `x_train`.
+            `x_train` or of a folder without splits.
+        reading: how pictures of a folder become images of one size; None for as they are.
+        cache_mb: the most megabytes of images of a folder to keep in memory; more of them are read
+            from disk when they are needed. None for half of what is free.
+        disk_mb: the most megabytes of decoded pictures to keep on disk, in the Keras cache; None
+            for half of what is free.
 
     Returns:
         The data set.
@@ -59,9 +74,15 @@ def load_dataset(name: str = "auto", data_path: str | Path | None = None, seed: 
         UserError: if there is no such name, the data set cannot be had, or a file does not hold
             images.
     """
+    reading, seed = reading or ReadingSettings(), int(seed)
+    if data_path is not None and Path(paths.expand(data_path)).is_dir():
+        load = registry.import_home(_OWN_FOLDER)
+        return load(data_path, seed, reading, cache_mb, disk_mb)
+    if changed := reading.changed_fields():
+        raise UserError(f"--{changed[0]} is for a folder of pictures, in --data_path.")
     if data_path is not None:
-        return registry.import_home(_OWN_FILE)(data_path, int(seed))
-    return _load_by_key(name, int(seed))
+        return registry.import_home(_OWN_FILE)(data_path, seed)
+    return _load_by_key(name, seed)
 
 
 def load_auto(seed: int) -> Dataset:
@@ -85,7 +106,14 @@ def _load_by_key(key: str, seed: int, **options: Any) -> Dataset:
     return dataset if dataset.key else dataset._replace(key=key)
 
 
-def load_again(recorded: dict[str, Any], data_path: str | None, seed: int) -> Dataset:
+def load_again(
+    recorded: dict[str, Any],
+    data_path: str | None,
+    seed: int,
+    reading: ReadingSettings | None = None,
+    cache_mb: int | None = None,
+    disk_mb: int | None = None,
+) -> Dataset:
     """Loads what a run has learned from, also if it was only found by `--dataset=auto`.
 
     Args:
@@ -93,6 +121,9 @@ def load_again(recorded: dict[str, Any], data_path: str | None, seed: int) -> Da
             versions only its `name`.
         data_path: as in `load_dataset`.
         seed: as in `load_dataset`.
+        reading: as in `load_dataset`.
+        cache_mb: as in `load_dataset`.
+        disk_mb: as in `load_dataset`.
 
     Returns:
         The data set.
@@ -104,7 +135,7 @@ def load_again(recorded: dict[str, Any], data_path: str | None, seed: int) -> Da
     key = recorded_key(recorded)
     if data_path is None and key is None:
         raise UserError("It is not recorded which images the model was trained on.")
-    dataset = load_dataset(key, data_path, seed)
+    dataset = load_dataset(key, data_path, seed, reading, cache_mb, disk_mb)
     known = recorded.get("sha256")
     if known and fingerprint(dataset) != known:
         raise UserError(f"{data_path or dataset.name}: the images are not those of the training.")

@@ -14,7 +14,7 @@ from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.folder_classes import TEST, TRAIN, Classes, listed, read_classes
 from cvae_tf.data.folder_listing import list_pictures, printable
 from cvae_tf.data.picture_cache import MEGABYTE, Pictures, read_pictures
-from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.reading import ReadingSettings
 
 _HELD_OUT = 0.1  # part of each class, if no folders say what is for testing
 _MOST_BAD = 5  # named in a message

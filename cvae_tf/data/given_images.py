@@ -14,6 +14,7 @@ from cvae_tf.data.datasets import load_again, margin_brightness
 from cvae_tf.data.folder_listing import SUFFIXES
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
 from cvae_tf.data.settings import ImageSettings
+from cvae_tf.reading import ReadingSettings
 
 _ARRAYS = (("x_test", "y_test"), ("x_train", "y_train"), ("images", "labels"))
 _KINDS = {False: "white on black", True: "dark on white"}
@@ -119,7 +120,7 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
             "The model does not say what it was trained on; give --data_path."
         ) from error
     try:
-        dataset = load_again(data, data_path, seed)
+        dataset = load_again(data, data_path, seed, ReadingSettings.of(config))
     except UserError as error:
         raise UserError(f"{error}\nTo take other images, give --data_path.") from error
     images, labels = dataset.test.images[:], dataset.test.labels  # they may be on disk

@@ -1,70 +1,8 @@
-"""How images are read: settings of a folder of pictures, and of images for a model in use."""
+"""Which images a model in use works on: the settings that `generate.py` and `evaluate.py` share."""
 
 import dataclasses
-import re
 
-from cvae_tf.core.errors import UserError
-from cvae_tf.core.settings import check, setting
-
-FITS = ("crop", "pad", "stretch")
-SMALLEST_SIDE, LARGEST_SIDE = 8, 1024  # of an image, in pixels
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ReadingSettings:
-    """How the pictures of a folder become images of one size."""
-
-    image_size: str | None = setting(
-        "Bring all pictures of a folder to this size: 64, or 64x48 for height x width; "
-        "without it they must be of one size.",
-        None,
-    )
-    fit: str = setting(
-        "How pictures are brought to --image_size: cut at the longer side, with margins, or "
-        "stretched.",
-        "crop",
-        choices=FITS,
-    )
-    channels: int = setting(
-        "1 for grey, 3 for colours, 0 for what the pictures of a folder are.", 0, least=0, most=3
-    )
-    background: int = setting(
-        "Grey level under transparent pictures and in margins, from 0 (black) to 255 (white).",
-        0,
-        least=0,
-        most=255,
-    )
-    skip_bad: bool = setting("Leave out pictures of a folder that cannot be read.", False)
-
-    def __post_init__(self):
-        """Checks all settings; raises a UserError that names the first which cannot be."""
-        check(self)
-        self.check_reading()
-
-    def check_reading(self) -> None:
-        """Checks what the range of a field cannot say; raises a UserError."""
-        if self.channels == 2:
-            raise UserError("--channels=2: must be 1 (grey), 3 (colours), or 0 (as they are).")
-        _ = self.height_and_width
-
-    @property
-    def height_and_width(self) -> tuple[int, int] | None:
-        """The size that `image_size` names, in pixels; None for that of the pictures.
-
-        Raises:
-            UserError: if it names none.
-        """
-        if self.image_size is None:
-            return None
-        match = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", self.image_size, re.ASCII)
-        sides = [int(side) for side in match.groups(match[1])] if match else []
-        least, most = SMALLEST_SIDE, LARGEST_SIDE
-        if not sides or not least <= min(sides) <= max(sides) <= most:
-            raise UserError(
-                f"--image_size={self.image_size!r}: must be a side such as 64, or height x width "
-                f"such as 64x48, each from {least} to {most} pixels."
-            )
-        return sides[0], sides[1]
+from cvae_tf.core.settings import setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -106,9 +106,15 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "image_shape": list(dataset.image_shape),
         "train_images": len(dataset.train.images),
         "test_images": len(dataset.test.images),
-        "margin_brightness": round(margin_brightness(dataset.train.images), 4),
+        "margin_brightness": round(_margin_brightness(dataset), 4),
         "sha256": fingerprint(dataset),
     }
+
+
+def _margin_brightness(dataset: Dataset) -> float:
+    if dataset.margins is not None:
+        return dataset.margins
+    return margin_brightness(dataset.train.images)
 
 
 def write_config(run: Run) -> None:

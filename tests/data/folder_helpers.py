@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from cvae_tf.data.folder_listing import list_pictures
-from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.reading import ReadingSettings
 
 READING = ReadingSettings()
 

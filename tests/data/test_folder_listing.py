@@ -9,7 +9,7 @@ from folder_helpers import READING, names_of, pixels_of, save, save_all
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.folder_listing import list_pictures, printable
-from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.reading import ReadingSettings
 
 
 def test_pictures_anywhere_are_found_and_nothing_else(tmp_path):

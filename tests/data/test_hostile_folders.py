@@ -11,7 +11,7 @@ from PIL import Image
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import folder
-from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.reading import ReadingSettings
 
 CLASSES = ["a", "b c", "猫", "x\ny", "a/deep/er", "\udcff", ".hidden", "Train"]
 LAYOUTS = {

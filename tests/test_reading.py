@@ -1,7 +1,7 @@
 import pytest
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.reading import ReadingSettings
 
 
 @pytest.mark.parametrize(

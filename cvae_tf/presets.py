@@ -1,0 +1,50 @@
+"""The presets: named networks and recipes, as values of settings in `config.py`."""
+
+PRESETS = {
+    # The TensorFlow tutorial "Convolutional Variational Autoencoder", to the letter.
+    "tutorial": {
+        "network": "tutorial",
+        "batch_size": 32,
+        "learning_rate": 1e-4,
+        "schedule": "constant",
+        "warmup_steps": 0,
+        "weight_decay": 0.0,
+        "augment": 0.0,
+    },
+    # Several times faster and twenty nats better: see benchmarks/NOTES.md.
+    "fast": {
+        "network": "patches",
+        "batch_size": 128,
+        "learning_rate": 4e-3,
+        "schedule": "cosine",
+        "warmup_steps": 200,
+        "weight_decay": 0.0,
+        "augment": 0.0,
+    },
+    # The best test ELBO that about fifty epochs' worth of the time of "fast" buys.
+    "best": {
+        "network": "patches_large",
+        "epochs": 21,
+        "batch_size": 128,
+        "learning_rate": 4e-3,
+        "schedule": "cosine",
+        "warmup_steps": 200,
+        "weight_decay": 0.05,
+        "augment": 0.15,
+    },
+    # Grey levels and colours as they are: see benchmarks/NOTES.md.
+    "photo": {
+        "network": "patches_smooth",
+        "latent_dim": 128,
+        "binarize": "none",
+        "likelihood": "discretized_logistic",
+        "epochs": 20,
+        "batch_size": 128,
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "warmup_steps": 200,
+        "weight_decay": 0.0,
+        "augment": 0.0,
+    },
+}
+DEFAULT_PRESET, PHOTO_PRESET = "fast", "photo"
