@@ -4,7 +4,6 @@ The scripts call exactly these. Results are returned as well as written.
 """
 
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.training import building, recipe, run_directory, screen, stop_signals
-from cvae_tf.training.run_files import CHECKPOINT_EVERY, EVALUATION, SAVED_MODEL, Run
+from cvae_tf.training.run_files import CHECKPOINT_EVERY, EVALUATION, Run
 from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.train_run import Session, train_run
 from cvae_tf.training.trainer import Trainer
@@ -202,7 +201,7 @@ def generate(
     chosen = _create(GenerationSettings, GenerationSettings.create, given, also=("mode",))
     with messages.verbosity(verbose):
         output = paths.expand(output)
-        made = generating.generate(_load_if_needed(model), mode, chosen, output)
+        made = generating.generate(loaded_model.as_loaded(model), mode, chosen, output)
         some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
         for path in some:
             messages.say(f"written: {path}")
@@ -238,11 +237,11 @@ def evaluate(
     chosen = _create(EvaluationSettings, EvaluationSettings, settings)
     with messages.verbosity(verbose):
         threads.set_threads(0)
-        home = _run_of(model)
+        home = loaded_model.run_of(model)
         evaluated = (
             evaluated_model.from_run(str(home))
             if home
-            else evaluated_model.from_saved_model(_load_if_needed(model))
+            else evaluated_model.from_saved_model(loaded_model.as_loaded(model))
         )
         output = paths.expand(output) if output else home and home / EVALUATION
         if output:
@@ -281,24 +280,3 @@ def _train_and_export(run: Run, trainer: Trainer, dataset: Dataset, session: Ses
         pictures.draw_summary(history)  # last, so that no picture can cost the model
         screen.conclude(run, trainer.model, saved_model)
     return TrainedRun(run.directory, run.config, history, saved_model)
-
-
-def _run_of(model: LoadedModel | str | Path) -> Path | None:
-    """The directory of a run, if that is what was given."""
-    if isinstance(model, LoadedModel):
-        return None
-    path = paths.expand(model)
-    return path if run_directory.is_run(path) else None
-
-
-def _load_if_needed(model: LoadedModel | str | Path) -> LoadedModel:
-    """Loads an exported model by its directory, or by that of its run."""
-    if isinstance(model, LoadedModel):
-        return model
-    run_dir = _run_of(model)
-    if run_dir and not (run_dir / SAVED_MODEL).is_dir():
-        raise UserError(
-            f"{model}: this run has no exported model yet; export --run_dir="
-            f"{shlex.quote(str(model))} writes one from its newest checkpoint."
-        )
-    return loaded_model.load(paths.expand(model))

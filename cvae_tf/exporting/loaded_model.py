@@ -1,5 +1,6 @@
 """An exported model in use: NumPy in and out, in parts of bounded size, by TensorFlow alone."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae.posterior import Posterior
+from cvae_tf.training import run_directory
 from cvae_tf.training.run_files import MODEL_JSON, SAVED_MODEL
 
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
@@ -167,6 +169,31 @@ def load(directory: str | Path) -> LoadedModel:
             f"{path}: is a SavedModel without {', '.join(missing)}; not one of this project."
         )
     return LoadedModel(functions, _read_metadata(path / MODEL_JSON))
+
+
+def run_of(model: LoadedModel | str | Path) -> Path | None:
+    """The directory of a run, if that is what was given."""
+    if isinstance(model, LoadedModel):
+        return None
+    path = paths.expand(model)
+    return path if run_directory.is_run(path) else None
+
+
+def as_loaded(model: LoadedModel | str | Path) -> LoadedModel:
+    """Loads an exported model by its directory, or by that of its run, unless it is loaded.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if isinstance(model, LoadedModel):
+        return model
+    run_dir = run_of(model)
+    if run_dir and not (run_dir / SAVED_MODEL).is_dir():
+        raise UserError(
+            f"{model}: this run has no exported model yet; export --run_dir="
+            f"{shlex.quote(str(model))} writes one from its newest checkpoint."
+        )
+    return load(paths.expand(model))
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
