@@ -30,9 +30,15 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class LikelihoodEntry(Entry):
-    """A likelihood of pixels; densities are of grey levels, the others of black and white."""
+    """A likelihood of pixels: a density of grey levels, or probabilities of what there can be."""
 
     is_density: bool = True
+    is_of_levels: bool = False  # probabilities of the 256 grey levels, not of black and white
+
+    @property
+    def takes_grey(self) -> bool:
+        """Whether pixels are grey levels as they are."""
+        return self.is_density or self.is_of_levels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +153,12 @@ LIKELIHOODS: Table[LikelihoodEntry] = Table(
         "gaussian": LikelihoodEntry(
             f"{_HERE}models.vae.likelihoods:GAUSSIAN",
             "another, with a learned variance, a function of the latents",
+        ),
+        "discretized_logistic": LikelihoodEntry(
+            f"{_HERE}models.vae.discretized_logistic:DISCRETIZED_LOGISTIC",
+            "256 levels, in bits/dim as the literature has them",
+            is_density=False,
+            is_of_levels=True,
         ),
     },
 )

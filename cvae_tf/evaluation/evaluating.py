@@ -1,6 +1,5 @@
 """Everything that is found out of a model with a likelihood, on images: as arrays, and averaged."""
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from cvae_tf.evaluation.evaluated_model import EvaluatedModel, draw_pixels
 from cvae_tf.evaluation.exact_evidence import Quadrature
 from cvae_tf.evaluation.sampled_bounds import Bounds, Mean
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.models.measures import nats_of_one_bit
 from cvae_tf.models.vae.posterior import Posterior
 
 
@@ -94,11 +94,11 @@ def evaluate(model: EvaluatedModel, settings: EvaluationSettings) -> Evaluation:
 
 def numbers(found: Evaluation) -> list[Number]:
     """Averages what was found over the images."""
-    nats_in_bit_per_dimension = math.prod(found.model.image_shape) * math.log(2)
+    bit = nats_of_one_bit(found.model.image_shape)
 
     def number(quantity: str, how: str, values: np.ndarray) -> Number:
         is_length = quantity.startswith(("KL", "gap"))  # of codes, as bits are
-        bits = values / (nats_in_bit_per_dimension if is_length else -nats_in_bit_per_dimension)
+        bits = values / (bit if is_length else -bit)
         return Number(quantity, how, sampled_bounds.mean_of(values), sampled_bounds.mean_of(bits))
 
     return [number(*parts) for parts in quantities(found)]

@@ -22,6 +22,7 @@ class Grid:
         """Lays cells so that the prior and all posteriors are covered."""
         self._model, self._posteriors = model, posteriors
         self._deviations = np.exp(0.5 * posteriors.logvar)
+        self.products = model.pixels.density.products  # None: those of matrices
         self.side = _SIDE_OF_CELL[model.latent_dim]
         reach = np.abs(posteriors.mean) + _DEVIATIONS * self._deviations
         self._reach = reach.max()
@@ -53,7 +54,7 @@ class Grid:
 
         Returns:
             Natural parameters of the pixels, [G * n, F], and [G * n], nats: what is to be added to
-            features . natural to have the logarithm of p(x, z) times the weight of the node.
+            products(features, natural) to have the logarithm of p(x, z) times the node's weight.
         """
         offsets, log_weights = _nodes_of_cell(nodes, self._model.latent_dim)
         latents = self._corners(cells)[:, None] + self.side * offsets

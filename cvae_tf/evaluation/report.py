@@ -9,6 +9,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import evaluating, exact_evidence, pictures, sampled_bounds, true_posterior
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import check_output_name
+from cvae_tf.models.vae.descriptions import meaning_of_bits
 
 
 def as_table(found: Evaluation) -> str:
@@ -43,13 +44,10 @@ def _remarks(found: Evaluation) -> Iterator[str]:
     if not model.pixels.has_likelihood:
         yield (
             "The cross-entropy of grey levels is no log-likelihood, so there is no bound on log "
-            "p(x). Train with --likelihood=continuous_bernoulli or gaussian to have one."
+            "p(x). Train with --likelihood=discretized_logistic to have one."
         )
-    elif model.pixels.likelihood != "bernoulli":
-        yield (
-            "These are densities of grey levels in [0, 1], whose bits/dim may be negative; they "
-            "do not compare with code lengths of images with 256 levels."
-        )
+    elif meaning := meaning_of_bits(model.pixels):
+        yield meaning
 
 
 def as_json(found: Evaluation) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Layers of our own: Fourier features of latents, the variance of Gaussian pixels."""
+"""Layers of our own: Fourier features of latents, the spread of Gaussian and logistic pixels."""
 
 import math
 
@@ -6,6 +6,8 @@ import keras
 
 _FIRST_LOGVAR = 2 * math.log(0.2)  # a standard deviation of a fifth of the range of grey levels
 _SMALLEST_LOGVAR = -12.0  # half a grey level of 256; below it a density says nothing
+_FIRST_LOG_SCALE = math.log(0.2 * math.sqrt(3) / math.pi)  # the same standard deviation
+_SMALLEST_LOG_SCALE = -7 - math.log(2)  # exp(-7) for levels in [-1, 1], as PixelCNN++ has it
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
@@ -53,3 +55,19 @@ class ImageLogvar(keras.layers.Layer):
         above = _FIRST_LOGVAR - _SMALLEST_LOGVAR + ops.mean(more, axis=(1, 2, 3), keepdims=True)
         logvar = _SMALLEST_LOGVAR + ops.softplus(above)
         return ops.concatenate([logits, ops.ones_like(logits) * logvar], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="cvae_tf")
+class LogisticParameters(keras.layers.Layer):
+    """Makes locations and logarithms of scales, for each pixel and channel.
+
+    At first the locations are about the middle of the grey levels, and the scales wide. A location
+    may lie beyond black or white: so a pixel that is always black costs nothing.
+    """
+
+    def call(self, outputs):
+        """Maps two numbers for each value [B, H, W, 2 * C] to locations and log_scale, as many."""
+        location, more = keras.ops.split(outputs, 2, axis=-1)
+        above = _FIRST_LOG_SCALE - _SMALLEST_LOG_SCALE + more
+        log_scale = _SMALLEST_LOG_SCALE + keras.ops.softplus(above)
+        return keras.ops.concatenate([0.5 + location / 4, log_scale], axis=-1)

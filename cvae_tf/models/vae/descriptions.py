@@ -2,24 +2,49 @@
 
 from typing import Any
 
+from cvae_tf.models.measures import nats_of_one_bit
+from cvae_tf.models.networks.building import ImageShape
 from cvae_tf.models.vae.pixels import Pixels
 
 
-def describe_test(pixels: Pixels, values: dict[str, float]) -> str:
+def describe_test(pixels: Pixels, values: dict[str, float], image_shape: ImageShape) -> str:
     """Writes the ELBO as the sum that it is.
 
     Args:
         pixels: of the model; they say what the terms are called.
         values: means over the test images by the names of the terms, nats per image.
+        image_shape: height, width, channels.
 
     Returns:
         A part of the line of an epoch.
     """
     elbo, log_likelihood, kl = pixels.terms.values()
-    return (
+    text = (
         f"{elbo.title} {values[elbo.name]:.2f} = {log_likelihood.title} "
         f"{values[log_likelihood.name]:.2f} - {kl.title} {values[kl.name]:.2f} nats/image"
     )
+    if pixels.entry.is_of_levels:
+        text += f" ({_bits(values[elbo.name], image_shape)})"
+    return text
+
+
+def _bits(elbo: float, image_shape: ImageShape) -> str:
+    return f"{-elbo / nats_of_one_bit(image_shape):.2f} bits/dim"
+
+
+def meaning_of_bits(pixels: Pixels) -> str | None:
+    """Says what bits per dimension are of grey levels, if they are a bound of anything."""
+    if pixels.entry.is_of_levels:
+        return (
+            "These are probabilities of 256 levels for each pixel and channel: bits/dim is a "
+            "length of code, as the literature gives it."
+        )
+    if pixels.entry.is_density:
+        return (
+            "These are densities of grey levels in [0, 1], whose bits/dim may be negative; they "
+            "do not compare with code lengths of images with 256 levels."
+        )
+    return None
 
 
 def describe(pixels: Pixels) -> dict[str, Any]:
@@ -30,15 +55,17 @@ def describe(pixels: Pixels) -> dict[str, Any]:
         "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",
         "limits": "Its samples are blurred where its latents cannot say more. A score compares "
         "images under this model; it is no probability of being an anomaly.",
+        **({"bits": meaning_of_bits(pixels)} if pixels.entry.is_of_levels else {}),
     }
 
 
-def describe_numbers(pixels: Pixels, metrics: dict[str, float]) -> str:
+def describe_numbers(pixels: Pixels, metrics: dict[str, float], image_shape: ImageShape) -> str:
     """Says for the model card what the numbers of an epoch mean.
 
     Args:
         pixels: of the model.
         metrics: the last row of `metrics.csv`.
+        image_shape: height, width, channels.
 
     Returns:
         Markdown.
@@ -56,8 +83,12 @@ def describe_numbers(pixels: Pixels, metrics: dict[str, float]) -> str:
             f"no log-likelihood,\n- minus KL(q(z|x) || p(z)) {means['kl']},\n"
             f"- together {means['elbo']}; higher is better, but it bounds no log p(x)."
         )
-    return (
-        f"{text}- ELBO {means['elbo']}: a lower bound on log p(x); higher is better;\n"
+    text += (
+        f"- ELBO {means['elbo']}: a lower bound on log p(x); higher is better;\n"
         f"- of which log-likelihood log p(x|z) {means['log_likelihood']}\n"
         f"- minus KL(q(z|x) || p(z)) {means['kl']}."
     )
+    if pixels.entry.is_of_levels:
+        bits = _bits(metrics[f"test_{pixels.terms['elbo'].name}"], image_shape)
+        text += f"\n\nThe ELBO is {bits}. {meaning_of_bits(pixels)}"
+    return text

@@ -17,10 +17,11 @@ _NEAR_ZERO = 0.1  # logits for which the continuous Bernoulli needs its series
 
 
 class Likelihood(NamedTuple):
-    """A family of densities; a decoder's outputs [B, H, W, P] are its parameters.
+    """A family of distributions; a decoder's outputs [B, H, W, P] are its parameters.
 
-    As exponential families all have log p(x|z) = features(x) . natural(z) - log_normalizer(z),
-    by which a matrix product compares many images with many latents.
+    Many images are compared with many latents by
+    log p(x|z) = products(features(x), natural(z)) - log_normalizer(z). Of exponential families the
+    products are those of matrices; others have a function of their own.
     """
 
     log_prob: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # images, outputs -> [B], nats
@@ -29,11 +30,23 @@ class Likelihood(NamedTuple):
     natural: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # outputs -> [B, F] and [B]
     more_channels: int = 0  # that a decoder makes beside those of an image
     head: Callable[[], keras.Layer] | None = None  # makes the parameters of what a decoder makes
+    channels_each: int = 1  # that a decoder makes for each one of an image
+    products: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None  # [B, F], [G, F] -> [B, G]
+
+    def decoder_channels(self, channels: int) -> int:
+        """Counts the channels that a decoder makes of images with so many."""
+        return self.channels_each * channels + self.more_channels
 
     def log_prob_of_all(self, images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        """Log-density of each of B images under each of G outputs, [B, G], nats."""
+        """Log-probability of each of B images under each of G outputs, [B, G], nats."""
         natural, log_normalizer = self.natural(outputs)
-        return tf.matmul(self.features(images), natural, transpose_b=True) - log_normalizer
+        features, products = self.features(images), self.products or matrix_product
+        return products(features, natural) - log_normalizer
+
+
+def matrix_product(features: tf.Tensor, natural: tf.Tensor) -> tf.Tensor:
+    """Products of B features and G natural parameters, [B, G]."""
+    return tf.matmul(features, natural, transpose_b=True)
 
 
 def bernoulli_log_prob(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -105,35 +118,36 @@ def _sum(pixels: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(pixels, axis=_OF_AN_IMAGE)
 
 
-def _flat(images: tf.Tensor) -> tf.Tensor:
+def flat(images: tf.Tensor) -> tf.Tensor:
+    """Lays images [B, H, W, C] out as vectors, [B, H * W * C]."""
     return tf.reshape(images, [tf.shape(images)[0], math.prod(images.shape[1:])])
 
 
 def _natural_bernoulli(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return _flat(logits), _sum(tf.nn.softplus(logits))
+    return flat(logits), _sum(tf.nn.softplus(logits))
 
 
 def _natural_continuous_bernoulli(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return _flat(logits), _sum(tf.nn.softplus(logits) - _log_constant(logits))
+    return flat(logits), _sum(tf.nn.softplus(logits) - _log_constant(logits))
 
 
 def _natural_gaussian(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     # Terms of opposite signs grow with the precision, and all but cancel: too much for float32.
     mean, logvar = (tf.cast(part, tf.float64) for part in _gaussian_parameters(outputs))
     precision = tf.exp(-logvar)
-    natural = tf.concat([_flat(mean * precision), _flat(-0.5 * precision)], axis=1)
+    natural = tf.concat([flat(mean * precision), flat(-0.5 * precision)], axis=1)
     return natural, 0.5 * _sum(tf.square(mean) * precision + logvar + LOG_2PI)
 
 
 def _features_gaussian(images: tf.Tensor) -> tf.Tensor:
-    flat = tf.cast(_flat(images), tf.float64)
-    return tf.concat([flat, tf.square(flat)], axis=1)
+    grey = tf.cast(flat(images), tf.float64)
+    return tf.concat([grey, tf.square(grey)], axis=1)
 
 
-BERNOULLI = Likelihood(bernoulli_log_prob, ops.sigmoid, _flat, _natural_bernoulli)
+BERNOULLI = Likelihood(bernoulli_log_prob, ops.sigmoid, flat, _natural_bernoulli)
 
 CONTINUOUS_BERNOULLI = Likelihood(
-    continuous_bernoulli_log_prob, continuous_bernoulli_mean, _flat, _natural_continuous_bernoulli
+    continuous_bernoulli_log_prob, continuous_bernoulli_mean, flat, _natural_continuous_bernoulli
 )
 
 GAUSSIAN = Likelihood(

@@ -66,7 +66,7 @@ class CVAE(GenerativeModel):
             config.latent_dim,
             config.seed,
             config.precision,
-            outputs=image_shape[-1] + pixels.density.more_channels,
+            outputs=pixels.density.decoder_channels(image_shape[-1]),
             head=pixels.density.head and pixels.density.head(),
         )
         objective = Objective(
@@ -259,7 +259,7 @@ class CVAE(GenerativeModel):
 
     def describe_test(self, values: dict[str, float]) -> str:
         """Writes the ELBO as the sum that it is."""
-        return descriptions.describe_test(self.pixels, values)
+        return descriptions.describe_test(self.pixels, values, self.image_shape)
 
     def encode_mean(self, grey: tf.Tensor, first: int) -> tf.Tensor:
         """Finds the posterior means [B, Z] of test images from the `first`."""
@@ -288,4 +288,4 @@ class CVAE(GenerativeModel):
 
     def describe_numbers(self, metrics: dict[str, float]) -> str:
         """What the model card says of the ELBO."""
-        return descriptions.describe_numbers(self.pixels, metrics)
+        return descriptions.describe_numbers(self.pixels, metrics, self.image_shape)

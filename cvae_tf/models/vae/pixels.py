@@ -25,6 +25,11 @@ class Pixels(NamedTuple):
         return registry.LIKELIHOODS.load(self.likelihood)
 
     @property
+    def entry(self) -> registry.LikelihoodEntry:
+        """What is known of p(x|z) by its name."""
+        return registry.LIKELIHOODS[self.likelihood]
+
+    @property
     def binarization(self) -> Binarization:
         """How they are made of grey levels."""
         return registry.BINARIZATIONS.load(self.binarize)
@@ -36,7 +41,7 @@ class Pixels(NamedTuple):
         The cross-entropy of grey levels is none: nothing makes its exponential a density, so what
         it is part of bounds no log p(x).
         """
-        return registry.LIKELIHOODS[self.likelihood].is_density or self.binarize != "none"
+        return self.entry.takes_grey or self.binarize != "none"
 
     @property
     def terms(self) -> dict[str, Measure]:

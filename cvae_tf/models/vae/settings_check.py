@@ -22,9 +22,9 @@ def check(config: Any, image_shape: tuple[int, int, int] | None = None) -> None:
             "--binarize=threshold: the images have colours, which would be lost; give "
             "--binarize=none, or leave out --preset and --binarize."
         )
-    if registry.LIKELIHOODS[config.likelihood].is_density and config.binarize != "none":
+    if registry.LIKELIHOODS[config.likelihood].takes_grey and config.binarize != "none":
         raise UserError(
-            f"--likelihood={config.likelihood} is a density of grey levels; give --binarize=none."
+            f"--likelihood={config.likelihood} is of grey levels; give --binarize=none."
         )
     if (config.objective == "iwae") != (config.importance_samples > 1):
         raise UserError(

@@ -1,0 +1,122 @@
+"""The discretized logistic: probabilities of the 256 grey levels, a location and scale for each.
+
+A level has the mass of a logistic density between the middles to its neighbours (Kingma et al.,
+"Improved variational inference with inverse autoregressive flow", 2016, equation 9). Level 0 has
+all below it too, and level 255 all above (Salimans et al., "PixelCNN++", 2017, section 2.1), so
+that the probabilities of the levels sum to 1.
+"""
+
+import keras
+import tensorflow as tf
+
+from cvae_tf.models.layers import LogisticParameters
+from cvae_tf.models.vae.likelihoods import Likelihood, flat
+
+ops = keras.ops  # in what exported models of Keras use too
+
+_HIGHEST = 255  # level; the lowest is 0, and grey levels in [0, 1] are these divided by it
+_NARROW = 0.1  # of a level in scales, below which 1 - exp(-width) needs its series
+_WIDE = 3.0  # logarithm of scales from which on a density is all but even over the levels
+_REACH = 20.0  # scales from a location, beyond which nothing is left
+
+
+def log_prob(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Log-probability of images with 256 levels, whose values are independent given the latents.
+
+    Args:
+        images: grey levels k / 255, [B, H, W, C]; others are taken as the nearest.
+        outputs: locations beside the logarithms of the scales, [B, H, W, 2 * C], both of grey
+            levels in [0, 1].
+
+    Returns:
+        [B], nats, summed over the pixels and channels.
+    """
+    location, log_scale = tf.split(outputs, 2, axis=-1)
+    return tf.reduce_sum(log_prob_of_levels(images, location, log_scale), axis=(1, 2, 3))
+
+
+def log_prob_of_levels(images: tf.Tensor, location: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
+    """Log-probability of every value.
+
+    With a and b the borders of a level, in scales from the location, it is log(S(b) - S(a)), S the
+    logistic function; that is log S(b) + log S(-a) + log(1 - exp(a - b)). No two numbers that are
+    nearly the same are subtracted there, so that it is exact however unlikely a level is.
+
+    Args:
+        images: grey levels in [0, 1].
+        location: of a shape that broadcasts to that of the images.
+        log_scale: likewise.
+
+    Returns:
+        Nats, of the shape of the images.
+    """
+    level = tf.round(_HIGHEST * images)
+    precision = tf.exp(-log_scale)
+    width = precision / _HIGHEST
+    middle = (level / _HIGHEST - location) * precision
+    is_lowest, is_highest = level <= 0, level >= _HIGHEST
+    none = tf.zeros_like(middle)
+    below_its_end = tf.where(is_highest, none, tf.math.log_sigmoid(middle + width / 2))
+    above_its_start = tf.where(is_lowest, none, tf.math.log_sigmoid(width / 2 - middle))
+    has_two_borders = tf.logical_not(tf.logical_or(is_lowest, is_highest))
+    between = tf.where(has_two_borders, _log_between(width, log_scale), none)
+    return below_its_end + above_its_start + between
+
+
+def _log_between(width: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
+    """Logarithm of 1 - exp(-width), by a series where the width is next to nothing."""
+    is_narrow = width < _NARROW
+    wider = tf.where(is_narrow, tf.ones_like(width), width)  # no log(0) in the gradient either
+    squared = tf.square(width)
+    log_width = -log_scale - tf.math.log(tf.constant(_HIGHEST, width.dtype))
+    series = log_width - width / 2 + squared / 24 - tf.square(squared) / 2880
+    return tf.where(is_narrow, series, tf.math.log(-tf.math.expm1(-wider)))
+
+
+def mean(outputs: tf.Tensor) -> tf.Tensor:
+    """Mean images: of the logistic density, what lies outside [0, 1] moved to its ends.
+
+    That is the integral of S((location - t) / scale) over t from 0 to 1; the mean of the levels is
+    the same integral by 255 steps, nowhere as far from it as half a level.
+
+    Args:
+        outputs: as for `log_prob`, [B, H, W, 2 * C].
+
+    Returns:
+        [B, H, W, C] in [0, 1].
+    """
+    location, log_scale = ops.split(outputs, 2, axis=-1)
+    even = ops.sigmoid((location - 0.5) * ops.exp(-log_scale))
+    scale = ops.exp(ops.minimum(log_scale, _WIDE))
+    near = ops.minimum(ops.maximum(location, -_REACH * scale), 1 + _REACH * scale)
+    uneven = scale * (ops.softplus(near / scale) - ops.softplus((near - 1) / scale))
+    return ops.clip(ops.where(log_scale > _WIDE, even, uneven), 0, 1)
+
+
+def _natural(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    location, log_scale = tf.split(outputs, 2, axis=-1)
+    natural = tf.concat([flat(location), flat(log_scale)], axis=1)
+    return natural, tf.zeros_like(natural[:, 0])
+
+
+@tf.function(reduce_retracing=True)
+def _sums(features: tf.Tensor, natural: tf.Tensor) -> tf.Tensor:
+    """Log-probabilities of B images for each of G latents; one after another, for the memory."""
+
+    def of_latents(row: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(log_prob_of_levels(features, *tf.split(row, 2)), axis=1)
+
+    return tf.transpose(
+        tf.map_fn(of_latents, natural, parallel_iterations=1, fn_output_signature=natural.dtype)
+    )
+
+
+DISCRETIZED_LOGISTIC = Likelihood(
+    log_prob,
+    mean,
+    features=flat,
+    natural=_natural,
+    products=_sums,
+    channels_each=2,
+    head=lambda: LogisticParameters(name="logistic_parameters", dtype="float32"),
+)
