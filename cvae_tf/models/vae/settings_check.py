@@ -24,7 +24,7 @@ def check(config: Any, image_shape: tuple[int, int, int] | None = None) -> None:
         )
     if registry.LIKELIHOODS[config.likelihood].takes_grey and config.binarize != "none":
         raise UserError(
-            f"--likelihood={config.likelihood} is of grey levels; give --binarize=none."
+            f"--likelihood={config.likelihood} is one of grey levels; give --binarize=none."
         )
     if (config.objective == "iwae") != (config.importance_samples > 1):
         raise UserError(
