@@ -118,6 +118,7 @@ def test_from_json_reads_runs_of_older_versions():
     [
         {"likelihood": "gaussian"},
         {"likelihood": "continuous_bernoulli", "binarize": "dynamic"},
+        {"likelihood": "discretized_logistic", "binarize": "threshold"},
         {"objective": "iwae"},
         {"importance_samples": 5},
         {"importance_samples": 0, "objective": "iwae"},

@@ -8,9 +8,12 @@ import pytest
 from conftest import METADATA, tiny_cvae
 from matplotlib.text import Text
 
+from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import evaluated_model, evaluating, pictures, report, true_posterior
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.pixels import Pixels
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,42 @@ def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path, tmp_p
     assert "likelihood" not in json.dumps(json.loads(written[0].read_text())["numbers"]).replace(
         '"likelihood": "bernoulli"', ""
     )
+
+
+def test_the_report_says_what_bits_are(data_path):
+    found = evaluating.evaluate(
+        _model(data_path, latent_dim=3), EvaluationSettings(importance_samples="2")
+    )
+    said = {}
+    for likelihood in ("bernoulli", "gaussian", "discretized_logistic"):
+        pixels = Pixels("none" if likelihood != "bernoulli" else "threshold", likelihood)
+        said[likelihood] = report.as_table(
+            found._replace(model=found.model._replace(pixels=pixels))
+        )
+    assert "do not compare" in said["gaussian"] and "256 levels for" not in said["gaussian"]
+    assert "probabilities of 256 levels" in said["discretized_logistic"]
+    assert "densities" not in said["discretized_logistic"]
+    assert "levels" not in said["bernoulli"]
+
+
+def test_grey_levels_of_colours_have_numbers_of_their_bits(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "colours.npz", images=images)
+    settings = {"network": "patches", "binarize": "none", "likelihood": "discretized_logistic"}
+    config = Config.create(**settings, latent_dim=2)
+    model = CVAE.from_settings(config, (8, 8, 3), 1)
+    found = evaluating.evaluate(
+        evaluated_model.from_model(model, {"config": config.to_json()}),
+        EvaluationSettings(data_path=str(tmp_path / "colours.npz"), importance_samples="500"),
+    )
+    numbers = {(number.quantity, number.how): number for number in evaluating.numbers(found)}
+    nats, bits = numbers["ELBO", "10"][2:]
+    assert bits.mean == pytest.approx(-nats.mean / (192 * math.log(2)))
+    assert 7 < bits.mean < 10  # of noise, in which are 8
+    bound = numbers["importance-weighted bound", "500"].nats
+    exact = numbers["log p(x), exact", "quadrature"].nats
+    assert nats.mean < bound.mean < exact.mean + 0.01
+    assert exact.mean == pytest.approx(bound.mean, abs=0.5)
 
 
 def test_more_dimensions_have_bounds_but_no_quadrature(data_path, tmp_path):

@@ -71,6 +71,25 @@ def test_onnx_says_the_same(tmp_path, model, inputs, expected):
         _assert_same(dict(zip(names, answers, strict=True)), expected)
 
 
+@pytest.mark.parametrize("likelihood", ["gaussian", "discretized_logistic"])
+def test_means_of_grey_levels_are_the_same_in_every_runtime(tmp_path, inputs, likelihood):
+    config = Config.create(binarize="none", likelihood=likelihood, seed=3)
+    model, latents = CVAE.from_settings(config, (28, 28, 1), 1), 3 * inputs[1]
+    expected = model.decode_mean(latents)
+    assert np.ptp(expected) > 0.2
+    for name in ("litert", "onnx", "saved_model"):
+        writing.write_model(model, name, tmp_path / name, METADATA)
+    litert = Interpreter(str(tmp_path / "litert" / "decoder.tflite")).get_signature_runner()
+    onnx = onnxruntime.InferenceSession(tmp_path / "onnx" / "decoder.onnx")
+    saved = tf.saved_model.load(str(tmp_path / "saved_model"))
+    for images in (
+        litert(latents=latents)["images"],
+        onnx.run(["images"], {"latents": latents})[0],
+        saved.decode(latents)["images"],
+    ):
+        np.testing.assert_allclose(images, expected, rtol=0, atol=1e-5)
+
+
 def test_keras_file_is_loaded_safely_and_trains_on(tmp_path, model, inputs, expected):
     writing.write_model(model, "keras", tmp_path / "keras", METADATA)
     loaded = keras.saving.load_model(tmp_path / "keras" / "cvae.keras", safe_mode=True)
@@ -95,6 +114,7 @@ _WEIGHED = {"objective": "elbo_analytic", "beta": 0.5, "free_bits": 0.25}
         ({"binarize": "dynamic"}, _WARMING_UP),
         ({"binarize": "none", "likelihood": "continuous_bernoulli"}, _WEIGHED),
         ({"binarize": "none", "likelihood": "gaussian"}, _WARMING_UP),
+        ({"binarize": "none", "likelihood": "discretized_logistic"}, _WEIGHED),
     ],
 )
 def test_keras_file_is_the_whole_model(tmp_path, network, pixels, objective):
@@ -115,8 +135,8 @@ def test_keras_file_is_the_whole_model(tmp_path, network, pixels, objective):
 @pytest.mark.parametrize("likelihood", list(registry.LIKELIHOODS))
 def test_keras_file_of_version_0_1_is_loaded(tmp_path, model, inputs, likelihood):
     networks = (model.encoder, model.decoder)
-    if likelihood == "gaussian":
-        config = Config.create(binarize="none", likelihood="gaussian")
+    if registry.LIKELIHOODS.load(likelihood).head:
+        config = Config.create(binarize="none", likelihood=likelihood)
         networks = CVAE.from_settings(config, (28, 28, 1), 1).networks.values()
     written = CVAE(Networks(*networks), 4, Pixels("none", likelihood), Objective("iwae", 5))
     written.save(tmp_path / "new.keras")

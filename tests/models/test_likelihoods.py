@@ -13,7 +13,7 @@ LIKELIHOODS = {name: registry.LIKELIHOODS.load(name) for name in NAMES}
 
 def _outputs(name, logit, logvar=-1.2):
     """Parameters of one pixel, [1, 1, 1, P]."""
-    values = [logit, logvar] if name == "gaussian" else [logit]
+    values = [logit, logvar] if LIKELIHOODS[name].head else [logit]
     return np.array(values, np.float64).reshape(1, 1, 1, -1)
 
 
@@ -36,7 +36,7 @@ def test_registry_says_which_likelihoods_are_densities_of_grey_levels(name):
 def test_likelihoods_say_how_many_channels_they_need(name):
     channels = _outputs(name, 0.0).shape[-1]
     head = LIKELIHOODS[name].head
-    made = np.zeros((2, 4, 3, 1 + LIKELIHOODS[name].more_channels), np.float32)
+    made = np.zeros((2, 4, 3, LIKELIHOODS[name].decoder_channels(1)), np.float32)
     assert (head()(made) if head else made).shape == (2, 4, 3, channels)
 
 
@@ -90,7 +90,7 @@ def test_all_images_under_all_latents_agree_with_one_by_one(name):
     images = random.uniform(size=(5, 4, 3, 2)).astype(np.float32)
     if name == "bernoulli":
         images = np.rint(images)
-    outputs = random.normal(size=(7, 4, 3, 4 if name == "gaussian" else 2)).astype(np.float32)
+    outputs = random.normal(size=(7, 4, 3, 4 if LIKELIHOODS[name].head else 2)).astype(np.float32)
     together = LIKELIHOODS[name].log_prob_of_all(tf.constant(images), tf.constant(outputs))
     for i in range(7):
         own = tf.constant(np.tile(outputs[[i]], (5, 1, 1, 1)))

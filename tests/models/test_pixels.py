@@ -64,6 +64,7 @@ def test_cross_entropy_of_grey_levels_is_never_called_a_likelihood():
         Pixels("dynamic"),
         Pixels("none", "continuous_bernoulli"),
         Pixels("none", "gaussian"),
+        Pixels("none", "discretized_logistic"),
     ):
         assert proper.has_likelihood
         assert [measure.name for measure in proper.terms.values()] == list(proper.terms)

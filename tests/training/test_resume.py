@@ -240,18 +240,20 @@ def test_other_objectives_and_drawn_pixels_go_on_as_well(tmp_path, small_npz):
     assert "train_objective" in (part / "metrics.csv").read_text()
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "discretized_logistic"])
 def test_runs_on_grey_levels_have_everything(tmp_path, small_npz, likelihood):
     settings = {"data_path": str(small_npz), "epochs": 2, "batch_size": 32, "binarize": "none"}
     config = Config.create("tutorial", **settings, likelihood=likelihood)
     run_dir = workflows.train(config, str(tmp_path / "run")).directory
     header = (run_dir / "metrics.csv").read_text().splitlines()[0]
     card = (run_dir / "export" / "1" / "README.md").read_text(encoding="utf-8")
-    is_density = likelihood == "gaussian"
-    assert ("test_log_likelihood" in header) == is_density
-    assert ("a lower bound on log p(x)" in card) == is_density
-    assert ("test_pseudo_elbo" in header) != is_density
+    is_likelihood = likelihood != "bernoulli"
+    assert ("test_log_likelihood" in header) == is_likelihood
+    assert ("a lower bound on log p(x)" in card) == is_likelihood
+    assert ("test_pseudo_elbo" in header) != is_likelihood
     model = cvae_tf.load(run_dir)
+    is_of_levels = likelihood == "discretized_logistic"
+    assert ("bits/dim" in card) == ("bits" in model.metadata) == is_of_levels
     scores = model.score(np.zeros((2, 28, 28, 1)))
     names = [measure.name for measure in Pixels("none", likelihood).terms.values()]
     elbo, log_likelihood, kl = (scores[name] for name in names)

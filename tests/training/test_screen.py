@@ -1,3 +1,4 @@
+import math
 import shlex
 
 import pytest
@@ -5,6 +6,7 @@ from conftest import create_run, tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.models.vae.objectives import Objective
+from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.training import screen
 from cvae_tf.training.checkpoint_files import Progress
 from cvae_tf.training.trainer import EpochResult
@@ -45,6 +47,13 @@ def test_report_shows_what_was_climbed_beside_the_elbo(capsys):
     screen.report(_result(TERMS, objective=-7.125), model, epochs=3)
     text = capsys.readouterr().out
     assert "test ELBO -8.25" in text and "training objective -7.12" in text
+
+
+def test_report_of_256_levels_shows_bits_of_each_dimension(capsys):
+    model = tiny_cvae()
+    model.pixels = Pixels("none", "discretized_logistic")
+    screen.report(_result(dict(TERMS, elbo=-36 * 5.93 * math.log(2))), model, epochs=3)
+    assert " nats/image (5.93 bits/dim); " in capsys.readouterr().out
 
 
 def test_report_of_grey_levels_speaks_of_cross_entropy(capsys):
