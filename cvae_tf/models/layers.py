@@ -8,6 +8,7 @@ _FIRST_LOGVAR = 2 * math.log(0.2)  # a standard deviation of a fifth of the rang
 _SMALLEST_LOGVAR = -12.0  # half a grey level of 256; below it a density says nothing
 _FIRST_LOG_SCALE = math.log(0.2 * math.sqrt(3) / math.pi)  # the same standard deviation
 _SMALLEST_LOG_SCALE = -7 - math.log(2)  # exp(-7) for levels in [-1, 1], as PixelCNN++ has it
+_LARGEST_LOG_SCALE = 7.0  # a thousand times the range of grey levels
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
@@ -70,4 +71,5 @@ class LogisticParameters(keras.layers.Layer):
         location, more = keras.ops.split(outputs, 2, axis=-1)
         above = _FIRST_LOG_SCALE - _SMALLEST_LOG_SCALE + more
         log_scale = _SMALLEST_LOG_SCALE + keras.ops.softplus(above)
+        log_scale = keras.ops.minimum(log_scale, _LARGEST_LOG_SCALE)
         return keras.ops.concatenate([0.5 + location / 4, log_scale], axis=-1)

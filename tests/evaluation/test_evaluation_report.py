@@ -134,8 +134,7 @@ def test_grey_levels_of_colours_have_numbers_of_their_bits(tmp_path):
     assert 7 < bits.mean < 10  # of noise, in which are 8
     bound = numbers["importance-weighted bound", "500"].nats
     exact = numbers["log p(x), exact", "quadrature"].nats
-    assert nats.mean < bound.mean < exact.mean + 0.01
-    assert exact.mean == pytest.approx(bound.mean, abs=0.5)
+    assert nats.mean < bound.mean < exact.mean
 
 
 def test_more_dimensions_have_bounds_but_no_quadrature(data_path, tmp_path):
