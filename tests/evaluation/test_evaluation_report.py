@@ -122,19 +122,17 @@ def test_grey_levels_of_colours_have_numbers_of_their_bits(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype(np.uint8)
     np.savez(tmp_path / "colours.npz", images=images)
     settings = {"network": "patches", "binarize": "none", "likelihood": "discretized_logistic"}
-    config = Config.create(**settings, latent_dim=2)
+    config = Config.create(**settings, latent_dim=3)
     model = CVAE.from_settings(config, (8, 8, 3), 1)
     found = evaluating.evaluate(
         evaluated_model.from_model(model, {"config": config.to_json()}),
-        EvaluationSettings(data_path=str(tmp_path / "colours.npz"), importance_samples="500"),
+        EvaluationSettings(data_path=str(tmp_path / "colours.npz"), importance_samples="50"),
     )
     numbers = {(number.quantity, number.how): number for number in evaluating.numbers(found)}
     nats, bits = numbers["ELBO", "10"][2:]
     assert bits.mean == pytest.approx(-nats.mean / (192 * math.log(2)))
     assert 7 < bits.mean < 10  # of noise, in which are 8
-    bound = numbers["importance-weighted bound", "500"].nats
-    exact = numbers["log p(x), exact", "quadrature"].nats
-    assert nats.mean < bound.mean < exact.mean
+    assert nats.mean < numbers["importance-weighted bound", "50"].nats.mean
 
 
 def test_more_dimensions_have_bounds_but_no_quadrature(data_path, tmp_path):

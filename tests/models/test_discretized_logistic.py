@@ -64,9 +64,12 @@ def test_every_level_has_the_mass_between_its_borders(level, location, log_scale
 
 def test_levels_are_those_of_uint8_images():
     grey = (np.arange(256, dtype=np.uint8) / np.float32(255)).astype(np.float32)
-    between = grey + np.float32(0.4 / 255)  # as a warp may leave them: the nearest level counts
+    shift = np.float32(0.4 / 255)  # as a warp may leave them: the nearest level counts
     location, log_scale = (np.full(256, value, np.float32) for value in (0.4, -3.0))
-    found = (log_prob_of_levels(tf.constant(x), location, log_scale) for x in (grey, between))
+    found = (
+        log_prob_of_levels(tf.constant(x), location, log_scale)
+        for x in (grey, grey + shift, grey - shift)
+    )
     for values in found:
         np.testing.assert_allclose(values, _log_probs(0.4, -3.0), atol=1e-4)
 
