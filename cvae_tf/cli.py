@@ -121,7 +121,7 @@ def define_flags(settings: type, presets: Mapping[str, dict[str, Any]] | None = 
         choices = field.metadata["choices"]
         summary = f" {choices.summary}." if isinstance(choices, Table) else ""
         text = f"{field.metadata['help']}{summary} {describe(field, presets or {})}".strip()
-        if choices:
+        if choices and not getattr(choices, "prefixes", None):  # which leave names open
             flags.DEFINE_enum(field.name, None, list(choices), text)
         elif field.type in (bool, bool | None):
             flags.DEFINE_bool(field.name, None, text)

@@ -6,6 +6,7 @@ be checked before TensorFlow is there.
 """
 
 import dataclasses
+import functools
 import importlib
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
@@ -79,14 +80,31 @@ class Table(Generic[AnEntry]):
     """Entries by name, in the order in which people are shown them."""
 
     def __init__(
-        self, setting: str, entries: dict[str, AnEntry], aliases: dict[str, str] | None = None
+        self,
+        setting: str,
+        entries: dict[str, AnEntry],
+        aliases: dict[str, str] | None = None,
+        prefixes: dict[str, AnEntry] | None = None,
     ):
-        """Takes the setting whose values the names are, the entries, and older names of some."""
-        self.setting, self._entries, self._aliases = setting, dict(entries), aliases or {}
+        """Takes what the table holds.
+
+        Args:
+            setting: whose values the names are.
+            entries: by name.
+            aliases: older names of some.
+            prefixes: entries for all names that begin so, such as "tfds:"; what they stand for is
+                called with the rest of the name first.
+        """
+        self.setting, self._entries = setting, dict(entries)
+        self._aliases, self.prefixes = aliases or {}, prefixes or {}
 
     def __iter__(self) -> Iterator[str]:
-        """Yields the names."""
+        """Yields the names, without those that only a prefix knows."""
         return iter(self._entries)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a name is one of the table, or begins as one."""
+        return name in self._entries or self._prefix_of(name) is not None
 
     def __getitem__(self, name: str) -> AnEntry:
         """Finds an entry.
@@ -95,19 +113,35 @@ class Table(Generic[AnEntry]):
             UserError: if the name is not in the table; it says which names are.
         """
         name = self._aliases.get(name, name)
-        if name not in self._entries:
-            known = ", ".join(self)
-            raise UserError(f"--{self.setting}={name}: unknown; choose from {known}.")
-        return self._entries[name]
+        if name in self._entries:
+            return self._entries[name]
+        prefix = self._prefix_of(name)
+        if prefix is None:
+            raise UserError(f"--{self.setting}={name}: unknown; choose from {self.listed}.")
+        return self.prefixes[prefix]
+
+    def _prefix_of(self, name: str) -> str | None:
+        """The prefix that a name begins with, if something comes after it."""
+        return next((p for p in self.prefixes if name.startswith(p) and name != p), None)
+
+    @property
+    def listed(self) -> str:
+        """All names in a line."""
+        return ", ".join([*self._entries, *(f"{prefix}NAME" for prefix in self.prefixes)])
 
     @property
     def summary(self) -> str:
         """The names with a few words each, for help."""
-        return "; ".join(f"{name}: {entry.summary}" for name, entry in self._entries.items())
+        open_names = {f"{prefix}NAME": entry for prefix, entry in self.prefixes.items()}
+        named = {**self._entries, **open_names}
+        return "; ".join(f"{name}: {entry.summary}" for name, entry in named.items())
 
     def load(self, name: str) -> Any:
         """Imports what a name stands for; raises as `[]` does."""
-        return self[name].load()
+        loaded = self[name].load()
+        if self._aliases.get(name, name) in self._entries:
+            return loaded
+        return functools.partial(loaded, name.removeprefix(self._prefix_of(name)))
 
     def add(self, name: str, entry: AnEntry) -> None:
         """Adds or replaces an entry, also from outside this package."""
@@ -183,8 +217,16 @@ DATASETS: Table[Entry] = Table(
             f"{_HERE}data.datasets:load_auto",
             "MNIST if it is cached or can be downloaded, else the bundled digits",
         ),
-        "mnist": Entry(f"{_HERE}data.mnist:load", "MNIST"),
+        "mnist": Entry(f"{_HERE}data.keras_sets:load_mnist", "MNIST"),
         "digits": Entry(f"{_HERE}data.digits:load", "the bundled digits"),
+        "fashion_mnist": Entry(f"{_HERE}data.keras_sets:load_fashion_mnist", "clothes"),
+        "cifar10": Entry(f"{_HERE}data.keras_sets:load_cifar10", "photographs of 10 kinds"),
+        "cifar100": Entry(f"{_HERE}data.keras_sets:load_cifar100", "photographs of 100 kinds"),
+    },
+    prefixes={
+        "tfds:": Entry(
+            f"{_HERE}data.tfds_sets:load", "one of TensorFlow Datasets, such as tfds:kmnist"
+        ),
     },
 )
 

@@ -78,9 +78,10 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
         _check_number(name, value, *field.metadata["range"])
     elif not isinstance(value, kind):
         raise UserError(f"--{name}={value}: has the wrong type.")
-    choices = list(field.metadata["choices"])
+    choices = field.metadata["choices"]
     if choices and value not in choices:
-        raise UserError(f"--{name}={value}: unknown; choose from {', '.join(choices)}.")
+        known = choices.listed if hasattr(choices, "listed") else ", ".join(choices)
+        raise UserError(f"--{name}={value}: unknown; choose from {known}.")
 
 
 def _check_whole_number(name: str, value: Any, least: int, most: int) -> None:

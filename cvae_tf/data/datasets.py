@@ -55,10 +55,10 @@ def load_dataset(
     """Loads a data set by its name, or a user's own images.
 
     Args:
-        name: one of `registry.DATASETS`, such as "auto", "mnist" or "digits"; not looked at if a
-            path is given.
+        name: one of `registry.DATASETS`, such as "auto", "cifar10" or "tfds:kmnist"; not looked at
+            if a path is given.
         data_path: a folder of pictures, or an .npz with `x_train` and optionally `x_test`,
-            `y_train`, `y_test`; `~` is the home directory.
+            `y_train`, `y_test` and `class_names`; `~` is the home directory.
         seed: from 0; decides the variations of the digits, and the images held out of a lone
             `x_train` or of a folder without splits.
         reading: how pictures of a folder become images of one size; None for as they are.

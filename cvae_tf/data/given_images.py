@@ -10,6 +10,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import absolute
 from cvae_tf.data import safe_npz
 from cvae_tf.data.arrays import to_labels, to_uint8
+from cvae_tf.data.classes import CLASS_NAMES, name_classes
 from cvae_tf.data.datasets import load_again, margin_brightness
 from cvae_tf.data.folder_listing import SUFFIXES
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
@@ -17,6 +18,7 @@ from cvae_tf.data.settings import ImageSettings
 from cvae_tf.reading import ReadingSettings
 
 _ARRAYS = (("x_test", "y_test"), ("x_train", "y_train"), ("images", "labels"))
+_ALL_ARRAYS = (*(name for pair in _ARRAYS for name in pair), CLASS_NAMES)
 _KINDS = {False: "white on black", True: "dark on white"}
 _UNCLEAR = 0.25  # margins of this brightness, to 1 minus it, tell neither from the other
 
@@ -28,6 +30,14 @@ class Images(NamedTuple):
     labels: np.ndarray | None  # [N]
     names: list[str]  # N of them: file names, or numbers
     origin: str = ""  # which images they are, and what was done to them
+    class_names: tuple[str, ...] | None = None  # of the labels 0, 1, ..., if they have any
+
+    @property
+    def shown_labels(self) -> np.ndarray | None:
+        """The labels as people call them: names if there are any, else as they are, [N]."""
+        if self.labels is None or self.class_names is None:
+            return self.labels
+        return np.array(self.class_names)[self.labels]
 
 
 class Fit(NamedTuple):
@@ -79,7 +89,8 @@ def read_images(path: str | Path, fit: Fit) -> Images:
 
     Args:
         path: an .npz (`x_test` and `y_test`, else `x_train` and `y_train`, else `images` and
-            `labels`; labels may be left out), a picture, or a folder of pictures.
+            `labels`; labels may be left out, `class_names` may name them), a picture, or a folder
+            of pictures.
         fit: what the model takes, and what may be done to the images.
 
     Returns:
@@ -125,7 +136,8 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
         raise UserError(f"{error}\nTo take other images, give --data_path.") from error
     images, labels = dataset.test.images[:], dataset.test.labels  # they may be on disk
     pixels = _fitted(images, title, fit._replace(invert=bool(fit.invert)))
-    return _numbered(pixels, labels, _described(f"{title} test", [images.shape[1:3]], fit))
+    origin = _described(f"{title} test", [images.shape[1:3]], fit)
+    return _numbered(pixels, labels, origin, dataset.class_names)
 
 
 def _is_picture(path: Path) -> bool:
@@ -161,19 +173,27 @@ def _read_picture(path: Path, fit: Fit) -> np.ndarray:
 
 
 def _read_npz(path: Path, fit: Fit) -> Images:
-    arrays = safe_npz.read_npz(path, tuple(name for pair in _ARRAYS for name in pair))
+    arrays = safe_npz.read_npz(path, _ALL_ARRAYS)
     names = next((pair for pair in _ARRAYS if pair[0] in arrays), None)
     if names is None:
         raise UserError(f"{path}: holds no array x_test, x_train or images.")
     images, labels = (arrays.get(name) for name in names)
     pixels = _fitted(images, f"{path}: {names[0]}", fit)
     labels = to_labels(labels, len(pixels), f"{path}: {names[1]}")
-    return _numbered(pixels, labels, _described(f"{names[0]} of {path}", [images.shape[1:3]], fit))
+    (labels,), class_names = name_classes([labels], arrays.get(CLASS_NAMES), str(path))
+    origin = _described(f"{names[0]} of {path}", [images.shape[1:3]], fit)
+    return _numbered(pixels, labels, origin, class_names)
 
 
-def _numbered(pixels: np.ndarray, labels: np.ndarray | None, origin: str) -> Images:
+def _numbered(
+    pixels: np.ndarray,
+    labels: np.ndarray | None,
+    origin: str,
+    class_names: tuple[str, ...] | None,
+) -> Images:
     """Names images by their numbers."""
-    return Images(pixels, labels, [str(number) for number in range(len(pixels))], origin)
+    names = [str(number) for number in range(len(pixels))]
+    return Images(pixels, labels, names, origin, class_names)
 
 
 def _described(origin: str, sizes: list[tuple[int, int]], fit: Fit) -> str:

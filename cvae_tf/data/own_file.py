@@ -8,9 +8,11 @@ from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import safe_npz
 from cvae_tf.data.arrays import to_labels, to_uint8
+from cvae_tf.data.classes import CLASS_NAMES, name_classes
 from cvae_tf.data.datasets import Dataset, Split
 
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+IMAGES_AND_LABELS = ("x_train", "y_train", "x_test", "y_test")
+ARRAYS = (*IMAGES_AND_LABELS, CLASS_NAMES)
 _HELD_OUT = 0.1  # part of a file without x_test
 
 
@@ -19,7 +21,8 @@ def load_npz(path: str | Path, seed: int = 0) -> Dataset:
 
     Args:
         path: the file; `~` is the home directory. Its images are [N, H, W] or [N, H, W, C], of the
-            values that `arrays.to_uint8` takes; its labels [N] or [N, 1].
+            values that `arrays.to_uint8` takes; its labels [N] or [N, 1], as numbers or texts; its
+            `class_names` are texts [Y], then labels are numbers from 0 to Y - 1.
         seed: decides which tenth is held out if there is no `x_test`.
 
     Returns:
@@ -41,8 +44,12 @@ def from_arrays(path: Path, arrays: dict[str, np.ndarray], seed: int) -> Dataset
         for part in ("train", "test")
         if f"x_{part}" in arrays
     ]
+    labels, class_names = name_classes(
+        [split.labels for split in splits], arrays.get(CLASS_NAMES), str(path)
+    )
+    splits = [Split(split.images, own) for split, own in zip(splits, labels, strict=True)]
     if len(splits) == 1:
-        train, test = _hold_out(path, splits[0], seed)
+        train, test = hold_out(splits[0], seed, f"{path}: x_train")
         origin = f"{path}, a tenth of x_train held out for testing."
     else:
         train, test = splits
@@ -52,7 +59,7 @@ def from_arrays(path: Path, arrays: dict[str, np.ndarray], seed: int) -> Dataset
             f"{path}: x_train has images of shape {train.images.shape[1:]}, "
             f"x_test of {test.images.shape[1:]}; they must agree."
         )
-    return Dataset(path.name, origin, train, test)
+    return Dataset(path.name, origin, train, test, class_names=class_names)
 
 
 def _checked_split(path: Path, part: str, images: np.ndarray, labels: np.ndarray | None) -> Split:
@@ -60,9 +67,22 @@ def _checked_split(path: Path, part: str, images: np.ndarray, labels: np.ndarray
     return Split(images, to_labels(labels, len(images), f"{path}: y_{part}"))
 
 
-def _hold_out(path: Path, split: Split, seed: int) -> tuple[Split, Split]:
+def hold_out(split: Split, seed: int, where: str) -> tuple[Split, Split]:
+    """Holds a tenth of images out for testing.
+
+    Args:
+        split: all images.
+        seed: decides which.
+        where: names them in an error.
+
+    Returns:
+        The images for training, and those for testing, at least one.
+
+    Raises:
+        UserError: if there is one image only.
+    """
     if len(split.images) < 2:
-        raise UserError(f"{path}: x_train has one image; with no x_test at least 2 are needed.")
+        raise UserError(f"{where} has one image; with no x_test at least 2 are needed.")
     order = np.random.default_rng(seed).permutation(len(split.images))
     num_test = max(1, round(len(order) * _HELD_OUT))
 

@@ -8,6 +8,7 @@ import numpy as np
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.data.given_images import Images, read_asked_for
+from cvae_tf.data.shown_images import choose_shown
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.settings import GenerationSettings
 
@@ -25,6 +26,17 @@ class Generated(NamedTuple):
 def given_images(model: LoadedModel, settings: GenerationSettings) -> Images:
     """Reads the images to work on: the given ones, or the model's own test images."""
     return read_asked_for(settings, model.image_shape, model.metadata)
+
+
+def some_images(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
+    """Reads as many images as a picture shows: of all classes, from the whole set, in its order.
+
+    Raises:
+        UserError: if they cannot be had, or are too many for one picture.
+    """
+    num = num_shown(settings)
+    given = given_images(model, settings)
+    return given.pixels[np.sort(choose_shown(given.labels, len(given.pixels), num))]
 
 
 def one_image(images: Images, index: int, setting: str) -> np.ndarray:

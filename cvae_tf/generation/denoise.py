@@ -8,7 +8,7 @@ import tensorflow as tf
 from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.generation.common import Generated, given_images, num_shown
+from cvae_tf.generation.common import Generated, some_images
 from cvae_tf.generation.settings import GenerationSettings
 
 _PROPOSAL_VALUES = 50_000_000  # pixels of the images that are tried to explain noisy ones
@@ -22,7 +22,7 @@ _NOTE = (
 
 def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
     """Explains noisy images; with `noise`, clean ones whose pixels are flipped first."""
-    clean = given_images(model, settings).pixels[: num_shown(settings)]
+    clean = some_images(model, settings)
     chances = numpy_generator(settings.seed, Purpose.FLIPPED_PIXELS).random(clean.shape)
     noisy = np.where(chances < settings.noise, 1 - clean, clean)
     images = _explained(model, noisy, settings)

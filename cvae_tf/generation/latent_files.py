@@ -43,7 +43,7 @@ def write(
     """
     arrays = {"mean": posterior.mean, "logvar": posterior.logvar, **scores}
     if images.labels is not None:
-        arrays["label"] = images.labels
+        arrays["label"] = images.shown_labels
     with files.replacing(output / "latents.npz") as temporary:
         np.savez(temporary, **arrays)
     columns = {**_columns(images, scores), **_by_dimension("mean", posterior.mean)}
@@ -56,7 +56,7 @@ def write(
 def _columns(images: Images, scores: dict[str, np.ndarray]) -> dict[str, list]:
     columns = {"name": images.names}
     if images.labels is not None:
-        columns["label"] = images.labels.tolist()
+        columns["label"] = images.shown_labels.tolist()
     return columns | {f"{name}_nats": values.tolist() for name, values in scores.items()}
 
 

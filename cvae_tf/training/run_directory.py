@@ -98,6 +98,7 @@ def _explaining(path: Path) -> Iterator[None]:
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
     """Says what a run learns from, so that it can be known again."""
+    classes = {"class_names": list(dataset.class_names)} if dataset.class_names else {}
     return {
         "name": dataset.name,
         "key": dataset.key,
@@ -107,6 +108,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "train_images": len(dataset.train.images),
         "test_images": len(dataset.test.images),
         "margin_brightness": round(_margin_brightness(dataset), 4),
+        **classes,
         "sha256": fingerprint(dataset),
     }
 

@@ -67,7 +67,8 @@ class RunPictures:
         means = self._test_latents()
         if means is not None:
             title = f"Latents of the test images ({name})"
-            draw_latents(self._run.latents, means, self._dataset.test.labels, title)
+            labels, class_names = self._dataset.test.labels, self._dataset.class_names
+            draw_latents(self._run.latents, means, labels, title, class_names)
         draw_curves(self._run.curves, metrics, self._model.curves, name)
 
     def _decode(self, latents: np.ndarray) -> np.ndarray:

@@ -1,0 +1,83 @@
+"""Labels as classes: numbers, and the names that they stand for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cvae_tf.core.errors import UserError
+
+CLASS_NAMES = "class_names"  # the array of a file that holds them
+
+SomeLabels = Sequence[np.ndarray | None]
+
+
+def name_classes(
+    labels: SomeLabels, class_names: np.ndarray | None, where: str
+) -> tuple[list[np.ndarray | None], tuple[str, ...] | None]:
+    """Brings labels to one form: numbers, with the names of the classes if they have any.
+
+    Args:
+        labels: of the parts of a data set, each [N], numbers or texts, or None.
+        class_names: texts, [Y], or None; without them texts are their own names, sorted.
+        where: the file, for an error.
+
+    Returns:
+        The labels of the parts, and the names of the classes. With names, labels are int64 from 0
+        to Y - 1; without, they are as they were.
+
+    Raises:
+        UserError: if the names are not texts, each another, or a label is not the number of one.
+    """
+    given = [part for part in labels if part is not None]
+    if not given:
+        return list(labels), None
+    if class_names is not None:
+        names = _checked_names(class_names, f"{where}: {CLASS_NAMES}")
+        return [_checked(part, len(names), where) for part in labels], names
+    if not any(_are_texts(part) for part in given):
+        return list(labels), None
+    texts = np.concatenate([_texts(part, where) for part in given])
+    names, numbers = np.unique(texts, return_inverse=True)
+    ends = np.cumsum([len(part) for part in given])[:-1]
+    parts = iter(np.split(numbers.astype(np.int64), ends))
+    return [None if part is None else next(parts) for part in labels], tuple(names.tolist())
+
+
+def _checked_names(class_names: np.ndarray, where: str) -> tuple[str, ...]:
+    if class_names.ndim != 1 or not class_names.size or not _are_texts(class_names):
+        raise UserError(
+            f"{where} is {class_names.dtype} of shape {class_names.shape}; it must be texts, one "
+            "for each class."
+        )
+    texts = _texts(class_names, where)
+    names, counts = np.unique(texts, return_counts=True)
+    if counts.max() > 1:
+        raise UserError(f"{where} has '{names[counts.argmax()]}' more than once.")
+    return tuple(texts.tolist())
+
+
+def _checked(labels: np.ndarray | None, num: int, where: str) -> np.ndarray | None:
+    """Makes int64 of labels, all of which must be numbers of classes."""
+    if labels is None:
+        return None
+    wanted = f"with {num} {CLASS_NAMES} they must be whole numbers from 0 to {num - 1}."
+    if labels.dtype.kind not in "iu":
+        raise UserError(f"{where}: has labels of {labels.dtype}; {wanted}")
+    if labels.min() < 0 or labels.max() >= num:
+        raise UserError(f"{where}: has labels from {labels.min()} to {labels.max()}; {wanted}")
+    return labels.astype(np.int64)
+
+
+def _are_texts(array: np.ndarray) -> bool:
+    return array.dtype.kind in "US"
+
+
+def _texts(array: np.ndarray, where: str) -> np.ndarray:
+    """The values of an array as texts that can be written."""
+    if array.dtype.kind == "S":
+        return np.array([value.decode(errors="replace") for value in array.tolist()])
+    try:
+        texts = array.astype(str).tolist()
+    except ValueError as error:  # numbers that are no letters
+        raise UserError(f"{where}: has texts that cannot be read ({error}).") from error
+    return np.array([text.encode(errors="replace").decode() for text in texts])
