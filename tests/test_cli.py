@@ -65,13 +65,19 @@ def test_values_out_of_range_are_refused():
         Config.create(**cli.settings_from_flags(Config))
 
 
-@pytest.mark.parametrize(("name", "value"), [("epochs", "many"), ("dataset", "cifar")])
+@pytest.mark.parametrize(("name", "value"), [("epochs", "many"), ("network", "resnet")])
 def test_values_of_the_wrong_kind_are_refused(name, value):
     with (
         pytest.raises(flags.IllegalFlagValueError, match=name),
         flagsaver.as_parsed(**{name: value}),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["digits", "tfds:kmnist", "tfds:emnist/letters"])
+def test_data_sets_may_have_names_that_another_package_knows(name):
+    with flagsaver.as_parsed(dataset=name):
+        assert Config.create(**cli.settings_from_flags(Config)).dataset == name
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,9 @@ def test_explicit_settings_win_over_the_preset():
         ("seed", -1),
         ("seed", 2**31),
         ("dataset", "mnits"),
+        ("dataset", "tfds:"),
+        ("dataset", "tfds"),
+        ("dataset", ""),
     ],
 )
 def test_values_out_of_range_are_refused_by_the_name_of_the_flag(name, value):

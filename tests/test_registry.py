@@ -44,3 +44,23 @@ def test_older_names_work_but_are_not_shown():
     table = Table("thing", {"new": Entry(len)}, aliases={"old": "new"})
     assert table.load("old") is len
     assert list(table) == ["new"]
+
+
+def test_prefixes_leave_names_open():
+    def load(name, seed):
+        return name, seed
+
+    table = Table("thing", {"one": Entry(len)}, prefixes={"far:": Entry(load, "far away")})
+    assert table.load("far:one/two")(seed=3) == ("one/two", 3)
+    assert table["far:x"].summary == "far away"
+    assert "far:x" in table and "one" in table and list(table) == ["one"]
+    assert table.summary == "one: ; far:NAME: far away"
+    for name in ("far", "far:", "near:x", "", "xfar:x"):
+        assert name not in table
+        with pytest.raises(UserError, match=f"--thing={name}: unknown; choose from one, far:NAME"):
+            table[name]
+
+
+def test_an_entry_goes_before_a_prefix():
+    table = Table("thing", {"x:own": Entry(len)}, prefixes={"x:": Entry(max)})
+    assert table.load("x:own") is len

@@ -82,7 +82,7 @@ def hold_out(split: Split, seed: int, where: str) -> tuple[Split, Split]:
         UserError: if there is one image only.
     """
     if len(split.images) < 2:
-        raise UserError(f"{where} has one image; with no x_test at least 2 are needed.")
+        raise UserError(f"{where} has one image; with none for testing at least 2 are needed.")
     order = np.random.default_rng(seed).permutation(len(split.images))
     num_test = max(1, round(len(order) * _HELD_OUT))
 

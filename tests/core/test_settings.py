@@ -45,6 +45,28 @@ def test_values_that_cannot_be_are_refused_by_name(name, value, message):
         Some(**{name: value})
 
 
+class _OpenNames:
+    """As a table that takes more names than it lists."""
+
+    listed = "a, x:NAME"
+
+    def __contains__(self, name):
+        return name == "a" or name.startswith("x:")
+
+
+def test_choices_may_take_more_than_they_list():
+    @dataclasses.dataclass(frozen=True)
+    class Open:
+        name: str = setting("", "a", choices=_OpenNames())
+
+        def __post_init__(self):
+            settings.check(self)
+
+    assert Open("x:anything").name == "x:anything"
+    with pytest.raises(UserError, match="--name=b: unknown; choose from a, x:NAME"):
+        Open("b")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "plain"),
     [

@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 
@@ -6,6 +7,7 @@ import pytest
 
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
+from cvae_tf.data import tfds_sets
 from cvae_tf.data.datasets import (
     Dataset,
     Split,
@@ -48,7 +50,7 @@ def table(monkeypatch):
 # By name
 
 
-@pytest.mark.parametrize("name", ["cifar10", "MNIST", ""])
+@pytest.mark.parametrize("name", ["cifar", "MNIST", "", "tfds:"])
 def test_unknown_names_are_refused_with_those_that_are_known(name):
     with pytest.raises(UserError, match=f"{name}: unknown; choose from auto, mnist, digits"):
         load_dataset(name)
@@ -77,6 +79,18 @@ def test_a_data_set_is_one_file_and_one_line_in_the_table(own_module):
     assert np.all(dataset.train.images == 5)
     again = load_again({"name": "Stripes", "key": "stripes"}, None, 5)
     assert fingerprint(again) == fingerprint(dataset)
+
+
+def test_names_of_another_package_say_how_to_get_it(monkeypatch):
+    def import_module(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    with pytest.raises(UserError) as error:
+        tfds_sets.load("kmnist")
+    assert str(error.value) == (
+        "--dataset=tfds:kmnist needs another package: pip install tensorflow-datasets"
+    )
 
 
 # Whatever is there

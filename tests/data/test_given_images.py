@@ -64,6 +64,14 @@ def test_own_images_are_the_test_images_of_the_training_data(digits):
     np.testing.assert_array_equal(images.labels, digits.test.labels)
 
 
+def test_own_images_have_the_names_of_their_classes(tmp_path, grey):
+    path = str(tmp_path / "a.npz")
+    np.savez(path, x_train=grey, x_test=grey, y_test=["b", "a", "a", "c"])
+    data = {"name": "a.npz", "sha256": fingerprint(load_npz(path))}
+    images = read_own_images({"data": data, "config": {"data_path": path, "seed": 0}}, FIT)
+    assert images.class_names == ("a", "b", "c") and images.labels.tolist() == [1, 0, 0, 2]
+
+
 def test_own_images_must_be_those_of_the_training(tmp_path):
     path = tmp_path / "a.npz"
     images = np.zeros((6, 8, 8), np.uint8)
@@ -323,3 +331,19 @@ def test_pictures_of_all_kinds_are_read(tmp_path, name):
         converted.save(tmp_path / name, lossless=True)
         pixels = read_images(tmp_path / name, FIT).pixels
         np.testing.assert_array_equal(pixels[0, ..., 0], np.eye(28))
+
+
+def test_labels_are_shown_by_their_names(tmp_path, grey):
+    texts, numbers = ["dog", "cat", "cat", "ape"], [2, 1, 1, 0]
+    named = {"labels": numbers, "class_names": ["ape", "cat", "dog"]}
+    for arrays in ({"labels": texts}, named):
+        np.savez(tmp_path / "a.npz", images=grey, **arrays)
+        images = read_images(tmp_path / "a.npz", FIT)
+        assert images.labels.tolist() == numbers
+        assert images.class_names == ("ape", "cat", "dog")
+        assert images.shown_labels.tolist() == texts
+    np.savez(tmp_path / "a.npz", images=grey, labels=numbers)
+    images = read_images(tmp_path / "a.npz", FIT)
+    assert images.class_names is None and images.shown_labels.tolist() == numbers
+    np.savez(tmp_path / "a.npz", images=grey)
+    assert read_images(tmp_path / "a.npz", FIT).shown_labels is None

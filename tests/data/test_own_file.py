@@ -41,8 +41,41 @@ def test_labels_come_with_their_images(tmp_path):
     path = _save(tmp_path, x_train=_grey(4, 3, 3), y_train=[3, 1, 4, 1], x_test=_grey(2, 3, 3),
                  y_test=["five", "nine"])  # fmt: skip
     dataset = load_npz(path)
-    assert dataset.train.labels.tolist() == [3, 1, 4, 1]
-    assert dataset.test.labels.tolist() == ["five", "nine"]
+    assert dataset.class_names == ("1", "3", "4", "five", "nine")
+    assert dataset.train.labels.tolist() == [1, 0, 2, 0]
+    assert dataset.test.labels.tolist() == [3, 4]
+
+
+def test_texts_become_numbers_of_classes_in_all_parts(tmp_path):
+    labels = np.array(["dog", "cat", "dog", "ape"])
+    train, test = _grey(4, 3, 3), _grey(2, 3, 3, seed=1)
+    path = _save(tmp_path, x_train=train, y_train=labels, x_test=test, y_test=["cat", "dog"])
+    dataset = load_npz(path)
+    assert dataset.class_names == ("ape", "cat", "dog")
+    assert dataset.train.labels.tolist() == [2, 1, 2, 0]
+    assert dataset.test.labels.tolist() == [1, 2] and dataset.test.labels.dtype == np.int64
+    path = _save(tmp_path, x_train=train, y_train=labels.astype(bytes))
+    held_out = load_npz(path)
+    assert held_out.class_names == dataset.class_names and len(held_out.test.labels) == 1
+
+
+def test_names_of_classes_are_kept(tmp_path):
+    labels = np.array([[2], [0], [2], [0]], np.uint8)
+    path = _save(tmp_path, x_train=_grey(4, 3, 3), y_train=labels, x_test=_grey(2, 3, 3),
+                 class_names=["cat", "dog", "ape"])  # fmt: skip
+    dataset = load_npz(path)
+    assert dataset.class_names == ("cat", "dog", "ape")
+    assert dataset.train.labels.tolist() == [2, 0, 2, 0] and dataset.test.labels is None
+    assert dataset.train.labels.dtype == np.int64
+
+
+def test_names_change_no_fingerprint(tmp_path):
+    images = {"x_train": _grey(4, 3, 3), "x_test": _grey(2, 3, 3)}
+    plain = fingerprint(load_npz(_save(tmp_path, **images)))
+    numbers = _save(tmp_path, **images, y_train=np.arange(4))
+    assert fingerprint(load_npz(numbers)) == plain
+    texts = _save(tmp_path, **images, y_train=["b", "a", "b", "a"])
+    assert fingerprint(load_npz(texts)) == plain
 
 
 def _held_out(tmp_path, num, seed):
@@ -92,6 +125,10 @@ BAD_ARRAYS = {
     "few labels": ({"x_train": _IMAGES, "y_train": np.arange(5)}, r"y_train has the shape \(5,\)"),
     "one-hot": ({"x_train": _IMAGES, "y_train": np.eye(6)}, "one label for each of the 6 images"),
     "labels in a row": ({"x_train": _IMAGES, "y_train": np.zeros((1, 6))}, r"the shape \(1, 6\)"),
+    "label without a name": (
+        {"x_train": _IMAGES, "y_train": np.arange(6), "class_names": ["a", "b", "c", "d", "e"]},
+        "has labels from 0 to 5; with 5 class_names they must be whole numbers from 0 to 4",
+    ),
     "one image": ({"x_train": _IMAGES[:1]}, "x_train has one image"),
 }  # fmt: skip
 

@@ -48,6 +48,20 @@ def test_table_has_a_line_for_each_image(written):
             assert float(row[f"logvar_{i + 1}"]) == pytest.approx(posterior.logvar[number, i])
 
 
+def test_labels_have_their_names(tmp_path, images):
+    if images.labels is None:
+        return
+    names = ("0", "cat", "2", "sea horse", "dog\nand bone", "f")
+    images = images._replace(class_names=names)
+    posterior = Posterior(np.zeros((5, 2), np.float32), np.zeros((5, 2), np.float32))
+    latent_files.write(tmp_path, images, posterior, {})
+    expected = ["sea horse", "cat", "dog\nand bone", "cat", "f"]
+    with (tmp_path / "latents.csv").open(newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == expected
+    with np.load(tmp_path / "latents.npz") as arrays:
+        assert arrays["label"].tolist() == expected
+
+
 def test_projector_has_vectors_names_and_pictures(written):
     directory, images, posterior, _ = written
     projector = directory / "projector"

@@ -148,10 +148,19 @@ def test_manifold_needs_two_dimensions(tmp_path, monkeypatch):
 
 
 def test_originals_stand_over_reconstructions(tmp_path, data_path, images):
-    (path,) = _make(tmp_path, "reconstruct", data_path=data_path, num=3)
-    grey = images[:3] / 255
+    (path,) = _make(tmp_path, "reconstruct", data_path=data_path, num=6)
+    grey = images / 255
     both = np.stack([grey, FakeModel().reconstruct(grey)])[:, :, 0, [0, 7], 0]
-    np.testing.assert_allclose(_tiles(path, 2, 3), both, atol=0.01)
+    np.testing.assert_allclose(_tiles(path, 2, 6), both, atol=0.01)
+
+
+@pytest.mark.parametrize(("mode", "name"), [("reconstruct", "originals"), ("denoise", "noisy")])
+def test_some_images_are_of_all_classes_in_the_order_of_the_file(tmp_path, images, mode, name):
+    order = np.argsort(LABELS, kind="stable")  # four of one class, then two of the other
+    np.savez(tmp_path / "sorted.npz", x_test=images[order], y_test=LABELS[order])
+    made = _made(tmp_path, mode, data_path=str(tmp_path / "sorted.npz"), num=4)
+    chosen = images[order][[0, 2, 4, 5]] / 255
+    np.testing.assert_allclose(made.arrays[name], chosen, atol=1e-6)
 
 
 @pytest.mark.parametrize(("start", "end"), [("0", "3"), ("0.0,-1.0", "2.0,0.5"), ("1", "-1,1")])
@@ -204,6 +213,35 @@ def test_images_of_a_label_come_from_examples_of_it(tmp_path, data_path):
         assert np.all(tiles[..., lit] > 0.5) and np.all(tiles[..., 1 - lit] < 0.1)
 
 
+@pytest.mark.parametrize(
+    ("label", "lit"), [("cat", 0), ("1", 0), ("7", 1), ("2", 1), ("no such", None), ("0", None)]
+)
+def test_classes_are_found_by_name_first_then_by_number(tmp_path, images, label, lit):
+    names = ["none", "cat", "7"]
+    path = tmp_path / "named.npz"
+    np.savez(path, x_test=images, y_test=LABELS + 1, class_names=names)
+    if lit is None:
+        with pytest.raises(UserError, match=f"--label={label}: unknown; choose from 7, cat."):
+            _make(tmp_path, "class", data_path=str(path), label=label)
+    else:
+        (picture,) = _make(tmp_path, "class", data_path=str(path), label=label, num=4)
+        assert np.all(_tiles(picture, 2, 2)[..., lit] > 0.5)
+
+
+def test_a_name_goes_before_a_number(tmp_path, images):
+    path = tmp_path / "named.npz"
+    np.savez(path, x_test=images, y_test=LABELS, class_names=["1", "0"])
+    (picture,) = _make(tmp_path, "class", data_path=str(path), label="1", num=4)
+    assert np.all(_tiles(picture, 2, 2)[..., 0] > 0.5)
+
+
+def test_many_labels_are_not_all_listed(tmp_path, images):
+    path = tmp_path / "many.npz"
+    np.savez(path, x_test=np.repeat(images, 5, axis=0), y_test=np.arange(30))
+    with pytest.raises(UserError, match=r"choose from 0, 1, 10, .* and 10 more\.$"):
+        _make(tmp_path, "class", data_path=str(path), label="cat")
+
+
 def test_typical_examples_come_first():
     means = np.concatenate([np.random.default_rng(0).normal(size=(40, 2)), [[9.0, 9.0]]])
     wanted = np.arange(41) < 20
@@ -240,7 +278,7 @@ def test_noise_is_added_and_explained(tmp_path, data_path, images):
     clean, noisy = (picture[int(10 * row * scale) :][: int(8 * scale)] for row in (0, 1))
     flipped = np.abs(noisy.astype(float) - clean) > 10
     assert 0.1 < flipped.mean() < 0.25
-    halves = images[:4, 0, [0, 7], 0]
+    halves = images[[0, 1, 3, 4], 0][:, [0, 7], 0]
     np.testing.assert_allclose(_tiles(path, 3, 4)[0], halves / 255, atol=0.01)
     np.testing.assert_array_equal(_tiles(path, 3, 4)[2] > 0.5, halves > 127)
 

@@ -51,6 +51,13 @@ def test_new_run_says_what_it_is(run, toy_dataset):
     assert _names("here") == ["checkpoints", "config.json", "images"]
 
 
+def test_new_run_says_the_names_of_its_classes(toy_dataset):
+    dataset = toy_dataset._replace(class_names=("cat", "sea horse"))
+    run = create_run("named", CONFIG, dataset)
+    assert json.loads(run.config_file.read_text())["data"]["class_names"] == ["cat", "sea horse"]
+    assert run_directory.load_run("named").data["class_names"] == ["cat", "sea horse"]
+
+
 def test_run_comes_back_as_it_was_made(run):
     again = run_directory.load_run("here")
     assert (again.config, again.data["image_shape"]) == (CONFIG, (6, 6, 1))

@@ -80,6 +80,15 @@ def test_summary_decodes_the_grid_and_encodes_all_test_images(
     assert drawn["draw_curves"][1] == ROWS
 
 
+def test_latents_have_the_names_of_their_classes(tmp_path, toy_dataset, drawn):
+    test = toy_dataset.test._replace(labels=np.arange(20) % 2)
+    dataset = toy_dataset._replace(test=test, class_names=("cat", "dog"))
+    RunPictures(_run(tmp_path, dataset), tiny_cvae(), dataset).draw_summary(ROWS)
+    _, _, labels, title, names = drawn["draw_latents"]
+    np.testing.assert_array_equal(labels, test.labels)
+    assert names == ("cat", "dog") and title == "Latents of the test images (toy)"
+
+
 @pytest.mark.parametrize(("latent_dim", "manifold"), [(1, False), (2, True), (3, False)])
 def test_manifold_is_drawn_in_two_dimensions_only(tmp_path, toy_dataset, latent_dim, manifold):
     model = tiny_cvae(latent_dim=latent_dim)
