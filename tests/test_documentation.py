@@ -136,6 +136,7 @@ def _summary(field):
     if not isinstance(choices, registry.Table):
         return ""
     ours = [name for name in choices if str(choices[name].home).startswith("cvae_tf.")]
+    ours += [f"{prefix}NAME" for prefix in choices.prefixes]
     return f" {'; '.join(f'{name}: {choices[name].summary}' for name in ours)}."
 
 

