@@ -12,6 +12,8 @@ from cvae_tf.data.arrays import to_uint8
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.own_file import hold_out
 
+_PACKAGES = "tensorflow-datasets importlib_resources"  # the first forgets to ask for the second
+_LONGEST_REASON = 200  # letters
 _TEST_SPLITS = ("test", "validation")  # the first that there is
 
 
@@ -31,26 +33,21 @@ def load(name: str, seed: int = 0) -> Dataset:
     """
     tfds, where = _package(name), f"--dataset=tfds:{name}"
     builder = _builder(tfds, name, where)
-    image, label = _features(tfds, builder.info.features, where)
+    features = _features(tfds, builder.info, where)
     _prepare(builder, where)
-    splits = {
-        part: _read(tfds, builder, part, (image, label), where)
-        for part in _wanted_splits(list(builder.info.splits), where)
-    }
-    train, *others = splits.values()
+    parts = _wanted_splits(list(builder.info.splits), where)
+    train, *others = [_read(tfds, builder, part, features, where) for part in parts]
     train, test = (train, others[0]) if others else hold_out(train, seed, where)
     if train.images.shape[1:] != test.images.shape[1:]:
         raise UserError(_sizes(where, train.images.shape[1:], test.images.shape[1:]))
-    names = builder.info.features[label].names if label else None
-    has_names = names and not (train.labels is None and test.labels is None)
-    full_name = builder.info.full_name
+    is_labelled = train.labels is not None or test.labels is not None
     return Dataset(
-        name=full_name,
-        origin=f"{full_name} of TensorFlow Datasets, from {builder.data_dir}.",
+        name=builder.info.full_name,
+        origin=f"TensorFlow Datasets, from {builder.data_dir}.",
         train=train,
         test=test,
         licence=_licence(builder.info),
-        class_names=tuple(names) if has_names else None,
+        class_names=_class_names(builder.info, features[1]) if is_labelled else None,
     )
 
 
@@ -60,7 +57,7 @@ def _package(name: str) -> Any:
             return importlib.import_module("tensorflow_datasets")
     except ImportError as error:
         raise UserError(
-            f"--dataset=tfds:{name} needs another package: pip install tensorflow-datasets"
+            f"--dataset=tfds:{name} needs other packages: pip install {_PACKAGES}"
         ) from error
 
 
@@ -76,26 +73,37 @@ def _builder(tfds: Any, name: str, where: str) -> Any:
         raise UserError(f"{where}: cannot be had ({_in_a_line(error)}).") from error
 
 
-def _features(tfds: Any, features: Any, where: str) -> tuple[str, str | None]:
+def _features(tfds: Any, info: Any, where: str) -> tuple[str, str | None]:
     """The names of the one image in each example, and of its label if there is one."""
-    kinds = dict(features.items()) if hasattr(features, "items") else {}
-    images = [name for name, kind in kinds.items() if isinstance(kind, tfds.features.Image)]
-    labels = [name for name, kind in kinds.items() if isinstance(kind, tfds.features.ClassLabel)]
-    if "image" in images:
-        images = ["image"]
-    if len(images) != 1:
-        found = ", ".join(kinds) or "no features by name"
-        raise UserError(f"{where}: holds no single image in each example ({found}).")
-    label = "label" if "label" in labels else next(iter(labels), None)
-    return images[0], label
+    kinds = dict(info.features.items()) if hasattr(info.features, "items") else {}
+    keys = info.supervised_keys or ()
+    preferred = [key for key in (*keys, "image", "label") if isinstance(key, str)]
+    order = [*[key for key in preferred if key in kinds], *kinds]  # each name may be in it twice
+    images = [key for key in order if isinstance(kinds[key], tfds.features.Image)]
+    labels = [key for key in order if isinstance(kinds[key], tfds.features.ClassLabel)]
+    if not images:
+        found = ", ".join(kinds) or "no features with names"
+        raise UserError(f"{where}: its examples hold no image ({found}).")
+    return images[0], next(iter(labels), None)
+
+
+def _class_names(info: Any, label: str) -> tuple[str, ...] | None:
+    """The names of the classes; None if they are nothing but their numbers."""
+    names = tuple(info.features[label].names or ())
+    return None if names == tuple(map(str, range(len(names)))) else names
 
 
 def _prepare(builder: Any, where: str) -> None:
     """Downloads the data set, if it is not there."""
     if not builder.data_path.exists():
-        say(f"{builder.info.full_name} is not in {builder.data_dir}; trying to download it ...")
+        say(
+            f"{builder.info.full_name} is not in {builder.data_dir}; trying to download it "
+            "(without a network this gives up after some minutes) ..."
+        )
     try:
         builder.download_and_prepare()
+    except ImportError as error:  # some need packages of their own
+        raise UserError(f"{where} needs another package: {error}.") from error
     except Exception as error:  # every data set has a program of its own
         raise UserError(
             f"{where} is not in {builder.data_dir} and cannot be downloaded "
@@ -150,4 +158,4 @@ def _licence(info: Any) -> str:
 
 def _in_a_line(error: Any) -> str:
     """The first line of a message that may have many."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_REASON]

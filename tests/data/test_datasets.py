@@ -89,7 +89,8 @@ def test_names_of_another_package_say_how_to_get_it(monkeypatch):
     with pytest.raises(UserError) as error:
         tfds_sets.load("kmnist")
     assert str(error.value) == (
-        "--dataset=tfds:kmnist needs another package: pip install tensorflow-datasets"
+        "--dataset=tfds:kmnist needs other packages: "
+        "pip install tensorflow-datasets importlib_resources"
     )
 
 
