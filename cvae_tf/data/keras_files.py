@@ -5,7 +5,6 @@ import hashlib
 import math
 import tarfile
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -142,13 +141,9 @@ def _join(
     try:
         arrays = {"class_names": np.array([name.decode() for name in meta[names_key]])}
         for part, batches in (("train", train), ("test", test)):
-            planes = _joined(batch["data"] for batch in batches).reshape(-1, 3, 32, 32)
-            arrays[f"x_{part}"] = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-            arrays[f"y_{part}"] = _joined(np.array(batch[labels_key]) for batch in batches)
+            planes = [batch["data"].reshape(-1, 3, 32, 32) for batch in batches]
+            arrays[f"x_{part}"] = np.concatenate([plane.transpose(0, 2, 3, 1) for plane in planes])
+            arrays[f"y_{part}"] = np.concatenate([batch[labels_key] for batch in batches])
     except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise UserError(f"{archive}: is not as CIFAR was published ({error}).") from error
     return arrays
-
-
-def _joined(arrays: Iterable[np.ndarray]) -> np.ndarray:
-    return np.concatenate(list(arrays))
