@@ -147,10 +147,11 @@ sys.path[:0] = [{project!r}, {tests!r}]
 import test_own_family
 from cvae_tf import workflows
 from cvae_tf.core.threads import set_threads
-from cvae_tf.training import checkpoint_files, trainer
+from cvae_tf.data import feeding
+from cvae_tf.training import checkpoint_files
 
 set_threads(0)
-trainer._STEPS_PER_CALL = 2
+feeding._STEPS_PER_CALL = 2
 save = checkpoint_files.save_checkpoint
 
 def save_and_die(*arguments):

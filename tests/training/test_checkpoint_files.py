@@ -7,9 +7,10 @@ import pytest
 from conftest import tiny_cvae, tiny_images, weights_of
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.data import feeding
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.training import checkpoint_files, trainer
+from cvae_tf.training import checkpoint_files
 from cvae_tf.training.checkpoint_files import Interval, Moment, Progress
 from cvae_tf.training.trainer import Trainer
 
@@ -83,7 +84,7 @@ def _train_and_save(model, dataset, directory, stop_after_calls=None):
 
 @pytest.mark.parametrize("calls", [0, 2, 4, 7])
 def test_run_stopped_anywhere_ends_as_if_it_had_not_been(tmp_path, monkeypatch, toy_dataset, calls):
-    monkeypatch.setattr(trainer, "_STEPS_PER_CALL", 2)
+    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 2)
     whole, stopped, resumed = (tiny_cvae(seed=3) for _ in range(3))
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()

@@ -19,9 +19,10 @@ from cvae_tf import workflows
 from cvae_tf.config import Config
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
+from cvae_tf.data import feeding
 from cvae_tf.exporting import export_run
 from cvae_tf.models.vae.pixels import Pixels
-from cvae_tf.training import checkpoint_files, run_directory, trainer
+from cvae_tf.training import checkpoint_files, run_directory
 from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.trainer import Trainer
 
@@ -120,7 +121,7 @@ def test_ctrl_c_from_python_may_strike_anywhere(tmp_path, config, whole):
     steps = []
     for owner, name, number in STRIKES:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(trainer, "_STEPS_PER_CALL", 1)
+            patch.setattr(feeding, "_STEPS_PER_CALL", 1)
             _strike(patch, owner, name, number)
             with pytest.raises(KeyboardInterrupt, match=re.escape(f"resume({str(run_dir)!r})")):
                 if run_dir.exists():

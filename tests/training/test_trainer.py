@@ -5,6 +5,7 @@ import tensorflow as tf
 from conftest import tiny_cvae, tiny_images, weights_of
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
+from cvae_tf.data import feeding
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.models.vae.objectives import Objective
 from cvae_tf.training import trainer
@@ -116,7 +117,7 @@ def test_train_elbo_is_the_mean_of_this_epoch_alone(toy_dataset):
 def test_progress_reaches_the_last_step(
     monkeypatch, tiny_model, toy_dataset, steps_per_call, calls
 ):
-    monkeypatch.setattr(trainer, "_STEPS_PER_CALL", steps_per_call)
+    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", steps_per_call)
     seen = []
     own = Trainer(tiny_model, toy_dataset, 8)
     (result,) = own.run_epochs(1, lambda epoch, step, elbo: seen.append((step, elbo)))
@@ -141,7 +142,7 @@ def test_the_same_seed_gives_the_same_run(toy_dataset):
 
 def test_steps_in_one_call_or_in_many_are_the_same_run(toy_dataset, monkeypatch):
     weights, results = _trained(toy_dataset, 7)
-    monkeypatch.setattr(trainer, "_STEPS_PER_CALL", 2)
+    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 2)
     in_many_calls, results_of_many = _trained(toy_dataset, 7)
     assert results == results_of_many
     for first, second in zip(weights, in_many_calls, strict=True):
@@ -157,9 +158,9 @@ def test_the_order_of_the_images_changes_from_epoch_to_epoch(tiny_model, toy_dat
     own, orders = Trainer(tiny_model, toy_dataset, 8), []
     train_steps = own._train_steps
 
-    def remember(order, *steps):
-        orders.append(order.numpy())
-        return train_steps(order, *steps)
+    def remember(part):
+        orders.append(part.order.numpy())
+        return train_steps(part)
 
     monkeypatch.setattr(own, "_train_steps", remember)
     list(own.run_epochs(2))
