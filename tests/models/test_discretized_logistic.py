@@ -144,14 +144,23 @@ def test_one_value_alone_costs_nothing():
     assert _log_probs(-0.2, -4.0)[0] > -1e-4 and _log_probs(1.2, -4.0)[255] > -1e-4
 
 
-def test_images_are_compared_with_latents_in_little_memory():
-    """In one piece it would take 300 million values, each several times: more than a gigabyte."""
-    images = tf.zeros([1000, 16, 16, 3])
-    outputs = tf.zeros([400, 16, 16, 6]) - 1.0
-    density = registry.LIKELIHOODS.load("discretized_logistic")
-    found = density.log_prob_of_all(images, outputs)
-    alone = density.log_prob(images[:1], outputs[:1])
-    np.testing.assert_allclose(found, np.full((1000, 400), float(alone[0])), rtol=1e-5)
+@pytest.mark.parametrize(("num_images", "num_latents"), [(1, 300), (40, 21), (300, 3)])
+def test_images_are_compared_with_latents_in_little_memory(monkeypatch, num_images, num_latents):
+    random, sizes = np.random.default_rng(0), []
+    features = tf.constant(random.integers(0, 256, (num_images, 768)) / 255, tf.float32)
+    natural = tf.constant(random.uniform(-1, 1, (num_latents, 2 * 768)), tf.float32)
+    whole = log_prob_of_levels(features, *tf.split(natural[:, None], 2, axis=-1))
+
+    def watched(*arguments):
+        values = log_prob_of_levels(*arguments)
+        sizes.append(int(tf.size(values)))
+        return values
+
+    monkeypatch.setattr(discretized_logistic, "log_prob_of_levels", watched)
+    found = discretized_logistic._sums.python_function(features, natural)
+    np.testing.assert_allclose(found, np.sum(whole, axis=-1).T, rtol=1e-5)
+    assert len(sizes) > 1 and max(sizes) <= 100_000 + tf.size(features)
+    assert len(sizes) <= tf.size(whole) // 100_000 + num_latents // 100 + 3  # no more than needed
 
 
 def test_bits_are_near_the_entropy_of_what_is_drawn_from_it():
