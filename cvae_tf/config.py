@@ -82,6 +82,10 @@ class Config(ReadingSettings):
         "Steps of warm-up, at most a tenth of all (cosine only).", least=0, most=10**9
     )
     weight_decay: float = setting("Decay of the kernels, times the step size.", least=0, most=1)
+    clip_norm: float = setting(
+        "Largest norm of the gradients of a step, longer ones being shortened; 0: none.", 0.0,
+        least=0, most=10**6,
+    )  # fmt: skip
     augment: float = setting(
         "Random warps of the training images; 1: about 5 degrees, 5 %, half a pixel; 0: none.",
         least=0, most=10,

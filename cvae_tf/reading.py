@@ -8,7 +8,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import check, setting
 
 FITS = ("crop", "pad", "stretch")
-SMALLEST_SIDE, LARGEST_SIDE = 8, 1024  # of an image, in pixels
+SMALLEST_SIDE, LARGEST_SIDE = 8, 256  # of an image, in pixels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -172,6 +172,9 @@ NETWORKS: Table[Entry] = Table(
         "patches_smooth": Entry(
             f"{_HERE}models.networks.patches:build_smooth", "the same, for tens of latents"
         ),
+        "patches_residual": Entry(
+            f"{_HERE}models.networks.patches_residual:build", "for photographs and colours"
+        ),
     },
 )
 

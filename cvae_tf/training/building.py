@@ -50,6 +50,7 @@ def build_model(config: Config, image_shape: ImageShape, num_images: int) -> Gen
             total_steps=config.epochs * steps,
             warmup_steps=config.warmup_steps,
             weight_decay=config.weight_decay,
+            clip_norm=config.clip_norm,
         ),
         jit_compile=config.jit,
     )

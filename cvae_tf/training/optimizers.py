@@ -54,6 +54,7 @@ def build_optimizer(
     total_steps: int = 0,
     warmup_steps: int = 0,
     weight_decay: float = 0.0,
+    clip_norm: float = 0.0,
 ) -> FusedAdam:
     """Makes the optimizer of a run.
 
@@ -63,6 +64,8 @@ def build_optimizer(
         total_steps: of the whole run; a tenth of them at most is warm-up.
         warmup_steps: of the cosine schedule.
         weight_decay: of the kernels, relative to the learning rate.
+        clip_norm: the largest norm of all gradients together, longer ones being shortened; 0 for
+            none.
 
     Returns:
         The optimizer.
@@ -75,4 +78,6 @@ def build_optimizer(
             warmup_steps=warmup_steps,
             decay_steps=total_steps - warmup_steps,
         )
-    return FusedAdam(learning_rate, weight_decay=weight_decay or None)
+    return FusedAdam(
+        learning_rate, weight_decay=weight_decay or None, global_clipnorm=clip_norm or None
+    )

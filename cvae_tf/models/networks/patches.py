@@ -14,7 +14,7 @@ from typing import NamedTuple
 import keras
 
 from cvae_tf.models.layers import FourierFeatures
-from cvae_tf.models.networks.building import ImageShape, Networks, Plan, check_size
+from cvae_tf.models.networks.building import ImageShape, LayerMaker, Networks, Plan, check_size
 
 layers = keras.layers
 
@@ -45,27 +45,44 @@ class PatchGrid(NamedTuple):
 def build(plan: Plan, widths: Widths) -> Networks:
     """Builds a pair of such networks."""
     check_size(plan.image_shape)
-    grid = _cover(plan.image_shape)
+    grid = cover(plan.image_shape)
     return Networks(_encoder(plan, grid, widths), _decoder(plan, grid, widths))
 
 
-def _cover(image_shape: ImageShape) -> PatchGrid:
+def cover(image_shape: ImageShape) -> PatchGrid:
+    """Covers an image with at most 8 x 8 square patches."""
     height, width, _ = image_shape
     side = math.ceil(max(height, width) / _PATCHES_A_SIDE)
     rows, columns = math.ceil(height / side), math.ceil(width / side)
     return PatchGrid(rows, columns, side, rows * side - height, columns * side - width)
 
 
-def _encoder(plan: Plan, grid: PatchGrid, widths: Widths) -> keras.Model:
-    make, channels = plan.encoder, plan.image_shape[-1]
+def to_patches(make: LayerMaker, grid: PatchGrid, channels: int) -> list[keras.Layer]:
+    """Layers that make images [B, H, W, C] patches, [B, rows, columns, side * side * C]."""
     rows, columns, side, below, right = grid
-    stack = [
-        keras.Input(plan.image_shape),
+    return [
         make(layers.ZeroPadding2D, ((0, below), (0, right))),
         make(layers.Reshape, (rows, side, columns, side, channels)),
         make(layers.Permute, (1, 3, 2, 4, 5)),
         make(layers.Reshape, (rows, columns, side * side * channels)),
     ]
+
+
+def to_pixels(make: LayerMaker, grid: PatchGrid, channels: int) -> list[keras.Layer]:
+    """Layers that do the reverse of `to_patches`."""
+    rows, columns, side, below, right = grid
+    return [
+        make(layers.Reshape, (rows, columns, side, side, channels)),
+        make(layers.Permute, (1, 3, 2, 4, 5)),
+        make(layers.Reshape, (rows * side, columns * side, channels)),
+        make(layers.Cropping2D, ((0, below), (0, right))),
+    ]
+
+
+def _encoder(plan: Plan, grid: PatchGrid, widths: Widths) -> keras.Model:
+    make = plan.encoder
+    patches = to_patches(make, grid, plan.image_shape[-1])
+    stack = [keras.Input(plan.image_shape), *patches]
     for i, filters in enumerate(widths.encoder_filters):
         stack.append(make.conv(filters, f"conv_{i + 1}", activation=widths.activation))
     stack += [
@@ -98,10 +115,7 @@ def _decoder(plan: Plan, grid: PatchGrid, widths: Widths) -> keras.Model:
         stack.append(make.conv(number, f"conv_{i + 1}", activation=activation))
     stack += [
         make.conv(side * side * plan.outputs, "logits"),
-        make(layers.Reshape, (rows, columns, side, side, plan.outputs)),
-        make(layers.Permute, (1, 3, 2, 4, 5)),
-        make(layers.Reshape, (rows * side, columns * side, plan.outputs)),
-        make(layers.Cropping2D, ((0, below), (0, right))),
+        *to_pixels(make, grid, plan.outputs),
     ]
     return keras.Sequential(stack, name="decoder")
 
