@@ -19,7 +19,7 @@ from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.training import building, recipe, run_directory, screen, stop_signals
+from cvae_tf.training import building, choose_preset, run_directory, screen, stop_signals
 from cvae_tf.training.run_files import CHECKPOINT_EVERY, EVALUATION, Run
 from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.train_run import Session, train_run
@@ -82,7 +82,7 @@ def train(
         _set_threads(asked.threads)
         images = asked.data_path, asked.seed, asked, cache_mb, disk_mb
         dataset = load_dataset(asked.dataset, *images)
-        config = recipe.complete(config, settings, dataset)
+        config = choose_preset.complete(config, settings, dataset)
         trainer = _build_trainer(config, dataset)
         with run_directory.new_run(run_dir, config, dataset) as run:
             return _train_and_export(run, trainer, dataset, session)

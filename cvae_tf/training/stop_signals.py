@@ -1,4 +1,7 @@
-"""Stopping politely: by Ctrl-C from Python, by signals from a script."""
+"""Stopping politely: by Ctrl-C from Python, by signals from a script.
+
+What is written then stands in `when_to_checkpoint.py`.
+"""
 
 import contextlib
 import os

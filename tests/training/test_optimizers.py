@@ -80,6 +80,16 @@ def test_weight_decay_shrinks_kernels_only():
     assert values == pytest.approx({"kernel": 0.95, "bias": 1, "gamma": 1, "beta": 1})
 
 
+@pytest.mark.parametrize(("clip_norm", "length"), [(0.0, 5.0), (2.0, 2.0), (7.0, 5.0)])
+def test_long_gradients_are_shortened_together(clip_norm, length):
+    """The first moment is a tenth of the gradients that the update has seen."""
+    optimizer = build_optimizer(0.1, clip_norm=clip_norm)
+    variables = [keras.Variable([0.0], name=name) for name in ("kernel", "other")]
+    optimizer.apply([tf.constant([3.0]), tf.constant([4.0])], variables)
+    seen = 10 * np.concatenate([moment.numpy() for moment in optimizer._momentums])
+    np.testing.assert_allclose(seen, length * np.array([0.6, 0.8]), rtol=1e-5)
+
+
 def test_optimizer_comes_back_from_its_config():
     optimizer = build_optimizer(0.4, "cosine", total_steps=200, warmup_steps=20)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))

@@ -5,7 +5,7 @@ from typing import Any
 from cvae_tf.config import Config
 from cvae_tf.core.messages import say
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.looks import look_at
+from cvae_tf.data.greyness import look_at
 
 
 def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> Config:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cvae_tf.data.looks import look_at
+from cvae_tf.data.greyness import look_at
 
 
 def _images(levels, channels=1, num=10):
@@ -14,7 +14,12 @@ def _images(levels, channels=1, num=10):
     ("levels", "channels", "black_and_white", "said"),
     [
         ([0, 255], 1, True, "are black and white or nearly so"),
-        ([0, 0, 0, 128], 1, True, "are black and white or nearly so"),  # as the margins of strokes
+        (
+            [0, 0, 0, 0, 128],
+            1,
+            True,
+            "are black and white or nearly so",
+        ),  # as the margins of strokes
         ([0, 100, 200], 1, False, "have grey levels"),
         ([0, 255], 3, False, "have colours"),
     ],
