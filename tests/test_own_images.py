@@ -139,7 +139,7 @@ def test_picture_that_breaks_stops_the_run_with_its_name_and_a_good_checkpoint(
     monkeypatch.setattr(PictureImages, "__getitem__", break_one)
     settings = {"data_path": folder, "cache_mb": 0, "disk_mb": 0, "epochs": 9, "verbose": 0}
     with pytest.raises(UserError, match=r"dog/\d+.png: cannot be read any more"):
-        workflows.train(run_dir=tmp_path / "run", checkpoint_every="1", **settings, **SETTINGS)
+        workflows.train(run_dir=tmp_path / "run", **settings, **SETTINGS)
     assert list((tmp_path / "run" / "checkpoints").glob("step_*"))
 
 

@@ -1,5 +1,9 @@
-"""The one exception that scripts turn into a line on the screen."""
+"""The exceptions that scripts turn into a line on the screen."""
 
 
 class UserError(Exception):
     """A mistake that the user can mend; the text says what was wrong, where, and what to do."""
+
+
+class LostImagesError(UserError):
+    """Images on the disk that could be read when the run began, and cannot be read any more."""

@@ -1,5 +1,6 @@
 """Paths as people write and read them: `~` is the home directory; what is near is shown short."""
 
+import os
 from pathlib import Path
 
 from cvae_tf.core.errors import UserError
@@ -26,6 +27,11 @@ def expand(path: str | Path) -> Path:
 def absolute(path: str | Path) -> str:
     """The path with the home directory for `~`, in a form that holds in any folder."""
     return str(expand(path).absolute())
+
+
+def keras_home() -> Path:
+    """The folder in which Keras keeps what it downloads, and we what we decode."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
 
 
 def shown(path: str | Path) -> str:

@@ -1,6 +1,7 @@
 """Data sets: what one is, how one is had by its name or from a file, and known again later."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ class Dataset(NamedTuple):
     key: str | None = None  # the name in `registry.DATASETS`; None for a file of the user's
     class_names: tuple[str, ...] | None = None  # labels are then int64 numbers into it
     sha256: str | None = None  # what `fingerprint` says, if it is known without reading the images
-    margins: float | None = None  # `margin_brightness` of the images for training, if it is known
+    margins: float | None = None  # `margin_brightness` of the images, if it is known
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -75,11 +76,14 @@ def load_dataset(
             images.
     """
     reading, seed = reading or ReadingSettings(), int(seed)
-    if data_path is not None and Path(paths.expand(data_path)).is_dir():
+    is_folder = data_path is not None and os.path.isdir(paths.expand(data_path))  # noqa: PTH112
+    if is_folder:
         load = registry.import_home(_OWN_FOLDER)
         return load(data_path, seed, reading, cache_mb, disk_mb)
-    if changed := reading.changed_fields():
-        raise UserError(f"--{changed[0]} is for a folder of pictures, in --data_path.")
+    for_folders = {"cache_mb": cache_mb, "disk_mb": disk_mb}
+    given = [name for name, value in for_folders.items() if value]
+    if not_usual := [*reading.changed_fields(), *given]:
+        raise UserError(f"--{not_usual[0]} is for a folder of pictures, in --data_path.")
     if data_path is not None:
         return registry.import_home(_OWN_FILE)(data_path, seed)
     return _load_by_key(name, seed)

@@ -135,8 +135,9 @@ def _decode_all(listing: Listing, form: Form, open_store: Callable) -> Facts:
             return str(error)
 
     found = _Found(form, open_store)
-    for first, chunk in _in_order(read, len(listing.paths), "reading pictures"):
-        found.add(first, chunk)
+    with contextlib.closing(_in_order(read, len(listing.paths), "reading pictures")) as chunks:
+        for first, chunk in chunks:
+            found.add(first, chunk)
     return found.facts()
 
 

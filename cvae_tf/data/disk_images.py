@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cvae_tf.core.errors import UserError
+from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data.safe_npz import aligned_empty
 
+_MOST_AT_ONCE = 2**30  # bytes; some systems refuse to read 2 GiB in one call
 _SEEKING = threading.Lock()  # for systems that cannot read at a place without going there
 
 
@@ -33,7 +34,7 @@ class DiskImages:
             rows: int [N], which of its images these are; None for all, in their order.
 
         Raises:
-            UserError: if there is no such file, or it is too short.
+            LostImagesError: if there is no such file, or it is too short.
         """
         self._path = path
         self._rows = np.arange(shape[0]) if rows is None else np.asarray(rows, np.int64)
@@ -42,7 +43,7 @@ class DiskImages:
         try:
             self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+            raise LostImagesError(f"{path}: cannot be read ({error.strerror}).") from error
         weakref.finalize(self, os.close, self._file)
         if os.fstat(self._file).st_size < shape[0] * self._bytes:
             raise self._too_short()
@@ -61,7 +62,7 @@ class DiskImages:
             uint8 [B, H, W, C].
 
         Raises:
-            UserError: if the file cannot be read any more.
+            LostImagesError: if the file cannot be read any more.
         """
         rows = self._rows[index]
         images = aligned_empty(rows.size * self._bytes).reshape(*rows.shape, *self.shape[1:])
@@ -84,18 +85,22 @@ class DiskImages:
             try:
                 count = _read_at(self._file, view, offset)
             except OSError as error:
-                raise UserError(f"{self._path}: cannot be read ({error.strerror}).") from error
+                raise LostImagesError(
+                    f"{self._path}: cannot be read ({error.strerror})."
+                ) from error
             if count == 0:
                 raise self._too_short()
             view, offset = view[count:], offset + count
 
-    def _too_short(self) -> UserError:
-        return UserError(f"{self._path}: the file is shorter than it was; remove it, start again.")
+    def _too_short(self) -> LostImagesError:
+        return LostImagesError(
+            f"{self._path}: the file is shorter than it was; remove it, start again."
+        )
 
 
 def _read_at(file: int, view: memoryview, offset: int) -> int:
     if hasattr(os, "preadv"):
-        return os.preadv(file, [view], offset)
+        return os.preadv(file, [view[:_MOST_AT_ONCE]], offset)
     with _SEEKING:
         os.lseek(file, offset, os.SEEK_SET)
         data = os.read(file, len(view))

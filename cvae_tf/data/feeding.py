@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.errors import UserError
+from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data import batches
 
 _STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
@@ -52,7 +52,7 @@ class Feed:
             batch_size: B, images in a step.
 
         Raises:
-            UserError: if images cannot be read from the disk any more.
+            LostImagesError: if images cannot be read from the disk any more.
         """
         if self._in_memory:
             for step in range(first, last, _STEPS_PER_CALL):
@@ -73,7 +73,7 @@ class Feed:
             multiple: each part but the last has a multiple of so many images.
 
         Raises:
-            UserError: as `training_parts` does.
+            LostImagesError: as `training_parts` does.
         """
         if self._in_memory:
             yield 0, self._images
@@ -91,7 +91,7 @@ class Feed:
         def read(first: np.ndarray) -> np.ndarray:
             try:
                 return self._images[indices[first : first + count]]
-            except UserError as error:  # of which TensorFlow would keep a part of the text
+            except LostImagesError as error:  # of which TensorFlow would keep a part of the text
                 failures.append(error)
                 raise
 

@@ -1,7 +1,8 @@
 """A data set from a folder of pictures, with the classes and splits that its folders name."""
 
+import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,10 +14,10 @@ from cvae_tf.data import memory
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.folder_classes import TEST, TRAIN, Classes, listed, read_classes
 from cvae_tf.data.folder_listing import list_pictures, printable
+from cvae_tf.data.own_file import HELD_OUT
 from cvae_tf.data.picture_cache import MEGABYTE, Pictures, read_pictures
 from cvae_tf.reading import ReadingSettings
 
-_HELD_OUT = 0.1  # part of each class, if no folders say what is for testing
 _MOST_BAD = 5  # named in a message
 
 
@@ -72,9 +73,18 @@ def load(
         train=Split(train, None if labels is None else labels[rows.train]),
         test=Split(test, None if labels is None else labels[rows.test]),
         class_names=names,
-        sha256=pictures.facts.sha256,
+        sha256=_sha256(pictures, rows, labels, names),
         margins=pictures.facts.margins,
     )
+
+
+def _sha256(pictures: Pictures, rows: _Rows, labels: np.ndarray | None, names: Any) -> str:
+    """What the data set can be known by: its pixels, their splits and their classes."""
+    digest = hashlib.sha256(pictures.facts.sha256.encode())
+    for part in (rows.train, rows.test, labels):
+        digest.update(b"-" if part is None else part.astype("<i8"))
+    digest.update("\0".join(names or ()).encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _check_bad(pictures: Pictures, skip_bad: bool) -> None:
@@ -126,10 +136,10 @@ def _held_out(labels: np.ndarray | None, count: int, seed: int) -> np.ndarray:
     order = numpy_generator(seed, Purpose.HELD_OUT).permutation(count)
     groups = np.zeros(count, np.int64) if labels is None else labels
     sizes = np.bincount(groups)
-    quotas = np.rint(sizes * _HELD_OUT).astype(np.int64)
+    quotas = np.rint(sizes * HELD_OUT).astype(np.int64)
     if not quotas.any():
         groups, sizes = np.zeros(count, np.int64), np.array([count])
-        quotas = np.array([max(1, round(count * _HELD_OUT))])
+        quotas = np.array([max(1, round(count * HELD_OUT))])
     order = order[np.argsort(groups[order], kind="stable")]  # class by class
     starts = np.cumsum(sizes) - sizes
     rank = np.arange(count) - starts[groups[order]]  # within its class

@@ -46,6 +46,9 @@ def read_classes(listing: Listing) -> Classes:
     is_labelled = np.all(found[splits != LEFT_OUT] >= 0) and len(places) > 0
     has_two = set(split_of.values()) == {TRAIN, TEST}
     if not is_labelled:
+        if places:
+            first = listing.paths[int(np.argmax((splits != LEFT_OUT) & (found < 0)))]
+            warn(f"{printable(first)} is in no folder of a class, so there are no classes.")
         return Classes(splits if has_two else None, None, None)
     _warn_of_empty_classes(listing, split_of, places)
     names, labels = _in_order_of_names(places, found)

@@ -38,6 +38,14 @@ class Listing(NamedTuple):
         """The path of a picture, in a form that can be opened."""
         return os.fsdecode(os.fsencode(self.root) + b"/" + self.paths[number])
 
+    def has_changed(self, number: int) -> bool:
+        """Whether a picture is another file than when it was listed."""
+        try:
+            status = os.stat(self.full_path(number))  # noqa: PTH116
+        except OSError:
+            return True
+        return (status.st_size, status.st_mtime_ns) != tuple(self.facts[number][:2])
+
     def fingerprint(self, reading: ReadingSettings) -> str:
         """What the pixels of these pictures can be known by without reading them."""
         digest = hashlib.sha256()
@@ -54,7 +62,7 @@ def list_pictures(root: Path) -> Listing:
     """Finds all files below a folder that are pictures by their suffix or by how they begin.
 
     Hidden files and folders are left alone, and all files that are no pictures. Links are
-    followed, but not to a folder which the link itself lies in.
+    followed; a folder that several lead to is read once.
 
     Args:
         root: the folder.
@@ -67,10 +75,10 @@ def list_pictures(root: Path) -> Listing:
     """
     top = os.fsencode(root)
     paths, facts, folders = [], array("q"), []
-    # From the root to the folder that is being read: where it is, what it is, what is left of it.
-    stack = [(b"", _identity(top), _read_folder(top))]
+    # From the root to the folder that is being read: where it is, and what is left of it.
+    stack, known = [(b"", _read_folder(top))], {_identity(top)}
     while stack:
-        prefix, _, entries = stack[-1]
+        prefix, entries = stack[-1]
         name, status = next(entries, (None, None))
         if name is None:
             stack.pop()
@@ -79,11 +87,12 @@ def list_pictures(root: Path) -> Listing:
             facts.extend(status)
         else:
             identity = _identity(top + b"/" + prefix + name)
-            if identity in [above[1] for above in stack]:
+            if identity in known:
                 continue
+            known.add(identity)
             if len(stack) <= 2:
                 folders.append(prefix + name.removesuffix(b"/"))
-            stack.append((prefix + name, identity, _read_folder(top + b"/" + prefix + name)))
+            stack.append((prefix + name, _read_folder(top + b"/" + prefix + name)))
     table = np.frombuffer(facts, np.int64).reshape(-1, 3) if paths else np.zeros((0, 3), np.int64)
     return Listing(root, paths, table, folders)
 

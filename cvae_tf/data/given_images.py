@@ -12,7 +12,8 @@ from cvae_tf.data import safe_npz
 from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, name_classes
 from cvae_tf.data.datasets import load_again, margin_brightness
-from cvae_tf.data.folder_listing import SUFFIXES
+from cvae_tf.data.folder_classes import TEST, read_classes
+from cvae_tf.data.folder_listing import SUFFIXES, list_pictures, printable
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.reading import ReadingSettings
@@ -46,7 +47,14 @@ class Fit(NamedTuple):
     image_shape: tuple[int, int, int]  # height, width and channels that the model takes
     resize: bool = False  # whether to bring other sizes to it, with margins like the model's own
     invert: bool | None = None  # black for white; None refuses what seems to need it
+    background: int = 0  # `reading.ReadingSettings.background` of the training
     margins: float = 0.0  # `margin_brightness` of the images that the model was trained on
+
+    @property
+    def under_transparency(self) -> int:
+        """Grey level under transparent pictures: as in training, else as the margins are."""
+        is_on_white = bool(self.is_dark_on_white) != bool(self.invert)
+        return self.background or (255 if is_on_white else 0)
 
     @property
     def is_dark_on_white(self) -> bool | None:
@@ -70,7 +78,9 @@ def read_asked_for(
     Raises:
         UserError: if they cannot be had, or do not fit.
     """
-    fit = Fit(image_shape, settings.resize, settings.invert, _known_margins(metadata))
+    background = metadata.get("config", {}).get("background", 0)
+    margins = _known_margins(metadata)
+    fit = Fit(image_shape, settings.resize, settings.invert, background, margins)
     if settings.data_path is None:
         return read_own_images(metadata, fit)
     return read_images(settings.data_path, fit)
@@ -90,7 +100,8 @@ def read_images(path: str | Path, fit: Fit) -> Images:
     Args:
         path: an .npz (`x_test` and `y_test`, else `x_train` and `y_train`, else `images` and
             `labels`; labels may be left out, `class_names` may name them), a picture, or a folder
-            of pictures.
+            of pictures, whose folders name classes and splits as for training; of two splits the
+            one for testing is taken.
         fit: what the model takes, and what may be done to the images.
 
     Returns:
@@ -101,12 +112,10 @@ def read_images(path: str | Path, fit: Fit) -> Images:
     """
     path = Path(absolute(path))
     if path.is_dir():
-        pictures = sorted(file for file in path.iterdir() if _is_picture(file))
-        if not pictures:
-            raise UserError(f"{path}: holds no pictures, such as PNG or JPEG files.")
-        return _read_pictures(pictures, f"pictures of {path}", fit)
+        return _read_folder(path, fit)
     if path.suffix.lower() in SUFFIXES:
-        return _read_pictures([path], str(path), fit)
+        pixels, sizes = _read_pictures([path], fit)
+        return Images(pixels, None, [path.name], _described(str(path), sizes, fit))
     return _read_npz(path, fit)
 
 
@@ -130,8 +139,9 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
         raise UserError(
             "The model does not say what it was trained on; give --data_path."
         ) from error
-    try:
-        dataset = load_again(data, data_path, seed, ReadingSettings.of(config))
+    reading = ReadingSettings.of(config)
+    try:  # only the test images are needed in memory
+        dataset = load_again(data, data_path, seed, reading, cache_mb=0)
     except UserError as error:
         raise UserError(f"{error}\nTo take other images, give --data_path.") from error
     images, labels = dataset.test.images[:], dataset.test.labels  # they may be on disk
@@ -140,20 +150,27 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
     return _numbered(pixels, labels, origin, dataset.class_names)
 
 
-def _is_picture(path: Path) -> bool:
-    """Whether a file of a folder is one to read; some systems put hidden ones beside pictures."""
-    is_hidden = path.name.startswith(".")
-    return path.suffix.lower() in SUFFIXES and path.is_file() and not is_hidden
+def _read_folder(folder: Path, fit: Fit) -> Images:
+    """Reads the pictures below a folder, with the classes that its folders name."""
+    listing = list_pictures(folder)
+    if not listing.paths:
+        raise UserError(f"{folder}: holds no pictures, such as PNG or JPEG files.")
+    splits, labels, class_names = read_classes(listing)
+    rows = np.arange(len(listing.paths)) if splits is None else np.flatnonzero(splits == TEST)
+    pixels, sizes = _read_pictures([Path(listing.full_path(row)) for row in rows], fit)
+    names = [printable(listing.paths[row]) for row in rows]
+    origin = _described(f"pictures of {folder}", sizes, fit)
+    return Images(pixels, None if labels is None else labels[rows], names, origin, class_names)
 
 
-def _read_pictures(paths: list[Path], origin: str, fit: Fit) -> Images:
+def _read_pictures(paths: list[Path], fit: Fit) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Reads pictures as grey levels that fit, [N, H, W, C], and their sizes."""
     pixels, sizes = [], []
     for path in paths:  # one large picture in memory at a time
         picture = _read_picture(path, fit)
         pixels.append(_fitted(picture, str(path), fit))
         sizes.append(picture.shape[1:3])
-    names = [path.name for path in paths]
-    return Images(np.concatenate(pixels), None, names, _described(origin, sizes, fit))
+    return np.concatenate(pixels), sizes
 
 
 def _read_picture(path: Path, fit: Fit) -> np.ndarray:
@@ -163,10 +180,9 @@ def _read_picture(path: Path, fit: Fit) -> np.ndarray:
         raise UserError(f"{path}: the model takes images of {channels} channels; give an .npz.")
     if not path.is_file():
         raise UserError(f"{path}: no such file.")
-    is_on_white = bool(fit.is_dark_on_white) != bool(fit.invert)
     try:
         with without_warnings():
-            form = Form(channels=channels, background=255 if is_on_white else 0)
+            form = Form(channels=channels, background=fit.under_transparency)
             return read_picture(path, form)[np.newaxis]
     except BadPictureError as error:
         raise UserError(f"{path}: cannot be read as a picture ({error}).") from error

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say
 from cvae_tf.data import keras_files, own_file
@@ -48,8 +49,7 @@ class KerasSet:
             UserError: if it is not in the cache and cannot be downloaded, or what is cached is
                 damaged. That is then left as it is, where the loader of Keras would delete it.
         """
-        keras_home = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras"))
-        cache = keras_home / "datasets"
+        cache = paths.keras_home() / "datasets"
         try:
             files = self._find(cache)
             if files is None:

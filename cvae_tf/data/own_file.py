@@ -13,7 +13,7 @@ from cvae_tf.data.datasets import Dataset, Split
 
 IMAGES_AND_LABELS = ("x_train", "y_train", "x_test", "y_test")
 ARRAYS = (*IMAGES_AND_LABELS, CLASS_NAMES)
-_HELD_OUT = 0.1  # part of a file without x_test
+HELD_OUT = 0.1  # part of a file without x_test
 
 
 def load_npz(path: str | Path, seed: int = 0) -> Dataset:
@@ -84,7 +84,7 @@ def hold_out(split: Split, seed: int, where: str) -> tuple[Split, Split]:
     if len(split.images) < 2:
         raise UserError(f"{where} has one image; with none for testing at least 2 are needed.")
     order = np.random.default_rng(seed).permutation(len(split.images))
-    num_test = max(1, round(len(order) * _HELD_OUT))
+    num_test = max(1, round(len(order) * HELD_OUT))
 
     def take(indices: np.ndarray) -> Split:
         labels = None if split.labels is None else split.labels[indices]

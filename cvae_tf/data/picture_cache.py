@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvae_tf.core import files
+from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import warn
 from cvae_tf.data.decoding import Facts, SizeNeededError, count_sizes, decode_all
@@ -70,7 +70,7 @@ def read_pictures(listing: Listing, reading: ReadingSettings, disk_mb: int | Non
         UserError: if they are of several sizes or too large, and the settings give none.
     """
     form = Form(reading.height_and_width, reading.fit, reading.channels, reading.background)
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    home = paths.keras_home()
     entry = home / "cvae-tf" / listing.fingerprint(reading)[:_LENGTH_OF_KEY]
     room = _free_bytes(home) // 2 if disk_mb is None else disk_mb * MEGABYTE
     facts = _find(entry, len(listing.paths), room)
@@ -120,8 +120,9 @@ def _find(entry: Path, total: int, room: int) -> Facts | None:
         facts = _checked(files.read_json(entry / _FACTS), total)
     except (UserError, TypeError, ValueError, KeyError):
         return None
-    size, needed = _size(entry / _PIXELS), _needed(facts)
-    return facts if size == needed or (size == 0 and needed > room) else None
+    size = _size(entry / _PIXELS)
+    has_no_room = total * int(np.prod(facts.image_shape)) > room  # as when they were decoded
+    return facts if size == _needed(facts) or (size == 0 and has_no_room) else None
 
 
 def _some_is_mended(listing: Listing, form: Form, facts: Facts) -> bool:
@@ -171,7 +172,7 @@ def _size(path: Path) -> int:
 
 def _free_bytes(path: Path) -> int:
     """Free space where a folder is, or will be."""
-    while not path.exists() and path != path.parent:
+    while not os.path.exists(path) and path != path.parent:  # noqa: PTH110
         path = path.parent
     try:
         return shutil.disk_usage(path).free
@@ -186,5 +187,6 @@ def _refuse_sizes(listing: Listing) -> UserError:
     what = "several sizes" if len(sizes) > 1 else "a size too large to learn"
     return UserError(
         f"{printable(listing.root)}: pictures of {what}, height x width: "
-        f"{', '.join(named)}{others}. Give --image_size=64 or another size."
+        f"{', '.join(named)}{others}. Give --image_size=64 or another size, with "
+        "--fit=crop, pad or stretch."
     )

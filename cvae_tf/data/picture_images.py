@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from cvae_tf.core.errors import UserError
+from cvae_tf.core.errors import LostImagesError
 from cvae_tf.core.threads import count_cores
 from cvae_tf.data.folder_listing import Listing, printable
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture
@@ -47,7 +47,7 @@ class PictureImages:
             uint8 [B, H, W, C].
 
         Raises:
-            UserError: naming a file that cannot be read any more, or has become another one.
+            LostImagesError: naming a file that cannot be read any more, or has become another one.
         """
         numbers = self._numbers[index]
         shape = (*numbers.shape, *self.shape[1:])
@@ -72,7 +72,11 @@ class PictureImages:
         try:
             picture = read_picture(path, self._form)
         except BadPictureError as error:
-            raise UserError(f"{printable(path)}: cannot be read any more ({error}).") from error
-        if picture.shape != self.shape[1:]:
-            raise UserError(f"{printable(path)}: the picture has become another one; start again.")
+            raise LostImagesError(
+                f"{printable(path)}: cannot be read any more ({error})."
+            ) from error
+        if picture.shape != self.shape[1:] or self._listing.has_changed(number):
+            raise LostImagesError(
+                f"{printable(path)}: the picture has become another one; start again."
+            )
         return picture

@@ -136,7 +136,7 @@ class GenerativeModel(keras.Model):
         """Measures all test images.
 
         Args:
-            images: uint8 [N, H, W, C], an array or `DiskImages`.
+            images: uint8 [N, H, W, C], an array or what reads them from the disk by slices.
             means: finds the means over the images of what `measure` returns.
 
         Returns:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cvae_tf.core.errors import LostImagesError
 from cvae_tf.core.progress import Progress as Bar
 from cvae_tf.training import checkpoint_files, run_directory, stop_signals
 from cvae_tf.training.checkpoint_files import Interval, Metrics, Moment, Progress
@@ -37,15 +38,16 @@ class Keeper:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Within it, a run that is stopped gets a last checkpoint first.
+        """Within it, a run that is stopped, or loses its images, gets a last checkpoint first.
 
         Raises:
             KeyboardInterrupt: of which a signal to a script makes a `Stopped`.
+            LostImagesError: if images cannot be read any more.
         """
         try:
             with stop_signals.held_back() as self.stop_if_asked:
                 yield
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, LostImagesError):
             if self._now().step > self._saved.step and self._is_sound():
                 self.save()
             raise

@@ -19,7 +19,7 @@ def _images(levels, channels=1, num=10):
             1,
             True,
             "are black and white or nearly so",
-        ),  # as the margins of strokes
+        ),
         ([0, 100, 200], 1, False, "have grey levels"),
         ([0, 255], 3, False, "have colours"),
     ],

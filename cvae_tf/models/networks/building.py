@@ -7,10 +7,11 @@ import keras
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import layer_seed
+from cvae_tf.reading import LARGEST_SIDE, SMALLEST_SIDE
 
 ImageShape = tuple[int, int, int]  # height, width, channels
 
-_SMALLEST_SIDE, _LARGEST_SIDE, _CHANNELS = 8, 256, (1, 3)
+_CHANNELS = (1, 3)
 
 
 class Networks(NamedTuple):
@@ -110,8 +111,8 @@ def _with(network: keras.Model, head: keras.Layer) -> keras.Model:
 def check_size(image_shape: ImageShape) -> None:
     """Raises a UserError unless images have 8 to 256 pixels a side and one or three channels."""
     *sides, channels = image_shape
-    if not all(_SMALLEST_SIDE <= side <= _LARGEST_SIDE for side in sides):
-        allowed = f"{_SMALLEST_SIDE} to {_LARGEST_SIDE}"
+    if not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
+        allowed = f"{SMALLEST_SIDE} to {LARGEST_SIDE}"
         raise UserError(f"Images must be {allowed} pixels a side; {describe(image_shape)}.")
     if channels not in _CHANNELS:
         raise UserError(f"Images must have 1 or 3 channels; {describe(image_shape)}.")
