@@ -84,8 +84,8 @@ def test_data_sets_may_have_names_that_another_package_knows(name):
     ("name", "text"),
     [
         ("seed", "(default: 0)"),
-        ("latent_dim", "(1 to 4096; default: 2)"),
-        ("batch_size", "(default by preset; tutorial: 32, fast: 128, best: 128)"),
+        ("importance_samples", "(1 to 10000; default: 1)"),
+        ("batch_size", "(default by preset; tutorial: 32, fast: 128, best: 128, photo: 128)"),
         ("data_path", ""),
     ],
 )

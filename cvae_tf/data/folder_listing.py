@@ -21,6 +21,7 @@ SUFFIXES = (
 _SUFFIXES = frozenset(map(os.fsencode, SUFFIXES))
 _LEFT_ALONE = {b"__macosx", b"thumbs.db", b"desktop.ini"}
 _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+_MOST_LINKS = 2  # to folders, from the root to a picture
 _AT_ONCE = 10_000  # paths that are joined, because that needs memory for each
 _LONGEST_NAME = 120  # characters of a name in a message
 _VERSION = "1"  # of the fingerprint, and of how pictures become pixels
@@ -62,7 +63,7 @@ def list_pictures(root: Path) -> Listing:
     """Finds all files below a folder that are pictures by their suffix or by how they begin.
 
     Hidden files and folders are left alone, and all files that are no pictures. Links are
-    followed; a folder that several lead to is read once.
+    followed, but not to a folder which the link itself lies in, nor from link to link without end.
 
     Args:
         root: the folder.
@@ -75,24 +76,25 @@ def list_pictures(root: Path) -> Listing:
     """
     top = os.fsencode(root)
     paths, facts, folders = [], array("q"), []
-    # From the root to the folder that is being read: where it is, and what is left of it.
-    stack, known = [(b"", _read_folder(top))], {_identity(top)}
+    # From the root to the folder that is being read: where it is, what it is, how many links lead
+    # there, what is left of it.
+    stack = [(b"", _identity(top), 0, _read_folder(top))]
     while stack:
-        prefix, entries = stack[-1]
+        prefix, _, links, entries = stack[-1]
         name, status = next(entries, (None, None))
         if name is None:
             stack.pop()
-        elif status is not None:
+        elif not name.endswith(b"/"):
             paths.append(prefix + name)
             facts.extend(status)
         else:
-            identity = _identity(top + b"/" + prefix + name)
-            if identity in known:
+            identity, links = _identity(top + b"/" + prefix + name), links + status[0]
+            if identity in [above[1] for above in stack] or links > _MOST_LINKS:
                 continue
-            known.add(identity)
             if len(stack) <= 2:
                 folders.append(prefix + name.removesuffix(b"/"))
-            stack.append((prefix + name, _read_folder(top + b"/" + prefix + name)))
+            inner = _read_folder(top + b"/" + prefix + name)
+            stack.append((prefix + name, identity, links, inner))
     table = np.frombuffer(facts, np.int64).reshape(-1, 3) if paths else np.zeros((0, 3), np.int64)
     return Listing(root, paths, table, folders)
 
@@ -124,8 +126,10 @@ def _identity(path: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _read_folder(path: bytes) -> Iterator[tuple[bytes, tuple[int, ...] | None]]:
+def _read_folder(path: bytes) -> Iterator[tuple[bytes, array]]:
     """Yields the pictures with their facts and the folders, whose names end with "/", by name.
+
+    The first fact of a folder is whether it is a link.
 
     With the "/", the order of the names is that of the paths of the files.
     """
@@ -136,13 +140,13 @@ def _read_folder(path: bytes) -> Iterator[tuple[bytes, tuple[int, ...] | None]]:
                 continue
             if _is_folder(entry):
                 names.append(entry.name + b"/")
-                facts.extend((0, 0, 0))
+                facts.extend((entry.is_symlink(), 0, 0))
             elif status := _status_of_picture(entry):
                 names.append(entry.name)
                 facts.extend(status)
     for place in sorted(range(len(names)), key=names.__getitem__):
         name = names[place]
-        yield name, None if name.endswith(b"/") else facts[3 * place : 3 * place + 3]
+        yield name, facts[3 * place : 3 * place + 3]
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

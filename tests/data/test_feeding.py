@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from conftest import tiny_images
 
-from cvae_tf.core.errors import UserError
+from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data import feeding
 from cvae_tf.data.disk_images import DiskImages
 from cvae_tf.data.feeding import Feed
@@ -89,7 +89,7 @@ def test_images_that_cannot_be_read_any_more_are_named(on_disk):
         shape = on_disk.shape
 
         def __getitem__(self, index):
-            raise UserError("cat.png: cannot be read any more.")
+            raise LostImagesError("cat.png: cannot be read any more.")
 
-    with pytest.raises(UserError, match=r"^cat.png: cannot be read any more\.$"):
+    with pytest.raises(LostImagesError, match=r"^cat.png: cannot be read any more\.$"):
         list(Feed(Broken()).training_parts(ORDER, 0, 5, 4))

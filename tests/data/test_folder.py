@@ -71,8 +71,20 @@ def test_a_tenth_of_each_class_is_held_out_by_the_seed(root):
     assert _rows(dataset.test.images) != _rows(other.test.images)
     train, test = _rows(dataset.train.images), _rows(dataset.test.images)
     assert not train & test and len(train | test) == 81
-    # Another number of pictures of a class must not exchange labels.
-    assert dataset.sha256 == other.sha256 == fingerprint(dataset)
+    assert dataset.sha256 == again.sha256 == fingerprint(dataset) != other.sha256
+
+
+def test_a_data_set_is_another_if_its_pictures_change_their_classes(root):
+    """The pixels in the order of the paths are then the same."""
+    saved = save_all(root, ["a1.png", "a2.png", "b1.png", "b2.png"])
+    sums = {_load(root).sha256}
+    for place in ("a/{}", "{[0]}/{}"):
+        for name in saved:
+            target = root / place.format(name, name)
+            target.parent.mkdir(exist_ok=True)
+            next(root.rglob(name)).rename(target)
+        sums.add(_load(root).sha256)
+    assert len(sums) == 3
 
 
 def test_labels_belong_to_their_images(root):

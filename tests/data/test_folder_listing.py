@@ -69,6 +69,17 @@ def test_links_to_files_and_other_folders_are_followed(tmp_path):
     assert names_of(tmp_path / "root") == wanted
 
 
+def test_folders_that_link_to_each_other_are_not_followed_without_end(tmp_path):
+    """Ten of them have millions of paths without a repetition."""
+    folders = [tmp_path / f"{number}" for number in range(10)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "a.png").write_bytes(b"anything")
+        for other in folders:
+            (folder / f"to{other.name}").symlink_to(other)
+    assert 10 <= len(names_of(tmp_path)) <= 1000
+
+
 def test_pipes_and_sockets_are_left_alone(tmp_path, monkeypatch):
     save_all(tmp_path, ["a.png"])
     os.mkfifo(tmp_path / "pipe")
