@@ -45,6 +45,7 @@ def test_requests_fit_the_signatures_of_an_exported_model(exported_digits, reque
 
 
 @pytest.mark.parametrize("name", ["export/1", "README"])
+@pytest.mark.slow
 def test_python_of_the_documentation_runs(exported_digits, tmp_path, name):
     """Their paths lead to the newest run, in whose place stands an exported model."""
     (tmp_path / "runs").mkdir()
@@ -56,6 +57,7 @@ def test_python_of_the_documentation_runs(exported_digits, tmp_path, name):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_ten_lines_train_and_sample(tmp_path):
     snippets = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (snippet,) = [code for code in snippets if "import cvae_tf" in code]

@@ -207,6 +207,7 @@ def test_output_that_holds_a_model_is_refused_and_left_as_it_is(trained, tmp_pat
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine"]
 
 
+@pytest.mark.slow
 def test_of_two_exports_at_once_to_one_place_one_is_refused(trained, tmp_path):
     def export(_):
         return run_script(
@@ -308,6 +309,7 @@ def test_a_run_is_evaluated(trained, evaluated):
         assert (trained.directory / name).stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_an_exported_model_has_the_numbers_of_its_run(trained, evaluated):
     done = run_script(
         "evaluate.py", "--saved_model=run/export/1", "--importance_samples=1,20",

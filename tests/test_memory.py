@@ -4,6 +4,7 @@ import gc
 import json
 import weakref
 
+import pytest
 from conftest import PROJECT, run_python
 
 from cvae_tf.config import Config
@@ -52,6 +53,7 @@ print(json.dumps(seen))
 """
 
 
+@pytest.mark.slow
 def test_twenty_trainings_take_the_memory_of_five_and_trace_without_a_warning(tmp_path):
     paths = [str(PROJECT), str(PROJECT / "tests")]
     done = run_python("-c", _TRAININGS.replace("{paths}", repr(paths)), cwd=tmp_path)

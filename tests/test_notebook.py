@@ -44,6 +44,7 @@ def run(tmp_path_factory):
     return done
 
 
+@pytest.mark.slow
 def test_notebook_runs_from_top_to_bottom_without_a_word_of_warning(run):
     others = [line for line in run.stderr.splitlines() if "plt.show()" not in line]
     assert others == []
@@ -55,6 +56,7 @@ def _number(text, name):
     return float(line.removeprefix(name).split()[0])
 
 
+@pytest.mark.slow
 def test_notebook_learns_and_its_numbers_agree(run):
     elbo, exact = _number(run.stdout, "trained:"), _number(run.stdout, "integrated:")
     assert -125 < elbo < exact < -90

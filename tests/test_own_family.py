@@ -165,6 +165,7 @@ workflows.train(run_dir=sys.argv[2], checkpoint_every="1", **json.loads(sys.argv
 """
 
 
+@pytest.mark.slow
 def test_it_is_killed_and_resumes_to_the_same_weights(trained, tmp_path, small_npz):
     run_dir, settings = tmp_path / "run", json.dumps(_settings(small_npz))
     code = _KILLED_IN_THE_SECOND_EPOCH.format(

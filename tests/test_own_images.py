@@ -99,6 +99,7 @@ workflows.train(
 """
 
 
+@pytest.mark.slow
 def test_streamed_run_that_is_killed_within_an_epoch_ends_the_same(folder, trained, tmp_path):
     run_dir = tmp_path / "run"
     command = [sys.executable, "-c", _KILLED, str(PROJECT), str(folder), str(run_dir)]
@@ -196,6 +197,7 @@ def test_flags_for_folders_are_refused_where_there_is_none(tmp_path):
         workflows.train(data_path=tmp_path / "images.npz", image_size="32", verbose=0)
 
 
+@pytest.mark.slow
 def test_script_trains_on_a_folder_with_nothing_else_given(folder, tmp_path):
     small = ["--epochs=1", "--latent_dim=4"]
     done = run_script("train.py", f"--data_path={folder}", *small, cwd=tmp_path)

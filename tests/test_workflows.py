@@ -192,6 +192,7 @@ cvae_tf.evaluate("runs/latest", samples=1, importance_samples="1", verbose=0)
 """
 
 
+@pytest.mark.slow
 def test_silence_is_silence(trained, tmp_path):
     tmp_path.joinpath("images.npz").write_bytes(Path("images.npz").read_bytes())
     done = run_python("-c", _SILENT, PROJECT, cwd=tmp_path)

@@ -72,6 +72,7 @@ def test_onnx_says_the_same(tmp_path, model, inputs, expected):
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "discretized_logistic"])
+@pytest.mark.slow
 def test_means_of_grey_levels_are_the_same_in_every_runtime(tmp_path, inputs, likelihood):
     config = Config.create(binarize="none", likelihood=likelihood, seed=3)
     model, latents = CVAE.from_settings(config, (28, 28, 1), 1), 3 * inputs[1]
@@ -188,6 +189,7 @@ def test_missing_packages_are_named(tmp_path, monkeypatch, model):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_run_of_half_precision_is_exported_as_documented(tmp_path, small_npz, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = {"data_path": str(small_npz), "epochs": 1, "batch_size": 64}

@@ -296,6 +296,7 @@ def test_output_that_cannot_be_made_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["samples", "latents", "denoise"])
+@pytest.mark.slow
 def test_script_makes_what_is_asked_for_in_any_folder(tmp_path, exported_digits, mode):
     done = run_script(
         "generate.py", f"--saved_model={exported_digits}", f"--mode={mode}", cwd=tmp_path

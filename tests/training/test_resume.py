@@ -66,6 +66,7 @@ def _flags(config, run_dir):
 @pytest.mark.parametrize(
     ("line", "number", "code"), [("run:", signal.SIGINT, 130), ("epoch 1/2", signal.SIGTERM, 143)]
 )
+@pytest.mark.slow
 def test_stopped_process_tells_how_to_go_on_and_ends_the_same(
     tmp_path, config, whole, line, number, code
 ):
@@ -225,6 +226,7 @@ def test_other_images_under_the_same_name_are_refused(tmp_path, digits):
         workflows.resume(run.directory)
 
 
+@pytest.mark.slow
 def test_other_objectives_and_drawn_pixels_go_on_as_well(tmp_path, small_npz):
     settings = {"data_path": str(small_npz), "epochs": 2, "batch_size": 32, "binarize": "dynamic"}
     settings |= {"objective": "iwae", "importance_samples": 2, "kl_warmup_epochs": 2, "beta": 0.7}

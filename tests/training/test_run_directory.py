@@ -153,6 +153,7 @@ def twenty(tmp_path_factory):
     return place, lines
 
 
+@pytest.mark.slow
 def test_twenty_processes_at_once_make_twenty_runs_of_their_own_settings(twenty):
     place, lines = twenty
     made = {int(seed): name for directory, seed, name in lines if directory == "None"}
@@ -163,6 +164,7 @@ def test_twenty_processes_at_once_make_twenty_runs_of_their_own_settings(twenty)
 
 
 @pytest.mark.parametrize("directory", ["new", "there"])
+@pytest.mark.slow
 def test_of_twenty_processes_one_gets_a_directory_by_its_name(twenty, directory):
     place, lines = twenty
     (winner,) = [int(seed) for name, seed, _ in lines if name == directory and seed]
