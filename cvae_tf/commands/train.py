@@ -31,7 +31,8 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "disk_mb",
         None,
-        "Megabytes of decoded pictures to keep in the Keras cache (default: half of what is free).",
+        "Megabytes of decoded pictures to keep in the Keras cache, for each data set (default: "
+        "half of what is free).",
         lower_bound=0,
     )
     cli.define_flags(Config, PRESETS)

@@ -5,13 +5,17 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import folder
 from cvae_tf.reading import ReadingSettings
+from cvae_tf.training import building
+from cvae_tf.training.trainer import Trainer
 
 CLASSES = ["a", "b c", "猫", "x\ny", "a/deep/er", "\udcff", ".hidden", "Train"]
 LAYOUTS = {
@@ -65,28 +69,38 @@ def _write(root, file):
         return
 
 
-@settings(
-    deadline=None,
-    derandomize=True,
-    max_examples=100,
-    suppress_health_check=list(HealthCheck),
-)
-@given(
-    made=st.sampled_from(list(LAYOUTS)).flatmap(
+FOLDERS = {
+    "made": st.sampled_from(list(LAYOUTS)).flatmap(
         lambda layout: st.lists(files(layout), min_size=3, max_size=14)
     ),
-    image_size=st.sampled_from(["8", "9x12", "8", None]),
-    fit=st.sampled_from(["crop", "pad", "stretch"]),
-    channels=st.sampled_from([0, 0, 1, 3]),
-    skip_bad=st.sampled_from([True, True, False]),
-    rooms=st.sampled_from([(None, None), (0, None), (0, 0)]),
-)
-def test_every_folder_is_a_data_set_or_ends_in_one_line(
-    monkeypatch, made, image_size, fit, channels, skip_bad, rooms
-):
-    reading = ReadingSettings(
-        image_size=image_size, fit=fit, channels=channels, skip_bad=skip_bad, background=9
-    )
+    "image_size": st.sampled_from(["8", "9x12", "8", None]),
+    "fit": st.sampled_from(["crop", "pad", "stretch"]),
+    "channels": st.sampled_from([0, 0, 1, 3]),
+    "skip_bad": st.sampled_from([True, True, False]),
+    "rooms": st.sampled_from([(None, None), (0, None), (0, 0)]),
+}
+ALWAYS = {
+    "deadline": None,
+    "derandomize": True,
+    "suppress_health_check": list(HealthCheck),
+}
+
+
+@settings(max_examples=100, **ALWAYS)
+@given(**FOLDERS)
+def test_every_folder_is_a_data_set_or_ends_in_one_line(monkeypatch, made, rooms, **reading):
+    _try(monkeypatch, made, rooms, ReadingSettings(**reading, background=9), _check)
+
+
+@pytest.mark.slow
+@settings(max_examples=12, **ALWAYS)
+@given(**FOLDERS)
+def test_every_folder_trains_two_steps_or_ends_in_one_line(monkeypatch, made, rooms, **reading):
+    _try(monkeypatch, made, rooms, ReadingSettings(**reading), _train_two_steps)
+
+
+def _try(monkeypatch, made, rooms, reading, use):
+    """Makes a folder and uses its data set, if it is one."""
     with tempfile.TemporaryDirectory() as directory:
         monkeypatch.setenv("KERAS_HOME", str(Path(directory) / "keras"))
         root = Path(directory) / "root"
@@ -100,7 +114,16 @@ def test_every_folder_is_a_data_set_or_ends_in_one_line(
             assert 1 <= len(lines) <= 2 and all(len(line) < 1500 for line in lines)
             str(error).encode()  # can be printed
         else:
-            _check(dataset, reading)
+            use(dataset, reading)
+
+
+def _train_two_steps(dataset, _):
+    num_images = len(dataset.train.images)
+    config = Config.create("photo", latent_dim=2, epochs=1, batch_size=max(num_images // 2, 1))
+    model = building.build_model(config, dataset.image_shape, num_images)
+    (result,) = Trainer(model, dataset, config.batch_size).run_epochs(1)
+    assert result.step == min(num_images, 2) + (num_images == 3)
+    assert np.isfinite(result.test["elbo"])
 
 
 def _check(dataset, reading):
