@@ -11,6 +11,7 @@ from matplotlib.text import Text
 from cvae_tf.core import files
 
 _DOTS_PER_INCH = 100
+_ROWS_AT_ONCE = 64  # matplotlib takes two hundred bytes for each pixel of what is placed at once
 _SMALLEST_TEXT = 0.75  # of its usual size
 _LONGEST_NAME = 40  # letters
 
@@ -30,9 +31,11 @@ def new_page(width: int, height: int) -> Figure:
 
 def place(figure: Figure, picture: np.ndarray, left: int, top: int) -> None:
     """Puts a picture, uint8 [H, W, C], on a page, pixel by pixel."""
-    bottom = int(figure.bbox.height) - top - picture.shape[0]
     colours = np.broadcast_to(picture, (*picture.shape[:2], 3))
-    figure.figimage(colours, left, bottom, origin="upper")
+    for start in range(0, len(colours), _ROWS_AT_ONCE):
+        strip = colours[start : start + _ROWS_AT_ONCE]
+        bottom = int(figure.bbox.height) - top - start - len(strip)
+        figure.figimage(strip, left, bottom, origin="upper")
 
 
 def write(figure: Figure, text: str, x: float, y: float, width: float, size: float) -> None:
