@@ -1,0 +1,89 @@
+"""How well the preset `photo` learns colour images: bits per dimension, error, minutes.
+
+    python benchmarks/photo.py --folder cifar10_jpeg
+
+Trains as `python train.py --data_path=FOLDER` does, or takes a run that did (--run_dir), and
+measures its exported model on all test images. Writes photo.json and photo.md to --output.
+"""
+
+import argparse
+import csv
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import describe_machine
+from processes import PROJECT, run_process
+
+HERE = Path(__file__).parent
+_AT_ONCE = 500  # images
+
+
+def reconstruction_error(folder: Path, saved_model: Path) -> float:
+    """Mean squared error of the reconstructions of all test images, pixels in [0, 1]."""
+    import cvae_tf
+
+    images = cvae_tf.load_dataset(data_path=folder).test.images
+    model, total = cvae_tf.load(saved_model), 0.0
+    for start in range(0, len(images), _AT_ONCE):
+        grey = images[start : start + _AT_ONCE].astype(np.float32) / 255
+        total += float(np.square(model.reconstruct(grey) - grey).mean(axis=(1, 2, 3)).sum())
+    return total / len(images)
+
+
+def measure(folder: Path, run_dir: Path) -> dict[str, Any]:
+    """Reads what the run has written, and measures its exported model."""
+    config = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
+    with (run_dir / "metrics.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    seconds = sum(float(row["train_seconds"]) + float(row["test_seconds"]) for row in rows)
+    nats_of_one_bit = math.prod(config["data"]["image_shape"]) * math.log(2)
+    return {
+        "machine": describe_machine(),
+        "data": config["data"]["origin"],
+        "config": config["config"],
+        "epochs": len(rows),
+        "minutes": seconds / 60,
+        "bits_per_dimension": -float(rows[-1]["test_elbo"]) / nats_of_one_bit,
+        "mean_squared_error": reconstruction_error(folder, run_dir / "export" / "1"),
+    }
+
+
+def as_table(found: dict[str, Any]) -> str:
+    """Writes the measurements as Markdown."""
+    return (
+        f"Preset `{found['config']['preset']}` on {found['machine']}.\n\n"
+        "| epochs | minutes | bits/dim of the test images (ELBO) | mean squared error |\n"
+        "| --- | --- | --- | --- |\n"
+        f"| {found['epochs']} | {found['minutes']:.1f} | {found['bits_per_dimension']:.2f} "
+        f"| {found['mean_squared_error']:.4f} |\n"
+    )
+
+
+def main() -> None:
+    """Trains if need be, measures, and writes the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", required=True, type=Path)
+    parser.add_argument("--run_dir", type=Path, help="a run that is trained already")
+    parser.add_argument("--output", default=HERE, type=Path)
+    arguments = parser.parse_args()
+    folder = arguments.folder.resolve()
+    with tempfile.TemporaryDirectory() as work:
+        run_dir = arguments.run_dir or Path(work) / "run"
+        if not arguments.run_dir:
+            script = str(PROJECT / "train.py")
+            run_process([script, f"--data_path={folder}", f"--run_dir={run_dir}"])
+        found = measure(folder, run_dir)
+    found["data"] = found["data"].replace(f"{folder.parent}/", "")
+    found["config"].pop("data_path")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "photo.json").write_text(json.dumps(found, indent=2) + "\n")
+    (arguments.output / "photo.md").write_text(as_table(found))
+    print(as_table(found))
+
+
+if __name__ == "__main__":
+    main()
