@@ -184,6 +184,15 @@ def test_grey_levels_decide_unless_something_else_is_asked_for(
     assert chosen[0].preset == preset
 
 
+def test_reason_of_the_preset_is_the_one_that_decided(tmp_path, monkeypatch, capsys):
+    np.savez(tmp_path / "images.npz", x_train=np.resize(np.uint8([0, 120, 240]), (20, 8, 9)))
+    monkeypatch.setattr(workflows, "_build_trainer", lambda config, dataset: 1 / 0)
+    for settings, reason in (({}, "have grey levels"), ({"binarize": "dynamic"}, "are made black")):
+        with pytest.raises(ZeroDivisionError):
+            workflows.train(data_path=tmp_path / "images.npz", **settings)
+        assert f"because the images {reason}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("settings", [{"binarize": "threshold"}, {"preset": "tutorial"}])
 def test_colours_are_never_thresholded(folder, tmp_path, settings):
     with pytest.raises(UserError, match=r"^--binarize=threshold: the images have colours") as told:

@@ -22,10 +22,14 @@ def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> 
     Raises:
         UserError: if they make no sense together, or for such images.
     """
-    if config is None:
-        looks = look_at(dataset.train.images)
-        config = Config.create_for_images(looks.are_black_and_white, **given)
-        if "preset" not in given:
-            say(f"preset:  {config.preset}, because the images {looks.description}")
+    if config is not None:
+        config.check_images(dataset.image_shape)
+        return config
+    looks = look_at(dataset.train.images)
+    config = Config.create_for_images(looks.are_black_and_white, **given)
     config.check_images(dataset.image_shape)
+    if "preset" not in given:
+        are_made_so = given.get("binarize", "none") != "none"
+        why = "are made black and white" if are_made_so else looks.description
+        say(f"preset:  {config.preset}, because the images {why}")
     return config
