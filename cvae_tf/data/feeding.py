@@ -13,7 +13,7 @@ from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data import batches
 
 _STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
-_PART_BYTES = 2**23  # of images from the disk; about five parts are in memory
+_PART_BYTES = 2**21  # of images from the disk; larger parts are no faster, and scatter the memory
 _READ_AT_ONCE = 2  # parts
 
 
