@@ -111,20 +111,20 @@ class Config(ReadingSettings):
             raise UserError(
                 f"--data_path={self.data_path} and --dataset={self.dataset}: give one of the two."
             )
-        self._check_by_family()
+        self.check_by_family()
 
-    def _check_by_family(self, image_shape: tuple[int, int, int] | None = None) -> None:
-        check = registry.FAMILIES[self.model].check
-        if check:
-            registry.import_home(check)(self, image_shape)
+    def check_by_family(self, image_shape: tuple[int, int, int] | None = None) -> None:
+        """Refuses settings that make no sense to the family, or for such images.
 
-    def check_images(self, image_shape: tuple[int, int, int]) -> None:
-        """Refuses settings that make no sense for images of such a height, width and channels.
+        Args:
+            image_shape: height, width and channels, once they are known.
 
         Raises:
             UserError: naming the first one.
         """
-        self._check_by_family(image_shape)
+        check = registry.FAMILIES[self.model].check
+        if check:
+            registry.import_home(check)(self, image_shape)
 
     @classmethod
     def create(cls, preset: str = DEFAULT_PRESET, **given: Any) -> "Config":

@@ -22,7 +22,7 @@ _KEYS_OF_OLD_RUNS = {"MNIST": "mnist", "bundled digits": "digits"}  # which knew
 class Split(NamedTuple):
     """Images of one purpose, and their labels."""
 
-    images: np.ndarray  # uint8 [N, H, W, C]; or what reads it from disk, as `DiskImages`
+    images: np.ndarray  # uint8 [N, H, W, C]; or `StoredImages`, which reads it from disk
     labels: np.ndarray | None  # [N]
 
 
@@ -159,6 +159,13 @@ def fingerprint(dataset: Dataset) -> str:
     for split in (dataset.train, dataset.test):
         digest.update(np.ascontiguousarray(split.images))
     return digest.hexdigest()
+
+
+def training_margins(dataset: Dataset) -> float:
+    """The `margin_brightness` of the images for training, if need be by looking at them."""
+    if dataset.margins is not None:
+        return dataset.margins
+    return margin_brightness(dataset.train.images)
 
 
 def margin_brightness(images: np.ndarray) -> float:

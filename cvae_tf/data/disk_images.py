@@ -8,20 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from cvae_tf.core.errors import LostImagesError
-from cvae_tf.data.safe_npz import aligned_empty
+from cvae_tf.data.stored_images import StoredImages
 
 _MOST_AT_ONCE = 2**30  # bytes; some systems refuse to read 2 GiB in one call
 _SEEKING = threading.Lock()  # for systems that cannot read at a place without going there
 
 
-class DiskImages:
+class DiskImages(StoredImages):
     """Images in a flat file of uint8, as an array that is never in memory as a whole.
 
     Several threads may read at once. Nothing is mapped into memory, so that what was read does not
     count as memory of the process.
     """
-
-    dtype = np.dtype(np.uint8)
 
     def __init__(
         self, path: str | Path, shape: tuple[int, int, int, int], rows: np.ndarray | None = None
@@ -37,9 +35,9 @@ class DiskImages:
             LostImagesError: if there is no such file, or it is too short.
         """
         self._path = path
-        self._rows = np.arange(shape[0]) if rows is None else np.asarray(rows, np.int64)
+        rows = np.arange(shape[0]) if rows is None else np.asarray(rows, np.int64)
+        super().__init__(rows, shape[1:])
         self._bytes = int(np.prod(shape[1:]))  # of an image
-        self.shape = (len(self._rows), *shape[1:])
         try:
             self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:
@@ -48,27 +46,9 @@ class DiskImages:
         if os.fstat(self._file).st_size < shape[0] * self._bytes:
             raise self._too_short()
 
-    def __len__(self) -> int:
-        """N, the number of images."""
-        return self.shape[0]
-
-    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
-        """Reads images.
-
-        Args:
-            index: a slice, or int [B], the numbers of images.
-
-        Returns:
-            uint8 [B, H, W, C].
-
-        Raises:
-            LostImagesError: if the file cannot be read any more.
-        """
-        rows = self._rows[index]
-        images = aligned_empty(rows.size * self._bytes).reshape(*rows.shape, *self.shape[1:])
-        places = images.reshape(rows.size, self._bytes)
-        order = np.argsort(rows, axis=None, kind="stable")  # from the front to the back of the file
-        rows = rows.reshape(-1)[order]
+    def _fill(self, places: np.ndarray, rows: np.ndarray) -> None:
+        order = np.argsort(rows, kind="stable")  # from the front to the back of the file
+        rows = rows[order]
         # What stands side by side in the file and in the result is read at once.
         is_start = (np.diff(rows, prepend=-2) != 1) | (np.diff(order, prepend=-2) != 1)
         starts = np.flatnonzero(is_start)
@@ -76,7 +56,6 @@ class DiskImages:
         for start, end in zip(starts, ends, strict=True):
             first = order[start]
             self._read(places[first : first + end - start], int(rows[start]) * self._bytes)
-        return images
 
     def _read(self, target: np.ndarray, offset: int) -> None:
         """Fills a contiguous array with what stands at an offset of the file."""

@@ -129,9 +129,8 @@ def _identity(path: bytes) -> tuple[int, int]:
 def _read_folder(path: bytes) -> Iterator[tuple[bytes, array]]:
     """Yields the pictures with their facts and the folders, whose names end with "/", by name.
 
-    The first fact of a folder is whether it is a link.
-
-    With the "/", the order of the names is that of the paths of the files.
+    With the "/", the order of the names is that of the paths of the files. The first fact of a
+    folder is whether it is a link.
     """
     names, facts = [], array("q")  # and not an object for each file of a million
     with _explaining(path), os.scandir(path) as entries:

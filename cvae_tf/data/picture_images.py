@@ -8,16 +8,14 @@ from cvae_tf.core.errors import LostImagesError
 from cvae_tf.core.threads import count_cores
 from cvae_tf.data.folder_listing import Listing, printable
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture
-from cvae_tf.data.safe_npz import aligned_empty
+from cvae_tf.data.stored_images import StoredImages
 
 
-class PictureImages:
+class PictureImages(StoredImages):
     """Images in picture files, as an array that is never in memory as a whole.
 
     It gives what `disk_images.DiskImages` gives, where there is no room for a flat file.
     """
-
-    dtype = np.dtype(np.uint8)
 
     def __init__(
         self, listing: Listing, numbers: np.ndarray, form: Form, image_shape: tuple[int, int, int]
@@ -30,34 +28,16 @@ class PictureImages:
             form: of their pixels.
             image_shape: height, width and channels of each image.
         """
-        self._listing, self._numbers, self._form = listing, numbers, form
-        self.shape = (len(numbers), *image_shape)
+        super().__init__(numbers, image_shape)
+        self._listing, self._form = listing, form
 
-    def __len__(self) -> int:
-        """N, the number of images."""
-        return self.shape[0]
-
-    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
-        """Decodes images, several at a time.
-
-        Args:
-            index: a slice, or int [B], the numbers of images.
-
-        Returns:
-            uint8 [B, H, W, C].
-
-        Raises:
-            LostImagesError: naming a file that cannot be read any more, or has become another one.
-        """
-        numbers = self._numbers[index]
-        shape = (*numbers.shape, *self.shape[1:])
-        images = aligned_empty(int(np.prod(shape))).reshape(shape)
-        places, numbers = images.reshape(-1, *self.shape[1:]), numbers.reshape(-1)
+    def _fill(self, places: np.ndarray, rows: np.ndarray) -> None:
+        """Decodes pictures, several at a time."""
         workers = count_cores()
 
         def read_some(worker: int) -> None:
             for place in range(worker, len(places), workers):
-                places[place] = self._read(int(numbers[place]))
+                places[place] = self._read(int(rows[place]))
 
         if len(places) < workers:
             workers = 1
@@ -65,7 +45,6 @@ class PictureImages:
         else:
             with ThreadPoolExecutor(workers) as pool:
                 list(pool.map(read_some, range(workers)))
-        return images
 
     def _read(self, number: int) -> np.ndarray:
         path = self._listing.full_path(number)

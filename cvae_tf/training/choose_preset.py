@@ -23,11 +23,11 @@ def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> 
         UserError: if they make no sense together, or for such images.
     """
     if config is not None:
-        config.check_images(dataset.image_shape)
+        config.check_by_family(dataset.image_shape)
         return config
     looks = look_at(dataset.train.images)
     config = Config.create_for_images(looks.are_black_and_white, **given)
-    config.check_images(dataset.image_shape)
+    config.check_by_family(dataset.image_shape)
     if "preset" not in given:
         are_made_so = given.get("binarize", "none") != "none"
         why = "are made black and white" if are_made_so else looks.description

@@ -12,7 +12,7 @@ from typing import Any
 from cvae_tf.config import Config
 from cvae_tf.core import files, messages, paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import Dataset, fingerprint, margin_brightness
+from cvae_tf.data.datasets import Dataset, fingerprint, training_margins
 from cvae_tf.training.run_files import CONFIG, LATEST, RUNS, Run
 
 try:
@@ -107,16 +107,10 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "image_shape": list(dataset.image_shape),
         "train_images": len(dataset.train.images),
         "test_images": len(dataset.test.images),
-        "margin_brightness": round(_margin_brightness(dataset), 4),
+        "margin_brightness": round(training_margins(dataset), 4),
         **classes,
         "sha256": fingerprint(dataset),
     }
-
-
-def _margin_brightness(dataset: Dataset) -> float:
-    if dataset.margins is not None:
-        return dataset.margins
-    return margin_brightness(dataset.train.images)
 
 
 def write_config(run: Run) -> None:
