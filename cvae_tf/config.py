@@ -9,6 +9,7 @@ from cvae_tf import registry
 from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
+from cvae_tf.network_settings import NetworkSettings
 from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS
 from cvae_tf.reading import ReadingSettings
 
@@ -18,7 +19,7 @@ OBJECTIVES = ("elbo", "elbo_analytic", "iwae")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(ReadingSettings):
+class Config(NetworkSettings, ReadingSettings):
     """All settings of a run; a field without a default gets its value from the preset."""
 
     preset: str = setting(
@@ -28,7 +29,6 @@ class Config(ReadingSettings):
         choices=PRESETS,
     )
     model: str = setting("The kind of model.", "vae", choices=registry.FAMILIES)
-    network: str = setting("Encoder and decoder.", choices=registry.NETWORKS)
     dataset: str = setting(
         "What to learn from.",
         "auto",
@@ -70,11 +70,20 @@ class Config(ReadingSettings):
         "Nats of KL in each latent dimension that cost nothing.", 0.0,
         least=0, most=100, family="vae",
     )  # fmt: skip
+    denoise: float = setting(
+        "Deviation of the noise that is added to what the encoder sees in training, where it "
+        "learns the clean image.", 0.0, least=0, most=10, family="vae",
+    )  # fmt: skip
     epochs: int = setting("Passes over the training images.", 10, least=1, most=10**6)
+    early_stop: int = setting(
+        "Epochs without a better test figure after which training ends; the best epoch is then "
+        "exported. 0: never.", 0, least=0, most=10**6,
+    )  # fmt: skip
     batch_size: int = setting(
         "Images in a training step; all of them if there are fewer.", least=1, most=10**6
     )
-    learning_rate: float = setting("Largest step size of Adam.", least=0)
+    optimizer: str = setting("How steps are taken.", "adam", choices=registry.OPTIMIZERS)
+    learning_rate: float = setting("Largest step size.", least=0)
     schedule: str = setting(
         "constant, or cosine: a warm-up, then down to 0 over all epochs.", choices=SCHEDULES
     )
@@ -86,6 +95,11 @@ class Config(ReadingSettings):
         "Largest norm of the gradients of a step, longer ones being shortened; 0: none.", 0.0,
         least=0, most=10**6,
     )  # fmt: skip
+    ema: float = setting(
+        "Weights averaged over the last steps, by this decay (0.999), are evaluated and exported; "
+        "0: the last weights.", 0.0, least=0, most=0.999999,
+    )  # fmt: skip
+    flip: bool = setting("Mirror training images left to right, by chance.", False)
     augment: float = setting(
         "Random warps of the training images; 1: about 5 degrees, 5 %, half a pixel; 0: none.",
         least=0, most=10,
@@ -111,6 +125,9 @@ class Config(ReadingSettings):
             raise UserError(
                 f"--data_path={self.data_path} and --dataset={self.dataset}: give one of the two."
             )
+        self.check_network()
+        if self.conditional and not registry.FAMILIES[self.model].takes_labels:
+            raise UserError(f"--conditional: --model={self.model} knows no labels.")
         self.check_by_family()
 
     def check_by_family(self, image_shape: tuple[int, int, int] | None = None) -> None:

@@ -27,11 +27,19 @@ class LikelihoodEntry(Entry):
 
 
 @dataclasses.dataclass(frozen=True)
+class Network(Entry):
+    """An encoder and a decoder, and which settings of networks they have."""
+
+    settings: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class Mode(Entry):
     """Something that `generate.py` makes, the settings it looks at, the signatures it calls."""
 
     settings: tuple[str, ...] = ()
     needs: tuple[str, ...] = ("decode",)
+    needs_classes: bool = False  # whether the model must be a conditional one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +56,7 @@ class Family(Entry):
     # The home of a function that refuses a `Config`, and the shape of images once it is known. It
     # does not need TensorFlow.
     check: str = ""
+    takes_labels: bool = False  # whether there are conditional models of it
 
 
 FAMILIES: Table[Family] = Table(
@@ -57,22 +66,63 @@ FAMILIES: Table[Family] = Table(
             f"{_HERE}models.vae.model:CVAE",
             "variational autoencoder",
             check=f"{_HERE}models.vae.settings_check:check",
+            takes_labels=True,
         ),
     },
 )
 
-NETWORKS: Table[Entry] = Table(
+_DENSE = ("hidden", "activation", "dropout")
+
+NETWORKS: Table[Network] = Table(
     "network",
     {
-        "tutorial": Entry(f"{_HERE}models.networks.tutorial:build", "those of the tutorial"),
-        "patches": Entry(f"{_HERE}models.networks.patches:build_small", "convolutions on patches"),
-        "patches_large": Entry(f"{_HERE}models.networks.patches:build_large", "the same, larger"),
-        "patches_smooth": Entry(
-            f"{_HERE}models.networks.patches:build_smooth", "the same, for tens of latents"
+        "tutorial": Network(f"{_HERE}models.networks.tutorial:build", "those of the tutorial"),
+        "mlp": Network(
+            f"{_HERE}models.networks.mlp:build", "dense layers, 784-400-Z", settings=_DENSE
         ),
-        "patches_residual": Entry(
-            f"{_HERE}models.networks.patches_residual:build", "for photographs and colours"
+        "hybrid": Network(
+            f"{_HERE}models.networks.hybrid:build",
+            "dense layers beside convolutions",
+            settings=_DENSE,
         ),
+        "patches": Network(
+            f"{_HERE}models.networks.patches:build_small",
+            "convolutions on patches",
+            settings=("activation",),
+        ),
+        "patches_large": Network(
+            f"{_HERE}models.networks.patches:build_large",
+            "the same, larger",
+            settings=("activation",),
+        ),
+        "patches_smooth": Network(
+            f"{_HERE}models.networks.patches:build_smooth",
+            "the same, for tens of latents",
+            settings=("activation",),
+        ),
+        "patches_residual": Network(
+            f"{_HERE}models.networks.patches_residual:build",
+            "for photographs and colours",
+            settings=("activation",),
+        ),
+        "residual": Network(
+            f"{_HERE}models.networks.residual:build",
+            "for larger photographs, with strides",
+            settings=("activation", "dropout"),
+        ),
+    },
+)
+
+OPTIMIZERS: Table[Entry] = Table(
+    "optimizer",
+    {
+        "adam": Entry(f"{_HERE}training.optimizers:FusedAdam", "Adam in one pass over memory"),
+        "adamw": Entry(f"{_HERE}training.optimizers:adamw", "as Keras has it"),
+        "muon": Entry(f"{_HERE}training.optimizers:muon", "as Keras has it"),
+        **{
+            name.lower(): Entry(f"keras.optimizers:{name}", "as Keras has it")
+            for name in ("Adamax", "RMSprop", "SGD", "Lion")
+        },
     },
 )
 
@@ -151,9 +201,11 @@ MODES: Table[Mode] = Table(
         "samples": Mode(
             f"{_HERE}generation.samples:make",
             "images from the prior",
-            settings=("num", "seed", "individual"),
+            settings=("num", "seed", "individual", "label"),
         ),
-        "manifold": Mode(f"{_HERE}generation.manifold:make", "the whole latent space"),
+        "manifold": Mode(
+            f"{_HERE}generation.manifold:make", "the whole latent space", settings=("label",)
+        ),
         "reconstruct": Mode(
             f"{_HERE}generation.reconstruct:make",
             "images over their reconstructions",
@@ -163,7 +215,7 @@ MODES: Table[Mode] = Table(
         "interpolate": Mode(
             f"{_HERE}generation.interpolate:make",
             "the way between two images or latents",
-            settings=("start", "end", *_IMAGES),
+            settings=("start", "end", "label", *_IMAGES),
         ),
         "neighbours": Mode(
             f"{_HERE}generation.neighbours:make",
@@ -176,6 +228,19 @@ MODES: Table[Mode] = Table(
             "images of a label",
             settings=("label", "num", "seed", "spread", *_IMAGES),
             needs=("encode", "decode"),
+        ),
+        "styles": Mode(
+            f"{_HERE}generation.styles:make",
+            "latents in all classes, as a table",
+            settings=("num", "seed"),
+            needs_classes=True,
+        ),
+        "transfer": Mode(
+            f"{_HERE}generation.transfer:make",
+            "the style of images in all classes",
+            settings=("num", *_IMAGES),
+            needs=("encode", "decode"),
+            needs_classes=True,
         ),
         "anomalies": Mode(
             f"{_HERE}generation.anomalies:make",

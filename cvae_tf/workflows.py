@@ -11,6 +11,7 @@ from cvae_tf.config import Config
 from cvae_tf.core import files, messages, paths, threads
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, load_again, load_dataset
+from cvae_tf.data.labelled import with_classes
 from cvae_tf.evaluation import evaluated_model, evaluating, report
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings
@@ -19,7 +20,15 @@ from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.training import building, choose_preset, run_directory, screen, stop_signals
+from cvae_tf.training import (
+    building,
+    choose_preset,
+    early_stopping,
+    run_directory,
+    screen,
+    stop_signals,
+)
+from cvae_tf.training.averaged_weights import averaged
 from cvae_tf.training.run_files import CHECKPOINT_EVERY, EVALUATION, Run
 from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.train_run import Session, train_run
@@ -83,6 +92,7 @@ def train(
         images = asked.data_path, asked.seed, asked, cache_mb, disk_mb
         dataset = load_dataset(asked.dataset, *images)
         config = choose_preset.complete(config, settings, dataset)
+        dataset = with_classes(dataset) if config.conditional else dataset
         trainer = _build_trainer(config, dataset)
         with run_directory.new_run(run_dir, config, dataset) as run:
             return _train_and_export(run, trainer, dataset, session)
@@ -127,6 +137,7 @@ def resume(
         _set_threads(config.threads)
         images = config.data_path, config.seed, config, cache_mb, disk_mb
         dataset = load_again(run.data, *images)
+        dataset = with_classes(dataset) if config.conditional else dataset
         trainer = _build_trainer(config, dataset)
         with run_directory.locked(run):
             files.remove_temporaries(run.directory)
@@ -268,15 +279,18 @@ def _set_threads(wanted: int) -> None:
 
 
 def _build_trainer(config: Config, dataset: Dataset) -> Trainer:
-    model = building.build_model(config, dataset.image_shape, len(dataset.train.images))
-    return Trainer(model, dataset, config.batch_size, config.augment)
+    num_images, num_classes = len(dataset.train.images), len(dataset.class_names or ())
+    model = building.build_model(config, dataset.image_shape, num_images, num_classes)
+    return Trainer(model, dataset, config.batch_size, config.augment, config.flip)
 
 
 def _train_and_export(run: Run, trainer: Trainer, dataset: Dataset, session: Session) -> TrainedRun:
     with stop_signals.naming(run.directory):
         pictures = RunPictures(run, trainer.model, dataset)
         history = train_run(run, trainer, pictures, session)
-        saved_model = export_run.export(run, trainer.model, history)
+        rows = early_stopping.take_best(run, trainer.model, history)
+        with averaged(trainer.model):
+            saved_model = export_run.export(run, trainer.model, rows)
         pictures.draw_summary(history)  # last, so that no picture can cost the model
         screen.conclude(run, trainer.model, saved_model)
     return TrainedRun(run.directory, run.config, history, saved_model)

@@ -85,7 +85,11 @@ def test_data_sets_may_have_names_that_another_package_knows(name):
     [
         ("seed", "(default: 0)"),
         ("importance_samples", "(1 to 10000; default: 1)"),
-        ("batch_size", "(default by preset; tutorial: 32, fast: 128, best: 128, photo: 128)"),
+        (
+            "batch_size",
+            "(default by preset; tutorial: 32, fast: 128, mlp20: 128, mlp: 128, hybrid: 128, "
+            "best: 128, photo: 128)",
+        ),
         ("data_path", ""),
     ],
 )

@@ -145,7 +145,7 @@ def test_settings_of_another_family_are_refused_by_name(monkeypatch):
 
 
 def test_names_are_those_of_the_registry():
-    with pytest.raises(UserError, match="--network=resnet: unknown; choose from tutorial, patches"):
+    with pytest.raises(UserError, match="--network=resnet: unknown; choose from tutorial, mlp, hy"):
         Config.create(network="resnet")
 
 

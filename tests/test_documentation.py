@@ -140,7 +140,8 @@ def _summary(field):
     choices = field.metadata["choices"]
     if not isinstance(choices, registry.Table):
         return ""
-    ours = [name for name in choices if str(choices[name].home).startswith("cvae_tf.")]
+    homes = "cvae_tf.", "keras.optimizers:"
+    ours = [name for name in choices if str(choices[name].home).startswith(homes)]
     ours += [f"{prefix}NAME" for prefix in choices.prefixes]
     return f" {'; '.join(f'{name}: {choices[name].summary}' for name in ours)}."
 

@@ -15,7 +15,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.drawing import mosaics
 from cvae_tf.generation.common import Generated
-from cvae_tf.models.networks.building import Networks
+from cvae_tf.models.networks.building import Networks, through, with_labels
 from cvae_tf.models.vae.likelihoods import Likelihood
 
 TABLES = {
@@ -35,18 +35,15 @@ def build(plan):
     """A network: one dense layer each way."""
     height, width, _ = plan.image_shape
     shape = (height, width, plan.outputs)
-    encoder = [
-        keras.Input(plan.image_shape),
-        keras.layers.Flatten(),
-        plan.encoder.dense(2 * plan.latent_dim, "mean_and_logvar"),
-    ]
-    decoder = [
-        keras.Input((plan.latent_dim,)),
-        plan.decoder.dense(math.prod(shape), "logits"),
-        keras.layers.Reshape(shape),
-    ]
+    inputs, images, labels = plan.image_input()
+    features = with_labels(plan.encoder, keras.layers.Flatten()(images), labels)
+    code = plan.encoder.dense(2 * plan.latent_dim, "mean_and_logvar")(features)
+    latent_inputs, latents, labels = plan.latent_input()
+    features = with_labels(plan.decoder, latents, labels)
+    decoder = [plan.decoder.dense(math.prod(shape), "logits"), keras.layers.Reshape(shape)]
     return Networks(
-        keras.Sequential(encoder, name="encoder"), keras.Sequential(decoder, name="decoder")
+        keras.Model(inputs, code, name="encoder"),
+        keras.Model(latent_inputs, through(decoder, features), name="decoder"),
     )
 
 
@@ -93,7 +90,7 @@ def write(model, directory, metadata):
 
 
 ADDED = {
-    "NETWORKS": registry.Entry(build, "one dense layer each way"),
+    "NETWORKS": registry.Network(build, "one dense layer each way"),
     "LIKELIHOODS": registry.LikelihoodEntry(
         Likelihood(log_prob, keras.ops.sigmoid, features, natural), "the same noise everywhere"
     ),
@@ -122,6 +119,15 @@ def test_network_likelihood_and_data_set_of_ones_own_train_to_a_model(trained):
     assert list(trained.history[0])[3] == "test_elbo"  # it is a density
     model = tf.saved_model.load(str(trained.saved_model))
     assert model.sample(2, [0, 1])["images"].shape == (2, 8, 8, 1)
+
+
+def test_network_of_ones_own_can_be_conditional(trained, tmp_path):
+    run = workflows.train(
+        run_dir=tmp_path / "run", epochs=1, batch_size=20, conditional=True, verbose=0, **SETTINGS
+    )
+    model = tf.saved_model.load(str(run.saved_model))
+    drawn = model.sample(2, [0, 1], labels=[0, 7])["images"]
+    assert drawn.shape == (2, 8, 8, 1)
 
 
 def test_likelihood_of_ones_own_is_integrated(trained):

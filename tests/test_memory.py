@@ -34,7 +34,8 @@ def train(number, directory):
     trainer = Trainer(model, Dataset("toy", "Invented.", split, split), 8 + number % 5)
     list(trainer.run_epochs(1))
     grey = tf.constant(images[:4] / 255, tf.float32)
-    draw_panels(directory / "epoch.png", model.epoch_panels(grey, tf.constant([1, 2])), "An epoch")
+    panels = model.epoch_panels(grey, None, tf.constant([1, 2]))
+    draw_panels(directory / "epoch.png", panels, "An epoch")
     if number % 3 == 1:
         writing.write_model(model, "saved_model", directory / "1", METADATA)
 

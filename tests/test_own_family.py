@@ -30,12 +30,12 @@ class Autoencoder(GenerativeModel):
     def __init__(self, networks, seed):
         super().__init__(seed)
         self.encoder, self.decoder = networks
-        self.image_shape = self.encoder.input_shape[1:]
-        self.latent_dim = self.decoder.input_shape[-1]
+        self.image_shape = self.encoder.inputs[0].shape[1:]
+        self.latent_dim = self.decoder.inputs[0].shape[-1]
         self.means = {"error": keras.metrics.Mean("error")}
 
     @classmethod
-    def from_settings(cls, config, image_shape, steps_per_epoch):
+    def from_settings(cls, config, image_shape, steps_per_epoch, num_classes=0):
         networks = build_networks(config.network, image_shape, config.latent_dim, config.seed)
         return cls(networks, config.seed)
 
@@ -46,7 +46,7 @@ class Autoencoder(GenerativeModel):
     def encode(self, images):
         return self.encoder(images)[:, : self.latent_dim]
 
-    def decode_mean(self, latents):
+    def decode_mean(self, latents, labels=None):
         return tf.sigmoid(self.decoder(latents))
 
     def call(self, images):
@@ -66,13 +66,13 @@ class Autoencoder(GenerativeModel):
     train_measures = {"error": ERROR}
     test_measures = (ERROR,)
 
-    def measure(self, grey, first):
+    def measure(self, grey, labels, first):
         return {"squared_error": self.errors(grey)}
 
-    def encode_mean(self, grey, first):
+    def encode_mean(self, grey, labels, first):
         return self.encode(grey)
 
-    def epoch_panels(self, grey, seed):
+    def epoch_panels(self, grey, labels, seed):
         return [Panel("Test images over their copies", [grey.numpy(), self(grey).numpy()])]
 
     def signatures(self):
@@ -139,6 +139,8 @@ def test_what_it_cannot_do_is_refused_in_a_line(trained):
         assert not (trained.directory / "export" / name).exists()
     with pytest.raises(UserError, match="--beta is a setting of --model=vae"):
         workflows.train(model="autoencoder", beta=2.0)
+    with pytest.raises(UserError, match="--conditional: --model=autoencoder knows no labels"):
+        workflows.train(model="autoencoder", conditional=True)
 
 
 _KILLED_IN_THE_SECOND_EPOCH = """

@@ -18,7 +18,7 @@ def test_every_name_leads_to_its_code(table, name):
 
 
 def test_unknown_names_are_refused_with_those_that_are():
-    with pytest.raises(UserError, match="--network=resnet: unknown; choose from tutorial, patches"):
+    with pytest.raises(UserError, match="--network=resnet: unknown; choose from tutorial, mlp, hy"):
         registry.NETWORKS["resnet"]
 
 

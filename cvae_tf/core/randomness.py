@@ -31,6 +31,10 @@ class Purpose(enum.IntEnum):
     DENOISING_PROPOSALS = 14
     SCORES = 15
     HELD_OUT = 16
+    MIRRORING = 17
+    INPUT_NOISE = 18
+    DROPOUT = 19
+    STYLES = 20
 
 
 def derived_key(seed: int | tf.Tensor, purpose: Purpose, index: int | tf.Tensor = 0) -> tf.Tensor:

@@ -79,7 +79,7 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
     elif not isinstance(value, kind):
         raise UserError(f"--{name}={value}: has the wrong type.")
     choices = field.metadata["choices"]
-    if choices and value not in choices:
+    if choices and value is not None and value not in choices:
         known = choices.listed if hasattr(choices, "listed") else ", ".join(choices)
         raise UserError(f"--{name}={value}: unknown; choose from {known}.")
 

@@ -30,22 +30,34 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
     return tf.random.experimental.stateless_shuffle(tf.range(num_images), key)
 
 
-def training_batch(
-    images: tf.Tensor, order: tf.Tensor, step: tf.Tensor, batch_size: int
-) -> tf.Tensor:
-    """Picks the images of one step.
+def batch_indices(order: tf.Tensor, step: tf.Tensor, batch_size: int) -> tf.Tensor:
+    """Picks what belongs to one step.
 
     Args:
-        images: all training images, uint8 [N, H, W, C].
         order: the order of this epoch, int32 [N].
         step: number of the step within the epoch, from 0.
         batch_size: B, as `effective_batch_size` says; at most N.
 
     Returns:
-        Grey levels in [0, 1], float32 [B, H, W, C].
+        int32 [B], the numbers of images.
     """
-    indices = tf.slice(order, [step * batch_size], [batch_size])
-    return grey_levels(tf.gather(images, indices))
+    return tf.slice(order, [step * batch_size], [batch_size])
+
+
+def mirror(images: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
+    """Mirrors each image left to right with a probability of one half.
+
+    Args:
+        images: grey levels, float32 [B, H, W, C].
+        seed: of the run.
+        step: gradient steps so far; decides which ones together with the seed.
+
+    Returns:
+        Grey levels, float32 [B, H, W, C].
+    """
+    key = derived_key(seed, Purpose.MIRRORING, step)
+    is_mirrored = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], key) < 0.5
+    return tf.where(is_mirrored, tf.reverse(images, axis=[2]), images)
 
 
 def augment(images: tf.Tensor, strength: float, seed: int, step: tf.Tensor) -> tf.Tensor:

@@ -21,6 +21,7 @@ class TrainingPart(NamedTuple):
     """Some steps of an epoch, and the images that they take."""
 
     images: tf.Tensor  # uint8 [P, H, W, C]
+    labels: tf.Tensor  # int32 [P]; [0] if there are none
     order: tf.Tensor  # int32: indices of the images, the first B for the first step, ...
     first: int  # step in this order with which to begin
     last: int  # step in this order before which to end
@@ -30,8 +31,14 @@ class TrainingPart(NamedTuple):
 class Feed:
     """The images of a data set's split, for compiled loops."""
 
-    def __init__(self, images: Any):
-        """Takes uint8 images [N, H, W, C]: an array, or what reads them from the disk."""
+    def __init__(self, images: Any, labels: np.ndarray | None = None):
+        """Takes images and labels.
+
+        Args:
+            images: uint8 [N, H, W, C]: an array, or what reads them from the disk.
+            labels: numbers of classes, [N], if a model wants them.
+        """
+        self._labels = np.zeros(0, np.int32) if labels is None else labels.astype(np.int32)
         self._in_memory = isinstance(images, np.ndarray)
         self._images = batches.resident(images) if self._in_memory else images
         self.shape = tuple(images.shape)
@@ -55,19 +62,24 @@ class Feed:
             LostImagesError: if images cannot be read from the disk any more.
         """
         if self._in_memory:
+            labels = tf.constant(self._labels)
             for step in range(first, last, _STEPS_PER_CALL):
                 end = min(step + _STEPS_PER_CALL, last)
-                yield TrainingPart(self._images, order, step, end, 0)
+                yield TrainingPart(self._images, labels, order, step, end, 0)
             return
         steps = min(max(_PART_BYTES // self._bytes(batch_size), 1), _STEPS_PER_CALL)
         wanted = order.numpy()[first * batch_size : last * batch_size]
         for begins, images in self._read(wanted, steps * batch_size):
             count = len(images)
             step = first + begins // batch_size
-            yield TrainingPart(images, tf.range(count), 0, count // batch_size, step)
+            labels = self._labels_of(wanted[begins : begins + count])
+            yield TrainingPart(images, labels, tf.range(count), 0, count // batch_size, step)
 
-    def parts(self, multiple: int) -> Iterator[tuple[int, tf.Tensor]]:
-        """Yields all images in their order: the number of the first one, uint8 [P, H, W, C].
+    def _labels_of(self, indices: np.ndarray) -> tf.Tensor:
+        return tf.constant(self._labels[indices] if self._labels.size else self._labels)
+
+    def parts(self, multiple: int) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
+        """Yields all in their order: number of the first, images [P, H, W, C], labels [P] or [0].
 
         Args:
             multiple: each part but the last has a multiple of so many images.
@@ -76,10 +88,11 @@ class Feed:
             LostImagesError: as `training_parts` does.
         """
         if self._in_memory:
-            yield 0, self._images
+            yield 0, self._images, tf.constant(self._labels)
             return
         count = max(_PART_BYTES // self._bytes(multiple), 1) * multiple
-        yield from self._read(np.arange(len(self)), count)
+        for first, images in self._read(np.arange(len(self)), count):
+            yield first, images, self._labels_of(np.arange(first, first + len(images)))
 
     def _bytes(self, count: int) -> int:
         return count * int(np.prod(self.shape[1:]))

@@ -21,6 +21,7 @@ class Panel(NamedTuple):
 
     title: str
     sets: Sequence[np.ndarray]  # each [N, H, W, C] in [0, 1]; a row of one over that of the next
+    columns: int | None = None  # by default what suits the number and the shape of the images
 
 
 def draw_panels(path: Path, panels: list[Panel], title: str) -> None:
@@ -51,7 +52,8 @@ def draw_panels(path: Path, panels: list[Panel], title: str) -> None:
 def _grid(panel: Panel) -> np.ndarray:
     """Lays out the images of a panel, uint8 [H', W', C]."""
     num, height, width, _ = panel.sets[0].shape
-    columns = mosaics.best_columns(num, height, width, sets=len(panel.sets))
+    best = mosaics.best_columns(num, height, width, sets=len(panel.sets))
+    columns = panel.columns or best
     ordered = mosaics.stacked(panel.sets, columns)
     pixels = mosaics.well_sized(ordered, columns, _LENGTH, _MOST)
     return mosaics.mosaic(pixels, columns, _GAP)

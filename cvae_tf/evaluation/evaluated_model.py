@@ -20,12 +20,33 @@ _DRAWN_AT_ONCE = 1000
 class EvaluatedModel(NamedTuple):
     """A model with a likelihood, under evaluation."""
 
-    encode: Callable[[tf.Tensor], Posterior]  # pixels [B, H, W, C] -> q(z|x)
-    decode: Callable[[tf.Tensor], tf.Tensor]  # latents [B, Z] -> parameters of p(x|z)
+    # Of a conditional model both take labels too, int32 [B]; `of_class` has those of one class.
+    encode: Callable[..., Posterior]  # pixels [B, H, W, C] -> q(z|x)
+    decode: Callable[..., tf.Tensor]  # latents [B, Z] -> parameters of p(x|z)
     latent_dim: int
     image_shape: tuple[int, int, int]
     pixels: Pixels  # what they are to the model, and p(x|z)
     metadata: dict[str, Any]  # as `model_json.describe` returns it
+    class_names: tuple[str, ...] = ()  # of a conditional model, [Y]
+
+    def of_class(self, number: int) -> "EvaluatedModel":
+        """Of a conditional model, the one of p(x|y) for a class y, which takes no labels."""
+
+        def labels(batch: tf.Tensor) -> tf.Tensor:
+            return tf.fill([tf.shape(batch)[0]], number)
+
+        return self._replace(
+            encode=lambda pixels: self.encode(pixels, labels(pixels)),
+            decode=lambda latents: self.decode(latents, labels(latents)),
+            class_names=(),
+        )
+
+    @property
+    def log_class_shares(self) -> np.ndarray:
+        """Logarithms of the shares of the classes in the training images, log p(y), [Y]."""
+        counts = self.metadata.get("data", {}).get("class_counts") or [1] * len(self.class_names)
+        with np.errstate(divide="ignore"):
+            return np.log(np.array(counts, np.float64) / np.sum(counts))
 
 
 def from_model(model: GenerativeModel, metadata: dict[str, Any]) -> EvaluatedModel:
@@ -36,9 +57,10 @@ def from_model(model: GenerativeModel, metadata: dict[str, Any]) -> EvaluatedMod
     """
     if "likelihood" not in model.evaluations:
         raise UserError(f"This model ({model.title}) has no likelihood to evaluate.")
+    names = tuple(metadata["data"]["class_names"]) if model.num_classes else ()
     return EvaluatedModel(
         model.encode, model.decode, model.latent_dim, tuple(model.image_shape), model.pixels,
-        metadata,
+        metadata, names,
     )  # fmt: skip
 
 
@@ -69,18 +91,22 @@ def from_saved_model(directory: str | loaded_model.LoadedModel) -> EvaluatedMode
             "--run_dir)."
         )
 
-    def encode(pixels: tf.Tensor) -> Posterior:
-        found = model.functions.encode(pixels)  # which leaves black and white as they are
+    def encode(pixels: tf.Tensor, *labels: tf.Tensor) -> Posterior:
+        found = model.functions.encode(pixels, *labels)  # which leaves black and white as they are
         return Posterior(found["mean"], found["logvar"])
+
+    def decode(latents: tf.Tensor, *labels: tf.Tensor) -> tf.Tensor:
+        return model.functions.parameters(latents, *labels)["parameters"]
 
     config = model.metadata.get("config", {})
     return EvaluatedModel(
         encode,
-        lambda latents: model.functions.parameters(latents)["parameters"],
+        decode,
         model.latent_dim,
         model.image_shape,
         Pixels(config.get("binarize", "threshold"), config.get("likelihood", "bernoulli")),
         model.metadata,
+        model.class_names,
     )
 
 

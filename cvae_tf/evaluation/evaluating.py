@@ -5,11 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cvae_tf.core.progress import progress
+from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import Images, read_asked_for
-from cvae_tf.evaluation import exact_evidence, sampled_bounds
+from cvae_tf.data.labelled import class_numbers
+from cvae_tf.evaluation import by_class, sampled_bounds
+from cvae_tf.evaluation.by_class import Classification
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel, draw_pixels
 from cvae_tf.evaluation.exact_evidence import Quadrature
+from cvae_tf.evaluation.measuring import measure
 from cvae_tf.evaluation.sampled_bounds import Bounds, Mean
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.measures import nats_of_one_bit
@@ -17,7 +20,10 @@ from cvae_tf.models.vae.posterior import Posterior
 
 
 class Evaluation(NamedTuple):
-    """What was found out about a model on N images, all in nats."""
+    """What was found out about a model on N images, all in nats.
+
+    Of a conditional model everything is under the class of the image: log p(x|y) for log p(x).
+    """
 
     model: EvaluatedModel
     settings: EvaluationSettings
@@ -27,6 +33,7 @@ class Evaluation(NamedTuple):
     kl: np.ndarray  # closed form, [N, Z]
     bounds: Bounds
     exact: Quadrature | None  # of models with one or two latent dimensions
+    classes: Classification | None = None  # if it was asked for
 
     @property
     def elbo(self) -> np.ndarray:
@@ -64,31 +71,22 @@ def evaluate(model: EvaluatedModel, settings: EvaluationSettings) -> Evaluation:
         What was found out.
 
     Raises:
-        UserError: if the images cannot be read or do not fit.
+        UserError: if the images cannot be read or do not fit, or classes are asked of a model that
+            knows none.
     """
+    if settings.classify and not model.class_names:
+        raise UserError("--classify needs a conditional model; train one with --conditional.")
     images = read_asked_for(settings, model.image_shape, model.metadata)
+    labels = class_numbers(images, model.class_names) if model.class_names else None
     pixels = draw_pixels(images.pixels, model.pixels, settings.seed)
-    posterior = sampled_bounds.encode(model, pixels, settings.batch_size)
-    kl = sampled_bounds.kl_per_dimension(posterior)
-    has_likelihood = model.pixels.has_likelihood
-    with progress("sampling") as show:
-        bounds = sampled_bounds.bounds(
-            model,
-            pixels,
-            posterior,
-            settings.sizes if has_likelihood else [],
-            settings.samples,
-            settings.seed,
-            settings.batch_size,
-            show,
-        )
-    found = Evaluation(model, settings, images, pixels, posterior, kl, bounds, exact=None)
-    if has_likelihood and model.latent_dim <= exact_evidence.LARGEST_DIM:
-        with progress("integrating"):
-            exact = exact_evidence.log_evidence(
-                model, pixels, posterior, found.elbo, settings.batch_size
-            )
-        found = found._replace(exact=exact)
+    if labels is None:
+        measured = measure(model, pixels, settings)
+    else:
+        measured = by_class.measure(model, pixels, labels, settings)
+    kl = sampled_bounds.kl_per_dimension(measured.posteriors)
+    found = Evaluation(model, settings, images, pixels, measured.posteriors, kl, *measured[1:])
+    if settings.classify:
+        found = found._replace(classes=by_class.classify(model, pixels, labels, settings))
     return found
 
 
@@ -108,6 +106,7 @@ def quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yields what there is to know: its name, how it was estimated, and its values [N]."""
     titles = {name: measure.title for name, measure in found.model.pixels.terms.items()}
     samples, log_evidence = str(found.settings.samples), found.log_evidence
+    evidence = "log p(x|y)" if found.model.class_names else "log p(x)"
     yield titles["log_likelihood"], samples, found.bounds.log_likelihood
     yield titles["kl"], "closed form", found.kl.sum(axis=1)
     yield titles["elbo"], samples, found.elbo
@@ -117,8 +116,10 @@ def quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
         size, best = found.best_bound
         yield "gap: bound - ELBO", str(size), best - found.elbo
     if log_evidence is not None:
-        yield "log p(x), exact", "quadrature", log_evidence
-        yield "gap: log p(x) - ELBO", samples, log_evidence - found.elbo
-        yield "gap: log p(x) - bound", str(size), log_evidence - best
+        yield f"{evidence}, exact", "quadrature", log_evidence
+        yield f"gap: {evidence} - ELBO", samples, log_evidence - found.elbo
+        yield f"gap: {evidence} - bound", str(size), log_evidence - best
+    if found.classes:
+        yield "log p(x), all classes", found.classes.how, found.classes.log_evidence
     for i, values in enumerate(found.kl.T):
         yield f"KL of latent dimension {i + 1}", "closed form", values

@@ -7,6 +7,7 @@ from typing import Any
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import evaluating, exact_evidence, pictures, sampled_bounds, true_posterior
+from cvae_tf.evaluation.by_class import Classification
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import check_output_name
 from cvae_tf.models.vae.descriptions import meaning_of_bits
@@ -28,7 +29,19 @@ def as_table(found: Evaluation) -> str:
         lines.append(f"{quantity:26} {how:>11} {value:>20} {bits.mean:9.4f}  {conditions}")
     active = sampled_bounds.count_active_units(found.posteriors)
     lines += ["", f"active units: {active} of {model.latent_dim} ({conditions})"]
+    if found.classes:
+        lines.append(_describe_classes(found.classes))
     return "\n".join([*lines, *_remarks(found)])
+
+
+def _describe_classes(classes: Classification) -> str:
+    error, deviation = sampled_bounds.mean_of(classes.is_wrong)
+    accuracy = "" if deviation is None else f" +- {100 * deviation:.2f}"
+    how = "exact" if classes.how == "quadrature" else f"bound, K = {classes.how}"
+    return (
+        f"as a classifier: {100 * error:.2f}{accuracy} % of the images are taken for another class "
+        f"(argmax of log p(x|y) + log p(y); {how})"
+    )
 
 
 def _remarks(found: Evaluation) -> Iterator[str]:
@@ -81,6 +94,13 @@ def as_json(found: Evaluation) -> dict[str, Any]:
             "of": model.latent_dim,
             **conditions,
         },
+        "classification": found.classes
+        and {
+            "error": sampled_bounds.mean_of(found.classes.is_wrong).mean,
+            "standard_error": sampled_bounds.mean_of(found.classes.is_wrong).standard_error,
+            "method": found.classes.how,
+            **conditions,
+        },
         "quadrature": found.exact and {"step": found.exact.step, "change_nats": found.exact.change},
     }
 
@@ -116,7 +136,7 @@ def write(found: Evaluation, output: Path) -> list[Path]:
     _write_values(found, table)
     _draw(found, picture)
     written = [output, table, picture]
-    if found.exact and found.model.latent_dim == 2:
+    if found.exact and found.model.latent_dim == 2 and not found.model.class_names:
         written += _draw_two_modes(found, output.with_name(f"{output.stem}_posterior.png"))
     return written
 
@@ -150,4 +170,7 @@ def _write_values(found: Evaluation, path: Path) -> None:
     names = [f"{quantity} (K = {how})" if how.isdecimal() else quantity
              for quantity, how, _ in quantities]  # fmt: skip
     columns = [[f"{value:.4f}" for value in values] for _, _, values in quantities]
+    if found.classes:
+        names.append("likeliest class")
+        columns.append([found.model.class_names[number] for number in found.classes.found])
     files.write_table(path, ["image", *names], zip(found.images.names, *columns, strict=True))

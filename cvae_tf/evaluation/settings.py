@@ -23,6 +23,9 @@ class EvaluationSettings(ImageSettings):
     importance_samples: str = setting(
         "Numbers of samples for the importance-weighted bounds.", "1,10,100,1000,5000"
     )
+    classify: bool = setting(
+        "Also measure every image under every class: a conditional model as a classifier.", False
+    )
     batch_size: int = setting(
         "Images, and latents, that are worked on at once.", 1000, least=1, most=10**6
     )

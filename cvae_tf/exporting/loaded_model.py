@@ -1,7 +1,7 @@
 """An exported model in use: NumPy in and out, in parts of bounded size, by TensorFlow alone."""
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,68 +28,89 @@ class LoadedModel:
         self.functions = functions
         self.metadata = metadata
         self.abilities = tuple(functions.signatures)  # the names of its signatures
-        self.latent_dim = _argument(functions, "decode", "latents").shape[1]
-        shape = functions.signatures["decode"].structured_outputs["images"].shape
-        self.image_shape = tuple(shape[1:])  # height, width, channels
+        self.latent_dim = _arguments(functions, "decode")["latents"].shape[1]
+        outputs = functions.signatures["decode"].structured_outputs
+        self.image_shape = tuple(outputs["images"].shape[1:])  # height, width, channels
+        self.is_conditional = "labels" in _arguments(functions, "decode")
+        self.class_names: tuple[str, ...] = ()  # of the labels of a conditional model, [Y]
+        if self.is_conditional:
+            self.class_names = tuple(metadata.get("data", {}).get("class_names", ()))
 
-    def sample(self, num: int, seed: int = 0) -> np.ndarray:
+    # Of a conditional model, `labels` are numbers of classes, int [N], one for each image.
+
+    def sample(self, num: int, seed: int = 0, labels: np.ndarray | None = None) -> np.ndarray:
         """Draws images from the model.
 
         Args:
             num: number of images; they are all in memory at once, unlike in `sample_in_parts`.
             seed: the same seed gives the same images.
+            labels: of a conditional model; by default all classes in turn.
 
         Returns:
             float32 [num, H, W, C] in [0, 1]; of black-and-white pixels the probabilities of white.
         """
-        parts = list(self.sample_in_parts(num, seed))
+        parts = list(self.sample_in_parts(num, seed, labels))
         return np.concatenate(parts) if parts else np.empty((0, *self.image_shape), np.float32)
 
-    def sample_in_parts(self, num: int, seed: int = 0) -> Iterator[np.ndarray]:
+    def sample_in_parts(
+        self, num: int, seed: int = 0, labels: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
         """Yields what `sample` returns, some images at a time."""
         key = derived_key(seed, Purpose.SAMPLES)
         latents = tf.random.stateless_normal([num, self.latent_dim], key).numpy()
+        if self.is_conditional and labels is None:
+            labels = self.labels_in_turn(num)
         for start in range(0, num, _AT_ONCE):
-            yield self.decode(latents[start : start + _AT_ONCE])
+            own = slice(start, start + _AT_ONCE)
+            yield self.decode(latents[own], None if labels is None else labels[own])
 
-    def decode(self, latents: np.ndarray) -> np.ndarray:
+    def labels_in_turn(self, num: int) -> np.ndarray:
+        """All classes one after the other, again and again, int32 [num]."""
+        return np.arange(num, dtype=np.int32) % len(self.class_names)
+
+    def decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Draws the images [N, H, W, C] in [0, 1] of latents [N, Z]."""
-        return self._in_parts(self.functions.decode, latents)["images"]
+        return self._in_parts("decode", latents, labels)["images"]
 
-    def encode(self, images: np.ndarray) -> Posterior:
+    def encode(self, images: np.ndarray, labels: np.ndarray | None = None) -> Posterior:
         """Finds the posteriors of images [N, H, W, C] in [0, 1]; uint8 and bool are taken too.
 
         A model without noise gives means alone, and None for their `logvar`.
         """
-        found = self._in_parts(self.functions.encode, self._grey(images))
+        found = self._in_parts("encode", self._grey(images), labels)
         return Posterior(found["mean"], found.get("logvar"))
 
-    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+    def reconstruct(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Decodes the posterior means of images [N, H, W, C] in [0, 1]."""
-        return self._in_parts(self.functions.reconstruct, self._grey(images))["images"]
+        return self._in_parts("reconstruct", self._grey(images), labels)["images"]
 
-    def score(self, images: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+    def score(
+        self, images: np.ndarray, seed: int = 0, labels: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """Scores images [N, H, W, C] in [0, 1].
 
         Args:
             images: any number of them.
             seed: the same seed gives the same scores.
+            labels: of a conditional model, whose scores are those under these classes.
 
         Returns:
             By name, a number for each image, [N]. A VAE gives "elbo", "log_likelihood" and "kl" by
             one posterior sample of each image, in nats; `main_score` is the one to sort by.
         """
-        return self.mean_scores(images, seed, num_samples=1)
+        return self.mean_scores(images, seed, num_samples=1, labels=labels)
 
     def mean_scores(
-        self, images: np.ndarray, seed: int = 0, num_samples: int = 8
+        self,
+        images: np.ndarray,
+        seed: int = 0,
+        num_samples: int = 8,
+        labels: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """Averages `score` over several posterior samples of each image."""
         grey = self._grey(images)
-        draws = [
-            self._in_parts(self.functions.score, grey, derived_key(seed, Purpose.SCORES, i))
-            for i in range(num_samples)
-        ]
+        keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))
+        draws = [self._in_parts("score", grey, labels, key) for key in keys]
         return {name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]}
 
     @property
@@ -123,20 +144,45 @@ class LoadedModel:
 
     def _in_parts(
         self,
-        function: Callable[..., dict[str, tf.Tensor]],
+        signature: str,
         batch: np.ndarray,
+        labels: np.ndarray | None,
         key: tf.Tensor | None = None,
     ) -> dict[str, np.ndarray]:
-        """Calls `function` on one part of `batch` after another and joins the results.
+        """Calls a signature on one part of a batch after another and joins the results.
 
         With a key, each part gets noise of its own.
         """
-        batch = np.asarray(batch, np.float32)
-        parts = []
+        batch, parts = np.asarray(batch, np.float32), []
+        of_class = self._checked(labels, len(batch))
         for start in range(0, max(len(batch), 1), _AT_ONCE):
-            noise = [] if key is None else [tf.random.fold_in(key, start)]
-            parts.append(function(tf.constant(batch[start : start + _AT_ONCE]), *noise))
+            own = slice(start, start + _AT_ONCE)
+            more = [] if key is None else [tf.random.fold_in(key, start)]
+            more += [tf.constant(each[own]) for each in of_class]
+            parts.append(getattr(self.functions, signature)(tf.constant(batch[own]), *more))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _checked(self, labels: np.ndarray | None, num: int) -> list[np.ndarray]:
+        """Labels as a conditional model takes them; none for another.
+
+        Raises:
+            UserError: if there are labels where none are wanted, or the other way round.
+        """
+        if not self.is_conditional:
+            if labels is not None:
+                raise UserError("This model knows no labels; train one with --conditional.")
+            return []
+        if labels is None:
+            raise UserError("This model is a conditional one: give labels, one for each image.")
+        labels = np.asarray(labels)
+        known = len(self.class_names)
+        is_right = labels.shape == (num,) and labels.dtype.kind in "iu"
+        if not is_right or not np.all((labels >= 0) & (labels < known)):
+            raise UserError(
+                f"labels must be numbers of classes from 0 to {known - 1}, one for each of the "
+                f"{num} images."
+            )
+        return [labels.astype(np.int32)]
 
 
 def load(directory: str | Path) -> LoadedModel:
@@ -203,5 +249,5 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     return metadata
 
 
-def _argument(functions: Any, signature: str, name: str) -> tf.TensorSpec:
-    return functions.signatures[signature].structured_input_signature[1][name]
+def _arguments(functions: Any, signature: str) -> dict[str, tf.TensorSpec]:
+    return functions.signatures[signature].structured_input_signature[1]

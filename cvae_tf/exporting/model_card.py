@@ -12,6 +12,7 @@ _LICENCES = {  # of runs of version 0.1, which did not record them
     "bundled digits": "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, UCI): "
     "CC BY 4.0",
 }
+_LISTED = 20  # classes
 _ABILITIES = {
     "sample": "draws new images",
     "encode": "finds the latents of images",
@@ -39,7 +40,7 @@ TensorFlow alone is needed. In the folder of this file:
 import tensorflow as tf
 
 model = tf.saved_model.load(".")
-images = model.sample(num=16, seed=[1, 2])["images"]
+images = model.sample({example})["images"]
 print(images.shape)
 ```
 
@@ -49,7 +50,7 @@ print(images.shape)
 
 B is the number of images in a batch, which is free. The same seed gives the same images. Images go
 in as grey levels or colours in [0, 1], as they were in training. In one call `sample` makes
-{largest:,} images at most. All settings are in `model.json`.
+{largest:,} images at most.{labels} All settings are in `model.json`.
 
 ## Limits
 
@@ -96,7 +97,21 @@ def render(
         numbers=numbers or "Exported before the end of the first epoch: there are none.",
         signatures="\n".join(_row(name, function) for name, function in signatures.items()),
         largest=LARGEST_SAMPLE,
+        **_describe_labels(signatures, data),
     )
+
+
+def _describe_labels(signatures: dict[str, Any], data: dict[str, Any]) -> dict[str, str]:
+    """An example of `sample`, and of a conditional model what its labels mean."""
+    example = "num=16, seed=[1, 2]"
+    if "labels" not in signatures["sample"].structured_input_signature[1]:
+        return {"example": example, "labels": ""}
+    classes = ", ".join(f"{i}: {name}" for i, name in enumerate(data["class_names"][:_LISTED]))
+    more = ", ..." if len(data["class_names"]) > _LISTED else ""
+    return {
+        "example": f"{example}, labels=[0] * 16",
+        "labels": f" `labels` are numbers of classes, one for each image ({classes}{more}).",
+    }
 
 
 def _with_article(title: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from cvae_tf.core import files
 from cvae_tf.drawing.captioned import draw_captioned
 from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.generation.common import Generated, given_images, num_shown
+from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
 
 _SAMPLES = 8  # of the posterior, for the score of an image
@@ -17,7 +17,8 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     """Finds the images with the lowest scores."""
     images = given_images(model, settings)
     score = model.main_score
-    scores = model.mean_scores(images.pixels, settings.seed, _SAMPLES)[score.name]
+    labels = classes_of(model, images)
+    scores = model.mean_scores(images.pixels, settings.seed, _SAMPLES, labels)[score.name]
     order = np.argsort(scores, kind="stable")
     table, path = output / "anomalies.csv", output / "anomalies.png"
     rows = ([images.names[i], f"{scores[i]:.3f}"] for i in order)

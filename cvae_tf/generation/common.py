@@ -1,4 +1,4 @@
-"""What the modes share: their result, the images to work on, samples of posteriors."""
+"""What the modes share: their result, the images and classes to work on, images around others."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +8,7 @@ import numpy as np
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.data.given_images import Images, read_asked_for
+from cvae_tf.data.labelled import class_numbers, listed
 from cvae_tf.data.shown_images import choose_shown
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.settings import GenerationSettings
@@ -28,19 +29,32 @@ def given_images(model: LoadedModel, settings: GenerationSettings) -> Images:
     return read_asked_for(settings, model.image_shape, model.metadata)
 
 
-def some_images(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
+def some_images(model: LoadedModel, settings: GenerationSettings) -> Images:
     """Reads as many images as a picture shows: of all classes, from the whole set, in its order.
 
     Raises:
         UserError: if they cannot be had, or are too many for one picture.
     """
-    num = num_shown(settings)
     given = given_images(model, settings)
-    return given.pixels[np.sort(choose_shown(given.labels, len(given.pixels), num))]
+    return spread_out(given, num_shown(settings))
 
 
-def one_image(images: Images, index: int, setting: str) -> np.ndarray:
-    """Picks one image, [1, H, W, C].
+def spread_out(images: Images, num: int) -> Images:
+    """Picks some of the images: of all classes, from the whole set, in its order."""
+    return pick(images, np.sort(choose_shown(images.labels, len(images.pixels), num)))
+
+
+def pick(images: Images, numbers: np.ndarray | list[int]) -> Images:
+    """Picks images by their numbers."""
+    return images._replace(
+        pixels=images.pixels[numbers],
+        labels=None if images.labels is None else images.labels[numbers],
+        names=[images.names[number] for number in numbers],
+    )
+
+
+def one_image(images: Images, index: int, setting: str) -> Images:
+    """Picks one image.
 
     Raises:
         UserError: naming the setting, if there is no such image.
@@ -48,7 +62,35 @@ def one_image(images: Images, index: int, setting: str) -> np.ndarray:
     num = len(images.pixels)
     if index >= num:
         raise UserError(f"--{setting}={index}: there are {num} images, counted from 0.")
-    return images.pixels[index : index + 1]
+    return pick(images, [index])
+
+
+def classes_of(model: LoadedModel, images: Images) -> np.ndarray | None:
+    """The classes of images as a conditional model takes them, int32 [N]; None for another.
+
+    Raises:
+        UserError: if it needs labels and there are none, or others than it knows.
+    """
+    return class_numbers(images, model.class_names) if model.is_conditional else None
+
+
+def class_asked_for(model: LoadedModel, settings: GenerationSettings) -> int | None:
+    """The number of the class that `label` names; None if it is not given.
+
+    Raises:
+        UserError: if the model knows no labels, or not this one.
+    """
+    if settings.label is None:
+        return None
+    if not model.is_conditional:
+        raise UserError(
+            f"--label={settings.label}: this model knows no labels; train one with --conditional."
+        )
+    if settings.label not in model.class_names:
+        raise UserError(
+            f"--label={settings.label}: unknown; choose from {listed(model.class_names)}."
+        )
+    return model.class_names.index(settings.label)
 
 
 def num_shown(settings: GenerationSettings) -> int:
@@ -65,16 +107,28 @@ def num_shown(settings: GenerationSettings) -> int:
     return settings.num
 
 
-def posterior_samples(
-    model: LoadedModel, images: np.ndarray, settings: GenerationSettings, purpose: Purpose
+def around(
+    model: LoadedModel, images: Images, settings: GenerationSettings, purpose: Purpose
 ) -> np.ndarray:
-    """Draws latents [N, Z] about the posterior means of images, `spread` deviations wide.
+    """Draws an image [N, H, W, C] of latents about the posterior mean of each of N images.
+
+    They are `spread` deviations of the posterior wide.
 
     Raises:
         UserError: if the model has no deviations.
     """
-    posterior = model.encode(images)
+    labels = classes_of(model, images)
+    posterior = model.encode(images.pixels, labels)
     if posterior.logvar is None:
         raise UserError("This model encodes without noise: there is nothing around an image.")
     noise = numpy_generator(settings.seed, purpose).standard_normal(posterior.mean.shape)
-    return posterior.mean + settings.spread * np.exp(0.5 * posterior.logvar) * noise
+    latents = posterior.mean + settings.spread * np.exp(0.5 * posterior.logvar) * noise
+    return model.decode(latents, labels)
+
+
+def in_all_classes(model: LoadedModel, latents: np.ndarray) -> np.ndarray:
+    """Decodes latents [N, Z] of a conditional model as images of each class, [N, Y, H, W, C]."""
+    num_classes = len(model.class_names)
+    labels = np.tile(np.arange(num_classes), len(latents))
+    images = model.decode(np.repeat(latents, num_classes, axis=0), labels)
+    return images.reshape(len(latents), num_classes, *images.shape[1:])

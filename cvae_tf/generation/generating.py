@@ -28,6 +28,8 @@ def generate(
     Raises:
         UserError: if the model or the images do not allow it, or a file cannot be written.
     """
+    if registry.MODES[mode].needs_classes and not model.is_conditional:
+        raise UserError(f"--mode={mode} needs a conditional model; train one with --conditional.")
     missing = [name for name in registry.MODES[mode].needs if name not in model.abilities]
     if missing:
         raise UserError(

@@ -1,35 +1,57 @@
 """A straight way through the latent space, as a strip and as an animation."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import Images
+from cvae_tf.data.labelled import listed
 from cvae_tf.drawing import animations, mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.generation.common import Generated, given_images, one_image
+from cvae_tf.generation.common import (
+    Generated,
+    class_asked_for,
+    classes_of,
+    given_images,
+    one_image,
+)
 from cvae_tf.generation.settings import GenerationSettings
 
 _STRIP, _FRAMES = 10, 40  # images of either
 
 
+class _End(NamedTuple):
+    """Where the way begins or ends."""
+
+    latents: np.ndarray  # [Z]
+    label: int | None  # of an image, if the model is a conditional one
+
+
 def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
     """Decodes the latents between two ends, each an image or latents.
+
+    Of a conditional model each image is of the class of the nearer end, or of the label asked for.
 
     Raises:
         UserError: if an end is neither, or is an image and the model cannot encode.
     """
+    asked, images = class_asked_for(model, settings), None
     ends = {"start": settings.start, "end": settings.end}
-    images = None
     if any(text.isdecimal() for text in ends.values()):
         if "encode" not in model.abilities:
             raise UserError("--start and --end: this model has no encoder; give latents.")
         images = given_images(model, settings)
-    start, end = (_latents(model, images, name, text) for name, text in ends.items())
+    start, end = (_end(model, images, name, text) for name, text in ends.items())
+    labels = [end.label if asked is None else asked for end in (start, end)]
+    if model.is_conditional and None in labels:
+        raise UserError(f"--label is needed; choose from {listed(model.class_names)}.")
 
     def way(steps: int) -> np.ndarray:
-        return model.decode(np.linspace(start, end, steps, dtype=np.float32))
+        latents = np.linspace(start.latents, end.latents, steps, dtype=np.float32)
+        halves = np.repeat(labels, [steps - steps // 2, steps // 2])
+        return model.decode(latents, halves if model.is_conditional else None)
 
     strip, animation = output / "interpolation.png", output / "interpolation.gif"
     frames = way(_FRAMES)
@@ -38,10 +60,13 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     return Generated([strip, animation], {"images": frames})
 
 
-def _latents(model: LoadedModel, images: Images | None, name: str, text: str) -> np.ndarray:
+def _end(model: LoadedModel, images: Images | None, name: str, text: str) -> _End:
     """Reads an end: the posterior mean of an image, or latents as they are."""
     if text.isdecimal():
-        return model.encode(one_image(images, int(text), name)).mean[0]
+        image = one_image(images, int(text), name)
+        labels = classes_of(model, image)
+        label = None if labels is None else int(labels[0])
+        return _End(model.encode(image.pixels, labels).mean[0], label)
     try:
         latents = np.array([float(part) for part in text.split(",")], np.float32)
     except ValueError:
@@ -51,4 +76,4 @@ def _latents(model: LoadedModel, images: Images | None, name: str, text: str) ->
             f"--{name}={text}: must be the number of an image, or {model.latent_dim} latents "
             "with commas between, such as 0.5,-1.2."
         )
-    return latents
+    return _End(latents, None)

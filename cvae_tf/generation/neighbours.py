@@ -9,10 +9,11 @@ from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import (
     Generated,
+    around,
     given_images,
     num_shown,
     one_image,
-    posterior_samples,
+    pick,
 )
 from cvae_tf.generation.settings import GenerationSettings
 
@@ -20,7 +21,7 @@ from cvae_tf.generation.settings import GenerationSettings
 def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws images around one."""
     image = one_image(given_images(model, settings), settings.index, "index")
-    repeated = np.repeat(image, num_shown(settings), axis=0)
-    images = model.decode(posterior_samples(model, repeated, settings, Purpose.NEIGHBOURS))
-    path = mosaics.save_mosaic(output / "neighbours.png", np.concatenate([image, images]))
-    return Generated([path], {"original": image, "images": images})
+    repeated = pick(image, [0] * num_shown(settings))
+    images = around(model, repeated, settings, Purpose.NEIGHBOURS)
+    path = mosaics.save_mosaic(output / "neighbours.png", np.concatenate([image.pixels, images]))
+    return Generated([path], {"original": image.pixels, "images": images})

@@ -1,23 +1,29 @@
-"""Images of a class: decoded posterior samples of examples that are typical of its label."""
+"""Images of a class.
+
+A conditional model draws them. With another one they are decoded posterior samples of examples that
+are typical of the label.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.randomness import Purpose
+from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.data.given_images import Images
+from cvae_tf.data.labelled import listed
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import (
     Generated,
+    around,
+    class_asked_for,
     given_images,
     num_shown,
-    posterior_samples,
+    pick,
 )
 from cvae_tf.generation.settings import GenerationSettings
 
-_LISTED = 20  # labels in an error
 _NEIGHBOURS = 10  # examples that show whether another one is typical of its label
 
 
@@ -25,17 +31,37 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     """Draws images of a label.
 
     Raises:
-        UserError: if the images have no labels, or not this one.
+        UserError: if there are no labels, or not this one.
     """
+    is_drawn = model.is_conditional
+    images = _drawn(model, settings) if is_drawn else _like_examples(model, settings)
+    return Generated([mosaics.save_mosaic(output / "class.png", images)], {"images": images})
+
+
+def _drawn(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
+    """Samples of the prior, `spread` times as wide, decoded as images of the class."""
+    if settings.data_path is not None:
+        raise UserError(
+            f"--data_path={settings.data_path}: a conditional model draws its classes without "
+            "examples."
+        )
+    label = class_asked_for(model, settings)
+    if label is None:
+        raise UserError(f"--label is needed; choose from {listed(model.class_names)}.")
+    random = numpy_generator(settings.seed, Purpose.CLASS_SAMPLES)
+    latents = random.standard_normal((num_shown(settings), model.latent_dim))
+    return model.decode(settings.spread * latents, np.full(len(latents), label))
+
+
+def _like_examples(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
     given = given_images(model, settings)
     if given.labels is None:
         raise UserError("--mode=class needs labelled images, such as an .npz with y_test.")
     wanted = labelled(given, settings.label)
     typical = typical_examples(model.encode(given.pixels).mean, wanted)
     num = num_shown(settings)
-    chosen = given.pixels[np.resize(typical[:num], num)]
-    images = model.decode(posterior_samples(model, chosen, settings, Purpose.CLASS_SAMPLES))
-    return Generated([mosaics.save_mosaic(output / "class.png", images)], {"images": images})
+    chosen = pick(given, np.resize(typical[:num], num))
+    return around(model, chosen, settings, Purpose.CLASS_SAMPLES)
 
 
 def labelled(given: Images, label: str | None) -> np.ndarray:
@@ -55,9 +81,8 @@ def labelled(given: Images, label: str | None) -> np.ndarray:
         if label is not None and np.any(labels == label):
             return labels == label
     fault = " is needed" if label is None else f"={label}: unknown"
-    known = sorted(set(given.shown_labels.astype(str)))
-    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    raise UserError(f"--label{fault}; choose from {', '.join(known[:_LISTED])}{more}.")
+    known = tuple(sorted(set(given.shown_labels.astype(str))))
+    raise UserError(f"--label{fault}; choose from {listed(known)}.")
 
 
 def typical_examples(means: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -7,16 +7,21 @@ import numpy as np
 
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.generation.common import Generated, num_shown
+from cvae_tf.generation.common import Generated, class_asked_for, num_shown
 from cvae_tf.generation.settings import GenerationSettings
 
 
 def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
-    """Draws images; of individual files there may be too many to return them."""
+    """Draws images, of a conditional model those of a label, or of all classes in turn.
+
+    Of individual files there may be too many to return them.
+    """
+    label = class_asked_for(model, settings)
+    labels = None if label is None else np.full(settings.num, label)
     if settings.individual:
-        parts = model.sample_in_parts(settings.num, settings.seed)
+        parts = model.sample_in_parts(settings.num, settings.seed, labels)
         return Generated(list(_save_each(parts, output)), {})
-    images = model.sample(num_shown(settings), settings.seed)
+    images = model.sample(num_shown(settings), settings.seed, labels)
     return Generated([mosaics.save_mosaic(output / "samples.png", images)], {"images": images})
 
 

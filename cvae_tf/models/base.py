@@ -2,6 +2,8 @@
 
 A family is a subclass of `GenerativeModel` and one line in `registry.FAMILIES`. What it must say
 itself raises `NotImplementedError` here; the rest has a default that it may replace.
+
+Where there are `labels`, they are those of a conditional model, int32 [B]; else None.
 """
 
 from collections.abc import Callable
@@ -37,10 +39,11 @@ class GenerativeModel(keras.Model):
 
     image_shape: ImageShape
     latent_dim: int  # Z
+    num_classes: int = 0  # Y of a conditional model; 0 if it knows no labels
 
     @classmethod
     def from_settings(
-        cls, config: Any, image_shape: ImageShape, steps_per_epoch: int
+        cls, config: Any, image_shape: ImageShape, steps_per_epoch: int, num_classes: int = 0
     ) -> "GenerativeModel":
         """Builds a model with fresh weights, not yet compiled.
 
@@ -48,6 +51,7 @@ class GenerativeModel(keras.Model):
             config: the `Config` of the run.
             image_shape: height, width and channels of an image.
             steps_per_epoch: gradient steps in an epoch.
+            num_classes: of the labels, if `config.conditional`; else 0.
 
         Raises:
             UserError: if its networks cannot take such images.
@@ -99,11 +103,11 @@ class GenerativeModel(keras.Model):
         """Compiles a model that Keras loads."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def training_batch(self, grey: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    def training_batch(self, grey: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor) -> Any:
         """Makes grey levels [B, H, W, C] in [0, 1] what `train_step` takes at a step."""
-        return grey
+        return grey if labels is None else (grey, labels)
 
-    def train_step(self, batch: tf.Tensor) -> dict[str, tf.Tensor]:
+    def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
         """Takes one gradient step; returns means since the last `reset_metrics()`, by name."""
         raise NotImplementedError
 
@@ -120,11 +124,14 @@ class GenerativeModel(keras.Model):
         """What `measure` returns; the first decides which checkpoint is the best."""
         raise NotImplementedError
 
-    def measure(self, grey: tf.Tensor, first: tf.Tensor) -> dict[str, tf.Tensor]:
+    def measure(
+        self, grey: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """Measures each of some test images.
 
         Args:
             grey: float32 [B, H, W, C] in [0, 1].
+            labels: theirs, if it wants them.
             first: the number of the first one in the test set.
 
         Returns:
@@ -169,31 +176,39 @@ class GenerativeModel(keras.Model):
 
     # What is shown of it.
 
-    def decode_mean(self, latents: tf.Tensor) -> tf.Tensor:
+    def decode_mean(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Draws the image of latents [B, Z]: [B, H, W, C] in [0, 1]."""
         raise NotImplementedError
 
-    def sample(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    def sample(
+        self, num: int | tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Draws images: latents from the standard Gaussian prior, decoded.
 
         Args:
             num: number of images.
             seed: int32 [2].
+            labels: one for each image, if it wants them.
 
         Returns:
             [num, H, W, C] in [0, 1].
         """
-        return self.decode_mean(tf.random.stateless_normal([num, self.latent_dim], seed))
+        return self.decode_mean(tf.random.stateless_normal([num, self.latent_dim], seed), labels)
 
-    def encode_mean(self, grey: tf.Tensor, first: int) -> tf.Tensor | None:
+    def encode_mean(
+        self, grey: tf.Tensor, labels: tf.Tensor | None, first: int
+    ) -> tf.Tensor | None:
         """Finds the latents [B, Z] of test images from the `first`; None if it has no encoder."""
         return None
 
-    def epoch_panels(self, grey: tf.Tensor, seed: tf.Tensor) -> list[Panel]:
+    def epoch_panels(
+        self, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor
+    ) -> list[Panel]:
         """What the picture of an epoch shows.
 
         Args:
             grey: always the same test images, float32 [B, H, W, C].
+            labels: theirs, if it wants them.
             seed: int32 [2], always the same.
 
         Returns:
@@ -237,15 +252,3 @@ class GenerativeModel(keras.Model):
             for measure in self.test_measures
         )
         return "\n".join(lines)
-
-
-def images_of(batch: Any) -> tf.Tensor:
-    """Takes the images of what Keras gives a step; targets beside them are not looked at.
-
-    Raises:
-        ValueError: if there are sample weights, which no family knows.
-    """
-    images, _, weights = keras.utils.unpack_x_y_sample_weight(batch)
-    if weights is not None:
-        raise ValueError("Every image has the same weight; sample weights are not known here.")
-    return images

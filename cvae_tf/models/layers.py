@@ -1,4 +1,4 @@
-"""Layers of our own: Fourier features of latents, the spread of Gaussian and logistic pixels."""
+"""Layers of our own: Fourier features, labels, the spread of Gaussian and logistic pixels."""
 
 import math
 
@@ -15,30 +15,90 @@ _LARGEST_LOG_SCALE = 7.0  # a thousand times the range of grey levels
 class FourierFeatures(keras.layers.Layer):
     """Latents beside sines and cosines of random directions of them, which are learned on."""
 
-    def __init__(self, frequencies: int, seed: int = 0, **kwargs):
-        """Takes the number of directions and the seed of their initial values."""
+    def __init__(
+        self,
+        frequencies: int,
+        seed: int = 0,
+        of_first: int | None = None,
+        variance: float = 8.0,
+        **kwargs,
+    ):
+        """Takes what the features are of.
+
+        Args:
+            frequencies: the number of directions.
+            seed: of their initial values.
+            of_first: how many of the inputs are latents; None for all.
+            variance: of the phases at first, if latents are standard Gaussian; the smaller it is,
+                the smoother is what is drawn.
+            **kwargs: passed on to `keras.layers.Layer`.
+        """
         super().__init__(**kwargs)
         self.frequencies = frequencies
         self.seed = seed
+        self.of_first = of_first
+        self.variance = variance
 
     def build(self, input_shape):
-        """Draws the directions so that the phases have a standard deviation of about 2.8."""
+        """Draws the directions so that the phases have their variance."""
+        num_latents = self.of_first or input_shape[-1]
         initializer = keras.initializers.RandomNormal(
-            stddev=math.sqrt(8 / input_shape[-1]), seed=self.seed
+            stddev=math.sqrt(self.variance / num_latents), seed=self.seed
         )
-        shape = (input_shape[-1], self.frequencies)
+        shape = (num_latents, self.frequencies)
         self.kernel = self.add_weight(shape=shape, initializer=initializer, name="kernel")
 
-    def call(self, latents):
-        """Maps latents [B, Z] to [B, Z + 2 * frequencies]."""
-        phases = keras.ops.matmul(latents, self.kernel)
+    def call(self, inputs):
+        """Maps inputs [B, I], of which the first are latents, to [B, I + 2 * frequencies]."""
+        phases = keras.ops.matmul(inputs[:, : self.of_first], self.kernel)
         return keras.ops.concatenate(
-            [latents, keras.ops.sin(phases), keras.ops.cos(phases)], axis=-1
+            [inputs, keras.ops.sin(phases), keras.ops.cos(phases)], axis=-1
         )
 
     def get_config(self):
         """Returns what the layer is made again from."""
-        return {**super().get_config(), "frequencies": self.frequencies, "seed": self.seed}
+        names = ("frequencies", "seed", "of_first", "variance")
+        own = {name: getattr(self, name) for name in names}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="cvae_tf")
+class OneHot(keras.layers.Layer):
+    """Labels as vectors: 1 in the place of their class, else 0."""
+
+    def __init__(self, num_classes: int, **kwargs):
+        """Takes the number of classes, Y."""
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+
+    def call(self, labels):
+        """Maps labels [B] to [B, Y]."""
+        return keras.ops.one_hot(labels, self.num_classes, dtype=self.compute_dtype)
+
+    def get_config(self):
+        """Returns what the layer is made again from."""
+        return {**super().get_config(), "num_classes": self.num_classes}
+
+
+@keras.saving.register_keras_serializable(package="cvae_tf")
+class Modulation(keras.layers.Layer):
+    """Gains and shifts of features that are learned for each class, at first 1 and 0.
+
+    Perez et al., "FiLM: Visual reasoning with a general conditioning layer" (2018).
+    """
+
+    def build(self, input_shapes):
+        """Makes a gain and a shift for each feature and class."""
+        (_, units), (_, num_classes) = input_shapes
+        shape = (num_classes, units)
+        self.gains = self.add_weight(shape=shape, initializer="zeros", name="gains")
+        self.shifts = self.add_weight(shape=shape, initializer="zeros", name="shifts")
+
+    def call(self, inputs):
+        """Maps features [B, F] and labels as vectors [B, Y] to features [B, F]."""
+        features, one_hot = inputs
+        gains, shifts = (keras.ops.matmul(one_hot, each) for each in (self.gains, self.shifts))
+        return features * (1 + gains) + shifts
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")

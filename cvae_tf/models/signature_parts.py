@@ -1,5 +1,7 @@
 """What the signatures of all families share: `sample`, `decode`, checks, batches of no images."""
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -15,19 +17,73 @@ def decoding_signatures(model: Any) -> dict[str, Any]:
     seed = tf.TensorSpec([2], tf.int32, "seed")
     latents = tf.TensorSpec([None, model.latent_dim], tf.float32, "latents")
 
-    def sample(num: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        limit = tf.debugging.Assert(
+    def sample(num: tf.Tensor, seed: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        fits = tf.debugging.Assert(
             (num >= 0) & (num <= LARGEST_SAMPLE),
             [f"num must be from 0 to {LARGEST_SAMPLE}; ask in parts, with other seeds. Got", num],
         )
-        with tf.control_dependencies([limit]):
+        own = [
+            tf.debugging.Assert(
+                tf.shape(of_class)[0] == num, ["labels must be num of them, one for each image."]
+            )
+            for of_class in labels
+        ]
+        with tf.control_dependencies([fits, *own]):
             key = derived_key(seed, Purpose.SAMPLES)
-            return {"images": model.sample(tf.maximum(num, 1), key)[:num]}
+            drawn = model.sample(tf.maximum(num, 1), key, with_labels(model, labels))
+            return {"images": drawn[:num]}
 
-    def decode(latents: tf.Tensor) -> dict[str, tf.Tensor]:
-        return first_results({"images": model.decode_mean(with_latents(latents))}, latents)
+    def decode(latents: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        decoded = model.decode_mean(with_latents(latents), with_labels(model, labels))
+        return first_results({"images": decoded}, latents)
 
-    return {"sample": (sample, [num, seed]), "decode": (decode, [latents])}
+    return {
+        "sample": with_label_argument(model, sample, [num, seed]),
+        "decode": with_label_argument(model, decode, [latents]),
+    }
+
+
+def with_label_argument(
+    model: Any, function: Callable[..., Any], arguments: list[tf.TensorSpec]
+) -> tuple[Callable[..., Any], list[tf.TensorSpec]]:
+    """A signature of a function, which for a conditional model has one more argument, `labels`.
+
+    Args:
+        model: a `GenerativeModel`.
+        function: of the arguments, and `*labels` behind them.
+        arguments: without labels.
+
+    Returns:
+        The function and its arguments, each of them named.
+    """
+    names = [spec.name for spec in arguments]
+    if model.num_classes:
+        names.append("labels")
+        arguments = [*arguments, tf.TensorSpec([None], tf.int32, "labels")]
+
+    def named(*values: tf.Tensor) -> Any:
+        return function(*values)
+
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names
+    ]
+    named.__signature__ = inspect.Signature(parameters)
+    return named, arguments
+
+
+def with_labels(model: Any, labels: tuple[tf.Tensor, ...]) -> tf.Tensor | None:
+    """The labels that a signature was given, if any; refuses what is no class of the model.
+
+    An empty batch gets one, as `with_latents` and `with_an_image` add a row to it.
+    """
+    if not labels:
+        return None
+    valid = tf.debugging.Assert(
+        tf.reduce_all((labels[0] >= 0) & (labels[0] < model.num_classes)),
+        [f"labels must be numbers of classes, from 0 to {model.num_classes - 1}."],
+    )
+    with tf.control_dependencies([valid]):
+        return _at_least_one(labels[0])
 
 
 def with_latents(latents: tf.Tensor) -> tf.Tensor:

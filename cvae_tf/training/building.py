@@ -10,8 +10,14 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.networks.building import ImageShape
-from cvae_tf.training import checkpoint_files, optimizers, run_directory, screen
-from cvae_tf.training.checkpoint_files import Metrics
+from cvae_tf.training import (
+    averaged_weights,
+    checkpoint_files,
+    optimizers,
+    run_directory,
+    screen,
+)
+from cvae_tf.training.checkpoint_files import Metrics, restore_best, restore_newest
 from cvae_tf.training.run_files import Run
 
 
@@ -23,13 +29,16 @@ class Trained(NamedTuple):
     metrics: Metrics
 
 
-def build_model(config: Config, image_shape: ImageShape, num_images: int) -> GenerativeModel:
+def build_model(
+    config: Config, image_shape: ImageShape, num_images: int, num_classes: int = 0
+) -> GenerativeModel:
     """Builds and compiles the model of a configuration, with fresh weights.
 
     Args:
         config: the configuration.
         image_shape: height, width and channels of an image.
         num_images: for training; with epochs and batch size they give the length of the schedule.
+        num_classes: of the labels, if the model is to be a conditional one.
 
     Returns:
         The model.
@@ -42,7 +51,8 @@ def build_model(config: Config, image_shape: ImageShape, num_images: int) -> Gen
     gc.collect()
     steps = batches.steps_per_epoch(num_images, config.batch_size)
     family = registry.FAMILIES.load(config.model)
-    model = family.from_settings(config, tuple(image_shape), steps)
+    classes = num_classes if config.conditional else 0
+    model = family.from_settings(config, tuple(image_shape), steps, classes)
     model.compile(
         optimizer=optimizers.build_optimizer(
             config.learning_rate,
@@ -51,6 +61,8 @@ def build_model(config: Config, image_shape: ImageShape, num_images: int) -> Gen
             warmup_steps=config.warmup_steps,
             weight_decay=config.weight_decay,
             clip_norm=config.clip_norm,
+            name=config.optimizer,
+            ema=config.ema,
         ),
         jit_compile=config.jit,
     )
@@ -58,7 +70,7 @@ def build_model(config: Config, image_shape: ImageShape, num_images: int) -> Gen
 
 
 def load_trained(run_dir: str, precision: str | None = None) -> Trained:
-    """Loads the newest good checkpoint of a run.
+    """Loads the newest good checkpoint of a run; of one with `early_stop` that of the best epoch.
 
     Args:
         run_dir: of the run.
@@ -72,9 +84,12 @@ def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     """
     run = run_directory.load_run(run_dir)
     config = dataclasses.replace(run.config, precision=precision or run.config.precision)
-    model = build_model(config, run.data["image_shape"], run.data["train_images"])
-    progress, problems = checkpoint_files.restore_newest(run.checkpoints, model)
+    num_classes = len(run.data.get("class_names", ()))
+    model = build_model(config, run.data["image_shape"], run.data["train_images"], num_classes)
+    restore = restore_best if config.early_stop else restore_newest
+    progress, problems = restore(run.checkpoints, model)
     if not checkpoint_files.list_checkpoints(run.checkpoints):
         raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
     screen.warn_of(problems)
+    averaged_weights.take_averages(model)
     return Trained(run, model, progress.metrics)

@@ -18,7 +18,7 @@ import numpy as np
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import safe_npz
-from cvae_tf.models.base import GenerativeModel, Measure
+from cvae_tf.models.base import GenerativeModel
 
 Metrics = list[dict[str, float]]  # the rows of metrics.csv
 
@@ -87,21 +87,28 @@ def save_checkpoint(directory: Path, model: GenerativeModel, progress: Progress)
     """
     arrays = {name: variable.numpy() for name, variable in _named_variables(model)}
     state = np.frombuffer(json.dumps(progress._asdict()).encode(), np.uint8)
-    path = directory / f"step_{int(model.steps.numpy()):08d}"
+    path = _path_of(directory, int(model.steps.numpy()))
     with files.replacing_directory(path) as temporary:
         np.savez(temporary / _ARRAYS, state=state, **arrays)
         (temporary / _SUMS).write_text(f"{_sha256(temporary / _ARRAYS)}  {_ARRAYS}\n")
-    _remove_old(directory, progress.metrics, model.test_measures[0])
+    _remove_old(directory, progress.metrics, model)
     return path
 
 
-def _remove_old(directory: Path, metrics: Metrics, measure: Measure) -> None:
-    there = list_checkpoints(directory)
+def best_row(metrics: Metrics, model: GenerativeModel) -> dict[str, float]:
+    """The row of the best epoch, of at least one: the first of those with the best test figure."""
+    measure = model.test_measures[0]
     sign = 1 if measure.higher_is_better else -1
-    values = {f"step_{row['step']:08d}": sign * row[f"test_{measure.name}"] for row in metrics}
-    measured = [path for path in there if path.name in values]
-    best = max(measured, key=lambda path: values[path.name], default=None)
-    for path in there[:-_KEPT]:
+    return max(metrics, key=lambda row: sign * row[f"test_{measure.name}"])
+
+
+def _path_of(directory: Path, step: int) -> Path:
+    return directory / f"step_{step:08d}"
+
+
+def _remove_old(directory: Path, metrics: Metrics, model: GenerativeModel) -> None:
+    best = metrics and _path_of(directory, best_row(metrics, model)["step"])
+    for path in list_checkpoints(directory)[:-_KEPT]:
         if path != best:
             shutil.rmtree(path)
 
@@ -129,6 +136,21 @@ def restore_newest(directory: Path, model: GenerativeModel) -> tuple[Progress, l
     if problems:
         raise UserError("\n".join([*problems, "No good checkpoint is left."]))
     return Progress(epoch=1, steps_done=0, metrics=[]), problems
+
+
+def restore_best(directory: Path, model: GenerativeModel) -> tuple[Progress, list[str]]:
+    """Sets the variables of a compiled model to those of the best epoch, as `restore_newest` does.
+
+    Its checkpoint is never removed; if it is damaged, the newest good one is taken.
+    """
+    progress, problems = restore_newest(directory, model)
+    if not progress.metrics:
+        return progress, problems
+    try:
+        best = best_row(progress.metrics, model)
+        return _restore(_path_of(directory, best["step"]), model), problems
+    except UserError as error:
+        return progress, [*problems, str(error)]
 
 
 def _restore(path: Path, model: GenerativeModel) -> Progress:

@@ -3,8 +3,10 @@
 import keras
 import tensorflow as tf
 
+from cvae_tf import registry
+
 # Where weight decay would only take away scale and offset, not complexity.
-_NOT_DECAYED = ("bias", "gamma", "beta")
+_NOT_DECAYED = ("bias", "gamma", "beta", "gains", "shifts")
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
@@ -48,6 +50,18 @@ class FusedAdam(keras.optimizers.Adam):
         return list(grads_and_vars)
 
 
+def adamw(learning_rate, weight_decay: float | None, **options) -> keras.Optimizer:
+    """Keras' AdamW, without a decay that was not asked for."""
+    return keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay or 0.0, **options)
+
+
+def muon(learning_rate, weight_decay: float | None, **options) -> keras.Optimizer:
+    """Keras' Muon, without a decay that was not asked for."""
+    decay = weight_decay or 0.0
+    options["adam_weight_decay"] = decay  # of what it leaves to Adam, such as biases
+    return keras.optimizers.Muon(learning_rate, weight_decay=decay, **options)
+
+
 def build_optimizer(
     learning_rate: float,
     schedule: str = "constant",
@@ -55,7 +69,9 @@ def build_optimizer(
     warmup_steps: int = 0,
     weight_decay: float = 0.0,
     clip_norm: float = 0.0,
-) -> FusedAdam:
+    name: str = "adam",
+    ema: float = 0.0,
+) -> keras.Optimizer:
     """Makes the optimizer of a run.
 
     Args:
@@ -66,6 +82,8 @@ def build_optimizer(
         weight_decay: of the kernels, relative to the learning rate.
         clip_norm: the largest norm of all gradients together, longer ones being shortened; 0 for
             none.
+        name: in `registry.OPTIMIZERS`.
+        ema: decay of the averages of the weights that it keeps (`averaged_weights.py`); 0 for none.
 
     Returns:
         The optimizer.
@@ -78,6 +96,13 @@ def build_optimizer(
             warmup_steps=warmup_steps,
             decay_steps=total_steps - warmup_steps,
         )
-    return FusedAdam(
-        learning_rate, weight_decay=weight_decay or None, global_clipnorm=clip_norm or None
+    averages = {"use_ema": True, "ema_momentum": ema} if ema else {}
+    optimizer = registry.OPTIMIZERS.load(name)(
+        learning_rate,
+        weight_decay=weight_decay or None,
+        global_clipnorm=clip_norm or None,
+        **averages,
     )
+    if weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
+    return optimizer

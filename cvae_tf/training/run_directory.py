@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cvae_tf.config import Config
 from cvae_tf.core import files, messages, paths
 from cvae_tf.core.errors import UserError
@@ -98,7 +100,7 @@ def _explaining(path: Path) -> Iterator[None]:
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
     """Says what a run learns from, so that it can be known again."""
-    classes = {"class_names": list(dataset.class_names)} if dataset.class_names else {}
+    classes = _describe_classes(dataset) if dataset.class_names else {}
     return {
         "name": dataset.name,
         "key": dataset.key,
@@ -111,6 +113,12 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         **classes,
         "sha256": fingerprint(dataset),
     }
+
+
+def _describe_classes(dataset: Dataset) -> dict[str, Any]:
+    names, labels = list(dataset.class_names), dataset.train.labels
+    counts = [] if labels is None else np.bincount(labels, minlength=len(names)).tolist()
+    return {"class_names": names, "class_counts": counts}
 
 
 def write_config(run: Run) -> None:

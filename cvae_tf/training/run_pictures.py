@@ -11,9 +11,10 @@ from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.shown_images import choose_shown
 from cvae_tf.drawing.curves import draw_curves
 from cvae_tf.drawing.latents import draw_latents
-from cvae_tf.drawing.manifold import MANIFOLD_TITLE, draw_manifold
+from cvae_tf.drawing.manifold import MANIFOLD_TITLE, draw_manifold, draw_manifolds
 from cvae_tf.drawing.panels import draw_panels
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.training.averaged_weights import averaged
 from cvae_tf.training.run_files import Run
 
 _SHOWN = 32  # test images in the picture of an epoch
@@ -34,6 +35,7 @@ class RunPictures:
         self._run, self._model, self._dataset = run, model, dataset
         shown = choose_shown(dataset.test.labels, len(dataset.test.images), _SHOWN)
         self._shown = batches.grey_levels(dataset.test.images[shown])
+        self._shown_labels = self._labels_of(shown)
         self._seed = derived_key(model.seed, Purpose.PICTURES)
 
     def draw_epoch(self, epoch: int, test: dict[str, float]) -> Path:
@@ -52,7 +54,9 @@ class RunPictures:
             f"Epoch {epoch}: test {measure.title} {test[measure.name]:.1f} {measure.unit} "
             f"({self._dataset.name})"
         )
-        draw_panels(path, self._model.epoch_panels(self._shown, self._seed), title)
+        with averaged(self._model):
+            panels = self._model.epoch_panels(self._shown, self._shown_labels, self._seed)
+        draw_panels(path, panels, title)
         return path
 
     def draw_summary(self, metrics: list[dict[str, float]]) -> None:
@@ -62,24 +66,39 @@ class RunPictures:
             metrics: the rows of `metrics.csv`.
         """
         name = self._dataset.name
-        if self._model.latent_dim == 2:
-            draw_manifold(self._run.manifold, self._decode, f"{MANIFOLD_TITLE} ({name})")
-        means = self._test_latents()
+        with averaged(self._model):
+            if self._model.latent_dim == 2:
+                self._draw_manifold(f"{MANIFOLD_TITLE} ({name})")
+            means = self._test_latents()
         if means is not None:
             title = f"Latents of the test images ({name})"
             labels, class_names = self._dataset.test.labels, self._dataset.class_names
             draw_latents(self._run.latents, means, labels, title, class_names)
         draw_curves(self._run.curves, metrics, self._model.curves, name)
 
-    def _decode(self, latents: np.ndarray) -> np.ndarray:
-        return self._model.decode_mean(tf.constant(latents)).numpy()
+    def _draw_manifold(self, title: str) -> None:
+        if not self._model.num_classes:
+            draw_manifold(self._run.manifold, self._decode, title)
+            return
+        draw_manifolds(self._run.manifold, self._decode, self._dataset.class_names, title)
+
+    def _decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        of_class = None if labels is None else tf.constant(labels, tf.int32)
+        return self._model.decode_mean(tf.constant(latents), of_class).numpy()
+
+    def _labels_of(self, numbers: np.ndarray | slice) -> tf.Tensor | None:
+        """The labels of some test images, if the model wants them."""
+        if not self._model.num_classes:
+            return None
+        return tf.constant(self._dataset.test.labels[numbers], tf.int32)
 
     def _test_latents(self) -> np.ndarray | None:
         """The latents of all test images, [N, Z], if the model has an encoder."""
         images, parts = self._dataset.test.images, []
         for start in range(0, len(images), _ENCODED_AT_ONCE):
-            grey = batches.grey_levels(images[start : start + _ENCODED_AT_ONCE])
-            means = self._model.encode_mean(grey, start)
+            own = slice(start, start + _ENCODED_AT_ONCE)
+            grey = batches.grey_levels(images[own])
+            means = self._model.encode_mean(grey, self._labels_of(own), start)
             if means is None:
                 return None
             parts.append(means.numpy())

@@ -2,7 +2,13 @@
 
 from typing import NamedTuple
 
-from cvae_tf.training import checkpoint_files, run_directory, screen, tensorboard
+from cvae_tf.training import (
+    checkpoint_files,
+    early_stopping,
+    run_directory,
+    screen,
+    tensorboard,
+)
 from cvae_tf.training.checkpoint_files import Interval, Metrics, Progress
 from cvae_tf.training.run_files import Run
 from cvae_tf.training.run_pictures import RunPictures
@@ -80,7 +86,10 @@ def _train_epochs(
 ) -> None:
     """Trains the epochs that are missing; each counts as done when all of it is on the disk."""
     board = tensorboard.Summaries(run.tensorboard) if with_tensorboard else None
-    first_epoch = len(keeper.metrics) + 1
+    first_epoch, model = len(keeper.metrics) + 1, trainer.model
+    if early_stopping.is_over(run, model, keeper.metrics):
+        early_stopping.say_why(run, model, keeper.metrics)
+        return
     for result in trainer.run_epochs(run.config.epochs, keeper, first_epoch, steps_done):
         row = result.as_row()
         run_directory.write_metrics(run, [*keeper.metrics, row])
@@ -88,5 +97,8 @@ def _train_epochs(
         if board:
             board.write(row, picture)
         keeper.finish_epoch(row)
-        screen.report(result, trainer.model, run.config.epochs)
+        screen.report(result, model, run.config.epochs)
         keeper.stop_if_asked()
+        if early_stopping.is_over(run, model, keeper.metrics):
+            early_stopping.say_why(run, model, keeper.metrics)
+            break

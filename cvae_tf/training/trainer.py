@@ -13,6 +13,7 @@ from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.feeding import Feed, TrainingPart
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.training.averaged_weights import averaged
 
 _EVALUATION_BATCH = 250  # larger ones are no faster, and need more memory
 
@@ -47,7 +48,12 @@ class Trainer:
     """Trains a compiled model on a data set; holds the images and the compiled functions."""
 
     def __init__(
-        self, model: GenerativeModel, dataset: Dataset, batch_size: int, augment: float = 0.0
+        self,
+        model: GenerativeModel,
+        dataset: Dataset,
+        batch_size: int,
+        augment: float = 0.0,
+        flip: bool = False,
     ):
         """Takes the model and the data.
 
@@ -57,14 +63,18 @@ class Trainer:
             dataset: its images stay uint8, in memory or on the disk, until they are batched.
             batch_size: images in a training step; all of them if there are fewer.
             augment: strength of the random warps of training images, 0 for none.
+            flip: whether training images are mirrored by chance.
         """
         self.model, self.dataset = model, dataset
         self.num_images = len(dataset.train.images)
         self.batch_size = batches.effective_batch_size(self.num_images, batch_size)
-        self._augment = augment
+        self._augment, self._flip = augment, flip
         self._step = tf.function(model.train_step, jit_compile=model.jit_compile)
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
-        self._train, self._test = Feed(dataset.train.images), Feed(dataset.test.images)
+        self._train, self._test = (
+            Feed(split.images, split.labels if model.num_classes else None)
+            for split in (dataset.train, dataset.test)
+        )
 
     def run_epochs(
         self,
@@ -110,21 +120,25 @@ class Trainer:
 
     def evaluate(self) -> dict[str, float]:
         """Measures all test images, with the same noise every time; by the names of measures."""
-        return self.model.measure_set(self.dataset.test.images, self._means_of_test_images)
+        with averaged(self.model):
+            return self.model.measure_set(self.dataset.test.images, self._means_of_test_images)
 
     def _means_of_test_images(self) -> dict[str, float]:
         """Averages each measure over the test images, each image with the same weight."""
         names = [measure.name for measure in self.model.test_measures]
         sums = tf.zeros([len(names)], tf.float64)
-        for first, images in self._test.parts(_EVALUATION_BATCH):
-            sums = self._traced_measures(images, tf.constant(first), sums)
+        for first, images, labels in self._test.parts(_EVALUATION_BATCH):
+            sums = self._traced_measures(images, labels, tf.constant(first), sums)
         return dict(zip(names, (sums.numpy() / len(self._test)).tolist(), strict=True))
 
-    def _add_measures(self, part: tf.Tensor, first: tf.Tensor, sums: tf.Tensor) -> tf.Tensor:
+    def _add_measures(
+        self, images: tf.Tensor, labels: tf.Tensor, first: tf.Tensor, sums: tf.Tensor
+    ) -> tf.Tensor:
         """Adds what is measured of some test images, of which the first has a number, to [M]."""
-        for start in tf.range(0, tf.shape(part)[0], _EVALUATION_BATCH):
-            images = part[start : start + _EVALUATION_BATCH]
-            values = self.model.measure(batches.grey_levels(images), first + start)
+        for start in tf.range(0, tf.shape(images)[0], _EVALUATION_BATCH):
+            own = slice(start, start + _EVALUATION_BATCH)
+            grey, of_class = batches.grey_levels(images[own]), self._if_wanted(labels[own])
+            values = self.model.measure(grey, of_class, first + start)
             every = [tf.cast(values[each.name], tf.float64) for each in self.model.test_measures]
             sums += tf.reduce_sum(tf.stack(every), axis=1)
         return sums
@@ -155,43 +169,59 @@ class Trainer:
     def _train_steps(self, part: TrainingPart) -> tf.Tensor:
         """Takes the steps of a part of an epoch, while all is finite; the last one done."""
         return self._traced_steps(
-            part.images, part.order, tf.constant(part.first), tf.constant(part.last)
+            part.images, part.labels, part.order, tf.constant(part.first), tf.constant(part.last)
         )
+
+    def _if_wanted(self, labels: tf.Tensor) -> tf.Tensor | None:
+        """The labels, if the model is a conditional one."""
+        return labels if self.model.num_classes else None
 
     # Each trainer traces graphs of its own, once. Under methods with `@tf.function`, TensorFlow
     # counts together what all trainers traced, and warns from the fifth one on.
 
     @functools.cached_property
     def _traced_steps(self) -> Callable[..., tf.Tensor]:
-        order, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
+        numbers, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
         traced = tf.function(self._take_steps)
-        return traced.get_concrete_function(self._images_spec, order, number, number)
+        return traced.get_concrete_function(self._images_spec, numbers, numbers, number, number)
 
     @functools.cached_property
     def _traced_measures(self) -> Callable[..., tf.Tensor]:
-        number = tf.TensorSpec([], tf.int32)
+        numbers, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
         sums = tf.TensorSpec([len(self.model.test_measures)], tf.float64)
         traced = tf.function(self._add_measures)
-        return traced.get_concrete_function(self._images_spec, number, sums)
+        return traced.get_concrete_function(self._images_spec, numbers, number, sums)
 
     @property
     def _images_spec(self) -> tf.TensorSpec:
         return tf.TensorSpec([None, *self.dataset.image_shape], tf.uint8)
 
     def _take_steps(
-        self, images: tf.Tensor, order: tf.Tensor, first: tf.Tensor, last: tf.Tensor
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        order: tf.Tensor,
+        first: tf.Tensor,
+        last: tf.Tensor,
     ) -> tf.Tensor:
         step = first
         watched = next(iter(self.model.train_measures))
         while step < last:
-            grey = batches.training_batch(images, order, step, self.batch_size)
-            taken = self.model.steps
-            warped = batches.augment(grey, self._augment, self.model.seed, taken)
-            means = self._step(self.model.training_batch(warped, taken))
+            indices = batches.batch_indices(order, step, self.batch_size)
+            grey = self._augmented(batches.grey_levels(tf.gather(images, indices)))
+            of_class = tf.gather(labels, indices) if self.model.num_classes else None
+            means = self._step(self.model.training_batch(grey, of_class, self.model.steps))
             step += 1
             if not tf.math.is_finite(means[watched]):
                 last = step
         return step
+
+    def _augmented(self, grey: tf.Tensor) -> tf.Tensor:
+        """Changes training images [B, H, W, C] by chance, as was asked for."""
+        seed, steps = self.model.seed, self.model.steps
+        if self._flip:
+            grey = batches.mirror(grey, seed, steps)
+        return batches.augment(grey, self._augment, seed, steps)
 
 
 def _check_finite(value: float, what: str) -> None:

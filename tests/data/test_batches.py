@@ -29,8 +29,8 @@ def test_a_small_set_is_one_batch():
     assert batches.steps_per_epoch(10, 128) == 1
     size = batches.effective_batch_size(10, 128)
     order = batches.epoch_order(10, 0, 1)
-    images = batches.training_batch(_numbered_images(10), order, tf.constant(0), size)
-    np.testing.assert_array_equal(np.sort(_numbers_of(images)), np.arange(10))
+    indices = batches.batch_indices(order, tf.constant(0), size)
+    np.testing.assert_array_equal(np.sort(indices), np.arange(10))
 
 
 def test_order_is_a_permutation():
@@ -50,18 +50,36 @@ def test_order_is_a_pure_function_of_seed_and_epoch():
     assert orders[1, 2] == tuple(batches.epoch_order(50, 1, 2).numpy())
 
 
-def test_training_batch_picks_the_images_of_its_step_in_order():
+def test_a_step_takes_the_images_of_its_place_in_the_order():
     order = tf.constant([5, 0, 7, 200, 1, 6, 3])
-    step = tf.constant(1)
-    images = batches.training_batch(_numbered_images(256), order, step, batch_size=3)
-    assert images.dtype == tf.float32 and images.shape == (3, 2, 4, 1)
-    np.testing.assert_array_equal(_numbers_of(images), [200, 1, 6])
+    indices = batches.batch_indices(order, tf.constant(1), batch_size=3)
+    assert indices.shape == (3,)
+    np.testing.assert_array_equal(indices, [200, 1, 6])
 
 
 def test_an_epoch_shows_each_image_once():
-    images, order = _numbered_images(60), batches.epoch_order(60, 0, 1)
-    steps = [batches.training_batch(images, order, tf.constant(i), 10) for i in range(6)]
-    np.testing.assert_array_equal(np.sort(_numbers_of(np.concatenate(steps))), np.arange(60))
+    order = batches.epoch_order(60, 0, 1)
+    steps = [batches.batch_indices(order, tf.constant(i), 10) for i in range(6)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(steps)), np.arange(60))
+
+
+def test_about_half_of_the_images_are_mirrored_left_to_right():
+    images = np.random.default_rng(0).uniform(size=(400, 3, 5, 2)).astype(np.float32)
+    found = batches.mirror(images, 1, tf.constant(7)).numpy()
+    is_mirrored = np.all(found == images[:, :, ::-1], axis=(1, 2, 3))
+    is_kept = np.all(found == images, axis=(1, 2, 3))
+    assert np.all(is_mirrored != is_kept)
+    assert 160 < is_mirrored.sum() < 240
+
+
+def test_which_images_are_mirrored_follows_from_seed_and_step():
+    images = np.random.default_rng(0).uniform(size=(40, 3, 5, 1)).astype(np.float32)
+    found = {
+        (seed, step): batches.mirror(images, seed, tf.constant(step)).numpy()
+        for seed, step in ((1, 7), (1, 8), (2, 7))
+    }
+    np.testing.assert_array_equal(found[1, 7], batches.mirror(images, 1, tf.constant(7)))
+    assert np.any(found[1, 7] != found[1, 8]) and np.any(found[1, 7] != found[2, 7])
 
 
 def test_grey_levels_run_from_0_to_1():

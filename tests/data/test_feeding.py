@@ -54,17 +54,44 @@ def test_all_images_come_in_their_order_in_parts_of_whole_multiples(
 ):
     monkeypatch.setattr(feeding, "_PART_BYTES", part_bytes)
     parts = list(Feed(on_disk).parts(5))
-    assert all(len(part) % 5 == 0 for _, part in parts[:-1])
-    assert [first for first, _ in parts] == [
-        sum(len(part) for _, part in parts[:i]) for i in range(len(parts))
-    ]
-    np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), images)
+    sizes = [len(part) for _, part, _ in parts]
+    assert all(size % 5 == 0 for size in sizes[:-1])
+    assert [first for first, _, _ in parts] == [sum(sizes[:i]) for i in range(len(parts))]
+    np.testing.assert_array_equal(np.concatenate([part for _, part, _ in parts]), images)
 
 
 def test_images_in_memory_are_one_part_that_is_not_copied(images):
-    ((first, part),) = Feed(images).parts(5)
-    assert first == 0
+    ((first, part, labels),) = Feed(images).parts(5)
+    assert first == 0 and len(labels) == 0
     np.testing.assert_array_equal(part, images)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_labels_stay_with_their_images(images, on_disk, first, monkeypatch):
+    """Each image is marked by its label, from memory and from the disk."""
+    monkeypatch.setattr(feeding, "_PART_BYTES", 300)
+    labels = np.arange(23)
+    images[:, 0, 0, 0] = labels
+    for source in (images, Marked(on_disk)):
+        feed = Feed(source, labels)
+        for part in feed.training_parts(ORDER, first, 5, 4):
+            np.testing.assert_array_equal(part.images[:, 0, 0, 0], part.labels)
+        parts = list(feed.parts(5))
+        for _, part, own in parts:
+            np.testing.assert_array_equal(part[:, 0, 0, 0], own)
+        np.testing.assert_array_equal(np.concatenate([own for _, _, own in parts]), labels)
+
+
+class Marked:
+    """Images on the disk, each with its number in its first pixel."""
+
+    def __init__(self, on_disk):
+        self.shape, self._images = on_disk.shape, on_disk
+
+    def __getitem__(self, index):
+        images = self._images[index]
+        images[:, 0, 0, 0] = np.arange(23)[index]
+        return images
 
 
 def test_few_parts_are_read_ahead(on_disk, monkeypatch):

@@ -25,8 +25,8 @@ def test_older_names_of_modes_still_work():
 
 
 def test_settings_that_would_do_nothing_are_refused():
-    with pytest.raises(UserError, match="--label does nothing with --mode=samples; it is for cla"):
-        GenerationSettings.create("samples", label="7")
+    with pytest.raises(UserError, match="--label does nothing with --mode=styles; it is for samp"):
+        GenerationSettings.create("styles", label="7")
 
 
 @pytest.mark.parametrize(

@@ -22,30 +22,32 @@ class FakeModel:
     abilities = ("sample", "decode", "encode", "reconstruct", "score")
     main_score = Pixels().terms["elbo"]
 
-    def decode(self, latents):
+    is_conditional, class_names = False, ()
+
+    def decode(self, latents, labels=None):
         halves = 1 / (1 + np.exp(-np.asarray(latents, np.float32)))
         return np.repeat(halves, 4, axis=1)[:, None, :, None].repeat(8, axis=1)
 
-    def sample_in_parts(self, num, seed):
+    def sample_in_parts(self, num, seed, labels=None):
         latents = np.random.default_rng(seed).standard_normal((num, 2))
         yield self.decode(latents[: num // 2])
         yield self.decode(latents[num // 2 :])
 
-    def sample(self, num, seed):
+    def sample(self, num, seed, labels=None):
         return np.concatenate(list(self.sample_in_parts(num, seed)))
 
-    def encode(self, images):
+    def encode(self, images, labels=None):
         halves = np.stack([images[:, :, :4].mean((1, 2, 3)), images[:, :, 4:].mean((1, 2, 3))], 1)
         mean = np.log(np.clip(halves, 0.01, 0.99) / (1 - np.clip(halves, 0.01, 0.99)))
         return Posterior(mean, np.full_like(mean, -4.0))
 
-    def reconstruct(self, images):
+    def reconstruct(self, images, labels=None):
         return self.decode(self.encode(images).mean)
 
-    def mean_scores(self, images, seed, num_samples):
+    def mean_scores(self, images, seed, num_samples, labels=None):
         return {"elbo": -images.sum((1, 2, 3)) - 1 + 0.001 * num_samples}
 
-    def score(self, images, seed):
+    def score(self, images, seed, labels=None):
         return self.mean_scores(images, seed, 1)
 
 

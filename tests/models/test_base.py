@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from conftest import binary_images, tiny_networks, weights_of
 
-from cvae_tf.models.base import images_of
+from cvae_tf.models.batch_parts import images_of
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.objectives import Objective
 from cvae_tf.models.vae.pixels import Pixels

@@ -214,9 +214,9 @@ def test_evaluate_weighs_images_equally_with_a_smaller_last_batch(tiny_model):
 
 def test_what_is_measured_of_an_image_does_not_depend_on_its_batch(tiny_model):
     grey = tf.constant(tiny_images(20) / 255, tf.float32)
-    whole = tiny_model.measure(grey, tf.constant(0))
+    whole = tiny_model.measure(grey, None, tf.constant(0))
     for first, last in ((0, 5), (5, 6), (6, 20)):
-        part = tiny_model.measure(grey[first:last], tf.constant(first))
+        part = tiny_model.measure(grey[first:last], None, tf.constant(first))
         for name in ("elbo", "log_likelihood", "kl"):
             np.testing.assert_allclose(part[name], whole[name][first:last], rtol=1e-5)
 

@@ -1,5 +1,7 @@
 """What a network is built from, and how an encoder and a decoder are built by name."""
 
+import functools
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import keras
@@ -7,6 +9,7 @@ import keras
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import layer_seed
+from cvae_tf.models.layers import Modulation, OneHot
 from cvae_tf.reading import LARGEST_SIDE, SMALLEST_SIDE
 
 ImageShape = tuple[int, int, int]  # height, width, channels
@@ -15,20 +18,27 @@ _CHANNELS = (1, 3)
 
 
 class Networks(NamedTuple):
-    """A matching pair of models."""
+    """A matching pair of models; of a conditional model each takes labels [B] as its second input.
+
+    The encoder begins with `plan.image_input()`, the decoder with `plan.latent_input()`.
+    """
 
     encoder: keras.Model  # images [B, H, W, C] -> mean and logvar side by side [B, 2 * Z]
     decoder: keras.Model  # latents [B, Z] -> parameters of p(x|z), [B, H, W, P]
 
 
-class Plan(NamedTuple):
-    """What a builder in the table of networks is given."""
+class Options(NamedTuple):
+    """What people may choose of networks that have it; None for what the network has itself."""
 
-    image_shape: ImageShape
-    latent_dim: int  # Z
-    outputs: int  # P, channels of the decoder's result
-    encoder: "LayerMaker"
-    decoder: "LayerMaker"
+    hidden: tuple[int, ...] | None = None  # units of the dense layers from the images to the code
+    activation: str | None = None
+    dropout: float = 0.0
+
+    @classmethod
+    def from_config(cls, config: Any) -> "Options":
+        """Takes those of a `Config`."""
+        hidden = config.hidden and tuple(int(part) for part in config.hidden.split(","))
+        return cls(hidden, config.activation, config.dropout)
 
 
 class LayerMaker:
@@ -54,13 +64,16 @@ class LayerMaker:
         name: str,
         kind: type[keras.Layer] = keras.layers.Conv2D,
         padding: str = "same",
+        size: int = 3,
         **options: Any,
     ) -> keras.Layer:
-        """Makes a 3 x 3 convolution, or a transposed one, with Glorot weights."""
-        initializer = self._glorot(name)
-        return self(
-            kind, filters, 3, name=name, padding=padding, kernel_initializer=initializer, **options
-        )
+        """Makes a convolution, or a transposed one, by default 3 x 3 with Glorot weights."""
+        options = {"kernel_initializer": self._glorot(name), **options}
+        return self(kind, filters, size, name=name, padding=padding, **options)
+
+    def dropout(self, rate: float, name: str) -> list[keras.Layer]:
+        """Makes a layer that drops features in training, or none; `models/dropout.py` seeds it."""
+        return [self(keras.layers.Dropout, rate, seed=0, name=name)] if rate else []
 
     def seed(self, name: str) -> int:
         """The seed of a layer's initial weights."""
@@ -68,6 +81,70 @@ class LayerMaker:
 
     def _glorot(self, name: str) -> keras.Initializer:
         return keras.initializers.GlorotUniform(seed=self.seed(name))
+
+
+class Plan(NamedTuple):
+    """What a builder in the table of networks is given."""
+
+    image_shape: ImageShape
+    latent_dim: int  # Z
+    outputs: int  # P, channels of the decoder's result
+    encoder: LayerMaker
+    decoder: LayerMaker
+    num_classes: int = 0  # Y of a conditional model
+    options: Options = Options()
+
+    def image_input(self) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
+        """What an encoder begins with.
+
+        Returns:
+            Its inputs; images [B, H, W, C]; and of a conditional model labels as vectors [B, Y],
+            1 in the place of the class, which join features of the image by `with_labels`.
+        """
+        return self._inputs(self.encoder, keras.Input(self.image_shape, name="images"))
+
+    def latent_input(self) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
+        """What a decoder begins with: its inputs, latents [B, Z], labels as in `image_input`."""
+        return self._inputs(self.decoder, keras.Input((self.latent_dim,), name="latents"))
+
+    def _inputs(
+        self, make: LayerMaker, first: keras.KerasTensor
+    ) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
+        if not self.num_classes:
+            return first, first, None
+        labels = keras.Input((), dtype="int32", name="labels")
+        return [first, labels], first, make(OneHot, self.num_classes)(labels)
+
+
+def with_labels(
+    make: LayerMaker, features: keras.KerasTensor, labels: keras.KerasTensor | None
+) -> keras.KerasTensor:
+    """Lets the labels of a conditional model join features; without labels nothing changes.
+
+    Args:
+        make: of the network.
+        features: [B, F].
+        labels: as vectors, [B, Y], or None.
+
+    Returns:
+        The features as each class modulates them, beside the labels: [B, F + Y].
+    """
+    if labels is None:
+        return features
+    features = modulated(make, features, labels, "label")
+    return make(keras.layers.Concatenate)([features, labels])
+
+
+def modulated(
+    make: LayerMaker, features: keras.KerasTensor, labels: keras.KerasTensor | None, name: str
+) -> keras.KerasTensor:
+    """Features [B, F] with gains and shifts for each class; without labels nothing changes."""
+    return features if labels is None else make(Modulation, name=name)([features, labels])
+
+
+def through(layers: Iterable[keras.Layer], features: keras.KerasTensor) -> keras.KerasTensor:
+    """What some layers, one after the other, make of features."""
+    return functools.reduce(lambda result, layer: layer(result), layers, features)
 
 
 def build_networks(
@@ -78,6 +155,8 @@ def build_networks(
     precision: str = "float32",
     outputs: int | None = None,
     head: keras.Layer | None = None,
+    num_classes: int = 0,
+    options: Options = Options(),  # noqa: B008 (it cannot change)
 ) -> Networks:
     """Builds an encoder and a decoder with fresh weights.
 
@@ -89,23 +168,32 @@ def build_networks(
         precision: the Keras dtype policy of the layers, "float32" or "mixed_bfloat16".
         outputs: channels of the decoder; by default as many as an image has.
         head: a layer that makes parameters of p(x|z) of the decoder's outputs.
+        num_classes: Y, of a conditional model; 0 for one that knows no labels.
+        options: what may be chosen of the network.
 
     Returns:
         The two models.
 
     Raises:
-        UserError: if the name is unknown or the network cannot take such images.
+        UserError: if the name is unknown or the network cannot take such images, or labels.
     """
     build = registry.NETWORKS.load(name)
     makers = (LayerMaker(network, seed, precision) for network in Networks._fields)
-    plan = Plan(tuple(image_shape), latent_dim, outputs or image_shape[-1], *makers)
+    channels = outputs or image_shape[-1]
+    plan = Plan(tuple(image_shape), latent_dim, channels, *makers, num_classes, options)
     networks = build(plan)
+    if num_classes and any(len(network.inputs) != 2 for network in networks):
+        raise UserError(
+            f"--conditional: the network '{name}' takes no labels; it begins with inputs of its "
+            "own, not with those of its plan."
+        )
     return networks if head is None else networks._replace(decoder=_with(networks.decoder, head))
 
 
 def _with(network: keras.Model, head: keras.Layer) -> keras.Model:
     """Puts a layer behind a network of any form."""
-    return keras.Model(network.inputs[0], head(network.outputs[0]), name=network.name)
+    inputs = network.inputs if len(network.inputs) > 1 else network.inputs[0]
+    return keras.Model(inputs, head(network.outputs[0]), name=network.name)
 
 
 def check_size(image_shape: ImageShape) -> None:

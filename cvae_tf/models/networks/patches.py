@@ -14,11 +14,23 @@ from typing import NamedTuple
 import keras
 
 from cvae_tf.models.layers import FourierFeatures
-from cvae_tf.models.networks.building import ImageShape, LayerMaker, Networks, Plan, check_size
+from cvae_tf.models.networks.building import (
+    ImageShape,
+    LayerMaker,
+    Networks,
+    Plan,
+    check_size,
+    modulated,
+    through,
+    with_labels,
+)
 
 layers = keras.layers
 
 _PATCHES_A_SIDE = 8  # at most; 28 pixels make 7 patches of 4
+_PHASES = 8.0  # variance of the phases of the Fourier features at first
+# One class has less fine structure, and where few of its latents lie, smooth drawings are better.
+_PHASES_OF_CLASS = 0.36
 
 
 class Widths(NamedTuple):
@@ -46,6 +58,7 @@ def build(plan: Plan, widths: Widths) -> Networks:
     """Builds a pair of such networks."""
     check_size(plan.image_shape)
     grid = cover(plan.image_shape)
+    widths = widths._replace(activation=plan.options.activation or widths.activation)
     return Networks(_encoder(plan, grid, widths), _decoder(plan, grid, widths))
 
 
@@ -80,34 +93,40 @@ def to_pixels(make: LayerMaker, grid: PatchGrid, channels: int) -> list[keras.La
 
 
 def _encoder(plan: Plan, grid: PatchGrid, widths: Widths) -> keras.Model:
-    make = plan.encoder
-    patches = to_patches(make, grid, plan.image_shape[-1])
-    stack = [keras.Input(plan.image_shape), *patches]
+    make, (inputs, images, labels) = plan.encoder, plan.image_input()
+    stack = to_patches(make, grid, plan.image_shape[-1])
     for i, filters in enumerate(widths.encoder_filters):
         stack.append(make.conv(filters, f"conv_{i + 1}", activation=widths.activation))
-    stack += [
-        make(layers.Flatten),
+    features = with_labels(make, through([*stack, make(layers.Flatten)], images), labels)
+    stack = [
         make.dense(widths.encoder_units, "dense", activation=widths.activation),
         make(layers.LayerNormalization, name="norm"),
         make.dense(2 * plan.latent_dim, "mean_and_logvar"),
     ]
-    return keras.Sequential(stack, name="encoder")
+    return keras.Model(inputs, through(stack, features), name="encoder")
 
 
 def _decoder(plan: Plan, grid: PatchGrid, widths: Widths) -> keras.Model:
     make, activation = plan.decoder, widths.activation
     rows, columns, side, below, right = grid
     first_filters, *filters = widths.decoder_filters
-    stack = [keras.Input((plan.latent_dim,))]
+    inputs, latents, labels = plan.latent_input()
+    features = with_labels(make, latents, labels)
     if widths.frequencies:
-        seed = make.seed("fourier")
-        stack.append(make(FourierFeatures, widths.frequencies, seed=seed, name="fourier"))
+        features = make(
+            FourierFeatures,
+            widths.frequencies,
+            make.seed("fourier"),
+            of_first=plan.latent_dim,
+            variance=_PHASES if labels is None else _PHASES_OF_CLASS,
+            name="fourier",
+        )(features)
     for i, units in enumerate(widths.decoder_units):
-        stack += [
-            make.dense(units, f"dense_{i + 1}", activation=activation),
-            make(layers.LayerNormalization, name=f"norm_{i + 1}"),
-        ]
-    stack += [
+        dense = make.dense(units, f"dense_{i + 1}", activation=activation)
+        features = make(layers.LayerNormalization, name=f"norm_{i + 1}")(dense(features))
+        if i == 0:
+            features = modulated(make, features, labels, "label_1")
+    stack = [
         make.dense(rows * columns * first_filters, "grid", activation=activation),
         make(layers.Reshape, (rows, columns, first_filters)),
     ]
@@ -117,7 +136,7 @@ def _decoder(plan: Plan, grid: PatchGrid, widths: Widths) -> keras.Model:
         make.conv(side * side * plan.outputs, "logits"),
         *to_pixels(make, grid, plan.outputs),
     ]
-    return keras.Sequential(stack, name="decoder")
+    return keras.Model(inputs, through(stack, features), name="decoder")
 
 
 build_small = functools.partial(

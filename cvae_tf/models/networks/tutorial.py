@@ -3,7 +3,7 @@
 import keras
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.models.networks.building import Networks, Plan, describe
+from cvae_tf.models.networks.building import Networks, Plan, describe, through, with_labels
 
 layers = keras.layers
 
@@ -17,16 +17,18 @@ def build(plan: Plan) -> Networks:
         )
     make = plan.encoder
     down = {"strides": 2, "padding": "valid", "activation": "relu"}
-    encoder = [
-        keras.Input(plan.image_shape),
+    inputs, images, labels = plan.image_input()
+    convolutions = [
         make.conv(32, "conv_1", **down),
         make.conv(64, "conv_2", **down),
         make(layers.Flatten),
-        make.dense(2 * plan.latent_dim, "mean_and_logvar"),
     ]
+    features = with_labels(make, through(convolutions, images), labels)
+    code = make.dense(2 * plan.latent_dim, "mean_and_logvar")(features)
     make, up = plan.decoder, layers.Conv2DTranspose
+    latent_inputs, latents, labels = plan.latent_input()
+    features = with_labels(make, latents, labels)
     decoder = [
-        keras.Input((plan.latent_dim,)),
         make.dense(7 * 7 * 32, "dense", activation="relu"),
         make(layers.Reshape, (7, 7, 32)),
         make.conv(64, "conv_1", up, strides=2, activation="relu"),
@@ -34,5 +36,6 @@ def build(plan: Plan) -> Networks:
         make.conv(plan.outputs, "logits", up),
     ]
     return Networks(
-        keras.Sequential(encoder, name="encoder"), keras.Sequential(decoder, name="decoder")
+        keras.Model(inputs, code, name="encoder"),
+        keras.Model(latent_inputs, through(decoder, features), name="decoder"),
     )

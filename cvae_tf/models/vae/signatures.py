@@ -7,10 +7,13 @@ import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.base import Signatures
+from cvae_tf.models.batch_parts import inputs_of
 from cvae_tf.models.signature_parts import (
     decoding_signatures,
     first_results,
     with_an_image,
+    with_label_argument,
+    with_labels,
     with_latents,
 )
 
@@ -31,30 +34,33 @@ def signatures(model: Any) -> Signatures:
     latents = tf.TensorSpec([None, model.latent_dim], tf.float32, "latents")
     images = tf.TensorSpec([None, *model.image_shape], tf.float32, "images")
 
-    def parameters(latents: tf.Tensor) -> dict[str, tf.Tensor]:
-        return first_results({"parameters": model.decode(with_latents(latents))}, latents)
+    def parameters(latents: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = model.decode(with_latents(latents), with_labels(model, labels))
+        return first_results({"parameters": outputs}, latents)
 
-    def encode(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        posterior = model.encode(model.pixels.likeliest(with_an_image(images)))
-        return first_results(posterior._asdict(), images)
-
-    def reconstruct(images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def encode(images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = model.pixels.likeliest(with_an_image(images))
-        return first_results({"images": model(pixels)}, images)
+        return first_results(model.encode(pixels, with_labels(model, labels))._asdict(), images)
 
-    def score(images: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    def reconstruct(images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        pixels, of_class = model.pixels.likeliest(with_an_image(images)), with_labels(model, labels)
+        means = model.encode(pixels, of_class).mean
+        return first_results({"images": model.decode_mean(means, of_class)}, images)
+
+    def score(images: tf.Tensor, seed: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
         key = derived_key(seed, Purpose.SCORE_BINARIZATION)
         pixels = model.pixels.drawn(with_an_image(images), key)
-        terms = model.elbo_terms(pixels, derived_key(seed, Purpose.SCORE_NOISE))
+        noise_key = derived_key(seed, Purpose.SCORE_NOISE)
+        terms = model.elbo_terms(pixels, noise_key, with_labels(model, labels))
         named = {measure.name: getattr(terms, term) for term, measure in model.pixels.terms.items()}
         return first_results(named, images)
 
     return {
         **decoding_signatures(model),
-        "parameters": (parameters, [latents]),
-        "encode": (encode, [images]),
-        "reconstruct": (reconstruct, [images]),
-        "score": (score, [images, seed]),
+        "parameters": with_label_argument(model, parameters, [latents]),
+        "encode": with_label_argument(model, encode, [images]),
+        "reconstruct": with_label_argument(model, reconstruct, [images]),
+        "score": with_label_argument(model, score, [images, seed]),
     }
 
 
@@ -66,13 +72,17 @@ def standalone_parts(model: Any) -> dict[str, keras.Model]:
 
     Returns:
         encoder: grey levels `images` [B, H, W, C] -> `mean` and `logvar` [B, Z];
-        decoder: `latents` [B, Z] -> `images` [B, H, W, C], their means.
+        decoder: `latents` [B, Z] -> `images` [B, H, W, C], their means. Those of a conditional
+        model have a second input, `labels` int32 [B].
     """
     images = keras.Input(model.image_shape, name="images")
-    mean, logvar = keras.ops.split(model.encoder(model.pixels.likeliest(images)), 2, axis=1)
     latents = keras.Input((model.latent_dim,), name="latents")
-    decoded = model.pixels.density.mean(model.decoder(latents))
+    labels = keras.Input((), dtype="int32", name="labels") if model.num_classes else None
+    code = model.encoder(inputs_of(model.pixels.likeliest(images), labels))
+    mean, logvar = keras.ops.split(code, 2, axis=1)
+    decoded = model.pixels.density.mean(model.decoder(inputs_of(latents, labels)))
+    posterior = {"mean": mean, "logvar": logvar}
     return {
-        "encoder": keras.Model(images, {"mean": mean, "logvar": logvar}, name="encoder"),
-        "decoder": keras.Model(latents, {"images": decoded}, name="decoder"),
+        "encoder": keras.Model(inputs_of(images, labels), posterior, name="encoder"),
+        "decoder": keras.Model(inputs_of(latents, labels), {"images": decoded}, name="decoder"),
     }

@@ -1,0 +1,86 @@
+"""A dense and a convolutional path side by side, which read and draw the image together.
+
+Three dense layers and three convolutions look at the image; of the features of both, one posterior
+is made. The decoder is the mirror of that: three dense layers and three transposed convolutions
+draw an image each from the same latents, and their sum is the result. In published code of this
+network the convolutions hand their mean and variance to the decoder unsampled, so that nothing can
+be drawn from the prior.
+"""
+
+import math
+
+import keras
+
+from cvae_tf.models.networks.building import (
+    LayerMaker,
+    Networks,
+    Plan,
+    check_size,
+    through,
+    with_labels,
+)
+from cvae_tf.models.networks.mlp import hidden_layers, pixel_layers
+
+layers = keras.layers
+
+_HIDDEN = (512, 256, 128)  # units of the dense layers
+_FILTERS = (16, 32, 64)  # of the convolutions; each halves the sides
+_SMALLER = 2 ** len(_FILTERS)
+
+
+def build(plan: Plan) -> Networks:
+    """Builds the pair."""
+    check_size(plan.image_shape)
+    hidden = plan.options.hidden or _HIDDEN
+    return Networks(_encoder(plan, hidden), _decoder(plan, hidden[::-1]))
+
+
+def _encoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
+    make, (inputs, images, labels) = plan.encoder, plan.image_input()
+    pixels = with_labels(make, make(layers.Flatten)(images), labels)
+    dense = through(hidden_layers(plan, make, hidden), pixels)
+    convolved = through([*_convolutions(plan, make), make(layers.Flatten)], images)
+    joined = make(layers.Concatenate)([dense, convolved])
+    code = make.dense(2 * plan.latent_dim, "mean_and_logvar")(joined)
+    return keras.Model(inputs, code, name="encoder")
+
+
+def _convolutions(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
+    chosen = {"strides": 2, "activation": _activation(plan)}
+    return [
+        make.conv(filters, f"conv_{number}", **chosen)
+        for number, filters in enumerate(_FILTERS, start=1)
+    ]
+
+
+def _decoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
+    make, (inputs, latents, labels) = plan.decoder, plan.latent_input()
+    features = with_labels(make, latents, labels)
+    stack = [*hidden_layers(plan, make, hidden), *pixel_layers(plan, make)]
+    dense = through(stack, features)
+    convolved = through(_transposed_convolutions(plan, make), features)
+    return keras.Model(inputs, make(layers.Add)([dense, convolved]), name="decoder")
+
+
+def _transposed_convolutions(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
+    """From features [B, F] to an image [B, H, W, P]; what is beyond its sides is cut off."""
+    height, width = plan.image_shape[:2]
+    rows, columns = math.ceil(height / _SMALLER), math.ceil(width / _SMALLER)
+    up, activation = layers.Conv2DTranspose, _activation(plan)
+    first, *filters = reversed(_FILTERS)
+    stack = [
+        make.dense(rows * columns * first, "grid", activation=activation),
+        make(layers.Reshape, (rows, columns, first)),
+    ]
+    for number, count in enumerate(filters, start=1):
+        stack.append(make.conv(count, f"conv_{number}", up, strides=2, activation=activation))
+    beyond = (0, rows * _SMALLER - height), (0, columns * _SMALLER - width)
+    return [
+        *stack,
+        make.conv(plan.outputs, "image", up, strides=2),
+        make(layers.Cropping2D, beyond),
+    ]
+
+
+def _activation(plan: Plan) -> str:
+    return plan.options.activation or "relu"

@@ -1,0 +1,69 @@
+"""Dense layers from the pixels to the latents and back: by default 784-400-Z-400-784.
+
+With 20 latents they are those of Kingma & Welling, "Auto-Encoding Variational Bayes" (2014), as the
+classic examples have them: one hidden layer of 400 units each way.
+"""
+
+import math
+
+import keras
+
+from cvae_tf.models.networks.building import (
+    LayerMaker,
+    Networks,
+    Plan,
+    check_size,
+    through,
+    with_labels,
+)
+
+layers = keras.layers
+
+_HIDDEN = (400,)
+
+
+def build(plan: Plan) -> Networks:
+    """Builds the pair."""
+    check_size(plan.image_shape)
+    hidden = plan.options.hidden or _HIDDEN
+    return Networks(_encoder(plan, hidden), _decoder(plan, hidden[::-1]))
+
+
+def _encoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
+    make, (inputs, images, labels) = plan.encoder, plan.image_input()
+    features = with_labels(make, make(layers.Flatten)(images), labels)
+    code = make.dense(2 * plan.latent_dim, "mean_and_logvar")
+    stack = [*hidden_layers(plan, make, hidden), code]
+    return keras.Model(inputs, through(stack, features), name="encoder")
+
+
+def _decoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
+    make, (inputs, latents, labels) = plan.decoder, plan.latent_input()
+    features = with_labels(make, latents, labels)
+    stack = [*hidden_layers(plan, make, hidden), *pixel_layers(plan, make)]
+    return keras.Model(inputs, through(stack, features), name="decoder")
+
+
+def hidden_layers(
+    plan: Plan, make: LayerMaker, hidden: tuple[int, ...], activation: str = "relu"
+) -> list[keras.Layer]:
+    """Dense layers with so many units, each with its activation and dropout.
+
+    Args:
+        plan: whose options come before what the network has itself.
+        make: makes the layers.
+        hidden: units of each layer.
+        activation: what the network has itself.
+    """
+    stack = []
+    for number, units in enumerate(hidden, start=1):
+        chosen = plan.options.activation or activation
+        stack.append(make.dense(units, f"dense_{number}", activation=chosen))
+        stack += make.dropout(plan.options.dropout, f"dropout_{number}")
+    return stack
+
+
+def pixel_layers(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
+    """A dense layer that makes the decoder's result, [B, H, W, P], of features."""
+    shape = (*plan.image_shape[:2], plan.outputs)
+    return [make.dense(math.prod(shape), "logits"), make(layers.Reshape, shape)]

@@ -1,0 +1,132 @@
+"""Encoder and decoder with a Gaussian posterior between them: encode, decode, the ELBO's terms."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.batch_parts import images_and_labels
+from cvae_tf.models.halves import in_halves
+from cvae_tf.models.networks.building import Networks
+from cvae_tf.models.vae import objectives
+from cvae_tf.models.vae.objectives import ElboTerms
+from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.posterior import Posterior, reparameterize
+
+
+class EncoderDecoder(GenerativeModel):
+    """q(z|x) and p(x|z), which `model.CVAE` trains; `labels`, if there are any, are int32 [B]."""
+
+    def __init__(
+        self, networks: Networks, seed: int, pixels: Pixels, num_classes: int = 0, **kwargs: Any
+    ):
+        """Joins an encoder and a decoder.
+
+        Args:
+            networks: the matching pair.
+            seed: decides all noise.
+            pixels: what they are, and what p(x|z) is; the decoder's outputs are its parameters.
+            num_classes: Y, if the networks take labels.
+            **kwargs: passed on to `keras.Model`.
+        """
+        super().__init__(seed, **kwargs)
+        self.encoder, self.decoder = networks
+        self.latent_dim = self.decoder.inputs[0].shape[-1]
+        self.image_shape = tuple(self.encoder.inputs[0].shape[1:])
+        self.pixels, self.num_classes = pixels, num_classes
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """Encoder and decoder."""
+        return {"encoder": self.encoder, "decoder": self.decoder}
+
+    def encode(
+        self, images: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
+    ) -> Posterior:
+        """Finds the posterior q(z|x) of each image.
+
+        Args:
+            images: pixels as in training, float32 [B, H, W, C].
+            labels: of a conditional model, whose posterior is q(z|x, y).
+            training: whether dropout drops.
+
+        Returns:
+            mean and logvar, each [B, Z].
+        """
+        code = in_halves(self.encoder, images, labels, training)
+        return Posterior(*tf.split(code, 2, axis=1))
+
+    def reparameterize(self, mean: tf.Tensor, logvar: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws one sample of each posterior [B, Z]; the same seed, int32 [2], draws the same."""
+        noise = tf.random.stateless_normal(tf.shape(mean), seed)
+        return reparameterize(Posterior(mean, logvar), noise)
+
+    def decode(
+        self, latents: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
+        """Returns the parameters of p(x|z) for latents [B, Z].
+
+        Of Bernoulli pixels they are the log-odds of being white, [B, H, W, C].
+        """
+        return in_halves(self.decoder, latents, labels, training)
+
+    def decode_mean(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns the mean image for latents [B, Z], [B, H, W, C] in [0, 1].
+
+        Of Bernoulli pixels it is the probability of being white.
+        """
+        return self.pixels.density.mean(self.decode(latents, labels))
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """Reconstructs images [B, H, W, C] from their posterior means, as mean images.
+
+        A conditional model takes images and labels, `model((images, labels))`.
+        """
+        images, labels = images_and_labels(inputs, self.num_classes)
+        return self.decode_mean(self.encode(images, labels).mean, labels)
+
+    def elbo_terms(
+        self, images: tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> ElboTerms:
+        """Estimates the terms of the ELBO with one sample of each posterior.
+
+        Args:
+            images: pixels as in training, float32 [B, H, W, C].
+            seed: int32 [2], of the posterior samples.
+            labels: of a conditional model.
+
+        Returns:
+            The terms, each [B], nats.
+        """
+        noise = tf.random.stateless_normal([tf.shape(images)[0], self.latent_dim], seed)
+        posterior = self.encode(images, labels)
+        return self.terms_with_noise(images, posterior, noise, labels=labels)[0]
+
+    def terms_with_noise(
+        self,
+        images: tf.Tensor,
+        posterior: Posterior,
+        noise: tf.Tensor,
+        num_samples: int = 1,
+        labels: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tuple[ElboTerms, tf.Tensor]:
+        """Samples each posterior K times by given noise; see `objectives.sample_terms`."""
+        log_prob = self.pixels.density.log_prob
+        of_samples = labels if labels is None else tf.tile(labels, [num_samples])
+
+        def decode(latents: tf.Tensor) -> tf.Tensor:
+            return self.decode(latents, of_samples, training)
+
+        return objectives.sample_terms(decode, log_prob, images, posterior, noise, num_samples)
+
+    def test_pixels(self, grey: tf.Tensor, first: int | tf.Tensor) -> tf.Tensor:
+        """Makes pixels of test images from the `first`; drawn ones are the same every time."""
+        key = derived_key(self.seed, Purpose.EVALUATION_BINARIZATION)
+        return self.pixels.drawn(grey, key, first)
+
+    def encode_mean(self, grey: tf.Tensor, labels: tf.Tensor | None, first: int) -> tf.Tensor:
+        """Finds the posterior means [B, Z] of test images from the `first`."""
+        return self.encode(self.test_pixels(grey, first), labels).mean

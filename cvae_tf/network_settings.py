@@ -1,0 +1,58 @@
+"""Which networks a run has: settings that only some of them know, and their checks."""
+
+import dataclasses
+
+from cvae_tf import registry
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import setting
+
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu")
+
+_MOST_UNITS = 10**5  # of a dense layer
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """The settings of encoder and decoder."""
+
+    network: str = setting("Encoder and decoder.", choices=registry.NETWORKS)
+    hidden: str | None = setting(
+        "Units of its dense layers from the image to the code, such as 512,256; by default as the "
+        "network has them.",
+        None,
+    )
+    activation: str | None = setting(
+        "Between its layers; by default as the network has it.", None, choices=ACTIVATIONS
+    )
+    dropout: float = setting(
+        "Share of its features that are left out in training.", 0.0, least=0, most=0.9
+    )
+    conditional: bool = setting(
+        "Labels join the networks: the model then draws images of the class asked for.", False
+    )
+
+    def check_network(self) -> None:
+        """Refuses what the network does not have.
+
+        Raises:
+            UserError: naming the first setting that would do nothing, or cannot be read.
+        """
+        if self.hidden is not None:
+            self._check_hidden()
+        table = registry.NETWORKS
+        for name in ("hidden", "activation", "dropout"):
+            is_set = getattr(self, name) not in (None, 0)
+            if is_set and name not in table[self.network].settings:
+                users = [each for each in table if name in table[each].settings]
+                raise UserError(
+                    f"--{name} does nothing with --network={self.network}; it is for "
+                    f"{', '.join(users)}."
+                )
+
+    def _check_hidden(self) -> None:
+        parts = self.hidden.split(",")
+        if not all(part.isdecimal() and 1 <= int(part) <= _MOST_UNITS for part in parts):
+            raise UserError(
+                f"--hidden={self.hidden}: must be numbers of units from 1 to {_MOST_UNITS}, such "
+                "as 512,256."
+            )

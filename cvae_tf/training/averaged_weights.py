@@ -1,0 +1,36 @@
+"""Averages of the weights over the last steps, which the optimizer keeps if it is asked to.
+
+Polyak & Juditsky, "Acceleration of stochastic approximation by averaging" (1992), with a decay.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from cvae_tf.models.base import GenerativeModel
+
+
+@contextlib.contextmanager
+def averaged(model: GenerativeModel) -> Iterator[None]:
+    """Within it, the weights of a model are their averages; without averages nothing changes."""
+    if not _has_averages(model):
+        yield
+        return
+    own = [tf.identity(weight) for weight in model.trainable_variables]
+    take_averages(model)
+    try:
+        yield
+    finally:
+        for weight, value in zip(model.trainable_variables, own, strict=True):
+            weight.assign(value)
+
+
+def take_averages(model: GenerativeModel) -> None:
+    """Makes the weights of a model their averages, if there are any; it is not to learn on."""
+    if _has_averages(model):
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+
+
+def _has_averages(model: GenerativeModel) -> bool:
+    return model.optimizer.use_ema and int(model.steps.numpy()) > 0

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.given_images import Images
+from cvae_tf.data.labelled import class_numbers, listed, with_classes
+
+IMAGES = np.zeros((5, 8, 8, 1), np.uint8)
+
+
+def _dataset(train, test, class_names=None):
+    train, test = (None if labels is None else np.array(labels) for labels in (train, test))
+    splits = Split(IMAGES[:3], train), Split(IMAGES[3:], test)
+    return Dataset("toy", "Invented.", *splits, class_names=class_names)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "numbers", "names"),
+    [
+        ([7, 3, 7], [3, 7], ([1, 0, 1], [0, 1]), ("3", "7")),
+        ([-1, 10, 2], [10, 10], ([0, 2, 1], [2, 2]), ("-1", "2", "10")),
+        ([True, False, True], [False, False], ([1, 0, 1], [0, 0]), ("False", "True")),
+    ],
+)
+def test_labels_become_numbers_of_sorted_classes(train, test, numbers, names):
+    found = with_classes(_dataset(train, test))
+    assert found.class_names == names
+    for split, expected in zip((found.train, found.test), numbers, strict=True):
+        assert split.labels.dtype == np.int64
+        np.testing.assert_array_equal(split.labels, expected)
+
+
+def test_classes_with_names_stay_as_they_are():
+    dataset = _dataset([0, 2, 0], [2, 2], ("ant", "bee", "cat"))
+    assert with_classes(dataset) is dataset
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (None, None, "the training images .toy. have no labels; give y_train"),
+        ([1, 2, 3], None, "the test images .toy. have no labels"),
+        ([1, 2, 1], [2, 5], "a test image has the label 5, which no training image has"),
+        ([0.5, 0.25, 1.5], [0.5, 0.5], r"3 different labels .0.25, 0.5, ....; these are values"),
+    ],
+)
+def test_what_are_no_classes_is_refused(train, test, message):
+    with pytest.raises(UserError, match=message):
+        with_classes(_dataset(train, test))
+
+
+def test_images_are_known_by_the_names_of_their_classes():
+    labels, names = np.array([0, 1, 0, 1, 1]), ("cat", "ant")
+    images = Images(IMAGES, labels, [""] * 5, "toys", names)
+    np.testing.assert_array_equal(class_numbers(images, ("ant", "bee", "cat")), [2, 0, 2, 0, 0])
+    digits = Images(IMAGES, np.array([3, 7, 7, 3, 3]), [""] * 5)
+    np.testing.assert_array_equal(class_numbers(digits, ("3", "7")), [0, 1, 1, 0, 0])
+
+
+def test_labels_that_a_model_does_not_know_are_named():
+    images = Images(IMAGES, np.array([3, 4, 7, 3, 3]), [""] * 5, "toys")
+    with pytest.raises(UserError, match="toys: has the label 4, which the model does not know; it"):
+        class_numbers(images, ("3", "7"))
+    with pytest.raises(UserError, match="needs labelled images"):
+        class_numbers(images._replace(labels=None), ("3", "7"))
+
+
+def test_hundreds_of_classes_are_not_all_listed():
+    assert listed(("a", "b")) == "a, b"
+    assert listed(tuple(map(str, range(100))), most=3) == "0, 1, 2 and 97 more"

@@ -1,0 +1,82 @@
+"""Optimizers, averages, noise, mirroring, dropout: a run with all of them resumes exactly."""
+
+import numpy as np
+import pytest
+
+from cvae_tf import workflows
+from cvae_tf.config import Config
+from cvae_tf.data import feeding
+from cvae_tf.training import building, checkpoint_files
+from cvae_tf.training.trainer import Trainer
+
+ALL = {
+    "network": "mlp", "hidden": "30,20", "activation": "silu", "dropout": 0.2, "denoise": 0.3,
+    "flip": True, "augment": 0.5, "ema": 0.9, "conditional": True, "early_stop": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_run_with_all_of_them_is_stopped_and_ends_the_same(
+    tmp_path, small_npz, monkeypatch, optimizer
+):
+    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 1)
+    settings = {**ALL, "optimizer": optimizer, "weight_decay": 0.1, "epochs": 2, "batch_size": 32}
+    settings["data_path"] = str(small_npz)
+    whole = workflows.train(run_dir=tmp_path / "whole", verbose=0, **settings)
+    take, taken = Trainer._train_steps, []
+
+    def stop_in_the_second_epoch(trainer, part):
+        taken.append(part)
+        if len(taken) == 7:
+            raise KeyboardInterrupt
+        return take(trainer, part)
+
+    monkeypatch.setattr(Trainer, "_train_steps", stop_in_the_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        workflows.train(run_dir=tmp_path / "run", verbose=0, **settings)
+    monkeypatch.setattr(Trainer, "_train_steps", take)
+    resumed = workflows.resume(tmp_path / "run", verbose=0)
+    states = [
+        dict(np.load(run.directory / "checkpoints" / "step_00000008" / "state.npz"))
+        for run in (whole, resumed)
+    ]
+    assert list(states[0]) == list(states[1])
+    for name in states[0]:
+        if name != "state":
+            np.testing.assert_array_equal(states[0][name], states[1][name])
+    untimed = [
+        [{name: row[name] for name in row if "second" not in name} for row in run.history]
+        for run in (whole, resumed)
+    ]
+    assert untimed[0] == untimed[1]
+    for picture in (whole.directory / "images").iterdir():
+        assert picture.read_bytes() == (resumed.directory / "images" / picture.name).read_bytes()
+
+
+def test_what_is_evaluated_and_exported_are_the_averages(tmp_path, small_npz):
+    settings = {"data_path": str(small_npz), "ema": 0.9, "epochs": 1, "batch_size": 32}
+    run = workflows.train(run_dir=tmp_path / "run", network="mlp", verbose=0, **settings)
+    state = dict(np.load(run.directory / "checkpoints" / "step_00000004" / "state.npz"))
+    kernel = next(name for name in state if name.startswith("decoder") and "kernel" in name)
+    trained = building.load_trained(str(run.directory))
+    taken = dict(checkpoint_files._named_variables(trained.model))[kernel].numpy()
+    assert np.abs(taken - state[kernel]).max() > 1e-5
+    averages = [value for name, value in state.items() if "average" in name]
+    assert any(value.shape == taken.shape and np.array_equal(value, taken) for value in averages)
+    latents = np.random.default_rng(0).standard_normal((3, 2)).astype(np.float32)
+    exported = workflows.loaded_model.load(run.saved_model).decode(latents)
+    np.testing.assert_allclose(exported, trained.model.decode_mean(latents), atol=1e-5)
+
+
+def test_the_encoder_learns_from_noisy_images_and_is_measured_on_clean_ones(tiny_dataset):
+    results = {}
+    for denoise in (0.0, 0.5):
+        config = Config.create(
+            dataset="digits", network="mlp", denoise=denoise, batch_size=16, objective="elbo"
+        )
+        model = building.build_model(config, (28, 28, 1), 64)
+        trainer = Trainer(model, tiny_dataset, 16)
+        before = trainer.evaluate()
+        results[denoise] = before, next(trainer.run_epochs(1))
+    assert results[0.0][0] == results[0.5][0]  # a model that has learned nothing yet
+    assert results[0.0][1].train["elbo"] != results[0.5][1].train["elbo"]
