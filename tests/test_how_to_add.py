@@ -15,7 +15,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.drawing import mosaics
 from cvae_tf.generation.common import Generated
-from cvae_tf.models.networks.building import Networks, through, with_labels
+from cvae_tf.models.networks.building import Networks, build_networks, through, with_labels
 from cvae_tf.models.vae.likelihoods import Likelihood
 
 TABLES = {
@@ -149,6 +149,24 @@ def test_format_of_ones_own_is_written_with_its_description(trained):
     assert directory == trained.directory / "export" / "mine"
     assert {path.name for path in directory.iterdir()} == {"weights.npz", "model.json"}
     assert len(np.load(directory / "weights.npz").files) == 4
+
+
+def test_the_network_of_the_docs_can_be_built():
+    text = (PROJECT / "docs" / "models.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(\"\"\".*?)```", text, re.DOTALL)
+    module = {}
+    exec(compile(code, "mine.py", "exec"), module)
+    registry.NETWORKS.add("docs", registry.Network(module["build"]))
+    try:
+        for num_classes in (0, 3):
+            pair = build_networks("docs", (9, 12, 3), 2, seed=0, num_classes=num_classes)
+            labels = [np.array([0, 2])] if num_classes else []
+            images = np.zeros((2, 9, 12, 3), np.float32)
+            assert pair.encoder([images, *labels] if labels else images).shape == (2, 4)
+            latents = np.zeros((2, 2), np.float32)
+            assert pair.decoder([latents, *labels] if labels else latents).shape == (2, 9, 12, 3)
+    finally:
+        registry.NETWORKS.remove("docs")
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -214,7 +214,10 @@ def load(directory: str | Path) -> LoadedModel:
         raise UserError(
             f"{path}: is a SavedModel without {', '.join(missing)}; not one of this project."
         )
-    return LoadedModel(functions, _read_metadata(path / MODEL_JSON))
+    model = LoadedModel(functions, _read_metadata(path / MODEL_JSON))
+    if model.is_conditional and not model.class_names:
+        raise UserError(f"{path}: {MODEL_JSON}, which names its classes, is missing or damaged.")
+    return model
 
 
 def run_of(model: LoadedModel | str | Path) -> Path | None:

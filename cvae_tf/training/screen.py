@@ -21,8 +21,9 @@ def announce(run: Run, progress: Progress, problems: list[str]) -> None:
     gpus = len(tf.config.list_physical_devices("GPU"))
     say(f"data:    {data['origin']}")
     say(f"         {data['train_images']:,} training images, {data['test_images']:,} test images")
+    labels = f"{len(data['class_names'])} classes, " if config.conditional else ""
     say(
-        f"model:   preset {config.preset}, {config.latent_dim} latent dimensions, "
+        f"model:   preset {config.preset}, {labels}{config.latent_dim} latent dimensions, "
         f"batches of {config.batch_size}, learning rate {config.learning_rate:g}"
     )
     say(f"device:  {f'{gpus} GPU' if gpus else 'CPU (TensorFlow sees no GPU)'}")

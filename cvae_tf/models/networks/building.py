@@ -53,10 +53,9 @@ class LayerMaker:
         return kind(*arguments, dtype=self._precision, **options)
 
     def dense(self, units: int, name: str, **options: Any) -> keras.Layer:
-        """Makes a dense layer with Glorot weights."""
-        return self(
-            keras.layers.Dense, units, name=name, kernel_initializer=self._glorot(name), **options
-        )
+        """Makes a dense layer, by default with Glorot weights."""
+        options = {"kernel_initializer": self._glorot(name), **options}
+        return self(keras.layers.Dense, units, name=name, **options)
 
     def conv(
         self,

@@ -38,10 +38,10 @@ def build(plan: Plan) -> Networks:
 def _encoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
     make, (inputs, images, labels) = plan.encoder, plan.image_input()
     pixels = with_labels(make, make(layers.Flatten)(images), labels)
-    dense = through(hidden_layers(plan, make, hidden), pixels)
+    looked_at = through(hidden_layers(plan, make, hidden), pixels)
     convolved = through([*_convolutions(plan, make), make(layers.Flatten)], images)
-    joined = make(layers.Concatenate)([dense, convolved])
-    code = make.dense(2 * plan.latent_dim, "mean_and_logvar")(joined)
+    joined = make(layers.Concatenate)([looked_at, convolved])
+    code = dense(make, 2 * plan.latent_dim, "mean_and_logvar")(joined)
     return keras.Model(inputs, code, name="encoder")
 
 
@@ -57,9 +57,9 @@ def _decoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
     make, (inputs, latents, labels) = plan.decoder, plan.latent_input()
     features = with_labels(make, latents, labels)
     stack = [*hidden_layers(plan, make, hidden), *pixel_layers(plan, make)]
-    dense = through(stack, features)
+    drawn = through(stack, features)
     convolved = through(_transposed_convolutions(plan, make), features)
-    return keras.Model(inputs, make(layers.Add)([dense, convolved]), name="decoder")
+    return keras.Model(inputs, make(layers.Add)([drawn, convolved]), name="decoder")
 
 
 def _transposed_convolutions(plan: Plan, make: LayerMaker) -> list[keras.Layer]:

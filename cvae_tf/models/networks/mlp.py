@@ -5,6 +5,7 @@ classic examples have them: one hidden layer of 400 units each way.
 """
 
 import math
+from typing import Any
 
 import keras
 
@@ -32,7 +33,7 @@ def build(plan: Plan) -> Networks:
 def _encoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
     make, (inputs, images, labels) = plan.encoder, plan.image_input()
     features = with_labels(make, make(layers.Flatten)(images), labels)
-    code = make.dense(2 * plan.latent_dim, "mean_and_logvar")
+    code = dense(make, 2 * plan.latent_dim, "mean_and_logvar")
     stack = [*hidden_layers(plan, make, hidden), code]
     return keras.Model(inputs, through(stack, features), name="encoder")
 
@@ -42,6 +43,14 @@ def _decoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
     features = with_labels(make, latents, labels)
     stack = [*hidden_layers(plan, make, hidden), *pixel_layers(plan, make)]
     return keras.Model(inputs, through(stack, features), name="decoder")
+
+
+def dense(make: LayerMaker, units: int, name: str, **options: Any) -> keras.Layer:
+    """A dense layer with first weights as PyTorch has them: up to 1 / sqrt(inputs), evenly."""
+    initializer = keras.initializers.VarianceScaling(
+        1 / 3, "fan_in", "uniform", seed=make.seed(name)
+    )
+    return make.dense(units, name, kernel_initializer=initializer, **options)
 
 
 def hidden_layers(
@@ -58,7 +67,7 @@ def hidden_layers(
     stack = []
     for number, units in enumerate(hidden, start=1):
         chosen = plan.options.activation or activation
-        stack.append(make.dense(units, f"dense_{number}", activation=chosen))
+        stack.append(dense(make, units, f"dense_{number}", activation=chosen))
         stack += make.dropout(plan.options.dropout, f"dropout_{number}")
     return stack
 
@@ -66,4 +75,4 @@ def hidden_layers(
 def pixel_layers(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
     """A dense layer that makes the decoder's result, [B, H, W, P], of features."""
     shape = (*plan.image_shape[:2], plan.outputs)
-    return [make.dense(math.prod(shape), "logits"), make(layers.Reshape, shape)]
+    return [dense(make, math.prod(shape), "logits"), make(layers.Reshape, shape)]
