@@ -19,7 +19,7 @@ from cvae_tf.models.networks.building import (
     through,
     with_labels,
 )
-from cvae_tf.models.networks.mlp import hidden_layers, pixel_layers
+from cvae_tf.models.networks.mlp import dense, hidden_layers, pixel_layers
 
 layers = keras.layers
 
