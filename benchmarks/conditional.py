@@ -26,7 +26,10 @@ TWENTY = [
 ]  # fmt: skip
 WANTED = {
     "a classifier sees the label that was asked for, of 10,000 samples": (">= 97 %", ">= 99 %"),
-    "the classifier trained on 60,000 samples alone, real test images": (">= 93 %", ">= 97 %"),
+    "the classifier trained on 60,000 samples of 20 latents alone, real test images": (
+        ">= 93 %",
+        ">= 97 %",
+    ),
     "log p(x\\|y), exact, mean of the test images": (">= -122", ">= -117"),
     "the model itself as a classifier, 20 latents, test error": ("<= 3.5 %", "<= 2 %"),
     "images/s beside the unconditional default, in pairs": (">= 0.85", "1.0"),
@@ -65,8 +68,11 @@ def accuracy(model: Any, images: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(model.predict(images, batch_size=500, verbose=0).argmax(1) == labels))
 
 
-def drawn_digits(bench: Bench, run_dir: Path) -> dict[str, float]:
-    """Draws digits, and lets classifiers look at them and learn of them."""
+def drawn_digits(bench: Bench, run_dir: Path, of_twenty: Path) -> dict[str, float]:
+    """Draws digits, and lets classifiers look at them and learn of them.
+
+    Those to learn of come from the model with 20 latents, and are white above 0.5.
+    """
     import cvae_tf
 
     model, random = cvae_tf.load(run_dir), np.random.default_rng(0)
@@ -76,7 +82,8 @@ def drawn_digits(bench: Bench, run_dir: Path) -> dict[str, float]:
     of_real = classifier(grey["x_train"], bench.data["y_train"])
     asked = random.integers(0, 10, DRAWN)
     more = random.integers(0, 10, DRAWN_FOR_TRAINING)
-    of_drawn = classifier(model.sample(len(more), seed=2, labels=more), more)
+    drawn = cvae_tf.load(of_twenty).sample(len(more), seed=2, labels=more)
+    of_drawn = classifier((drawn > 0.5).astype(np.float32), more)
     names, test = list(WANTED), (grey["x_test"], bench.data["y_test"])
     return {
         names[0]: accuracy(of_real, model.sample(DRAWN, seed=1, labels=asked), asked),
@@ -109,7 +116,7 @@ def likelihoods(of_two: dict[str, Any], of_twenty: dict[str, Any]) -> dict[str, 
 
 
 def speed(bench: Bench, number: int) -> dict[str, float]:
-    """Trains two epochs with labels and without, one after the other; the ratio of images/s."""
+    """Trains three epochs with labels and without, one after the other; the ratio of images/s."""
     speeds = []
     for flags in (["--conditional"], []):
         name = f"speed_{'_'.join(flags).strip('-') or 'plain'}_{number}"
@@ -147,12 +154,13 @@ def main() -> None:
     arguments = parser.parse_args()
     bench = Bench(arguments.data_path, arguments.work)
     run_dir = bench.trained("conditional", ["--conditional"])
+    twenty = bench.trained("twenty", TWENTY)
     ratios = [bench.kept(f"speed_{i}", lambda i=i: speed(bench, i))["ratio"] for i in range(PAIRS)]
     measured = {
-        **bench.kept("drawn", lambda: drawn_digits(bench, run_dir)),
+        **bench.kept("drawn", lambda: drawn_digits(bench, run_dir, twenty)),
         **likelihoods(
             bench.kept("evaluated", lambda: evaluated(run_dir)),
-            bench.kept("evaluated_20", lambda: evaluated(bench.trained("twenty", TWENTY))),
+            bench.kept("evaluated_20", lambda: evaluated(twenty)),
         ),
         list(WANTED)[4]: float(np.median(ratios)),
     }

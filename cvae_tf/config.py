@@ -9,7 +9,7 @@ from cvae_tf import registry
 from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
-from cvae_tf.network_settings import NetworkSettings
+from cvae_tf.network_settings import NetworkSettings, without_unknown
 from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS
 from cvae_tf.reading import ReadingSettings
 
@@ -160,7 +160,7 @@ class Config(NetworkSettings, ReadingSettings):
         """
         if preset not in PRESETS:
             raise UserError(f"--preset={preset}: unknown; choose from {', '.join(PRESETS)}.")
-        config = cls(preset=preset, **{**PRESETS[preset], **given})
+        config = cls(preset=preset, **without_unknown({**PRESETS[preset], **given}, given))
         config.check_family(given)
         return config
 

@@ -1,6 +1,7 @@
 """Which networks a run has: settings that only some of them know, and their checks."""
 
 import dataclasses
+from typing import Any
 
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
@@ -9,6 +10,7 @@ from cvae_tf.core.settings import setting
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu")
 
 _MOST_UNITS = 10**5  # of a dense layer
+_OF_SOME = ("hidden", "activation", "dropout")  # settings that only some networks have
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,10 +42,12 @@ class NetworkSettings:
         if self.hidden is not None:
             self._check_hidden()
         table = registry.NETWORKS
-        for name in ("hidden", "activation", "dropout"):
+        for name in _OF_SOME:
             is_set = getattr(self, name) not in (None, 0)
-            if is_set and name not in table[self.network].settings:
-                users = [each for each in table if name in table[each].settings]
+            if is_set and not registry.FAMILIES[self.model].takes_network_settings:
+                raise UserError(f"--{name} does nothing with --model={self.model}.")
+            if is_set and name not in _settings_of(self.network):
+                users = [each for each in table if name in _settings_of(each)]
                 raise UserError(
                     f"--{name} does nothing with --network={self.network}; it is for "
                     f"{', '.join(users)}."
@@ -56,3 +60,20 @@ class NetworkSettings:
                 f"--hidden={self.hidden}: must be numbers of units from 1 to {_MOST_UNITS}, such "
                 "as 512,256."
             )
+
+
+def _settings_of(network: str) -> tuple[str, ...]:
+    """The settings that a network has; a plain `Entry`, as version 0.2 took it, has none."""
+    return getattr(registry.NETWORKS[network], "settings", ())
+
+
+def without_unknown(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what a preset says of its own network, if another one is asked for.
+
+    Args:
+        values: of settings, by name: of a preset, and those that were asked for.
+        given: those that were asked for, which stay, to be refused if they do nothing.
+    """
+    known = _settings_of(values["network"])
+    gone = [name for name in _OF_SOME if name not in known and name not in given]
+    return {name: value for name, value in values.items() if name not in gone}

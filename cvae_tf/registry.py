@@ -57,6 +57,7 @@ class Family(Entry):
     # does not need TensorFlow.
     check: str = ""
     takes_labels: bool = False  # whether there are conditional models of it
+    takes_network_settings: bool = False  # whether it gives them to its networks, and seeds dropout
 
 
 FAMILIES: Table[Family] = Table(
@@ -67,6 +68,7 @@ FAMILIES: Table[Family] = Table(
             "variational autoencoder",
             check=f"{_HERE}models.vae.settings_check:check",
             takes_labels=True,
+            takes_network_settings=True,
         ),
     },
 )

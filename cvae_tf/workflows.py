@@ -137,7 +137,9 @@ def resume(
         _set_threads(config.threads)
         images = config.data_path, config.seed, config, cache_mb, disk_mb
         dataset = load_again(run.data, *images)
-        dataset = with_classes(dataset) if config.conditional else dataset
+        if config.conditional:
+            dataset = with_classes(dataset)
+            run_directory.check_labels(run, dataset)
         trainer = _build_trainer(config, dataset)
         with run_directory.locked(run):
             files.remove_temporaries(run.directory)
@@ -195,7 +197,7 @@ def generate(
     Args:
         model: what `load` returns, or the directory of a run or of an exported model.
         mode: what to make: "samples", "manifold", "reconstruct", "interpolate", "neighbours",
-            "class", "anomalies", "denoise" or "latents".
+            "class", "styles", "transfer", "anomalies", "denoise" or "latents".
         output: a directory for the files; those of the same names in it are replaced.
         verbose: 0 prints nothing.
         **settings: fields of `GenerationSettings` that the mode looks at, such as `num`.

@@ -1,5 +1,10 @@
 """Labels as a conditional model takes them: numbers of classes, each of which has a name."""
 
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from cvae_tf.core.errors import UserError
@@ -29,6 +34,7 @@ def with_classes(dataset: Dataset) -> Dataset:
                 "and y_test in an .npz, or a folder for each class."
             )
     if dataset.class_names is not None:
+        _check_named(dataset)
         return dataset
     classes = _classes_of(dataset.train.labels)
     splits = (
@@ -40,14 +46,43 @@ def with_classes(dataset: Dataset) -> Dataset:
     return dataset._replace(train=train, test=test, class_names=names)
 
 
+def fingerprint_of_labels(dataset: Dataset) -> str:
+    """SHA-256 of the classes of all images and of their names, by which they are known again."""
+    digest = hashlib.sha256(json.dumps(dataset.class_names).encode())
+    for split in (dataset.train, dataset.test):
+        digest.update(split.labels.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _check_named(dataset: Dataset) -> None:
+    """Raises a UserError if there are too many classes, or some that no training image shows."""
+    names = dataset.class_names
+    _check_number(len(names), names)
+    counts = np.bincount(dataset.train.labels, minlength=len(names))
+    if not counts.all():
+        raise UserError(
+            f"--conditional: no training image is of the class {names[int(counts.argmin())]}."
+        )
+
+
+def _check_number(count: int, labels: Sequence[Any]) -> None:
+    if count > MOST_CLASSES:
+        some = ", ".join(str(label) for label in labels[:2])
+        raise UserError(
+            f"--conditional: the images have {count} different labels ({some}, ...); these are "
+            "values, not classes."
+        )
+
+
 def _classes_of(labels: np.ndarray) -> np.ndarray:
     """The different labels, sorted."""
     classes = np.unique(labels)
-    if len(classes) > MOST_CLASSES or labels.dtype.kind == "f":
+    if labels.dtype.kind == "f":
         raise UserError(
-            f"--conditional: the images have {len(classes)} different labels ({classes[0]}, "
-            f"{classes[1]}, ...); these are values, not classes."
+            f"--conditional: the labels are numbers with fractions ({classes[0]}, ...); these are "
+            "values, not classes."
         )
+    _check_number(len(classes), classes.tolist())
     return classes
 
 
@@ -81,15 +116,22 @@ def class_numbers(images: Images, class_names: tuple[str, ...]) -> np.ndarray:
             "This model is a conditional one and needs labelled images, such as an .npz with "
             "y_test, or a folder for each class."
         )
-    numbers = {name: number for number, name in enumerate(class_names)}
-    texts = images.shown_labels.astype(str).tolist()
-    unknown = sorted(set(texts) - set(numbers))
-    if unknown:
+    numbers = [class_number(text, class_names) for text in images.shown_labels.astype(str)]
+    if None in numbers:
+        unknown = images.shown_labels[numbers.index(None)]
         raise UserError(
-            f"{images.origin}: has the label {unknown[0]}, which the model does not know; it knows "
+            f"{images.origin}: has the label {unknown}, which the model does not know; it knows "
             f"{listed(class_names)}."
         )
-    return np.array([numbers[text] for text in texts], np.int32)
+    return np.array(numbers, np.int32)
+
+
+def class_number(label: str, class_names: tuple[str, ...]) -> int | None:
+    """The number of a class by its name, or if none is called so, by that number itself."""
+    if label in class_names:
+        return class_names.index(label)
+    is_number = label.isdecimal() and int(label) < len(class_names)
+    return int(label) if is_number else None
 
 
 def listed(names: tuple[str, ...], most: int = 20) -> str:

@@ -1,4 +1,4 @@
-"""Conditional models: images under their own class, and under every class, as a classifier."""
+"""Conditional models as classifiers: images under every class."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.progress import progress
 from cvae_tf.evaluation import exact_evidence, sampled_bounds
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
-from cvae_tf.evaluation.exact_evidence import Quadrature
-from cvae_tf.evaluation.measuring import Measured
-from cvae_tf.evaluation.measuring import measure as measure_of_one
-from cvae_tf.evaluation.sampled_bounds import Bounds
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.models.vae.posterior import Posterior
 
 _CONTENDING = 40.0  # nats below the best bound: classes that are integrated exactly
 
@@ -41,47 +36,15 @@ class Classification(NamedTuple):
         return np.logaddexp.reduce(self.log_joint, axis=1)
 
 
-def measure(
-    model: EvaluatedModel, pixels: np.ndarray, labels: np.ndarray, settings: EvaluationSettings
-) -> Measured:
-    """Measures images under their own classes.
-
-    Args:
-        model: a conditional one.
-        pixels: of N images, float32 [N, H, W, C].
-        labels: theirs, int32 [N].
-        settings: how many samples.
-
-    Returns:
-        Values for each image, in their order.
-    """
-    groups = [np.flatnonzero(labels == number) for number in np.unique(labels)]
-    parts = [
-        measure_of_one(model.of_class(int(labels[group[0]])), pixels[group], settings)
-        for group in groups
-    ]
-    order = np.argsort(np.concatenate(groups))
-
-    def joined(values: list[np.ndarray]) -> np.ndarray:
-        return np.concatenate(values)[order]
-
-    posteriors = Posterior(
-        *(joined([part.posteriors[i] for part in parts]) for i in range(len(Posterior._fields)))
-    )
-    weighted = {
-        size: joined([part.bounds.importance_weighted[size] for part in parts])
-        for size in parts[0].bounds.importance_weighted
-    }
-    bounds = Bounds(joined([part.bounds.log_likelihood for part in parts]), weighted)
-    if parts[0].exact is None:
-        return Measured(posteriors, bounds, exact=None)
-    shares = [len(group) / len(labels) for group in groups]
-    exact = Quadrature(
-        joined([part.exact.log_evidence for part in parts]),
-        max(part.exact.step for part in parts),
-        sum(share * part.exact.change for share, part in zip(shares, parts, strict=True)),
-    )
-    return Measured(posteriors, bounds, exact)
+def check(model: EvaluatedModel) -> None:
+    """Raises a UserError if classes cannot be compared under a model."""
+    if not model.class_names:
+        raise UserError("--classify needs a conditional model; train one with --conditional.")
+    if not model.pixels.has_likelihood:
+        raise UserError(
+            "--classify: the cross-entropy of grey levels is no log-likelihood, so classes cannot "
+            "be compared; train with another --likelihood or --binarize."
+        )
 
 
 def classify(
@@ -99,15 +62,7 @@ def classify(
 
     Returns:
         The model as a classifier.
-
-    Raises:
-        UserError: if its pixels have no likelihood.
     """
-    if not model.pixels.has_likelihood:
-        raise UserError(
-            "--classify: the cross-entropy of grey levels is no log-likelihood, so classes cannot "
-            "be compared; train with another --likelihood or --binarize."
-        )
     models = [model.of_class(number) for number in range(len(model.class_names))]
     with progress("classifying") as show:
         columns = []
@@ -117,9 +72,10 @@ def classify(
     log_joint, how = np.stack(columns, axis=1) + model.log_class_shares, str(settings.samples)
     if model.latent_dim <= exact_evidence.LARGEST_DIM:
         how = "quadrature"
+        contends = log_joint > log_joint.max(axis=1, keepdims=True) - _CONTENDING
         with progress("integrating"):
             for number, of_class in enumerate(models):
-                rows = _contenders(log_joint, number)
+                rows = np.flatnonzero(contends[:, number])
                 exact = _exact(of_class, pixels[rows], log_joint[rows, number], settings)
                 log_joint[rows, number] = exact + model.log_class_shares[number]
     return Classification(log_joint, labels, how)
@@ -131,11 +87,6 @@ def _bound(model: EvaluatedModel, pixels: np.ndarray, settings: EvaluationSettin
     num, own = settings.samples, (settings.seed, settings.batch_size)
     bounds = sampled_bounds.bounds(model, pixels, posteriors, [num], num, *own)
     return bounds.importance_weighted[num]
-
-
-def _contenders(log_joint: np.ndarray, number: int) -> np.ndarray:
-    """The images for which a class is among the likely ones, as far as bounds say, int [M]."""
-    return np.flatnonzero(log_joint[:, number] > log_joint.max(axis=1) - _CONTENDING)
 
 
 def _exact(

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import Images, read_asked_for
 from cvae_tf.data.labelled import class_numbers
 from cvae_tf.evaluation import by_class, sampled_bounds
@@ -46,6 +45,11 @@ class Evaluation(NamedTuple):
         return self.exact and self.exact.log_evidence
 
     @property
+    def evidence(self) -> str:
+        """What is bounded and integrated."""
+        return "log p(x|y)" if self.model.class_names else "log p(x)"
+
+    @property
     def best_bound(self) -> tuple[int, np.ndarray] | None:
         """The largest number of samples K, and the bounds with it, [N]."""
         return max(self.bounds.importance_weighted.items(), default=None)
@@ -74,15 +78,12 @@ def evaluate(model: EvaluatedModel, settings: EvaluationSettings) -> Evaluation:
         UserError: if the images cannot be read or do not fit, or classes are asked of a model that
             knows none.
     """
-    if settings.classify and not model.class_names:
-        raise UserError("--classify needs a conditional model; train one with --conditional.")
+    if settings.classify:
+        by_class.check(model)
     images = read_asked_for(settings, model.image_shape, model.metadata)
     labels = class_numbers(images, model.class_names) if model.class_names else None
     pixels = draw_pixels(images.pixels, model.pixels, settings.seed)
-    if labels is None:
-        measured = measure(model, pixels, settings)
-    else:
-        measured = by_class.measure(model, pixels, labels, settings)
+    measured = measure(model, pixels, settings, labels)
     kl = sampled_bounds.kl_per_dimension(measured.posteriors)
     found = Evaluation(model, settings, images, pixels, measured.posteriors, kl, *measured[1:])
     if settings.classify:
@@ -106,7 +107,7 @@ def quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yields what there is to know: its name, how it was estimated, and its values [N]."""
     titles = {name: measure.title for name, measure in found.model.pixels.terms.items()}
     samples, log_evidence = str(found.settings.samples), found.log_evidence
-    evidence = "log p(x|y)" if found.model.class_names else "log p(x)"
+    evidence = found.evidence
     yield titles["log_likelihood"], samples, found.bounds.log_likelihood
     yield titles["kl"], "closed form", found.kl.sum(axis=1)
     yield titles["elbo"], samples, found.elbo

@@ -21,18 +21,24 @@ class Measured(NamedTuple):
     exact: Quadrature | None
 
 
-def measure(model: EvaluatedModel, pixels: np.ndarray, settings: EvaluationSettings) -> Measured:
-    """Measures images under a model that takes no labels.
+def measure(
+    model: EvaluatedModel,
+    pixels: np.ndarray,
+    settings: EvaluationSettings,
+    labels: np.ndarray | None = None,
+) -> Measured:
+    """Measures images, of a conditional model each under its own class.
 
     Args:
-        model: the model, or a conditional one of one class.
+        model: the model.
         pixels: of N images, float32 [N, H, W, C].
         settings: how many samples.
+        labels: theirs, int32 [N], of a conditional model.
 
     Returns:
         Values for each image.
     """
-    posteriors = sampled_bounds.encode(model, pixels, settings.batch_size)
+    posteriors = sampled_bounds.encode(model, pixels, settings.batch_size, labels)
     has_likelihood = model.pixels.has_likelihood
     with progress("sampling") as show:
         bounds = sampled_bounds.bounds(
@@ -44,10 +50,38 @@ def measure(model: EvaluatedModel, pixels: np.ndarray, settings: EvaluationSetti
             settings.seed,
             settings.batch_size,
             show,
+            labels,
         )
     if not has_likelihood or model.latent_dim > exact_evidence.LARGEST_DIM:
         return Measured(posteriors, bounds, exact=None)
     elbo = bounds.log_likelihood - sampled_bounds.kl_per_dimension(posteriors).sum(axis=1)
+    images = pixels, posteriors, elbo, settings.batch_size
     with progress("integrating"):
-        exact = exact_evidence.log_evidence(model, pixels, posteriors, elbo, settings.batch_size)
-    return Measured(posteriors, bounds, exact)
+        if labels is None:
+            return Measured(posteriors, bounds, exact_evidence.log_evidence(model, *images))
+        return Measured(posteriors, bounds, _by_class(model, labels, *images))
+
+
+def _by_class(
+    model: EvaluatedModel,
+    labels: np.ndarray,
+    pixels: np.ndarray,
+    posteriors: Posterior,
+    elbo: np.ndarray,
+    batch_size: int,
+) -> Quadrature:
+    """Integrates the images of each class under the model of that class."""
+    log_evidence, steps, change = np.empty(len(labels)), [], 0.0
+    for number in np.unique(labels):
+        own = labels == number
+        part = exact_evidence.log_evidence(
+            model.of_class(int(number)),
+            pixels[own],
+            Posterior(*(each[own] for each in posteriors)),
+            elbo[own],
+            batch_size,
+        )
+        log_evidence[own] = part.log_evidence
+        steps.append(part.step)
+        change += own.mean() * part.change
+    return Quadrature(log_evidence, max(steps), float(change))

@@ -22,6 +22,7 @@ def draw_evaluation(
     kl: np.ndarray,
     title: str,
     elbo_title: str,
+    evidence: str = "log p(x)",
 ) -> None:
     """Draws how bounds rise with the number of samples, and where the rest is lost.
 
@@ -33,18 +34,19 @@ def draw_evaluation(
         kl: mean KL of each latent dimension, [Z], nats.
         title: shown on top.
         elbo_title: what the ELBO is to be called, see `Pixels.terms`.
+        evidence: what is bounded; of a conditional model log p(x|y).
     """
     figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)
     left.axhline(elbo.mean(), color="tab:blue", linestyle="--", label=elbo_title)
     if bounds:
-        left.set(title="Bounds on log p(x)", xlabel="samples K")
+        left.set(title=f"Bounds on {evidence}", xlabel="samples K")
         label = "importance-weighted bound"
         left.semilogx(list(bounds), list(bounds.values()), "o-", color="tab:orange", label=label)
     if log_evidence is not None:
-        left.axhline(log_evidence.mean(), color="black", label="log p(x), exact")
+        left.axhline(log_evidence.mean(), color="black", label=f"{evidence}, exact")
         right.hist(log_evidence - elbo, bins=60, color="tab:blue", log=True)
-        right.set(title="What the ELBO misses", xlabel="log p(x) - ELBO, nats", ylabel="images")
+        right.set(title="What the ELBO misses", xlabel=f"{evidence} - ELBO, nats", ylabel="images")
     else:
         right.bar(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color="tab:red")
         right.set(title="KL of each latent dimension, sorted", xlabel="dimension", ylabel="nats")

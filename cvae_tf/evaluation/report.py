@@ -49,11 +49,11 @@ def _remarks(found: Evaluation) -> Iterator[str]:
     model, exact = found.model, found.exact
     if exact:
         yield (
-            f"quadrature: halving the steps to {exact.step:g} changed the mean log p(x) by "
+            f"quadrature: halving the steps to {exact.step:g} changed the mean {found.evidence} by "
             f"{exact.change:.1e} nats"
         )
         if abs(exact.change) > exact_evidence.TOLERANCE:
-            yield f"That is more than {exact_evidence.TOLERANCE}: log p(x) is not exact here."
+            yield f"That is more than {exact_evidence.TOLERANCE}: {found.evidence} is not exact here."
     if not model.pixels.has_likelihood:
         yield (
             "The cross-entropy of grey levels is no log-likelihood, so there is no bound on log "
@@ -150,6 +150,7 @@ def _draw(found: Evaluation, path: Path) -> None:
         found.kl.mean(axis=0),
         f"{found.images.origin}, {found.model.pixels.binarize}, seed {found.settings.seed}",
         found.model.pixels.terms["elbo"].title,
+        found.evidence,
     )
 
 

@@ -39,10 +39,13 @@ def mean_of(values: np.ndarray) -> Mean:
     return Mean(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
 
 
-def encode(model: EvaluatedModel, pixels: np.ndarray, batch_size: int) -> Posterior:
-    """Finds the posteriors of images [N, H, W, C], some at a time."""
+def encode(
+    model: EvaluatedModel, pixels: np.ndarray, batch_size: int, labels: np.ndarray | None = None
+) -> Posterior:
+    """Finds the posteriors of images [N, H, W, C], some at a time; labels [N] if it takes any."""
+    given = [pixels] if labels is None else [pixels, labels]
     parts = [
-        model.encode(tf.constant(pixels[start : start + batch_size]))
+        model.encode(*(tf.constant(part[start : start + batch_size]) for part in given))
         for start in range(0, len(pixels), batch_size)
     ]
     means, logvars = zip(*parts, strict=True)
@@ -68,6 +71,7 @@ def bounds(
     seed: int,
     batch_size: int,
     on_progress: OnProgress = lambda share: None,
+    labels: np.ndarray | None = None,
 ) -> Bounds:
     """Estimates log-likelihoods and importance-weighted bounds by samples of the posteriors.
 
@@ -83,6 +87,7 @@ def bounds(
         seed: of the samples.
         batch_size: latents that are decoded at once.
         on_progress: called now and then.
+        labels: of the images, int32 [N], if the model takes any.
 
     Returns:
         One value for each image.
@@ -91,11 +96,12 @@ def bounds(
     step = tf.function(functools.partial(_log_densities, model))
     key = derived_key(seed, Purpose.EVALUATION_NOISE)
     parts = []
+    given = (pixels, *posteriors, *([] if labels is None else [labels]))
     for start in range(0, len(pixels), at_once):
         on_progress(start / len(pixels))
         own = slice(start, start + at_once)
-        batch = [tf.constant(part[own]) for part in (pixels, *posteriors)]
-        sampled = functools.partial(step, *batch, key, tf.constant(start))
+        batch = [tf.constant(part[own]) for part in given]
+        sampled = functools.partial(step, batch, key, tf.constant(start))
         num_at_once = max(batch_size // len(batch[0]), 1)
         parts.append(_bounds_of_batch(sampled, len(batch[0]), sizes, num_samples, num_at_once))
     return Bounds(
@@ -121,18 +127,26 @@ def _bounds_of_batch(
 
 def _log_densities(
     model: EvaluatedModel,
-    pixels: tf.Tensor,
-    mean: tf.Tensor,
-    logvar: tf.Tensor,
+    batch: list[tf.Tensor],
     key: tf.Tensor,
     first: tf.Tensor,
     first_sample: tf.Tensor,
     num: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples each posterior `num` times: log p(x|z) and log p(x, z) - log q(z|x), [num, B]."""
+    """Samples each posterior `num` times: log p(x|z) and log p(x, z) - log q(z|x), [num, B].
+
+    A batch is pixels, mean and logvar of their posteriors, and labels if the model takes any.
+    """
+    pixels, mean, logvar, *labels = batch
+    of_samples = [tf.tile(each, [num]) for each in labels]
     noise = normal_of_samples(key, first, tf.shape(mean)[0], model.latent_dim, first_sample, num)
     log_prob = model.pixels.density.log_prob
     terms, _ = objectives.sample_terms(
-        model.decode, log_prob, pixels, Posterior(mean, logvar), noise, num
+        lambda latents: model.decode(latents, *of_samples),
+        log_prob,
+        pixels,
+        Posterior(mean, logvar),
+        noise,
+        num,
     )
     return tf.reshape(terms.log_likelihood, [num, -1]), tf.reshape(terms.elbo, [num, -1])

@@ -44,7 +44,7 @@ class LoadedModel:
         Args:
             num: number of images; they are all in memory at once, unlike in `sample_in_parts`.
             seed: the same seed gives the same images.
-            labels: of a conditional model; by default all classes in turn.
+            labels: of a conditional model, or one for all images; by default all classes in turn.
 
         Returns:
             float32 [num, H, W, C] in [0, 1]; of black-and-white pixels the probabilities of white.
@@ -60,9 +60,12 @@ class LoadedModel:
         latents = tf.random.stateless_normal([num, self.latent_dim], key).numpy()
         if self.is_conditional and labels is None:
             labels = self.labels_in_turn(num)
+        elif np.ndim(labels) == 0 and labels is not None:
+            labels = np.full(num, labels)
+        checked = self._checked(labels, num)
         for start in range(0, num, _AT_ONCE):
             own = slice(start, start + _AT_ONCE)
-            yield self.decode(latents[own], None if labels is None else labels[own])
+            yield self.decode(latents[own], *(each[own] for each in checked))
 
     def labels_in_turn(self, num: int) -> np.ndarray:
         """All classes one after the other, again and again, int32 [num]."""
@@ -174,7 +177,7 @@ class LoadedModel:
             return []
         if labels is None:
             raise UserError("This model is a conditional one: give labels, one for each image.")
-        labels = np.asarray(labels)
+        labels = np.asarray(labels) if num else np.zeros(0, np.int32)
         known = len(self.class_names)
         is_right = labels.shape == (num,) and labels.dtype.kind in "iu"
         if not is_right or not np.all((labels >= 0) & (labels < known)):

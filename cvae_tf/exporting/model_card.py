@@ -84,7 +84,7 @@ def render(
         channels=channels,
         network=config["network"],
         latent_dim=config["latent_dim"],
-        epochs=config["epochs"],
+        epochs=(metadata["metrics"] or config).get("epoch", config["epochs"]),
         abilities=_join([what for name, what in _ABILITIES.items() if name in signatures]),
         data_name=data["name"],
         train_images=data["train_images"],

@@ -8,7 +8,7 @@ import numpy as np
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.data.given_images import Images, read_asked_for
-from cvae_tf.data.labelled import class_numbers, listed
+from cvae_tf.data.labelled import class_number, class_numbers, listed
 from cvae_tf.data.shown_images import choose_shown
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.settings import GenerationSettings
@@ -86,11 +86,12 @@ def class_asked_for(model: LoadedModel, settings: GenerationSettings) -> int | N
         raise UserError(
             f"--label={settings.label}: this model knows no labels; train one with --conditional."
         )
-    if settings.label not in model.class_names:
+    number = class_number(settings.label, model.class_names)
+    if number is None:
         raise UserError(
             f"--label={settings.label}: unknown; choose from {listed(model.class_names)}."
         )
-    return model.class_names.index(settings.label)
+    return number
 
 
 def num_shown(settings: GenerationSettings) -> int:

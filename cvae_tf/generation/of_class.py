@@ -40,11 +40,9 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
 
 def _drawn(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
     """Samples of the prior, `spread` times as wide, decoded as images of the class."""
-    if settings.data_path is not None:
-        raise UserError(
-            f"--data_path={settings.data_path}: a conditional model draws its classes without "
-            "examples."
-        )
+    for name in ("data_path", "resize", "invert"):
+        if getattr(settings, name):
+            raise UserError(f"--{name}: a conditional model draws its classes without examples.")
     label = class_asked_for(model, settings)
     if label is None:
         raise UserError(f"--label is needed; choose from {listed(model.class_names)}.")

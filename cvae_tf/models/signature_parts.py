@@ -22,19 +22,15 @@ def decoding_signatures(model: Any) -> dict[str, Any]:
             (num >= 0) & (num <= LARGEST_SAMPLE),
             [f"num must be from 0 to {LARGEST_SAMPLE}; ask in parts, with other seeds. Got", num],
         )
-        own = [
-            tf.debugging.Assert(
-                tf.shape(of_class)[0] == num, ["labels must be num of them, one for each image."]
-            )
-            for of_class in labels
-        ]
-        with tf.control_dependencies([fits, *own]):
+        with tf.control_dependencies([fits]):
             key = derived_key(seed, Purpose.SAMPLES)
-            drawn = model.sample(tf.maximum(num, 1), key, with_labels(model, labels))
+            drawn = model.sample(tf.maximum(num, 1), key, with_labels(model, labels, num))
             return {"images": drawn[:num]}
 
     def decode(latents: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        decoded = model.decode_mean(with_latents(latents), with_labels(model, labels))
+        decoded = model.decode_mean(
+            with_latents(latents), with_labels(model, labels, tf.shape(latents)[0])
+        )
         return first_results({"images": decoded}, latents)
 
     return {
@@ -71,8 +67,10 @@ def with_label_argument(
     return named, arguments
 
 
-def with_labels(model: Any, labels: tuple[tf.Tensor, ...]) -> tf.Tensor | None:
+def with_labels(model: Any, labels: tuple[tf.Tensor, ...], num: tf.Tensor) -> tf.Tensor | None:
     """The labels that a signature was given, if any; refuses what is no class of the model.
+
+    There must be `num` of them, one for each row of the batch.
 
     An empty batch gets one, as `with_latents` and `with_an_image` add a row to it.
     """
@@ -82,7 +80,10 @@ def with_labels(model: Any, labels: tuple[tf.Tensor, ...]) -> tf.Tensor | None:
         tf.reduce_all((labels[0] >= 0) & (labels[0] < model.num_classes)),
         [f"labels must be numbers of classes, from 0 to {model.num_classes - 1}."],
     )
-    with tf.control_dependencies([valid]):
+    fits = tf.debugging.Assert(
+        tf.shape(labels[0])[0] == num, ["labels must be as many as there are images."]
+    )
+    with tf.control_dependencies([valid, fits]):
         return _at_least_one(labels[0])
 
 

@@ -18,12 +18,22 @@ def averaged(model: GenerativeModel) -> Iterator[None]:
         yield
         return
     own = [tf.identity(weight) for weight in model.trainable_variables]
-    take_averages(model)
+    was_within, model.is_averaged = is_within(model), True
     try:
+        take_averages(model)
         yield
     finally:
         for weight, value in zip(model.trainable_variables, own, strict=True):
             weight.assign(value)
+        model.is_averaged = was_within
+
+
+def is_within(model: GenerativeModel) -> bool:
+    """Whether the weights of a model are not those that learn: within `averaged`, or broken off.
+
+    They are then not to be kept: Ctrl-C may strike anywhere, also where they are put back.
+    """
+    return getattr(model, "is_averaged", False)
 
 
 def take_averages(model: GenerativeModel) -> None:

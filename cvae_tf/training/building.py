@@ -51,6 +51,8 @@ def build_model(
     gc.collect()
     steps = batches.steps_per_epoch(num_images, config.batch_size)
     family = registry.FAMILIES.load(config.model)
+    if config.conditional and not num_classes:
+        raise UserError("--conditional: a model of classes needs to know how many there are.")
     classes = num_classes if config.conditional else 0
     model = family.from_settings(config, tuple(image_shape), steps, classes)
     model.compile(

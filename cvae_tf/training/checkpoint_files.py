@@ -157,7 +157,9 @@ def _restore(path: Path, model: GenerativeModel) -> Progress:
     """Restores one checkpoint, or raises a UserError and changes nothing."""
     _check_sums(path)
     variables = dict(_named_variables(model))
-    arrays = safe_npz.read_npz(path / _ARRAYS, ("state", *variables))
+    older = {old: name for name in variables for old in _older_names(name)}
+    arrays = safe_npz.read_npz(path / _ARRAYS, ("state", *variables, *older))
+    arrays = {older.get(name, name): array for name, array in arrays.items()}
     try:
         progress = Progress(**json.loads(arrays["state"].tobytes()))
     except (KeyError, TypeError, ValueError) as error:
@@ -183,6 +185,13 @@ def _check_sums(path: Path) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _older_names(name: str) -> list[str]:
+    """What versions until 0.2 called a variable of the optimizer: by its network, too."""
+    group, index, own = name.split(".", 2)
+    networks = ("encoder", "decoder") if group == "optimizer" else ()
+    return [f"{group}.{index}.{network}_{own}" for network in networks]
 
 
 def _named_variables(model: GenerativeModel) -> Iterator[tuple[str, Any]]:

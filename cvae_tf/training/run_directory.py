@@ -15,6 +15,7 @@ from cvae_tf.config import Config
 from cvae_tf.core import files, messages, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, fingerprint, training_margins
+from cvae_tf.data.labelled import fingerprint_of_labels
 from cvae_tf.training.run_files import CONFIG, LATEST, RUNS, Run
 
 try:
@@ -40,7 +41,7 @@ def new_run(directory: str | Path | None, config: Config, dataset: Dataset) -> I
             cannot be made.
     """
     path = _make_named(paths.expand(directory)) if directory else _make_unnamed()
-    run = Run(path.absolute(), config, describe_data(dataset))
+    run = Run(path.absolute(), config, describe_data(dataset, config.conditional))
     with locked(run):
         with _explaining(path):
             _refuse_full(run.directory)
@@ -98,8 +99,8 @@ def _explaining(path: Path) -> Iterator[None]:
         raise UserError(f"--run_dir={path}: cannot be written ({error.strerror}).") from error
 
 
-def describe_data(dataset: Dataset) -> dict[str, Any]:
-    """Says what a run learns from, so that it can be known again."""
+def describe_data(dataset: Dataset, is_conditional: bool = False) -> dict[str, Any]:
+    """Says what a run learns from, so that it can be known again; if it wants labels, these too."""
     classes = _describe_classes(dataset) if dataset.class_names else {}
     return {
         "name": dataset.name,
@@ -111,6 +112,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "test_images": len(dataset.test.images),
         "margin_brightness": round(training_margins(dataset), 4),
         **classes,
+        **({"labels_sha256": fingerprint_of_labels(dataset)} if is_conditional else {}),
         "sha256": fingerprint(dataset),
     }
 
@@ -119,6 +121,16 @@ def _describe_classes(dataset: Dataset) -> dict[str, Any]:
     names, labels = list(dataset.class_names), dataset.train.labels
     counts = [] if labels is None else np.bincount(labels, minlength=len(names)).tolist()
     return {"class_names": names, "class_counts": counts}
+
+
+def check_labels(run: Run, dataset: Dataset) -> None:
+    """Refuses other labels than those that a conditional model has learned from.
+
+    Raises:
+        UserError: if they are others now.
+    """
+    if fingerprint_of_labels(dataset) != run.data.get("labels_sha256"):
+        raise UserError(f"{dataset.name}: the labels are not those of the training.")
 
 
 def write_config(run: Run) -> None:

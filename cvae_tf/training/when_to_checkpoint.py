@@ -8,7 +8,7 @@ import numpy as np
 
 from cvae_tf.core.errors import LostImagesError
 from cvae_tf.core.progress import Progress as Bar
-from cvae_tf.training import checkpoint_files, run_directory, stop_signals
+from cvae_tf.training import averaged_weights, checkpoint_files, run_directory, stop_signals
 from cvae_tf.training.checkpoint_files import Interval, Metrics, Moment, Progress
 from cvae_tf.training.run_files import Run
 from cvae_tf.training.trainer import Trainer
@@ -87,7 +87,12 @@ class Keeper:
             self._bar = None
 
     def _is_sound(self) -> bool:
-        """Whether all weights are finite; a run may be stopped just before it would say so."""
+        """Whether all weights are those that learn, and finite.
+
+        A run may be stopped just before it would say that they are not.
+        """
+        if averaged_weights.is_within(self._model):
+            return False
         return all(np.isfinite(weight.numpy()).all() for weight in self._model.trainable_variables)
 
     def _now(self) -> Moment:

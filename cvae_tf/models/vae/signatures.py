@@ -34,16 +34,19 @@ def signatures(model: Any) -> Signatures:
     latents = tf.TensorSpec([None, model.latent_dim], tf.float32, "latents")
     images = tf.TensorSpec([None, *model.image_shape], tf.float32, "images")
 
+    def labels_for(batch: tf.Tensor, labels: tuple[tf.Tensor, ...]) -> tf.Tensor | None:
+        return with_labels(model, labels, tf.shape(batch)[0])
+
     def parameters(latents: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = model.decode(with_latents(latents), with_labels(model, labels))
+        outputs = model.decode(with_latents(latents), labels_for(latents, labels))
         return first_results({"parameters": outputs}, latents)
 
     def encode(images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = model.pixels.likeliest(with_an_image(images))
-        return first_results(model.encode(pixels, with_labels(model, labels))._asdict(), images)
+        return first_results(model.encode(pixels, labels_for(images, labels))._asdict(), images)
 
     def reconstruct(images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        pixels, of_class = model.pixels.likeliest(with_an_image(images)), with_labels(model, labels)
+        pixels, of_class = model.pixels.likeliest(with_an_image(images)), labels_for(images, labels)
         means = model.encode(pixels, of_class).mean
         return first_results({"images": model.decode_mean(means, of_class)}, images)
 
@@ -51,7 +54,7 @@ def signatures(model: Any) -> Signatures:
         key = derived_key(seed, Purpose.SCORE_BINARIZATION)
         pixels = model.pixels.drawn(with_an_image(images), key)
         noise_key = derived_key(seed, Purpose.SCORE_NOISE)
-        terms = model.elbo_terms(pixels, noise_key, with_labels(model, labels))
+        terms = model.elbo_terms(pixels, noise_key, labels_for(images, labels))
         named = {measure.name: getattr(terms, term) for term, measure in model.pixels.terms.items()}
         return first_results(named, images)
 
