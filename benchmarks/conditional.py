@@ -26,7 +26,7 @@ TWENTY = [
 ]  # fmt: skip
 WANTED = {
     "a classifier sees the label that was asked for, of 10,000 samples": (">= 97 %", ">= 99 %"),
-    "the classifier trained on 60,000 samples of 20 latents alone, real test images": (
+    "the classifier trained on 60,000 samples alone (20 latents), real images": (
         ">= 93 %",
         ">= 97 %",
     ),

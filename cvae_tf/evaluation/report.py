@@ -53,7 +53,8 @@ def _remarks(found: Evaluation) -> Iterator[str]:
             f"{exact.change:.1e} nats"
         )
         if abs(exact.change) > exact_evidence.TOLERANCE:
-            yield f"That is more than {exact_evidence.TOLERANCE}: {found.evidence} is not exact here."
+            tolerance = exact_evidence.TOLERANCE
+            yield f"That is more than {tolerance}: {found.evidence} is not exact here."
     if not model.pixels.has_likelihood:
         yield (
             "The cross-entropy of grey levels is no log-likelihood, so there is no bound on log "

@@ -4,7 +4,7 @@ import pytest
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.given_images import Images
-from cvae_tf.data.labelled import class_numbers, listed, with_classes
+from cvae_tf.data.labelled import class_numbers, fingerprint_of_labels, listed, with_classes
 
 IMAGES = np.zeros((5, 8, 8, 1), np.uint8)
 
@@ -32,8 +32,26 @@ def test_labels_become_numbers_of_sorted_classes(train, test, numbers, names):
 
 
 def test_classes_with_names_stay_as_they_are():
-    dataset = _dataset([0, 2, 0], [2, 2], ("ant", "bee", "cat"))
+    dataset = _dataset([0, 2, 1], [2, 2], ("ant", "bee", "cat"))
     assert with_classes(dataset) is dataset
+
+
+def test_classes_that_no_training_image_shows_are_refused():
+    with pytest.raises(UserError, match="no training image is of the class bee"):
+        with_classes(_dataset([0, 2, 0], [1, 2], ("ant", "bee", "cat")))
+
+
+def test_labels_are_known_again_by_their_fingerprint():
+    found = [
+        fingerprint_of_labels(with_classes(_dataset(train, test, names)))
+        for train, test, names in (
+            ([0, 1, 0], [1, 1], ("a", "b")),
+            ([0, 1, 0], [1, 1], ("a", "b")),
+            ([0, 1, 0], [1, 0], ("a", "b")),
+            ([0, 1, 0], [1, 1], ("a", "c")),
+        )
+    ]
+    assert found[0] == found[1] and len(set(found)) == 3
 
 
 @pytest.mark.parametrize(
@@ -42,7 +60,7 @@ def test_classes_with_names_stay_as_they_are():
         (None, None, "the training images .toy. have no labels; give y_train"),
         ([1, 2, 3], None, "the test images .toy. have no labels"),
         ([1, 2, 1], [2, 5], "a test image has the label 5, which no training image has"),
-        ([0.5, 0.25, 1.5], [0.5, 0.5], r"3 different labels .0.25, 0.5, ....; these are values"),
+        ([0.5, 0.25, 1.5], [0.5, 0.5], r"numbers with fractions .0.25, ....; these are values"),
     ],
 )
 def test_what_are_no_classes_is_refused(train, test, message):
@@ -56,6 +74,11 @@ def test_images_are_known_by_the_names_of_their_classes():
     np.testing.assert_array_equal(class_numbers(images, ("ant", "bee", "cat")), [2, 0, 2, 0, 0])
     digits = Images(IMAGES, np.array([3, 7, 7, 3, 3]), [""] * 5)
     np.testing.assert_array_equal(class_numbers(digits, ("3", "7")), [0, 1, 1, 0, 0])
+
+
+def test_labels_may_be_the_numbers_of_classes_that_have_names():
+    images = Images(IMAGES, np.array([2, 0, 1, 1, 0]), [""] * 5)
+    np.testing.assert_array_equal(class_numbers(images, ("ant", "bee", "cat")), [2, 0, 1, 1, 0])
 
 
 def test_labels_that_a_model_does_not_know_are_named():

@@ -1,10 +1,13 @@
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from conftest import tiny_cvae, tiny_images, weights_of
+import tensorflow as tf
+from conftest import binary_images, tiny_cvae, tiny_images, weights_of
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import feeding
@@ -207,3 +210,39 @@ def test_interval_counts_steps_or_seconds(text, step, seconds, over):
 def test_interval_that_is_none_is_refused(text):
     with pytest.raises(UserError, match="--checkpoint_every"):
         Interval.parse(text)
+
+
+def test_checkpoints_of_older_versions_are_restored(tmp_path):
+    """Until 0.2 the variables of the optimizer had the name of the network in theirs."""
+    model = tiny_cvae(seed=1)
+    model.train_step(tf.constant(binary_images(8)))
+    path = checkpoint_files.save_checkpoint(tmp_path, model, Progress(1, 1, []))
+    with np.load(path / "state.npz") as arrays:
+        older = {
+            re.sub(r"^(optimizer\.\d+)\.(.*_)(momentum|velocity)$", r"\1.decoder_\2\3", name): value
+            for name, value in arrays.items()
+        }
+    assert sum("decoder_" in name for name in older) > 4
+    np.savez(path / "state.npz", **older)
+    digest = hashlib.sha256((path / "state.npz").read_bytes()).hexdigest()
+    (path / "SHA256SUMS").write_text(f"{digest}  state.npz\n")
+    other = tiny_cvae(seed=2)
+    progress, problems = checkpoint_files.restore_newest(tmp_path, other)
+    assert (progress.steps_done, problems) == (1, [])
+    for variable, value in zip(other.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(variable, value)
+
+
+def test_the_best_epoch_is_restored_or_the_newest_if_it_is_damaged(tmp_path):
+    model, rows = tiny_cvae(seed=1), []
+    for epoch, elbo in enumerate([-9.0, -3.0, -5.0], start=1):
+        model.train_step(tf.constant(binary_images(8)))
+        rows = [*rows, {"epoch": epoch, "step": epoch, "test_elbo": elbo}]
+        checkpoint_files.save_checkpoint(tmp_path, model, Progress(epoch + 1, 0, rows))
+    other = tiny_cvae(seed=2)
+    progress, problems = checkpoint_files.restore_best(tmp_path, other)
+    assert progress.metrics == rows[:2] and problems == [] and int(other.steps.numpy()) == 2
+    (tmp_path / "step_00000002" / "state.npz").write_bytes(b"damaged")
+    progress, (problem,) = checkpoint_files.restore_best(tmp_path, other)
+    assert progress.metrics == rows and "step_00000002" in problem
+    assert int(other.steps.numpy()) == 3
