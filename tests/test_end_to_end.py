@@ -268,7 +268,7 @@ def test_three_latent_dimensions_train_without_a_manifold(tmp_path, small_npz, m
     ("settings", "message"),
     [
         ({"network": "resnet"}, "--network=resnet: unknown"),
-        ({"epoch": 3}, "epoch: is no setting; there are augment, background, "),
+        ({"epoch": 3}, "epoch: is no setting; there are activation, augment, background, "),
         ({"run_dir": "~nobody-at-all/x"}, "there is no such home directory"),
     ],
 )
