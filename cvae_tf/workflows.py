@@ -159,6 +159,8 @@ def export(
 ) -> Path:
     """Exports a run again from its newest checkpoint, also one that is still being trained.
 
+    Of a run with `early_stop` the checkpoint of its best epoch is taken.
+
     Args:
         run_dir: of the run.
         output: a directory for what is written, which must not hold it already; by default its

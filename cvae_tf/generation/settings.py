@@ -23,7 +23,11 @@ class GenerationSettings(ImageSettings):
     start: str = setting("Where to begin: an image by its number (0), or latents (0.5,-1.2).", "0")
     end: str = setting("Where to end, as in --start.", "1")
     spread: float = setting(
-        "How far to go, in standard deviations of the posterior.", 1.0, least=0, most=100
+        "How far to go, in standard deviations of the posterior, or of the prior if a conditional "
+        "model draws a class.",
+        1.0,
+        least=0,
+        most=100,
     )
     label: str | None = setting("Which label to make images of.", None)
     noise: float = setting(

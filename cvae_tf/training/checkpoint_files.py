@@ -130,7 +130,8 @@ def restore_newest(directory: Path, model: GenerativeModel) -> tuple[Progress, l
     problems: list[str] = []
     for path in reversed(list_checkpoints(directory)):
         try:
-            return _restore(path, model), problems
+            progress, instead = _restore(path, model), "The next older checkpoint is used."
+            return progress, [f"{problem} {instead}" for problem in problems]
         except UserError as error:
             problems.append(str(error))
     if problems:
@@ -150,7 +151,7 @@ def restore_best(directory: Path, model: GenerativeModel) -> tuple[Progress, lis
         best = best_row(progress.metrics, model)
         return _restore(_path_of(directory, best["step"]), model), problems
     except UserError as error:
-        return progress, [*problems, str(error)]
+        return progress, [*problems, f"{error} Instead of the best epoch the newest is taken."]
 
 
 def _restore(path: Path, model: GenerativeModel) -> Progress:

@@ -39,12 +39,14 @@ def announce_extension(before: Config, after: Config) -> None:
         say("Its cosine schedule now ends there; the learning rate goes on from that curve.")
     else:
         say("Its learning rate stays constant.")
+    if after.early_stop:
+        say(f"It ends again if {after.early_stop} epochs are no better, those before included.")
 
 
 def warn_of(problems: list[str]) -> None:
     """Shows what is wrong with checkpoints, which does not stop the program."""
     for problem in problems:
-        warn(f"{problem} The next older checkpoint is used.")
+        warn(problem)
 
 
 def report(result: EpochResult, model: GenerativeModel, epochs: int) -> None:

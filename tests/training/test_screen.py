@@ -20,7 +20,7 @@ def run(tmp_path, toy_dataset):
 def test_announcement_names_data_model_and_directory(run, capsys):
     screen.announce(run, Progress(epoch=3, steps_done=7, metrics=[]), ["Dented."])
     captured = capsys.readouterr()
-    assert captured.err == "warning: Dented. The next older checkpoint is used.\n"
+    assert captured.err == "warning: Dented.\n"
     text = captured.out
     assert "resumed: in epoch 3 after 7 steps" in text
     for part in ("Invented.", "40 training images, 20 test", "7 latent", str(run.directory)):

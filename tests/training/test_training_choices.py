@@ -6,7 +6,7 @@ import pytest
 from cvae_tf import workflows
 from cvae_tf.config import Config
 from cvae_tf.data import feeding
-from cvae_tf.training import building, checkpoint_files
+from cvae_tf.training import building, checkpoint_files, optimizers
 from cvae_tf.training.trainer import Trainer
 
 ALL = {
@@ -80,3 +80,28 @@ def test_the_encoder_learns_from_noisy_images_and_is_measured_on_clean_ones(tiny
         results[denoise] = before, next(trainer.run_epochs(1))
     assert results[0.0][0] == results[0.5][0]  # a model that has learned nothing yet
     assert results[0.0][1].train["elbo"] != results[0.5][1].train["elbo"]
+
+
+def _first_epoch(dataset, **settings):
+    """The training ELBO of an epoch, and the model."""
+    config = Config.create(dataset="digits", network="mlp", batch_size=16, **settings)
+    model = building.build_model(config, (28, 28, 1), 64)
+    trainer = Trainer(model, dataset, 16, config.augment, config.flip)
+    return next(trainer.run_epochs(1)).train["elbo"], model
+
+
+@pytest.mark.parametrize(
+    "choice", [{"flip": True}, {"dropout": 0.5}, {"denoise": 0.5}, {"activation": "elu"},
+               {"hidden": "300"}, {"optimizer": "lion"}]
+)  # fmt: skip
+def test_each_choice_changes_what_is_learned(tiny_dataset, choice):
+    assert _first_epoch(tiny_dataset, **choice)[0] != _first_epoch(tiny_dataset)[0]
+
+
+@pytest.mark.parametrize("name", ["adamw", "adamax", "rmsprop", "sgd", "muon", "lion"])
+def test_optimizers_are_those_of_keras_by_their_names(name):
+    optimizer = optimizers.build_optimizer(0.5, name=name)
+    assert type(optimizer).__name__.lower() == name
+    assert float(optimizer.learning_rate) == 0.5 and not optimizer.weight_decay
+    decaying = optimizers.build_optimizer(0.5, name=name, weight_decay=0.1, clip_norm=3.0)
+    assert decaying.weight_decay == 0.1 and decaying.global_clipnorm == 3.0

@@ -59,11 +59,20 @@ def _decoder(plan: Plan, grid: PatchGrid, filters: int, blocks: int) -> keras.Mo
 def _blocks(
     plan: Plan, make: LayerMaker, features: keras.KerasTensor, blocks: int
 ) -> keras.KerasTensor:
-    filters, activation = features.shape[-1], plan.options.activation or "gelu"
     for number in range(1, blocks + 1):
-        change = make.conv(filters, f"conv_{number}", activation=activation)(features)
-        name = f"out_{number}"
-        small = keras.initializers.RandomNormal(stddev=_FIRST_DEVIATION, seed=make.seed(name))
-        change = make.conv(filters, name, size=1, kernel_initializer=small)(change)
-        features = make(layers.Add)([features, change])
+        features = residual_block(plan, make, features, number)
     return features
+
+
+def residual_block(
+    plan: Plan, make: LayerMaker, features: keras.KerasTensor, number: int
+) -> keras.KerasTensor:
+    """Adds a small change to features [B, rows, columns, F]; layers are named by a number."""
+    filters, out = features.shape[-1], f"out_{number}"
+    small = keras.initializers.RandomNormal(stddev=_FIRST_DEVIATION, seed=make.seed(out))
+    stack = [
+        make.conv(filters, f"conv_{number}", activation=plan.options.activation or "gelu"),
+        *make.dropout(plan.options.dropout, f"dropout_{number}"),
+        make.conv(filters, out, size=1, kernel_initializer=small),
+    ]
+    return make(layers.Add)([features, through(stack, features)])

@@ -10,7 +10,6 @@ import math
 import keras
 
 from cvae_tf.models.networks.building import (
-    LayerMaker,
     Networks,
     Plan,
     check_size,
@@ -18,13 +17,13 @@ from cvae_tf.models.networks.building import (
     with_labels,
 )
 from cvae_tf.models.networks.patches import PatchGrid, to_patches, to_pixels
+from cvae_tf.models.networks.patches_residual import residual_block
 
 layers = keras.layers
 
 _COARSEST = 8  # cells a side, at most
 _FILTERS = {8: 64, 16: 64, 32: 32}  # by cells a side, at most; of finer grids 16
 _FEWEST = 16
-_FIRST_DEVIATION = 0.02  # of the weights behind a block
 
 
 def build(plan: Plan) -> Networks:
@@ -57,7 +56,7 @@ def _encoder(plan: Plan, grids: list[PatchGrid]) -> keras.Model:
     for number, grid in enumerate(grids, start=1):
         cells = through(to_patches(make, grid, features.shape[-1]), features)
         features = make.conv(_filters(grid), f"down_{number}")(cells)
-        features = _block(plan, make, features, number)
+        features = residual_block(plan, make, features, number)
     flat = with_labels(make, make(layers.Flatten)(features), labels)
     code = make.dense(2 * plan.latent_dim, "mean_and_logvar")(flat)
     return keras.Model(inputs, code, name="encoder")
@@ -72,22 +71,9 @@ def _decoder(plan: Plan, grids: list[PatchGrid]) -> keras.Model:
     features = through(stack, features)
     channels = [plan.outputs, *(_filters(grid) for grid in grids[:-1])]  # of what is drawn of each
     for number, grid in reversed(list(enumerate(grids, start=1))):
-        features = _block(plan, make, features, number)
+        features = residual_block(plan, make, features, number)
         finer = channels[number - 1]
         name = "logits" if number == 1 else f"up_{number}"
         cells = make.conv(grid.side**2 * finer, name)(features)
         features = through(to_pixels(make, grid, finer), cells)
     return keras.Model(inputs, features, name="decoder")
-
-
-def _block(
-    plan: Plan, make: LayerMaker, features: keras.KerasTensor, number: int
-) -> keras.KerasTensor:
-    filters, out = features.shape[-1], f"out_{number}"
-    small = keras.initializers.RandomNormal(stddev=_FIRST_DEVIATION, seed=make.seed(out))
-    stack = [
-        make.conv(filters, f"conv_{number}", activation=plan.options.activation or "gelu"),
-        *make.dropout(plan.options.dropout, f"dropout_{number}"),
-        make.conv(filters, out, size=1, kernel_initializer=small),
-    ]
-    return make(layers.Add)([features, through(stack, features)])
