@@ -19,8 +19,8 @@ def say_why(run: Run, model: GenerativeModel, metrics: Metrics) -> None:
     """Says that training has ended before its last epoch."""
     best = best_row(metrics, model)["epoch"]
     say(
-        f"Stopped after epoch {metrics[-1]['epoch']}: none of the {run.config.early_stop} epochs "
-        f"since epoch {best} was better on the test images."
+        f"Stopped after epoch {metrics[-1]['epoch']}: none since epoch {best} was better on the "
+        f"test images (--early_stop={run.config.early_stop})."
     )
 
 

@@ -40,7 +40,7 @@ def announce_extension(before: Config, after: Config) -> None:
     else:
         say("Its learning rate stays constant.")
     if after.early_stop:
-        say(f"It ends again if {after.early_stop} epochs are no better, those before included.")
+        say(f"--early_stop={after.early_stop} counts the epochs before, too.")
 
 
 def warn_of(problems: list[str]) -> None:
