@@ -126,8 +126,6 @@ class Config(NetworkSettings, ReadingSettings):
                 f"--data_path={self.data_path} and --dataset={self.dataset}: give one of the two."
             )
         self.check_network()
-        if self.conditional and not registry.FAMILIES[self.model].takes_labels:
-            raise UserError(f"--conditional: --model={self.model} knows no labels.")
         self.check_by_family()
 
     def check_by_family(self, image_shape: tuple[int, int, int] | None = None) -> None:

@@ -34,19 +34,20 @@ class NetworkSettings:
     )
 
     def check_network(self) -> None:
-        """Refuses what the network does not have.
+        """Refuses what the network, or the family of the model, does not have.
 
         Raises:
             UserError: naming the first setting that would do nothing, or cannot be read.
         """
         if self.hidden is not None:
             self._check_hidden()
-        table = registry.NETWORKS
-        for name in _OF_SOME:
-            is_set = getattr(self, name) not in (None, 0)
-            if is_set and not registry.FAMILIES[self.model].takes_network_settings:
+        table, family = registry.NETWORKS, registry.FAMILIES[self.model]
+        if self.conditional and not family.takes_labels:
+            raise UserError(f"--conditional: --model={self.model} knows no labels.")
+        for name in (name for name in _OF_SOME if getattr(self, name) not in (None, 0)):
+            if not family.takes_network_settings:
                 raise UserError(f"--{name} does nothing with --model={self.model}.")
-            if is_set and name not in _settings_of(self.network):
+            if name not in _settings_of(self.network):
                 users = [each for each in table if name in _settings_of(each)]
                 raise UserError(
                     f"--{name} does nothing with --network={self.network}; it is for "

@@ -38,7 +38,7 @@ class LoadedModel:
 
     # Of a conditional model, `labels` are numbers of classes, int [N], one for each image.
 
-    def sample(self, num: int, seed: int = 0, labels: np.ndarray | None = None) -> np.ndarray:
+    def sample(self, num: int, seed: int = 0, labels: np.ndarray | int | None = None) -> np.ndarray:
         """Draws images from the model.
 
         Args:
@@ -53,14 +53,14 @@ class LoadedModel:
         return np.concatenate(parts) if parts else np.empty((0, *self.image_shape), np.float32)
 
     def sample_in_parts(
-        self, num: int, seed: int = 0, labels: np.ndarray | None = None
+        self, num: int, seed: int = 0, labels: np.ndarray | int | None = None
     ) -> Iterator[np.ndarray]:
         """Yields what `sample` returns, some images at a time."""
         key = derived_key(seed, Purpose.SAMPLES)
         latents = tf.random.stateless_normal([num, self.latent_dim], key).numpy()
-        if self.is_conditional and labels is None:
-            labels = self.labels_in_turn(num)
-        elif np.ndim(labels) == 0 and labels is not None:
+        if labels is None:
+            labels = self.labels_in_turn(num) if self.is_conditional else None
+        elif np.ndim(labels) == 0:
             labels = np.full(num, labels)
         checked = self._checked(labels, num)
         for start in range(0, num, _AT_ONCE):

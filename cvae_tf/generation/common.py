@@ -88,10 +88,14 @@ def class_asked_for(model: LoadedModel, settings: GenerationSettings) -> int | N
         )
     number = class_number(settings.label, model.class_names)
     if number is None:
-        raise UserError(
-            f"--label={settings.label}: unknown; choose from {listed(model.class_names)}."
-        )
+        raise no_such_label(settings.label, model.class_names)
     return number
+
+
+def no_such_label(label: str | None, known: tuple[str, ...]) -> UserError:
+    """The error of a label that is unknown, or None where one is needed."""
+    fault = " is needed" if label is None else f"={label}: unknown"
+    return UserError(f"--label{fault}; choose from {listed(known)}.")
 
 
 def num_shown(settings: GenerationSettings) -> int:

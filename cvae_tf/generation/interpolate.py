@@ -7,7 +7,6 @@ import numpy as np
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import Images
-from cvae_tf.data.labelled import listed
 from cvae_tf.drawing import animations, mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import (
@@ -15,6 +14,7 @@ from cvae_tf.generation.common import (
     class_asked_for,
     classes_of,
     given_images,
+    no_such_label,
     one_image,
 )
 from cvae_tf.generation.settings import GenerationSettings
@@ -46,7 +46,7 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     start, end = (_end(model, images, name, text) for name, text in ends.items())
     labels = [end.label if asked is None else asked for end in (start, end)]
     if model.is_conditional and None in labels:
-        raise UserError(f"--label is needed; choose from {listed(model.class_names)}.")
+        raise no_such_label(None, model.class_names)
 
     def way(steps: int) -> np.ndarray:
         latents = np.linspace(start.latents, end.latents, steps, dtype=np.float32)

@@ -11,7 +11,6 @@ import numpy as np
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.data.given_images import Images
-from cvae_tf.data.labelled import listed
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import (
@@ -19,6 +18,7 @@ from cvae_tf.generation.common import (
     around,
     class_asked_for,
     given_images,
+    no_such_label,
     num_shown,
     pick,
 )
@@ -45,7 +45,7 @@ def _drawn(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
             raise UserError(f"--{name}: a conditional model draws its classes without examples.")
     label = class_asked_for(model, settings)
     if label is None:
-        raise UserError(f"--label is needed; choose from {listed(model.class_names)}.")
+        raise no_such_label(None, model.class_names)
     random = numpy_generator(settings.seed, Purpose.CLASS_SAMPLES)
     latents = random.standard_normal((num_shown(settings), model.latent_dim))
     return model.decode(settings.spread * latents, np.full(len(latents), label))
@@ -78,9 +78,7 @@ def labelled(given: Images, label: str | None) -> np.ndarray:
     for labels in (given.shown_labels.astype(str), given.labels.astype(str)):
         if label is not None and np.any(labels == label):
             return labels == label
-    fault = " is needed" if label is None else f"={label}: unknown"
-    known = tuple(sorted(set(given.shown_labels.astype(str))))
-    raise UserError(f"--label{fault}; choose from {listed(known)}.")
+    raise no_such_label(label, tuple(sorted(set(given.shown_labels.astype(str)))))
 
 
 def typical_examples(means: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -12,10 +12,7 @@ def images_of(batch: Any) -> tf.Tensor:
     Raises:
         ValueError: if there are sample weights, which no family knows.
     """
-    images, _, weights = keras.utils.unpack_x_y_sample_weight(batch)
-    if weights is not None:
-        raise ValueError("Every image has the same weight; sample weights are not known here.")
-    return images
+    return images_and_labels(batch, num_classes=0)[0]
 
 
 def images_and_labels(batch: Any, num_classes: int) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -28,10 +25,11 @@ def images_and_labels(batch: Any, num_classes: int) -> tuple[tf.Tensor, tf.Tenso
     Raises:
         ValueError: if labels are missing, or there are sample weights.
     """
-    images = images_of(batch)
+    images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
+    if weights is not None:
+        raise ValueError("Every image has the same weight; sample weights are not known here.")
     if not num_classes:
         return images, None
-    labels = keras.utils.unpack_x_y_sample_weight(batch)[1]
     if labels is None:
         raise ValueError("A conditional model needs labels: fit(images, labels).")
     return images, tf.cast(tf.reshape(labels, [-1]), tf.int32)
@@ -39,6 +37,4 @@ def images_and_labels(batch: Any, num_classes: int) -> tuple[tf.Tensor, tf.Tenso
 
 def inputs_of(batch: tf.Tensor, labels: tf.Tensor | None) -> Any:
     """What a network takes: images or latents, of a conditional model with their labels."""
-    if labels is None or keras.backend.is_keras_tensor(batch):
-        return batch if labels is None else [batch, labels]
-    return [tf.convert_to_tensor(batch), tf.convert_to_tensor(labels)]
+    return batch if labels is None else [batch, labels]

@@ -25,6 +25,8 @@ def in_halves(
     Returns:
         What the network makes of the batch, float32.
     """
+    batch = tf.convert_to_tensor(batch)
+    labels = labels if labels is None else tf.convert_to_tensor(labels)
     size = batch.shape[0]
     if size is None or size % 2 or tf.config.list_physical_devices("GPU"):
         return tf.cast(network(inputs_of(batch, labels), training=training), tf.float32)

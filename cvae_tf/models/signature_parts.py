@@ -24,12 +24,12 @@ def decoding_signatures(model: Any) -> dict[str, Any]:
         )
         with tf.control_dependencies([fits]):
             key = derived_key(seed, Purpose.SAMPLES)
-            drawn = model.sample(tf.maximum(num, 1), key, with_labels(model, labels, num))
+            drawn = model.sample(tf.maximum(num, 1), key, checked_labels(model, labels, num))
             return {"images": drawn[:num]}
 
     def decode(latents: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
         decoded = model.decode_mean(
-            with_latents(latents), with_labels(model, labels, tf.shape(latents)[0])
+            with_latents(latents), checked_labels(model, labels, tf.shape(latents)[0])
         )
         return first_results({"images": decoded}, latents)
 
@@ -67,7 +67,7 @@ def with_label_argument(
     return named, arguments
 
 
-def with_labels(model: Any, labels: tuple[tf.Tensor, ...], num: tf.Tensor) -> tf.Tensor | None:
+def checked_labels(model: Any, labels: tuple[tf.Tensor, ...], num: tf.Tensor) -> tf.Tensor | None:
     """The labels that a signature was given, if any; refuses what is no class of the model.
 
     There must be `num` of them, one for each row of the batch.

@@ -106,6 +106,10 @@ class Plan(NamedTuple):
         """What a decoder begins with: its inputs, latents [B, Z], labels as in `image_input`."""
         return self._inputs(self.decoder, keras.Input((self.latent_dim,), name="latents"))
 
+    def activation(self, own: str) -> str:
+        """The activation that was asked for, or that of the network itself."""
+        return self.options.activation or own
+
     def _inputs(
         self, make: LayerMaker, first: keras.KerasTensor
     ) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:

@@ -46,7 +46,7 @@ def _encoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
 
 
 def _convolutions(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
-    chosen = {"strides": 2, "activation": _activation(plan)}
+    chosen = {"strides": 2, "activation": plan.activation("relu")}
     return [
         make.conv(filters, f"conv_{number}", **chosen)
         for number, filters in enumerate(_FILTERS, start=1)
@@ -66,7 +66,7 @@ def _transposed_convolutions(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
     """From features [B, F] to an image [B, H, W, P]; what is beyond its sides is cut off."""
     height, width = plan.image_shape[:2]
     rows, columns = math.ceil(height / _SMALLER), math.ceil(width / _SMALLER)
-    up, activation = layers.Conv2DTranspose, _activation(plan)
+    up, activation = layers.Conv2DTranspose, plan.activation("relu")
     first, *filters = reversed(_FILTERS)
     stack = [
         make.dense(rows * columns * first, "grid", activation=activation),
@@ -80,7 +80,3 @@ def _transposed_convolutions(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
         make.conv(plan.outputs, "image", up, strides=2),
         make(layers.Cropping2D, beyond),
     ]
-
-
-def _activation(plan: Plan) -> str:
-    return plan.options.activation or "relu"

@@ -53,21 +53,12 @@ def dense(make: LayerMaker, units: int, name: str, **options: Any) -> keras.Laye
     return make.dense(units, name, kernel_initializer=initializer, **options)
 
 
-def hidden_layers(
-    plan: Plan, make: LayerMaker, hidden: tuple[int, ...], activation: str = "relu"
-) -> list[keras.Layer]:
-    """Dense layers with so many units, each with its activation and dropout.
-
-    Args:
-        plan: whose options come before what the network has itself.
-        make: makes the layers.
-        hidden: units of each layer.
-        activation: what the network has itself.
-    """
+def hidden_layers(plan: Plan, make: LayerMaker, hidden: tuple[int, ...]) -> list[keras.Layer]:
+    """Dense layers with so many units, each with its activation and dropout."""
     stack = []
     for number, units in enumerate(hidden, start=1):
-        chosen = plan.options.activation or activation
-        stack.append(dense(make, units, f"dense_{number}", activation=chosen))
+        activation = plan.activation("relu")
+        stack.append(dense(make, units, f"dense_{number}", activation=activation))
         stack += make.dropout(plan.options.dropout, f"dropout_{number}")
     return stack
 

@@ -58,7 +58,7 @@ def build(plan: Plan, widths: Widths) -> Networks:
     """Builds a pair of such networks."""
     check_size(plan.image_shape)
     grid = cover(plan.image_shape)
-    widths = widths._replace(activation=plan.options.activation or widths.activation)
+    widths = widths._replace(activation=plan.activation(widths.activation))
     return Networks(_encoder(plan, grid, widths), _decoder(plan, grid, widths))
 
 

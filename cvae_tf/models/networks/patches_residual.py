@@ -71,7 +71,7 @@ def residual_block(
     filters, out = features.shape[-1], f"out_{number}"
     small = keras.initializers.RandomNormal(stddev=_FIRST_DEVIATION, seed=make.seed(out))
     stack = [
-        make.conv(filters, f"conv_{number}", activation=plan.options.activation or "gelu"),
+        make.conv(filters, f"conv_{number}", activation=plan.activation("gelu")),
         *make.dropout(plan.options.dropout, f"dropout_{number}"),
         make.conv(filters, out, size=1, kernel_initializer=small),
     ]

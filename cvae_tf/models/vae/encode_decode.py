@@ -84,7 +84,10 @@ class EncoderDecoder(GenerativeModel):
 
         A conditional model takes images and labels, `model((images, labels))`.
         """
-        images, labels = images_and_labels(inputs, self.num_classes)
+        return self.reconstruct(*images_and_labels(inputs, self.num_classes))
+
+    def reconstruct(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        """Decodes the posterior means of images [B, H, W, C], as mean images."""
         return self.decode_mean(self.encode(images, labels).mean, labels)
 
     def elbo_terms(

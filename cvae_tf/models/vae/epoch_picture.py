@@ -27,8 +27,7 @@ def epoch_panels(
     Returns:
         The two parts of the picture.
     """
-    reconstructed = model.decode_mean(model.encode(originals, labels).mean, labels)
-    pairs = [originals.numpy(), reconstructed.numpy()]
+    pairs = [originals.numpy(), model.reconstruct(originals, labels).numpy()]
     return [
         _samples_of_classes(model, seed) if model.num_classes else _samples(model, seed),
         Panel("Test images, each row over its reconstructions", pairs),

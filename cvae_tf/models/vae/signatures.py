@@ -9,11 +9,11 @@ from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.base import Signatures
 from cvae_tf.models.batch_parts import inputs_of
 from cvae_tf.models.signature_parts import (
+    checked_labels,
     decoding_signatures,
     first_results,
     with_an_image,
     with_label_argument,
-    with_labels,
     with_latents,
 )
 
@@ -35,7 +35,7 @@ def signatures(model: Any) -> Signatures:
     images = tf.TensorSpec([None, *model.image_shape], tf.float32, "images")
 
     def labels_for(batch: tf.Tensor, labels: tuple[tf.Tensor, ...]) -> tf.Tensor | None:
-        return with_labels(model, labels, tf.shape(batch)[0])
+        return checked_labels(model, labels, tf.shape(batch)[0])
 
     def parameters(latents: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model.decode(with_latents(latents), labels_for(latents, labels))
@@ -46,9 +46,9 @@ def signatures(model: Any) -> Signatures:
         return first_results(model.encode(pixels, labels_for(images, labels))._asdict(), images)
 
     def reconstruct(images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        pixels, of_class = model.pixels.likeliest(with_an_image(images)), labels_for(images, labels)
-        means = model.encode(pixels, of_class).mean
-        return first_results({"images": model.decode_mean(means, of_class)}, images)
+        pixels = model.pixels.likeliest(with_an_image(images))
+        reconstructed = model.reconstruct(pixels, labels_for(images, labels))
+        return first_results({"images": reconstructed}, images)
 
     def score(images: tf.Tensor, seed: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
         key = derived_key(seed, Purpose.SCORE_BINARIZATION)
