@@ -9,17 +9,26 @@ from cvae_tf import registry
 from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
+from cvae_tf.gan_settings import GanSettings
 from cvae_tf.network_settings import NetworkSettings, without_unknown
 from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS
 from cvae_tf.reading import ReadingSettings
 
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16")
 OBJECTIVES = ("elbo", "elbo_analytic", "iwae")
+_DEFAULT_MODEL = "vae"
+
+
+def preset_of_family(given: dict[str, Any]) -> dict[str, str]:
+    """The preset of the family that settings ask for, if that has one of its own."""
+    model = given.get("model", _DEFAULT_MODEL)
+    preset = registry.FAMILIES[model].preset
+    return {"preset": preset} if preset else {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(NetworkSettings, ReadingSettings):
+class Config(GanSettings, NetworkSettings, ReadingSettings):
     """All settings of a run; a field without a default gets its value from the preset."""
 
     preset: str = setting(
@@ -28,7 +37,7 @@ class Config(NetworkSettings, ReadingSettings):
         DEFAULT_PRESET,
         choices=PRESETS,
     )
-    model: str = setting("The kind of model.", "vae", choices=registry.FAMILIES)
+    model: str = setting("The kind of model.", _DEFAULT_MODEL, choices=registry.FAMILIES)
     dataset: str = setting(
         "What to learn from.",
         "auto",
@@ -85,7 +94,9 @@ class Config(NetworkSettings, ReadingSettings):
     optimizer: str = setting("How steps are taken.", "adam", choices=registry.OPTIMIZERS)
     learning_rate: float = setting("Largest step size.", least=0)
     schedule: str = setting(
-        "constant, or cosine: a warm-up, then down to 0 over all epochs.", choices=SCHEDULES
+        "constant; cosine: a warm-up, then down to 0 over all epochs; or linear: constant, and "
+        "down to 0 in the second half.",
+        choices=SCHEDULES,
     )
     warmup_steps: int = setting(
         "Steps of warm-up, at most a tenth of all (cosine only).", least=0, most=10**9
@@ -158,9 +169,22 @@ class Config(NetworkSettings, ReadingSettings):
         """
         if preset not in PRESETS:
             raise UserError(f"--preset={preset}: unknown; choose from {', '.join(PRESETS)}.")
-        config = cls(preset=preset, **without_unknown({**PRESETS[preset], **given}, given))
+        values = {**PRESETS[preset], **given}
+        cls._check_preset(preset, values.get("model", _DEFAULT_MODEL))
+        config = cls(preset=preset, **without_unknown(values, given))
         config.check_family(given)
         return config
+
+    @staticmethod
+    def _check_preset(preset: str, model: str) -> None:
+        """Refuses a preset of another family."""
+        own, known = PRESETS[preset].get("model", _DEFAULT_MODEL), registry.FAMILIES[model]
+        if model != own and (known.preset or own != _DEFAULT_MODEL):
+            fitting = known.preset or DEFAULT_PRESET
+            raise UserError(
+                f"--preset={preset} is one of --model={own}; for --model={model} there is "
+                f"--preset={fitting}."
+            )
 
     @classmethod
     def create_before_data(cls, **given: Any) -> "Config":
@@ -171,6 +195,7 @@ class Config(NetworkSettings, ReadingSettings):
         Raises:
             UserError: if they fit none, as `create` does.
         """
+        given = {**preset_of_family(given), **given}
         if "preset" in given:
             return cls.create(**given)
         try:
@@ -191,6 +216,7 @@ class Config(NetworkSettings, ReadingSettings):
         Raises:
             UserError: as `create` does.
         """
+        given = {**preset_of_family(given), **given}
         are_made_so = given.get("binarize", "none") != "none"
         preset = DEFAULT_PRESET if are_black_and_white or are_made_so else PHOTO_PRESET
         return cls.create(**{"preset": preset, **given})

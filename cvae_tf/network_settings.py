@@ -44,6 +44,12 @@ class NetworkSettings:
         table, family = registry.NETWORKS, registry.FAMILIES[self.model]
         if self.conditional and not family.takes_labels:
             raise UserError(f"--conditional: --model={self.model} knows no labels.")
+        fitting = registry.networks_of(family)
+        if self.network not in fitting:
+            raise UserError(
+                f"--network={self.network} is no {family.pair}; for --model={self.model} there "
+                f"are {', '.join(fitting)}."
+            )
         for name in (name for name in _OF_SOME if getattr(self, name) not in (None, 0)):
             if not family.takes_network_settings:
                 raise UserError(f"--{name} does nothing with --model={self.model}.")

@@ -87,5 +87,36 @@ PRESETS = {
         "clip_norm": 100.0,
         "augment": 0.0,
     },
+    # A GAN for two cores, on photographs and digits: see benchmarks/NOTES.md.
+    "gan": {
+        "model": "gan",
+        "network": "sub_pixel",
+        "latent_dim": 128,
+        "r1": 0.1,
+        "beta1": 0.0,
+        "beta2": 0.99,
+        "ema": 0.995,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "schedule": "linear",
+        "warmup_steps": 0,
+        "weight_decay": 0.0,
+        "augment": 0.0,
+    },
+    # The classic one, after Radford et al. (2016).
+    "dcgan": {
+        "model": "gan",
+        "network": "dcgan",
+        "latent_dim": 100,
+        "diff_augment": "none",
+        "beta1": 0.5,
+        "beta2": 0.999,
+        "batch_size": 128,
+        "learning_rate": 2e-4,
+        "schedule": "constant",
+        "warmup_steps": 0,
+        "weight_decay": 0.0,
+        "augment": 0.0,
+    },
 }
 DEFAULT_PRESET, PHOTO_PRESET = "fast", "photo"

@@ -5,60 +5,14 @@ loaded when its name is first used, so this module needs the standard library al
 be checked before TensorFlow is there.
 """
 
-import dataclasses
-
 from cvae_tf.core.tables import Entry, Table
 from cvae_tf.core.tables import import_home as import_home
+from cvae_tf.registry_entries import Family, Format, LikelihoodEntry, Mode, Network
 
 _HERE = "cvae_tf."  # what the homes of our own entries begin with
 
 
-@dataclasses.dataclass(frozen=True)
-class LikelihoodEntry(Entry):
-    """A likelihood of pixels: a density of grey levels, or probabilities of what there can be."""
-
-    is_density: bool = True
-    is_of_levels: bool = False  # probabilities of the 256 grey levels, not of black and white
-
-    @property
-    def takes_grey(self) -> bool:
-        """Whether pixels are grey levels as they are."""
-        return self.is_density or self.is_of_levels
-
-
-@dataclasses.dataclass(frozen=True)
-class Network(Entry):
-    """An encoder and a decoder, and which settings of networks they have."""
-
-    settings: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Mode(Entry):
-    """Something that `generate.py` makes, the settings it looks at, the signatures it calls."""
-
-    settings: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ("decode",)
-    needs_classes: bool = False  # whether the model must be a conditional one
-
-
-@dataclasses.dataclass(frozen=True)
-class Format(Entry):
-    """A format of exported models, and the packages that writing it takes."""
-
-    packages: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Family(Entry):
-    """A kind of model: a subclass of `models.base.GenerativeModel`."""
-
-    # The home of a function that refuses a `Config`, and the shape of images once it is known. It
-    # does not need TensorFlow.
-    check: str = ""
-    takes_labels: bool = False  # whether there are conditional models of it
-    takes_network_settings: bool = False  # whether it gives them to its networks, and seeds dropout
-
+_ADVERSARIES = "generator and discriminator"
 
 FAMILIES: Table[Family] = Table(
     "model",
@@ -69,6 +23,14 @@ FAMILIES: Table[Family] = Table(
             check=f"{_HERE}models.vae.settings_check:check",
             takes_labels=True,
             takes_network_settings=True,
+        ),
+        "gan": Family(
+            f"{_HERE}models.gan.model:GAN",
+            "generative adversarial network",
+            check=f"{_HERE}models.gan.settings_check:check",
+            takes_labels=True,
+            pair=_ADVERSARIES,
+            preset="gan",
         ),
     },
 )
@@ -112,6 +74,16 @@ NETWORKS: Table[Network] = Table(
             "for larger photographs, with strides",
             settings=("activation", "dropout"),
         ),
+        "dcgan": Network(
+            f"{_HERE}models.networks.dcgan:build",
+            "the classic pair of a GAN",
+            pair=_ADVERSARIES,
+        ),
+        "sub_pixel": Network(
+            f"{_HERE}models.networks.sub_pixel:build",
+            "a light pair of a GAN",
+            pair=_ADVERSARIES,
+        ),
     },
 )
 
@@ -147,6 +119,26 @@ LIKELIHOODS: Table[LikelihoodEntry] = Table(
             is_density=False,
             is_of_levels=True,
         ),
+    },
+)
+
+GAN_LOSSES: Table[Entry] = Table(
+    "gan_loss",
+    {
+        "non_saturating": Entry(f"{_HERE}models.gan.losses:NON_SATURATING", "the classic one"),
+        "hinge": Entry(f"{_HERE}models.gan.losses:HINGE", "linear up to a margin"),
+        "wgan_gp": Entry(f"{_HERE}models.gan.losses:WGAN_GP", "Wasserstein, gradients near one"),
+    },
+)
+
+FEATURES: Table[Entry] = Table(
+    "features",
+    {
+        "classifier": Entry(
+            f"{_HERE}distances.classifier:load", "of a small one, trained once for a data set"
+        ),
+        "random": Entry(f"{_HERE}distances.random_network:load", "of a fixed random network"),
+        "inception": Entry(f"{_HERE}distances.inception:load", "of ImageNet's, by Keras' weights"),
     },
 )
 
@@ -265,3 +257,10 @@ MODES: Table[Mode] = Table(
     },
     aliases={"digit": "class"},
 )
+
+
+def networks_of(family: Family) -> list[str]:
+    """The names of the networks that a family can be made of; a plain `Entry` is of a VAE."""
+    return [
+        name for name in NETWORKS if getattr(NETWORKS[name], "pair", Network.pair) == family.pair
+    ]

@@ -12,7 +12,8 @@ from cvae_tf.core import files, messages, paths, threads
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, load_again, load_dataset
 from cvae_tf.data.labelled import with_classes
-from cvae_tf.evaluation import evaluated_model, evaluating, report
+from cvae_tf.evaluation import report, subjects
+from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.exporting import export_run, loaded_model
@@ -231,8 +232,8 @@ def evaluate(
     *,
     verbose: int = 1,
     **settings: Any,
-) -> Evaluation:
-    """Measures how well a model explains images, with standard errors, exactly if it can.
+) -> Evaluation | Distance:
+    """Measures how well a model explains images, exactly if it can, and how real its own look.
 
     Args:
         model: the directory of a run, of which the newest checkpoint is taken; or the directory of
@@ -243,7 +244,8 @@ def evaluate(
         **settings: fields of `EvaluationSettings`, such as `data_path` and `samples`.
 
     Returns:
-        The evaluation, with arrays of a value for each image, in nats.
+        The evaluation, with arrays of a value for each image, in nats; its `distance` is that of
+        drawn images from real ones. Where there is no likelihood, that `Distance` alone.
 
     Raises:
         UserError: if there is no such setting, no such model, the images cannot be read or do not
@@ -252,16 +254,11 @@ def evaluate(
     chosen = _create(EvaluationSettings, EvaluationSettings, settings)
     with messages.verbosity(verbose):
         threads.set_threads(0)
-        home = loaded_model.run_of(model)
-        evaluated = (
-            evaluated_model.from_run(str(home))
-            if home
-            else evaluated_model.from_saved_model(loaded_model.as_loaded(model))
-        )
+        home, subject = loaded_model.run_of(model), subjects.of(model)
         output = paths.expand(output) if output else home and home / EVALUATION
         if output:
             report.check_output(output)  # rather than fail after minutes of work
-        found = evaluating.evaluate(evaluated, chosen)
+        found = subjects.evaluate(subject, chosen)
         messages.say(report.as_table(found))
         for path in report.write(found, output) if output else []:
             messages.say(f"written: {path}")

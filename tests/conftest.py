@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from cvae_tf import registry
 from cvae_tf.config import Config
 from cvae_tf.core.threads import set_threads
 from cvae_tf.data.datasets import Dataset, Split, load_dataset
@@ -18,6 +19,7 @@ from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.training import run_directory
 
 PROJECT = Path(__file__).resolve().parents[1]
+VAE_NETWORKS = registry.networks_of(registry.FAMILIES["vae"])
 
 set_threads(0)  # as the scripts do: other threads give other last bits
 

@@ -9,8 +9,17 @@ PACKAGE = PROJECT / "cvae_tf"
 # Each level may import what stands before it; rooms of one level know nothing of each other.
 LEVELS = [
     ["core"],
-    ["registry", "presets", "reading", "network_settings", "config"],
+    [
+        "registry_entries",
+        "registry",
+        "presets",
+        "reading",
+        "network_settings",
+        "gan_settings",
+        "config",
+    ],
     ["data", "drawing"],
+    ["distances"],
     ["models"],
     ["training"],
     ["exporting"],
@@ -59,7 +68,8 @@ def _is_earlier(name, own):
     return (
         name in level
         and own in level
-        and own in ("network_settings", "config", "__main__", "commands")
+        and own
+        in ("registry", "network_settings", "gan_settings", "config", "__main__", "commands")
     )
 
 

@@ -58,7 +58,7 @@ def test_explicit_settings_win_over_the_preset():
         ("warmup_steps", -1),
         ("threads", -1),
         ("jit", 1),
-        ("schedule", "linear"),
+        ("schedule", "stepwise"),
         ("precision", "float16"),
         ("seed", -1),
         ("seed", 2**31),

@@ -35,6 +35,11 @@ class Purpose(enum.IntEnum):
     INPUT_NOISE = 18
     DROPOUT = 19
     STYLES = 20
+    CLASSIFIER = 21
+    DIFFERENTIABLE_AUGMENTATION = 22
+    GRADIENT_PENALTY = 23
+    NORMALIZATION_STATISTICS = 24
+    DRAWN_IMAGES = 25
 
 
 def derived_key(seed: int | tf.Tensor, purpose: Purpose, index: int | tf.Tensor = 0) -> tf.Tensor:

@@ -11,7 +11,7 @@ from cvae_tf.core.paths import absolute
 from cvae_tf.data import safe_npz
 from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, name_classes
-from cvae_tf.data.datasets import load_again, margin_brightness
+from cvae_tf.data.datasets import Dataset, load_again, margin_brightness
 from cvae_tf.data.folder_classes import TEST, read_classes
 from cvae_tf.data.folder_listing import SUFFIXES, list_pictures, printable
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
@@ -133,21 +133,31 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
         UserError: if they cannot be had, or the data set is another now.
     """
     try:
-        data, config = metadata["data"], metadata["config"]
-        title, data_path, seed = data["name"], config["data_path"], config["seed"]
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            "The model does not say what it was trained on; give --data_path."
-        ) from error
-    reading = ReadingSettings.of(config)
-    try:  # only the test images are needed in memory
-        dataset = load_again(data, data_path, seed, reading, cache_mb=0)
+        dataset = load_own(metadata)
     except UserError as error:
         raise UserError(f"{error}\nTo take other images, give --data_path.") from error
     images, labels = dataset.test.images[:], dataset.test.labels  # they may be on disk
+    title = metadata["data"]["name"]
     pixels = _fitted(images, title, fit._replace(invert=bool(fit.invert)))
     origin = _described(f"{title} test", [images.shape[1:3]], fit)
     return _numbered(pixels, labels, origin, dataset.class_names)
+
+
+def load_own(metadata: dict[str, Any]) -> Dataset:
+    """Loads the data set that a model was trained on; nothing of a folder is kept in memory.
+
+    Args:
+        metadata: the `model.json` of the model.
+
+    Raises:
+        UserError: if it is not known, cannot be had, or is another now.
+    """
+    try:
+        data, config = metadata["data"], metadata["config"]
+        data_path, seed, _ = config["data_path"], config["seed"], data["name"]
+    except (KeyError, TypeError) as error:
+        raise UserError("The model does not say what it was trained on.") from error
+    return load_again(data, data_path, seed, ReadingSettings.of(config), cache_mb=0)
 
 
 def _read_folder(folder: Path, fit: Fit) -> Images:

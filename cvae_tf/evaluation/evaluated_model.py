@@ -8,11 +8,10 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.exporting import loaded_model, model_json
+from cvae_tf.exporting import loaded_model
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
-from cvae_tf.training import building
 
 _DRAWN_AT_ONCE = 1000
 
@@ -64,19 +63,8 @@ def from_model(model: GenerativeModel, metadata: dict[str, Any]) -> EvaluatedMod
     )  # fmt: skip
 
 
-def from_run(run_dir: str) -> EvaluatedModel:
-    """Loads the newest checkpoint of a run.
-
-    Raises:
-        UserError: if there is no run or no good checkpoint in it.
-    """
-    trained = building.load_trained(run_dir)
-    metadata = model_json.describe(trained.run, trained.model, trained.metrics)
-    return from_model(trained.model, metadata)
-
-
 def from_saved_model(directory: str | loaded_model.LoadedModel) -> EvaluatedModel:
-    """Loads an exported model.
+    """Takes an exported model.
 
     Raises:
         UserError: if it is none of this project, or one of an older version.

@@ -9,6 +9,7 @@ from cvae_tf.data.given_images import Images, read_asked_for
 from cvae_tf.data.labelled import class_numbers
 from cvae_tf.evaluation import by_class, sampled_bounds
 from cvae_tf.evaluation.by_class import Classification
+from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel, draw_pixels
 from cvae_tf.evaluation.exact_evidence import Quadrature
 from cvae_tf.evaluation.measuring import measure
@@ -33,6 +34,7 @@ class Evaluation(NamedTuple):
     bounds: Bounds
     exact: Quadrature | None  # of models with one or two latent dimensions
     classes: Classification | None = None  # if it was asked for
+    distance: Distance | None = None  # of what the model draws, if it was asked for
 
     @property
     def elbo(self) -> np.ndarray:

@@ -6,15 +6,25 @@ from typing import Any
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-from cvae_tf.evaluation import evaluating, exact_evidence, pictures, sampled_bounds, true_posterior
+from cvae_tf.evaluation import (
+    distance,
+    evaluating,
+    exact_evidence,
+    pictures,
+    sampled_bounds,
+    true_posterior,
+)
 from cvae_tf.evaluation.by_class import Classification
+from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import check_output_name
 from cvae_tf.models.vae.descriptions import meaning_of_bits
 
 
-def as_table(found: Evaluation) -> str:
+def as_table(found: Evaluation | Distance) -> str:
     """Writes the numbers for people."""
+    if isinstance(found, Distance):
+        return distance.as_table(found)
     model, settings = found.model, found.settings
     conditions = f"{model.pixels.binarize}, seed {settings.seed}, {found.images.origin}"
     lines = [
@@ -31,7 +41,10 @@ def as_table(found: Evaluation) -> str:
     lines += ["", f"active units: {active} of {model.latent_dim} ({conditions})"]
     if found.classes:
         lines.append(_describe_classes(found.classes))
-    return "\n".join([*lines, *_remarks(found)])
+    lines += _remarks(found)
+    if found.distance:
+        lines += ["", distance.as_table(found.distance)]
+    return "\n".join(lines)
 
 
 def _describe_classes(classes: Classification) -> str:
@@ -64,8 +77,10 @@ def _remarks(found: Evaluation) -> Iterator[str]:
         yield meaning
 
 
-def as_json(found: Evaluation) -> dict[str, Any]:
+def as_json(found: Evaluation | Distance) -> dict[str, Any]:
     """Returns everything for programs; each number carries its conditions."""
+    if isinstance(found, Distance):
+        return {"distance": distance.as_json(found)}
     model, settings = found.model, found.settings
     conditions = {
         "binarize": model.pixels.binarize,
@@ -102,6 +117,7 @@ def as_json(found: Evaluation) -> dict[str, Any]:
             "method": found.classes.how,
             **conditions,
         },
+        "distance": found.distance and distance.as_json(found.distance),
         "quadrature": found.exact and {"step": found.exact.step, "change_nats": found.exact.change},
     }
 
@@ -118,8 +134,8 @@ def check_output(path: Path) -> None:
     files.make_directory(path.parent)
 
 
-def write(found: Evaluation, output: Path) -> list[Path]:
-    """Writes JSON, a table with a row for each image, and pictures.
+def write(found: Evaluation | Distance, output: Path) -> list[Path]:
+    """Writes JSON; of an evaluation also a table with a row for each image, and pictures.
 
     Args:
         found: the evaluation.
@@ -131,9 +147,11 @@ def write(found: Evaluation, output: Path) -> list[Path]:
     Raises:
         UserError: if something cannot be written.
     """
+    files.write_json(output, as_json(found))
+    if isinstance(found, Distance):
+        return [output]
     table = output.with_name(f"{output.stem}_images.csv")
     picture = output.with_suffix(".png")
-    files.write_json(output, as_json(found))
     _write_values(found, table)
     _draw(found, picture)
     written = [output, table, picture]

@@ -3,10 +3,13 @@
 import dataclasses
 from pathlib import Path
 
+from cvae_tf import registry
 from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
+
+MEASURES = ("likelihood", "distance")
 
 
 def check_output_name(output: str | Path) -> None:
@@ -19,6 +22,16 @@ def check_output_name(output: str | Path) -> None:
 class EvaluationSettings(ImageSettings):
     """Settings of an evaluation."""
 
+    measures: str = setting(
+        "likelihood; distance: Frechet distance, precision and recall of drawn images; or auto: "
+        "what the model can.", "auto", choices=("auto", *MEASURES),
+    )  # fmt: skip
+    features: str = setting(
+        "In which images are compared: of a classifier, which is trained once for a data set with "
+        "labels, of a random network, or of Inception (ImageNet); auto: the first that can be had.",
+        "auto",
+        choices=("auto", *registry.FEATURES),
+    )
     samples: int = setting("Posterior samples of each image for the ELBO.", 10, least=1, most=10**6)
     importance_samples: str = setting(
         "Numbers of samples for the importance-weighted bounds.", "1,10,100,1000,5000"

@@ -56,8 +56,7 @@ class LoadedModel:
         self, num: int, seed: int = 0, labels: np.ndarray | int | None = None
     ) -> Iterator[np.ndarray]:
         """Yields what `sample` returns, some images at a time."""
-        key = derived_key(seed, Purpose.SAMPLES)
-        latents = tf.random.stateless_normal([num, self.latent_dim], key).numpy()
+        latents = self.sample_latents(num, derived_key(seed, Purpose.SAMPLES)).numpy()
         if labels is None:
             labels = self.labels_in_turn(num) if self.is_conditional else None
         elif np.ndim(labels) == 0:
@@ -66,6 +65,10 @@ class LoadedModel:
         for start in range(0, num, _AT_ONCE):
             own = slice(start, start + _AT_ONCE)
             yield self.decode(latents[own], *(each[own] for each in checked))
+
+    def sample_latents(self, num: int, key: tf.Tensor) -> tf.Tensor:
+        """Draws latents [num, Z] of which images are drawn, by a key, int32 [2]."""
+        return tf.random.stateless_normal([num, self.latent_dim], key)
 
     def labels_in_turn(self, num: int) -> np.ndarray:
         """All classes one after the other, again and again, int32 [num]."""

@@ -26,7 +26,7 @@ class GenerativeModel(keras.Model):
     """A Keras model that draws images from latents, and knows how it is trained and shown."""
 
     title = "generative model"  # for people
-    evaluations: tuple[str, ...] = ()  # what evaluate.py can find out of it: "likelihood"
+    evaluations: tuple[str, ...] = ()  # what evaluate.py can find out of it
 
     def __init__(self, seed: int, **kwargs: Any):
         """Takes the seed that decides all noise, and what else `keras.Model` knows."""
@@ -57,6 +57,11 @@ class GenerativeModel(keras.Model):
             UserError: if its networks cannot take such images.
         """
         raise NotImplementedError
+
+    @classmethod
+    def optimizer_options(cls, config: Any) -> dict[str, Any]:
+        """What the optimizer is given beside the settings that all families share."""
+        return {}
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -97,7 +102,18 @@ class GenerativeModel(keras.Model):
                 f"The model has its own objective and measures; compile it without {refused[0]}."
             )
         super().compile(optimizer, jit_compile=jit_compile, **options)
-        self.optimizer.build(self.trainable_variables)
+        self.optimizer.build(self.optimized_variables)
+
+    @property
+    def optimized_variables(self) -> list[keras.Variable]:
+        """What the optimizer learns, and averages if that is asked for."""
+        return self.trainable_variables
+
+    def look_at(self, dataset: Any) -> None:
+        """Sees the `Dataset` before anything is measured or learned."""
+
+    def settle(self) -> None:
+        """Finds what depends on the weights as they are now, before they are used."""
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a model that Keras loads."""
@@ -155,9 +171,13 @@ class GenerativeModel(keras.Model):
     def describe_test(self, values: dict[str, float]) -> str:
         """Says for the screen what was measured of the test images; by name, their means."""
         return ", ".join(
-            f"{measure.title} {values[measure.name]:.4g} {measure.unit}"
+            f"{measure.title} {values[measure.name]:.4g} {measure.unit}".rstrip()
             for measure in self.test_measures
         )
+
+    def warnings(self, row: dict[str, float]) -> list[str]:
+        """Says what has gone wrong in an epoch, and what to try; `row` is that of `metrics.csv`."""
+        return []
 
     @property
     def steps(self) -> Any:
@@ -183,7 +203,7 @@ class GenerativeModel(keras.Model):
     def sample(
         self, num: int | tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Draws images: latents from the standard Gaussian prior, decoded.
+        """Draws images: latents, decoded.
 
         Args:
             num: number of images.
@@ -193,7 +213,11 @@ class GenerativeModel(keras.Model):
         Returns:
             [num, H, W, C] in [0, 1].
         """
-        return self.decode_mean(tf.random.stateless_normal([num, self.latent_dim], seed), labels)
+        return self.decode_mean(self.sample_latents(num, seed), labels)
+
+    def sample_latents(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws latents [num, Z] of which images are drawn: by default from the prior."""
+        return tf.random.stateless_normal([num, self.latent_dim], seed)
 
     def encode_mean(
         self, grey: tf.Tensor, labels: tf.Tensor | None, first: int
@@ -248,7 +272,7 @@ class GenerativeModel(keras.Model):
     def describe_numbers(self, metrics: dict[str, float]) -> str:
         """Says for the model card what was measured, in Markdown; `metrics` is the last row."""
         lines = (
-            f"- {measure.title}: {metrics[f'test_{measure.name}']:.4g} {measure.unit}"
+            f"- {measure.title}: {metrics[f'test_{measure.name}']:.4g} {measure.unit}".rstrip()
             for measure in self.test_measures
         )
         return "\n".join(lines)

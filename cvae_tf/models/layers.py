@@ -89,15 +89,19 @@ class Modulation(keras.layers.Layer):
 
     def build(self, input_shapes):
         """Makes a gain and a shift for each feature and class."""
-        (_, units), (_, num_classes) = input_shapes
+        (*_, units), (_, num_classes) = input_shapes
         shape = (num_classes, units)
         self.gains = self.add_weight(shape=shape, initializer="zeros", name="gains")
         self.shifts = self.add_weight(shape=shape, initializer="zeros", name="shifts")
 
     def call(self, inputs):
-        """Maps features [B, F] and labels as vectors [B, Y] to features [B, F]."""
+        """Maps features [B, F] or [B, H, W, F] and labels as vectors [B, Y] to such features."""
         features, one_hot = inputs
-        gains, shifts = (keras.ops.matmul(one_hot, each) for each in (self.gains, self.shifts))
+        shape = (-1, *(1 for _ in features.shape[2:]), features.shape[-1])
+        gains, shifts = (
+            keras.ops.reshape(keras.ops.matmul(one_hot, each), shape)
+            for each in (self.gains, self.shifts)
+        )
         return features * (1 + gains) + shifts
 
 

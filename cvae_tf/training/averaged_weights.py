@@ -15,15 +15,16 @@ from cvae_tf.models.base import GenerativeModel
 def averaged(model: GenerativeModel) -> Iterator[None]:
     """Within it, the weights of a model are their averages; without averages nothing changes."""
     if not _has_averages(model):
+        model.settle()
         yield
         return
-    own = [tf.identity(weight) for weight in model.trainable_variables]
+    own = [tf.identity(weight) for weight in model.optimized_variables]
     was_within, model.is_averaged = is_within(model), True
     try:
         take_averages(model)
         yield
     finally:
-        for weight, value in zip(model.trainable_variables, own, strict=True):
+        for weight, value in zip(model.optimized_variables, own, strict=True):
             weight.assign(value)
         model.is_averaged = was_within
 
@@ -39,7 +40,8 @@ def is_within(model: GenerativeModel) -> bool:
 def take_averages(model: GenerativeModel) -> None:
     """Makes the weights of a model their averages, if there are any; it is not to learn on."""
     if _has_averages(model):
-        model.optimizer.finalize_variable_values(model.trainable_variables)
+        model.optimizer.finalize_variable_values(model.optimized_variables)
+    model.settle()
 
 
 def _has_averages(model: GenerativeModel) -> bool:

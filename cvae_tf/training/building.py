@@ -65,6 +65,7 @@ def build_model(
             clip_norm=config.clip_norm,
             name=config.optimizer,
             ema=config.ema,
+            **family.optimizer_options(config),
         ),
         jit_compile=config.jit,
     )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cvae_tf import registry
 from cvae_tf.config import Config
 from cvae_tf.core.messages import say
 from cvae_tf.data.datasets import Dataset
@@ -28,7 +29,10 @@ def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> 
     looks = look_at(dataset.train.images)
     config = Config.create_for_images(looks.are_black_and_white, **given)
     config.check_by_family(dataset.image_shape)
-    if "preset" not in given:
+    own = registry.FAMILIES[config.model].preset
+    if "preset" not in given and own:
+        say(f"preset:  {config.preset}, the one of --model={config.model}")
+    elif "preset" not in given:
         are_made_so = given.get("binarize", "none") != "none"
         why = "are made black and white" if are_made_so else looks.description
         say(f"preset:  {config.preset}, because the images {why}")

@@ -62,6 +62,24 @@ def muon(learning_rate, weight_decay: float | None, **options) -> keras.Optimize
     return keras.optimizers.Muon(learning_rate, weight_decay=decay, **options)
 
 
+@keras.saving.register_keras_serializable(package="cvae_tf")
+class ConstantThenLine(keras.optimizers.schedules.LearningRateSchedule):
+    """Stays the same for half of the steps, then falls to 0 by a line."""
+
+    def __init__(self, learning_rate: float, total_steps: int):
+        """Takes the largest rate, and the number of steps in all."""
+        self.learning_rate, self.total_steps = learning_rate, total_steps
+
+    def __call__(self, step):
+        """The rate at a step."""
+        share_left = 1.0 - tf.cast(step, tf.float32) / self.total_steps
+        return self.learning_rate * tf.clip_by_value(2.0 * share_left, 0.0, 1.0)
+
+    def get_config(self):
+        """Returns what the schedule is made again from."""
+        return {"learning_rate": self.learning_rate, "total_steps": self.total_steps}
+
+
 def build_optimizer(
     learning_rate: float,
     schedule: str = "constant",
@@ -71,12 +89,14 @@ def build_optimizer(
     clip_norm: float = 0.0,
     name: str = "adam",
     ema: float = 0.0,
+    **options: float,
 ) -> keras.Optimizer:
     """Makes the optimizer of a run.
 
     Args:
         learning_rate: the largest there is.
-        schedule: "constant", or "cosine": a linear warm-up, then half a cosine down to 0.
+        schedule: "constant"; "cosine": a linear warm-up, then half a cosine down to 0; or "linear":
+            constant in the first half, then down to 0 by a line.
         total_steps: of the whole run; a tenth of them at most is warm-up.
         warmup_steps: of the cosine schedule.
         weight_decay: of the kernels, relative to the learning rate.
@@ -84,10 +104,13 @@ def build_optimizer(
             none.
         name: in `registry.OPTIMIZERS`.
         ema: decay of the averages of the weights that it keeps (`averaged_weights.py`); 0 for none.
+        **options: of that optimizer alone, such as beta_1.
 
     Returns:
         The optimizer.
     """
+    if schedule == "linear":
+        learning_rate = ConstantThenLine(learning_rate, total_steps)
     if schedule == "cosine":
         warmup_steps = min(warmup_steps, total_steps // 10)
         learning_rate = keras.optimizers.schedules.CosineDecay(
@@ -102,6 +125,7 @@ def build_optimizer(
         weight_decay=weight_decay or None,
         global_clipnorm=clip_norm or None,
         **averages,
+        **options,
     )
     if weight_decay:
         optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)

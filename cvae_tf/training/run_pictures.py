@@ -51,8 +51,8 @@ class RunPictures:
         path = self._run.epoch_image(epoch)
         measure = self._model.test_measures[0]
         title = (
-            f"Epoch {epoch}: test {measure.title} {test[measure.name]:.1f} {measure.unit} "
-            f"({self._dataset.name})"
+            f"Epoch {epoch}: test {measure.title} {test[measure.name]:.1f} "
+            f"{measure.unit and f'{measure.unit} '}({self._dataset.name})"
         )
         with averaged(self._model):
             panels = self._model.epoch_panels(self._shown, self._shown_labels, self._seed)

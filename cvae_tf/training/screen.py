@@ -58,6 +58,8 @@ def report(result: EpochResult, model: GenerativeModel, epochs: int) -> None:
         f"{''.join(training)}{result.images_per_second:,.0f} images/s, "
         f"{result.train_seconds + result.test_seconds:.1f} s",
     )
+    for text in model.warnings(result.as_row()):
+        warn(text)
 
 
 def conclude(run: Run, model: GenerativeModel, saved_model: Path) -> None:

@@ -66,6 +66,7 @@ class Trainer:
             flip: whether training images are mirrored by chance.
         """
         self.model, self.dataset = model, dataset
+        model.look_at(dataset)
         self.num_images = len(dataset.train.images)
         self.batch_size = batches.effective_batch_size(self.num_images, batch_size)
         self._augment, self._flip = augment, flip

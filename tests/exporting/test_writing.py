@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from conftest import METADATA, PROJECT, run_python, run_script
+from conftest import METADATA, PROJECT, VAE_NETWORKS, run_python, run_script
 
 from cvae_tf import registry, workflows
 from cvae_tf.config import Config
@@ -108,7 +108,7 @@ _WARMING_UP = {"objective": "iwae", "importance_samples": 3, "kl_warmup_epochs":
 _WEIGHED = {"objective": "elbo_analytic", "beta": 0.5, "free_bits": 0.25}
 
 
-@pytest.mark.parametrize("network", list(registry.NETWORKS))
+@pytest.mark.parametrize("network", VAE_NETWORKS)
 @pytest.mark.parametrize(
     ("pixels", "objective"),
     [

@@ -5,8 +5,8 @@ import decimal
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import VAE_NETWORKS
 
-from cvae_tf import registry
 from cvae_tf.config import Config
 from cvae_tf.models.layers import LogisticParameters
 from cvae_tf.models.vae import discretized_logistic
@@ -171,7 +171,7 @@ def test_bits_are_near_the_entropy_of_what_is_drawn_from_it():
     assert bits.mean() == pytest.approx(entropy, abs=4 * bits.std() / np.sqrt(50_000))
 
 
-@pytest.mark.parametrize("network", list(registry.NETWORKS))
+@pytest.mark.parametrize("network", VAE_NETWORKS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_network_learns_it(network, channels):
     shape = (28, 28, channels)

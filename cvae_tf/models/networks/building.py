@@ -100,23 +100,58 @@ class Plan(NamedTuple):
             Its inputs; images [B, H, W, C]; and of a conditional model labels as vectors [B, Y],
             1 in the place of the class, which join features of the image by `with_labels`.
         """
-        return self._inputs(self.encoder, keras.Input(self.image_shape, name="images"))
+        return _inputs(self.encoder, _images(self.image_shape), self.num_classes)
 
     def latent_input(self) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
         """What a decoder begins with: its inputs, latents [B, Z], labels as in `image_input`."""
-        return self._inputs(self.decoder, keras.Input((self.latent_dim,), name="latents"))
+        return _inputs(self.decoder, _latents(self.latent_dim), self.num_classes)
 
     def activation(self, own: str) -> str:
         """The activation that was asked for, or that of the network itself."""
         return self.options.activation or own
 
-    def _inputs(
-        self, make: LayerMaker, first: keras.KerasTensor
-    ) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
-        if not self.num_classes:
-            return first, first, None
-        labels = keras.Input((), dtype="int32", name="labels")
-        return [first, labels], first, make(OneHot, self.num_classes)(labels)
+
+class GanNetworks(NamedTuple):
+    """A generator and its discriminator; of a conditional model each takes labels [B] as well."""
+
+    generator: keras.Model  # latents [B, Z] -> images [B, H, W, C] in [0, 1]
+    discriminator: keras.Model  # images [B, H, W, C] in [0, 1] -> logits [B]
+
+
+class GanPlan(NamedTuple):
+    """What a builder of a generator and a discriminator is given; see `Plan`."""
+
+    image_shape: ImageShape
+    latent_dim: int  # Z
+    generator: LayerMaker
+    discriminator: LayerMaker
+    num_classes: int = 0  # Y of a conditional model
+    spectral_norm: bool = False  # whether the discriminator's layers are of norm one
+
+    def latent_input(self) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
+        """What a generator begins with, as `Plan.latent_input`."""
+        return _inputs(self.generator, _latents(self.latent_dim), self.num_classes)
+
+    def image_input(self) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
+        """What a discriminator begins with, as `Plan.image_input`."""
+        return _inputs(self.discriminator, _images(self.image_shape), self.num_classes)
+
+
+def _images(image_shape: ImageShape) -> keras.KerasTensor:
+    return keras.Input(image_shape, name="images")
+
+
+def _latents(latent_dim: int) -> keras.KerasTensor:
+    return keras.Input((latent_dim,), name="latents")
+
+
+def _inputs(
+    make: LayerMaker, first: keras.KerasTensor, num_classes: int
+) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
+    if not num_classes:
+        return first, first, None
+    labels = keras.Input((), dtype="int32", name="labels")
+    return [first, labels], first, make(OneHot, num_classes)(labels)
 
 
 def with_labels(
@@ -185,12 +220,50 @@ def build_networks(
     channels = outputs or image_shape[-1]
     plan = Plan(tuple(image_shape), latent_dim, channels, *makers, num_classes, options)
     networks = build(plan)
+    _check_inputs(name, networks, num_classes)
+    return networks if head is None else networks._replace(decoder=_with(networks.decoder, head))
+
+
+def build_gan_networks(
+    name: str,
+    image_shape: ImageShape,
+    latent_dim: int,
+    seed: int,
+    precision: str = "float32",
+    num_classes: int = 0,
+    spectral_norm: bool = False,
+) -> GanNetworks:
+    """Builds a generator and a discriminator with fresh weights.
+
+    Args:
+        name: a name in `registry.NETWORKS`, of such a pair.
+        image_shape: as in `build_networks`.
+        latent_dim: as there.
+        seed: as there.
+        precision: as there.
+        num_classes: as there.
+        spectral_norm: whether the layers of the discriminator are of norm one (Miyato et al. 2018).
+
+    Returns:
+        The two models.
+
+    Raises:
+        UserError: as there.
+    """
+    build = registry.NETWORKS.load(name)
+    makers = (LayerMaker(network, seed, precision) for network in GanNetworks._fields)
+    networks = build(GanPlan(tuple(image_shape), latent_dim, *makers, num_classes, spectral_norm))
+    _check_inputs(name, networks, num_classes)
+    return networks
+
+
+def _check_inputs(name: str, networks: Iterable[keras.Model], num_classes: int) -> None:
+    """Raises a UserError if there are labels, and a network that does not take them."""
     if num_classes and any(len(network.inputs) != 2 for network in networks):
         raise UserError(
             f"--conditional: the network '{name}' takes no labels; it begins with inputs of its "
             "own, not with those of its plan."
         )
-    return networks if head is None else networks._replace(decoder=_with(networks.decoder, head))
 
 
 def _with(network: keras.Model, head: keras.Layer) -> keras.Model:

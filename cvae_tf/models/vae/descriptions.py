@@ -51,6 +51,7 @@ def describe(pixels: Pixels) -> dict[str, Any]:
     """What `model.json` says of a VAE beside its settings."""
     how, likelihood = pixels.binarization.description, pixels.likelihood.replace("_", " ")
     return {
+        "black_and_white": pixels.binarize == "threshold",
         "binarization": how,
         "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",
         "limits": "Its samples are blurred where its latents cannot say more. A score compares "

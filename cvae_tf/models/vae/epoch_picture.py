@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
+from cvae_tf.models import sample_panels
 from cvae_tf.models.vae.pixels import Pixels
-
-_NUM_SAMPLES = 64  # in the picture of an epoch
-_MOST_CLASSES, _OF_EACH = 16, 8  # rows and columns of a conditional model's samples
 
 
 def epoch_panels(
@@ -29,24 +26,9 @@ def epoch_panels(
     """
     pairs = [originals.numpy(), model.reconstruct(originals, labels).numpy()]
     return [
-        _samples_of_classes(model, seed) if model.num_classes else _samples(model, seed),
+        sample_panels.samples(model, seed, "Samples from the prior"),
         Panel("Test images, each row over its reconstructions", pairs),
     ]
-
-
-def _samples(model: Any, seed: tf.Tensor) -> Panel:
-    return Panel("Samples from the prior", [model.sample(_NUM_SAMPLES, seed).numpy()])
-
-
-def _samples_of_classes(model: Any, seed: tf.Tensor) -> Panel:
-    """A row for each class, in all rows of the same latents; of too many classes some."""
-    num = min(model.num_classes, _MOST_CLASSES)
-    classes = np.arange(num) * model.num_classes // num
-    latents = tf.random.stateless_normal([_OF_EACH, model.latent_dim], seed)
-    labels = tf.constant(np.repeat(classes, _OF_EACH), tf.int32)
-    images = model.decode_mean(tf.tile(latents, [num, 1]), labels)
-    title = "Samples, a row for each class, a column for each latent"
-    return Panel(title, [images.numpy()], columns=_OF_EACH)
 
 
 def curves(pixels: Pixels) -> list[CurveGroup]:

@@ -31,7 +31,7 @@ class CVAE(EncoderDecoder):
     """
 
     title = "variational autoencoder"
-    evaluations = ("likelihood",)
+    evaluations = ("likelihood", "distance")
 
     def __init__(
         self,

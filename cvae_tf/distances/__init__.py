@@ -1,0 +1,1 @@
+"""How far drawn images are from real ones: features of images, and distances between their sets."""

@@ -1,0 +1,220 @@
+"""Features of a small classifier, which is trained once for a data set and kept.
+
+It is in the folder `cvae-tf/classifiers` of the Keras cache, in a file for each data set; you may
+remove it, and it is trained again when it is needed.
+"""
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf.core import files, paths
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.messages import say
+from cvae_tf.core.progress import progress
+from cvae_tf.core.randomness import Purpose, derived_key, layer_seed, numpy_generator
+from cvae_tf.data import batches, safe_npz
+from cvae_tf.data.datasets import Dataset, Split, fingerprint
+from cvae_tf.distances.features import AT_ONCE, Features
+
+NUM_FEATURES = 64
+_VERSION = 1  # of this recipe, so that what another one has trained is not taken
+_SEED, _BATCH, _LEARNING_RATE = 0, 128, 3e-3
+_EPOCHS = {1: 3, 3: 6}  # by channels: colours are harder than grey levels
+_FEWEST_STEPS, _MOST_IMAGES = 500, 60_000  # in training; images in an epoch
+_WEIGHTS, _FACTS = "weight_{:02d}", "facts"
+
+
+class Trained(NamedTuple):
+    """A classifier with its share of test images that it knows."""
+
+    network: keras.Model  # images [B, H, W, C] in [0, 1] -> features [B, F] and logits [B, Y]
+    accuracy: float
+
+
+def load(dataset: Dataset) -> Features:
+    """Takes the classifier of a data set from the cache, or trains it.
+
+    Args:
+        dataset: with labels of at least two classes.
+
+    Raises:
+        UserError: if there are none.
+    """
+    if dataset.train.labels is None or dataset.test.labels is None:
+        raise UserError(
+            f"--features=classifier: the images ({dataset.name}) have no labels; give "
+            "--features=random."
+        )
+    trained = _trained(dataset)
+
+    def features(images: tf.Tensor) -> tf.Tensor:
+        return trained.network(images, training=False)[0]
+
+    spec = tf.TensorSpec([None, *dataset.image_shape], tf.float32)
+    title = (
+        f"of a small classifier of {dataset.name}, which knows {100 * trained.accuracy:.1f} % of "
+        "the test images"
+    )
+    return Features("classifier", title, tf.function(features, input_signature=[spec]))
+
+
+def _trained(dataset: Dataset) -> Trained:
+    names, train, test = _numbered(dataset)
+    network = build(dataset.image_shape, len(names))
+    path = _path_of(dataset, train.labels)
+    known = _restore(path, network)
+    if known is not None:
+        return Trained(network, known)
+    say(f"A small classifier of {dataset.name} is trained once, to compare images by.")
+    with progress("classifier") as show:
+        fit(network, train, show)
+    accuracy = measure_accuracy(network, test)
+    say(f"It knows {100 * accuracy:.1f} % of the test images.")
+    with contextlib.suppress(UserError):  # without a cache it is trained again the next time
+        _keep(path, network, accuracy)
+    return Trained(network, accuracy)
+
+
+def _numbered(dataset: Dataset) -> tuple[np.ndarray, Split, Split]:
+    """Labels as numbers of classes; those that no training image has get one beyond."""
+    names = np.unique(dataset.train.labels)
+    splits = []
+    for images, labels in (dataset.train, dataset.test):
+        numbers = np.searchsorted(names, labels).clip(max=len(names) - 1)
+        splits.append(Split(images, np.where(names[numbers] == labels, numbers, len(names))))
+    return names, *splits
+
+
+def build(image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
+    """Builds the network: convolutions on pixels 2 x 2 at a time, features, logits."""
+    layers, seeds = keras.layers, (layer_seed(_SEED, "classifier", str(i)) for i in range(10))
+
+    def conv(filters: int, strides: int = 1) -> list[keras.Layer]:
+        initializer = keras.initializers.HeNormal(seed=next(seeds))
+        convolution = layers.Conv2D(
+            filters, 3, strides, "same", use_bias=False, kernel_initializer=initializer
+        )
+        return [convolution, layers.BatchNormalization(), layers.ReLU()]
+
+    images = keras.Input(image_shape)
+    result = images - 0.5
+    side = max(image_shape[:2])
+    while side > 64:  # larger images are made smaller first
+        result, side = layers.AveragePooling2D(padding="same")(result), side // 2
+    for layer in (*conv(32, 2), *conv(64), layers.MaxPooling2D(padding="same"), *conv(96),
+                  *conv(96), layers.MaxPooling2D(padding="same"), layers.Flatten()):  # fmt: skip
+        result = layer(result)
+    glorot = keras.initializers.GlorotUniform(seed=next(seeds))
+    features = layers.Dense(NUM_FEATURES, activation="relu", kernel_initializer=glorot)(result)
+    glorot = keras.initializers.GlorotUniform(seed=next(seeds))
+    logits = layers.Dense(num_classes, kernel_initializer=glorot)(features)
+    return keras.Model(images, [features, logits])
+
+
+class _Batches(keras.utils.PyDataset):
+    """Batches of training images in an order of their own in each epoch, shifted and mirrored."""
+
+    def __init__(self, split: Split, epochs: int):
+        super().__init__()
+        self._split, self._epoch = split, 0
+        self._size = min(_BATCH, len(split.images))
+        per_epoch = min(len(split.images), _MOST_IMAGES) // self._size
+        self._steps = max(per_epoch, -(-_FEWEST_STEPS // epochs))
+        self._random = numpy_generator(_SEED, Purpose.CLASSIFIER)
+        self._order = self._new_order()
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step: int) -> tuple[tf.Tensor, tuple[np.ndarray, np.ndarray]]:
+        rows = self._order[step * self._size : (step + 1) * self._size]
+        images = batches.grey_levels(tf.constant(self._split.images[rows]))
+        number = self._epoch * self._steps + step
+        if images.shape[-1] == 3:
+            images = batches.mirror(images, _SEED, tf.constant(number))
+        return _shifted(images, number), self._split.labels[rows]
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+        self._order = self._new_order()
+
+    def _new_order(self) -> np.ndarray:
+        needed, orders = self._steps * self._size, []
+        while sum(map(len, orders)) < needed:
+            orders.append(self._random.permutation(len(self._split.images)))
+        return np.concatenate(orders)[:needed]
+
+
+def _shifted(images: tf.Tensor, number: int) -> tf.Tensor:
+    """Shifts a batch by up to two pixels each way, all of it alike."""
+    height, width = images.shape[1:3]
+    padded = tf.pad(images, [[0, 0], [2, 2], [2, 2], [0, 0]], mode="SYMMETRIC")
+    key = derived_key(_SEED, Purpose.CLASSIFIER, number)
+    top, left = tf.random.stateless_uniform([2], key, 0, 5, tf.int32)
+    return padded[:, top : top + height, left : left + width]
+
+
+def fit(network: keras.Model, split: Split, show: Any) -> None:
+    """Trains the network on images with numbers of classes; the same every time."""
+    epochs = _EPOCHS.get(split.images.shape[-1], max(_EPOCHS.values()))
+    data = _Batches(split, epochs)
+    total = epochs * len(data)
+    images, outputs = network.inputs[0], network.outputs[1]
+    learner = keras.Model(images, outputs)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, total, warmup_target=_LEARNING_RATE, warmup_steps=total // 10
+    )
+    learner.compile(
+        keras.optimizers.Adam(schedule),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    done = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: show(
+            (int(learner.optimizer.iterations.numpy())) / total
+        )
+    )
+    learner.fit(data, epochs=epochs, verbose=0, callbacks=[done], shuffle=False)
+
+
+def measure_accuracy(network: keras.Model, split: Split) -> float:
+    """The share of images that the network knows."""
+    right = 0
+    for start in range(0, len(split.images), AT_ONCE):
+        own = slice(start, start + AT_ONCE)
+        logits = network(batches.grey_levels(tf.constant(split.images[own])), training=False)[1]
+        right += int(np.sum(np.argmax(logits, axis=1) == split.labels[own]))
+    return right / len(split.images)
+
+
+def _path_of(dataset: Dataset, labels: np.ndarray) -> Path:
+    digest = hashlib.sha256(f"{_VERSION} {fingerprint(dataset)}".encode())
+    digest.update(labels.astype("<i8").tobytes())
+    return paths.keras_home() / "cvae-tf" / "classifiers" / f"{digest.hexdigest()[:32]}.npz"
+
+
+def _keep(path: Path, network: keras.Model, accuracy: float) -> None:
+    facts = np.frombuffer(json.dumps({"accuracy": accuracy}).encode(), np.uint8)
+    weights = {_WEIGHTS.format(i): weight for i, weight in enumerate(network.get_weights())}
+    with files.replacing(path) as temporary:
+        np.savez(temporary, **{_FACTS: facts}, **weights)
+
+
+def _restore(path: Path, network: keras.Model) -> float | None:
+    """Sets the weights to those that are kept; their accuracy, or None if there are none."""
+    names = [_WEIGHTS.format(i) for i in range(len(network.weights))]
+    try:
+        arrays = safe_npz.read_npz(path, (_FACTS, *names))
+        weights = [arrays[name] for name in names]
+        accuracy = float(json.loads(arrays[_FACTS].tobytes())["accuracy"])
+        network.set_weights(weights)
+    except (UserError, KeyError, TypeError, ValueError):
+        return None
+    return accuracy

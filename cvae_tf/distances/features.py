@@ -1,0 +1,65 @@
+"""Features of images, in which distances between sets of images are measured."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf import registry
+from cvae_tf.data.datasets import Dataset
+
+AT_ONCE = 500  # images
+
+
+class Features(NamedTuple):
+    """Maps images to features, and says which ones they are."""
+
+    name: str  # in `registry.FEATURES`
+    title: str  # for people: "those of a classifier of ... (99.0 % of the test images right)"
+    function: Callable[[tf.Tensor], tf.Tensor]  # float32 [B, H, W, C] in [0, 1] -> [B, F]
+
+    def of(self, images: Any) -> np.ndarray:
+        """Finds the features of images.
+
+        Args:
+            images: uint8 [N, H, W, C], also from the disk, or float32 in [0, 1].
+
+        Returns:
+            float32 [N, F].
+        """
+        starts = range(0, len(images), AT_ONCE)
+        return self.of_parts(images[start : start + AT_ONCE] for start in starts)
+
+    def of_parts(self, parts: Iterable[np.ndarray]) -> np.ndarray:
+        """Finds the features of images that come some at a time."""
+        return np.concatenate([self.function(_grey(part)).numpy() for part in parts])
+
+
+def _grey(images: np.ndarray | tf.Tensor) -> tf.Tensor:
+    images = tf.convert_to_tensor(images)
+    return tf.cast(images, tf.float32) / 255 if images.dtype == tf.uint8 else images
+
+
+def for_dataset(dataset: Dataset, name: str = "auto") -> Features:
+    """Makes or loads features that suit a data set.
+
+    Args:
+        dataset: whose images are to be told apart.
+        name: one of `registry.FEATURES`; or "auto": of a classifier if the images have labels of at
+            least two classes, else of a random network.
+
+    Raises:
+        UserError: if the name is unknown, or they cannot be had.
+    """
+    if name == "auto":
+        name = "classifier" if has_classes(dataset) else "random"
+    return registry.FEATURES.load(name)(dataset)
+
+
+def has_classes(dataset: Dataset) -> bool:
+    """Whether a classifier can be trained on the images."""
+    return all(
+        split.labels is not None and len(np.unique(split.labels)) > 1
+        for split in (dataset.train, dataset.test)
+    )

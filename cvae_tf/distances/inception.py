@@ -1,0 +1,35 @@
+"""Features of the Inception network of ImageNet: with them, the Frechet distance is the FID."""
+
+import keras
+import tensorflow as tf
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.datasets import Dataset
+from cvae_tf.distances.features import Features
+
+_SIDE = 299
+_TITLE = "of the Inception network of ImageNet (Keras' weights)"
+
+
+def load(dataset: Dataset) -> Features:
+    """Loads Keras' weights from its cache, or downloads them.
+
+    Raises:
+        UserError: if they are neither there nor can be downloaded.
+    """
+    try:
+        network = keras.applications.InceptionV3(include_top=False, pooling="avg")
+    except Exception as error:  # a download fails in many ways
+        raise UserError(
+            "--features=inception: the weights are not in the Keras cache and cannot be downloaded "
+            f"({str(error).splitlines()[0]})."
+        ) from error
+    channels = dataset.image_shape[-1]
+
+    def features(images: tf.Tensor) -> tf.Tensor:
+        large = tf.image.resize(images, [_SIDE, _SIDE])
+        colours = tf.image.grayscale_to_rgb(large) if channels == 1 else large
+        return network(2 * colours - 1)
+
+    spec = tf.TensorSpec([None, *dataset.image_shape], tf.float32)
+    return Features("inception", _TITLE, tf.function(features, input_signature=[spec]))

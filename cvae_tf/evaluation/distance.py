@@ -1,0 +1,114 @@
+"""How far what a model draws is from real images: Frechet distance, precision and recall."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cvae_tf.core import messages
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.given_images import load_own
+from cvae_tf.data.labelled import with_classes
+from cvae_tf.distances import features as image_features
+from cvae_tf.distances.features import AT_ONCE
+from cvae_tf.distances.frechet import frechet_distance, statistics
+from cvae_tf.distances.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
+from cvae_tf.evaluation.drawing_model import DrawingModel
+from cvae_tf.evaluation.settings import EvaluationSettings
+
+LARGEST = 10_000  # images of each kind
+
+
+class Distance(NamedTuple):
+    """What was found of drawn images beside as many test images."""
+
+    images: int  # of each kind
+    features: str  # in which they are compared, for people
+    is_fid: bool  # whether these are those that the name stands for
+    of: str  # which images, for people
+    frechet: float
+    floor: float  # the same of training images
+    share: PrecisionRecall
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What the distance may be called."""
+        return "FID" if self.is_fid else "Frechet distance"
+
+
+def measure(model: DrawingModel, settings: EvaluationSettings) -> Distance:
+    """Compares drawn images with the test images that the model comes with.
+
+    Args:
+        model: which draws.
+        settings: the features, the seed.
+
+    Raises:
+        UserError: if the images that it was trained on cannot be had.
+    """
+    dataset = load_own(model.metadata)
+    if len(dataset.test.images) < 2:
+        raise UserError(f"{dataset.name}: a distance needs two test images at least.")
+    dataset = with_classes(dataset) if model.class_names else dataset
+    features = image_features.for_dataset(dataset, settings.features)
+    num = min(LARGEST, len(dataset.test.images))
+    labels = dataset.test.labels
+    messages.say(f"{num:,} images are drawn, and compared with as many real ones.")
+    real, training = (
+        features.of_parts(_parts(split.images, _spread(len(split.images), num), model))
+        for split in (dataset.test, dataset.train)
+    )
+    chosen = None if labels is None else labels[_spread(len(labels), num)]
+    drawn = features.of_parts(model.images(num, settings.seed, chosen))
+    of_real = statistics(real)
+    return Distance(
+        num,
+        features.title,
+        features.name == "inception",
+        f"{dataset.name}{', white above .5' if model.is_black_and_white else ''}",
+        frechet_distance(of_real, statistics(drawn)),
+        frechet_distance(of_real, statistics(training)),
+        precision_recall(real, drawn),
+        settings.seed,
+    )
+
+
+def _spread(available: int, num: int) -> np.ndarray:
+    """The numbers of some images from the whole set, int [num]; all if there are no more."""
+    num = min(available, num)
+    return np.arange(num) * available // num
+
+
+def _parts(images: Any, rows: np.ndarray, model: DrawingModel) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), AT_ONCE):
+        yield model.as_compared(images[rows[start : start + AT_ONCE]])
+
+
+def as_table(found: Distance) -> str:
+    """Writes the numbers for people."""
+    return "\n".join(
+        [
+            f"{found.images:,} drawn and as many test images ({found.of}), seed {found.seed}",
+            f"{found.name:26} {found.frechet:11.4g}  in features {found.features}",
+            f"{'of training images (floor)':26} {found.floor:11.4g}",
+            f"{'precision':26} {found.share.precision:11.3f}  of drawn images lie among real ones "
+            f"({NEIGHBOURS} neighbours)",
+            f"{'recall':26} {found.share.recall:11.3f}  of real images lie among drawn ones",
+        ]
+    )
+
+
+def as_json(found: Distance) -> dict[str, Any]:
+    """Returns everything for programs."""
+    return {
+        "name": found.name,
+        "distance": found.frechet,
+        "floor": found.floor,
+        **found.share._asdict(),
+        "neighbours": NEIGHBOURS,
+        "images": found.images,
+        "of": found.of,
+        "features": found.features,
+        "seed": found.seed,
+    }

@@ -1,0 +1,103 @@
+"""Who is evaluated: a run or an exported model, by what can be found out of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.evaluation import distance, drawing_model, evaluated_model, evaluating
+from cvae_tf.evaluation.distance import Distance
+from cvae_tf.evaluation.drawing_model import DrawingModel
+from cvae_tf.evaluation.evaluated_model import EvaluatedModel
+from cvae_tf.evaluation.evaluating import Evaluation
+from cvae_tf.evaluation.settings import MEASURES, EvaluationSettings
+from cvae_tf.exporting import loaded_model, model_json
+from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.training import building
+
+
+class Subject(NamedTuple):
+    """A model under evaluation."""
+
+    title: str
+    measures: tuple[str, ...]  # those of `settings.MEASURES` that it allows
+    with_likelihood: Callable[[], EvaluatedModel]
+    as_drawing: Callable[[], DrawingModel]
+
+    def chosen(self, asked: str) -> tuple[str, ...]:
+        """What is to be found out.
+
+        Args:
+            asked: one of `settings.MEASURES`, or "auto" for all that it allows.
+
+        Raises:
+            UserError: if it does not allow it.
+        """
+        if asked == "auto" and self.measures:
+            return self.measures
+        if asked not in self.measures:
+            what = "likelihood" if asked == "auto" else asked
+            instead = f"; it has --measures={self.measures[0]}" if self.measures else ""
+            raise UserError(f"This model ({self.title}) has no {what} to evaluate{instead}.")
+        return (asked,)
+
+
+def evaluate(subject: Subject, settings: EvaluationSettings) -> Evaluation | Distance:
+    """Finds out what is asked for.
+
+    Args:
+        subject: the model.
+        settings: what, of which images, how exactly.
+
+    Returns:
+        The evaluation, with the distance if that was asked for; or the distance alone.
+
+    Raises:
+        UserError: if the model or the images do not allow it.
+    """
+    measures, found = subject.chosen(settings.measures), None
+    if "likelihood" in measures:
+        found = evaluating.evaluate(subject.with_likelihood(), settings)
+    if "distance" in measures:
+        compared = distance.measure(subject.as_drawing(), settings)
+        found = found._replace(distance=compared) if found else compared
+    return found
+
+
+def of(model: LoadedModel | str | Path) -> Subject:
+    """Loads the newest checkpoint of a run, or an exported model.
+
+    Raises:
+        UserError: if there is none.
+    """
+    home = loaded_model.run_of(model)
+    return from_run(str(home)) if home else from_saved_model(loaded_model.as_loaded(model))
+
+
+def from_run(run_dir: str) -> Subject:
+    """Loads the newest checkpoint of a run.
+
+    Raises:
+        UserError: if there is no run or no good checkpoint in it.
+    """
+    trained = building.load_trained(run_dir)
+    model = trained.model
+    metadata = model_json.describe(trained.run, model, trained.metrics)
+    return Subject(
+        model.title,
+        tuple(name for name in MEASURES if name in model.evaluations),
+        lambda: evaluated_model.from_model(model, metadata),
+        lambda: drawing_model.of_model(model, metadata),
+    )
+
+
+def from_saved_model(model: LoadedModel) -> Subject:
+    """Takes an exported model."""
+    has_likelihood = {"encode", "parameters"} <= set(model.abilities)
+    is_older = "encode" in model.abilities and not has_likelihood  # which says what to do then
+    return Subject(
+        model.metadata.get("title", "exported model"),
+        MEASURES if has_likelihood or is_older else MEASURES[1:],
+        lambda: evaluated_model.from_saved_model(model),
+        lambda: drawing_model.of_loaded(model),
+    )

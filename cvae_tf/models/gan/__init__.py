@@ -1,0 +1,1 @@
+"""Generative adversarial networks: Goodfellow et al., "Generative adversarial nets" (2014)."""

@@ -1,0 +1,72 @@
+"""Layers of discriminators: how much a batch varies, norms of one, labels."""
+
+import keras
+import tensorflow as tf
+
+from cvae_tf.models.networks.building import GanPlan
+
+_KEPT = 0.99  # of the usual deviation, at each batch
+
+
+@keras.saving.register_keras_serializable(package="cvae_tf")
+class BatchDeviation(keras.layers.Layer):
+    """Beside the features how much they vary in the batch, so that equal images are seen.
+
+    Karras et al., "Progressive growing of GANs" (2018), section 3.
+    """
+
+    def build(self, input_shape):
+        """Keeps the usual deviation: in use, an image must not depend on its batch."""
+        self.usual = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, dtype="float32", name="usual"
+        )
+
+    def call(self, features, training=False):
+        """Maps features [B, H, W, F] to [B, H, W, F + 1]."""
+        ops = keras.ops
+        if training:
+            variance = ops.mean(ops.square(features - ops.mean(features, axis=0)), axis=0)
+            deviation = ops.mean(ops.sqrt(variance + 1e-8))
+            now = ops.stop_gradient(ops.cast(deviation, "float32"))
+            self.usual.assign(_KEPT * self.usual + (1 - _KEPT) * now)
+        else:
+            deviation = ops.cast(self.usual, features.dtype)
+        more = ops.ones_like(features[..., :1]) * deviation
+        return ops.concatenate([features, more], axis=-1)
+
+
+def normalized(plan: GanPlan, layer: keras.Layer) -> keras.Layer:
+    """A layer of the discriminator, of spectral norm one if that was asked for."""
+    if not plan.spectral_norm:
+        return layer
+    wrapped = keras.layers.SpectralNormalization(
+        layer, name=f"{layer.name}_normalized", dtype=layer.dtype_policy
+    )
+    wrapped.first_vector_seed = plan.discriminator.seed(f"{layer.name}_vector")
+    return wrapped
+
+
+def seed_vectors(network: keras.Model) -> None:
+    """Sets the vectors from which norms are found, which Keras would draw anew in each process."""
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.SpectralNormalization):
+            seed = [layer.first_vector_seed, 0]
+            layer.vector_u.assign(tf.random.stateless_normal(layer.vector_u.shape, seed))
+
+
+def logit(
+    plan: GanPlan, features: keras.KerasTensor, labels: keras.KerasTensor | None
+) -> keras.KerasTensor:
+    """The logit [B] of features [B, H, W, F]; of a conditional model that of the label, too.
+
+    Miyato & Koyama, "cGANs with projection discriminator" (2018), equation 4.
+    """
+    make, ops = plan.discriminator, keras.ops
+    flat = make(keras.layers.Flatten)(features)
+    result = normalized(plan, make.dense(1, "logit"))(flat)
+    if labels is not None:
+        mean = make(keras.layers.GlobalAveragePooling2D)(features)
+        of_class = normalized(plan, make.dense(mean.shape[-1], "class", use_bias=False))(labels)
+        result += ops.sum(mean * of_class, axis=1, keepdims=True)
+    result = make(keras.layers.Activation, "linear", name="result")(result[:, 0])
+    return ops.cast(result, "float32")

@@ -1,0 +1,288 @@
+"""The generative adversarial network as a Keras model: how generator and discriminator learn."""
+
+import functools
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from cvae_tf import registry
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.data.datasets import Dataset
+from cvae_tf.drawing.curves import CurveGroup
+from cvae_tf.drawing.panels import Panel
+from cvae_tf.models import sample_panels
+from cvae_tf.models.base import Signatures
+from cvae_tf.models.batch_parts import images_and_labels, inputs_of
+from cvae_tf.models.dropout import seed_dropout
+from cvae_tf.models.gan import comparison, diff_augment, losses, signatures
+from cvae_tf.models.gan.generator_discriminator import GeneratorDiscriminator
+from cvae_tf.models.gan.layers import seed_vectors
+from cvae_tf.models.gan.losses import GanLoss
+from cvae_tf.models.gan.settings_check import kinds_for
+from cvae_tf.models.measures import Measure
+from cvae_tf.models.networks.building import GanNetworks, ImageShape, build_gan_networks
+
+_R1_EVERY = 16  # steps; the penalty counts as many times then (Karras et al. 2020, section 3.1)
+_DISTANCE = Measure("frechet_distance", "Frechet distance", "", higher_is_better=False)
+_SPREAD = Measure("spread", "spread", "of theirs")
+_TRAINED = {
+    "discriminator_loss": Measure("discriminator_loss", "loss of D", "", False),
+    "generator_loss": Measure("generator_loss", "loss of G", "", False),
+    "probability_of_real": Measure("probability_of_real", "D(real)", ""),
+    "probability_of_drawn": Measure("probability_of_drawn", "D(drawn)", ""),
+}
+
+
+class Recipe(NamedTuple):
+    """How the two learn from each other."""
+
+    loss: str = "non_saturating"  # in `registry.GAN_LOSSES`
+    r1: float = 0.0  # weight of the gradient penalty at real images
+    augment: tuple[str, ...] = ()  # some of `diff_augment.KINDS`
+
+    @property
+    def terms(self) -> GanLoss:
+        """The losses by their name."""
+        return registry.GAN_LOSSES.load(self.loss)
+
+
+@keras.saving.register_keras_serializable(package="cvae_tf")
+class GAN(GeneratorDiscriminator):
+    """A generator that draws images of latents, and a discriminator that tells them from real ones.
+
+    `compile(optimizer)` and `fit(images)` work as with any Keras model, on images [B, H, W, C] in
+    [0, 1]; a conditional one takes `fit(images, labels)`. The discriminator gets an optimizer of
+    the same kind. All noise follows from `seed` and the optimizer's step.
+    """
+
+    title = "generative adversarial network"
+    evaluations = ("distance",)
+
+    def __init__(
+        self,
+        networks: GanNetworks,
+        seed: int = 0,
+        recipe: Recipe = Recipe(),  # noqa: B008 (it cannot change)
+        num_classes: int = 0,
+        **kwargs: Any,
+    ):
+        """Joins a generator and a discriminator.
+
+        Args:
+            networks: the pair.
+            seed: decides all noise.
+            recipe: how they learn.
+            num_classes: Y, if the networks take labels.
+            **kwargs: passed on to `keras.Model`.
+        """
+        super().__init__(networks, seed, num_classes, **kwargs)
+        self.recipe = recipe
+        self.means = {name: keras.metrics.Mean(name) for name in _TRAINED}
+        self._compared: comparison.TestImages | None = None
+
+    @classmethod
+    def from_settings(
+        cls, config: Any, image_shape: ImageShape, steps_per_epoch: int, num_classes: int = 0
+    ) -> "GAN":
+        """Builds the GAN of a configuration; see `GenerativeModel.from_settings`."""
+        networks = build_gan_networks(
+            config.network,
+            image_shape,
+            config.latent_dim,
+            config.seed,
+            config.precision,
+            num_classes,
+            config.spectral_norm,
+        )
+        seed_vectors(networks.discriminator)
+        kinds = kinds_for(config.diff_augment, image_shape)
+        return cls(networks, config.seed, Recipe(config.gan_loss, config.r1, kinds), num_classes)
+
+    @classmethod
+    def optimizer_options(cls, config: Any) -> dict[str, Any]:
+        """How far Adam looks back, which matters more here than elsewhere."""
+        return {"beta_1": config.beta1, "beta_2": config.beta2}
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the model is made again from, without its weights."""
+        networks = self.networks.values()
+        return {
+            "networks": [keras.saving.serialize_keras_object(each) for each in networks],
+            "seed": self.seed,
+            "recipe": self.recipe._asdict(),
+            "num_classes": self.num_classes,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "GAN":
+        """Makes a model from what `get_config` returned."""
+        config = dict(config)
+        networks = [keras.saving.deserialize_keras_object(n) for n in config.pop("networks")]
+        recipe = config.pop("recipe")
+        recipe = Recipe(**{**recipe, "augment": tuple(recipe["augment"])})
+        return cls(GanNetworks(*networks), recipe=recipe, **config)
+
+    # Training.
+
+    def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
+        """Takes one step of both, each against the other as it was before.
+
+        Args:
+            batch: images, float32 [B, H, W, C] in [0, 1]; of a conditional model with labels [B]
+                beside them.
+
+        Returns:
+            The means since the last `reset_metrics()`.
+        """
+        real, labels = images_and_labels(batch, self.num_classes)
+        step = self.steps
+        seed_dropout(self.networks.values(), derived_key(self.seed, Purpose.DROPOUT, step))
+        latents = self._latents(tf.shape(real)[0], step)
+        with tf.GradientTape(persistent=True) as tape:
+            drawn = self.generator(inputs_of(latents, labels), training=True)
+            logits = self._judged(real, drawn, labels, training=True)
+            of_discriminator = tf.reduce_mean(self.recipe.terms.discriminator(*logits))
+            of_generator = tf.reduce_mean(self.recipe.terms.generator(logits[1]))
+            penalized = of_discriminator + self._distance_penalty(real, drawn, labels, step)
+        pairs = (
+            (self.discriminator_optimizer, penalized, self.discriminator.trainable_variables),
+            (self.optimizer, of_generator, self.generator.trainable_variables),
+        )
+        gradients = [tape.gradient(loss, variables) for _, loss, variables in pairs]
+        del tape
+        gradients[0] = self._with_r1(gradients[0], real, labels, step)
+        for (optimizer, _, variables), own in zip(pairs, gradients, strict=True):
+            optimizer.apply(own, variables)
+        return self._update_means(of_discriminator, of_generator, logits)
+
+    def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
+        """Measures a batch without learning, as training does."""
+        real, labels = images_and_labels(batch, self.num_classes)
+        drawn = self.decode_mean(self._latents(tf.shape(real)[0], self.steps), labels)
+        logits = self._judged(real, drawn, labels, training=False)
+        terms = self.recipe.terms
+        means = (
+            tf.reduce_mean(terms.discriminator(*logits)),
+            tf.reduce_mean(terms.generator(logits[1])),
+        )
+        return self._update_means(*means, logits)
+
+    def _latents(self, num: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
+        return tf.random.stateless_normal([num, self.latent_dim], key)
+
+    def _judged(
+        self, real: tf.Tensor, drawn: tf.Tensor, labels: tf.Tensor | None, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits [B] of real and of drawn images, changed alike by chance in training."""
+        both = (real, drawn)
+        if training:
+            key = derived_key(self.seed, Purpose.DIFFERENTIABLE_AUGMENTATION, self.steps)
+            both = [
+                diff_augment.augment(images, self.recipe.augment, tf.random.fold_in(key, number))
+                for number, images in enumerate(both)
+            ]
+        return tuple(self.logits(images, labels, training) for images in both)
+
+    def _distance_penalty(
+        self, real: tf.Tensor, drawn: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor
+    ) -> tf.Tensor | float:
+        weight = self.recipe.terms.gradient_penalty
+        if not weight:
+            return 0.0
+        key = derived_key(self.seed, Purpose.GRADIENT_PENALTY, step)
+        shares = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], key)
+        drawn = tf.stop_gradient(drawn)
+        judge = functools.partial(self.logits, labels=labels)
+        return weight * losses.distance_penalty(judge, real, drawn, shares)
+
+    def _with_r1(
+        self,
+        gradients: list[tf.Tensor],
+        real: tf.Tensor,
+        labels: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """Gradients of the discriminator with those of R1, which is found at some steps only."""
+        if not self.recipe.r1:
+            return gradients
+        variables = [each.value for each in self.discriminator.trainable_variables]
+
+        def with_penalty() -> list[tf.Tensor]:
+            with tf.GradientTape() as tape:
+                penalty = losses.r1_penalty(functools.partial(self.logits, labels=labels), real)
+            found = tape.gradient(
+                penalty, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+            weight = self.recipe.r1 * _R1_EVERY
+            return [own + weight * more for own, more in zip(gradients, found, strict=True)]
+
+        return tf.cond(step % _R1_EVERY == 0, with_penalty, lambda: gradients)
+
+    def _update_means(
+        self, of_discriminator: tf.Tensor, of_generator: tf.Tensor, logits: tuple[tf.Tensor, ...]
+    ) -> dict[str, tf.Tensor]:
+        values = (of_discriminator, of_generator, *(tf.sigmoid(each) for each in logits))
+        for mean, value in zip(self.means.values(), values, strict=True):
+            mean.update_state(value)
+        return {name: mean.result() for name, mean in self.means.items()}
+
+    # What is measured.
+
+    train_measures = _TRAINED
+    test_measures = (_DISTANCE, _SPREAD)
+
+    def describe_test(self, values: dict[str, float]) -> str:
+        """Says how far drawn images are from test images, and how much they vary beside them."""
+        distance, spread = (values[measure.name] for measure in self.test_measures)
+        return f"{_DISTANCE.title} {distance:.2f}, spread {spread:.2f} of theirs"
+
+    def look_at(self, dataset: Dataset) -> None:
+        """Takes the test images, with which drawn ones are compared after each epoch."""
+        self._compared = comparison.TestImages(dataset)
+
+    def measure_set(self, images: Any, means: Any) -> dict[str, float]:
+        """Compares drawn images with all test images."""
+        return self._compared.compare(self)
+
+    def warnings(self, row: dict[str, float]) -> list[str]:
+        """Says what has gone wrong in an epoch; see `comparison.warnings`."""
+        return comparison.warnings(row)
+
+    # What is shown and exported.
+
+    def epoch_panels(
+        self, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor
+    ) -> list[Panel]:
+        """Shows drawn images, always of the same latents, beside real ones."""
+        drawn = sample_panels.samples(self, seed, "Drawn, always of the same latents")
+        return [drawn, Panel("Test images", [grey.numpy()])]
+
+    @property
+    def curves(self) -> list[CurveGroup]:
+        """Draws losses, probabilities, and the distance."""
+        names = list(_TRAINED)
+        return [
+            CurveGroup("Losses", "", {f"train_{name}": "-" for name in names[:2]}),
+            CurveGroup(
+                "Probability of being real", "", {f"train_{name}": "-" for name in names[2:]}
+            ),
+            CurveGroup("Frechet distance", "", {f"test_{_DISTANCE.name}": "-"}),
+            CurveGroup("Spread", _SPREAD.unit, {f"test_{_SPREAD.name}": "-"}),
+        ]
+
+    def signatures(self) -> Signatures:
+        """What its SavedModel can do: sample, decode, score."""
+        return signatures.signatures(self)
+
+    def standalone_parts(self) -> dict[str, keras.Model]:
+        """Generator and discriminator, each for itself."""
+        return signatures.standalone_parts(self)
+
+    def describe(self) -> dict[str, Any]:
+        """What `model.json` says of it."""
+        compared = self._compared
+        features = {"features": compared.features.title} if compared else {}
+        return {"limits": comparison.LIMITS, **features}
