@@ -17,6 +17,7 @@ from cvae_tf.reading import ReadingSettings
 SCHEDULES = ("constant", "cosine", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16")
 OBJECTIVES = ("elbo", "elbo_analytic", "iwae")
+SAMPLERS = ("prior", "mixture")
 _DEFAULT_MODEL = "vae"
 
 
@@ -79,6 +80,13 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
         "Nats of KL in each latent dimension that cost nothing.", 0.0,
         least=0, most=100, family="vae",
     )  # fmt: skip
+    sampler: str = setting(
+        "Where samples come from: the prior, or a mixture of Gaussians that is fitted to the "
+        "latents of the training images after training.",
+        "prior",
+        choices=SAMPLERS,
+        family="vae",
+    )
     denoise: float = setting(
         "Deviation of the noise that is added to what the encoder sees in training, where it "
         "learns the clean image.", 0.0, least=0, most=10, family="vae",

@@ -200,6 +200,16 @@ MODES: Table[Mode] = Table(
         "manifold": Mode(
             f"{_HERE}generation.manifold:make", "the whole latent space", settings=("label",)
         ),
+        "plane": Mode(
+            f"{_HERE}generation.plane:make",
+            "the plane through three latents",
+            settings=("seed", "label"),
+        ),
+        "nearest": Mode(
+            f"{_HERE}generation.nearest:make",
+            "samples over the nearest training images",
+            settings=("num", "seed", "label"),
+        ),
         "reconstruct": Mode(
             f"{_HERE}generation.reconstruct:make",
             "images over their reconstructions",

@@ -25,6 +25,7 @@ from cvae_tf.training import (
     building,
     choose_preset,
     early_stopping,
+    finishing,
     run_directory,
     screen,
     stop_signals,
@@ -199,8 +200,8 @@ def generate(
 
     Args:
         model: what `load` returns, or the directory of a run or of an exported model.
-        mode: what to make: "samples", "manifold", "reconstruct", "interpolate", "neighbours",
-            "class", "styles", "transfer", "anomalies", "denoise" or "latents".
+        mode: what to make: "samples", "manifold", "plane", "nearest", "reconstruct", "interpolate",
+            "neighbours", "class", "styles", "transfer", "anomalies", "denoise" or "latents".
         output: a directory for the files; those of the same names in it are replaced.
         verbose: 0 prints nothing.
         **settings: fields of `GenerationSettings` that the mode looks at, such as `num`.
@@ -291,6 +292,7 @@ def _train_and_export(run: Run, trainer: Trainer, dataset: Dataset, session: Ses
         history = train_run(run, trainer, pictures, session)
         rows = early_stopping.take_best(run, trainer.model, history)
         with averaged(trainer.model):
+            finishing.finish(run, trainer.model, dataset)
             saved_model = export_run.export(run, trainer.model, rows)
         pictures.draw_summary(history)  # last, so that no picture can cost the model
         screen.conclude(run, trainer.model, saved_model)

@@ -40,6 +40,7 @@ class Purpose(enum.IntEnum):
     GRADIENT_PENALTY = 23
     NORMALIZATION_STATISTICS = 24
     DRAWN_IMAGES = 25
+    FITTED_LATENTS = 26
 
 
 def derived_key(seed: int | tf.Tensor, purpose: Purpose, index: int | tf.Tensor = 0) -> tf.Tensor:

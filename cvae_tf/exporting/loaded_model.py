@@ -68,6 +68,8 @@ class LoadedModel:
 
     def sample_latents(self, num: int, key: tf.Tensor) -> tf.Tensor:
         """Draws latents [num, Z] of which images are drawn, by a key, int32 [2]."""
+        if "sample_latents" in self.abilities:
+            return self.functions.sample_latents(tf.constant(num), key)["latents"]
         return tf.random.stateless_normal([num, self.latent_dim], key)
 
     def labels_in_turn(self, num: int) -> np.ndarray:

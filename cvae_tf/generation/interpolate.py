@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.settings import LARGEST_SEED
 from cvae_tf.data.given_images import Images
 from cvae_tf.drawing import animations, mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
@@ -30,18 +32,16 @@ class _End(NamedTuple):
 
 
 def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
-    """Decodes the latents between two ends, each an image or latents.
+    """Decodes the latents between two ends, each an image or latents; without encoder, a seed.
 
     Of a conditional model each image is of the class of the nearer end, or of the label asked for.
 
     Raises:
-        UserError: if an end is neither, or is an image and the model cannot encode.
+        UserError: if an end is neither.
     """
     asked, images = class_asked_for(model, settings), None
     ends = {"start": settings.start, "end": settings.end}
-    if any(text.isdecimal() for text in ends.values()):
-        if "encode" not in model.abilities:
-            raise UserError("--start and --end: this model has no encoder; give latents.")
+    if "encode" in model.abilities and any(text.isdecimal() for text in ends.values()):
         images = given_images(model, settings)
     start, end = (_end(model, images, name, text) for name, text in ends.items())
     labels = [end.label if asked is None else asked for end in (start, end)]
@@ -61,7 +61,10 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
 
 
 def _end(model: LoadedModel, images: Images | None, name: str, text: str) -> _End:
-    """Reads an end: the posterior mean of an image, or latents as they are."""
+    """Reads an end: the posterior mean of an image, what a seed draws, or latents as they are."""
+    if text.isdecimal() and images is None:
+        seed = min(int(text), LARGEST_SEED)
+        return _End(model.sample_latents(1, derived_key(seed, Purpose.SAMPLES)).numpy()[0], None)
     if text.isdecimal():
         image = one_image(images, int(text), name)
         labels = classes_of(model, image)

@@ -20,7 +20,11 @@ class GenerationSettings(ImageSettings):
     )
     individual: bool = setting("Write each image to a file of its own.", False)
     index: int = setting("Which of the images to use, counted from 0.", 0, least=0, most=10**9)
-    start: str = setting("Where to begin: an image by its number (0), or latents (0.5,-1.2).", "0")
+    start: str = setting(
+        "Where to begin: an image by its number (0), or latents (0.5,-1.2); of a model without an "
+        "encoder what a seed (0) draws.",
+        "0",
+    )
     end: str = setting("Where to end, as in --start.", "1")
     spread: float = setting(
         "How far to go, in standard deviations of the posterior, or of the prior if a conditional "

@@ -112,6 +112,14 @@ class GenerativeModel(keras.Model):
     def look_at(self, dataset: Any) -> None:
         """Sees the `Dataset` before anything is measured or learned."""
 
+    def finish(self, dataset: Any) -> None:
+        """Learns what can only be learned at the end, of the `Dataset`, by the weights in use."""
+
+    @property
+    def finishing_parts(self) -> dict[str, Any]:
+        """What `finish` changes, as `checkpoint_parts`; it is kept beside the checkpoints."""
+        return {}
+
     def settle(self) -> None:
         """Finds what depends on the weights as they are now, before they are used."""
 

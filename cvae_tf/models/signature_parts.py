@@ -33,9 +33,15 @@ def decoding_signatures(model: Any) -> dict[str, Any]:
         )
         return first_results({"images": decoded}, latents)
 
+    def sample_latents(num: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"latents": model.sample_latents(num, seed)}
+
+    # Elsewhere they are those of the prior, which need no model.
+    own = {"sample_latents": (sample_latents, [num, seed])} if model.finishing_parts else {}
     return {
         "sample": with_label_argument(model, sample, [num, seed]),
         "decode": with_label_argument(model, decode, [latents]),
+        **own,
     }
 
 

@@ -7,12 +7,14 @@ from typing import NamedTuple
 from cvae_tf import registry
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.messages import say
 from cvae_tf.data import batches
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.networks.building import ImageShape
 from cvae_tf.training import (
     averaged_weights,
     checkpoint_files,
+    finishing,
     optimizers,
     run_directory,
     screen,
@@ -95,4 +97,6 @@ def load_trained(run_dir: str, precision: str | None = None) -> Trained:
         raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
     screen.warn_of(problems)
     averaged_weights.take_averages(model)
+    if not finishing.restore(run, model):
+        say("The run is not finished: samples come from the prior.")
     return Trained(run, model, progress.metrics)

@@ -38,6 +38,11 @@ class Run(NamedTuple):
         return self.directory / "checkpoints"
 
     @property
+    def finishing(self) -> Path:
+        """What was learned after the last step; empty of most models."""
+        return self.directory / "finishing.npz"
+
+    @property
     def images(self) -> Path:
         """The folder of the pictures of the epochs."""
         return self.directory / "images"

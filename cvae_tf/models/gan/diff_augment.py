@@ -71,7 +71,7 @@ def _cut_out(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
 
 def _colour(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
     """Changes brightness, saturation and contrast."""
-    images += _uniform(images, key, 0) - 0.5
+    images += (_uniform(images, key, 0) - 0.5) / 2
     grey = tf.reduce_mean(images, axis=3, keepdims=True)
     images = grey + (images - grey) * 2 * _uniform(images, key, 1)
     mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)

@@ -5,7 +5,8 @@ from typing import Any
 from cvae_tf.core.errors import UserError
 
 KINDS = ("mirror", "translation", "cutout", "colour")  # of changes that both networks live with
-_OF_GREY = ("translation",)
+# Of photographs cutout and colour took longer than fifteen minutes to pay, if they do.
+_OF_COLOURS, _OF_GREY = ("mirror", "translation"), ("translation",)
 _OPTIMIZERS = ("adam", "adamw", "adamax", "lion")  # which look back by beta1 and beta2
 
 
@@ -44,7 +45,7 @@ def check(config: Any, image_shape: tuple[int, int, int] | None = None) -> None:
 def kinds_for(diff_augment: str, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
     """The kinds of change for images: those asked for, or such as suit them."""
     if diff_augment == "auto":
-        return KINDS if image_shape[-1] == 3 else _OF_GREY
+        return _OF_COLOURS if image_shape[-1] == 3 else _OF_GREY
     return tuple(_listed(diff_augment))
 
 

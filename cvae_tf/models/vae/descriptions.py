@@ -6,6 +6,12 @@ from cvae_tf.models.measures import nats_of_one_bit
 from cvae_tf.models.networks.building import ImageShape
 from cvae_tf.models.vae.pixels import Pixels
 
+_OF = {
+    "prior": "",
+    "mixture": " Samples come from a mixture of Gaussians that was fitted to the latents of the "
+    "training images; likelihoods are those under the prior, a standard Gaussian.",
+}
+
 
 def describe_test(pixels: Pixels, values: dict[str, float], image_shape: ImageShape) -> str:
     """Writes the ELBO as the sum that it is.
@@ -47,7 +53,7 @@ def meaning_of_bits(pixels: Pixels) -> str | None:
     return None
 
 
-def describe(pixels: Pixels) -> dict[str, Any]:
+def describe(pixels: Pixels, sampler: str = "prior") -> dict[str, Any]:
     """What `model.json` says of a VAE beside its settings."""
     how, likelihood = pixels.binarization.description, pixels.likelihood.replace("_", " ")
     return {
@@ -55,7 +61,7 @@ def describe(pixels: Pixels) -> dict[str, Any]:
         "binarization": how,
         "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",
         "limits": "Its samples are blurred where its latents cannot say more. A score compares "
-        "images under this model; it is no probability of being an anomaly.",
+        f"images under this model; it is no probability of being an anomaly.{_OF[sampler]}",
         **({"bits": meaning_of_bits(pixels)} if pixels.entry.is_of_levels else {}),
     }
 

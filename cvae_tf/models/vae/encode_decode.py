@@ -1,26 +1,42 @@
 """Encoder and decoder with a Gaussian posterior between them: encode, decode, the ELBO's terms."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.progress import progress
+from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, numpy_generator
+from cvae_tf.data.batches import grey_levels
+from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.batch_parts import images_and_labels
 from cvae_tf.models.halves import in_halves
 from cvae_tf.models.networks.building import Networks
-from cvae_tf.models.vae import objectives
+from cvae_tf.models.vae import latent_mixture, objectives
+from cvae_tf.models.vae.latent_mixture import LatentSampler
 from cvae_tf.models.vae.objectives import ElboTerms
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior, reparameterize
+
+_MOST_FITTED = 50_000  # images whose latents the mixture is fitted to
+_ENCODED_AT_ONCE = 250
 
 
 class EncoderDecoder(GenerativeModel):
     """q(z|x) and p(x|z), which `model.CVAE` trains; `labels`, if there are any, are int32 [B]."""
 
     def __init__(
-        self, networks: Networks, seed: int, pixels: Pixels, num_classes: int = 0, **kwargs: Any
+        self,
+        networks: Networks,
+        seed: int,
+        pixels: Pixels,
+        num_classes: int = 0,
+        sampler: str = "prior",
+        **kwargs: Any,
     ):
         """Joins an encoder and a decoder.
 
@@ -29,6 +45,7 @@ class EncoderDecoder(GenerativeModel):
             seed: decides all noise.
             pixels: what they are, and what p(x|z) is; the decoder's outputs are its parameters.
             num_classes: Y, if the networks take labels.
+            sampler: where samples come from, "prior" or "mixture".
             **kwargs: passed on to `keras.Model`.
         """
         super().__init__(seed, **kwargs)
@@ -36,6 +53,50 @@ class EncoderDecoder(GenerativeModel):
         self.latent_dim = self.decoder.inputs[0].shape[-1]
         self.image_shape = tuple(self.encoder.inputs[0].shape[1:])
         self.pixels, self.num_classes = pixels, num_classes
+        self.sampler = LatentSampler(self.latent_dim) if sampler == "mixture" else None
+
+    @property
+    def sampler_name(self) -> str:
+        """Where samples come from, as the setting says it."""
+        return "prior" if self.sampler is None else "mixture"
+
+    def finish(self, dataset: Dataset) -> None:
+        """Fits the mixture that samples come from, if they do not come from the prior."""
+        if self.sampler is None:
+            return
+        with progress("sampler") as show:
+            latents = self._latents_of(dataset.train, show)
+        random = numpy_generator(self.seed, Purpose.FITTED_LATENTS)
+        self.sampler.take(latent_mixture.fit(latents, random))
+
+    def _latents_of(self, split: Split, show: Callable[[float], None]) -> np.ndarray:
+        """A sample of the posterior of each training image, of very many of some, [N, Z]."""
+        num, parts = min(len(split.images), _MOST_FITTED), []
+        rows = np.arange(num) * len(split.images) // num
+        key = derived_key(self.seed, Purpose.FITTED_LATENTS)
+        for start in range(0, num, _ENCODED_AT_ONCE):
+            own = rows[start : start + _ENCODED_AT_ONCE]
+            pixels = self.test_pixels(grey_levels(tf.constant(split.images[own])), start)
+            labels = tf.constant(split.labels[own], tf.int32) if self.num_classes else None
+            noise = normal_of_images(key, start, len(own), self.latent_dim)
+            parts.append(reparameterize(self._traced_encode(pixels, labels), noise).numpy())
+            show((start + len(own)) / num)
+        return np.concatenate(parts)
+
+    @functools.cached_property
+    def _traced_encode(self) -> Callable[..., Posterior]:
+        return tf.function(self.encode, reduce_retracing=True)
+
+    @property
+    def finishing_parts(self) -> dict[str, Any]:
+        """The sampler, if samples do not come from the prior."""
+        return {} if self.sampler is None else {"sampler": self.sampler}
+
+    def sample_latents(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws latents [num, Z], from the prior or from the fitted mixture."""
+        if self.sampler is None:
+            return super().sample_latents(num, seed)
+        return self.sampler.draw(num, seed)
 
     @property
     def networks(self) -> dict[str, keras.Model]:

@@ -41,6 +41,7 @@ class CVAE(EncoderDecoder):
         objective: Objective = objectives.ELBO,
         input_noise: float = 0.0,
         num_classes: int = 0,
+        sampler: str = "prior",
         **kwargs: Any,
     ):
         """Joins an encoder and a decoder.
@@ -52,9 +53,11 @@ class CVAE(EncoderDecoder):
             objective: what a training step climbs.
             input_noise: deviation of the noise that is added to what the encoder sees in training.
             num_classes: Y, if the networks take labels.
+            sampler: where samples come from: "prior", or "mixture" of Gaussians, which `finish`
+                fits.
             **kwargs: passed on to `keras.Model`.
         """
-        super().__init__(networks, seed, pixels, num_classes, **kwargs)
+        super().__init__(networks, seed, pixels, num_classes, sampler, **kwargs)
         self.objective, self.input_noise = objective, input_noise
         names = ("elbo", "log_likelihood", "kl", *(() if objective.is_elbo else ("objective",)))
         self.means = {name: keras.metrics.Mean(name) for name in names}
@@ -83,13 +86,17 @@ class CVAE(EncoderDecoder):
             config.kl_warmup_epochs * steps_per_epoch,
             config.free_bits,
         )
-        return cls(networks, config.seed, pixels, objective, config.denoise, num_classes)
+        own = objective, config.denoise, num_classes, config.sampler
+        return cls(networks, config.seed, pixels, *own)
 
     def for_inference(self) -> "CVAE":
         """A copy whose normalisations are faster; it has the same weights."""
         networks = Networks(*(fused_layers.copy(n) for n in self.networks.values()))
         own = self.pixels, self.objective, self.input_noise, self.num_classes
-        return CVAE(networks, self.seed, *own)
+        copy = CVAE(networks, self.seed, *own, self.sampler_name)
+        if self.sampler is not None:
+            copy.sampler.set_weights(self.sampler.get_weights())
+        return copy
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the model is made again from, without its weights."""
@@ -101,6 +108,7 @@ class CVAE(EncoderDecoder):
             "objective": self.objective._asdict(),
             "input_noise": self.input_noise,
             "num_classes": self.num_classes,
+            "sampler": self.sampler_name,
             "name": self.name,
         }
 
@@ -250,7 +258,7 @@ class CVAE(EncoderDecoder):
 
     def describe(self) -> dict[str, Any]:
         """What `model.json` says of pixels and of the terms that `score` returns."""
-        return descriptions.describe(self.pixels)
+        return descriptions.describe(self.pixels, self.sampler_name)
 
     def describe_numbers(self, metrics: dict[str, float]) -> str:
         """What the model card says of the ELBO."""

@@ -1,0 +1,75 @@
+"""Samples beside the training images that are nearest to them: is it learned by heart?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf.data.given_images import load_own
+from cvae_tf.drawing import mosaics
+from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.generation.common import Generated, class_asked_for, num_shown
+from cvae_tf.generation.settings import GenerationSettings
+
+_AT_ONCE = 5000  # training images
+
+
+def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+    """Draws samples over the nearest training images, by the squared distance of their pixels.
+
+    As many test images tell how near they are that were certainly not learned by heart.
+
+    Raises:
+        UserError: if the training images cannot be had.
+    """
+    label, num = class_asked_for(model, settings), num_shown(settings)
+    labels = None if label is None else np.full(num, label)
+    dataset = load_own(model.metadata)
+    samples = model.sample(num, settings.seed, labels)
+    test = dataset.test.images[:num].astype(np.float32) / 255
+    rows, distances = nearest(samples, dataset.train.images)
+    _, of_test = nearest(test, dataset.train.images)
+    images = dataset.train.images[rows].astype(np.float32) / 255
+    path = mosaics.save_stacked(output / "nearest.png", [samples, images])
+    note = (
+        f"Root mean squared difference of a pixel from the nearest of {len(dataset.train.images):,}"
+        f" training images: samples {_of_pixel(distances, samples):.3f}, test images "
+        f"{_of_pixel(of_test, samples):.3f} (medians). Much less for samples would mean that they "
+        "are learned by heart."
+    )
+    arrays = {"images": samples, "nearest": images, "rows": rows, "squared_distances": distances}
+    return Generated([path], arrays, (note,))
+
+
+def _of_pixel(squared_distances: np.ndarray, images: np.ndarray) -> float:
+    return float(np.sqrt(np.median(squared_distances) / np.prod(images.shape[1:])))
+
+
+def nearest(images: np.ndarray, candidates: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the nearest of many images.
+
+    Args:
+        images: [N, H, W, C] in [0, 1].
+        candidates: uint8 [M, H, W, C], an array or what reads them from the disk.
+
+    Returns:
+        For each image the number of the nearest candidate, and its squared distance, [N].
+    """
+    flat = tf.constant(images.reshape(len(images), -1), tf.float32)
+    best, rows = np.full(len(images), np.inf), np.zeros(len(images), np.int64)
+    for start, part in _parts(candidates):
+        squares = tf.reduce_sum(part**2, axis=1) - 2 * tf.matmul(flat, part, transpose_b=True)
+        numbers = tf.argmin(squares, axis=1).numpy()
+        found = tf.gather(squares, numbers, batch_dims=1).numpy()
+        is_nearer = found < best
+        best[is_nearer], rows[is_nearer] = found[is_nearer], start + numbers[is_nearer]
+    return rows, np.maximum(best + np.sum(flat.numpy() ** 2, axis=1), 0)
+
+
+def _parts(candidates: Any) -> Iterator[tuple[int, tf.Tensor]]:
+    """Yields the number of a first image, and it and others as rows of grey levels."""
+    for start in range(0, len(candidates), _AT_ONCE):
+        part = candidates[start : start + _AT_ONCE]
+        yield start, tf.constant(part.reshape(len(part), -1), tf.float32) / 255

@@ -1,0 +1,137 @@
+"""A density of the latents of training images, to sample from instead of the prior.
+
+The posteriors of all images together are not the prior, the less the more latents there are, so
+that samples from the prior are not like images. A mixture of Gaussians that is fitted to them after
+training is (Ghosh et al., "From variational to deterministic autoencoders", 2020, section 4).
+"""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+COMPONENTS = 10
+_MOST_ROUNDS, _ENOUGH = 50, 1e-3  # of EM; nats of log-likelihood that a round must bring
+_SMALLEST_VARIANCE = 1e-4  # is added to each covariance
+
+
+class Mixture(NamedTuple):
+    """A mixture of K full Gaussians, float64."""
+
+    log_weights: np.ndarray  # [K]
+    means: np.ndarray  # [K, Z]
+    roots: np.ndarray  # of the covariances, lower triangular, [K, Z, Z]
+
+
+def fit(latents: np.ndarray, random: np.random.Generator) -> Mixture:
+    """Fits a mixture by expectation and maximisation (Dempster et al. 1977).
+
+    Args:
+        latents: a sample of the posterior of each image, [N, Z].
+        random: decides where to begin.
+
+    Returns:
+        The mixture; of few latents it has fewer Gaussians.
+    """
+    latents = latents.astype(np.float64)
+    num = max(min(COMPONENTS, len(latents) // (2 * latents.shape[1])), 1)
+    shares = _first_shares(latents, num, random)
+    best = -np.inf
+    for _ in range(_MOST_ROUNDS):
+        mixture = _maximized(latents, shares)
+        joint = log_joint(mixture, latents)
+        each = np.logaddexp.reduce(joint, axis=1)
+        shares = np.exp(joint - each[:, None])
+        if each.mean() < best + _ENOUGH:
+            break
+        best = each.mean()
+    return mixture
+
+
+def _first_shares(latents: np.ndarray, num: int, random: np.random.Generator) -> np.ndarray:
+    """Gives each image to the nearest of some that are far from each other (k-means++)."""
+    centres = latents[random.integers(len(latents), size=1)]
+    nearest = np.sum((latents - centres[0]) ** 2, axis=1)
+    owner = np.zeros(len(latents), np.int64)
+    for number in range(1, num):
+        centre = latents[random.choice(len(latents), p=nearest / nearest.sum())]
+        distances = np.sum((latents - centre) ** 2, axis=1)
+        owner[distances < nearest] = number
+        nearest = np.minimum(nearest, distances)
+    return np.eye(num)[owner]
+
+
+def _maximized(latents: np.ndarray, shares: np.ndarray) -> Mixture:
+    """The likeliest mixture if images belong to its Gaussians by these shares [N, K]."""
+    counts = shares.sum(axis=0) + 1e-9
+    means = shares.T @ latents / counts[:, None]
+    roots = []
+    for mean, share, count in zip(means, shares.T, counts, strict=True):
+        centred = latents - mean
+        covariance = (centred * share[:, None]).T @ centred / count
+        roots.append(np.linalg.cholesky(covariance + _SMALLEST_VARIANCE * np.eye(len(mean))))
+    return Mixture(np.log(counts / counts.sum()), means, np.stack(roots))
+
+
+def log_joint(mixture: Mixture, latents: np.ndarray) -> np.ndarray:
+    """Log-density of latents [N, Z] together with each Gaussian, [N, K], nats."""
+    columns = []
+    for log_weight, mean, root in zip(*mixture, strict=True):
+        white = np.linalg.solve(root, (latents - mean).T)
+        log_volume = np.sum(np.log(np.diag(root))) + 0.5 * len(mean) * np.log(2 * np.pi)
+        columns.append(log_weight - log_volume - 0.5 * np.sum(white**2, axis=0))
+    return np.stack(columns, axis=1)
+
+
+@keras.saving.register_keras_serializable(package="cvae_tf")
+class LatentSampler(keras.layers.Layer):
+    """Draws latents from a mixture, as part of a model; before it is fitted, from the prior."""
+
+    def __init__(self, latent_dim: int, **kwargs):
+        """Takes the number of latent dimensions, Z."""
+        super().__init__(**kwargs)
+        self.latent_dim = latent_dim
+        self.build()
+
+    def build(self, input_shape=None):
+        """Makes what the mixture is kept in: K standard Gaussians at first."""
+        latent_dim = self.latent_dim
+        shapes = {
+            "log_weights": (COMPONENTS,),
+            "means": (COMPONENTS, latent_dim),
+            "roots": (COMPONENTS, latent_dim, latent_dim),
+        }
+        for name, shape in shapes.items():
+            weight = self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
+            setattr(self, name, weight)
+        self.roots.assign(tf.eye(latent_dim, batch_shape=[COMPONENTS]))
+        self.built = True
+
+    def take(self, mixture: Mixture) -> None:
+        """Takes a mixture of K or fewer Gaussians; those that are missing are never drawn."""
+        missing = COMPONENTS - len(mixture.means)
+        self.log_weights.assign(np.pad(mixture.log_weights, (0, missing), constant_values=-1e9))
+        self.means.assign(np.pad(mixture.means, ((0, missing), (0, 0))))
+        self.roots.assign(np.pad(mixture.roots, ((0, missing), (0, 0), (0, 0))))
+
+    def draw(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws latents [num, Z] by a seed, int32 [2]; the first ones do not depend on `num`."""
+        of_component, of_noise = (tf.random.fold_in(seed, number) for number in range(2))
+        uniform = tf.random.stateless_uniform([num], of_component)
+        ends = tf.cumsum(tf.nn.softmax(self.log_weights))
+        chosen = tf.minimum(tf.searchsorted(ends, uniform, side="right"), COMPONENTS - 1)
+        noise = tf.random.stateless_normal([num, self.latent_dim], of_noise)
+        return self._through(noise, chosen)
+
+    def _through(self, noise: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+        """Noise [num, Z] as latents of the chosen Gaussians, one Gaussian after the other."""
+        latents = tf.zeros_like(noise)
+        for number in range(COMPONENTS):
+            own = self.means[number] + tf.matmul(noise, self.roots[number], transpose_b=True)
+            latents = tf.where((chosen == number)[:, None], own, latents)
+        return latents
+
+    def get_config(self):
+        """Returns what the layer is made again from."""
+        return {**super().get_config(), "latent_dim": self.latent_dim}

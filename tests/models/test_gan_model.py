@@ -1,0 +1,236 @@
+"""The GAN as a Keras model: its step against separate gradients, norms, labels, Keras."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cvae_tf import registry
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.models.gan import comparison, losses
+from cvae_tf.models.gan.layers import BatchDeviation, seed_vectors
+from cvae_tf.models.gan.model import GAN, Recipe
+from cvae_tf.models.networks.building import build_gan_networks
+
+GAN_NETWORKS = registry.networks_of(registry.FAMILIES["gan"])
+PLAIN = Recipe()
+LABELS = np.array([0, 2, 1, 2, 0, 1, 1, 0])
+
+
+def _model(network="sub_pixel", shape=(8, 8, 1), recipe=PLAIN, spectral_norm=False, **options):
+    networks = build_gan_networks(
+        network, shape, 5, seed=1, spectral_norm=spectral_norm,
+        num_classes=options.get("num_classes", 0),
+    )  # fmt: skip
+    seed_vectors(networks.discriminator)
+    return GAN(networks, 1, recipe, **options)
+
+
+def _images(num=8, shape=(8, 8, 1)):
+    return tf.constant(np.random.default_rng(0).uniform(size=(num, *shape)), tf.float32)
+
+
+def _weights(network):
+    return [variable.numpy() for variable in network.trainable_variables]
+
+
+def _separate_gradients(model, real, r1=0.0):
+    """Gradients of the two losses, each by a tape of its own and by what the other draws."""
+    key = derived_key(1, Purpose.TRAINING_NOISE, 0)
+    latents = tf.random.stateless_normal([len(real), 5], key)
+    found = []
+    for which in ("discriminator", "generator"):
+        with tf.GradientTape() as tape:
+            drawn = model.generator(latents, training=True)
+            logits = [model.discriminator(images, training=True) for images in (real, drawn)]
+            if which == "discriminator":
+                loss = tf.reduce_mean(model.recipe.terms.discriminator(*logits))
+                loss += 16 * r1 * losses.r1_penalty(model.logits, real)
+            else:
+                loss = tf.reduce_mean(model.recipe.terms.generator(logits[1]))
+        variables = getattr(model, which).trainable_variables
+        found.append([gradient.numpy() for gradient in tape.gradient(loss, variables)])
+    return found
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "hinge"])
+@pytest.mark.parametrize("r1", [0.0, 0.5])
+def test_a_step_goes_down_both_losses_from_where_both_were(loss, r1):
+    model, real = _model(recipe=Recipe(loss, r1)), _images()
+    before = _weights(model.discriminator), _weights(model.generator)
+    start = [variable.numpy() for variable in model.variables]
+    expected = _separate_gradients(model, real, r1)
+    for variable, value in zip(model.variables, start, strict=True):
+        variable.assign(value)  # the usual deviation moved
+    model.compile(keras.optimizers.SGD(1.0))
+    model.train_step(real)
+    after = _weights(model.discriminator), _weights(model.generator)
+    for old, new, gradients in zip(before, after, expected, strict=True):
+        for first, second, gradient in zip(old, new, gradients, strict=True):
+            np.testing.assert_allclose(first - second, gradient, atol=2e-5)
+            assert np.any(gradient != 0) or first.shape == (1,)
+
+
+def test_r1_counts_at_every_sixteenth_step_alone():
+    changed = []
+    for step in (0, 1, 15, 16):
+        moved = []
+        for r1 in (0.0, 2.0):
+            model = _model(recipe=Recipe(r1=r1))
+            model.compile(keras.optimizers.SGD(0.1))
+            model.optimizer.iterations.assign(step)
+            model.train_step(_images())
+            moved.append(_weights(model.discriminator))
+        changed.append(any(np.any(a != b) for a, b in zip(*moved, strict=True)))
+    assert changed == [True, False, False, True]
+
+
+@pytest.mark.parametrize("network", GAN_NETWORKS)
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (9, 70, 3), (32, 32, 3), (256, 256, 1)])
+def test_networks_fit_every_size(network, shape):
+    model = _model(network, shape)
+    drawn = model(tf.zeros([2, 5]))
+    assert drawn.shape == (2, *shape) and drawn.dtype == tf.float32
+    assert np.min(drawn) >= 0 and np.max(drawn) <= 1
+    logits = model.logits(drawn)
+    assert logits.shape == (2,) and np.all(np.isfinite(logits))
+    assert sum(map(np.size, model.get_weights())) < 12e6
+
+
+@pytest.mark.parametrize("network", GAN_NETWORKS)
+def test_seeds_decide_the_weights(network):
+    def weights(seed):
+        networks = build_gan_networks(network, (12, 12, 1), 5, seed)
+        return [weight for each in networks for weight in each.get_weights()]
+
+    first, again, other = weights(1), weights(1), weights(2)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    kernels = [(a, b) for a, b in zip(first, other, strict=True) if a.ndim > 1]
+    assert all(np.any(a != b) for a, b in kernels)
+
+
+def test_settled_statistics_are_those_of_drawn_images():
+    model = _model("dcgan")
+    latents = tf.random.stateless_normal([4, 5], [1, 1])
+    before = model(latents).numpy()
+    model.settle()
+    after = model(latents).numpy()
+    assert np.abs(before - after).max() > 1e-4
+    key = derived_key(1, Purpose.NORMALIZATION_STATISTICS)
+    own = tf.random.stateless_normal([512, 5], key)
+    np.testing.assert_allclose(model(own), model.generator(own, training=True), atol=1e-4)
+    model.settle()
+    np.testing.assert_array_equal(model(latents), after)
+
+
+@pytest.mark.parametrize("network", GAN_NETWORKS)
+def test_spectral_norms_become_one(network):
+    model = _model(network, spectral_norm=True)
+    model.compile(keras.optimizers.SGD(1e-4))
+    for _ in range(30):
+        model.train_step(_images())
+    kernels = [w.numpy() for w in model.discriminator.trainable_variables if w.name == "kernel"]
+    assert len(kernels) >= 3
+    for kernel in kernels:
+        norm = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2)
+        assert norm == pytest.approx(1, abs=0.1)
+
+
+def test_spectral_vectors_are_the_same_in_any_process():
+    vectors = [
+        [
+            w.numpy()
+            for w in _model(spectral_norm=True).discriminator.variables
+            if "vector" in w.name
+        ]
+        for _ in range(2)
+    ]
+    assert len(vectors[0]) >= 3
+    for first, second in zip(*vectors, strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert np.any(vectors[0][0].ravel()[:3] != vectors[0][1].ravel()[:3])
+
+
+def test_the_deviation_of_a_batch_is_beside_its_features_and_the_usual_one_in_use():
+    layer, features = BatchDeviation(), np.random.default_rng(3).normal(size=(6, 2, 2, 3))
+    shown = layer(features, training=True).numpy()
+    np.testing.assert_allclose(shown[..., :3], features, rtol=1e-6)
+    np.testing.assert_allclose(shown[..., 3], features.std(axis=0).mean(), rtol=1e-4)
+    np.testing.assert_allclose(
+        layer(features[:1])[..., 3], 0.01 * features.std(axis=0).mean(), 1e-3
+    )
+    equal = layer(np.ones((4, 2, 2, 3)), training=True).numpy()
+    assert np.all(equal[..., 3] < 1e-3)
+
+
+@pytest.mark.parametrize("network", GAN_NETWORKS)
+def test_labels_change_what_is_drawn_and_judged(network):
+    model = _model(network, num_classes=3)
+    model.compile(keras.optimizers.SGD(0.1))
+    for _ in range(3):  # gains of classes are all the same at first
+        model.train_step((_images(), LABELS))
+    latents = tf.ones([3, 5])
+    drawn = model((latents, tf.constant([0, 1, 2]))).numpy()
+    assert np.abs(drawn[0] - drawn[1]).max() > 1e-6 and np.abs(drawn[1] - drawn[2]).max() > 1e-6
+    logits = model.logits(tf.repeat(_images(1), 3, axis=0), tf.constant([0, 1, 2])).numpy()
+    assert len(set(logits.tolist())) == 3
+    with pytest.raises(ValueError, match="needs labels"):
+        model.train_step(_images())
+
+
+@pytest.mark.parametrize("loss", list(registry.GAN_LOSSES))
+def test_keras_fits_saves_and_loads_it(tmp_path, loss):
+    kinds = ("translation", "cutout")
+    model = _model(recipe=Recipe(loss, 0.0 if loss == "wgan_gp" else 0.1, kinds))
+    model.compile("adam")
+    history = model.fit(_images(), batch_size=4, epochs=2, verbose=0).history
+    assert set(history) == set(model.means) and np.all(np.isfinite(list(history.values())))
+    assert np.isfinite(model.evaluate(_images(), verbose=0, return_dict=True)["generator_loss"])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.recipe == model.recipe
+    for each in (model, loaded):
+        each.fit(_images(), batch_size=4, epochs=1, verbose=0, shuffle=False)
+    for first, second in zip(model.variables, loaded.variables, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_noise_is_a_function_of_seed_and_step():
+    def trained(steps):
+        model = _model(recipe=Recipe(r1=0.1, augment=("translation", "colour")), shape=(8, 8, 3))
+        model.compile(keras.optimizers.SGD(0.1))
+        step = tf.function(model.train_step)
+        for _ in range(steps):
+            step(_images(8, (8, 8, 3)))
+        return model
+
+    first, second = trained(2), trained(2)
+    for one, other in zip(first.variables, second.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_goes_wrong_is_said_in_a_line():
+    well = {
+        "train_probability_of_real": 0.6, "train_probability_of_drawn": 0.4, "test_spread": 0.9,
+    }  # fmt: skip
+    assert comparison.warnings(well) == []
+    (sure,) = comparison.warnings(
+        {**well, "train_probability_of_real": 0.999, "train_probability_of_drawn": 0.001}
+    )
+    assert "discriminator tells all images apart" in sure and "--r1" in sure
+    (alike,) = comparison.warnings({**well, "test_spread": 0.01})
+    assert "hardly differ" in alike and "--seed" in alike
+
+
+def test_a_pair_that_takes_no_labels_is_refused(monkeypatch):
+    def build(plan):
+        plain = plan._replace(num_classes=0)
+        return registry.import_home("cvae_tf.models.networks.dcgan:build")(plain)
+
+    entry = registry.Network(build, pair="generator and discriminator")
+    monkeypatch.setitem(registry.NETWORKS._entries, "plain", entry)
+    with pytest.raises(UserError, match="'plain' takes no labels"):
+        functools.partial(_model, "plain", num_classes=3)()

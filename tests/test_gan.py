@@ -1,0 +1,217 @@
+"""A GAN through the ordinary functions: trained, stopped, resumed, exported, used, evaluated."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cvae_tf import workflows
+from cvae_tf.config import Config
+from cvae_tf.core.errors import UserError
+from cvae_tf.data import feeding
+from cvae_tf.distances import classifier
+from cvae_tf.distances.frechet import frechet_distance, statistics
+from cvae_tf.evaluation import distance
+from cvae_tf.exporting import loaded_model
+from cvae_tf.models.gan import comparison
+from cvae_tf.training.trainer import Trainer
+
+TINY = {"model": "gan", "latent_dim": 8, "epochs": 2, "batch_size": 32, "seed": 3}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_features(tmp_path_factory):
+    """A classifier of few steps, in a cache of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        patch.setattr(classifier, "_FEWEST_STEPS", 30)
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, small_npz):
+    place = tmp_path_factory.mktemp("gan") / "run"
+    return workflows.train(run_dir=place, data_path=str(small_npz), verbose=0, **TINY)
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return workflows.loaded_model.load(trained.saved_model)
+
+
+def test_a_run_has_everything(trained):
+    names = {path.name for path in trained.directory.iterdir()}
+    assert names >= {"metrics.csv", "curves.png", "progress.gif", "images", "checkpoints", "export"}
+    assert not names & {"manifold.png", "latents.png"}
+    row = trained.history[-1]
+    assert list(row)[2:8] == [
+        "train_discriminator_loss", "train_generator_loss", "train_probability_of_real",
+        "train_probability_of_drawn", "test_frechet_distance", "test_spread",
+    ]  # fmt: skip
+    assert all(np.isfinite(value) for value in row.values())
+    assert (trained.config.preset, trained.config.network) == ("gan", "sub_pixel")
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_a_stopped_run_ends_the_same(tmp_path, small_npz, monkeypatch, conditional):
+    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 1)
+    settings = {**TINY, "conditional": conditional, "data_path": str(small_npz), "flip": True}
+    settings["spectral_norm"] = conditional
+    whole = workflows.train(run_dir=tmp_path / "whole", verbose=0, **settings)
+    take, taken = Trainer._train_steps, []
+
+    def stop_in_the_second_epoch(trainer, part):
+        taken.append(part)
+        if len(taken) == 7:
+            raise KeyboardInterrupt
+        return take(trainer, part)
+
+    monkeypatch.setattr(Trainer, "_train_steps", stop_in_the_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        workflows.train(run_dir=tmp_path / "run", verbose=0, **settings)
+    monkeypatch.setattr(Trainer, "_train_steps", take)
+    resumed = workflows.resume(tmp_path / "run", verbose=0)
+    states = [
+        dict(np.load(run.directory / "checkpoints" / "step_00000008" / "state.npz"))
+        for run in (whole, resumed)
+    ]
+    assert {name.split(".")[0] for name in states[0]} >= {
+        "generator", "discriminator", "optimizer", "discriminator_optimizer",
+    }  # fmt: skip
+    for name in states[0]:
+        if name != "state":
+            np.testing.assert_array_equal(states[0][name], states[1][name])
+    for picture in (whole.directory / "images").iterdir():
+        assert picture.read_bytes() == (resumed.directory / "images" / picture.name).read_bytes()
+    decoded = [loaded_model.load(run.saved_model).sample(4, seed=1) for run in (whole, resumed)]
+    np.testing.assert_array_equal(*decoded)
+
+
+def test_the_exported_model_draws_and_judges_with_tensorflow_alone(trained, model):
+    functions = tf.saved_model.load(str(trained.saved_model))
+    images = functions.sample(num=5, seed=[1, 2])["images"]
+    assert images.shape == (5, 28, 28, 1)
+    np.testing.assert_array_equal(images, functions.sample(num=5, seed=[1, 2])["images"])
+    logits = functions.score(images)["logit"]
+    alone = [functions.score(images[i : i + 1])["logit"][0] for i in range(5)]
+    np.testing.assert_allclose(logits, alone, atol=1e-4)
+    assert functions.score(images[:0])["logit"].shape == (0,)
+    assert functions.decode(tf.zeros([0, 8]))["images"].shape == (0, 28, 28, 1)
+    assert set(model.abilities) == {"sample", "decode", "score", "serving_default"}
+    card = (trained.saved_model / "README.md").read_text()
+    assert card.startswith("# A generative adversarial network of 28 x 28 images")
+    assert "neither reconstruct" in card and "Frechet distance" in card
+
+
+def test_samples_of_the_exported_model_are_as_far_as_in_training(trained, model, small_npz):
+    dataset = workflows.load_dataset(data_path=str(small_npz))
+    compared = comparison.TestImages(dataset)
+    keyed = model.sample_latents(
+        compared._num, comparison.derived_key(3, comparison.Purpose.DRAWN_IMAGES)
+    )
+    drawn = statistics(compared.features.of(model.decode(keyed.numpy())))
+    found = frechet_distance(compared._statistics, drawn)
+    assert found == pytest.approx(trained.history[-1]["test_frechet_distance"], rel=0.01, abs=0.01)
+
+
+@pytest.mark.parametrize("from_run", [True, False])
+def test_it_is_evaluated_by_distance(trained, tmp_path, from_run, capsys):
+    place = trained.directory if from_run else trained.saved_model
+    found = workflows.evaluate(place, tmp_path / "found.json")
+    assert isinstance(found, distance.Distance) and found.images == 32
+    assert found.frechet > found.floor > 0 and 0 <= found.share.precision <= 1
+    assert not found.is_fid and "Frechet distance" in capsys.readouterr().out
+    assert (tmp_path / "found.json").exists()
+    with pytest.raises(
+        UserError, match="has no likelihood to evaluate; it has --measures=distance"
+    ):
+        workflows.evaluate(place, measures="likelihood", verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "settings"),
+    [("samples", {}), ("plane", {}), ("nearest", {"num": 9}), ("interpolate", {}),
+     ("interpolate", {"start": "0,0,0,0,0,0,0,0", "end": "7"})],
+)  # fmt: skip
+def test_modes(model, tmp_path, mode, settings):
+    made = workflows.generate(model, mode, tmp_path, verbose=0, **settings)
+    assert made.files[0].stat().st_size > 500
+    assert made.arrays["images"].shape[1:] == (28, 28, 1)
+
+
+def test_interpolation_begins_with_what_a_seed_draws(model, tmp_path):
+    made = workflows.generate(model, "interpolate", tmp_path, start=5, end=6, verbose=0)
+    for image, seed in ((made.arrays["images"][0], 5), (made.arrays["images"][-1], 6)):
+        np.testing.assert_allclose(image, model.sample(64, seed=seed)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["reconstruct", "neighbours", "class", "denoise", "latents"])
+def test_what_needs_an_encoder_is_refused(model, tmp_path, mode):
+    with pytest.raises(UserError, match=f"--mode={mode} needs a model that can"):
+        workflows.generate(model, mode, tmp_path / "no", verbose=0)
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("format_name", ["litert", "keras"])
+def test_other_formats_are_written(trained, tmp_path, format_name):
+    directory = workflows.export(trained.directory, tmp_path, format_name, verbose=0)
+    suffix = {"litert": "*.tflite", "keras": "*.keras"}[format_name]
+    assert list(directory.glob(suffix))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": "gan", "beta": 2.0}, "--beta is a setting of --model=vae; this is --model=gan"),
+        ({"r1": 1.0}, "--r1 is a setting of --model=gan; this is --model=vae"),
+        ({"model": "gan", "network": "mlp"}, "--network=mlp is no generator and.*dcgan"),
+        ({"network": "dcgan"}, "--network=dcgan is no encoder and decoder.*tutorial"),
+        ({"model": "gan", "preset": "fast"}, "--preset=fast is one of --model=vae.*--preset=gan"),
+        ({"model": "vae", "preset": "gan"}, "--preset=gan is one of --model=gan.*--preset=fast"),
+        ({"model": "gan", "optimizer": "sgd"}, "--optimizer=sgd: a GAN needs --beta1.*adam"),
+        ({"model": "gan", "gan_loss": "wgan_gp"}, "--r1=0.01: --gan_loss=wgan_gp has a gr"),
+        ({"model": "gan", "diff_augment": "blur"}, "--diff_augment=blur: 'blur' is.*mirror"),
+        ({"model": "gan", "dropout": 0.1}, "--dropout does nothing with --model=gan"),
+        ({"model": "gan", "sampler": "mixture"}, "--sampler is a setting of --model=vae"),
+        ({"model": "gna"}, "--model=gna: unknown; choose from vae, gan"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_by_name(settings, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        workflows.train(run_dir=tmp_path / "run", dataset="digits", verbose=0, **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_grey_images_have_no_colours_to_change(tmp_path, small_npz):
+    with pytest.raises(UserError, match="--diff_augment=colour: the images have no colours"):
+        workflows.train(
+            run_dir=tmp_path / "run", data_path=str(small_npz), diff_augment="colour", verbose=0,
+            model="gan",
+        )  # fmt: skip
+
+
+def test_a_run_of_a_vae_is_not_resumed_as_a_gan(tmp_path, small_npz):
+    run = workflows.train(run_dir=tmp_path / "run", data_path=str(small_npz), epochs=1, verbose=0)
+    with pytest.raises(UserError, match="--model=gan contradicts --model=vae of the run"):
+        workflows.resume(run.directory, model="gan")
+
+
+def test_the_classic_preset_is_that_of_the_write_ups():
+    config = Config.create("dcgan")
+    assert dataclasses.asdict(config) | {
+        "model": "gan", "network": "dcgan", "learning_rate": 2e-4, "beta1": 0.5, "r1": 0.0,
+        "diff_augment": "none", "ema": 0.0,
+    } == dataclasses.asdict(config)  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{"latent_dim": 1}, {"batch_size": 1}, {"preset": "dcgan"}])
+def test_extremes_train(tmp_path, settings):
+    images = np.random.default_rng(0).integers(0, 256, (5, 9, 11, 3)).astype(np.uint8)
+    np.savez(tmp_path / "own.npz", x_train=images, x_test=images[:2])
+    run = workflows.train(
+        run_dir=tmp_path / "run", data_path=str(tmp_path / "own.npz"), verbose=0,
+        **{"model": "gan", "epochs": 1, **settings},
+    )  # fmt: skip
+    assert np.isfinite(run.history[0]["test_frechet_distance"])
+    assert loaded_model.load(run.saved_model).sample(2).shape == (2, 9, 11, 3)
