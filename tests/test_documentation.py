@@ -127,7 +127,12 @@ def test_table_of_flags_says_what_the_settings_say():
     own = [field.name for field in dataclasses.fields(Config) if field.name not in reading]
     assert list(rows)[6:] == [f"--{name}" for name in (*own, *reading)]
     for field in dataclasses.fields(Config):
-        presets = {name: preset.get(field.name, field.default) for name, preset in PRESETS.items()}
+        family = field.metadata["family"]
+        presets = {
+            name: preset.get(field.name, field.default)
+            for name, preset in PRESETS.items()
+            if family in (None, preset.get("model", "vae"))
+        }
         default = "" if field.default is None else f"{field.default}"
         if any(field.name in preset for preset in PRESETS.values()):
             default = f"by preset; {', '.join(f'{name}: {v}' for name, v in presets.items())}"

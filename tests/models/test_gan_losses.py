@@ -20,7 +20,10 @@ def test_the_classic_losses_are_logarithms_of_probabilities():
     with np.errstate(over="ignore"):
         expected = -np.log(_sigmoid(REAL)) - np.log(_sigmoid(-DRAWN))
         np.testing.assert_allclose(
-            own.discriminator(tf.constant(REAL), tf.constant(DRAWN)), expected, rtol=1e-6, atol=1e-15
+            own.discriminator(tf.constant(REAL), tf.constant(DRAWN)),
+            expected,
+            rtol=1e-6,
+            atol=1e-15,
         )
         np.testing.assert_allclose(
             own.generator(tf.constant(DRAWN)), -np.log(_sigmoid(DRAWN)), rtol=1e-6, atol=1e-15
