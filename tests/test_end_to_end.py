@@ -292,7 +292,11 @@ def test_images_that_the_network_cannot_take_are_refused_and_leave_nothing(tmp_p
 @pytest.fixture(scope="module")
 def evaluated(trained):
     done = run_script(
-        "evaluate.py", "--run_dir=run", "--importance_samples=1,20", cwd=trained.place
+        "evaluate.py",
+        "--run_dir=run",
+        "--importance_samples=1,20",
+        "--measures=likelihood",
+        cwd=trained.place,
     )
     assert done.returncode == 0, done.stderr
     return done
@@ -313,7 +317,7 @@ def test_a_run_is_evaluated(trained, evaluated):
 def test_an_exported_model_has_the_numbers_of_its_run(trained, evaluated):
     done = run_script(
         "evaluate.py", "--saved_model=run/export/1", "--importance_samples=1,20",
-        "--output=exported.json", cwd=trained.place,
+        "--measures=likelihood", "--output=exported.json", cwd=trained.place,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     reports = [

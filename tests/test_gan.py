@@ -153,6 +153,7 @@ def test_what_needs_an_encoder_is_refused(model, tmp_path, mode):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", ["litert", "keras"])
 def test_other_formats_are_written(trained, tmp_path, format_name):
     directory = workflows.export(trained.directory, tmp_path, format_name, verbose=0)
@@ -205,6 +206,7 @@ def test_the_classic_preset_is_that_of_the_write_ups():
     } == dataclasses.asdict(config)  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"latent_dim": 1}, {"batch_size": 1}, {"preset": "dcgan"}])
 def test_extremes_train(tmp_path, settings):
     images = np.random.default_rng(0).integers(0, 256, (5, 9, 11, 3)).astype(np.uint8)

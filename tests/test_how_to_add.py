@@ -131,7 +131,9 @@ def test_network_of_ones_own_can_be_conditional(trained, tmp_path):
 
 
 def test_likelihood_of_ones_own_is_integrated(trained):
-    found = workflows.evaluate(trained.directory, samples=200, importance_samples="2000", verbose=0)
+    found = workflows.evaluate(
+        trained.directory, samples=200, importance_samples="2000", measures="likelihood", verbose=0
+    )
     assert found.elbo.shape == found.log_evidence.shape == (20,)
     assert np.all(found.log_evidence > found.elbo)
     assert np.mean(found.log_evidence) == pytest.approx(np.mean(found.best_bound[1]), abs=1)

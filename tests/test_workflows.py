@@ -145,7 +145,9 @@ def test_wrong_generations_are_refused_before_anything_is_made(trained, mode, se
 
 
 def test_evaluation_of_a_run_is_returned_and_written_into_it(trained, capsys):
-    found = cvae_tf.evaluate("~/my run", importance_samples="1,5", samples=np.int64(2))
+    found = cvae_tf.evaluate(
+        "~/my run", importance_samples="1,5", samples=np.int64(2), measures="likelihood"
+    )
     assert found.elbo.shape == (32,) and np.isfinite(found.elbo).all()
     said = capsys.readouterr().out
     assert "ELBO" in said and "written: " in said
@@ -156,7 +158,7 @@ def test_evaluation_of_a_run_is_returned_and_written_into_it(trained, capsys):
 
 def test_evaluation_of_an_export_writes_only_where_it_is_told_to(trained, home):
     before = set(home.rglob("*"))
-    settings = {"importance_samples": "1", "samples": 1, "verbose": 0}
+    settings = {"importance_samples": "1", "samples": 1, "measures": "likelihood", "verbose": 0}
     cvae_tf.evaluate(cvae_tf.load(trained.saved_model), **settings)
     assert set(home.rglob("*")) == before
     cvae_tf.evaluate(trained.saved_model, "~/numbers/all.json", **settings)

@@ -12,7 +12,8 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.gan import comparison, losses
 from cvae_tf.models.gan.layers import BatchDeviation, seed_vectors
-from cvae_tf.models.gan.model import GAN, Recipe
+from cvae_tf.models.gan.model import GAN
+from cvae_tf.models.gan.recipe import Recipe
 from cvae_tf.models.networks.building import build_gan_networks
 
 GAN_NETWORKS = registry.networks_of(registry.FAMILIES["gan"])

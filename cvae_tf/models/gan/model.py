@@ -1,12 +1,11 @@
 """The generative adversarial network as a Keras model: how generator and discriminator learn."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from cvae_tf import registry
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.drawing.curves import CurveGroup
@@ -15,15 +14,14 @@ from cvae_tf.models import sample_panels
 from cvae_tf.models.base import Signatures
 from cvae_tf.models.batch_parts import images_and_labels, inputs_of
 from cvae_tf.models.dropout import seed_dropout
-from cvae_tf.models.gan import comparison, diff_augment, losses, signatures
+from cvae_tf.models.gan import comparison, diff_augment, signatures
 from cvae_tf.models.gan.generator_discriminator import GeneratorDiscriminator
 from cvae_tf.models.gan.layers import seed_vectors
-from cvae_tf.models.gan.losses import GanLoss
+from cvae_tf.models.gan.recipe import Recipe
 from cvae_tf.models.gan.settings_check import kinds_for
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks.building import GanNetworks, ImageShape, build_gan_networks
 
-_R1_EVERY = 16  # steps; the penalty counts as many times then (Karras et al. 2020, section 3.1)
 _DISTANCE = Measure("frechet_distance", "Frechet distance", "", higher_is_better=False)
 _SPREAD = Measure("spread", "spread", "of theirs")
 _TRAINED = {
@@ -32,19 +30,6 @@ _TRAINED = {
     "probability_of_real": Measure("probability_of_real", "D(real)", ""),
     "probability_of_drawn": Measure("probability_of_drawn", "D(drawn)", ""),
 }
-
-
-class Recipe(NamedTuple):
-    """How the two learn from each other."""
-
-    loss: str = "non_saturating"  # in `registry.GAN_LOSSES`
-    r1: float = 0.0  # weight of the gradient penalty at real images
-    augment: tuple[str, ...] = ()  # some of `diff_augment.KINDS`
-
-    @property
-    def terms(self) -> GanLoss:
-        """The losses by their name."""
-        return registry.GAN_LOSSES.load(self.loss)
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
@@ -140,19 +125,22 @@ class GAN(GeneratorDiscriminator):
         step = self.steps
         seed_dropout(self.networks.values(), derived_key(self.seed, Purpose.DROPOUT, step))
         latents = self._latents(tf.shape(real)[0], step)
+        judge = functools.partial(self.logits, labels=labels)
         with tf.GradientTape(persistent=True) as tape:
             drawn = self.generator(inputs_of(latents, labels), training=True)
             logits = self._judged(real, drawn, labels, training=True)
             of_discriminator = tf.reduce_mean(self.recipe.terms.discriminator(*logits))
             of_generator = tf.reduce_mean(self.recipe.terms.generator(logits[1]))
-            penalized = of_discriminator + self._distance_penalty(real, drawn, labels, step)
+            key = derived_key(self.seed, Purpose.GRADIENT_PENALTY, step)
+            penalty = self.recipe.gradient_penalty(judge, real, drawn, key)
+            penalized = of_discriminator + penalty
         pairs = (
             (self.discriminator_optimizer, penalized, self.discriminator.trainable_variables),
             (self.optimizer, of_generator, self.generator.trainable_variables),
         )
         gradients = [tape.gradient(loss, variables) for _, loss, variables in pairs]
         del tape
-        gradients[0] = self._with_r1(gradients[0], real, labels, step)
+        gradients[0] = self.recipe.with_r1(gradients[0], judge, real, pairs[0][2], step)
         for (optimizer, _, variables), own in zip(pairs, gradients, strict=True):
             optimizer.apply(own, variables)
         return self._update_means(of_discriminator, of_generator, logits)
@@ -185,41 +173,6 @@ class GAN(GeneratorDiscriminator):
                 for number, images in enumerate(both)
             ]
         return tuple(self.logits(images, labels, training) for images in both)
-
-    def _distance_penalty(
-        self, real: tf.Tensor, drawn: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor
-    ) -> tf.Tensor | float:
-        weight = self.recipe.terms.gradient_penalty
-        if not weight:
-            return 0.0
-        key = derived_key(self.seed, Purpose.GRADIENT_PENALTY, step)
-        shares = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], key)
-        drawn = tf.stop_gradient(drawn)
-        judge = functools.partial(self.logits, labels=labels)
-        return weight * losses.distance_penalty(judge, real, drawn, shares)
-
-    def _with_r1(
-        self,
-        gradients: list[tf.Tensor],
-        real: tf.Tensor,
-        labels: tf.Tensor | None,
-        step: tf.Tensor,
-    ) -> list[tf.Tensor]:
-        """Gradients of the discriminator with those of R1, which is found at some steps only."""
-        if not self.recipe.r1:
-            return gradients
-        variables = [each.value for each in self.discriminator.trainable_variables]
-
-        def with_penalty() -> list[tf.Tensor]:
-            with tf.GradientTape() as tape:
-                penalty = losses.r1_penalty(functools.partial(self.logits, labels=labels), real)
-            found = tape.gradient(
-                penalty, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
-            weight = self.recipe.r1 * _R1_EVERY
-            return [own + weight * more for own, more in zip(gradients, found, strict=True)]
-
-        return tf.cond(step % _R1_EVERY == 0, with_penalty, lambda: gradients)
 
     def _update_means(
         self, of_discriminator: tf.Tensor, of_generator: tf.Tensor, logits: tuple[tf.Tensor, ...]
