@@ -81,7 +81,12 @@ def test_images_that_are_gone_are_an_error_in_a_line(tmp_path):
 
 def test_a_vae_is_evaluated_by_both(tmp_path, small_npz, capsys):
     run = workflows.train(
-        run_dir=tmp_path / "run", data_path=str(small_npz), epochs=1, conditional=True, verbose=0
+        run_dir=tmp_path / "run",
+        data_path=str(small_npz),
+        epochs=1,
+        conditional=True,
+        latent_dim=3,
+        verbose=0,
     )
     settings = {"importance_samples": "1", "samples": 1}
     found = workflows.evaluate(run.directory, **settings)
