@@ -74,8 +74,11 @@ def test_every_pair_is_covered_by_few_cases():
     assert len(CASES) < 80
     for name, values in FACTORS.items():
         assert {case[name] for case in CASES} == set(values)
-    tables = {"network": VAE_NETWORKS, "likelihood": registry.LIKELIHOODS,
-              "binarize": registry.BINARIZATIONS, "optimizer": registry.OPTIMIZERS}  # fmt: skip
+    assert sorted(VAE_NETWORKS) == sorted(FACTORS["network"])
+    tables = {
+        "likelihood": registry.LIKELIHOODS, "binarize": registry.BINARIZATIONS,
+        "optimizer": registry.OPTIMIZERS,
+    }  # fmt: skip
     for name, table in tables.items():
         ours = [each for each in table if not callable(table[each].home)]
         assert sorted(set(ours) - {"mine"}) == sorted(FACTORS[name]), name
