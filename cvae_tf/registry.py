@@ -231,7 +231,6 @@ MODES: Table[Mode] = Table(
             f"{_HERE}generation.of_class:make",
             "images of a label",
             settings=("label", "num", "seed", "spread", *_IMAGES),
-            needs=("encode", "decode"),
         ),
         "styles": Mode(
             f"{_HERE}generation.styles:make",
@@ -250,7 +249,7 @@ MODES: Table[Mode] = Table(
             f"{_HERE}generation.anomalies:make",
             "the most unusual images",
             settings=("num", "seed", *_IMAGES),
-            needs=("score",),
+            needs=("encode", "score"),
         ),
         "denoise": Mode(
             f"{_HERE}generation.denoise:make",

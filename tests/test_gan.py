@@ -99,16 +99,20 @@ def test_the_exported_model_draws_and_judges_with_tensorflow_alone(trained, mode
     assert functions.score(images[:0])["logit"].shape == (0,)
     assert functions.decode(tf.zeros([0, 8]))["images"].shape == (0, 28, 28, 1)
     assert set(model.abilities) == {"sample", "decode", "score", "serving_default"}
+    scores = model.score(images.numpy())
+    np.testing.assert_allclose(scores["logit"], logits, atol=1e-4)
     card = (trained.saved_model / "README.md").read_text()
     assert card.startswith("# A generative adversarial network of 28 x 28 images")
-    assert "neither reconstruct" in card and "Frechet distance" in card
+    assert (
+        "neither reconstruct" in card and "judges how real" in card and "Frechet distance" in card
+    )
 
 
 def test_samples_of_the_exported_model_are_as_far_as_in_training(trained, model, small_npz):
     dataset = workflows.load_dataset(data_path=str(small_npz))
     compared = comparison.TestImages(dataset)
     keyed = model.sample_latents(
-        compared._num, comparison.derived_key(3, comparison.Purpose.DRAWN_IMAGES)
+        compared.num_drawn, comparison.derived_key(3, comparison.Purpose.DRAWN_IMAGES)
     )
     drawn = statistics(compared.features.of(model.decode(keyed.numpy())))
     found = frechet_distance(compared._statistics, drawn)
@@ -121,7 +125,7 @@ def test_it_is_evaluated_by_distance(trained, tmp_path, from_run, capsys):
     found = workflows.evaluate(place, tmp_path / "found.json")
     assert isinstance(found, distance.Distance) and found.images == 32
     assert found.frechet > found.floor > 0 and 0 <= found.share.precision <= 1
-    assert not found.is_fid and "Frechet distance" in capsys.readouterr().out
+    assert "Frechet distance" in capsys.readouterr().out
     assert (tmp_path / "found.json").exists()
     with pytest.raises(
         UserError, match="has no likelihood to evaluate; it has --measures=distance"
@@ -146,9 +150,11 @@ def test_interpolation_begins_with_what_a_seed_draws(model, tmp_path):
         np.testing.assert_allclose(image, model.sample(64, seed=seed)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["reconstruct", "neighbours", "class", "denoise", "latents"])
+@pytest.mark.parametrize(
+    "mode", ["reconstruct", "neighbours", "class", "denoise", "latents", "anomalies"]
+)
 def test_what_needs_an_encoder_is_refused(model, tmp_path, mode):
-    with pytest.raises(UserError, match=f"--mode={mode} needs a model that can"):
+    with pytest.raises(UserError, match=f"--mode={mode} needs a .*; this one can decode, sample"):
         workflows.generate(model, mode, tmp_path / "no", verbose=0)
     assert not (tmp_path / "no").exists()
 

@@ -41,6 +41,7 @@ class Purpose(enum.IntEnum):
     NORMALIZATION_STATISTICS = 24
     DRAWN_IMAGES = 25
     FITTED_LATENTS = 26
+    COMPARED_IMAGES = 27
 
 
 def derived_key(seed: int | tf.Tensor, purpose: Purpose, index: int | tf.Tensor = 0) -> tf.Tensor:

@@ -41,3 +41,9 @@ def _evenly_spaced(num: int, count: int) -> np.ndarray:
     """Picks at most `count` of the numbers from 0 to `num` - 1, the first one always."""
     count = min(num, count)
     return np.arange(count) * num // max(count, 1)
+
+
+def spread_rows(available: int, count: int) -> np.ndarray:
+    """The numbers of some images from the whole set, int [min(available, count)], rising."""
+    count = min(available, count)
+    return np.arange(count) * available // max(count, 1)

@@ -10,6 +10,7 @@ from cvae_tf import registry
 from cvae_tf.data.datasets import Dataset
 
 AT_ONCE = 500  # images
+_MOST_CLASSES = 1000
 
 
 class Features(NamedTuple):
@@ -30,6 +31,11 @@ class Features(NamedTuple):
         """
         starts = range(0, len(images), AT_ONCE)
         return self.of_parts(images[start : start + AT_ONCE] for start in starts)
+
+    def of_rows(self, images: Any, rows: np.ndarray) -> np.ndarray:
+        """Finds the features of the images of some numbers, a part in memory at a time."""
+        starts = range(0, len(rows), AT_ONCE)
+        return self.of_parts(images[rows[start : start + AT_ONCE]] for start in starts)
 
     def of_parts(self, parts: Iterable[np.ndarray]) -> np.ndarray:
         """Finds the features of images that come some at a time."""
@@ -58,8 +64,8 @@ def for_dataset(dataset: Dataset, name: str = "auto") -> Features:
 
 
 def has_classes(dataset: Dataset) -> bool:
-    """Whether a classifier can be trained on the images."""
-    return all(
-        split.labels is not None and len(np.unique(split.labels)) > 1
-        for split in (dataset.train, dataset.test)
-    )
+    """Whether the labels are such that a classifier can be trained: classes, not values."""
+    train, test = dataset.train.labels, dataset.test.labels
+    if train is None or test is None or train.dtype.kind == "f":
+        return False
+    return 2 <= len(np.unique(train)) <= min(_MOST_CLASSES, len(train) // 2)

@@ -1,7 +1,7 @@
 """The Frechet distance between two sets of images, by Gaussians of their features.
 
-Heusel et al., "GANs trained by a two time-scale update rule" (2017), equation 6. It is called FID
-only if the features are those of the Inception network.
+Heusel et al., "GANs trained by a two time-scale update rule" (2017), equation 6. It is never
+called FID here, which is a distance in the features of one published network.
 """
 
 from typing import NamedTuple
@@ -30,6 +30,8 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
     |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). The eigenvalues of C1 C2 are those of the symmetric
     C1^(1/2) C2 C1^(1/2), which has real roots however nearly singular the covariances are.
     """
+    if not all(np.isfinite(part).all() for part in (*first, *second)):
+        return float("nan")
     root = _symmetric_root(first.covariance)
     eigenvalues = np.linalg.eigvalsh(root @ second.covariance @ root)
     of_root = np.sqrt(eigenvalues.clip(min=0)).sum()

@@ -1,4 +1,8 @@
-"""Features of the Inception network of ImageNet: with them, the Frechet distance is the FID."""
+"""Features of the Inception network of ImageNet, in Keras' weights.
+
+The FID of publications has other weights and another way to enlarge images, so that these distances
+do not compare with it, and are not called so.
+"""
 
 import keras
 import tensorflow as tf

@@ -9,6 +9,7 @@ from cvae_tf.core import messages
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import load_own
 from cvae_tf.data.labelled import with_classes
+from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.distances import features as image_features
 from cvae_tf.distances.features import AT_ONCE
 from cvae_tf.distances.frechet import frechet_distance, statistics
@@ -24,17 +25,11 @@ class Distance(NamedTuple):
 
     images: int  # of each kind
     features: str  # in which they are compared, for people
-    is_fid: bool  # whether these are those that the name stands for
     of: str  # which images, for people
     frechet: float
     floor: float  # the same of training images
     share: PrecisionRecall
     seed: int
-
-    @property
-    def name(self) -> str:
-        """What the distance may be called."""
-        return "FID" if self.is_fid else "Frechet distance"
 
 
 def measure(model: DrawingModel, settings: EvaluationSettings) -> Distance:
@@ -56,28 +51,21 @@ def measure(model: DrawingModel, settings: EvaluationSettings) -> Distance:
     labels = dataset.test.labels
     messages.say(f"{num:,} images are drawn, and compared with as many real ones.")
     real, training = (
-        features.of_parts(_parts(split.images, _spread(len(split.images), num), model))
+        features.of_parts(_parts(split.images, spread_rows(len(split.images), num), model))
         for split in (dataset.test, dataset.train)
     )
-    chosen = None if labels is None else labels[_spread(len(labels), num)]
+    chosen = None if labels is None else labels[spread_rows(len(labels), num)]
     drawn = features.of_parts(model.images(num, settings.seed, chosen))
     of_real = statistics(real)
     return Distance(
         num,
         features.title,
-        features.name == "inception",
         f"{dataset.name}{', white above .5' if model.is_black_and_white else ''}",
         frechet_distance(of_real, statistics(drawn)),
         frechet_distance(of_real, statistics(training)),
         precision_recall(real, drawn),
         settings.seed,
     )
-
-
-def _spread(available: int, num: int) -> np.ndarray:
-    """The numbers of some images from the whole set, int [num]; all if there are no more."""
-    num = min(available, num)
-    return np.arange(num) * available // num
 
 
 def _parts(images: Any, rows: np.ndarray, model: DrawingModel) -> Iterator[np.ndarray]:
@@ -90,7 +78,7 @@ def as_table(found: Distance) -> str:
     return "\n".join(
         [
             f"{found.images:,} drawn and as many test images ({found.of}), seed {found.seed}",
-            f"{found.name:26} {found.frechet:11.4g}  in features {found.features}",
+            f"{'Frechet distance':26} {found.frechet:11.4g}  in features {found.features}",
             f"{'of training images (floor)':26} {found.floor:11.4g}",
             f"{'precision':26} {found.share.precision:11.3f}  of drawn images lie among real ones "
             f"({NEIGHBOURS} neighbours)",
@@ -102,7 +90,6 @@ def as_table(found: Distance) -> str:
 def as_json(found: Distance) -> dict[str, Any]:
     """Returns everything for programs."""
     return {
-        "name": found.name,
         "distance": found.frechet,
         "floor": found.floor,
         **found.share._asdict(),

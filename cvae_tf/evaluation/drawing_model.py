@@ -24,7 +24,7 @@ class DrawingModel(NamedTuple):
 
     def images(self, num: int, seed: int, labels: np.ndarray | None) -> Iterator[np.ndarray]:
         """Draws images [num, H, W, C] in parts; of a conditional model those of labels [num]."""
-        latents = self.sample_latents(num, derived_key(seed, Purpose.DRAWN_IMAGES))
+        latents = self.sample_latents(num, derived_key(seed, Purpose.COMPARED_IMAGES))
         for start in range(0, num, _AT_ONCE):
             own = slice(start, min(start + _AT_ONCE, num))
             of_class = [tf.constant(labels[own], tf.int32)] if self.class_names else []
@@ -33,7 +33,10 @@ class DrawingModel(NamedTuple):
     @property
     def is_black_and_white(self) -> bool:
         """Whether it knows but black and white, so that real images are made so, too."""
-        return bool(self.metadata.get("black_and_white"))
+        said = self.metadata.get("black_and_white")
+        if said is None and "pixels" in self.metadata:  # a VAE of an older version
+            return self.metadata.get("config", {}).get("binarize") == "threshold"
+        return bool(said)
 
     def as_compared(self, images: np.ndarray) -> np.ndarray:
         """Images, uint8 or in [0, 1], as the model knows them."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from cvae_tf.core import messages
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import distance, drawing_model, evaluated_model, evaluating
 from cvae_tf.evaluation.distance import Distance
@@ -24,22 +25,38 @@ class Subject(NamedTuple):
     with_likelihood: Callable[[], EvaluatedModel]
     as_drawing: Callable[[], DrawingModel]
 
-    def chosen(self, asked: str) -> tuple[str, ...]:
+    def chosen(self, settings: EvaluationSettings) -> tuple[str, ...]:
         """What is to be found out.
 
         Args:
-            asked: one of `settings.MEASURES`, or "auto" for all that it allows.
+            settings: `measures` is one of `settings.MEASURES`, or "auto" for all that the model
+                allows and that looks at the images asked for.
 
         Raises:
-            UserError: if it does not allow it.
+            UserError: if it does not allow it, or settings would do nothing.
         """
+        asked = settings.measures
+        if asked == "auto" and "likelihood" in self.measures and settings.data_path:
+            return ("likelihood",)  # drawn images are compared with the model's own ones alone
         if asked == "auto" and self.measures:
+            self._check(settings, self.measures)
             return self.measures
         if asked not in self.measures:
             what = "likelihood" if asked == "auto" else asked
             instead = f"; it has --measures={self.measures[0]}" if self.measures else ""
             raise UserError(f"This model ({self.title}) has no {what} to evaluate{instead}.")
+        self._check(settings, (asked,))
         return (asked,)
+
+    @staticmethod
+    def _check(settings: EvaluationSettings, measures: tuple[str, ...]) -> None:
+        """Refuses what only a likelihood looks at."""
+        for name in ("data_path", "resize", "invert", "classify"):
+            if getattr(settings, name) and "likelihood" not in measures:
+                raise UserError(
+                    f"--{name} does nothing with --measures=distance: drawn images are compared "
+                    "with the test images that the model comes with."
+                )
 
 
 def evaluate(subject: Subject, settings: EvaluationSettings) -> Evaluation | Distance:
@@ -55,12 +72,15 @@ def evaluate(subject: Subject, settings: EvaluationSettings) -> Evaluation | Dis
     Raises:
         UserError: if the model or the images do not allow it.
     """
-    measures, found = subject.chosen(settings.measures), None
-    if "likelihood" in measures:
-        found = evaluating.evaluate(subject.with_likelihood(), settings)
+    measures = subject.chosen(settings)
+    if "likelihood" not in measures:
+        return distance.measure(subject.as_drawing(), settings)
+    found = evaluating.evaluate(subject.with_likelihood(), settings)
     if "distance" in measures:
-        compared = distance.measure(subject.as_drawing(), settings)
-        found = found._replace(distance=compared) if found else compared
+        try:
+            found = found._replace(distance=distance.measure(subject.as_drawing(), settings))
+        except UserError as error:  # what was found before is not to be lost
+            messages.warn(f"drawn images are not compared with real ones: {error}")
     return found
 
 

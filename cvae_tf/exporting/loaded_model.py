@@ -117,6 +117,8 @@ class LoadedModel:
     ) -> dict[str, np.ndarray]:
         """Averages `score` over several posterior samples of each image."""
         grey = self._grey(images)
+        if "seed" not in _arguments(self.functions, "score"):  # there is no chance in it
+            return self._in_parts("score", grey, labels)
         keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))
         draws = [self._in_parts("score", grey, labels, key) for key in keys]
         return {name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]}

@@ -85,7 +85,9 @@ def render(
         network=config["network"],
         latent_dim=config["latent_dim"],
         epochs=(metadata["metrics"] or config).get("epoch", config["epochs"]),
-        abilities=_join([what for name, what in _ABILITIES.items() if name in signatures]),
+        abilities=_join(
+            [metadata.get(name, what) for name, what in _ABILITIES.items() if name in signatures]
+        ),
         data_name=data["name"],
         train_images=data["train_images"],
         test_images=data["test_images"],

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.randomness import Purpose, numpy_generator
+from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
 from cvae_tf.data.given_images import Images, read_asked_for
 from cvae_tf.data.labelled import class_number, class_numbers, listed
 from cvae_tf.data.shown_images import choose_shown
@@ -129,6 +129,13 @@ def around(
     noise = numpy_generator(settings.seed, purpose).standard_normal(posterior.mean.shape)
     latents = posterior.mean + settings.spread * np.exp(0.5 * posterior.logvar) * noise
     return model.decode(latents, labels)
+
+
+def usual_latents(model: LoadedModel, num: int, seed: int, purpose: Purpose) -> np.ndarray:
+    """Draws latents [num, Z] as samples have them: from the prior, or from a fitted mixture."""
+    if "sample_latents" in model.abilities:
+        return model.sample_latents(num, derived_key(seed, purpose)).numpy()
+    return numpy_generator(seed, purpose).standard_normal((num, model.latent_dim))
 
 
 def in_all_classes(model: LoadedModel, latents: np.ndarray) -> np.ndarray:

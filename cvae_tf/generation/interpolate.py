@@ -43,6 +43,13 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     ends = {"start": settings.start, "end": settings.end}
     if "encode" in model.abilities and any(text.isdecimal() for text in ends.values()):
         images = given_images(model, settings)
+    elif "encode" not in model.abilities and (
+        settings.data_path or settings.resize or settings.invert
+    ):
+        raise UserError(
+            "--data_path, --resize and --invert do nothing: this model has no encoder, so that "
+            "--start and --end are seeds or latents."
+        )
     start, end = (_end(model, images, name, text) for name, text in ends.items())
     labels = [end.label if asked is None else asked for end in (start, end)]
     if model.is_conditional and None in labels:

@@ -8,12 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.data.given_images import load_own
+from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import Generated, class_asked_for, num_shown
 from cvae_tf.generation.settings import GenerationSettings
 
-_AT_ONCE = 5000  # training images
+_PIXELS_AT_ONCE = 2**22  # of training images
 
 
 def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
@@ -28,7 +29,8 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     labels = None if label is None else np.full(num, label)
     dataset = load_own(model.metadata)
     samples = model.sample(num, settings.seed, labels)
-    test = dataset.test.images[:num].astype(np.float32) / 255
+    of_all = spread_rows(len(dataset.test.images), num)
+    test = dataset.test.images[of_all].astype(np.float32) / 255
     rows, distances = nearest(samples, dataset.train.images)
     _, of_test = nearest(test, dataset.train.images)
     images = dataset.train.images[rows].astype(np.float32) / 255
@@ -70,6 +72,7 @@ def nearest(images: np.ndarray, candidates: Any) -> tuple[np.ndarray, np.ndarray
 
 def _parts(candidates: Any) -> Iterator[tuple[int, tf.Tensor]]:
     """Yields the number of a first image, and it and others as rows of grey levels."""
-    for start in range(0, len(candidates), _AT_ONCE):
-        part = candidates[start : start + _AT_ONCE]
+    at_once = max(_PIXELS_AT_ONCE // int(np.prod(candidates.shape[1:])), 1)
+    for start in range(0, len(candidates), at_once):
+        part = candidates[start : start + at_once]
         yield start, tf.constant(part.reshape(len(part), -1), tf.float32) / 255

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.randomness import Purpose, numpy_generator
+from cvae_tf.core.randomness import Purpose
 from cvae_tf.data.given_images import Images
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
@@ -21,6 +21,7 @@ from cvae_tf.generation.common import (
     no_such_label,
     num_shown,
     pick,
+    usual_latents,
 )
 from cvae_tf.generation.settings import GenerationSettings
 
@@ -46,12 +47,16 @@ def _drawn(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
     label = class_asked_for(model, settings)
     if label is None:
         raise no_such_label(None, model.class_names)
-    random = numpy_generator(settings.seed, Purpose.CLASS_SAMPLES)
-    latents = random.standard_normal((num_shown(settings), model.latent_dim))
+    latents = usual_latents(model, num_shown(settings), settings.seed, Purpose.CLASS_SAMPLES)
     return model.decode(settings.spread * latents, np.full(len(latents), label))
 
 
 def _like_examples(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
+    if "encode" not in model.abilities:
+        raise UserError(
+            "--mode=class needs a conditional model, or one that can encode; this one can "
+            f"{', '.join(sorted(model.abilities))}."
+        )
     given = given_images(model, settings)
     if given.labels is None:
         raise UserError("--mode=class needs labelled images, such as an .npz with y_test.")

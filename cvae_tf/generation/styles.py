@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cvae_tf.core.randomness import Purpose, numpy_generator
+from cvae_tf.core.randomness import Purpose
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.generation.common import Generated, in_all_classes, num_shown
+from cvae_tf.generation.common import Generated, in_all_classes, num_shown, usual_latents
 from cvae_tf.generation.settings import GenerationSettings
 
 
@@ -15,8 +15,7 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     """Draws as many rows as `num` images fill, at least one."""
     num_classes = len(model.class_names)
     rows = max(num_shown(settings) // num_classes, 1)
-    random = numpy_generator(settings.seed, Purpose.STYLES)
-    images = in_all_classes(model, random.standard_normal((rows, model.latent_dim)))
+    images = in_all_classes(model, usual_latents(model, rows, settings.seed, Purpose.STYLES))
     path = output / "styles.png"
     mosaics.save_mosaic(path, np.concatenate(images), num_classes)
     return Generated([path], {"images": images})

@@ -4,6 +4,7 @@ import numpy as np
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.messages import warn
 from cvae_tf.data import safe_npz
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.models.base import GenerativeModel
@@ -14,7 +15,11 @@ _STEP = "step"  # of the weights that it belongs to
 
 def finish(run: Run, model: GenerativeModel, dataset: Dataset) -> None:
     """Learns it, by the weights that are in use, and writes it."""
-    model.finish(dataset)
+    try:
+        model.finish(dataset)
+    except (np.linalg.LinAlgError, MemoryError) as error:  # the trained model is not to be lost
+        warn(f"what is learned at the end is missing, samples come from the prior ({error}).")
+        return
     if model.finishing_parts:
         arrays = {name: variable.numpy() for name, variable in _variables(model).items()}
         with files.replacing(run.finishing) as temporary:

@@ -37,6 +37,8 @@ def announce_extension(before: Config, after: Config) -> None:
     say(f"The run is extended from {before.epochs} to {after.epochs} epochs.", end=" ")
     if after.schedule == "cosine":
         say("Its cosine schedule now ends there; the learning rate goes on from that curve.")
+    elif after.schedule == "linear":
+        say("Its learning rate is constant up to half of them, then falls by a line to 0 there.")
     else:
         say("Its learning rate stays constant.")
     if after.early_stop:

@@ -26,7 +26,7 @@ def _model(network="sub_pixel", shape=(8, 8, 1), recipe=PLAIN, spectral_norm=Fal
         network, shape, 5, seed=1, spectral_norm=spectral_norm,
         num_classes=options.get("num_classes", 0),
     )  # fmt: skip
-    seed_vectors(networks.discriminator)
+    seed_vectors(networks.discriminator, 1)
     return GAN(networks, 1, recipe, **options)
 
 

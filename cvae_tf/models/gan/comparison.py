@@ -7,16 +7,18 @@ import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.datasets import Dataset
+from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.distances import features as image_features
 from cvae_tf.distances.frechet import frechet_distance, statistics
 
-_MOST_COMPARED = 10_000  # images
+_MOST_COMPARED, _FEWEST_DRAWN = 10_000, 250  # images
 _DRAWN_AT_ONCE = 250
 _SURE, _ALIKE = (
     0.99,
     0.05,
 )  # from when on a discriminator is too sure, and images are too much alike
 
+SCORE = "judges how real they look"
 LIMITS = (
     "It has no encoder and no likelihood: it can neither reconstruct an image nor say how probable "
     "one is. The logit of the discriminator tells real images from drawn ones, not usual ones from "
@@ -30,38 +32,42 @@ class TestImages:
     def __init__(self, dataset: Dataset):
         """Takes the data set; its features may have to be learned first."""
         self.features = image_features.for_dataset(dataset)
-        images = dataset.test.images[:_MOST_COMPARED]
-        self._statistics = statistics(self.features.of(images))
-        self._num, self._labels = len(images), dataset.test.labels
+        images, labels = dataset.test
+        rows = spread_rows(len(images), _MOST_COMPARED)
+        self._statistics = statistics(self.features.of_rows(images, rows))
+        self.num_drawn = max(len(rows), _FEWEST_DRAWN)
+        self._labels = None if labels is None else np.resize(labels[rows], self.num_drawn)
 
     def compare(self, model: Any) -> dict[str, float]:
         """Draws as many images as there are; the distance, and how much they vary beside them."""
         drawn = statistics(self.features.of_parts(self._drawn(model)))
         own = self._statistics
+        variance = float(np.trace(own.covariance))
         return {
             "frechet_distance": frechet_distance(own, drawn),
-            "spread": float(np.trace(drawn.covariance) / max(np.trace(own.covariance), 1e-12)),
+            "spread": float(np.trace(drawn.covariance)) / variance if variance else 1.0,
         }
 
     def _drawn(self, model: Any) -> Any:
         """Draws images, of a conditional model of the classes of the test images, in parts."""
         key = derived_key(model.seed, Purpose.DRAWN_IMAGES)
-        latents = tf.random.stateless_normal([self._num, model.latent_dim], key)
-        for start in range(0, self._num, _DRAWN_AT_ONCE):
-            own = slice(start, min(start + _DRAWN_AT_ONCE, self._num))
+        latents = model.sample_latents(self.num_drawn, key)
+        for start in range(0, self.num_drawn, _DRAWN_AT_ONCE):
+            own = slice(start, min(start + _DRAWN_AT_ONCE, self.num_drawn))
             labels = tf.constant(self._labels[own], tf.int32) if model.num_classes else None
             yield model.decode_mean(latents[own], labels)
 
 
-def warnings(row: dict[str, float]) -> list[str]:
+def warnings(row: dict[str, float], has_probabilities: bool = True) -> list[str]:
     """Says what has gone wrong in an epoch, and what to try.
 
     Args:
         row: of `metrics.csv`.
+        has_probabilities: whether the loss makes the discriminator one that finds them.
     """
     found = []
     real, drawn = row["train_probability_of_real"], row["train_probability_of_drawn"]
-    if real > _SURE and drawn < 1 - _SURE:
+    if has_probabilities and real > _SURE and drawn < 1 - _SURE:
         found.append(
             "the discriminator tells all images apart, so the generator learns little; try a "
             "larger --r1 or more --diff_augment."

@@ -1,7 +1,8 @@
 """Random changes of real and drawn images alike, through which the generator still learns.
 
-Zhao et al., "Differentiable augmentation for data-efficient GAN training" (2020): the discriminator
-sees nothing else, so it cannot learn the few training images by heart.
+Zhao et al., "Differentiable augmentation for data-efficient GAN training" (2020): the losses know
+nothing else, so that few training images are not learned by heart. Gradient penalties are found at
+the images as they are.
 """
 
 from collections.abc import Iterable

@@ -11,7 +11,7 @@ from cvae_tf.models.batch_parts import inputs_of
 from cvae_tf.models.networks.building import GanNetworks
 
 _SETTLED_ON = 512  # drawn images, by which batch normalisation is settled; fewer large ones
-_SETTLED_PIXELS = 2**19
+_SETTLED_PIXELS, _FEWEST_SETTLED = 2**19, 32
 
 
 class GeneratorDiscriminator(GenerativeModel):
@@ -53,6 +53,9 @@ class GeneratorDiscriminator(GenerativeModel):
         super().compile(optimizer, **options)
         settings = {**self.optimizer.get_config(), "use_ema": False, "name": "of_discriminator"}
         self.discriminator_optimizer = type(self.optimizer).from_config(settings)
+        for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+            if hasattr(self.optimizer, name):  # which Keras does not write into its settings
+                setattr(self.discriminator_optimizer, name, getattr(self.optimizer, name))
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
     def decode_mean(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
@@ -69,14 +72,37 @@ class GeneratorDiscriminator(GenerativeModel):
         """Judges images [B, H, W, C] in [0, 1]: the log-odds of being real, [B]."""
         return self.discriminator(inputs_of(images, labels), training=training)
 
+    def fit(self, *arguments: Any, **options: Any) -> keras.callbacks.History:
+        """Trains as Keras does; see `keras.Model.fit`.
+
+        Raises:
+            ValueError: if the optimizer keeps averages, which Keras would look for of all weights.
+        """
+        if self.optimizer.use_ema:
+            raise ValueError("`fit` knows no averages of the generator alone; leave use_ema out.")
+        history = super().fit(*arguments, **options)
+        self.settle()
+        return history
+
     def settle(self) -> None:
         """Finds the statistics of batch normalisation by images that are drawn now."""
-        norms = keras.layers.BatchNormalization
-        if not any(isinstance(layer, norms) for layer in self.generator.layers):
+        norms = [
+            layer
+            for layer in self.generator._flatten_layers()
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        if not norms:
             return
         height, width, _ = self.image_shape
-        num = max(min(_SETTLED_ON, _SETTLED_PIXELS // (height * width)), 16)
+        num = max(min(_SETTLED_ON, _SETTLED_PIXELS // (height * width)), _FEWEST_SETTLED)
         key = derived_key(self.seed, Purpose.NORMALIZATION_STATISTICS)
         latents = tf.random.stateless_normal([num, self.latent_dim], key)
-        labels = tf.range(num) % self.num_classes if self.num_classes else None
-        self.generator(inputs_of(latents, labels), training=True)
+        labels = tf.range(num) * self.num_classes // num if self.num_classes else None
+        usual = [norm.momentum for norm in norms]
+        try:
+            for norm in norms:
+                norm.momentum = 0.0  # these images alone count
+            self.generator(inputs_of(latents, labels), training=True)
+        finally:
+            for norm, momentum in zip(norms, usual, strict=True):
+                norm.momentum = momentum

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from cvae_tf.core.randomness import layer_seed
 from cvae_tf.models.networks.building import GanPlan
 
 _KEPT = 0.99  # of the usual deviation, at each batch
@@ -36,22 +37,23 @@ class BatchDeviation(keras.layers.Layer):
 
 
 def normalized(plan: GanPlan, layer: keras.Layer) -> keras.Layer:
-    """A layer of the discriminator, of spectral norm one if that was asked for."""
+    """A layer of the discriminator, of spectral norm one if that was asked for.
+
+    Keras divides the kernel by its norm at each step of training, in its place.
+    """
     if not plan.spectral_norm:
         return layer
-    wrapped = keras.layers.SpectralNormalization(
+    return keras.layers.SpectralNormalization(
         layer, name=f"{layer.name}_normalized", dtype=layer.dtype_policy
     )
-    wrapped.first_vector_seed = plan.discriminator.seed(f"{layer.name}_vector")
-    return wrapped
 
 
-def seed_vectors(network: keras.Model) -> None:
+def seed_vectors(network: keras.Model, seed: int) -> None:
     """Sets the vectors from which norms are found, which Keras would draw anew in each process."""
     for layer in network.layers:
         if isinstance(layer, keras.layers.SpectralNormalization):
-            seed = [layer.first_vector_seed, 0]
-            layer.vector_u.assign(tf.random.stateless_normal(layer.vector_u.shape, seed))
+            own = [layer_seed(seed, network.name, layer.name), 0]
+            layer.vector_u.assign(tf.random.stateless_normal(layer.vector_u.shape, own))
 
 
 def logit(

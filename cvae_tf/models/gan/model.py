@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
@@ -64,7 +64,7 @@ class GAN(GeneratorDiscriminator):
         super().__init__(networks, seed, num_classes, **kwargs)
         self.recipe = recipe
         self.means = {name: keras.metrics.Mean(name) for name in _TRAINED}
-        self._compared: comparison.TestImages | None = None
+        self._dataset: Dataset | None = None
 
     @classmethod
     def from_settings(
@@ -80,7 +80,7 @@ class GAN(GeneratorDiscriminator):
             num_classes,
             config.spectral_norm,
         )
-        seed_vectors(networks.discriminator)
+        seed_vectors(networks.discriminator, config.seed)
         kinds = kinds_for(config.diff_augment, image_shape)
         return cls(networks, config.seed, Recipe(config.gan_loss, config.r1, kinds), num_classes)
 
@@ -148,7 +148,9 @@ class GAN(GeneratorDiscriminator):
     def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
         """Measures a batch without learning, as training does."""
         real, labels = images_and_labels(batch, self.num_classes)
-        drawn = self.decode_mean(self._latents(tf.shape(real)[0], self.steps), labels)
+        key = derived_key(self.seed, Purpose.EVALUATION_NOISE)
+        first, num = self.means["probability_of_real"].count, tf.shape(real)[0]
+        drawn = self.decode_mean(normal_of_images(key, first, num, self.latent_dim), labels)
         logits = self._judged(real, drawn, labels, training=False)
         terms = self.recipe.terms
         means = (
@@ -193,8 +195,13 @@ class GAN(GeneratorDiscriminator):
         return f"{_DISTANCE.title} {distance:.2f}, spread {spread:.2f} of theirs"
 
     def look_at(self, dataset: Dataset) -> None:
-        """Takes the test images, with which drawn ones are compared after each epoch."""
-        self._compared = comparison.TestImages(dataset)
+        """Remembers the data set, with whose test images drawn ones are compared."""
+        self._dataset = dataset
+
+    @functools.cached_property
+    def _compared(self) -> comparison.TestImages:
+        """The test images; made when they are first needed, as features may have to be learned."""
+        return comparison.TestImages(self._dataset)
 
     def measure_set(self, images: Any, means: Any) -> dict[str, float]:
         """Compares drawn images with all test images."""
@@ -202,7 +209,7 @@ class GAN(GeneratorDiscriminator):
 
     def warnings(self, row: dict[str, float]) -> list[str]:
         """Says what has gone wrong in an epoch; see `comparison.warnings`."""
-        return comparison.warnings(row)
+        return comparison.warnings(row, self.recipe.loss == "non_saturating")
 
     # What is shown and exported.
 
@@ -236,6 +243,6 @@ class GAN(GeneratorDiscriminator):
 
     def describe(self) -> dict[str, Any]:
         """What `model.json` says of it."""
-        compared = self._compared
-        features = {"features": compared.features.title} if compared else {}
-        return {"limits": comparison.LIMITS, **features}
+        known = "_compared" in self.__dict__
+        features = {"features": self._compared.features.title} if known else {}
+        return {"limits": comparison.LIMITS, "score": comparison.SCORE, **features}

@@ -51,7 +51,7 @@ def _generator(plan: GanPlan, doublings: int) -> keras.Model:
 
     def settled(features: keras.KerasTensor, name: str) -> keras.KerasTensor:
         """Normalises over the batch; `GAN.settle` finds the statistics for use."""
-        features = make(layers.BatchNormalization, momentum=0.0, name=f"norm_{name}")(features)
+        features = make(layers.BatchNormalization, name=f"norm_{name}")(features)
         features = modulated(make, features, labels, f"label_{name}")
         return make(layers.LeakyReLU, 0.2)(features)
 

@@ -115,6 +115,11 @@ class LatentSampler(keras.layers.Layer):
         self.means.assign(np.pad(mixture.means, ((0, missing), (0, 0))))
         self.roots.assign(np.pad(mixture.roots, ((0, missing), (0, 0), (0, 0))))
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it has taken a mixture."""
+        return bool(np.any(self.means.numpy()))
+
     def draw(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draws latents [num, Z] by a seed, int32 [2]; the first ones do not depend on `num`."""
         of_component, of_noise = (tf.random.fold_in(seed, number) for number in range(2))

@@ -258,7 +258,8 @@ class CVAE(EncoderDecoder):
 
     def describe(self) -> dict[str, Any]:
         """What `model.json` says of pixels and of the terms that `score` returns."""
-        return descriptions.describe(self.pixels, self.sampler_name)
+        is_fitted = self.sampler is not None and self.sampler.is_fitted
+        return descriptions.describe(self.pixels, "mixture" if is_fitted else "prior")
 
     def describe_numbers(self, metrics: dict[str, float]) -> str:
         """What the model card says of the ELBO."""

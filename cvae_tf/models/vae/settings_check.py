@@ -5,6 +5,8 @@ from typing import Any
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
 
+_LARGEST_MIXTURE = 1024  # latent dimensions, of which each Gaussian has a full covariance
+
 
 def check(config: Any, image_shape: tuple[int, int, int] | None = None) -> None:
     """Refuses settings that contradict each other.
@@ -17,6 +19,11 @@ def check(config: Any, image_shape: tuple[int, int, int] | None = None) -> None:
         UserError: if the likelihood is not one of such pixels, or the number of importance samples
             does not fit the objective, or colours would be thresholded.
     """
+    if config.sampler == "mixture" and config.latent_dim > _LARGEST_MIXTURE:
+        raise UserError(
+            f"--sampler=mixture: is for at most {_LARGEST_MIXTURE} latent dimensions, not "
+            f"{config.latent_dim}."
+        )
     if image_shape and image_shape[-1] > 1 and config.binarize == "threshold":
         raise UserError(
             "--binarize=threshold: the images have colours, which would be lost; give "
