@@ -231,6 +231,7 @@ MODES: Table[Mode] = Table(
             f"{_HERE}generation.of_class:make",
             "images of a label",
             settings=("label", "num", "seed", "spread", *_IMAGES),
+            needs_without_classes=("encode",),
         ),
         "styles": Mode(
             f"{_HERE}generation.styles:make",

@@ -32,6 +32,7 @@ class Mode(Entry):
 
     settings: tuple[str, ...] = ()
     needs: tuple[str, ...] = ("decode",)
+    needs_without_classes: tuple[str, ...] = ()  # what else, of a model that is no conditional one
     needs_classes: bool = False  # whether the model must be a conditional one
 
 

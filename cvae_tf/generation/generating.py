@@ -28,9 +28,11 @@ def generate(
     Raises:
         UserError: if the model or the images do not allow it, or a file cannot be written.
     """
-    if registry.MODES[mode].needs_classes and not model.is_conditional:
+    entry = registry.MODES[mode]
+    if entry.needs_classes and not model.is_conditional:
         raise UserError(f"--mode={mode} needs a conditional model; train one with --conditional.")
-    missing = [name for name in registry.MODES[mode].needs if name not in model.abilities]
+    needs = (*entry.needs, *(() if model.is_conditional else entry.needs_without_classes))
+    missing = [name for name in needs if name not in model.abilities]
     if missing:
         raise UserError(
             f"--mode={mode} needs a model that can {' and '.join(missing)}; this one can "

@@ -52,11 +52,6 @@ def _drawn(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
 
 
 def _like_examples(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
-    if "encode" not in model.abilities:
-        raise UserError(
-            "--mode=class needs a conditional model, or one that can encode; this one can "
-            f"{', '.join(sorted(model.abilities))}."
-        )
     given = given_images(model, settings)
     if given.labels is None:
         raise UserError("--mode=class needs labelled images, such as an .npz with y_test.")
