@@ -213,7 +213,15 @@ def test_the_classic_preset_is_that_of_the_write_ups():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{"latent_dim": 1}, {"batch_size": 1}, {"preset": "dcgan"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"latent_dim": 1},
+        {"batch_size": 1},
+        {"preset": "dcgan"},
+        {"precision": "mixed_bfloat16", "spectral_norm": True},
+    ],
+)
 def test_extremes_train(tmp_path, settings):
     images = np.random.default_rng(0).integers(0, 256, (5, 9, 11, 3)).astype(np.uint8)
     np.savez(tmp_path / "own.npz", x_train=images, x_test=images[:2])

@@ -19,7 +19,12 @@ class BatchDeviation(keras.layers.Layer):
     def build(self, input_shape):
         """Keeps the usual deviation: in use, an image must not depend on its batch."""
         self.usual = self.add_weight(
-            shape=(), initializer="zeros", trainable=False, dtype="float32", name="usual"
+            shape=(),
+            initializer="zeros",
+            trainable=False,
+            dtype="float32",
+            autocast=False,
+            name="usual",
         )
 
     def call(self, features, training=False):
