@@ -132,14 +132,16 @@ def network(bench: Bench, labels: np.ndarray) -> float:
     return 1 - classifier.measure_accuracy(learner, test)
 
 
-def measure(bench: Bench, size: int, draw: int) -> dict[str, float]:
+def measure(
+    bench: Bench, found: dict[str, np.ndarray], graph: Any, size: int, draw: int
+) -> dict[str, float]:
     """Measures one draw in all ways."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    labels, found = bench.data["y_train"].astype(np.int64), latents(bench)
+    labels = bench.data["y_train"].astype(np.int64)
     chosen = balanced_draw(labels, size // 10, draw)
     grey = bench.data["x_train"][chosen].astype(np.float32) / 255
-    shares = spread(bench.graph, labels, chosen)
+    shares = spread(graph, labels, chosen)
     guessed, sure = shares.argmax(axis=1), shares.max(axis=1)
     guessed[chosen] = labels[chosen]
     near = KNeighborsClassifier(NEIGHBOURS).fit(found["x_train"], guessed)
@@ -192,12 +194,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE, help="a folder for the two files")
     arguments = parser.parse_args()
     bench = Bench(arguments.data_path, arguments.work)
-    bench.graph = neighbour_graph(latents(bench)["x_train"])
+    found = latents(bench)
+    graph = neighbour_graph(found["x_train"])
     draws = {
         str(size): [
             bench.kept(
                 f"{size} labels, draw {draw}",
-                lambda size=size, draw=draw: measure(bench, size, draw),
+                lambda size=size, draw=draw: measure(bench, found, graph, size, draw),
             )
             for draw in range(DRAWS)
         ]

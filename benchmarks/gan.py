@@ -149,14 +149,6 @@ def as_table(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-class _Folder(Bench):
-    """A bench whose data are a folder of pictures."""
-
-    def __init__(self, data_path: Path, work: Path):
-        self.data_path, self.work = data_path.absolute(), work
-        work.mkdir(parents=True, exist_ok=True)
-
-
 def main() -> None:
     """Measures and writes the two files; or is a peer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -181,7 +173,7 @@ def main() -> None:
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measures the parts that were asked for; the others are empty."""
     parts, work = arguments.only.split(","), arguments.work
-    cifar10 = _Folder(arguments.cifar10, work)
+    cifar10 = Bench(arguments.cifar10, work)
     results: dict[str, Any] = dict.fromkeys(("cifar10", "mnist", "drawn", "speeds"), {})
     if "cifar10" in parts:
         results["cifar10"] = {

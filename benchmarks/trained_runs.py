@@ -1,5 +1,6 @@
 """The data of a benchmark, and a folder that keeps what was trained and measured."""
 
+import functools
 import json
 import shutil
 import time
@@ -16,9 +17,13 @@ class Bench:
 
     def __init__(self, data_path: Path, work: Path):
         self.data_path, self.work = data_path.absolute(), work
-        with np.load(data_path, allow_pickle=False) as arrays:
-            self.data = {name: arrays[name] for name in arrays.files}
         work.mkdir(parents=True, exist_ok=True)
+
+    @functools.cached_property
+    def data(self) -> dict[str, np.ndarray]:
+        """The arrays of the .npz."""
+        with np.load(self.data_path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
 
     def trained(self, name: str, flags: list[str], data_path: Path | None = None) -> Path:
         """Trains a run unless it is there, and returns its directory.

@@ -7,16 +7,19 @@ import keras
 import numpy as np
 import pytest
 
-from cvae_tf import registry
+from cvae_tf import registry, workflows
 from cvae_tf.config import Config
 from cvae_tf.core.threads import set_threads
+from cvae_tf.data import feeding
 from cvae_tf.data.datasets import Dataset, Split, load_dataset
+from cvae_tf.distances import classifier
 from cvae_tf.exporting import writing
 from cvae_tf.models.networks.building import Networks, build_networks
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.training import run_directory
+from cvae_tf.training.trainer import Trainer
 
 PROJECT = Path(__file__).resolve().parents[1]
 VAE_NETWORKS = registry.networks_of(registry.FAMILIES["vae"])
@@ -169,3 +172,45 @@ def small_npz(digits, tmp_path_factory):
         y_test=digits.test.labels[:32],
     )
     return path
+
+
+@pytest.fixture(scope="module")
+def quick_features(tmp_path_factory):
+    """A classifier of few steps, in a cache of its own, to compare images by."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        patch.setattr(classifier, "_FEWEST_STEPS", 30)
+        yield
+
+
+def train_twice(place, monkeypatch, **settings):
+    """Trains a run of two epochs of four steps, and another that is stopped in the second."""
+    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 1)
+    whole = workflows.train(run_dir=place / "whole", verbose=0, **settings)
+    take, taken = Trainer._train_steps, []
+
+    def stop_in_the_second_epoch(trainer, part):
+        taken.append(part)
+        if len(taken) == 7:
+            raise KeyboardInterrupt
+        return take(trainer, part)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_train_steps", stop_in_the_second_epoch)
+        workflows.train(run_dir=place / "run", verbose=0, **settings)
+    return whole, workflows.resume(place / "run", verbose=0)
+
+
+def assert_same_runs(whole, resumed):
+    """Compares all weights and pictures of two runs bit for bit; returns the arrays of one."""
+    states = [
+        dict(np.load(run.directory / "checkpoints" / "step_00000008" / "state.npz"))
+        for run in (whole, resumed)
+    ]
+    assert list(states[0]) == list(states[1])
+    for name in states[0]:
+        if name != "state":
+            np.testing.assert_array_equal(states[0][name], states[1][name])
+    for picture in (whole.directory / "images").iterdir():
+        assert picture.read_bytes() == (resumed.directory / "images" / picture.name).read_bytes()
+    return states[0]

@@ -5,32 +5,24 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import assert_same_runs, train_twice
 
 from cvae_tf import workflows
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import feeding
-from cvae_tf.distances import classifier
 from cvae_tf.distances.frechet import frechet_distance, statistics
 from cvae_tf.evaluation import distance
 from cvae_tf.exporting import loaded_model
 from cvae_tf.models.gan import comparison
-from cvae_tf.training.trainer import Trainer
 
 TINY = {"model": "gan", "latent_dim": 8, "epochs": 2, "batch_size": 32, "seed": 3}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_features(tmp_path_factory):
-    """A classifier of few steps, in a cache of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
-        patch.setattr(classifier, "_FEWEST_STEPS", 30)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_features")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, small_npz):
+def trained(tmp_path_factory, small_npz, quick_features):
     place = tmp_path_factory.mktemp("gan") / "run"
     return workflows.train(run_dir=place, data_path=str(small_npz), verbose=0, **TINY)
 
@@ -55,35 +47,13 @@ def test_a_run_has_everything(trained):
 
 @pytest.mark.parametrize("conditional", [False, True])
 def test_a_stopped_run_ends_the_same(tmp_path, small_npz, monkeypatch, conditional):
-    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 1)
     settings = {**TINY, "conditional": conditional, "data_path": str(small_npz), "flip": True}
     settings["spectral_norm"] = conditional
-    whole = workflows.train(run_dir=tmp_path / "whole", verbose=0, **settings)
-    take, taken = Trainer._train_steps, []
-
-    def stop_in_the_second_epoch(trainer, part):
-        taken.append(part)
-        if len(taken) == 7:
-            raise KeyboardInterrupt
-        return take(trainer, part)
-
-    monkeypatch.setattr(Trainer, "_train_steps", stop_in_the_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
-        workflows.train(run_dir=tmp_path / "run", verbose=0, **settings)
-    monkeypatch.setattr(Trainer, "_train_steps", take)
-    resumed = workflows.resume(tmp_path / "run", verbose=0)
-    states = [
-        dict(np.load(run.directory / "checkpoints" / "step_00000008" / "state.npz"))
-        for run in (whole, resumed)
-    ]
-    assert {name.split(".")[0] for name in states[0]} >= {
+    whole, resumed = train_twice(tmp_path, monkeypatch, **settings)
+    arrays = assert_same_runs(whole, resumed)
+    assert {name.split(".")[0] for name in arrays} >= {
         "generator", "discriminator", "optimizer", "discriminator_optimizer",
     }  # fmt: skip
-    for name in states[0]:
-        if name != "state":
-            np.testing.assert_array_equal(states[0][name], states[1][name])
-    for picture in (whole.directory / "images").iterdir():
-        assert picture.read_bytes() == (resumed.directory / "images" / picture.name).read_bytes()
     decoded = [loaded_model.load(run.saved_model).sample(4, seed=1) for run in (whole, resumed)]
     np.testing.assert_array_equal(*decoded)
 

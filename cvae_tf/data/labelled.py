@@ -11,7 +11,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.given_images import Images
 
-_MOST_CLASSES = 1000
+MOST_CLASSES = 1000
 
 
 def with_classes(dataset: Dataset) -> Dataset:
@@ -66,7 +66,7 @@ def _check_named(dataset: Dataset) -> None:
 
 
 def _check_number(count: int, labels: Sequence[Any]) -> None:
-    if count > _MOST_CLASSES:
+    if count > MOST_CLASSES:
         some = ", ".join(str(label) for label in labels[:2])
         raise UserError(
             f"--conditional: the images have {count} different labels ({some}, ...); these are "

@@ -17,13 +17,13 @@ def choose_shown(labels: np.ndarray | None, num_images: int, count: int) -> np.n
         places, of some of them.
     """
     if labels is None:
-        return _evenly_spaced(num_images, count)
+        return spread_rows(num_images, count)
     _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     places = _places_of_classes(sizes, min(num_images, count))
     chosen = [
         (turn, label, np.flatnonzero(classes == label)[position])
         for label in np.flatnonzero(places)
-        for turn, position in enumerate(_evenly_spaced(sizes[label], places[label]))
+        for turn, position in enumerate(spread_rows(sizes[label], places[label]))
     ]
     return np.array([index for _, _, index in sorted(chosen)], np.int64)
 
@@ -33,17 +33,11 @@ def _places_of_classes(sizes: np.ndarray, count: int) -> np.ndarray:
     places = np.zeros(len(sizes), np.int64)
     while places.sum() < count:
         unfilled = np.flatnonzero(places < sizes)
-        places[unfilled[_evenly_spaced(len(unfilled), count - places.sum())]] += 1
+        places[unfilled[spread_rows(len(unfilled), count - places.sum())]] += 1
     return places
 
 
-def _evenly_spaced(num: int, count: int) -> np.ndarray:
-    """Picks at most `count` of the numbers from 0 to `num` - 1, the first one always."""
-    count = min(num, count)
-    return np.arange(count) * num // max(count, 1)
-
-
 def spread_rows(available: int, count: int) -> np.ndarray:
-    """The numbers of some images from the whole set, int [min(available, count)], rising."""
+    """Numbers of images spread over a whole set, int [min(available, count)], from 0, rising."""
     count = min(available, count)
     return np.arange(count) * available // max(count, 1)

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from cvae_tf import registry
 from cvae_tf.data.datasets import Dataset
+from cvae_tf.data.labelled import MOST_CLASSES
 
 AT_ONCE = 500  # images
-_MOST_CLASSES = 1000
 
 
 class Features(NamedTuple):
@@ -68,4 +68,4 @@ def has_classes(dataset: Dataset) -> bool:
     train, test = dataset.train.labels, dataset.test.labels
     if train is None or test is None or train.dtype.kind == "f":
         return False
-    return 2 <= len(np.unique(train)) <= min(_MOST_CLASSES, len(train) // 2)
+    return 2 <= len(np.unique(train)) <= min(MOST_CLASSES, len(train) // 2)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.drawing.panels import Panel
 
 _NUM_SAMPLES = 64  # in the picture of an epoch
@@ -26,10 +27,9 @@ def samples(model: Any, seed: tf.Tensor, title: str) -> Panel:
 
 def _of_classes(model: Any, seed: tf.Tensor) -> Panel:
     """A row for each class, in all rows of the same latents; of too many classes some."""
-    num = min(model.num_classes, _MOST_CLASSES)
-    classes = np.arange(num) * model.num_classes // num
+    classes = spread_rows(model.num_classes, _MOST_CLASSES)
     latents = tf.random.stateless_normal([_OF_EACH, model.latent_dim], seed)
     labels = tf.constant(np.repeat(classes, _OF_EACH), tf.int32)
-    images = model.decode_mean(tf.tile(latents, [num, 1]), labels)
+    images = model.decode_mean(tf.tile(latents, [len(classes), 1]), labels)
     title = "Samples, a row for each class, a column for each latent"
     return Panel(title, [images.numpy()], columns=_OF_EACH)

@@ -8,19 +8,12 @@ import tensorflow as tf
 
 from cvae_tf import workflows
 from cvae_tf.core.errors import UserError
-from cvae_tf.distances import classifier
 from cvae_tf.distances.frechet import frechet_distance, statistics
 from cvae_tf.evaluation import distance
 from cvae_tf.evaluation.drawing_model import DrawingModel
 from cvae_tf.evaluation.settings import EvaluationSettings
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_features(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
-        patch.setattr(classifier, "_FEWEST_STEPS", 30)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_features")
 
 
 def _drawing(images, path, **metadata):

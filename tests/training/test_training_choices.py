@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from conftest import assert_same_runs, train_twice
 
 from cvae_tf import workflows
 from cvae_tf.config import Config
-from cvae_tf.data import feeding
 from cvae_tf.training import building, checkpoint_files, optimizers
 from cvae_tf.training.trainer import Trainer
 
@@ -19,38 +19,15 @@ ALL = {
 def test_a_run_with_all_of_them_is_stopped_and_ends_the_same(
     tmp_path, small_npz, monkeypatch, optimizer
 ):
-    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 1)
     settings = {**ALL, "optimizer": optimizer, "weight_decay": 0.1, "epochs": 2, "batch_size": 32}
     settings["data_path"] = str(small_npz)
-    whole = workflows.train(run_dir=tmp_path / "whole", verbose=0, **settings)
-    take, taken = Trainer._train_steps, []
-
-    def stop_in_the_second_epoch(trainer, part):
-        taken.append(part)
-        if len(taken) == 7:
-            raise KeyboardInterrupt
-        return take(trainer, part)
-
-    monkeypatch.setattr(Trainer, "_train_steps", stop_in_the_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
-        workflows.train(run_dir=tmp_path / "run", verbose=0, **settings)
-    monkeypatch.setattr(Trainer, "_train_steps", take)
-    resumed = workflows.resume(tmp_path / "run", verbose=0)
-    states = [
-        dict(np.load(run.directory / "checkpoints" / "step_00000008" / "state.npz"))
-        for run in (whole, resumed)
-    ]
-    assert list(states[0]) == list(states[1])
-    for name in states[0]:
-        if name != "state":
-            np.testing.assert_array_equal(states[0][name], states[1][name])
+    whole, resumed = train_twice(tmp_path, monkeypatch, **settings)
+    assert_same_runs(whole, resumed)
     untimed = [
         [{name: row[name] for name in row if "second" not in name} for row in run.history]
         for run in (whole, resumed)
     ]
     assert untimed[0] == untimed[1]
-    for picture in (whole.directory / "images").iterdir():
-        assert picture.read_bytes() == (resumed.directory / "images" / picture.name).read_bytes()
 
 
 def test_what_is_evaluated_and_exported_are_the_averages(tmp_path, small_npz):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core.randomness import layer_seed
-from cvae_tf.models.networks.building import GanPlan
+from cvae_tf.models.networks.building import GanPlan, modulated
 
 _KEPT = 0.99  # of the usual deviation, at each batch
 
@@ -41,6 +41,25 @@ class BatchDeviation(keras.layers.Layer):
         return ops.concatenate([features, more], axis=-1)
 
 
+def settled(
+    plan: GanPlan, features: keras.KerasTensor, labels: keras.KerasTensor | None, name: str
+) -> keras.KerasTensor:
+    """Features of a generator, normalised over the batch, as labels modulate them, through a kink.
+
+    `GAN.settle` finds the statistics for use.
+    """
+    make = plan.generator
+    features = make(keras.layers.BatchNormalization, name=f"norm_{name}")(features)
+    features = modulated(make, features, labels, f"label_{name}")
+    return make(keras.layers.LeakyReLU, 0.2)(features)
+
+
+def in_unit_range(plan: GanPlan, result: keras.KerasTensor) -> keras.KerasTensor:
+    """Images in [0, 1] of any numbers, by the hyperbolic tangent; in float32."""
+    result = plan.generator(keras.layers.Activation, "tanh")(result)
+    return keras.layers.Rescaling(0.5, 0.5, dtype="float32", name="images_out")(result)
+
+
 def normalized(plan: GanPlan, layer: keras.Layer) -> keras.Layer:
     """A layer of the discriminator, of spectral norm one if that was asked for.
 
@@ -75,5 +94,4 @@ def logit(
         mean = make(keras.layers.GlobalAveragePooling2D)(features)
         of_class = normalized(plan, make.dense(mean.shape[-1], "class", use_bias=False))(labels)
         result += ops.sum(mean * of_class, axis=1, keepdims=True)
-    result = make(keras.layers.Activation, "linear", name="result")(result[:, 0])
-    return ops.cast(result, "float32")
+    return ops.cast(result[:, 0], "float32")

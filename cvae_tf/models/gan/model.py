@@ -124,7 +124,8 @@ class GAN(GeneratorDiscriminator):
         real, labels = images_and_labels(batch, self.num_classes)
         step = self.steps
         seed_dropout(self.networks.values(), derived_key(self.seed, Purpose.DROPOUT, step))
-        latents = self._latents(tf.shape(real)[0], step)
+        key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
+        latents = tf.random.stateless_normal([tf.shape(real)[0], self.latent_dim], key)
         judge = functools.partial(self.logits, labels=labels)
         with tf.GradientTape(persistent=True) as tape:
             drawn = self.generator(inputs_of(latents, labels), training=True)
@@ -158,10 +159,6 @@ class GAN(GeneratorDiscriminator):
             tf.reduce_mean(terms.generator(logits[1])),
         )
         return self._update_means(*means, logits)
-
-    def _latents(self, num: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
-        return tf.random.stateless_normal([num, self.latent_dim], key)
 
     def _judged(
         self, real: tf.Tensor, drawn: tf.Tensor, labels: tf.Tensor | None, training: bool

@@ -8,12 +8,11 @@ import math
 
 import keras
 
-from cvae_tf.models.gan.layers import logit, normalized
+from cvae_tf.models.gan.layers import in_unit_range, logit, normalized, settled
 from cvae_tf.models.networks.building import (
     GanNetworks,
     GanPlan,
     check_size,
-    modulated,
     with_labels,
 )
 
@@ -36,32 +35,21 @@ def _generator(plan: GanPlan) -> keras.Model:
     height, width, channels = plan.image_shape
     rows, columns = math.ceil(height / 4), math.ceil(width / 4)
 
-    def settled(features: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """Normalises over the batch; `GAN.settle` finds the statistics for use."""
-        features = make(layers.BatchNormalization, name=f"norm_{name}")(features)
-        features = modulated(make, features, labels, f"label_{name}")
-        return make(layers.LeakyReLU, 0.2)(features)
-
     features = with_labels(make, latents, labels)
     features = make.dense(rows * columns * _FIRST, "dense", use_bias=False)(features)
-    features = settled(make(layers.Reshape, (rows, columns, _FIRST))(features), "dense")
+    features = make(layers.Reshape, (rows, columns, _FIRST))(features)
+    features = settled(plan, features, labels, "dense")
     for number, (filters, strides) in enumerate(_FILTERS, 1):
         name = f"deconv_{number}"
         deconv = make.conv(
             filters, name, layers.Conv2DTranspose, size=5, strides=strides, use_bias=False
         )
-        features = settled(deconv(features), name)
+        features = settled(plan, deconv(features), labels, name)
     last = make.conv(channels, "image", layers.Conv2DTranspose, size=5, strides=2)
     result = make(layers.Cropping2D, ((0, 4 * rows - height), (0, 4 * columns - width)))(
         last(features)
     )
-    return keras.Model(inputs, in_unit_range(make, result), name="generator")
-
-
-def in_unit_range(make, result: keras.KerasTensor) -> keras.KerasTensor:
-    """Images in [0, 1] of any numbers, by the hyperbolic tangent; in float32."""
-    result = make(layers.Activation, "tanh")(result)
-    return layers.Rescaling(0.5, 0.5, dtype="float32", name="images_out")(result)
+    return keras.Model(inputs, in_unit_range(plan, result), name="generator")
 
 
 def _discriminator(plan: GanPlan) -> keras.Model:

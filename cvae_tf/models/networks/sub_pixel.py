@@ -6,17 +6,15 @@ The generator's last layers make several pixels at each place (sub-pixel convolu
 
 import keras
 
-from cvae_tf.models.gan.layers import BatchDeviation, logit, normalized
+from cvae_tf.models.gan.layers import BatchDeviation, in_unit_range, logit, normalized, settled
 from cvae_tf.models.networks.building import (
     GanNetworks,
     GanPlan,
     LayerMaker,
     check_size,
-    modulated,
     through,
     with_labels,
 )
-from cvae_tf.models.networks.dcgan import in_unit_range
 from cvae_tf.models.networks.patches import PatchGrid, to_patches, to_pixels
 
 layers = keras.layers
@@ -49,12 +47,6 @@ def _generator(plan: GanPlan, doublings: int) -> keras.Model:
     height, width, channels = plan.image_shape
     rows, columns = (-(-side // 2**doublings) for side in (height, width))
 
-    def settled(features: keras.KerasTensor, name: str) -> keras.KerasTensor:
-        """Normalises over the batch; `GAN.settle` finds the statistics for use."""
-        features = make(layers.BatchNormalization, name=f"norm_{name}")(features)
-        features = modulated(make, features, labels, f"label_{name}")
-        return make(layers.LeakyReLU, 0.2)(features)
-
     def doubled(features: keras.KerasTensor) -> keras.KerasTensor:
         rows, columns, filters = features.shape[1:]
         grid = PatchGrid(rows, columns, 2, 0, 0)
@@ -65,15 +57,15 @@ def _generator(plan: GanPlan, doublings: int) -> keras.Model:
     features = make(layers.Reshape, (rows, columns, _FIRST))(features)
     grids = [*[_LARGE] * (doublings - _USUAL_DOUBLINGS), *_LAST]
     for number, filters in enumerate(grids, 1):
-        features = settled(doubled(features), f"grid_{number}")
+        features = settled(plan, doubled(features), labels, f"grid_{number}")
         for place, width_of in enumerate(filters, 1):
             name = f"conv_{number}_{place}"
             conv = make.conv(width_of, name, use_bias=False)
-            features = settled(conv(features), name)
+            features = settled(plan, conv(features), labels, name)
     features = doubled(make.conv(4 * channels, "image")(features))
     below, right = features.shape[1] - height, features.shape[2] - width
     features = make(layers.Cropping2D, ((0, below), (0, right)))(features)
-    return keras.Model(inputs, in_unit_range(make, features), name="generator")
+    return keras.Model(inputs, in_unit_range(plan, features), name="generator")
 
 
 def _discriminator(plan: GanPlan, doublings: int) -> keras.Model:

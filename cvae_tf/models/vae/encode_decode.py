@@ -12,6 +12,7 @@ from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, numpy_generator
 from cvae_tf.data.batches import grey_levels
 from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.batch_parts import images_and_labels
 from cvae_tf.models.halves import in_halves
@@ -71,16 +72,15 @@ class EncoderDecoder(GenerativeModel):
 
     def _latents_of(self, split: Split, show: Callable[[float], None]) -> np.ndarray:
         """A sample of the posterior of each training image, of very many of some, [N, Z]."""
-        num, parts = min(len(split.images), _MOST_FITTED), []
-        rows = np.arange(num) * len(split.images) // num
+        rows, parts = spread_rows(len(split.images), _MOST_FITTED), []
         key = derived_key(self.seed, Purpose.FITTED_LATENTS)
-        for start in range(0, num, _ENCODED_AT_ONCE):
+        for start in range(0, len(rows), _ENCODED_AT_ONCE):
             own = rows[start : start + _ENCODED_AT_ONCE]
             pixels = self.test_pixels(grey_levels(tf.constant(split.images[own])), start)
             labels = tf.constant(split.labels[own], tf.int32) if self.num_classes else None
             noise = normal_of_images(key, start, len(own), self.latent_dim)
             parts.append(reparameterize(self._traced_encode(pixels, labels), noise).numpy())
-            show((start + len(own)) / num)
+            show((start + len(own)) / len(rows))
         return np.concatenate(parts)
 
     @functools.cached_property
