@@ -23,8 +23,8 @@ class GanSettings:
     )
     diff_augment: str = setting(
         "What is changed by chance of real and drawn images alike, with commas between: mirror, "
-        "translation, cutout, colour; none; or auto: mirror and translation for colours, else "
-        "translation.",
+        "translation, cutout, colour; none; or auto: mirror for colours, translation for fewer "
+        "than 20,000 images.",
         "auto",
         family="gan",
     )

@@ -92,7 +92,7 @@ PRESETS = {
         "model": "gan",
         "network": "sub_pixel",
         "latent_dim": 128,
-        "r1": 0.01,
+        "r1": 0.003,
         "beta1": 0.0,
         "beta2": 0.99,
         "ema": 0.995,

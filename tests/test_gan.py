@@ -2,9 +2,13 @@
 
 import dataclasses
 
+import imageio.v3 as imageio
+import keras
 import numpy as np
+import onnxruntime
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from conftest import assert_same_runs, train_twice
 
 from cvae_tf import workflows
@@ -129,12 +133,46 @@ def test_what_needs_an_encoder_is_refused(model, tmp_path, mode):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory, small_npz, quick_features):
+    place = tmp_path_factory.mktemp("conditional") / "run"
+    settings = {**TINY, "conditional": True, "epochs": 1, "jit": True}
+    return workflows.train(run_dir=place, data_path=str(small_npz), verbose=0, **settings)
+
+
+LATENTS, LABELS = (
+    np.linspace(-1, 1, 24, dtype=np.float32).reshape(3, 8),
+    np.arange(3, 6, dtype="i4"),
+)
+
+
+def _run_litert(path):
+    runner = Interpreter(str(path)).get_signature_runner()
+    rows = zip(LATENTS[:, None], LABELS[:, None], strict=True)
+    return np.concatenate([runner(latents=z, labels=y)["images"] for z, y in rows])
+
+
+def _run_onnx(path):
+    session = onnxruntime.InferenceSession(str(path))
+    return session.run(None, {"latents": LATENTS, "labels": LABELS})[0]
+
+
+def _run_keras(path):
+    return keras.saving.load_model(path).decode_mean(LATENTS, LABELS)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("format_name", ["litert", "keras"])
-def test_other_formats_are_written(trained, tmp_path, format_name):
-    directory = workflows.export(trained.directory, tmp_path, format_name, verbose=0)
-    suffix = {"litert": "*.tflite", "keras": "*.keras"}[format_name]
-    assert list(directory.glob(suffix))
+@pytest.mark.parametrize(
+    ("format_name", "file", "run"),
+    [("litert", "generator.tflite", _run_litert), ("onnx", "generator.onnx", _run_onnx),
+     ("keras", "cvae.keras", _run_keras)],
+)  # fmt: skip
+def test_a_conditional_one_draws_the_same_in_other_formats(
+    conditional, tmp_path, format_name, file, run
+):
+    directory = workflows.export(conditional.directory, tmp_path, format_name, verbose=0)
+    expected = loaded_model.load(conditional.saved_model).decode(LATENTS, LABELS)
+    np.testing.assert_allclose(run(directory / file), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +185,7 @@ def test_other_formats_are_written(trained, tmp_path, format_name):
         ({"model": "gan", "preset": "fast"}, "--preset=fast is one of --model=vae.*--preset=gan"),
         ({"model": "vae", "preset": "gan"}, "--preset=gan is one of --model=gan.*--preset=fast"),
         ({"model": "gan", "optimizer": "sgd"}, "--optimizer=sgd: a GAN needs --beta1.*adam"),
-        ({"model": "gan", "gan_loss": "wgan_gp"}, "--r1=0.01: --gan_loss=wgan_gp has a gr"),
+        ({"model": "gan", "gan_loss": "wgan_gp"}, "--r1=0.003: --gan_loss=wgan_gp has a gr"),
         ({"model": "gan", "diff_augment": "blur"}, "--diff_augment=blur: 'blur' is.*mirror"),
         ({"model": "gan", "dropout": 0.1}, "--dropout does nothing with --model=gan"),
         ({"model": "gan", "sampler": "mixture"}, "--sampler is a setting of --model=vae"),
@@ -166,6 +204,34 @@ def test_grey_images_have_no_colours_to_change(tmp_path, small_npz):
             run_dir=tmp_path / "run", data_path=str(small_npz), diff_augment="colour", verbose=0,
             model="gan",
         )  # fmt: skip
+
+
+def test_it_stops_early_by_the_distance_and_goes_on_for_more_epochs(tmp_path, small_npz):
+    settings = {**TINY, "gan_loss": "wgan_gp", "r1": 0.0, "data_path": str(small_npz)}
+    run = workflows.train(run_dir=tmp_path / "run", verbose=0, early_stop=1, **settings)
+    distances = [row["test_frechet_distance"] for row in run.history]
+    assert len(distances) == 2 and np.all(np.isfinite(distances))
+    longer = workflows.train(run_dir=tmp_path / "longer", verbose=0, **settings)
+    longer = workflows.resume(longer.directory, epochs=3, verbose=0)
+    assert [row["epoch"] for row in longer.history] == [1, 2, 3]
+    assert longer.history[1] == pytest.approx(run.history[1], abs=60)  # but for timings
+
+
+def test_a_folder_streams_and_gives_the_same_weights(tmp_path, small_npz):
+    folder = tmp_path / "pictures"
+    with np.load(small_npz) as arrays:
+        for split, num in (("train", 64), ("test", 2)):
+            for number, image in enumerate(arrays[f"x_{split}"][:num]):
+                place = folder / split / f"class {number % 2}"
+                place.mkdir(parents=True, exist_ok=True)
+                imageio.imwrite(place / f"{number:03}.png", image)
+    settings = {**TINY, "epochs": 1, "data_path": str(folder), "verbose": 0}
+    arrays = []
+    for name, more in (("memory", {}), ("streamed", {"cache_mb": 0})):
+        run = workflows.train(run_dir=tmp_path / name, **settings, **more)
+        arrays.append(dict(np.load(next(run.directory.glob("checkpoints/*/state.npz")))))
+    for name in set(arrays[0]) - {"state"}:
+        np.testing.assert_array_equal(arrays[0][name], arrays[1][name])
 
 
 def test_a_run_of_a_vae_is_not_resumed_as_a_gan(tmp_path, small_npz):

@@ -17,11 +17,12 @@ import tensorflow as tf
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say
+from cvae_tf.core.parts import slices
 from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, layer_seed, numpy_generator
 from cvae_tf.data import batches, safe_npz
 from cvae_tf.data.datasets import Dataset, Split, fingerprint
-from cvae_tf.distances.features import AT_ONCE, Features
+from cvae_tf.distances.features import Features
 
 NUM_FEATURES = 64
 _VERSION = 1  # of this recipe, so that what another one has trained is not taken
@@ -187,8 +188,7 @@ def fit(network: keras.Model, split: Split, show: Any) -> None:
 def measure_accuracy(network: keras.Model, split: Split) -> float:
     """The share of images that the network knows."""
     right = 0
-    for start in range(0, len(split.images), AT_ONCE):
-        own = slice(start, start + AT_ONCE)
+    for own in slices(len(split.images), split.images.shape[1:]):
         logits = network(batches.grey_levels(tf.constant(split.images[own])), training=False)[1]
         right += int(np.sum(np.argmax(logits, axis=1) == split.labels[own]))
     return right / len(split.images)

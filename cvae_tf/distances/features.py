@@ -7,10 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf import registry
+from cvae_tf.core.parts import slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.labelled import MOST_CLASSES
-
-AT_ONCE = 500  # images
 
 
 class Features(NamedTuple):
@@ -29,13 +28,11 @@ class Features(NamedTuple):
         Returns:
             float32 [N, F].
         """
-        starts = range(0, len(images), AT_ONCE)
-        return self.of_parts(images[start : start + AT_ONCE] for start in starts)
+        return self.of_parts(images[own] for own in slices(len(images), images.shape[1:]))
 
     def of_rows(self, images: Any, rows: np.ndarray) -> np.ndarray:
         """Finds the features of the images of some numbers, a part in memory at a time."""
-        starts = range(0, len(rows), AT_ONCE)
-        return self.of_parts(images[rows[start : start + AT_ONCE]] for start in starts)
+        return self.of_parts(images[rows[own]] for own in slices(len(rows), images.shape[1:]))
 
     def of_parts(self, parts: Iterable[np.ndarray]) -> np.ndarray:
         """Finds the features of images that come some at a time."""

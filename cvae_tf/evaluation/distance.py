@@ -7,11 +7,11 @@ import numpy as np
 
 from cvae_tf.core import messages
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.parts import slices
 from cvae_tf.data.given_images import load_own
 from cvae_tf.data.labelled import with_classes
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.distances import features as image_features
-from cvae_tf.distances.features import AT_ONCE
 from cvae_tf.distances.frechet import frechet_distance, statistics
 from cvae_tf.distances.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
 from cvae_tf.evaluation.drawing_model import DrawingModel
@@ -69,8 +69,8 @@ def measure(model: DrawingModel, settings: EvaluationSettings) -> Distance:
 
 
 def _parts(images: Any, rows: np.ndarray, model: DrawingModel) -> Iterator[np.ndarray]:
-    for start in range(0, len(rows), AT_ONCE):
-        yield model.as_compared(images[rows[start : start + AT_ONCE]])
+    for own in slices(len(rows), images.shape[1:]):
+        yield model.as_compared(images[rows[own]])
 
 
 def as_table(found: Distance) -> str:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.models.base import GenerativeModel
 
-_AT_ONCE = 250  # images
 _WHITE = 0.5  # above it, where pixels are black or white
 
 
@@ -19,14 +19,14 @@ class DrawingModel(NamedTuple):
 
     sample_latents: Callable[[int, tf.Tensor], tf.Tensor]  # number, key -> [num, Z]
     decode: Callable[..., tf.Tensor]  # latents, of a conditional model labels -> [B, H, W, C]
+    image_shape: tuple[int, int, int]  # height, width, channels
     metadata: dict[str, Any]  # as `model_json.describe` returns it
     class_names: tuple[str, ...] = ()  # of a conditional model, [Y]
 
     def images(self, num: int, seed: int, labels: np.ndarray | None) -> Iterator[np.ndarray]:
         """Draws images [num, H, W, C] in parts; of a conditional model those of labels [num]."""
         latents = self.sample_latents(num, derived_key(seed, Purpose.COMPARED_IMAGES))
-        for start in range(0, num, _AT_ONCE):
-            own = slice(start, min(start + _AT_ONCE, num))
+        for own in slices(num, self.image_shape):
             of_class = [tf.constant(labels[own], tf.int32)] if self.class_names else []
             yield self.as_compared(np.asarray(self.decode(latents[own], *of_class)))
 
@@ -50,7 +50,7 @@ def of_model(model: GenerativeModel, metadata: dict[str, Any]) -> DrawingModel:
     """Takes a model in memory."""
     names = tuple(metadata["data"]["class_names"]) if model.num_classes else ()
     decode = tf.function(model.decode_mean)
-    return DrawingModel(model.sample_latents, decode, metadata, names)
+    return DrawingModel(model.sample_latents, decode, model.image_shape, metadata, names)
 
 
 def of_loaded(model: LoadedModel) -> DrawingModel:
@@ -59,4 +59,6 @@ def of_loaded(model: LoadedModel) -> DrawingModel:
     def decode(latents: tf.Tensor, *labels: tf.Tensor) -> tf.Tensor:
         return model.functions.decode(latents, *labels)["images"]
 
-    return DrawingModel(model.sample_latents, decode, model.metadata, model.class_names)
+    return DrawingModel(
+        model.sample_latents, decode, model.image_shape, model.metadata, model.class_names
+    )

@@ -27,6 +27,7 @@ def _drawing(images, path, **metadata):
     return DrawingModel(
         lambda num, key: tf.constant(numbers[:num]),
         lambda latents: tf.constant(images[latents.numpy()[:, 0].astype(int)]),
+        images.shape[1:],
         known,
     )
 

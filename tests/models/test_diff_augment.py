@@ -86,9 +86,11 @@ def test_gradients_pass_and_the_key_decides(kind):
 
 
 def test_kinds_follow_the_images():
-    assert kinds_for("auto", (32, 32, 3)) == ("mirror", "translation")
-    assert kinds_for("auto", (28, 28, 1)) == ("translation",)
-    assert kinds_for("none", (32, 32, 3)) == ()
-    assert kinds_for("cutout,mirror", (28, 28, 1)) == ("cutout", "mirror")
+    assert kinds_for("auto", (32, 32, 3), 1000) == ("mirror", "translation")
+    assert kinds_for("auto", (28, 28, 1), 1000) == ("translation",)
+    assert kinds_for("auto", (32, 32, 3), 50_000) == ("mirror",)
+    assert kinds_for("auto", (28, 28, 1), 50_000) == ()
+    assert kinds_for("none", (32, 32, 3), 1000) == ()
+    assert kinds_for("cutout,mirror", (28, 28, 1), 50_000) == ("cutout", "mirror")
     images = _images(4)
     np.testing.assert_array_equal(diff_augment.augment(images, (), KEY), images)

@@ -1,9 +1,11 @@
 """The density that latents are drawn from: EM against SciPy and known mixtures, draws, export."""
 
 import numpy as np
+import onnxruntime
 import pytest
 import scipy.stats
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from cvae_tf import workflows
 from cvae_tf.models.vae import latent_mixture
@@ -103,3 +105,20 @@ def test_an_unfinished_run_draws_from_the_prior(run, tmp_path, capsys):
     assert "not finished: samples come from the prior" in capsys.readouterr().out
     drawn = model.sample_latents(5000, tf.constant([1, 2])).numpy()
     np.testing.assert_allclose(np.cov(drawn.T), np.eye(3), atol=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format_name", ["litert", "onnx"])
+def test_other_runtimes_have_the_sampler(run, tmp_path, format_name):
+    directory = workflows.export(run.directory, tmp_path, format_name, verbose=0)
+    sampler = building.load_trained(str(run.directory)).model.sampler
+    random = np.random.default_rng(0)
+    noise, uniform = random.normal(size=(9, 3)).astype("f4"), np.linspace(0, 1, 9, dtype="f4")
+    if format_name == "onnx":
+        session = onnxruntime.InferenceSession(str(directory / "sampler.onnx"))
+        found = session.run(None, {"noise": noise, "uniform": uniform})[0]
+    else:
+        runner = Interpreter(str(directory / "sampler.tflite")).get_signature_runner()
+        rows = zip(noise[:, None], uniform[:, None], strict=True)
+        found = np.concatenate([runner(noise=z, uniform=u)["latents"] for z, u in rows])
+    np.testing.assert_allclose(found, sampler(noise, uniform), atol=1e-5)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.shown_images import spread_rows
@@ -12,11 +13,8 @@ from cvae_tf.distances import features as image_features
 from cvae_tf.distances.frechet import frechet_distance, statistics
 
 _MOST_COMPARED, _FEWEST_DRAWN = 10_000, 250  # images
-_DRAWN_AT_ONCE = 250
-_SURE, _ALIKE = (
-    0.99,
-    0.05,
-)  # from when on a discriminator is too sure, and images are too much alike
+_SURE = 0.99  # from when on a discriminator tells all images apart
+_ALIKE = 0.05  # of the variance of real images: below it drawn ones hardly differ
 
 SCORE = "judges how real they look"
 LIMITS = (
@@ -52,8 +50,7 @@ class TestImages:
         """Draws images, of a conditional model of the classes of the test images, in parts."""
         key = derived_key(model.seed, Purpose.DRAWN_IMAGES)
         latents = model.sample_latents(self.num_drawn, key)
-        for start in range(0, self.num_drawn, _DRAWN_AT_ONCE):
-            own = slice(start, min(start + _DRAWN_AT_ONCE, self.num_drawn))
+        for own in slices(self.num_drawn, model.image_shape):
             labels = tf.constant(self._labels[own], tf.int32) if model.num_classes else None
             yield model.decode_mean(latents[own], labels)
 

@@ -65,6 +65,7 @@ class GAN(GeneratorDiscriminator):
         self.recipe = recipe
         self.means = {name: keras.metrics.Mean(name) for name in _TRAINED}
         self._dataset: Dataset | None = None
+        self._compared: comparison.TestImages | None = None
 
     @classmethod
     def from_settings(
@@ -81,7 +82,8 @@ class GAN(GeneratorDiscriminator):
             config.spectral_norm,
         )
         seed_vectors(networks.discriminator, config.seed)
-        kinds = kinds_for(config.diff_augment, image_shape)
+        num_images = steps_per_epoch * config.batch_size
+        kinds = kinds_for(config.diff_augment, image_shape, num_images)
         return cls(networks, config.seed, Recipe(config.gan_loss, config.r1, kinds), num_classes)
 
     @classmethod
@@ -193,15 +195,11 @@ class GAN(GeneratorDiscriminator):
 
     def look_at(self, dataset: Dataset) -> None:
         """Remembers the data set, with whose test images drawn ones are compared."""
-        self._dataset = dataset
-
-    @functools.cached_property
-    def _compared(self) -> comparison.TestImages:
-        """The test images; made when they are first needed, as features may have to be learned."""
-        return comparison.TestImages(self._dataset)
+        self._dataset, self._compared = dataset, None
 
     def measure_set(self, images: Any, means: Any) -> dict[str, float]:
-        """Compares drawn images with all test images."""
+        """Compares drawn images with all test images, in features that may have to be learned."""
+        self._compared = self._compared or comparison.TestImages(self._dataset)
         return self._compared.compare(self)
 
     def warnings(self, row: dict[str, float]) -> list[str]:
@@ -240,6 +238,5 @@ class GAN(GeneratorDiscriminator):
 
     def describe(self) -> dict[str, Any]:
         """What `model.json` says of it."""
-        known = "_compared" in self.__dict__
-        features = {"features": self._compared.features.title} if known else {}
+        features = {"features": self._compared.features.title} if self._compared else {}
         return {"limits": comparison.LIMITS, "score": comparison.SCORE, **features}

@@ -5,8 +5,7 @@ from typing import Any
 from cvae_tf.core.errors import UserError
 
 KINDS = ("mirror", "translation", "cutout", "colour")  # of changes that both networks live with
-# Of photographs cutout and colour took longer than fifteen minutes to pay, if they do.
-_OF_COLOURS, _OF_GREY = ("mirror", "translation"), ("translation",)
+_MANY = 20_000  # training images, from which on a network learns none by heart in an hour
 _OPTIMIZERS = ("adam", "adamw", "adamax", "lion")  # which look back by beta1 and beta2
 
 
@@ -42,11 +41,17 @@ def check(config: Any, image_shape: tuple[int, int, int] | None = None) -> None:
         raise UserError(f"--diff_augment={config.diff_augment}: the images have no colours.")
 
 
-def kinds_for(diff_augment: str, image_shape: tuple[int, int, int]) -> tuple[str, ...]:
-    """The kinds of change for images: those asked for, or such as suit them."""
-    if diff_augment == "auto":
-        return _OF_COLOURS if image_shape[-1] == 3 else _OF_GREY
-    return tuple(_listed(diff_augment))
+def kinds_for(
+    diff_augment: str, image_shape: tuple[int, int, int], num_images: int
+) -> tuple[str, ...]:
+    """The kinds of change for training images: those asked for, or such as suit them.
+
+    Few images are shifted, so that they are not learned by heart; of many, that only takes time.
+    """
+    if diff_augment != "auto":
+        return tuple(_listed(diff_augment))
+    of_colours = ("mirror",) if image_shape[-1] == 3 else ()
+    return (*of_colours, *(("translation",) if num_images < _MANY else ()))
 
 
 def _listed(diff_augment: str) -> list[str]:

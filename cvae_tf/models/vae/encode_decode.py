@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core.parts import slices
 from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, numpy_generator
 from cvae_tf.data.batches import grey_levels
@@ -24,7 +25,6 @@ from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior, reparameterize
 
 _MOST_FITTED = 50_000  # images whose latents the mixture is fitted to
-_ENCODED_AT_ONCE = 250
 
 
 class EncoderDecoder(GenerativeModel):
@@ -74,13 +74,13 @@ class EncoderDecoder(GenerativeModel):
         """A sample of the posterior of each training image, of very many of some, [N, Z]."""
         rows, parts = spread_rows(len(split.images), _MOST_FITTED), []
         key = derived_key(self.seed, Purpose.FITTED_LATENTS)
-        for start in range(0, len(rows), _ENCODED_AT_ONCE):
-            own = rows[start : start + _ENCODED_AT_ONCE]
-            pixels = self.test_pixels(grey_levels(tf.constant(split.images[own])), start)
+        for part in slices(len(rows), self.image_shape):
+            own, first = rows[part], part.start
+            pixels = self.test_pixels(grey_levels(tf.constant(split.images[own])), first)
             labels = tf.constant(split.labels[own], tf.int32) if self.num_classes else None
-            noise = normal_of_images(key, start, len(own), self.latent_dim)
+            noise = normal_of_images(key, first, len(own), self.latent_dim)
             parts.append(reparameterize(self._traced_encode(pixels, labels), noise).numpy())
-            show((start + len(own)) / len(rows))
+            show(part.stop / len(rows))
         return np.concatenate(parts)
 
     @functools.cached_property

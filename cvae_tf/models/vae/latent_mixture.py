@@ -14,6 +14,7 @@ import tensorflow as tf
 COMPONENTS = 10
 _MOST_ROUNDS, _ENOUGH = 30, 1e-2  # of EM; nats of log-likelihood that a round must bring
 _SMALLEST_VARIANCE = 1e-4  # is added to each covariance
+_SMALLEST_SHARE = 1e-6  # of an image in a Gaussian, that counts
 
 
 class Mixture(NamedTuple):
@@ -34,7 +35,7 @@ def fit(latents: np.ndarray, random: np.random.Generator) -> Mixture:
     Returns:
         The mixture; of few latents it has fewer Gaussians.
     """
-    latents = latents.astype(np.float64)
+    latents = latents.astype(np.float32)  # for speed; what is summed over images is in float64
     num = max(min(COMPONENTS, len(latents) // (2 * latents.shape[1])), 1)
     shares = _first_shares(latents, num, random)
     best = -np.inf
@@ -52,11 +53,11 @@ def fit(latents: np.ndarray, random: np.random.Generator) -> Mixture:
 def _first_shares(latents: np.ndarray, num: int, random: np.random.Generator) -> np.ndarray:
     """Gives each image to the nearest of some that are far from each other (k-means++)."""
     centres = latents[random.integers(len(latents), size=1)]
-    nearest = np.sum((latents - centres[0]) ** 2, axis=1)
+    nearest = np.sum((latents - centres[0]) ** 2, axis=1, dtype=np.float64)
     owner = np.zeros(len(latents), np.int64)
     for number in range(1, num):
         centre = latents[random.choice(len(latents), p=nearest / nearest.sum())]
-        distances = np.sum((latents - centre) ** 2, axis=1)
+        distances = np.sum((latents - centre) ** 2, axis=1, dtype=np.float64)
         owner[distances < nearest] = number
         nearest = np.minimum(nearest, distances)
     return np.eye(num)[owner]
@@ -65,20 +66,23 @@ def _first_shares(latents: np.ndarray, num: int, random: np.random.Generator) ->
 def _maximized(latents: np.ndarray, shares: np.ndarray) -> Mixture:
     """The likeliest mixture if images belong to its Gaussians by these shares [N, K]."""
     counts = shares.sum(axis=0) + 1e-9
-    means = shares.T @ latents / counts[:, None]
-    roots = []
-    for mean, share, count in zip(means, shares.T, counts, strict=True):
-        centred = latents - mean
-        covariance = (centred * share[:, None]).T @ centred / count
-        roots.append(np.linalg.cholesky(covariance + _SMALLEST_VARIANCE * np.eye(len(mean))))
-    return Mixture(np.log(counts / counts.sum()), means, np.stack(roots))
+    means, roots = [], []
+    for share, count in zip(shares.T, counts, strict=True):
+        own = share > _SMALLEST_SHARE
+        mine, weights = latents[own].astype(np.float64), share[own, None] / count
+        means.append(np.sum(weights * mine, axis=0))
+        centred = mine - means[-1]
+        covariance = (centred * weights).T @ centred
+        roots.append(np.linalg.cholesky(covariance + _SMALLEST_VARIANCE * np.eye(len(means[-1]))))
+    return Mixture(np.log(counts / counts.sum()), np.stack(means), np.stack(roots))
 
 
 def log_joint(mixture: Mixture, latents: np.ndarray) -> np.ndarray:
     """Log-density of latents [N, Z] together with each Gaussian, [N, K], nats."""
     columns = []
     for log_weight, mean, root in zip(*mixture, strict=True):
-        white = (latents - mean) @ np.linalg.inv(root).T  # once inverted, a matrix product
+        whitening = np.linalg.inv(root).T.astype(latents.dtype)  # once, then a matrix product
+        white = (latents - mean.astype(latents.dtype)) @ whitening
         log_volume = np.sum(np.log(np.diag(root))) + 0.5 * len(mean) * np.log(2 * np.pi)
         columns.append(log_weight - log_volume - 0.5 * np.einsum("nz,nz->n", white, white))
     return np.stack(columns, axis=1)
@@ -109,11 +113,14 @@ class LatentSampler(keras.layers.Layer):
         self.built = True
 
     def take(self, mixture: Mixture) -> None:
-        """Takes a mixture of K or fewer Gaussians; those that are missing are never drawn."""
+        """Takes a mixture of K or fewer Gaussians; those that are missing are never drawn.
+
+        They come first, where no rounding of the others' weights can lead to them.
+        """
         missing = COMPONENTS - len(mixture.means)
-        self.log_weights.assign(np.pad(mixture.log_weights, (0, missing), constant_values=-1e9))
-        self.means.assign(np.pad(mixture.means, ((0, missing), (0, 0))))
-        self.roots.assign(np.pad(mixture.roots, ((0, missing), (0, 0), (0, 0))))
+        self.log_weights.assign(np.pad(mixture.log_weights, (missing, 0), constant_values=-1e9))
+        self.means.assign(np.pad(mixture.means, ((missing, 0), (0, 0))))
+        self.roots.assign(np.pad(mixture.roots, ((missing, 0), (0, 0), (0, 0))))
 
     @property
     def is_fitted(self) -> bool:
@@ -123,18 +130,21 @@ class LatentSampler(keras.layers.Layer):
     def draw(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draws latents [num, Z] by a seed, int32 [2]; the first ones do not depend on `num`."""
         of_component, of_noise = (tf.random.fold_in(seed, number) for number in range(2))
-        uniform = tf.random.stateless_uniform([num], of_component)
-        ends = tf.cumsum(tf.nn.softmax(self.log_weights))
-        chosen = tf.minimum(tf.searchsorted(ends, uniform, side="right"), COMPONENTS - 1)
         noise = tf.random.stateless_normal([num, self.latent_dim], of_noise)
-        return self._through(noise, chosen)
+        return self(noise, tf.random.stateless_uniform([num], of_component))
 
-    def _through(self, noise: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
-        """Noise [num, Z] as latents of the chosen Gaussians, one Gaussian after the other."""
-        latents = tf.zeros_like(noise)
+    def call(self, noise, uniform):
+        """Makes latents [B, Z] of standard normal noise [B, Z] and of numbers from 0 to 1, [B].
+
+        One Gaussian after the other, so that little memory is needed.
+        """
+        ops = keras.ops
+        ends = ops.cumsum(ops.softmax(self.log_weights))[:-1]
+        chosen = ops.sum(ops.cast(uniform[:, None] >= ends, "int32"), axis=1)
+        latents = ops.zeros_like(noise)
         for number in range(COMPONENTS):
-            own = self.means[number] + tf.matmul(noise, self.roots[number], transpose_b=True)
-            latents = tf.where((chosen == number)[:, None], own, latents)
+            own = self.means[number] + ops.matmul(noise, ops.transpose(self.roots[number]))
+            latents = ops.where((chosen == number)[:, None], own, latents)
         return latents
 
     def get_config(self):

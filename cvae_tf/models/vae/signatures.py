@@ -77,6 +77,8 @@ def standalone_parts(model: Any) -> dict[str, keras.Model]:
         encoder: grey levels `images` [B, H, W, C] -> `mean` and `logvar` [B, Z];
         decoder: `latents` [B, Z] -> `images` [B, H, W, C], their means. Those of a conditional
         model have a second input, `labels` int32 [B].
+        sampler, if samples do not come from the prior: standard normal `noise` [B, Z] and `uniform`
+        [B] from 0 to 1 -> `latents` [B, Z] to decode.
     """
     images = keras.Input(model.image_shape, name="images")
     latents = keras.Input((model.latent_dim,), name="latents")
@@ -85,7 +87,13 @@ def standalone_parts(model: Any) -> dict[str, keras.Model]:
     mean, logvar = keras.ops.split(code, 2, axis=1)
     decoded = model.pixels.density.mean(model.decoder(inputs_of(latents, labels)))
     posterior = {"mean": mean, "logvar": logvar}
-    return {
+    parts = {
         "encoder": keras.Model(inputs_of(images, labels), posterior, name="encoder"),
         "decoder": keras.Model(inputs_of(latents, labels), {"images": decoded}, name="decoder"),
     }
+    if model.sampler is not None:
+        noise = keras.Input((model.latent_dim,), name="noise")
+        uniform = keras.Input((), name="uniform")
+        drawn = {"latents": model.sampler(noise, uniform)}
+        parts["sampler"] = keras.Model([noise, uniform], drawn, name="sampler")
+    return parts
