@@ -87,9 +87,8 @@ def test_samples_of_a_run_come_from_it(run, small_npz):
         trained.sample_latents(2000, tf.constant([3, 4])), latents, atol=1e-5
     )
     dataset = workflows.load_dataset(data_path=str(small_npz))
-    means = model.encode(dataset.train.images)
-    total = np.cov(means.mean.T) + np.diag(np.exp(means.logvar).mean(axis=0))
-    np.testing.assert_allclose(np.cov(latents.T), total, atol=0.25)
+    means = model.encode(dataset.train.images).mean
+    np.testing.assert_allclose(np.cov(latents.T), np.cov(means.T), rtol=0.2, atol=0.02)
     functions = tf.saved_model.load(str(run.saved_model))
     first = functions.sample(num=2, seed=[5, 6])["images"]
     np.testing.assert_allclose(first, functions.sample(num=3, seed=[5, 6])["images"][:2], atol=1e-6)

@@ -10,8 +10,8 @@ from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.batch_parts import inputs_of
 from cvae_tf.models.networks.building import GanNetworks
 
-_SETTLED_ON = 512  # drawn images, by which batch normalisation is settled; fewer large ones
-_SETTLED_PIXELS, _FEWEST_SETTLED = 2**19, 32
+_SETTLED_ON = 2048  # drawn images, by which batch normalisation is settled; fewer large ones
+_SETTLED_PIXELS, _FEWEST_SETTLED = 2**21, 32
 
 
 class GeneratorDiscriminator(GenerativeModel):

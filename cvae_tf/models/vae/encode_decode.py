@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cvae_tf.core.parts import slices
 from cvae_tf.core.progress import progress
-from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, numpy_generator
+from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
 from cvae_tf.data.batches import grey_levels
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.shown_images import spread_rows
@@ -66,20 +66,18 @@ class EncoderDecoder(GenerativeModel):
         if self.sampler is None:
             return
         with progress("sampler") as show:
-            latents = self._latents_of(dataset.train, show)
+            means = self._means_of(dataset.train, show)
         random = numpy_generator(self.seed, Purpose.FITTED_LATENTS)
-        self.sampler.take(latent_mixture.fit(latents, random))
+        self.sampler.take(latent_mixture.fit(means, random))
 
-    def _latents_of(self, split: Split, show: Callable[[float], None]) -> np.ndarray:
-        """A sample of the posterior of each training image, of very many of some, [N, Z]."""
+    def _means_of(self, split: Split, show: Callable[[float], None]) -> np.ndarray:
+        """The posterior means of training images, if there are very many of some, [N, Z]."""
         rows, parts = spread_rows(len(split.images), _MOST_FITTED), []
-        key = derived_key(self.seed, Purpose.FITTED_LATENTS)
         for part in slices(len(rows), self.image_shape):
             own, first = rows[part], part.start
             pixels = self.test_pixels(grey_levels(tf.constant(split.images[own])), first)
             labels = tf.constant(split.labels[own], tf.int32) if self.num_classes else None
-            noise = normal_of_images(key, first, len(own), self.latent_dim)
-            parts.append(reparameterize(self._traced_encode(pixels, labels), noise).numpy())
+            parts.append(self._traced_encode(pixels, labels).mean.numpy())
             show(part.stop / len(rows))
         return np.concatenate(parts)
 

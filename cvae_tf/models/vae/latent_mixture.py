@@ -29,7 +29,7 @@ def fit(latents: np.ndarray, random: np.random.Generator) -> Mixture:
     """Fits a mixture by expectation and maximisation (Dempster et al. 1977).
 
     Args:
-        latents: a sample of the posterior of each image, [N, Z].
+        latents: of each image, [N, Z].
         random: decides where to begin.
 
     Returns:
