@@ -20,6 +20,7 @@ from typing import Any
 _HOMES = {
     "Config": ("config", "Config"),
     "CVAE": ("models.vae.model", "CVAE"),
+    "GAN": ("models.gan.model", "GAN"),
     "UserError": ("core.errors", "UserError"),
     "load_dataset": ("data.datasets", "load_dataset"),
     "train": ("workflows", "train"),

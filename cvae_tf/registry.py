@@ -28,6 +28,7 @@ FAMILIES: Table[Family] = Table(
             f"{_HERE}models.gan.model:GAN",
             "generative adversarial network",
             check=f"{_HERE}models.gan.settings_check:check",
+            complete=f"{_HERE}models.gan.settings_check:complete",
             takes_labels=True,
             pair=_ADVERSARIES,
             preset="gan",

@@ -50,6 +50,8 @@ class Family(Entry):
     # The home of a function that refuses a `Config`, and the shape of images once it is known. It
     # does not need TensorFlow.
     check: str = ""
+    # The home of one that chooses settings which were left to the images.
+    complete: str = ""
     takes_labels: bool = False  # whether there are conditional models of it
     takes_network_settings: bool = False  # whether it gives them to its networks, and seeds dropout
     pair: str = "encoder and decoder"  # of which networks it is made

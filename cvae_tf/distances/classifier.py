@@ -22,7 +22,7 @@ from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, layer_seed, numpy_generator
 from cvae_tf.data import batches, safe_npz
 from cvae_tf.data.datasets import Dataset, Split, fingerprint
-from cvae_tf.distances.features import Features
+from cvae_tf.distances.features import Features, has_classes
 
 NUM_FEATURES = 64
 _VERSION = 1  # of this recipe, so that what another one has trained is not taken
@@ -48,10 +48,10 @@ def load(dataset: Dataset) -> Features:
     Raises:
         UserError: if there are none.
     """
-    if dataset.train.labels is None or dataset.test.labels is None:
+    if not has_classes(dataset):
         raise UserError(
-            f"--features=classifier: the images ({dataset.name}) have no labels; give "
-            "--features=random."
+            f"--features=classifier: the images ({dataset.name}) have no labels of at least two "
+            "classes; give --features=random."
         )
     trained = _trained(dataset)
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+MOST_IMAGES = 10_000  # of each kind: the distance depends on how many are compared
+
 
 class Statistics(NamedTuple):
     """Mean and covariance of features, in float64."""

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.parts import slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.distances.features import Features
 
@@ -26,14 +27,20 @@ def load(dataset: Dataset) -> Features:
     except Exception as error:  # a download fails in many ways
         raise UserError(
             "--features=inception: the weights are not in the Keras cache and cannot be downloaded "
-            f"({str(error).splitlines()[0]})."
+            f"({str(error).partition(chr(10))[0] or type(error).__name__})."
         ) from error
     channels = dataset.image_shape[-1]
 
-    def features(images: tf.Tensor) -> tf.Tensor:
+    def of_some(images: tf.Tensor) -> tf.Tensor:
         large = tf.image.resize(images, [_SIDE, _SIDE])
         colours = tf.image.grayscale_to_rgb(large) if channels == 1 else large
         return network(2 * colours - 1)
 
     spec = tf.TensorSpec([None, *dataset.image_shape], tf.float32)
-    return Features("inception", _TITLE, tf.function(features, input_signature=[spec]))
+    traced = tf.function(of_some, input_signature=[spec])
+
+    def features(images: tf.Tensor) -> tf.Tensor:
+        parts = slices(len(images), (_SIDE, _SIDE))  # as large as they become
+        return tf.concat([traced(images[own]) for own in parts], axis=0)
+
+    return Features("inception", _TITLE, features)

@@ -10,6 +10,12 @@ from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
 
 MEASURES = ("likelihood", "distance")
+_OF_LIKELIHOOD = ("samples", "importance_samples", "classify", "batch_size")
+_OF_IMAGES = ("data_path", "resize", "invert")  # drawn ones are compared with the model's own
+OF_MEASURE = {  # settings that only one of them looks at
+    **dict.fromkeys((*_OF_LIKELIHOOD, *_OF_IMAGES), "likelihood"),
+    "features": "distance",
+}
 
 
 def check_output_name(output: str | Path) -> None:

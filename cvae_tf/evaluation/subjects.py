@@ -11,10 +11,12 @@ from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.drawing_model import DrawingModel
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.evaluation.evaluating import Evaluation
-from cvae_tf.evaluation.settings import MEASURES, EvaluationSettings
+from cvae_tf.evaluation.settings import MEASURES, OF_MEASURE, EvaluationSettings
 from cvae_tf.exporting import loaded_model, model_json
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.training import building
+
+_USUAL = EvaluationSettings()
 
 
 class Subject(NamedTuple):
@@ -37,7 +39,7 @@ class Subject(NamedTuple):
         """
         asked = settings.measures
         if asked == "auto" and "likelihood" in self.measures and settings.data_path:
-            return ("likelihood",)  # drawn images are compared with the model's own ones alone
+            asked = "likelihood"  # drawn images are compared with the model's own ones alone
         if asked == "auto" and self.measures:
             self._check(settings, self.measures)
             return self.measures
@@ -50,12 +52,11 @@ class Subject(NamedTuple):
 
     @staticmethod
     def _check(settings: EvaluationSettings, measures: tuple[str, ...]) -> None:
-        """Refuses what only a likelihood looks at."""
-        for name in ("data_path", "resize", "invert", "classify"):
-            if getattr(settings, name) and "likelihood" not in measures:
+        """Refuses what does nothing: it belongs to a measure that is not asked for."""
+        for name, of in OF_MEASURE.items():
+            if of not in measures and getattr(settings, name) != getattr(_USUAL, name):
                 raise UserError(
-                    f"--{name} does nothing with --measures=distance: drawn images are compared "
-                    "with the test images that the model comes with."
+                    f"--{name} is for --measures={of} alone; here {measures[0]} is measured."
                 )
 
 

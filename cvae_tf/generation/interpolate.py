@@ -82,8 +82,9 @@ def _end(model: LoadedModel, images: Images | None, name: str, text: str) -> _En
     except ValueError:
         latents = np.array([np.nan])
     if latents.shape != (model.latent_dim,) or not np.isfinite(latents).all():
+        number = "a seed" if images is None else "the number of an image"
         raise UserError(
-            f"--{name}={text}: must be the number of an image, or {model.latent_dim} latents "
-            "with commas between, such as 0.5,-1.2."
+            f"--{name}={text}: must be {number}, or {model.latent_dim} latents with commas "
+            "between, such as 0.5,-1.2."
         )
     return _End(latents, None)

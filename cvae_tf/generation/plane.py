@@ -11,6 +11,7 @@ from cvae_tf.generation.common import Generated, class_asked_for
 from cvae_tf.generation.settings import GenerationSettings
 
 _SIDE = 15  # images
+_MANY = 8  # latent dimensions, from which on hardly a latent is near the middle
 
 
 def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
@@ -41,11 +42,14 @@ def on_plane(corners: np.ndarray, side: int) -> np.ndarray:
         side: latents in a row, and rows.
 
     Returns:
-        Row by row, [side * side, Z]; each as far from the middle as its share of the corners says.
+        Row by row, [side * side, Z]; of many dimensions each as far from the middle as its share of
+        the corners says, of few as it is.
     """
     down, right = np.meshgrid(*[np.linspace(0, 1, side)] * 2, indexing="ij")
     shares = np.stack([1 - down - right, right, down], axis=-1).reshape(-1, 3)
     latents, lengths = shares @ corners, np.linalg.norm(corners, axis=1)
+    if corners.shape[1] < _MANY:
+        return latents.astype(np.float32)
     weights = np.abs(shares) / np.abs(shares).sum(axis=1, keepdims=True)
     own = np.linalg.norm(latents, axis=1, keepdims=True)
     return (latents * (weights @ lengths)[:, None] / np.maximum(own, 1e-6)).astype(np.float32)

@@ -1,5 +1,6 @@
 """The settings of a new run: those that were asked for, the others as they suit the images."""
 
+import dataclasses
 from typing import Any
 
 from cvae_tf import registry
@@ -24,11 +25,10 @@ def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> 
         UserError: if they make no sense together, or for such images.
     """
     if config is not None:
-        config.check_by_family(dataset.image_shape)
-        return config
+        return _completed(config, dataset)
     looks = look_at(dataset.train.images)
     config = Config.create_for_images(looks.are_black_and_white, **given)
-    config.check_by_family(dataset.image_shape)
+    config = _completed(config, dataset)
     own = registry.FAMILIES[config.model].preset
     if "preset" not in given and own:
         say(f"preset:  {config.preset}, the one of --model={config.model}")
@@ -37,3 +37,17 @@ def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> 
         why = "are made black and white" if are_made_so else looks.description
         say(f"preset:  {config.preset}, because the images {why}")
     return config
+
+
+def _completed(config: Config, dataset: Dataset) -> Config:
+    """Checks the settings for such images; the family chooses those that were left to it."""
+    config.check_by_family(dataset.image_shape)
+    complete = registry.FAMILIES[config.model].complete
+    if not complete:
+        return config
+    chosen, why = registry.import_home(complete)(
+        config, dataset.image_shape, len(dataset.train.images)
+    )
+    if why:
+        say(f"images:  {why}")
+    return dataclasses.replace(config, **chosen)

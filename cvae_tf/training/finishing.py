@@ -18,7 +18,7 @@ def finish(run: Run, model: GenerativeModel, dataset: Dataset) -> None:
     try:
         model.finish(dataset)
     except (np.linalg.LinAlgError, MemoryError) as error:  # the trained model is not to be lost
-        warn(f"what is learned at the end is missing, samples come from the prior ({error}).")
+        warn(f"what is learned at the end is missing, and left as it was ({error}).")
         return
     if model.finishing_parts:
         arrays = {name: variable.numpy() for name, variable in _variables(model).items()}

@@ -88,7 +88,9 @@ def test_a_vae_is_evaluated_by_both(tmp_path, small_npz, capsys):
     assert found.distance.frechet > found.distance.floor
     written = json.loads((run.directory / "evaluation.json").read_text())["distance"]
     assert written["distance"] == found.distance.frechet and written["neighbours"] == 3
-    with pytest.raises(UserError, match="--data_path does nothing with --measures=distance"):
+    with pytest.raises(
+        UserError, match="--data_path is for --measures=likelihood alone; here distance"
+    ):
         workflows.evaluate(run.directory, measures="distance", data_path=str(small_npz))
     other = workflows.evaluate(run.directory, data_path=str(small_npz), verbose=0, **settings)
     assert other.distance is None  # drawn images are compared with the model's own ones

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from cvae_tf.config import Config
 from cvae_tf.models.gan import diff_augment
-from cvae_tf.models.gan.settings_check import KINDS, kinds_for
+from cvae_tf.models.gan.settings_check import KINDS, complete, kinds_of
 
 KEY = tf.constant([3, 4])
 
@@ -85,12 +86,24 @@ def test_gradients_pass_and_the_key_decides(kind):
     assert np.any(changed != diff_augment.augment(images, [kind], tf.constant([3, 5])))
 
 
-def test_kinds_follow_the_images():
-    assert kinds_for("auto", (32, 32, 3), 1000) == ("mirror", "translation")
-    assert kinds_for("auto", (28, 28, 1), 1000) == ("translation",)
-    assert kinds_for("auto", (32, 32, 3), 50_000) == ("mirror",)
-    assert kinds_for("auto", (28, 28, 1), 50_000) == ()
-    assert kinds_for("none", (32, 32, 3), 1000) == ()
-    assert kinds_for("cutout,mirror", (28, 28, 1), 50_000) == ("cutout", "mirror")
+@pytest.mark.parametrize(
+    ("asked", "channels", "num_images", "expected"),
+    [
+        ("auto", 3, 1000, {"diff_augment": "mirror,translation"}),
+        ("auto", 1, 19_999, {"diff_augment": "translation"}),
+        ("auto", 3, 20_000, {"diff_augment": "mirror"}),
+        ("auto", 1, 60_000, {"diff_augment": "none"}),
+        ("cutout", 3, 1000, {}),
+    ],
+)
+def test_what_is_left_to_the_images_is_chosen_by_them(asked, channels, num_images, expected):
+    config = Config.create("gan", diff_augment=asked)
+    chosen, why = complete(config, (32, 32, channels), num_images)
+    assert chosen == expected
+    assert bool(why) == bool(expected) and all(value in why for value in expected.values())
+
+
+def test_kinds_are_applied_one_by_one():
+    assert kinds_of("cutout,mirror") == ("cutout", "mirror") and kinds_of("none") == ()
     images = _images(4)
     np.testing.assert_array_equal(diff_augment.augment(images, (), KEY), images)

@@ -1,6 +1,7 @@
 """The GAN as a Keras model: its step against separate gradients, norms, labels, Keras."""
 
 import functools
+import itertools
 
 import keras
 import numpy as np
@@ -9,9 +10,9 @@ import tensorflow as tf
 
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.models.gan import comparison, losses
-from cvae_tf.models.gan.layers import BatchDeviation, seed_vectors
+from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
+from cvae_tf.models.gan import comparison, diff_augment, losses
+from cvae_tf.models.gan.layers import BatchDeviation
 from cvae_tf.models.gan.model import GAN
 from cvae_tf.models.gan.recipe import Recipe
 from cvae_tf.models.networks.building import build_gan_networks
@@ -26,7 +27,6 @@ def _model(network="sub_pixel", shape=(8, 8, 1), recipe=PLAIN, spectral_norm=Fal
         network, shape, 5, seed=1, spectral_norm=spectral_norm,
         num_classes=options.get("num_classes", 0),
     )  # fmt: skip
-    seed_vectors(networks.discriminator, 1)
     return GAN(networks, 1, recipe, **options)
 
 
@@ -159,10 +159,9 @@ def test_the_deviation_of_a_batch_is_beside_its_features_and_the_usual_one_in_us
     layer, features = BatchDeviation(), np.random.default_rng(3).normal(size=(6, 2, 2, 3))
     shown = layer(features, training=True).numpy()
     np.testing.assert_allclose(shown[..., :3], features, rtol=1e-6)
-    np.testing.assert_allclose(shown[..., 3], features.std(axis=0).mean(), rtol=1e-4)
-    np.testing.assert_allclose(
-        layer(features[:1])[..., 3], 0.01 * features.std(axis=0).mean(), 1e-3
-    )
+    groups = [features[[i, i - 1, i - 2, i - 3]].std(axis=0).mean() for i in range(6)]
+    np.testing.assert_allclose(shown[..., 3], np.tile(np.reshape(groups, (6, 1, 1)), (2, 2)), 1e-4)
+    np.testing.assert_allclose(layer(features[:1])[..., 3], 0.01 * np.mean(groups), 1e-3)
     equal = layer(np.ones((4, 2, 2, 3)), training=True).numpy()
     assert np.all(equal[..., 3] < 1e-3)
 
@@ -199,7 +198,7 @@ def test_keras_fits_saves_and_loads_it(tmp_path, loss):
         np.testing.assert_allclose(first, second, atol=1e-6)
 
 
-def test_noise_is_a_function_of_seed_and_step():
+def test_noise_is_a_function_of_seed_and_step(monkeypatch):
     def trained(steps):
         model = _model(recipe=Recipe(r1=0.1, augment=("translation", "colour")), shape=(8, 8, 3))
         model.compile(keras.optimizers.SGD(0.1))
@@ -211,16 +210,49 @@ def test_noise_is_a_function_of_seed_and_step():
     first, second = trained(2), trained(2)
     for one, other in zip(first.variables, second.variables, strict=True):
         np.testing.assert_array_equal(one, other)
+    seen = []
+    real, augment = _images(8, (8, 8, 3)), diff_augment.augment
+    monkeypatch.setattr(
+        diff_augment, "augment", lambda *given: seen.append(augment(*given)) or seen[-1]
+    )
+    first._judged(real, real, None, training=True)
+    second.optimizer.iterations.assign_add(1)
+    second._judged(real, real, None, training=True)
+    for one, other in itertools.combinations(seen, 2):  # kinds, steps
+        assert np.any(one != other)
+
+
+def test_all_images_count_alike_in_what_is_measured():
+    model, real = _model(), _images()
+    model.compile("adam")
+    found = [model.evaluate(real, batch_size=size, verbose=0, return_dict=True) for size in (5, 8)]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    key = derived_key(1, Purpose.EVALUATION_NOISE)
+    drawn = model.decode_mean(normal_of_images(key, 0, 8, 5))
+    logits = [model.logits(images).numpy().astype(float) for images in (real, drawn)]
+    assert found[1]["accuracy"] == np.mean([logits[0] > 0, logits[1] < 0])
+    expected = np.mean(np.log1p(np.exp(-logits[0])) + np.log1p(np.exp(logits[1])))
+    assert found[1]["discriminator_loss"] == pytest.approx(expected, rel=1e-5)
+    assert found[1]["probability_of_real"] == pytest.approx(np.mean(1 / (1 + np.exp(-logits[0]))))
+
+
+def test_a_label_adds_its_product_with_the_mean_features():
+    model, real, labels = _model(num_classes=3), _images(), tf.constant(LABELS)
+    top = model.discriminator.get_layer("logit").input
+    features, embedding = top._keras_history.operation.input, model.discriminator.get_layer("class")
+    inside = keras.Model(model.discriminator.inputs, [features, top])
+    found, flat = (part.numpy() for part in inside([real, labels]))
+    plain = flat @ model.discriminator.get_layer("logit").kernel.numpy()[:, 0]
+    of_class = embedding.kernel.numpy()[LABELS]
+    expected = plain + np.sum(of_class * found.mean(axis=(1, 2)), axis=1)
+    np.testing.assert_allclose(model.logits(real, labels), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_what_goes_wrong_is_said_in_a_line():
-    well = {
-        "train_probability_of_real": 0.6, "train_probability_of_drawn": 0.4, "test_spread": 0.9,
-    }  # fmt: skip
+    well = {"train_accuracy": 0.8, "test_spread": 0.9}
     assert comparison.warnings(well) == []
-    (sure,) = comparison.warnings(
-        {**well, "train_probability_of_real": 0.999, "train_probability_of_drawn": 0.001}
-    )
+    (sure,) = comparison.warnings({**well, "train_accuracy": 0.999})
+    assert comparison.warnings({**well, "train_accuracy": 0.999}, has_sides=False) == []
     assert "discriminator tells all images apart" in sure and "--r1" in sure
     (alike,) = comparison.warnings({**well, "test_spread": 0.01})
     assert "hardly differ" in alike and "--seed" in alike

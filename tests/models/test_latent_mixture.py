@@ -58,6 +58,11 @@ def test_few_latents_make_fewer_gaussians(num):
     assert all(np.isfinite(part).all() for part in found)
 
 
+def test_images_that_are_all_alike_make_one_gaussian():
+    found = latent_mixture.fit(np.ones((40, 2)), np.random.default_rng(0))
+    assert found.means.shape == (1, 2) and np.isfinite(found.roots).all()
+
+
 def test_a_sampler_draws_from_the_mixture():
     sampler = LatentSampler(3)
     prior = sampler.draw(5000, tf.constant([1, 2])).numpy()

@@ -10,10 +10,9 @@ from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.distances import features as image_features
-from cvae_tf.distances.frechet import frechet_distance, statistics
+from cvae_tf.distances.frechet import MOST_IMAGES, frechet_distance, statistics
 
-_MOST_COMPARED, _FEWEST_DRAWN = 10_000, 250  # images
-_SURE = 0.99  # from when on a discriminator tells all images apart
+_SURE = 0.995  # of images judged right: from when on a discriminator tells all apart
 _ALIKE = 0.05  # of the variance of real images: below it drawn ones hardly differ
 
 SCORE = "judges how real they look"
@@ -31,10 +30,10 @@ class TestImages:
         """Takes the data set; its features may have to be learned first."""
         self.features = image_features.for_dataset(dataset)
         images, labels = dataset.test
-        rows = spread_rows(len(images), _MOST_COMPARED)
+        rows = spread_rows(len(images), MOST_IMAGES)
         self._statistics = statistics(self.features.of_rows(images, rows))
-        self.num_drawn = max(len(rows), _FEWEST_DRAWN)
-        self._labels = None if labels is None else np.resize(labels[rows], self.num_drawn)
+        self.num_drawn = len(rows)
+        self._labels = None if labels is None else labels[rows]
 
     def compare(self, model: Any) -> dict[str, float]:
         """Draws as many images as there are; the distance, and how much they vary beside them."""
@@ -55,23 +54,22 @@ class TestImages:
             yield model.decode_mean(latents[own], labels)
 
 
-def warnings(row: dict[str, float], has_probabilities: bool = True) -> list[str]:
+def warnings(row: dict[str, float], has_sides: bool = True) -> list[str]:
     """Says what has gone wrong in an epoch, and what to try.
 
     Args:
         row: of `metrics.csv`.
-        has_probabilities: whether the loss makes the discriminator one that finds them.
+        has_sides: whether the sign of a logit says what an image is held to be.
     """
     found = []
-    real, drawn = row["train_probability_of_real"], row["train_probability_of_drawn"]
-    if has_probabilities and real > _SURE and drawn < 1 - _SURE:
+    if has_sides and row["train_accuracy"] > _SURE:
         found.append(
             "the discriminator tells all images apart, so the generator learns little; try a "
             "larger --r1 or more --diff_augment."
         )
     if row["test_spread"] < _ALIKE:
         found.append(
-            "the drawn images hardly differ from each other; try a smaller --learning_rate, a "
-            "larger --r1 or another --seed."
+            "the drawn images hardly differ from each other; try a smaller --learning_rate, more "
+            "--diff_augment or another --seed."
         )
     return found

@@ -8,6 +8,7 @@ import tensorflow as tf
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.batch_parts import inputs_of
+from cvae_tf.models.gan.layers import seed_vectors
 from cvae_tf.models.networks.building import GanNetworks
 
 _SETTLED_ON = 2048  # drawn images, by which batch normalisation is settled; fewer large ones
@@ -28,6 +29,7 @@ class GeneratorDiscriminator(GenerativeModel):
         """
         super().__init__(seed, **kwargs)
         self.generator, self.discriminator = networks
+        seed_vectors(self.discriminator, seed)
         self.num_classes = num_classes
         self.latent_dim = self.generator.inputs[0].shape[-1]
         self.image_shape = tuple(self.discriminator.inputs[0].shape[1:])
@@ -78,7 +80,7 @@ class GeneratorDiscriminator(GenerativeModel):
         Raises:
             ValueError: if the optimizer keeps averages, which Keras would look for of all weights.
         """
-        if self.optimizer.use_ema:
+        if self.compiled and self.optimizer.use_ema:
             raise ValueError("`fit` knows no averages of the generator alone; leave use_ema out.")
         history = super().fit(*arguments, **options)
         self.settle()

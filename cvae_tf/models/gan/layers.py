@@ -7,13 +7,15 @@ from cvae_tf.core.randomness import layer_seed
 from cvae_tf.models.networks.building import GanPlan, modulated
 
 _KEPT = 0.99  # of the usual deviation, at each batch
+_GROUP = 4  # images, each with the next ones in the batch
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
 class BatchDeviation(keras.layers.Layer):
-    """Beside the features how much they vary in the batch, so that equal images are seen.
+    """Beside the features how much they vary among four images, so that equal images are seen.
 
-    Karras et al., "Progressive growing of GANs" (2018), section 3.
+    Karras et al., "Progressive growing of GANs" (2018), section 3. Among all images of a batch it
+    would tell too surely whether they are real, and hide what is wrong with each of them.
     """
 
     def build(self, input_shape):
@@ -31,9 +33,10 @@ class BatchDeviation(keras.layers.Layer):
         """Maps features [B, H, W, F] to [B, H, W, F + 1]."""
         ops = keras.ops
         if training:
-            variance = ops.mean(ops.square(features - ops.mean(features, axis=0)), axis=0)
-            deviation = ops.mean(ops.sqrt(variance + 1e-8))
-            now = ops.stop_gradient(ops.cast(deviation, "float32"))
+            group = ops.stack([ops.roll(features, shift, axis=0) for shift in range(_GROUP)])
+            deviations = ops.sqrt(ops.var(group, axis=0) + 1e-8)
+            deviation = ops.mean(deviations, axis=(1, 2, 3), keepdims=True)  # [B, 1, 1, 1]
+            now = ops.stop_gradient(ops.mean(ops.cast(deviation, "float32")))
             self.usual.assign(_KEPT * self.usual + (1 - _KEPT) * now)
         else:
             deviation = ops.cast(self.usual, features.dtype)
@@ -56,7 +59,7 @@ def settled(
 
 def in_unit_range(plan: GanPlan, result: keras.KerasTensor) -> keras.KerasTensor:
     """Images in [0, 1] of any numbers, by the hyperbolic tangent; in float32."""
-    result = plan.generator(keras.layers.Activation, "tanh")(result)
+    result = keras.layers.Activation("tanh", dtype="float32", name="tanh")(result)
     return keras.layers.Rescaling(0.5, 0.5, dtype="float32", name="images_out")(result)
 
 
@@ -89,9 +92,10 @@ def logit(
     """
     make, ops = plan.discriminator, keras.ops
     flat = make(keras.layers.Flatten)(features)
-    result = normalized(plan, make.dense(1, "logit"))(flat)
+    result = ops.cast(normalized(plan, make.dense(1, "logit"))(flat), "float32")
     if labels is not None:
         mean = make(keras.layers.GlobalAveragePooling2D)(features)
         of_class = normalized(plan, make.dense(mean.shape[-1], "class", use_bias=False))(labels)
-        result += ops.sum(mean * of_class, axis=1, keepdims=True)
-    return ops.cast(result[:, 0], "float32")
+        product = ops.cast(mean * of_class, "float32")
+        result += ops.sum(product, axis=1, keepdims=True)
+    return result[:, 0]

@@ -16,6 +16,11 @@ class GanLoss(NamedTuple):
     discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # real, drawn -> [B]
     generator: Callable[[tf.Tensor], tf.Tensor]  # drawn -> [B]
     gradient_penalty: float = 0.0  # weight of (|gradient| - 1)^2 between real and drawn images
+    has_sides: bool = True  # whether a positive logit means that an image is held to be real
+
+    def of(self, real: tf.Tensor, drawn: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The losses of discriminator and generator, by the logits of images, [B] each."""
+        return self.discriminator(real, drawn), self.generator(drawn)
 
 
 # D: -log D(x) - log(1 - D(G(z))); G: -log D(G(z)). Goodfellow et al. (2014), section 3.
@@ -35,6 +40,7 @@ WGAN_GP = GanLoss(
     discriminator=lambda real, drawn: drawn - real,
     generator=lambda drawn: -drawn,
     gradient_penalty=10.0,
+    has_sides=False,
 )
 
 

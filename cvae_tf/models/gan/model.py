@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from cvae_tf.core.messages import say
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.drawing.curves import CurveGroup
@@ -16,9 +17,8 @@ from cvae_tf.models.batch_parts import images_and_labels, inputs_of
 from cvae_tf.models.dropout import seed_dropout
 from cvae_tf.models.gan import comparison, diff_augment, signatures
 from cvae_tf.models.gan.generator_discriminator import GeneratorDiscriminator
-from cvae_tf.models.gan.layers import seed_vectors
 from cvae_tf.models.gan.recipe import Recipe
-from cvae_tf.models.gan.settings_check import kinds_for
+from cvae_tf.models.gan.settings_check import kinds_of
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks.building import GanNetworks, ImageShape, build_gan_networks
 
@@ -29,6 +29,7 @@ _TRAINED = {
     "generator_loss": Measure("generator_loss", "loss of G", "", False),
     "probability_of_real": Measure("probability_of_real", "D(real)", ""),
     "probability_of_drawn": Measure("probability_of_drawn", "D(drawn)", ""),
+    "accuracy": Measure("accuracy", "right", ""),
 }
 
 
@@ -81,9 +82,7 @@ class GAN(GeneratorDiscriminator):
             num_classes,
             config.spectral_norm,
         )
-        seed_vectors(networks.discriminator, config.seed)
-        num_images = steps_per_epoch * config.batch_size
-        kinds = kinds_for(config.diff_augment, image_shape, num_images)
+        kinds = kinds_of(config.diff_augment)
         return cls(networks, config.seed, Recipe(config.gan_loss, config.r1, kinds), num_classes)
 
     @classmethod
@@ -132,21 +131,19 @@ class GAN(GeneratorDiscriminator):
         with tf.GradientTape(persistent=True) as tape:
             drawn = self.generator(inputs_of(latents, labels), training=True)
             logits = self._judged(real, drawn, labels, training=True)
-            of_discriminator = tf.reduce_mean(self.recipe.terms.discriminator(*logits))
-            of_generator = tf.reduce_mean(self.recipe.terms.generator(logits[1]))
+            losses = self.recipe.terms.of(*logits)
+            of_discriminator, of_generator = (tf.reduce_mean(each) for each in losses)
             key = derived_key(self.seed, Purpose.GRADIENT_PENALTY, step)
-            penalty = self.recipe.gradient_penalty(judge, real, drawn, key)
-            penalized = of_discriminator + penalty
-        pairs = (
-            (self.discriminator_optimizer, penalized, self.discriminator.trainable_variables),
-            (self.optimizer, of_generator, self.generator.trainable_variables),
-        )
-        gradients = [tape.gradient(loss, variables) for _, loss, variables in pairs]
+            of_discriminator += self.recipe.gradient_penalty(judge, real, drawn, key)
+        judging = self.discriminator.trainable_variables
+        drawing = self.generator.trainable_variables
+        of_judging = tape.gradient(of_discriminator, judging)
+        of_drawing = tape.gradient(of_generator, drawing)
         del tape
-        gradients[0] = self.recipe.with_r1(gradients[0], judge, real, pairs[0][2], step)
-        for (optimizer, _, variables), own in zip(pairs, gradients, strict=True):
-            optimizer.apply(own, variables)
-        return self._update_means(of_discriminator, of_generator, logits)
+        of_judging = self.recipe.with_r1(of_judging, judge, real, judging, step)
+        self.discriminator_optimizer.apply(of_judging, judging)
+        self.optimizer.apply(of_drawing, drawing)
+        return self._update_means(losses, logits)
 
     def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
         """Measures a batch without learning, as training does."""
@@ -155,12 +152,7 @@ class GAN(GeneratorDiscriminator):
         first, num = self.means["probability_of_real"].count, tf.shape(real)[0]
         drawn = self.decode_mean(normal_of_images(key, first, num, self.latent_dim), labels)
         logits = self._judged(real, drawn, labels, training=False)
-        terms = self.recipe.terms
-        means = (
-            tf.reduce_mean(terms.discriminator(*logits)),
-            tf.reduce_mean(terms.generator(logits[1])),
-        )
-        return self._update_means(*means, logits)
+        return self._update_means(self.recipe.terms.of(*logits), logits)
 
     def _judged(
         self, real: tf.Tensor, drawn: tf.Tensor, labels: tf.Tensor | None, training: bool
@@ -176,9 +168,12 @@ class GAN(GeneratorDiscriminator):
         return tuple(self.logits(images, labels, training) for images in both)
 
     def _update_means(
-        self, of_discriminator: tf.Tensor, of_generator: tf.Tensor, logits: tuple[tf.Tensor, ...]
+        self, losses: tuple[tf.Tensor, ...], logits: tuple[tf.Tensor, ...]
     ) -> dict[str, tf.Tensor]:
-        values = (of_discriminator, of_generator, *(tf.sigmoid(each) for each in logits))
+        """Adds losses and logits of images, of both networks and both kinds, each [B]."""
+        real, drawn = logits
+        right = tf.concat([real > 0, drawn < 0], axis=0)
+        values = (*losses, *(tf.sigmoid(each) for each in logits), tf.cast(right, tf.float32))
         for mean, value in zip(self.means.values(), values, strict=True):
             mean.update_state(value)
         return {name: mean.result() for name, mean in self.means.items()}
@@ -199,12 +194,14 @@ class GAN(GeneratorDiscriminator):
 
     def measure_set(self, images: Any, means: Any) -> dict[str, float]:
         """Compares drawn images with all test images, in features that may have to be learned."""
-        self._compared = self._compared or comparison.TestImages(self._dataset)
+        if self._compared is None:
+            self._compared = comparison.TestImages(self._dataset)
+            say(f"Drawn and test images are compared in features {self._compared.features.title}.")
         return self._compared.compare(self)
 
     def warnings(self, row: dict[str, float]) -> list[str]:
         """Says what has gone wrong in an epoch; see `comparison.warnings`."""
-        return comparison.warnings(row, self.recipe.loss == "non_saturating")
+        return comparison.warnings(row, self.recipe.terms.has_sides)
 
     # What is shown and exported.
 
@@ -238,5 +235,14 @@ class GAN(GeneratorDiscriminator):
 
     def describe(self) -> dict[str, Any]:
         """What `model.json` says of it."""
-        features = {"features": self._compared.features.title} if self._compared else {}
-        return {"limits": comparison.LIMITS, "score": comparison.SCORE, **features}
+        return {"limits": comparison.LIMITS, "score": comparison.SCORE}
+
+    def describe_numbers(self, metrics: dict[str, float]) -> str:
+        """Says for the model card how drawn images compare with test images."""
+        features = f", in features {self._compared.features.title}" if self._compared else ""
+        distance, spread = (metrics[f"test_{measure.name}"] for measure in self.test_measures)
+        return (
+            f"- {_DISTANCE.title} between drawn and test images{features}: {distance:.4g} "
+            "(smaller is better)\n"
+            f"- Variance of drawn images in these features, of that of test images: {spread:.2g}"
+        )

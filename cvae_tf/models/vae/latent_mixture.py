@@ -56,6 +56,8 @@ def _first_shares(latents: np.ndarray, num: int, random: np.random.Generator) ->
     nearest = np.sum((latents - centres[0]) ** 2, axis=1, dtype=np.float64)
     owner = np.zeros(len(latents), np.int64)
     for number in range(1, num):
+        if not nearest.any():  # fewer different latents than Gaussians
+            return np.eye(number)[owner]
         centre = latents[random.choice(len(latents), p=nearest / nearest.sum())]
         distances = np.sum((latents - centre) ** 2, axis=1, dtype=np.float64)
         owner[distances < nearest] = number
