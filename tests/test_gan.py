@@ -222,7 +222,7 @@ def test_grey_images_have_no_colours_to_change(tmp_path, small_npz):
 
 
 def test_it_stops_early_by_the_distance(tmp_path, small_npz, monkeypatch):
-    distances = iter([3.0, 4.0, 5.0, 6.0, 7.0])
+    distances = iter([9.0, 3.0, 4.0, 5.0, 6.0, 7.0])  # the first before training
     monkeypatch.setattr(
         comparison.TestImages,
         "compare",
