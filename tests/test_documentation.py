@@ -198,11 +198,11 @@ def test_changelog_begins_with_the_version_of_the_package():
 
 def test_public_names_are_those_promised():
     names = ["train", "resume", "export", "load", "generate", "evaluate", "load_dataset"]
-    assert {*names, "Config", "CVAE", "UserError"} == set(cvae_tf.__all__) < set(dir(cvae_tf))
+    assert {*names, "Config", "CVAE", "GAN", "UserError"} == set(cvae_tf.__all__) < set(dir(cvae_tf))
     for name in names:
         assert getattr(cvae_tf, name).__name__ == name
         assert "Returns:" in getattr(cvae_tf, name).__doc__
-    assert issubclass(cvae_tf.CVAE, keras.Model)
+    assert issubclass(cvae_tf.CVAE, keras.Model) and issubclass(cvae_tf.GAN, keras.Model)
     assert cvae_tf.Config.create().latent_dim == 2
     assert np.ndim(cvae_tf.load_dataset("digits").test.images) == 4
     with pytest.raises(AttributeError, match="has no attribute 'sing'"):
