@@ -198,7 +198,9 @@ def test_changelog_begins_with_the_version_of_the_package():
 
 def test_public_names_are_those_promised():
     names = ["train", "resume", "export", "load", "generate", "evaluate", "load_dataset"]
-    assert {*names, "Config", "CVAE", "GAN", "UserError"} == set(cvae_tf.__all__) < set(dir(cvae_tf))
+    assert (
+        {*names, "Config", "CVAE", "GAN", "UserError"} == set(cvae_tf.__all__) < set(dir(cvae_tf))
+    )
     for name in names:
         assert getattr(cvae_tf, name).__name__ == name
         assert "Returns:" in getattr(cvae_tf, name).__doc__
