@@ -40,15 +40,13 @@ class Subject(NamedTuple):
         asked = settings.measures
         if asked == "auto" and "likelihood" in self.measures and settings.data_path:
             asked = "likelihood"  # drawn images are compared with the model's own ones alone
-        if asked == "auto" and self.measures:
-            self._check(settings, self.measures)
-            return self.measures
-        if asked not in self.measures:
+        measures = self.measures if asked == "auto" else (asked,)
+        if not measures or not set(measures) <= set(self.measures):
             what = "likelihood" if asked == "auto" else asked
             instead = f"; it has --measures={self.measures[0]}" if self.measures else ""
             raise UserError(f"This model ({self.title}) has no {what} to evaluate{instead}.")
-        self._check(settings, (asked,))
-        return (asked,)
+        self._check(settings, measures)
+        return measures
 
     @staticmethod
     def _check(settings: EvaluationSettings, measures: tuple[str, ...]) -> None:

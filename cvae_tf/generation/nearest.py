@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core.parts import slices
 from cvae_tf.data.given_images import load_own
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import Generated, class_asked_for, num_shown
 from cvae_tf.generation.settings import GenerationSettings
-
-_PIXELS_AT_ONCE = 2**22  # of training images
 
 
 def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
@@ -72,7 +71,6 @@ def nearest(images: np.ndarray, candidates: Any) -> tuple[np.ndarray, np.ndarray
 
 def _parts(candidates: Any) -> Iterator[tuple[int, tf.Tensor]]:
     """Yields the number of a first image, and it and others as rows of grey levels."""
-    at_once = max(_PIXELS_AT_ONCE // int(np.prod(candidates.shape[1:])), 1)
-    for start in range(0, len(candidates), at_once):
-        part = candidates[start : start + at_once]
-        yield start, tf.constant(part.reshape(len(part), -1), tf.float32) / 255
+    for own in slices(len(candidates), candidates.shape[1:]):
+        part = candidates[own]
+        yield own.start, tf.constant(part.reshape(len(part), -1), tf.float32) / 255

@@ -35,7 +35,7 @@ def check(config: Any, image_shape: tuple[int, int, int] | None = None) -> None:
             f"--spectral_norm with --precision={config.precision}: norms are divided out of the "
             "weights themselves, which would be rounded; leave out one of the two."
         )
-    kinds = _listed(config.diff_augment)
+    kinds = kinds_of(config.diff_augment)
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise UserError(
@@ -71,9 +71,5 @@ def complete(
 
 
 def kinds_of(diff_augment: str) -> tuple[str, ...]:
-    """The kinds of change, one by one."""
-    return tuple(_listed(diff_augment))
-
-
-def _listed(diff_augment: str) -> list[str]:
-    return [] if diff_augment in ("none", "auto") else diff_augment.split(",")
+    """The kinds of change, one by one; none if "auto" was not settled by `complete`."""
+    return () if diff_augment in ("none", "auto") else tuple(diff_augment.split(","))
