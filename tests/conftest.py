@@ -23,6 +23,7 @@ from cvae_tf.training.trainer import Trainer
 
 PROJECT = Path(__file__).resolve().parents[1]
 VAE_NETWORKS = registry.networks_of(registry.FAMILIES["vae"])
+_TIMINGS = {"train_seconds", "test_seconds", "images_per_second"}
 
 set_threads(0)  # as the scripts do: other threads give other last bits
 
@@ -202,7 +203,7 @@ def train_twice(place, monkeypatch, **settings):
 
 
 def assert_same_runs(whole, resumed):
-    """Compares all weights and pictures of two runs bit for bit; returns the arrays of one."""
+    """Compares weights, metrics, pictures of two runs bit for bit; returns the arrays of one."""
     states = [
         dict(np.load(run.directory / "checkpoints" / "step_00000008" / "state.npz"))
         for run in (whole, resumed)
@@ -211,6 +212,8 @@ def assert_same_runs(whole, resumed):
     for name in states[0]:
         if name != "state":
             np.testing.assert_array_equal(states[0][name], states[1][name])
+    for first, second in zip(whole.history, resumed.history, strict=True):
+        assert {name for name in first if first[name] != second[name]} <= _TIMINGS
     for picture in (whole.directory / "images").iterdir():
         assert picture.read_bytes() == (resumed.directory / "images" / picture.name).read_bytes()
     return states[0]

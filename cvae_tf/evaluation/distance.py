@@ -16,6 +16,7 @@ from cvae_tf.distances.frechet import MOST_IMAGES, frechet_distance, statistics
 from cvae_tf.distances.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
 from cvae_tf.evaluation.drawing_model import DrawingModel
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.exporting.black_and_white import as_known, is_black_and_white
 
 
 class Distance(NamedTuple):
@@ -58,7 +59,7 @@ def measure(model: DrawingModel, settings: EvaluationSettings) -> Distance:
     return Distance(
         num,
         features.title,
-        f"{dataset.name}{', white above .5' if model.is_black_and_white else ''}",
+        f"{dataset.name}{', white above .5' if is_black_and_white(model.metadata) else ''}",
         frechet_distance(of_real, statistics(drawn)),
         frechet_distance(of_real, statistics(training)),
         precision_recall(real, drawn),
@@ -68,7 +69,7 @@ def measure(model: DrawingModel, settings: EvaluationSettings) -> Distance:
 
 def _parts(images: Any, rows: np.ndarray, model: DrawingModel) -> Iterator[np.ndarray]:
     for own in slices(len(rows), images.shape[1:]):
-        yield model.as_compared(images[rows[own]])
+        yield as_known(images[rows[own]], model.metadata)
 
 
 def as_table(found: Distance) -> str:

@@ -8,10 +8,9 @@ import tensorflow as tf
 
 from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.exporting.black_and_white import as_known
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.models.base import GenerativeModel
-
-_WHITE = 0.5  # above it, where pixels are black or white
 
 
 class DrawingModel(NamedTuple):
@@ -28,22 +27,8 @@ class DrawingModel(NamedTuple):
         latents = self.sample_latents(num, derived_key(seed, Purpose.COMPARED_IMAGES))
         for own in slices(num, self.image_shape):
             of_class = [tf.constant(labels[own], tf.int32)] if self.class_names else []
-            yield self.as_compared(np.asarray(self.decode(latents[own], *of_class)))
-
-    @property
-    def is_black_and_white(self) -> bool:
-        """Whether it knows but black and white, so that real images are made so, too."""
-        said = self.metadata.get("black_and_white")
-        if said is None and "pixels" in self.metadata:  # a VAE of an older version
-            return self.metadata.get("config", {}).get("binarize") == "threshold"
-        return bool(said)
-
-    def as_compared(self, images: np.ndarray) -> np.ndarray:
-        """Images, uint8 or in [0, 1], as the model knows them."""
-        if not self.is_black_and_white:
-            return images
-        white = _WHITE * 255 if images.dtype == np.uint8 else _WHITE
-        return (images > white).astype(np.float32)
+            drawn = np.asarray(self.decode(latents[own], *of_class))
+            yield as_known(drawn, self.metadata)
 
 
 def of_model(model: GenerativeModel, metadata: dict[str, Any]) -> DrawingModel:

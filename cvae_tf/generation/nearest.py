@@ -1,6 +1,7 @@
 """Samples beside the training images that are nearest to them: is it learned by heart?"""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from cvae_tf.core.parts import slices
 from cvae_tf.data.given_images import load_own
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.drawing import mosaics
+from cvae_tf.exporting.black_and_white import as_known
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import Generated, class_asked_for, num_shown
 from cvae_tf.generation.settings import GenerationSettings
@@ -29,10 +31,10 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     dataset = load_own(model.metadata)
     samples = model.sample(num, settings.seed, labels)
     of_all = spread_rows(len(dataset.test.images), num)
-    test = dataset.test.images[of_all].astype(np.float32) / 255
-    rows, distances = nearest(samples, dataset.train.images)
-    _, of_test = nearest(test, dataset.train.images)
-    images = dataset.train.images[rows].astype(np.float32) / 255
+    known = functools.partial(_known, metadata=model.metadata)
+    rows, distances = nearest(known(samples), dataset.train.images, known)
+    _, of_test = nearest(known(dataset.test.images[of_all]), dataset.train.images, known)
+    images = known(dataset.train.images[rows])
     path = mosaics.save_stacked(output / "nearest.png", [samples, images])
     note = (
         f"Root mean squared difference of a pixel from the nearest of {len(dataset.train.images):,}"
@@ -48,29 +50,33 @@ def _of_pixel(squared_distances: np.ndarray, images: np.ndarray) -> float:
     return float(np.sqrt(np.median(squared_distances) / np.prod(images.shape[1:])))
 
 
-def nearest(images: np.ndarray, candidates: Any) -> tuple[np.ndarray, np.ndarray]:
+def _known(images: np.ndarray, metadata: dict[str, Any]) -> np.ndarray:
+    """Images, uint8 or in [0, 1], in [0, 1] as the model knows them."""
+    images = as_known(images, metadata)
+    return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images
+
+
+def nearest(
+    images: np.ndarray, candidates: Any, known: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Finds the nearest of many images.
 
     Args:
         images: [N, H, W, C] in [0, 1].
         candidates: uint8 [M, H, W, C], an array or what reads them from the disk.
+        known: makes images in [0, 1] of some candidates.
 
     Returns:
         For each image the number of the nearest candidate, and its squared distance, [N].
     """
     flat = tf.constant(images.reshape(len(images), -1), tf.float32)
     best, rows = np.full(len(images), np.inf), np.zeros(len(images), np.int64)
-    for start, part in _parts(candidates):
+    for own in slices(len(candidates), candidates.shape[1:]):
+        part = known(candidates[own])
+        part = tf.constant(part.reshape(len(part), -1))
         squares = tf.reduce_sum(part**2, axis=1) - 2 * tf.matmul(flat, part, transpose_b=True)
         numbers = tf.argmin(squares, axis=1).numpy()
         found = tf.gather(squares, numbers, batch_dims=1).numpy()
         is_nearer = found < best
-        best[is_nearer], rows[is_nearer] = found[is_nearer], start + numbers[is_nearer]
+        best[is_nearer], rows[is_nearer] = found[is_nearer], own.start + numbers[is_nearer]
     return rows, np.maximum(best + np.sum(flat.numpy() ** 2, axis=1), 0)
-
-
-def _parts(candidates: Any) -> Iterator[tuple[int, tf.Tensor]]:
-    """Yields the number of a first image, and it and others as rows of grey levels."""
-    for own in slices(len(candidates), candidates.shape[1:]):
-        part = candidates[own]
-        yield own.start, tf.constant(part.reshape(len(part), -1), tf.float32) / 255

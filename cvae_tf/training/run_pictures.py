@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset
@@ -18,7 +19,6 @@ from cvae_tf.training.averaged_weights import averaged
 from cvae_tf.training.run_files import Run
 
 _SHOWN = 32  # test images in the picture of an epoch
-_ENCODED_AT_ONCE = 250
 
 
 class RunPictures:
@@ -95,10 +95,9 @@ class RunPictures:
     def _test_latents(self) -> np.ndarray | None:
         """The latents of all test images, [N, Z], if the model has an encoder."""
         images, parts = self._dataset.test.images, []
-        for start in range(0, len(images), _ENCODED_AT_ONCE):
-            own = slice(start, start + _ENCODED_AT_ONCE)
+        for own in slices(len(images), images.shape[1:]):
             grey = batches.grey_levels(images[own])
-            means = self._model.encode_mean(grey, self._labels_of(own), start)
+            means = self._model.encode_mean(grey, self._labels_of(own), own.start)
             if means is None:
                 return None
             parts.append(means.numpy())

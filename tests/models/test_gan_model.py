@@ -198,6 +198,18 @@ def test_keras_fits_saves_and_loads_it(tmp_path, loss):
         np.testing.assert_allclose(first, second, atol=1e-6)
 
 
+def test_a_callback_moves_the_learning_rate_of_both():
+    model = _model()
+    model.compile(keras.optimizers.Adam(1e-3))
+    model.fit(_images(), batch_size=8, verbose=0)
+    before = [_weights(network) for network in model.networks.values()]
+    stop = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.0)
+    model.fit(_images(), batch_size=8, verbose=0, callbacks=[stop])
+    after = [_weights(network) for network in model.networks.values()]
+    for first, second in zip(before, after, strict=True):
+        assert all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
+
+
 def test_noise_is_a_function_of_seed_and_step(monkeypatch):
     def trained(steps):
         model = _model(recipe=Recipe(r1=0.1, augment=("translation", "colour")), shape=(8, 8, 3))

@@ -60,6 +60,12 @@ class GeneratorDiscriminator(GenerativeModel):
                 setattr(self.discriminator_optimizer, name, getattr(self.optimizer, name))
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
+    def follow_learning_rate(self) -> None:
+        """Gives the discriminator the generator's learning rate, which a callback may change."""
+        learning_rate = self.optimizer.learning_rate
+        if isinstance(learning_rate, keras.Variable):  # else both follow the same schedule
+            self.discriminator_optimizer.learning_rate = learning_rate.value
+
     def decode_mean(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Draws the image of latents [B, Z]: [B, H, W, C] in [0, 1]."""
         return self.generator(inputs_of(latents, labels), training=False)

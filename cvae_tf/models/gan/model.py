@@ -141,6 +141,7 @@ class GAN(GeneratorDiscriminator):
         of_drawing = tape.gradient(of_generator, drawing)
         del tape
         of_judging = self.recipe.with_r1(of_judging, judge, real, judging, step)
+        self.follow_learning_rate()
         self.discriminator_optimizer.apply(of_judging, judging)
         self.optimizer.apply(of_drawing, drawing)
         return self._update_means(losses, logits)

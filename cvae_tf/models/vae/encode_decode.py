@@ -65,10 +65,11 @@ class EncoderDecoder(GenerativeModel):
         """Fits the mixture that samples come from, if they do not come from the prior."""
         if self.sampler is None:
             return
-        with progress("sampler") as show:
+        with progress("encoding") as show:
             means = self._means_of(dataset.train, show)
         random = numpy_generator(self.seed, Purpose.FITTED_LATENTS)
-        self.sampler.take(latent_mixture.fit(means, random))
+        with progress("sampler") as show:
+            self.sampler.take(latent_mixture.fit(means, random, show))
 
     def _means_of(self, split: Split, show: Callable[[float], None]) -> np.ndarray:
         """The posterior means of training images, if there are very many of some, [N, Z]."""

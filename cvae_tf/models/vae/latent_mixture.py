@@ -5,13 +5,14 @@ that samples from the prior are not like images. A mixture of Gaussians that is 
 training is (Ghosh et al., "From variational to deterministic autoencoders", 2020, section 4).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-COMPONENTS = 10
+COMPONENTS = 30
 _MOST_ROUNDS, _ENOUGH = 30, 1e-2  # of EM; nats of log-likelihood that a round must bring
 _SMALLEST_VARIANCE = 1e-4  # is added to each covariance
 _SMALLEST_SHARE = 1e-6  # of an image in a Gaussian, that counts
@@ -25,12 +26,17 @@ class Mixture(NamedTuple):
     roots: np.ndarray  # of the covariances, lower triangular, [K, Z, Z]
 
 
-def fit(latents: np.ndarray, random: np.random.Generator) -> Mixture:
+def fit(
+    latents: np.ndarray,
+    random: np.random.Generator,
+    show: Callable[[float], None] = lambda share: None,
+) -> Mixture:
     """Fits a mixture by expectation and maximisation (Dempster et al. 1977).
 
     Args:
         latents: of each image, [N, Z].
         random: decides where to begin.
+        show: called with the share of the rounds that is done, from 0 to 1.
 
     Returns:
         The mixture; of few latents it has fewer Gaussians.
@@ -39,7 +45,8 @@ def fit(latents: np.ndarray, random: np.random.Generator) -> Mixture:
     num = max(min(COMPONENTS, len(latents) // (2 * latents.shape[1])), 1)
     shares = _first_shares(latents, num, random)
     best = -np.inf
-    for _ in range(_MOST_ROUNDS):
+    for done in range(_MOST_ROUNDS):
+        show(done / _MOST_ROUNDS)
         mixture = _maximized(latents, shares)
         joint = log_joint(mixture, latents)
         each = np.logaddexp.reduce(joint, axis=1)

@@ -22,7 +22,7 @@ def check(config: Any, image_shape: tuple[int, int, int] | None = None) -> None:
     if config.sampler == "mixture" and config.latent_dim > _LARGEST_MIXTURE:
         raise UserError(
             f"--sampler=mixture: is for at most {_LARGEST_MIXTURE} latent dimensions, not "
-            f"{config.latent_dim}."
+            f"{config.latent_dim}; give --sampler=prior."
         )
     if image_shape and image_shape[-1] > 1 and config.binarize == "threshold":
         raise UserError(
