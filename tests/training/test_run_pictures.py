@@ -3,6 +3,7 @@ import pytest
 from conftest import create_run, tiny_cvae, tiny_images
 
 from cvae_tf.config import Config
+from cvae_tf.core import parts
 from cvae_tf.data.datasets import Split
 from cvae_tf.data.shown_images import choose_shown
 from cvae_tf.drawing.manifold import normal_quantile_grid
@@ -66,7 +67,7 @@ def test_one_test_image_and_many_latents_are_drawn(tmp_path, toy_dataset):
 def test_summary_decodes_the_grid_and_encodes_all_test_images(
     tmp_path, toy_dataset, drawn, monkeypatch
 ):
-    monkeypatch.setattr(run_pictures, "_ENCODED_AT_ONCE", 8)
+    monkeypatch.setattr(parts, "_PIXELS", 8 * 6 * 6)  # eight images in a part
     dataset = toy_dataset._replace(test=toy_dataset.test._replace(labels=np.arange(20)))
     model = tiny_cvae()
     RunPictures(_run(tmp_path, dataset), model, dataset).draw_summary(ROWS)
