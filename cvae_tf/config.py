@@ -103,7 +103,7 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
     learning_rate: float = setting("Largest step size.", least=0)
     schedule: str = setting(
         "constant; cosine: a warm-up, then down to 0 over all epochs; or linear: constant, and "
-        "down to 0 in the second half.",
+        "down to three tenths in the second half.",
         choices=SCHEDULES,
     )
     warmup_steps: int = setting(

@@ -93,7 +93,7 @@ PRESETS = {
         "model": "gan",
         "network": "sub_pixel",
         "latent_dim": 128,
-        "r1": 0.05,
+        "r1": 0.1,
         "beta1": 0.0,
         "beta2": 0.99,
         "ema": 0.995,

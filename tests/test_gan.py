@@ -219,7 +219,7 @@ def test_a_conditional_one_draws_and_judges_the_same_in_other_formats(
         ({"model": "vae", "preset": "gan"}, "--preset=gan is one of --model=gan.*--preset=fast"),
         ({"model": "gan", "optimizer": "sgd"}, "--optimizer=sgd: a GAN needs --beta1.*adam"),
         ({"model": "gan", "optimizer": "lion"}, "--optimizer=lion: a GAN needs --beta1.*adam"),
-        ({"model": "gan", "gan_loss": "wgan_gp"}, "--gan_loss=wgan_gp has a grad.*--r1=0.05"),
+        ({"model": "gan", "gan_loss": "wgan_gp"}, "--gan_loss=wgan_gp has a grad.*--r1=0.1"),
         ({"model": "gan", "spectral_norm": True, "precision": "mixed_bfloat16"},
          "--spectral_norm with --precision=mixed_bfloat16: norms are divided"),
         ({"model": "gan", "diff_augment": "blur"}, "--diff_augment=blur: 'blur' is.*mirror"),

@@ -7,6 +7,7 @@ from cvae_tf import registry
 
 # Where weight decay would only take away scale and offset, not complexity.
 _NOT_DECAYED = ("bias", "gamma", "beta", "gains", "shifts")
+_LINE_ENDS_AT = 0.3  # of the largest learning rate
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
@@ -64,7 +65,10 @@ def muon(learning_rate, weight_decay: float | None, **options) -> keras.Optimize
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
 class ConstantThenLine(keras.optimizers.schedules.LearningRateSchedule):
-    """Stays the same for half of the steps, then falls to 0 by a line."""
+    """Stays the same for half of the steps, then falls by a line to three tenths.
+
+    Not to 0: the slower a discriminator learns, the more surely it wins (benchmarks/NOTES.md).
+    """
 
     def __init__(self, learning_rate: float, total_steps: int):
         """Takes the largest rate, and the number of steps in all."""
@@ -73,7 +77,8 @@ class ConstantThenLine(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         """The rate at a step."""
         share_left = 1.0 - tf.cast(step, tf.float32) / self.total_steps
-        return self.learning_rate * tf.clip_by_value(2.0 * share_left, 0.0, 1.0)
+        fallen = (1 - _LINE_ENDS_AT) * tf.clip_by_value(1.0 - 2.0 * share_left, 0.0, 1.0)
+        return self.learning_rate * (1.0 - fallen)
 
     def get_config(self):
         """Returns what the schedule is made again from."""
@@ -96,7 +101,7 @@ def build_optimizer(
     Args:
         learning_rate: the largest there is.
         schedule: "constant"; "cosine": a linear warm-up, then half a cosine down to 0; or "linear":
-            constant in the first half, then down to 0 by a line.
+            constant in the first half, then down by a line to three tenths.
         total_steps: of the whole run; a tenth of them at most is warm-up.
         warmup_steps: of the cosine schedule.
         weight_decay: of the kernels, relative to the learning rate.

@@ -38,7 +38,7 @@ def announce_extension(before: Config, after: Config) -> None:
     if after.schedule == "cosine":
         say("Its cosine schedule now ends there; the learning rate goes on from that curve.")
     elif after.schedule == "linear":
-        say("Its learning rate is constant up to half of them, then falls by a line to 0 there.")
+        say("Its learning rate is constant up to half of them, then falls by a line.")
     else:
         say("Its learning rate stays constant.")
     if after.early_stop:

@@ -39,8 +39,8 @@ def test_first_step_is_the_learning_rate_against_the_sign_of_the_gradient():
     np.testing.assert_allclose(variable, [0.75, 2.25, 3.0], rtol=1e-4)
 
 
-def _rates(steps, **options):
-    schedule = build_optimizer(schedule="cosine", **options)._learning_rate
+def _rates(steps, schedule="cosine", **options):
+    schedule = build_optimizer(schedule=schedule, **options)._learning_rate
     return np.array([float(schedule(step)) for step in steps])
 
 
@@ -60,6 +60,11 @@ def test_cosine_warms_up_and_falls_to_0():
 def test_warm_up_is_a_tenth_of_short_runs():
     rates = _rates([0, 5, 10, 100], learning_rate=1.0, total_steps=100, warmup_steps=5000)
     np.testing.assert_allclose(rates, [0, 0.5, 1, 0], atol=1e-6)
+
+
+def test_a_line_falls_in_the_second_half():
+    rates = _rates([0, 50, 100, 150, 200], "linear", learning_rate=0.4, total_steps=200)
+    np.testing.assert_allclose(rates, [0.4, 0.4, 0.4, 0.26, 0.12], rtol=1e-5)
 
 
 def test_runs_of_a_few_steps_start_at_the_full_rate():
