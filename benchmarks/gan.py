@@ -62,7 +62,7 @@ def of_prior(bench: Bench, vae: dict[str, Any]) -> dict[str, Any]:
     from cvae_tf.evaluation.drawing_model import DrawingModel
 
     def from_the_prior(model: DrawingModel) -> DrawingModel:
-        dim = json.loads((run_dir / "config.json").read_text())["config"]["latent_dim"]
+        dim = model.metadata["config"]["latent_dim"]
         return model._replace(
             sample_latents=lambda num, key: tf.random.stateless_normal([num, dim], key)
         )

@@ -158,54 +158,39 @@ LATENTS, LABELS = (
 )
 
 
-def _run_litert(path):
-    runner = Interpreter(str(path)).get_signature_runner()
-    rows = zip(LATENTS[:, None], LABELS[:, None], strict=True)
-    return np.concatenate([runner(latents=z, labels=y)["images"] for z, y in rows])
+def _run_litert(directory, part, **inputs):
+    runner = Interpreter(str(directory / f"{part}.tflite")).get_signature_runner()
+    rows = [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]
+    outputs = [runner(**{name: value[None] for name, value in row.items()}) for row in rows]
+    return np.concatenate([value for output in outputs for value in output.values()])
 
 
-def _run_onnx(path):
-    session = onnxruntime.InferenceSession(str(path))
-    return session.run(None, {"latents": LATENTS, "labels": LABELS})[0]
+def _run_onnx(directory, part, **inputs):
+    return onnxruntime.InferenceSession(str(directory / f"{part}.onnx")).run(None, inputs)[0]
 
 
-def _run_keras(path):
-    return keras.saving.load_model(path).decode_mean(LATENTS, LABELS)
-
-
-def _judge_litert(path, images):
-    runner = Interpreter(str(path)).get_signature_runner()
-    rows = zip(images[:, None], LABELS[:, None], strict=True)
-    return np.concatenate([runner(images=x, labels=y)["logit"] for x, y in rows])
-
-
-def _judge_onnx(path, images):
-    session = onnxruntime.InferenceSession(str(path))
-    return session.run(None, {"images": images, "labels": LABELS})[0]
-
-
-def _judge_keras(path, images):
-    return keras.saving.load_model(path).logits(images, LABELS)
+def _run_keras(directory, part, labels, **inputs):
+    model = keras.saving.load_model(directory / "cvae.keras")
+    run = {"generator": model.decode_mean, "discriminator": model.logits}[part]
+    return run(*inputs.values(), labels)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("format_name", "files", "draw", "judge"),
-    [
-        ("litert", ("generator.tflite", "discriminator.tflite"), _run_litert, _judge_litert),
-        ("onnx", ("generator.onnx", "discriminator.onnx"), _run_onnx, _judge_onnx),
-        ("keras", ("cvae.keras", "cvae.keras"), _run_keras, _judge_keras),
-    ],
+    ("format_name", "run"),
+    [("litert", _run_litert), ("onnx", _run_onnx), ("keras", _run_keras)],
 )
 def test_a_conditional_one_draws_and_judges_the_same_in_other_formats(
-    conditional, tmp_path, format_name, files, draw, judge
+    conditional, tmp_path, format_name, run
 ):
     directory = workflows.export(conditional.directory, tmp_path, format_name, verbose=0)
     saved = loaded_model.load(conditional.saved_model)
     drawn = saved.decode(LATENTS, LABELS)
-    np.testing.assert_allclose(draw(directory / files[0]), drawn, atol=1e-4)
+    found = run(directory, "generator", latents=LATENTS, labels=LABELS)
+    np.testing.assert_allclose(found, drawn, atol=1e-4)
     logits = saved.score(drawn, labels=LABELS)["logit"]
-    np.testing.assert_allclose(judge(directory / files[1], drawn), logits, atol=1e-3)
+    found = run(directory, "discriminator", images=drawn, labels=LABELS)
+    np.testing.assert_allclose(found, logits, atol=1e-3)
 
 
 @pytest.mark.parametrize(

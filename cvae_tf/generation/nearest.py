@@ -1,7 +1,5 @@
 """Samples beside the training images that are nearest to them: is it learned by heart?"""
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +29,9 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     dataset = load_own(model.metadata)
     samples = model.sample(num, settings.seed, labels)
     of_all = spread_rows(len(dataset.test.images), num)
-    known = functools.partial(_known, metadata=model.metadata)
-    rows, distances = nearest(known(samples), dataset.train.images, known)
-    _, of_test = nearest(known(dataset.test.images[of_all]), dataset.train.images, known)
-    images = known(dataset.train.images[rows])
+    rows, distances = nearest(samples, dataset.train.images, model.metadata)
+    _, of_test = nearest(dataset.test.images[of_all], dataset.train.images, model.metadata)
+    images = _known(dataset.train.images[rows], model.metadata)
     path = mosaics.save_stacked(output / "nearest.png", [samples, images])
     note = (
         f"Root mean squared difference of a pixel from the nearest of {len(dataset.train.images):,}"
@@ -57,26 +54,29 @@ def _known(images: np.ndarray, metadata: dict[str, Any]) -> np.ndarray:
 
 
 def nearest(
-    images: np.ndarray, candidates: Any, known: Callable[[np.ndarray], np.ndarray]
+    images: np.ndarray, candidates: Any, metadata: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the nearest of many images.
+    """Finds the nearest of many images, all as a model knows them.
 
     Args:
-        images: [N, H, W, C] in [0, 1].
+        images: uint8 or in [0, 1], [N, H, W, C].
         candidates: uint8 [M, H, W, C], an array or what reads them from the disk.
-        known: makes images in [0, 1] of some candidates.
+        metadata: of the model.
 
     Returns:
         For each image the number of the nearest candidate, and its squared distance, [N].
     """
-    flat = tf.constant(images.reshape(len(images), -1), tf.float32)
+    flat = _flat(_known(images, metadata))
     best, rows = np.full(len(images), np.inf), np.zeros(len(images), np.int64)
     for own in slices(len(candidates), candidates.shape[1:]):
-        part = known(candidates[own])
-        part = tf.constant(part.reshape(len(part), -1))
+        part = _flat(_known(candidates[own], metadata))
         squares = tf.reduce_sum(part**2, axis=1) - 2 * tf.matmul(flat, part, transpose_b=True)
         numbers = tf.argmin(squares, axis=1).numpy()
         found = tf.gather(squares, numbers, batch_dims=1).numpy()
         is_nearer = found < best
         best[is_nearer], rows[is_nearer] = found[is_nearer], own.start + numbers[is_nearer]
     return rows, np.maximum(best + np.sum(flat.numpy() ** 2, axis=1), 0)
+
+
+def _flat(images: np.ndarray) -> tf.Tensor:
+    return tf.constant(images.reshape(len(images), -1))

@@ -77,8 +77,8 @@ class ConstantThenLine(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         """The rate at a step."""
         share_left = 1.0 - tf.cast(step, tf.float32) / self.total_steps
-        fallen = (1 - _LINE_ENDS_AT) * tf.clip_by_value(1.0 - 2.0 * share_left, 0.0, 1.0)
-        return self.learning_rate * (1.0 - fallen)
+        line = tf.clip_by_value(2.0 * share_left, 0.0, 1.0)
+        return self.learning_rate * (_LINE_ENDS_AT + (1 - _LINE_ENDS_AT) * line)
 
     def get_config(self):
         """Returns what the schedule is made again from."""
