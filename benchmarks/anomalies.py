@@ -18,7 +18,7 @@ def left_out(bench: Bench) -> dict[str, Any]:
     of the ELBOs of several is itself an ELBO, of their mixture: the posterior of which model it
     was is then taken to be uniform, as its prior is.
     """
-    from cvae_tf.evaluation import evaluated_model
+    from cvae_tf.evaluation import subjects
 
     together, single, seconds = [], [], 0.0
     for digit in range(10):
@@ -27,7 +27,7 @@ def left_out(bench: Bench) -> dict[str, Any]:
         for seed in SEEDS:
             flags = [*LEFT_OUT, f"--seed={seed}"]
             run_dir = bench.trained(f"without_{digit}_seed_{seed}", flags, data_path)
-            model = evaluated_model.from_run(str(run_dir))
+            model = subjects.from_run(str(run_dir)).with_likelihood()
             scores.append(-elbos(model, bench.data["x_test"]))
             seconds += bench.seconds(run_dir)
         together.append(_auroc_among(np.mean(scores, axis=0), unusual))
@@ -68,9 +68,9 @@ def _auroc_among(scores: np.ndarray, unusual: np.ndarray) -> float:
 def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
     """Tells test images that are unlike MNIST by their ELBO, and by how unusual that is."""
     from cvae_tf.data.datasets import load_dataset
-    from cvae_tf.evaluation import evaluated_model
+    from cvae_tf.evaluation import subjects
 
-    model = evaluated_model.from_run(str(run_dir))
+    model = subjects.from_run(str(run_dir)).with_likelihood()
     test, random = bench.data["x_test"], np.random.default_rng(0)
     shifted = {
         "rotated": np.rot90(test, axes=(1, 2)),
