@@ -35,7 +35,10 @@ def restore(run: Run, model: GenerativeModel) -> bool:
         arrays = safe_npz.read_npz(run.finishing, (_STEP, *variables))
     except UserError:
         return False
-    if arrays.get(_STEP) != model.steps.numpy() or not set(variables) <= set(arrays):
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if arrays.get(_STEP) != model.steps.numpy() or any(
+        shapes.get(name) != tuple(variable.shape) for name, variable in variables.items()
+    ):
         return False
     for name, variable in variables.items():
         variable.assign(arrays[name])

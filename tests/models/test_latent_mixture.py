@@ -111,6 +111,22 @@ def test_an_unfinished_run_draws_from_the_prior(run, tmp_path, capsys):
     np.testing.assert_allclose(np.cov(drawn.T), np.eye(3), atol=0.1)
 
 
+def test_what_has_another_number_of_gaussians_is_not_taken(run, capsys):
+    path = run.directory / "finishing.npz"
+    whole = path.read_bytes()
+    with np.load(path) as arrays:
+        others = {
+            name: values[:-1] if name.startswith("sampler.") else values
+            for name, values in arrays.items()
+        }
+    try:
+        np.savez(path, **others)
+        building.load_trained(str(run.directory))
+    finally:
+        path.write_bytes(whole)
+    assert "not finished: samples come from the prior" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("format_name", ["litert", "onnx"])
 def test_other_runtimes_have_the_sampler(run, tmp_path, format_name):
