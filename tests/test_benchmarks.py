@@ -17,15 +17,13 @@ def _missing(source):
             continue
         home = importlib.import_module(node.module)
         for alias in node.names:
-            if hasattr(home, alias.name):
-                modules[alias.asname or alias.name] = getattr(home, alias.name)
-                continue
-            try:
-                module = importlib.import_module(f"{node.module}.{alias.name}")
-            except ModuleNotFoundError:
-                yield f"{node.module}.{alias.name}"
-            else:
-                modules[alias.asname or alias.name] = module
+            if not hasattr(home, alias.name):
+                try:
+                    importlib.import_module(f"{node.module}.{alias.name}")  # which makes it one
+                except ModuleNotFoundError:
+                    yield f"{node.module}.{alias.name}"
+                    continue
+            modules[alias.asname or alias.name] = getattr(home, alias.name)
     for node in ast.walk(tree):
         is_of_module = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
         home = modules.get(node.value.id) if is_of_module else None

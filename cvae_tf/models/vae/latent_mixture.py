@@ -101,24 +101,24 @@ def log_joint(mixture: Mixture, latents: np.ndarray) -> np.ndarray:
 class LatentSampler(keras.layers.Layer):
     """Draws latents from a mixture, as part of a model; before it is fitted, from the prior."""
 
-    def __init__(self, latent_dim: int, components: int = COMPONENTS, **kwargs):
-        """Takes the number of latent dimensions, Z, and that of the Gaussians, K."""
+    def __init__(self, latent_dim: int, **kwargs):
+        """Takes the number of latent dimensions, Z."""
         super().__init__(**kwargs)
-        self.latent_dim, self.components = latent_dim, components
+        self.latent_dim = latent_dim
         self.build()
 
     def build(self, input_shape=None):
         """Makes what the mixture is kept in: K standard Gaussians at first."""
-        latent_dim, components = self.latent_dim, self.components
+        latent_dim = self.latent_dim
         shapes = {
-            "log_weights": (components,),
-            "means": (components, latent_dim),
-            "roots": (components, latent_dim, latent_dim),
+            "log_weights": (COMPONENTS,),
+            "means": (COMPONENTS, latent_dim),
+            "roots": (COMPONENTS, latent_dim, latent_dim),
         }
         for name, shape in shapes.items():
             weight = self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
             setattr(self, name, weight)
-        self.roots.assign(tf.eye(latent_dim, batch_shape=[components]))
+        self.roots.assign(tf.eye(latent_dim, batch_shape=[COMPONENTS]))
         self.built = True
 
     def take(self, mixture: Mixture) -> None:
@@ -126,7 +126,7 @@ class LatentSampler(keras.layers.Layer):
 
         They come first, where no rounding of the others' weights can lead to them.
         """
-        missing = self.components - len(mixture.means)
+        missing = COMPONENTS - len(mixture.means)
         self.log_weights.assign(np.pad(mixture.log_weights, (missing, 0), constant_values=-1e9))
         self.means.assign(np.pad(mixture.means, ((missing, 0), (0, 0))))
         self.roots.assign(np.pad(mixture.roots, ((missing, 0), (0, 0), (0, 0))))
@@ -151,12 +151,11 @@ class LatentSampler(keras.layers.Layer):
         ends = ops.cumsum(ops.softmax(self.log_weights))[:-1]
         chosen = ops.sum(ops.cast(uniform[:, None] >= ends, "int32"), axis=1)
         latents = ops.zeros_like(noise)
-        for number in range(self.components):
+        for number in range(COMPONENTS):
             own = self.means[number] + ops.matmul(noise, ops.transpose(self.roots[number]))
             latents = ops.where((chosen == number)[:, None], own, latents)
         return latents
 
     def get_config(self):
         """Returns what the layer is made again from."""
-        own = {"latent_dim": self.latent_dim, "components": self.components}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), "latent_dim": self.latent_dim}
