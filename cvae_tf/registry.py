@@ -214,18 +214,18 @@ MODES: Table[Mode] = Table(
         "reconstruct": Mode(
             f"{_HERE}generation.reconstruct:make",
             "images over their reconstructions",
-            settings=("num", *_IMAGES),
+            settings=("num", "refine", *_IMAGES),
             needs=("reconstruct",),
         ),
         "interpolate": Mode(
             f"{_HERE}generation.interpolate:make",
             "the way between two images or latents",
-            settings=("start", "end", "label", *_IMAGES),
+            settings=("start", "end", "label", "refine", *_IMAGES),
         ),
         "neighbours": Mode(
             f"{_HERE}generation.neighbours:make",
             "more like one image",
-            settings=("index", "num", "seed", "spread", *_IMAGES),
+            settings=("index", "num", "seed", "spread", "refine", *_IMAGES),
             needs=("encode", "decode"),
         ),
         "class": Mode(
@@ -250,19 +250,19 @@ MODES: Table[Mode] = Table(
         "anomalies": Mode(
             f"{_HERE}generation.anomalies:make",
             "the most unusual images",
-            settings=("num", "seed", *_IMAGES),
+            settings=("num", "seed", "refine", *_IMAGES),
             needs=("encode", "score"),
         ),
         "denoise": Mode(
             f"{_HERE}generation.denoise:make",
             "noisy images in, clean ones out",
-            settings=("num", "seed", "noise", *_IMAGES),
+            settings=("num", "seed", "noise", "refine", *_IMAGES),
             needs=("encode", "decode"),
         ),
         "latents": Mode(
             f"{_HERE}generation.latents:make",
             "posterior and score of each image",
-            settings=("seed", *_IMAGES),
+            settings=("seed", "refine", *_IMAGES),
             needs=("encode", "score"),
         ),
     },

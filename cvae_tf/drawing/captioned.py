@@ -13,7 +13,9 @@ _MARGIN, _TITLE, _TOP = 16, 22, 44
 _NARROWEST_PAGE = 480  # with its title
 
 
-def draw_captioned(path: Path, images: np.ndarray, captions: list[str], title: str) -> None:
+def draw_captioned(
+    path: Path, images: np.ndarray, captions: list[str], title: str, columns: int | None = None
+) -> None:
     """Draws images with a line of text under each.
 
     Args:
@@ -21,8 +23,9 @@ def draw_captioned(path: Path, images: np.ndarray, captions: list[str], title: s
         images: [N, H, W, C] in [0, 1].
         captions: N short texts.
         title: shown on top.
+        columns: images in a row; by default what suits their number and shape.
     """
-    columns = mosaics.best_columns(*images.shape[:3])
+    columns = columns or mosaics.best_columns(*images.shape[:3])
     pixels = mosaics.well_sized(images, columns, _LENGTH, _MOST)
     num, height, width, channels = pixels.shape
     place = np.full((num, height + _CAPTION, max(width, _NARROWEST), channels), 255, np.uint8)

@@ -13,6 +13,7 @@ from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel, draw_pixels
 from cvae_tf.evaluation.exact_evidence import Quadrature
 from cvae_tf.evaluation.measuring import measure
+from cvae_tf.evaluation.refined import Refined
 from cvae_tf.evaluation.sampled_bounds import Bounds, Mean
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.measures import nats_of_one_bit
@@ -32,6 +33,7 @@ class Evaluation(NamedTuple):
     posteriors: Posterior
     kl: np.ndarray  # closed form, [N, Z]
     bounds: Bounds
+    refined: Refined | None  # the same with better posteriors, if that was asked for
     exact: Quadrature | None  # of models with one or two latent dimensions
     classes: Classification | None = None  # if it was asked for
     distance: Distance | None = None  # of what the model draws, if it was asked for
@@ -113,16 +115,41 @@ def quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
     yield titles["log_likelihood"], samples, found.bounds.log_likelihood
     yield titles["kl"], "closed form", found.kl.sum(axis=1)
     yield titles["elbo"], samples, found.elbo
-    for size, values in found.bounds.importance_weighted.items():
-        yield "importance-weighted bound", str(size), values
-    if found.best_bound:
-        size, best = found.best_bound
-        yield "gap: bound - ELBO", str(size), best - found.elbo
+    if found.refined:
+        yield f"{titles['elbo']}, refined", samples, found.refined.elbo
+    yield from _bounds(found)
     if log_evidence is not None:
         yield f"{evidence}, exact", "quadrature", log_evidence
         yield f"gap: {evidence} - ELBO", samples, log_evidence - found.elbo
+        size, best = found.best_bound
         yield f"gap: {evidence} - bound", str(size), log_evidence - best
+    yield from _gaps(found, titles["elbo"], samples)
     if found.classes:
         yield "log p(x), all classes", found.classes.how, found.classes.log_evidence
     for i, values in enumerate(found.kl.T):
         yield f"KL of latent dimension {i + 1}", "closed form", values
+
+
+def _bounds(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yields importance-weighted bounds by samples of either posterior."""
+    for size, values in found.bounds.importance_weighted.items():
+        yield "importance-weighted bound", str(size), values
+    if found.refined:
+        for size, values in found.refined.bounds.importance_weighted.items():
+            yield "the same, refined", str(size), values
+    if found.best_bound:
+        size, best = found.best_bound
+        yield "gap: bound - ELBO", str(size), best - found.elbo
+
+
+def _gaps(found: Evaluation, elbo: str, samples: str) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yields where the encoder's ELBO loses: by its aim, by the refinement, by being Gaussian."""
+    refined = found.refined
+    if not refined:
+        return
+    yield f"gap: refined {elbo} - encoder's", samples, refined.elbo - found.elbo
+    if refined.best_elbo is not None:
+        yield "gap: best Gaussian - refined", samples, refined.best_elbo - refined.elbo
+        if found.log_evidence is not None:
+            missed = found.log_evidence - refined.best_elbo
+            yield f"gap: {found.evidence} - best Gaussian", samples, missed

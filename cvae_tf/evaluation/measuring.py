@@ -6,8 +6,10 @@ import numpy as np
 
 from cvae_tf.core.progress import progress
 from cvae_tf.evaluation import exact_evidence, sampled_bounds
+from cvae_tf.evaluation import refined as refined_posteriors
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.evaluation.exact_evidence import Quadrature
+from cvae_tf.evaluation.refined import Refined
 from cvae_tf.evaluation.sampled_bounds import Bounds
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae.posterior import Posterior
@@ -18,6 +20,7 @@ class Measured(NamedTuple):
 
     posteriors: Posterior
     bounds: Bounds
+    refined: Refined | None
     exact: Quadrature | None
 
 
@@ -40,26 +43,28 @@ def measure(
     """
     posteriors = sampled_bounds.encode(model, pixels, settings.batch_size, labels)
     has_likelihood = model.pixels.has_likelihood
+    is_exact = has_likelihood and model.latent_dim <= exact_evidence.LARGEST_DIM
+    sizes = settings.sizes(is_exact) if has_likelihood else []
     with progress("sampling") as show:
-        bounds = sampled_bounds.bounds(
-            model,
-            pixels,
-            posteriors,
-            settings.sizes if has_likelihood else [],
-            settings.samples,
-            settings.seed,
-            settings.batch_size,
-            show,
-            labels,
-        )
-    if not has_likelihood or model.latent_dim > exact_evidence.LARGEST_DIM:
-        return Measured(posteriors, bounds, exact=None)
-    elbo = bounds.log_likelihood - sampled_bounds.kl_per_dimension(posteriors).sum(axis=1)
-    images = pixels, posteriors, elbo, settings.batch_size
+        own = settings.samples, settings.seed, settings.batch_size
+        bounds = sampled_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
+    refined = None
+    if settings.refine:
+        refined = refined_posteriors.measure(model, pixels, sizes, settings, labels)
+    if not is_exact:
+        return Measured(posteriors, bounds, refined, exact=None)
+    if refined:  # closer to where p(x, z) is large, so that less is integrated
+        near, least = Posterior(refined.posteriors.mean, refined.posteriors.logvar), refined.elbo
+    else:
+        near = posteriors
+        least = bounds.log_likelihood - sampled_bounds.kl_per_dimension(near).sum(axis=1)
+    images = pixels, near, least, settings.batch_size
     with progress("integrating"):
         if labels is None:
-            return Measured(posteriors, bounds, exact_evidence.log_evidence(model, *images))
-        return Measured(posteriors, bounds, _by_class(model, labels, *images))
+            exact = exact_evidence.log_evidence(model, *images)
+        else:
+            exact = _by_class(model, labels, *images)
+    return Measured(posteriors, bounds, refined, exact)
 
 
 def _by_class(

@@ -12,37 +12,38 @@ from cvae_tf.evaluation.true_posterior import Modes
 
 _LOWEST = -20.0  # log p(z|x) that is told from less, nats below the maximum
 _DEVIATIONS = 3
+_COLOURS = ("tab:blue", "tab:orange")  # of the encoder's posterior, and of the refined one
 
 
 def draw_evaluation(
     path: Path,
-    bounds: dict[int, float],
+    bounds: dict[str, dict[int, float]],
+    elbos: dict[str, float],
     elbo: np.ndarray,
     log_evidence: np.ndarray | None,
     kl: np.ndarray,
     title: str,
-    elbo_title: str,
     evidence: str = "log p(x)",
 ) -> None:
     """Draws how bounds rise with the number of samples, and where the rest is lost.
 
     Args:
         path: the PNG to write.
-        bounds: mean importance-weighted bound by K, nats per image.
-        elbo: of each image, [N], nats.
+        bounds: by a name, mean importance-weighted bounds by K, nats per image.
+        elbos: by a name, mean ELBOs, nats per image.
+        elbo: of each image by the encoder's posterior, [N], nats.
         log_evidence: exact log p(x) of each image, [N], nats, if it is known.
         kl: mean KL of each latent dimension, [Z], nats.
         title: shown on top.
-        elbo_title: what the ELBO is to be called, see `Pixels.terms`.
         evidence: what is bounded; of a conditional model log p(x|y).
     """
     figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)
-    left.axhline(elbo.mean(), color="tab:blue", linestyle="--", label=elbo_title)
-    if bounds:
+    for (name, value), color in zip(elbos.items(), _COLOURS, strict=False):
+        left.axhline(value, color=color, linestyle="--", label=name)
+    for (name, by_size), color in zip(bounds.items(), _COLOURS, strict=False):
         left.set(title=f"Bounds on {evidence}", xlabel="samples K")
-        label = "importance-weighted bound"
-        left.semilogx(list(bounds), list(bounds.values()), "o-", color="tab:orange", label=label)
+        left.semilogx(list(by_size), list(by_size.values()), "o-", color=color, label=name)
     if log_evidence is not None:
         left.axhline(log_evidence.mean(), color="black", label=f"{evidence}, exact")
         right.hist(log_evidence - elbo, bins=60, color="tab:blue", log=True)

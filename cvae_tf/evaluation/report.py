@@ -20,6 +20,8 @@ from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import check_output_name
 from cvae_tf.models.vae.descriptions import meaning_of_bits
 
+_WIDTH = 30  # of the column of names
+
 
 def as_table(found: Evaluation | Distance) -> str:
     """Writes the numbers for people."""
@@ -31,12 +33,13 @@ def as_table(found: Evaluation | Distance) -> str:
         f"{len(found.pixels):,} images ({found.images.origin}); p(x|z): {model.pixels.likelihood}; "
         f"{model.latent_dim} latent dimensions",
         "",
-        f"{'':26} {'K':>11} {'nats per image':>20} {'bits/dim':>9}  binarisation, seed, images",
+        f"{'':{_WIDTH}} {'K':>11} {'nats per image':>20} {'bits/dim':>9}  "
+        "binarisation, seed, images",
     ]
     for quantity, how, nats, bits in evaluating.numbers(found):
         error = "" if nats.standard_error is None else f" +- {nats.standard_error:.2f}"
         value = f"{nats.mean:.2f}{error}"
-        lines.append(f"{quantity:26} {how:>11} {value:>20} {bits.mean:9.4f}  {conditions}")
+        lines.append(f"{quantity:{_WIDTH}} {how:>11} {value:>20} {bits.mean:9.4f}  {conditions}")
     active = sampled_bounds.count_active_units(found.posteriors)
     lines += ["", f"active units: {active} of {model.latent_dim} ({conditions})"]
     if found.classes:
@@ -57,9 +60,29 @@ def _describe_classes(classes: Classification) -> str:
     )
 
 
+def _equal_samples(found: Evaluation) -> Iterator[str]:
+    """Says how many samples the encoder's posterior needs for what the refined one has with one."""
+    own = found.bounds.importance_weighted
+    if not found.refined or 1 not in own or len(own) == 1:
+        return
+    least = found.refined.bounds.importance_weighted[1].mean()
+    enough = [size for size, values in own.items() if values.mean() >= least]
+    more = f"K = {enough[0]}" if enough else f"more than K = {max(own)}"
+    yield (
+        f"one sample of the refined posterior (K = 1) is worth {more} samples of the encoder's, of "
+        "the numbers that were tried"
+    )
+
+
 def _remarks(found: Evaluation) -> Iterator[str]:
     """Yields what is to be known of the numbers."""
     model, exact = found.model, found.exact
+    if found.refined:
+        yield (
+            f"refined: by {found.settings.refine} steps of Gauss and Newton for each image, with "
+            "the decoder alone; the other posterior is the encoder's"
+        )
+        yield from _equal_samples(found)
     if exact:
         yield (
             f"quadrature: halving the steps to {exact.step:g} changed the mean {found.evidence} by "
@@ -161,14 +184,20 @@ def write(found: Evaluation | Distance, output: Path) -> list[Path]:
 
 
 def _draw(found: Evaluation, path: Path) -> None:
+    elbo = found.model.pixels.terms["elbo"].title
+    bounds, elbos = {"importance-weighted bound": found.bounds}, {elbo: found.elbo}
+    if found.refined:
+        bounds["the same, refined posterior"] = found.refined.bounds
+        elbos[f"{elbo}, refined posterior"] = found.refined.elbo
+    sizes = {name: each.importance_weighted for name, each in bounds.items()}
     pictures.draw_evaluation(
         path,
-        {size: values.mean() for size, values in found.bounds.importance_weighted.items()},
+        {name: {k: v.mean() for k, v in each.items()} for name, each in sizes.items() if each},
+        {name: values.mean() for name, values in elbos.items()},
         found.elbo,
         found.log_evidence,
         found.kl.mean(axis=0),
         f"{found.images.origin}, {found.model.pixels.binarize}, seed {found.settings.seed}",
-        found.model.pixels.terms["elbo"].title,
         found.evidence,
     )
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -10,9 +10,22 @@ import tensorflow as tf
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_samples
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.models.vae import objectives, posterior
-from cvae_tf.models.vae.posterior import Posterior
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 _ACTIVE_VARIANCE = 0.01  # of the posterior means of an active unit (Burda et al. 2016, section 5)
+
+
+class _Batch(NamedTuple):
+    """Images and what belongs to them."""
+
+    pixels: Any  # [B, H, W, C]
+    posteriors: Posterior | FullPosterior
+    labels: Any  # [B], if the model takes any
+
+    def part(self, own: slice) -> "_Batch":
+        """Some of them, as tensors."""
+        return tf.nest.map_structure(lambda values: tf.constant(values[own]), self)
+
 
 OnProgress = Callable[[float], None]  # the share that is done, from 0 to 1
 
@@ -65,7 +78,7 @@ def count_active_units(posteriors: Posterior) -> int:
 def bounds(
     model: EvaluatedModel,
     pixels: np.ndarray,
-    posteriors: Posterior,
+    posteriors: Posterior | FullPosterior,
     sizes: list[int],
     num_samples: int,
     seed: int,
@@ -96,14 +109,13 @@ def bounds(
     step = tf.function(functools.partial(_log_densities, model))
     key = derived_key(seed, Purpose.EVALUATION_NOISE)
     parts = []
-    given = (pixels, *posteriors, *([] if labels is None else [labels]))
     for start in range(0, len(pixels), at_once):
         on_progress(start / len(pixels))
-        own = slice(start, start + at_once)
-        batch = [tf.constant(part[own]) for part in given]
+        batch = _Batch(pixels, posteriors, labels).part(slice(start, start + at_once))
         sampled = functools.partial(step, batch, key, tf.constant(start))
-        num_at_once = max(batch_size // len(batch[0]), 1)
-        parts.append(_bounds_of_batch(sampled, len(batch[0]), sizes, num_samples, num_at_once))
+        num_images = len(batch.pixels)
+        num_at_once = max(batch_size // num_images, 1)
+        parts.append(_bounds_of_batch(sampled, num_images, sizes, num_samples, num_at_once))
     return Bounds(
         np.concatenate([part.log_likelihood for part in parts]),
         {k: np.concatenate([part.importance_weighted[k] for part in parts]) for k in sizes},
@@ -127,25 +139,22 @@ def _bounds_of_batch(
 
 def _log_densities(
     model: EvaluatedModel,
-    batch: list[tf.Tensor],
+    batch: _Batch,
     key: tf.Tensor,
     first: tf.Tensor,
     first_sample: tf.Tensor,
     num: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Samples each posterior `num` times: log p(x|z) and log p(x, z) - log q(z|x), [num, B].
-
-    A batch is pixels, mean and logvar of their posteriors, and labels if the model takes any.
-    """
-    pixels, mean, logvar, *labels = batch
-    of_samples = [tf.tile(each, [num]) for each in labels]
-    noise = normal_of_samples(key, first, tf.shape(mean)[0], model.latent_dim, first_sample, num)
-    log_prob = model.pixels.density.log_prob
+    """Samples each posterior `num` times: log p(x|z) and log p(x, z) - log q(z|x), [num, B]."""
+    pixels, posteriors, labels = batch
+    of_samples = [] if labels is None else [tf.tile(labels, [num])]
+    num_images = tf.shape(pixels)[0]
+    noise = normal_of_samples(key, first, num_images, model.latent_dim, first_sample, num)
     terms, _ = objectives.sample_terms(
         lambda latents: model.decode(latents, *of_samples),
-        log_prob,
+        model.pixels.density.log_prob,
         pixels,
-        Posterior(mean, logvar),
+        posteriors,
         noise,
         num,
     )

@@ -8,9 +8,12 @@ from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
+from cvae_tf.models.vae import refinement_steps
 
+AUTO = "auto"
+_IF_EXACT, _IF_NOT_EXACT = "1,10,50", "1,10,100,1000,5000"  # numbers of importance samples
 MEASURES = ("likelihood", "distance")
-_OF_LIKELIHOOD = ("samples", "importance_samples", "classify", "batch_size")
+_OF_LIKELIHOOD = ("samples", "refine", "importance_samples", "classify", "batch_size")
 _OF_IMAGES = ("data_path", "resize", "invert")  # drawn ones are compared with the model's own
 OF_MEASURE = {  # settings that only one of them looks at
     **dict.fromkeys((*_OF_LIKELIHOOD, *_OF_IMAGES), "likelihood"),
@@ -39,8 +42,14 @@ class EvaluationSettings(ImageSettings):
         choices=("auto", *registry.FEATURES),
     )
     samples: int = setting("Posterior samples of each image for the ELBO.", 10, least=1, most=10**6)
+    refine: int = setting(
+        "Steps of Gauss and Newton from the encoder's posterior to a better one; 0: none.",
+        refinement_steps.DEFAULT, least=0, most=refinement_steps.MOST,
+    )  # fmt: skip
     importance_samples: str = setting(
-        "Numbers of samples for the importance-weighted bounds.", "1,10,100,1000,5000"
+        "Numbers of samples for the importance-weighted bounds, such as 1,10,100; auto: up to 50 "
+        "where log p(x) is known exactly, else to 5000.",
+        AUTO,
     )
     classify: bool = setting(
         "Also measure every image under every class: a conditional model as a classifier.", False
@@ -60,6 +69,8 @@ class EvaluationSettings(ImageSettings):
             UserError: naming the first setting that is out of its range.
         """
         settings.check(self)
+        if self.importance_samples == AUTO:
+            return
         parts = self.importance_samples.split(",")
         if not all(part.isdecimal() and 1 <= int(part) <= 10**7 for part in parts):
             raise UserError(
@@ -67,7 +78,12 @@ class EvaluationSettings(ImageSettings):
                 "such as 1,10,100."
             )
 
-    @property
-    def sizes(self) -> list[int]:
-        """The numbers of importance samples, rising."""
-        return sorted({int(part) for part in self.importance_samples.split(",")})
+    def sizes(self, is_exact: bool) -> list[int]:
+        """The numbers of importance samples, rising.
+
+        Args:
+            is_exact: whether log p(x) is integrated too.
+        """
+        usual = _IF_EXACT if is_exact else _IF_NOT_EXACT
+        asked = usual if self.importance_samples == AUTO else self.importance_samples
+        return sorted({int(part) for part in asked.split(",")})

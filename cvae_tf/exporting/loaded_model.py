@@ -12,7 +12,8 @@ from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.vae.posterior import Posterior
+from cvae_tf.models.vae import refinement_steps
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.training import run_directory
 from cvae_tf.training.run_files import MODEL_JSON, SAVED_MODEL
 
@@ -92,6 +93,25 @@ class LoadedModel:
         """Decodes the posterior means of images [N, H, W, C] in [0, 1]."""
         return self._in_parts("reconstruct", self._grey(images), labels)["images"]
 
+    def infer(
+        self,
+        images: np.ndarray,
+        steps: int = refinement_steps.DEFAULT,
+        labels: np.ndarray | None = None,
+    ) -> FullPosterior:
+        """Finds better posteriors than the encoder's, by steps of Gauss and Newton.
+
+        Args:
+            images: as for `encode`.
+            steps: how many of them for each image.
+            labels: of a conditional model.
+
+        Returns:
+            Gaussians with full covariance.
+        """
+        found = self._in_parts("refine", self._grey(images), labels, steps=steps)
+        return FullPosterior(found["mean"], np.linalg.cholesky(found["covariance"]))
+
     def score(
         self, images: np.ndarray, seed: int = 0, labels: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
@@ -158,16 +178,18 @@ class LoadedModel:
         batch: np.ndarray,
         labels: np.ndarray | None,
         key: tf.Tensor | None = None,
+        steps: int | None = None,
     ) -> dict[str, np.ndarray]:
         """Calls a signature on one part of a batch after another and joins the results.
 
-        With a key, each part gets noise of its own.
+        With a key, each part gets noise of its own; `steps` are those of a refinement.
         """
         batch, parts = np.asarray(batch, np.float32), []
         of_class = self._checked(labels, len(batch))
         for start in range(0, max(len(batch), 1), _AT_ONCE):
             own = slice(start, start + _AT_ONCE)
             more = [] if key is None else [tf.random.fold_in(key, start)]
+            more += [] if steps is None else [tf.constant(steps)]
             more += [tf.constant(each[own]) for each in of_class]
             parts.append(getattr(self.functions, signature)(tf.constant(batch[own]), *more))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

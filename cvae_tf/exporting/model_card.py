@@ -18,6 +18,7 @@ _ABILITIES = {
     "encode": "finds the latents of images",
     "reconstruct": "reconstructs them",
     "score": "scores how usual they are",
+    "infer": "finds better latents by the decoder",
 }
 
 _CARD = """# {title} of {height} x {width} images

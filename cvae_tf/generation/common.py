@@ -127,7 +127,7 @@ def around(
     if posterior.logvar is None:
         raise UserError("This model encodes without noise: there is nothing around an image.")
     noise = numpy_generator(settings.seed, purpose).standard_normal(posterior.mean.shape)
-    latents = posterior.mean + settings.spread * np.exp(0.5 * posterior.logvar) * noise
+    latents = posterior.sample(settings.spread * noise.astype(np.float32))
     return model.decode(latents, labels)
 
 

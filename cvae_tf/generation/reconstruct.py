@@ -1,16 +1,51 @@
-"""Images over their reconstructions."""
+"""Images over their reconstructions, by the encoder's posteriors and by refined ones."""
 
 from pathlib import Path
 
+import numpy as np
+
+from cvae_tf.data.given_images import Images
 from cvae_tf.drawing import mosaics
+from cvae_tf.drawing.captioned import draw_captioned
 from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.exporting.refined_model import RefinedModel
 from cvae_tf.generation.common import Generated, classes_of, some_images
 from cvae_tf.generation.settings import GenerationSettings
 
+_SAMPLES = 8  # of the posterior, for the log-likelihood of an image
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
-    """Reconstructs images of all classes."""
+
+def make(
+    model: LoadedModel | RefinedModel, settings: GenerationSettings, output: Path
+) -> Generated:
+    """Reconstructs images of all classes; with `refine`, in both ways."""
     originals = some_images(model, settings)
     images = model.reconstruct(originals.pixels, classes_of(model, originals))
-    path = mosaics.save_stacked(output / "reconstructions.png", [originals.pixels, images])
-    return Generated([path], {"originals": originals.pixels, "images": images})
+    arrays, path = {"originals": originals.pixels, "images": images}, output / "reconstructions.png"
+    if settings.refine:
+        arrays |= _in_both_ways(model, originals, images, path)
+    else:
+        mosaics.save_stacked(path, [originals.pixels, images])
+    return Generated([path], arrays)
+
+
+def _in_both_ways(
+    model: RefinedModel, originals: Images, refined: np.ndarray, path: Path
+) -> dict[str, np.ndarray]:
+    """Draws originals, the encoder's reconstructions and refined ones, with log-likelihoods."""
+    labels = classes_of(model, originals)
+    encoders = model.unrefined.reconstruct(originals.pixels, labels)
+    both = [
+        each.mean_scores(originals.pixels, 0, _SAMPLES, labels) for each in (model.unrefined, model)
+    ]
+    name = "log_likelihood" if "log_likelihood" in both[0] else model.main_score.name
+    values = [scores[name] for scores in both]
+    sets = [originals.pixels, encoders, refined]
+    columns = mosaics.best_columns(*originals.pixels.shape[:3], sets=len(sets))
+    texts = [[""] * len(refined), *([f"{value:.0f}" for value in own] for own in values)]
+    filling = [""] * (-len(refined) % columns)
+    rows = [np.reshape(own + filling, (-1, columns)) for own in texts]
+    captions = np.stack(rows, axis=1).ravel().tolist()
+    title = f"Images, the encoder's reconstructions, refined ones; {name.replace('_', ' ')} in nats"
+    draw_captioned(path, mosaics.stacked(sets, columns), captions, title, columns)
+    return {"encoders_images": encoders, f"encoders_{name}": values[0], name: values[1]}

@@ -8,6 +8,7 @@ from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
+from cvae_tf.models.vae import refinement_steps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,10 @@ class GenerationSettings(ImageSettings):
     noise: float = setting(
         "Share of the pixels that are flipped first, to have noise.", 0.0, least=0, most=0.5
     )
+    refine: int = setting(
+        "Steps of Gauss and Newton from the encoder's posteriors to better ones; 0: none.",
+        0, least=0, most=refinement_steps.MOST,
+    )  # fmt: skip
 
     def __post_init__(self):
         """Refuses values that make no sense.

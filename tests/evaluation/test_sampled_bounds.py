@@ -82,9 +82,9 @@ def test_bounds_are_those_of_the_samples_that_were_drawn(tiny, pixels, monkeypat
 
 def test_log_weights_are_joint_over_posterior(tiny, pixels):
     posteriors = sampled_bounds.encode(tiny, pixels, 20)
-    key = tf.constant([3, 4])
+    key, batch = tf.constant([3, 4]), sampled_bounds._Batch(pixels, posteriors, None)
     log_likelihood, log_weights = sampled_bounds._log_densities(
-        tiny, [pixels, *posteriors], key, first=tf.constant(0), first_sample=tf.constant(0), num=2
+        tiny, batch, key, first=tf.constant(0), first_sample=tf.constant(0), num=2
     )
     mean, deviation = posteriors.mean, np.exp(posteriors.logvar / 2)
     noise = normal_of_samples(key, 0, 20, 2, 0, 2).numpy().reshape(2, 20, 2)

@@ -22,6 +22,19 @@ SIGNATURES = {
         {"images": "float32 [None, 28, 28, 1]", "seed": "int32 [2]"},
         ["elbo", "kl", "log_likelihood"],
     ),
+    "infer": ({"images": "float32 [None, 28, 28, 1]"}, ["covariance", "mean"]),
+    "refine": (
+        {"images": "float32 [None, 28, 28, 1]", "steps": "int32 []"},
+        ["covariance", "mean"],
+    ),
+    "reconstruct_refined": (
+        {"images": "float32 [None, 28, 28, 1]", "steps": "int32 []"},
+        ["images"],
+    ),
+    "score_refined": (
+        {"images": "float32 [None, 28, 28, 1]", "seed": "int32 [2]", "steps": "int32 []"},
+        ["elbo", "kl", "log_likelihood"],
+    ),
 }
 
 # What a user does who has TensorFlow and the SavedModel, but not this project.

@@ -201,3 +201,15 @@ def test_it_is_a_distribution_of_grey_levels_but_no_density():
     pixels = Pixels("none", "discretized_logistic")
     assert pixels.has_likelihood
     assert pixels.entry.takes_grey and pixels.entry.is_of_levels and not pixels.entry.is_density
+
+
+@pytest.mark.parametrize("log_scale", [-6.0, -4.0, -2.0])
+def test_information_is_nearly_the_mean_square_of_the_slope(log_scale):
+    move = 1e-6
+    weights = np.exp(_log_probs(0.4, log_scale))
+    by_location = _log_probs(0.4 + move, log_scale) - _log_probs(0.4 - move, log_scale)
+    by_scale = _log_probs(0.4, log_scale + move) - _log_probs(0.4, log_scale - move)
+    expected = [weights @ np.square(each / (2 * move)) for each in (by_location, by_scale)]
+    outputs = tf.constant(np.array([0.4, log_scale]).reshape(1, 1, 1, 2))
+    found = discretized_logistic.DISCRETIZED_LOGISTIC.information(outputs)
+    np.testing.assert_allclose(np.ravel(found), expected, rtol=0.12)

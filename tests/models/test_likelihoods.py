@@ -134,3 +134,25 @@ def test_extreme_logits_stay_finite():
     logits = np.array([-1e4, 1e4, 1e4, -1e4], np.float32).reshape(4, 1, 1, 1)
     values = bernoulli_log_prob(images, logits)
     np.testing.assert_allclose(values, [0, 0, -1e4, -1e4])
+
+
+@pytest.mark.parametrize("logit", [-9.0, -1.0, -0.05, 0.0, 0.3, 4.0, 30.0])
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("discretized")])
+def test_information_is_the_mean_square_of_the_slope(name, logit):
+    outputs = _outputs(name, logit)
+    if name == "bernoulli":
+        grey, weights = np.array([0.0, 1.0]), np.ones(2)
+    else:
+        ends = (-8, 9) if name == "gaussian" else (0, 1)
+        grey, step = np.linspace(*ends, 400_001, retstep=True)
+        weights = np.full_like(grey, step)
+        weights[[0, -1]] /= 2
+    weights = weights * _density(name, grey, outputs)
+    expected = []
+    for parameter in range(outputs.shape[-1]):
+        move = np.zeros_like(outputs)
+        move[..., parameter] = 1e-4
+        slope = np.log(_density(name, grey, outputs + move) / _density(name, grey, outputs - move))
+        expected.append(np.nansum(weights * np.square(slope / 2e-4)))
+    found = LIKELIHOODS[name].information(tf.constant(outputs))
+    np.testing.assert_allclose(np.ravel(found), expected, rtol=1e-3, atol=1e-8)

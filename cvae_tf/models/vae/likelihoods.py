@@ -28,6 +28,7 @@ class Likelihood(NamedTuple):
     mean: Callable[[tf.Tensor], tf.Tensor]  # outputs -> images [B, H, W, C] in [0, 1]
     features: Callable[[tf.Tensor], tf.Tensor]  # images -> [B, F]
     natural: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # outputs -> [B, F] and [B]
+    information: Callable[[tf.Tensor], tf.Tensor]  # outputs -> Fisher information of each of them
     more_channels: int = 0  # that a decoder makes beside those of an image
     head: Callable[[], keras.Layer] | None = None  # makes the parameters of what a decoder makes
     channels_each: int = 1  # that a decoder makes for each one of an image
@@ -118,6 +119,27 @@ def _sum(pixels: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(pixels, axis=_OF_AN_IMAGE)
 
 
+def _bernoulli_information(logits: tf.Tensor) -> tf.Tensor:
+    """The variance of a pixel, which is the Fisher information of its logit."""
+    white = tf.sigmoid(logits)
+    return white * (1 - white)
+
+
+def _continuous_bernoulli_information(logits: tf.Tensor) -> tf.Tensor:
+    """The variance of a grey level: the derivative of the mean by the logit."""
+    near = tf.abs(logits) < _NEAR_ZERO
+    size = tf.where(near, tf.ones_like(logits), tf.abs(logits))
+    # exp(-l) / (1 - exp(-l))^2, which unlike sinh does not overflow
+    variance = 1 / tf.square(size) - tf.exp(-size) / tf.square(tf.math.expm1(-size))
+    return tf.where(near, 1 / 12 - tf.square(logits) / 240, variance)
+
+
+def _gaussian_information(outputs: tf.Tensor) -> tf.Tensor:
+    mean, logvar = _gaussian_parameters(outputs)
+    of_logits = tf.square(mean * (1 - mean)) * tf.exp(-logvar)
+    return tf.concat([of_logits, 0.5 * tf.ones_like(logvar)], axis=-1)
+
+
 def flat(images: tf.Tensor) -> tf.Tensor:
     """Lays images [B, H, W, C] out as vectors, [B, H * W * C]."""
     return tf.reshape(images, [tf.shape(images)[0], math.prod(images.shape[1:])])
@@ -144,10 +166,16 @@ def _features_gaussian(images: tf.Tensor) -> tf.Tensor:
     return tf.concat([grey, tf.square(grey)], axis=1)
 
 
-BERNOULLI = Likelihood(bernoulli_log_prob, ops.sigmoid, flat, _natural_bernoulli)
+BERNOULLI = Likelihood(
+    bernoulli_log_prob, ops.sigmoid, flat, _natural_bernoulli, _bernoulli_information
+)
 
 CONTINUOUS_BERNOULLI = Likelihood(
-    continuous_bernoulli_log_prob, continuous_bernoulli_mean, flat, _natural_continuous_bernoulli
+    continuous_bernoulli_log_prob,
+    continuous_bernoulli_mean,
+    flat,
+    _natural_continuous_bernoulli,
+    _continuous_bernoulli_information,
 )
 
 GAUSSIAN = Likelihood(
@@ -155,6 +183,7 @@ GAUSSIAN = Likelihood(
     lambda outputs: _gaussian_parameters(outputs)[0],
     _features_gaussian,
     _natural_gaussian,
+    _gaussian_information,
     more_channels=1,
     head=lambda: ImageLogvar(name="image_logvar", dtype="float32"),
 )

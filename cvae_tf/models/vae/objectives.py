@@ -6,11 +6,11 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from cvae_tf.models.vae.posterior import (
+    FullPosterior,
     Posterior,
     analytic_kl,
     kl_per_dimension,
     log_normal,
-    reparameterize,
 )
 
 
@@ -56,7 +56,9 @@ class Objective(NamedTuple):
 ELBO = Objective()
 
 
-def elbo_terms(log_likelihood: tf.Tensor, latents: tf.Tensor, posterior: Posterior) -> ElboTerms:
+def elbo_terms(
+    log_likelihood: tf.Tensor, latents: tf.Tensor, posterior: Posterior | FullPosterior
+) -> ElboTerms:
     """The terms of the Monte Carlo ELBO, log p(x|z) + log p(z) - log q(z|x), z ~ q(z|x).
 
     The estimator is that of Kingma & Welling, "Auto-Encoding Variational Bayes" (2014),
@@ -74,7 +76,7 @@ def elbo_terms(log_likelihood: tf.Tensor, latents: tf.Tensor, posterior: Posteri
     return ElboTerms(
         log_likelihood=log_likelihood,
         log_prior=log_normal(latents, zeros, zeros),
-        log_posterior=log_normal(latents, *posterior),
+        log_posterior=posterior.log_density(latents),
     )
 
 
@@ -82,7 +84,7 @@ def sample_terms(
     decode: Callable[[tf.Tensor], tf.Tensor],
     log_prob: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
     pixels: tf.Tensor,
-    posterior: Posterior,
+    posterior: Posterior | FullPosterior,
     noise: tf.Tensor,
     num_samples: int = 1,
 ) -> tuple[ElboTerms, tf.Tensor]:
@@ -101,14 +103,9 @@ def sample_terms(
     """
     if num_samples > 1:
         pixels = tf.tile(pixels, [num_samples, 1, 1, 1])
-        posterior = repeated(posterior, num_samples)
-    latents = reparameterize(posterior, noise)
+        posterior = posterior.repeated(num_samples)
+    latents = posterior.sample(noise)
     return elbo_terms(log_prob(pixels, decode(latents)), latents, posterior), latents
-
-
-def repeated(posterior: Posterior, num_samples: int) -> Posterior:
-    """The posteriors of B images K times one after another, K * B."""
-    return Posterior(*(tf.tile(part, [num_samples, 1]) for part in posterior))
 
 
 def importance_weighted_bound(log_weights: tf.Tensor) -> tf.Tensor:
@@ -167,6 +164,6 @@ def _missing_to_free_bits(
     if objective.name == "elbo_analytic":
         kl = kl_per_dimension(posterior)
     else:
-        mean, logvar = repeated(posterior, objective.importance_samples)
+        mean, logvar = posterior.repeated(objective.importance_samples)
         kl = 0.5 * (tf.square(latents) - tf.square(latents - mean) * tf.exp(-logvar) - logvar)
     return tf.reduce_sum(tf.nn.relu(objective.free_bits - tf.reduce_mean(kl, axis=0)))

@@ -9,6 +9,7 @@ from cvae_tf.core.randomness import uniform_of_images
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae.binarization import Binarization
 from cvae_tf.models.vae.likelihoods import Likelihood
+from cvae_tf.models.vae.objectives import ElboTerms
 
 _NATS = "nats per image"
 
@@ -58,6 +59,10 @@ class Pixels(NamedTuple):
             "log_likelihood": Measure("negative_cross_entropy", "negative cross-entropy", _NATS),
             "kl": kl,
         }
+
+    def named(self, terms: ElboTerms) -> dict[str, tf.Tensor]:
+        """The ELBO and its parts, each [B], by what they are to be called."""
+        return {measure.name: getattr(terms, term) for term, measure in self.terms.items()}
 
     def likeliest(self, grey: tf.Tensor) -> tf.Tensor:
         """Makes pixels of grey levels [B, H, W, C] where nothing may be drawn."""

@@ -15,6 +15,63 @@ class Posterior(NamedTuple):
     mean: tf.Tensor | np.ndarray  # [B, Z]
     logvar: tf.Tensor | np.ndarray  # [B, Z], logarithms of the variances
 
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """Makes a sample of each, [B, Z], of standard Gaussian noise [B, Z]."""
+        return reparameterize(self, noise)
+
+    def log_density(self, latents: tf.Tensor) -> tf.Tensor:
+        """The logarithm of q(z|x) at latents [B, Z]: [B], nats."""
+        return log_normal(latents, *self)
+
+    def repeated(self, num: int) -> "Posterior":
+        """All of them, `num` times one after another."""
+        return Posterior(*(tf.tile(part, [num, 1]) for part in self))
+
+
+class FullPosterior(NamedTuple):
+    """The posterior q(z|x) of each image: a Gaussian with any covariance; used as `Posterior`."""
+
+    mean: tf.Tensor | np.ndarray  # [B, Z]
+    factor: tf.Tensor | np.ndarray  # [B, Z, Z], lower triangular; covariance = factor factor'
+
+    @property
+    def covariance(self) -> tf.Tensor:
+        """[B, Z, Z]."""
+        return tf.matmul(self.factor, self.factor, transpose_b=True)
+
+    @property
+    def logvar(self) -> np.ndarray:
+        """Logarithms of the variances of each latent, [B, Z]."""
+        return np.log(np.square(self.factor).sum(axis=-1))
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """Makes a sample of each, [B, Z], of standard Gaussian noise [B, Z]."""
+        return self.mean + tf.linalg.matvec(self.factor, noise)
+
+    def log_density(self, latents: tf.Tensor) -> tf.Tensor:
+        """The logarithm of q(z|x) at latents [B, Z]: [B], nats."""
+        away = (latents - self.mean)[..., None]
+        noise = tf.linalg.triangular_solve(self.factor, away)[..., 0]
+        zeros = tf.zeros_like(noise)
+        return log_normal(noise, zeros, zeros) - self.log_volume()
+
+    def log_volume(self) -> tf.Tensor:
+        """Half the logarithm of the determinant of the covariance, [B]."""
+        return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(self.factor)), axis=-1)
+
+    def repeated(self, num: int) -> "FullPosterior":
+        """All of them, `num` times one after another."""
+        return FullPosterior(tf.tile(self.mean, [num, 1]), tf.tile(self.factor, [num, 1, 1]))
+
+    def kl(self) -> tf.Tensor:
+        """KL divergence from the standard Gaussian, in closed form: [B], nats.
+
+        Kingma & Welling (2014), appendix B, for any covariance.
+        """
+        squares = tf.reduce_sum(tf.square(self.mean), -1)
+        squares += tf.reduce_sum(tf.square(self.factor), axis=(-2, -1))
+        return 0.5 * (squares - self.mean.shape[-1]) - self.log_volume()
+
 
 def log_normal(
     values: tf.Tensor, mean: tf.Tensor, logvar: tf.Tensor, axis: int | tuple[int, ...] = -1

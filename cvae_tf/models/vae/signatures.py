@@ -16,6 +16,7 @@ from cvae_tf.models.signature_parts import (
     with_label_argument,
     with_latents,
 )
+from cvae_tf.models.vae.refined_signatures import refined_signatures
 
 
 def signatures(model: Any) -> Signatures:
@@ -55,8 +56,7 @@ def signatures(model: Any) -> Signatures:
         pixels = model.pixels.drawn(with_an_image(images), key)
         noise_key = derived_key(seed, Purpose.SCORE_NOISE)
         terms = model.elbo_terms(pixels, noise_key, labels_for(images, labels))
-        named = {measure.name: getattr(terms, term) for term, measure in model.pixels.terms.items()}
-        return first_results(named, images)
+        return first_results(model.pixels.named(terms), images)
 
     return {
         **decoding_signatures(model),
@@ -64,6 +64,7 @@ def signatures(model: Any) -> Signatures:
         "encode": with_label_argument(model, encode, [images]),
         "reconstruct": with_label_argument(model, reconstruct, [images]),
         "score": with_label_argument(model, score, [images, seed]),
+        **refined_signatures(model),
     }
 
 

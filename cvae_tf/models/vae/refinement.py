@@ -1,0 +1,213 @@
+"""Better posteriors than the encoder's: Gaussians found for each image by Gauss-Newton steps.
+
+The encoder's mean is only where to begin. `refine` climbs log p(x, z) to a mode, and takes the
+curvature there as the precision: near it the true posterior is almost Gaussian (Park et al.,
+"Variational Laplace autoencoders", 2019, section 3). `best_gaussian` climbs the ELBO itself, by
+averages over a few places of the Gaussian. Steps are damped after Levenberg and Marquardt, and one
+that does not bring an image higher is not taken for it.
+"""
+
+import itertools
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf.models.vae.likelihoods import Likelihood
+from cvae_tf.models.vae.posterior import FullPosterior, log_normal
+
+_DIFFERENCE = 1e-3  # of latents, by which the decoder's derivatives are found
+_DAMPING, _LESS, _MORE = 1e-2, 0.25, 6.0  # at first; after a good step, and after a bad one
+_NODES_A_SIDE = 3  # over which a Gaussian is averaged
+
+Decode = Callable[[tf.Tensor], tf.Tensor]  # latents [M * B, Z] -> outputs [M * B, H, W, P]
+
+
+class _Place(NamedTuple):
+    """What is to be climbed, at a Gaussian of each image, to second order."""
+
+    value: tf.Tensor  # [B], nats
+    gradient: tf.Tensor  # by the mean, [B, Z]
+    precision: tf.Tensor  # J' F J + I, [B, Z, Z]
+
+
+def refine(
+    decode: Decode, density: Likelihood, pixels: tf.Tensor, start: tf.Tensor, steps: int | tf.Tensor
+) -> FullPosterior:
+    """Climbs log p(x, z) from given latents.
+
+    Args:
+        decode: the decoder; latents of B images come one block of B after another.
+        density: p(x|z).
+        pixels: as in training, [B, H, W, C].
+        start: where to begin, [B, Z].
+        steps: how many are tried.
+
+    Returns:
+        The Gaussian about the highest place that was found.
+    """
+    latents, damping = start, tf.fill(tf.shape(start)[:1], _DAMPING)
+    here = _linearize(decode, density, pixels, latents)
+    for _ in tf.range(steps):
+        proposed = latents + _step(here, damping)
+        there = _linearize(decode, density, pixels, proposed)
+        better = there.value > here.value
+        latents = _chosen(better, proposed, latents)
+        here = _Place(*(_chosen(better, *both) for both in zip(there, here, strict=True)))
+        damping *= tf.where(better, _LESS, _MORE)
+    return FullPosterior(latents, _factor(here.precision))
+
+
+def best_gaussian(
+    decode: Decode,
+    density: Likelihood,
+    pixels: tf.Tensor,
+    start: FullPosterior,
+    steps: int | tf.Tensor,
+) -> FullPosterior:
+    """Climbs the ELBO from given Gaussians, averaged over 3 nodes a dimension.
+
+    The steps are those of natural gradients, with the curvature of Gauss and Newton (Khan & Lin,
+    "Conjugate-computation variational inference", 2017, section 3).
+
+    Args:
+        decode: as for `refine`.
+        density: p(x|z).
+        pixels: as in training, [B, H, W, C].
+        start: where to begin.
+        steps: how many are tried.
+
+    Returns:
+        The highest Gaussian that was found.
+    """
+    mean, factor = start
+    precision = tf.linalg.inv(start.covariance)
+    damping = tf.fill(tf.shape(mean)[:1], _DAMPING)
+    here = _average(decode, density, pixels, FullPosterior(mean, factor))
+    for _ in tf.range(steps):
+        held = damping[:, None, None]
+        next_mean = mean + _step(here, damping)
+        next_precision = (held * precision + here.precision) / (1 + held)
+        next_factor = _factor(next_precision)
+        there = _average(decode, density, pixels, FullPosterior(next_mean, next_factor))
+        better = there.value > here.value
+        mean, factor = _chosen(better, next_mean, mean), _chosen(better, next_factor, factor)
+        precision = _chosen(better, next_precision, precision)
+        here = _Place(*(_chosen(better, *both) for both in zip(there, here, strict=True)))
+        damping *= tf.where(better, _LESS, _MORE)
+    return FullPosterior(mean, factor)
+
+
+def spread_latents(num_a_side: int, dim: int) -> np.ndarray:
+    """Latents that lie as the prior does, by its quantiles: [num_a_side ** Z, Z]."""
+    shares = (np.arange(num_a_side) + 0.5) / num_a_side
+    quantiles = [NormalDist().inv_cdf(share) for share in shares]
+    return np.array(list(itertools.product(quantiles, repeat=dim)), np.float32)
+
+
+def best_of(
+    density: Likelihood, pixels: tf.Tensor, latents: tf.Tensor, outputs: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Finds the latents of a set under which each image is likeliest.
+
+    Args:
+        density: p(x|z).
+        pixels: as in training, [B, H, W, C].
+        latents: the set, [G, Z].
+        outputs: of the decoder for them, [G, H, W, P].
+
+    Returns:
+        For each image those latents, [B, Z], and log p(x, z) there, [B], nats.
+    """
+    log_likelihood = density.log_prob_of_all(pixels, outputs)
+    log_joint = tf.cast(log_likelihood, tf.float32) + _log_prior(latents)
+    best = tf.argmax(log_joint, axis=1)
+    return tf.gather(latents, best), tf.reduce_max(log_joint, axis=1)
+
+
+def log_joint(
+    decode: Decode, density: Likelihood, pixels: tf.Tensor, latents: tf.Tensor
+) -> tf.Tensor:
+    """The logarithm of p(x, z) of B images, each at its latents [B, Z]: [B], nats."""
+    return density.log_prob(pixels, decode(latents)) + _log_prior(latents)
+
+
+def _linearize(
+    decode: Decode, density: Likelihood, pixels: tf.Tensor, latents: tf.Tensor
+) -> _Place:
+    """Finds log p(x, z), its gradient, and the curvature of Gauss and Newton.
+
+    The decoder's derivatives are found by differences: so any decoder will do, also one that was
+    loaded, and it takes Z + 1 passes forward.
+    """
+    dim = latents.shape[-1]
+    moved = [latents + _DIFFERENCE * tf.one_hot(k, dim) for k in range(dim)]
+    outputs, *others = tf.split(decode(tf.concat([latents, *moved], axis=0)), dim + 1)
+    with tf.GradientTape() as tape:
+        tape.watch(outputs)
+        log_likelihood = density.log_prob(pixels, outputs)
+    slope = _flat(tape.gradient(log_likelihood, outputs))  # [B, P]
+    jacobian = tf.stack([_flat(other - outputs) / _DIFFERENCE for other in others], axis=1)
+    weighted = jacobian * _flat(density.information(outputs))[:, None]
+    return _Place(
+        log_likelihood + _log_prior(latents),
+        tf.linalg.matvec(jacobian, slope) - latents,
+        tf.matmul(weighted, jacobian, transpose_b=True) + tf.eye(dim),
+    )
+
+
+def _average(
+    decode: Decode, density: Likelihood, pixels: tf.Tensor, gaussian: FullPosterior
+) -> _Place:
+    """Averages over Gaussians; the value is the ELBO, but for a constant."""
+    offsets, weights = _nodes(gaussian.mean.shape[-1])
+    noise = tf.repeat(tf.constant(offsets), tf.shape(pixels)[0], axis=0)
+    latents = gaussian.repeated(len(offsets)).sample(noise)
+    places = _linearize(decode, density, tf.tile(pixels, [len(offsets), 1, 1, 1]), latents)
+    means = (
+        tf.tensordot(tf.constant(weights), tf.stack(tf.split(part, len(offsets))), 1)
+        for part in places
+    )
+    here = _Place(*means)
+    return here._replace(value=here.value + gaussian.log_volume())
+
+
+def _nodes(dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Hermite nodes of the standard Gaussian, [Q, Z], and their weights, [Q]."""
+    places, weights = np.polynomial.hermite_e.hermegauss(_NODES_A_SIDE)
+    offsets = np.array(list(itertools.product(places, repeat=dim)), np.float32)
+    products = np.array(list(itertools.product(weights / weights.sum(), repeat=dim))).prod(axis=1)
+    return offsets, products.astype(np.float32)
+
+
+def _step(here: _Place, damping: tf.Tensor) -> tf.Tensor:
+    """Where the quadratic has its top, less far the more it is damped, [B, Z]."""
+    precision = tf.cast(here.precision, tf.float64)
+    diagonal = tf.linalg.diag_part(precision)
+    damped = tf.linalg.set_diag(precision, diagonal * (1 + tf.cast(damping, tf.float64)[:, None]))
+    gradient = tf.cast(here.gradient, tf.float64)[..., None]
+    step = tf.linalg.cholesky_solve(tf.linalg.cholesky(damped), gradient)[..., 0]
+    return tf.cast(step, tf.float32)
+
+
+def _factor(precision: tf.Tensor) -> tf.Tensor:
+    """The lower triangular factor of the covariance, [B, Z, Z]."""
+    covariance = tf.linalg.inv(tf.cast(precision, tf.float64))
+    return tf.cast(tf.linalg.cholesky(covariance), tf.float32)
+
+
+def _chosen(condition: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
+    """The new values of those images for which the condition [B] holds."""
+    shape = tf.concat([tf.shape(condition), tf.ones([tf.rank(new) - 1], tf.int32)], axis=0)
+    return tf.where(tf.reshape(condition, shape), new, old)
+
+
+def _log_prior(latents: tf.Tensor) -> tf.Tensor:
+    zeros = tf.zeros_like(latents)
+    return log_normal(latents, zeros, zeros)
+
+
+def _flat(outputs: tf.Tensor) -> tf.Tensor:
+    return tf.reshape(outputs, [tf.shape(outputs)[0], -1])

@@ -1,0 +1,89 @@
+"""An exported model by refined posteriors: the same arrays as from the model in memory."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.exporting import loaded_model
+from cvae_tf.exporting.refined_model import RefinedModel
+
+
+@pytest.fixture(scope="module")
+def model(exported_digits):
+    return loaded_model.load(exported_digits)
+
+
+@pytest.fixture(scope="module")
+def grey(digits):
+    return (digits.test.images[:300] / 255).astype(np.float32)
+
+
+def _log_joint(model, grey, latents):
+    """By NumPy: log p(x, z) of black-and-white images, but for a constant."""
+    parameters = model.functions.parameters(tf.constant(latents))["parameters"].numpy()
+    white = (grey > 0.5).astype(np.float64)
+    log_likelihood = white * parameters - np.logaddexp(0, parameters.astype(np.float64))
+    return log_likelihood.sum(axis=(1, 2, 3)) - 0.5 * np.square(latents).sum(axis=1)
+
+
+def test_inferred_latents_are_likelier_than_the_encoders(model, grey):
+    found = model.infer(grey)
+    assert found.mean.shape == (300, 2) and found.factor.shape == (300, 2, 2)
+    own, refined = (_log_joint(model, grey, mean) for mean in (model.encode(grey).mean, found.mean))
+    assert np.all(refined > own - 1e-2) and refined.mean() > own.mean() + 0.5
+
+
+def test_more_steps_are_no_worse(model, grey):
+    values = [
+        _log_joint(model, grey[:40], model.infer(grey[:40], steps).mean) for steps in (0, 2, 8)
+    ]
+    assert np.all(np.diff(values, axis=0) > -1e-2) and values[-1].mean() > values[0].mean()
+
+
+def test_the_signature_takes_the_usual_number_of_steps(model, grey):
+    found, usual = model.functions.infer(tf.constant(grey[:5])), model.infer(grey[:5], 5)
+    np.testing.assert_allclose(found["mean"], usual.mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        found["covariance"], usual.factor @ usual.factor.transpose(0, 2, 1), rtol=1e-3, atol=1e-6
+    )
+
+
+def test_a_refined_model_reconstructs_and_scores_better(model, grey):
+    refined = RefinedModel(model, 5)
+    latents = refined.encode(grey)
+    np.testing.assert_array_equal(latents.mean, model.infer(grey, 5).mean)
+    np.testing.assert_allclose(
+        refined.reconstruct(grey), model.decode(latents.mean), rtol=1e-3, atol=1e-4
+    )
+    scores = {name: each.mean_scores(grey) for name, each in (("own", model), ("new", refined))}
+    assert set(scores["new"]) == set(scores["own"])
+    assert scores["new"]["elbo"].mean() > scores["own"]["elbo"].mean() + 0.5
+    assert refined.main_score.title == "refined ELBO"
+
+
+def test_scores_are_log_likelihood_less_kl_and_repeat(model, grey):
+    refined = RefinedModel(model, 3)
+    first, again = (refined.score(grey[:9], seed=4) for _ in range(2))
+    np.testing.assert_allclose(
+        first["elbo"], first["log_likelihood"] - first["kl"], rtol=1e-5, atol=1e-4
+    )
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, again[name])
+    assert np.any(refined.score(grey[:9], seed=5)["elbo"] != first["elbo"])
+
+
+def test_no_images_have_no_posteriors(model):
+    found = model.infer(np.zeros((0, 28, 28, 1), np.float32))
+    assert found.mean.shape == (0, 2)
+
+
+def test_an_older_model_says_what_to_do(model, monkeypatch):
+    monkeypatch.setattr(model, "abilities", ("sample", "decode", "encode"))
+    with pytest.raises(UserError, match="export its run again"):
+        RefinedModel(model, 5)
+
+
+def test_steps_out_of_range_are_refused_in_use(model, grey):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="steps must be"):
+        model.functions.refine(tf.constant(grey[:2]), tf.constant(-1))
