@@ -24,7 +24,11 @@ class _Batch(NamedTuple):
 
     def part(self, own: slice) -> "_Batch":
         """Some of them, as tensors."""
-        return tf.nest.map_structure(lambda values: tf.constant(values[own]), self)
+
+        def part_of(values: np.ndarray | None) -> tf.Tensor | None:
+            return None if values is None else tf.constant(values[own])
+
+        return tf.nest.map_structure(part_of, self)
 
 
 OnProgress = Callable[[float], None]  # the share that is done, from 0 to 1

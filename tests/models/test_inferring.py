@@ -54,7 +54,7 @@ def test_parts_are_joined_in_order(model, monkeypatch):
     assert inferring.images_at_once(2) == 4
     in_parts = tf.function(lambda pixels: inferring.infer(model, pixels, None, 3))(pixels)
     for one, other in zip(whole, in_parts, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-3)
 
 
 def test_posteriors_are_better_than_the_encoders(model):

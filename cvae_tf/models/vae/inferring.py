@@ -18,6 +18,8 @@ def infer(
 ) -> FullPosterior:
     """Finds the refined posterior of each image.
 
+    It is a graph of its own, so that its loops are TensorFlow's wherever it is used.
+
     Args:
         model: has `encode`, `decode`, `latent_dim` and, as `pixels`, what a pixel is.
         pixels: as in training, [B, H, W, C], B > 0.
@@ -27,6 +29,12 @@ def infer(
     Returns:
         B Gaussians.
     """
+    return tf.function(_infer)(model, pixels, labels, steps)
+
+
+def _infer(
+    model: Any, pixels: tf.Tensor, labels: tf.Tensor | None, steps: int | tf.Tensor
+) -> FullPosterior:
     start = first_latents(model, pixels, labels)
     size = images_at_once(model.latent_dim)
     if pixels.shape[0] is not None and pixels.shape[0] <= size:
