@@ -27,6 +27,7 @@ class EvaluatedModel(NamedTuple):
     pixels: Pixels  # what they are to the model, and p(x|z)
     metadata: dict[str, Any]  # as `model_json.describe` returns it
     class_names: tuple[str, ...] = ()  # of a conditional model, [Y]
+    can_refine: bool = False  # its posteriors
 
     def of_class(self, number: int) -> "EvaluatedModel":
         """Of a conditional model, the one of p(x|y) for a class y, which takes no labels."""
@@ -59,7 +60,7 @@ def from_model(model: GenerativeModel, metadata: dict[str, Any]) -> EvaluatedMod
     names = tuple(metadata["data"]["class_names"]) if model.num_classes else ()
     return EvaluatedModel(
         model.encode, model.decode, model.latent_dim, tuple(model.image_shape), model.pixels,
-        metadata, names,
+        metadata, names, model.can_refine,
     )  # fmt: skip
 
 
@@ -95,6 +96,7 @@ def from_saved_model(directory: str | loaded_model.LoadedModel) -> EvaluatedMode
         Pixels(config.get("binarize", "threshold"), config.get("likelihood", "bernoulli")),
         model.metadata,
         model.class_names,
+        "refine" in model.abilities,
     )
 
 

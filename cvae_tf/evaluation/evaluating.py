@@ -136,7 +136,7 @@ def _bounds(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
         yield "importance-weighted bound", str(size), values
     if found.refined:
         for size, values in found.refined.bounds.importance_weighted.items():
-            yield "the same, refined", str(size), values
+            yield "importance-weighted bound, refined", str(size), values
     if found.best_bound:
         size, best = found.best_bound
         yield "gap: bound - ELBO", str(size), best - found.elbo
@@ -147,7 +147,7 @@ def _gaps(found: Evaluation, elbo: str, samples: str) -> Iterator[tuple[str, str
     refined = found.refined
     if not refined:
         return
-    yield f"gap: refined {elbo} - encoder's", samples, refined.elbo - found.elbo
+    yield "gap: refined - encoder's", samples, refined.elbo - found.elbo
     if refined.best_elbo is not None:
         yield "gap: best Gaussian - refined", samples, refined.best_elbo - refined.elbo
         if found.log_evidence is not None:

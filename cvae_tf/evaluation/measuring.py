@@ -45,19 +45,20 @@ def measure(
     has_likelihood = model.pixels.has_likelihood
     is_exact = has_likelihood and model.latent_dim <= exact_evidence.LARGEST_DIM
     sizes = settings.sizes(is_exact) if has_likelihood else []
+    steps = settings.steps_of_refinement(model.can_refine, is_exact)
     with progress("sampling") as show:
         own = settings.samples, settings.seed, settings.batch_size
         bounds = sampled_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
     refined = None
-    if settings.refine:
-        refined = refined_posteriors.measure(model, pixels, sizes, settings, labels)
+    if steps:
+        refined = refined_posteriors.measure(model, pixels, steps, sizes, settings, labels)
     if not is_exact:
         return Measured(posteriors, bounds, refined, exact=None)
+    near = posteriors
+    least = bounds.log_likelihood - sampled_bounds.kl_per_dimension(near).sum(axis=1)
     if refined:  # closer to where p(x, z) is large, so that less is integrated
-        near, least = Posterior(refined.posteriors.mean, refined.posteriors.logvar), refined.elbo
-    else:
-        near = posteriors
-        least = bounds.log_likelihood - sampled_bounds.kl_per_dimension(near).sum(axis=1)
+        near = Posterior(refined.posteriors.mean, refined.posteriors.logvar)
+        least = np.maximum(least, refined.elbo)
     images = pixels, near, least, settings.batch_size
     with progress("integrating"):
         if labels is None:

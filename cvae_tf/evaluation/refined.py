@@ -21,24 +21,17 @@ _STEPS_TO_BEST = 5
 class Refined(NamedTuple):
     """What refined posteriors say of N images, in nats."""
 
+    steps: int
     posteriors: FullPosterior
     bounds: Bounds
+    elbo: np.ndarray  # [N]
     best_elbo: np.ndarray | None  # of the best Gaussian that was found, [N]; in 1 or 2 dimensions
-
-    @property
-    def elbo(self) -> np.ndarray:
-        """ELBO of each image, [N]."""
-        return elbo_of(self.bounds, self.posteriors)
-
-
-def elbo_of(bounds: Bounds, posteriors: FullPosterior) -> np.ndarray:
-    """The ELBO by the log-likelihoods of samples and the KL in closed form, [N], nats."""
-    return bounds.log_likelihood - FullPosterior(*map(tf.constant, posteriors)).kl().numpy()
 
 
 def measure(
     model: EvaluatedModel,
     pixels: np.ndarray,
+    steps: int,
     sizes: list[int],
     settings: EvaluationSettings,
     labels: np.ndarray | None,
@@ -48,27 +41,30 @@ def measure(
     Args:
         model: the model.
         pixels: of N images, float32 [N, H, W, C].
+        steps: of Gauss and Newton, for each image.
         sizes: numbers of samples K for importance-weighted bounds.
-        settings: how many steps, how many samples.
+        settings: how many samples.
         labels: theirs, int32 [N], of a conditional model.
 
     Returns:
         Values for each image.
     """
 
-    def sampled(posteriors: FullPosterior, sizes: list[int]) -> Bounds:
+    def sampled(posteriors: FullPosterior, sizes: list[int]) -> tuple[Bounds, np.ndarray]:
         own = settings.samples, settings.seed, settings.batch_size
         with progress("sampling") as show:
-            return sampled_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
+            bounds = sampled_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
+        kl = FullPosterior(*map(tf.constant, posteriors)).kl().numpy()
+        return bounds, bounds.log_likelihood - kl
 
     with progress("refining") as show:
-        posteriors = refine(model, pixels, labels, settings.refine, settings.batch_size, show)
-    refined = Refined(posteriors, sampled(posteriors, sizes), None)
+        posteriors = refine(model, pixels, labels, steps, settings.batch_size, show)
+    refined = Refined(steps, posteriors, *sampled(posteriors, sizes), None)
     if model.latent_dim > exact_evidence.LARGEST_DIM:
         return refined
     with progress("best Gaussians") as show:
-        best = climb_to_best(model, pixels, labels, posteriors, settings.batch_size, show)
-    return refined._replace(best_elbo=elbo_of(sampled(best, []), best))
+        best = climb_to_best(model, pixels, labels, posteriors, show)
+    return refined._replace(best_elbo=sampled(best, [])[1])
 
 
 def refine(
@@ -95,11 +91,11 @@ def refine(
     begin = tf.function(functools.partial(inferring.first_latents, model))
     climb = tf.function(functools.partial(inferring.from_latents, model))
     starts = [begin(*part) for part in _parts(batch_size, pixels, labels)]
-    given = pixels, labels, np.concatenate(starts)
-    at_once, found = _images_at_once(model, batch_size, 1), []
-    for part in _parts(at_once, *given):
+    at_once = min(inferring.images_at_once(model), batch_size)
+    found = []
+    for part in _parts(at_once, pixels, labels, np.concatenate(starts)):
         found.append(climb(*part, tf.constant(steps)))
-        on_progress(len(found) * at_once / len(pixels))
+        on_progress(min(len(found) * at_once / len(pixels), 1.0))
     return FullPosterior(*(np.concatenate(values) for values in zip(*found, strict=True)))
 
 
@@ -108,10 +104,9 @@ def climb_to_best(
     pixels: np.ndarray,
     labels: np.ndarray | None,
     start: FullPosterior,
-    batch_size: int,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> FullPosterior:
-    """Finds the Gaussians with the highest ELBO near others, by averages over 3 nodes a side."""
+    """Finds Gaussians with a higher ELBO near others; arguments and result as for `refine`."""
 
     @tf.function
     def climb(pixels: tf.Tensor, labels: tf.Tensor | None, *start: tf.Tensor) -> FullPosterior:
@@ -119,16 +114,12 @@ def climb_to_best(
         gaussians = FullPosterior(*start)
         return refinement.best_gaussian(decode, density, pixels, gaussians, _STEPS_TO_BEST)
 
-    at_once, found = _images_at_once(model, batch_size, 3**model.latent_dim), []
+    nodes = refinement.NODES_A_SIDE**model.latent_dim
+    at_once, found = inferring.images_at_once(model, nodes), []
     for part in _parts(at_once, pixels, labels, *start):
         found.append(climb(*part))
-        on_progress(len(found) * at_once / len(pixels))
+        on_progress(min(len(found) * at_once / len(pixels), 1.0))
     return FullPosterior(*(np.concatenate(values) for values in zip(*found, strict=True)))
-
-
-def _images_at_once(model: EvaluatedModel, batch_size: int, nodes: int) -> int:
-    """How many images are worked on at once; a step decodes Z + 1 latents at each node."""
-    return max(batch_size // ((model.latent_dim + 1) * nodes), 1)
 
 
 def _parts(at_once: int, *arrays: np.ndarray | None) -> Iterator[list[tf.Tensor | None]]:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import (
@@ -20,8 +22,6 @@ from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import check_output_name
 from cvae_tf.models.vae.descriptions import meaning_of_bits
 
-_WIDTH = 30  # of the column of names
-
 
 def as_table(found: Evaluation | Distance) -> str:
     """Writes the numbers for people."""
@@ -29,17 +29,19 @@ def as_table(found: Evaluation | Distance) -> str:
         return distance.as_table(found)
     model, settings = found.model, found.settings
     conditions = f"{model.pixels.binarize}, seed {settings.seed}, {found.images.origin}"
+    numbers = evaluating.numbers(found)
+    width = max(len(number.quantity) for number in numbers)
     lines = [
         f"{len(found.pixels):,} images ({found.images.origin}); p(x|z): {model.pixels.likelihood}; "
         f"{model.latent_dim} latent dimensions",
         "",
-        f"{'':{_WIDTH}} {'K':>11} {'nats per image':>20} {'bits/dim':>9}  "
+        f"{'':{width}} {'K':>11} {'nats per image':>20} {'bits/dim':>9}  "
         "binarisation, seed, images",
     ]
-    for quantity, how, nats, bits in evaluating.numbers(found):
+    for quantity, how, nats, bits in numbers:
         error = "" if nats.standard_error is None else f" +- {nats.standard_error:.2f}"
         value = f"{nats.mean:.2f}{error}"
-        lines.append(f"{quantity:{_WIDTH}} {how:>11} {value:>20} {bits.mean:9.4f}  {conditions}")
+        lines.append(f"{quantity:{width}} {how:>11} {value:>20} {bits.mean:9.4f}  {conditions}")
     active = sampled_bounds.count_active_units(found.posteriors)
     lines += ["", f"active units: {active} of {model.latent_dim} ({conditions})"]
     if found.classes:
@@ -79,8 +81,8 @@ def _remarks(found: Evaluation) -> Iterator[str]:
     model, exact = found.model, found.exact
     if found.refined:
         yield (
-            f"refined: by {found.settings.refine} steps of Gauss and Newton for each image, with "
-            "the decoder alone; the other posterior is the encoder's"
+            f"refined: a posterior found by {found.refined.steps} Gauss-Newton steps for each "
+            "image; the other one is the encoder's"
         )
         yield from _equal_samples(found)
     if exact:
@@ -111,6 +113,7 @@ def as_json(found: Evaluation | Distance) -> dict[str, Any]:
         "seed": settings.seed,
         "split": found.images.origin,
         "images": len(found.pixels),
+        "refine": found.refined.steps if found.refined else 0,
     }
     return {
         "config": model.metadata.get("config"),
@@ -187,7 +190,7 @@ def _draw(found: Evaluation, path: Path) -> None:
     elbo = found.model.pixels.terms["elbo"].title
     bounds, elbos = {"importance-weighted bound": found.bounds}, {elbo: found.elbo}
     if found.refined:
-        bounds["the same, refined posterior"] = found.refined.bounds
+        bounds["importance-weighted bound, refined posterior"] = found.refined.bounds
         elbos[f"{elbo}, refined posterior"] = found.refined.elbo
     sizes = {name: each.importance_weighted for name, each in bounds.items()}
     pictures.draw_evaluation(
@@ -204,7 +207,10 @@ def _draw(found: Evaluation, path: Path) -> None:
 
 def _draw_two_modes(found: Evaluation, path: Path) -> list[Path]:
     """Draws a posterior with two modes, if there is one."""
-    missed = found.log_evidence - found.best_bound[1]
+    seen = found.best_bound[1]
+    if found.refined:
+        seen = np.maximum(seen, found.refined.elbo)
+    missed = found.log_evidence - seen
     modes = true_posterior.find_two_modes(found.model, found.pixels, missed, found.posteriors)
     if modes is None:
         return []

@@ -42,9 +42,10 @@ class EvaluationSettings(ImageSettings):
         choices=("auto", *registry.FEATURES),
     )
     samples: int = setting("Posterior samples of each image for the ELBO.", 10, least=1, most=10**6)
-    refine: int = setting(
-        "Steps of Gauss and Newton from the encoder's posterior to a better one; 0: none.",
-        refinement_steps.DEFAULT, least=0, most=refinement_steps.MOST,
+    refine: int | None = setting(
+        "Gauss-Newton steps from the encoder's posterior to a better one; 0: none. By default "
+        f"{refinement_steps.DEFAULT} where log p(x) is known exactly, else none.",
+        None, least=0, most=refinement_steps.MOST,
     )  # fmt: skip
     importance_samples: str = setting(
         "Numbers of samples for the importance-weighted bounds, such as 1,10,100; auto: up to 50 "
@@ -75,8 +76,27 @@ class EvaluationSettings(ImageSettings):
         if not all(part.isdecimal() and 1 <= int(part) <= 10**7 for part in parts):
             raise UserError(
                 f"--importance_samples={self.importance_samples}: must be whole numbers from 1, "
-                "such as 1,10,100."
+                f"such as 1,10,100; or {AUTO}."
             )
+
+    def steps_of_refinement(self, can_refine: bool, is_exact: bool) -> int:
+        """The Gauss-Newton steps for each image.
+
+        Args:
+            can_refine: whether the model can do it.
+            is_exact: whether log p(x) is integrated, to which the refined ELBO is compared.
+
+        Raises:
+            UserError: if it was asked for and cannot be.
+        """
+        if self.refine and not can_refine:
+            raise UserError(
+                f"--refine={self.refine}: this model cannot refine posteriors: it has very many "
+                "latents, or was made by an older version (then export its run again)."
+            )
+        if self.refine is not None:
+            return self.refine
+        return refinement_steps.DEFAULT if can_refine and is_exact else 0
 
     def sizes(self, is_exact: bool) -> list[int]:
         """The numbers of importance samples, rising.

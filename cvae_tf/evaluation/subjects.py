@@ -105,7 +105,7 @@ def from_run(run_dir: str) -> Subject:
     return Subject(
         model.title,
         tuple(name for name in MEASURES if name in model.evaluations),
-        lambda: evaluated_model.from_model(model, metadata),
+        lambda: evaluated_model.from_model(model.for_inference(), metadata),
         lambda: drawing_model.of_model(model, metadata),
     )
 

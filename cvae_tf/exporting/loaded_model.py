@@ -18,6 +18,10 @@ from cvae_tf.training import run_directory
 from cvae_tf.training.run_files import MODEL_JSON, SAVED_MODEL
 
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
+CANNOT_REFINE = (
+    "This model cannot refine posteriors: it has no encoder or very many latents, or was made by "
+    "an older version (then export its run again)."
+)
 _NEEDED = ("sample", "decode")  # what every model of this project can do
 
 
@@ -99,7 +103,7 @@ class LoadedModel:
         steps: int = refinement_steps.DEFAULT,
         labels: np.ndarray | None = None,
     ) -> FullPosterior:
-        """Finds better posteriors than the encoder's, by steps of Gauss and Newton.
+        """Finds better posteriors than the encoder's, by Gauss-Newton steps.
 
         Args:
             images: as for `encode`.
@@ -108,9 +112,16 @@ class LoadedModel:
 
         Returns:
             Gaussians with full covariance.
+
+        Raises:
+            UserError: if the model cannot do it.
         """
-        found = self._in_parts("refine", self._grey(images), labels, steps=steps)
-        return FullPosterior(found["mean"], np.linalg.cholesky(found["covariance"]))
+        if "refine" not in self.abilities:
+            raise UserError(CANNOT_REFINE)
+        if not 0 <= steps <= refinement_steps.MOST:
+            raise UserError(f"steps={steps}: must be from 0 to {refinement_steps.MOST}.")
+        found = self._in_parts("refine", self._grey(images), labels, None, (steps,))
+        return FullPosterior(found["mean"], found["factor"])
 
     def score(
         self, images: np.ndarray, seed: int = 0, labels: np.ndarray | None = None
@@ -178,18 +189,18 @@ class LoadedModel:
         batch: np.ndarray,
         labels: np.ndarray | None,
         key: tf.Tensor | None = None,
-        steps: int | None = None,
+        numbers: tuple[int, ...] = (),
     ) -> dict[str, np.ndarray]:
         """Calls a signature on one part of a batch after another and joins the results.
 
-        With a key, each part gets noise of its own; `steps` are those of a refinement.
+        With a key, each part gets noise of its own; `numbers` are what else the signature takes.
         """
         batch, parts = np.asarray(batch, np.float32), []
         of_class = self._checked(labels, len(batch))
         for start in range(0, max(len(batch), 1), _AT_ONCE):
             own = slice(start, start + _AT_ONCE)
             more = [] if key is None else [tf.random.fold_in(key, start)]
-            more += [] if steps is None else [tf.constant(steps)]
+            more += [tf.constant(number, tf.int32) for number in numbers]
             more += [tf.constant(each[own]) for each in of_class]
             parts.append(getattr(self.functions, signature)(tf.constant(batch[own]), *more))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -23,7 +23,8 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     table, path = output / "anomalies.csv", output / "anomalies.png"
     rows = ([images.names[i], f"{scores[i]:.3f}"] for i in order)
     unit = score.unit.split()[0]
-    files.write_table(table, ["name", f"{score.name}_{unit}"], rows)
+    label = f"refined_{score.name}" if settings.refine else score.name
+    files.write_table(table, ["name", f"{label}_{unit}"], rows)
     worst = order[: num_shown(settings)]
     captions = [f"{scores[i]:.0f}" for i in worst]
     title = f"The {len(worst)} of {len(order)} images with the lowest {score.title} ({unit})"

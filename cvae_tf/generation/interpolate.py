@@ -50,6 +50,10 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
             "--data_path, --resize and --invert do nothing: this model has no encoder, so that "
             "--start and --end are seeds or latents."
         )
+    if settings.refine and images is None:
+        raise UserError(
+            "--refine does nothing: neither --start nor --end is an image, by its number."
+        )
     start, end = (_end(model, images, name, text) for name, text in ends.items())
     labels = [end.label if asked is None else asked for end in (start, end)]
     if model.is_conditional and None in labels:

@@ -7,7 +7,7 @@ import numpy as np
 from cvae_tf.core import files
 from cvae_tf.data.given_images import Images
 from cvae_tf.drawing import mosaics
-from cvae_tf.models.vae.posterior import Posterior
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 _LARGEST_SPRITE = 8192  # pixels a side, what TensorBoard takes
 
@@ -25,7 +25,10 @@ _PROJECTOR_CONFIG = """embeddings {{
 
 
 def write(
-    output: Path, images: Images, posterior: Posterior, scores: dict[str, np.ndarray]
+    output: Path,
+    images: Images,
+    posterior: Posterior | FullPosterior,
+    scores: dict[str, np.ndarray],
 ) -> list[Path]:
     """Writes `latents.npz`, `latents.csv` and the folder `projector`.
 
@@ -42,6 +45,8 @@ def write(
         UserError: if something cannot be written.
     """
     arrays = {"mean": posterior.mean, "logvar": posterior.logvar, **scores}
+    if isinstance(posterior, FullPosterior):
+        arrays["covariance"] = np.asarray(posterior.covariance)
     if images.labels is not None:
         arrays["label"] = images.shown_labels
     with files.replacing(output / "latents.npz") as temporary:

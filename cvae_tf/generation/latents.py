@@ -14,6 +14,7 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     labels = classes_of(model, images)
     posterior = model.encode(images.pixels, labels)
     name = model.main_score.name
-    scores = {name: model.score(images.pixels, settings.seed, labels)[name]}
+    label = f"refined_{name}" if settings.refine else name
+    scores = {label: model.score(images.pixels, settings.seed, labels)[name]}
     written = latent_files.write(output, images, posterior, scores)
     return Generated(written, {"mean": posterior.mean, "logvar": posterior.logvar, **scores})

@@ -39,7 +39,7 @@ class GenerationSettings(ImageSettings):
         "Share of the pixels that are flipped first, to have noise.", 0.0, least=0, most=0.5
     )
     refine: int = setting(
-        "Steps of Gauss and Newton from the encoder's posteriors to better ones; 0: none.",
+        "Gauss-Newton steps from the encoder's posteriors to better ones; 0: none.",
         0, least=0, most=refinement_steps.MOST,
     )  # fmt: skip
 

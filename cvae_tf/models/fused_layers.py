@@ -1,4 +1,4 @@
-"""Copies of networks with fused layer normalisations, faster where nothing is learned any more."""
+"""Copies of networks for use: fused layer normalisations, which are faster, all in float32."""
 
 import keras
 import tensorflow as tf
@@ -9,7 +9,8 @@ _LARGE_BATCH = 256  # from here on the fused operation wins; it takes longer to 
 def copy(network: keras.Model) -> keras.Model:
     """Copies a network, with layer normalisations that are one operation for large batches.
 
-    Training keeps those of Keras, whose gradient is faster.
+    Training keeps those of Keras, whose gradient is faster. What was trained in bfloat16 is
+    computed in float32: derivatives by small differences need it, and it runs anywhere.
 
     Args:
         network: with its weights.
@@ -24,7 +25,10 @@ def copy(network: keras.Model) -> keras.Model:
 
 def _copy_layer(layer: keras.Layer) -> keras.Layer:
     is_norm = type(layer) is keras.layers.LayerNormalization
-    return (_FusedNormalization if is_norm else type(layer)).from_config(layer.get_config())
+    config = layer.get_config()
+    if layer.compute_dtype == "bfloat16":
+        config["dtype"] = "float32"
+    return (_FusedNormalization if is_norm else type(layer)).from_config(config)
 
 
 class _FusedNormalization(keras.layers.LayerNormalization):

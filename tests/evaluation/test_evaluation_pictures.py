@@ -61,7 +61,8 @@ def test_white_line_is_where_a_gaussian_has_three_deviations(tmp_path, drawn):
 def test_dimensions_are_counted_by_whole_numbers(tmp_path, drawn, dimensions):
     values = np.full(1, -100.0)
     kl = np.linspace(0, 3, dimensions)
-    pictures.draw_evaluation(tmp_path / "a.png", {}, values, None, kl, "Title $x^$ " * 30, "ELBO")
+    elbos = {"ELBO": -100.0}
+    pictures.draw_evaluation(tmp_path / "a.png", {}, elbos, values, None, kl, "Title $x^$ " * 30)
     right = drawn[0].axes[1]
     ticks = right.get_xticks()
     assert all(tick == round(tick) for tick in ticks)

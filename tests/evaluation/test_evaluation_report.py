@@ -207,3 +207,49 @@ def test_pictures_call_the_cross_entropy_no_elbo(data_path, tmp_path, monkeypatc
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(UserError, match="--" + next(iter(settings))):
         EvaluationSettings(**settings)
+
+
+def test_gaps_add_up_to_what_the_encoder_loses(found):
+    nats = {number.quantity: number.nats.mean for number in evaluating.numbers(found)}
+    gaps = [
+        nats[name]
+        for name in (
+            "gap: refined - encoder's",
+            "gap: best Gaussian - refined",
+            "gap: log p(x) - best Gaussian",
+        )
+    ]
+    assert sum(gaps) == pytest.approx(nats["log p(x), exact"] - nats["ELBO"], abs=1e-6)
+    assert nats["ELBO, refined"] == pytest.approx(nats["ELBO"] + gaps[0])
+    assert gaps[0] > 0.1 and gaps[1] > -0.05 and gaps[2] > 0
+    bounds = found.refined.bounds.importance_weighted
+    assert bounds[50].mean() < nats["log p(x), exact"] + 0.02
+
+
+def test_the_table_names_both_posteriors_and_what_a_sample_is_worth(found):
+    table = report.as_table(found)
+    assert "ELBO, refined" in table and "found by 5 Gauss-Newton steps" in table
+    assert "one sample of the refined posterior (K = 1) is worth" in table
+    assert report.as_json(found)["numbers"][0]["refine"] == 5
+
+
+def test_without_refinement_there_is_the_encoder_alone(data_path):
+    settings = EvaluationSettings(importance_samples="1", refine=0)
+    plain = evaluating.evaluate(_model(data_path), settings)
+    assert plain.refined is None and plain.exact is not None
+    assert not [n for n in evaluating.numbers(plain) if "refined" in n.quantity]
+
+
+def test_refinement_that_cannot_be_is_refused(data_path):
+    model = _model(data_path)._replace(can_refine=False)
+    assert evaluating.evaluate(model, EvaluationSettings(importance_samples="1")).refined is None
+    with pytest.raises(UserError, match="--refine=3: this model cannot refine"):
+        evaluating.evaluate(model, EvaluationSettings(importance_samples="1", refine=3))
+
+
+@pytest.mark.parametrize(
+    ("is_exact", "sizes"), [(True, [1, 10, 50]), (False, [1, 10, 100, 1000, 5000])]
+)
+def test_numbers_of_samples_follow_what_else_is_known(is_exact, sizes):
+    assert EvaluationSettings().sizes(is_exact) == sizes
+    assert EvaluationSettings(importance_samples="7,3").sizes(is_exact) == [3, 7]

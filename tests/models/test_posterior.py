@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cvae_tf.models.vae import posterior
-from cvae_tf.models.vae.posterior import Posterior
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 
 def test_log_normal_integrates_to_1():
@@ -77,3 +77,54 @@ def test_log_normal_sums_over_the_axes_of_an_image():
     together = posterior.log_normal(values, mean, logvar, axis=(1, 2, 3))
     flat = posterior.log_normal(*(part.reshape(5, -1) for part in (values, mean, logvar)))
     np.testing.assert_allclose(together, flat, rtol=1e-12)
+
+
+def _full(dim, num=4):
+    random = np.random.default_rng(dim)
+    roots = random.normal(size=(num, dim, dim))
+    covariance = roots @ roots.transpose(0, 2, 1) + 0.1 * np.eye(dim)
+    gaussian = FullPosterior(random.normal(size=(num, dim)), np.linalg.cholesky(covariance))
+    return gaussian, covariance, random.normal(size=(num, dim))
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_a_full_gaussian_has_the_density_of_the_formula(dim):
+    gaussian, covariance, latents = _full(dim)
+    away = latents - gaussian.mean
+    distance = np.einsum("bi,bij,bj->b", away, np.linalg.inv(covariance), away)
+    expected = -0.5 * (distance + np.log(np.linalg.det(covariance)) + dim * np.log(2 * np.pi))
+    np.testing.assert_allclose(gaussian.log_density(latents), expected, rtol=1e-9)
+    np.testing.assert_allclose(gaussian.covariance, covariance, rtol=1e-9)
+    np.testing.assert_allclose(
+        np.exp(gaussian.logvar), np.diagonal(covariance, axis1=1, axis2=2), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_samples_of_a_full_gaussian_have_its_mean_and_covariance(dim):
+    gaussian, covariance, _ = _full(dim, num=1)
+    noise = np.random.default_rng(0).normal(size=(200_000, dim))
+    samples = gaussian.repeated(len(noise)).sample(noise).numpy()
+    np.testing.assert_allclose(samples.mean(axis=0), gaussian.mean[0], atol=0.02)
+    np.testing.assert_allclose(
+        np.atleast_2d(np.cov(samples.T)), covariance[0], rtol=0.03, atol=0.03
+    )
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_kl_of_a_full_gaussian_is_the_mean_of_the_ratio_of_densities(dim):
+    gaussian, covariance, _ = _full(dim)
+    trace = np.trace(covariance, axis1=1, axis2=2)
+    squares = np.square(gaussian.mean).sum(axis=1)
+    expected = 0.5 * (trace + squares - dim - np.log(np.linalg.det(covariance)))
+    np.testing.assert_allclose(gaussian.kl(), expected, rtol=1e-9)
+
+
+def test_a_full_gaussian_without_covariances_is_the_diagonal_one():
+    random = np.random.default_rng(5)
+    mean, logvar, latents = random.normal(size=(3, 4, 2))
+    full = FullPosterior(mean, np.exp(logvar / 2)[:, :, None] * np.eye(2))
+    diagonal = Posterior(mean, logvar)
+    np.testing.assert_allclose(full.log_density(latents), diagonal.log_density(latents), rtol=1e-9)
+    np.testing.assert_allclose(full.kl(), posterior.analytic_kl(diagonal), rtol=1e-9)
+    np.testing.assert_allclose(full.sample(latents), diagonal.sample(latents), rtol=1e-9)

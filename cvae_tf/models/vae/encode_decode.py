@@ -23,6 +23,7 @@ from cvae_tf.models.vae.latent_mixture import LatentSampler
 from cvae_tf.models.vae.objectives import ElboTerms
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior, reparameterize
+from cvae_tf.models.vae.refinement_steps import MOST_LATENTS
 
 _MOST_FITTED = 50_000  # images whose latents the mixture is fitted to
 
@@ -96,6 +97,11 @@ class EncoderDecoder(GenerativeModel):
         if self.sampler is None:
             return super().sample_latents(num, seed)
         return self.sampler.draw(num, seed)
+
+    @property
+    def can_refine(self) -> bool:
+        """Whether posteriors can be refined: not if there are very many latents."""
+        return self.latent_dim <= MOST_LATENTS and self.pixels.density.information is not None
 
     @property
     def networks(self) -> dict[str, keras.Model]:

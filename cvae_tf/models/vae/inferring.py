@@ -7,10 +7,9 @@ import tensorflow as tf
 from cvae_tf.models.vae import refinement
 from cvae_tf.models.vae.posterior import FullPosterior
 
-_MOST_SPREAD_DIM = 2  # latent dimensions that a set of latents can fill
-_SPREAD = {1: 1600, 2: 40}  # latents a side, of that set
+_SPREAD = {1: 1600, 2: 40}  # latents a side of a set that fills so many dimensions
 _SPREAD_IF_SLOW = {1: 100, 2: 10}  # of likelihoods that compare image by image
-_DECODED_AT_ONCE = 1024  # latents; more are no faster
+_PIXELS = 2**20  # of the images that are decoded at once, which is enough for full speed
 
 
 def infer(
@@ -21,7 +20,7 @@ def infer(
     It is a graph of its own, so that its loops are TensorFlow's wherever it is used.
 
     Args:
-        model: has `encode`, `decode`, `latent_dim` and, as `pixels`, what a pixel is.
+        model: has `encode`, `decode`, `latent_dim`, `image_shape`; and `pixels`, what they are.
         pixels: as in training, [B, H, W, C], B > 0.
         labels: theirs, int32 [B], of a conditional model.
         steps: of Gauss and Newton.
@@ -36,13 +35,14 @@ def _infer(
     model: Any, pixels: tf.Tensor, labels: tf.Tensor | None, steps: int | tf.Tensor
 ) -> FullPosterior:
     start = first_latents(model, pixels, labels)
-    size = images_at_once(model.latent_dim)
+    size = images_at_once(model)
     if pixels.shape[0] is not None and pixels.shape[0] <= size:
         return from_latents(model, pixels, labels, start, steps)
     num_parts = (tf.shape(pixels)[0] + size - 1) // size
     means = tf.TensorArray(tf.float32, num_parts, infer_shape=False)
     factors = tf.TensorArray(tf.float32, num_parts, infer_shape=False)
     for part in tf.range(num_parts):
+        tf.autograph.experimental.set_loop_options(parallel_iterations=1)  # for the memory
         own = slice(part * size, (part + 1) * size)
         of_class = None if labels is None else labels[own]
         found = from_latents(model, pixels[own], of_class, start[own], steps)
@@ -54,9 +54,10 @@ def _infer(
     )
 
 
-def images_at_once(latent_dim: int) -> int:
-    """How many images are refined at once: a step decodes Z + 1 latents of each."""
-    return max(_DECODED_AT_ONCE // (latent_dim + 1) // 2 * 2, 1)
+def images_at_once(model: Any, nodes: int = 1) -> int:
+    """How many images are refined at once: a step decodes Z + 1 latents at each node."""
+    height, width, _ = model.image_shape
+    return max(_PIXELS // (height * width) // ((model.latent_dim + 1) * nodes) // 2 * 2, 1)
 
 
 def from_latents(
@@ -89,12 +90,12 @@ def first_latents(model: Any, pixels: tf.Tensor, labels: tf.Tensor | None) -> tf
     The encoder is often in the wrong valley; a set of latents that lie as the prior does shows it.
     """
     mean = model.encode(pixels, *([] if labels is None else [labels])).mean
-    if model.latent_dim > _MOST_SPREAD_DIM:
+    if model.latent_dim not in _SPREAD:
         return mean
     decode, density = decoder_for(model, labels), model.pixels.density
     own = refinement.log_joint(decode, density, pixels, mean)
     places, values = _best_spread(model, pixels, labels)
-    return tf.where((values > own)[:, None], places, mean)
+    return tf.where((own >= values)[:, None], mean, places)
 
 
 def _best_spread(
@@ -102,8 +103,7 @@ def _best_spread(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The likeliest latents of the set for each image, [B, Z], and log p(x, z) there, [B]."""
     density, dim = model.pixels.density, model.latent_dim
-    num_a_side = (_SPREAD_IF_SLOW if density.products else _SPREAD)[dim]
-    latents = tf.constant(refinement.spread_latents(num_a_side, dim))
+    latents = tf.constant(refinement.spread_latents(_num_a_side(model), dim))
     if labels is None:
         return refinement.best_of(density, pixels, latents, model.decode(latents))
     places = tf.zeros([tf.shape(pixels)[0], dim])
@@ -116,3 +116,10 @@ def _best_spread(
         places = tf.tensor_scatter_nd_update(places, rows, best[0])
         values = tf.tensor_scatter_nd_update(values, rows, best[1])
     return places, values
+
+
+def _num_a_side(model: Any) -> int:
+    """How many latents a side are decoded to begin with; of large images fewer, for the memory."""
+    dim, (height, width, _) = model.latent_dim, model.image_shape
+    usual = (_SPREAD_IF_SLOW if model.pixels.density.products else _SPREAD)[dim]
+    return max(min(usual, int((2 * _PIXELS / (height * width)) ** (1 / dim))), 3)

@@ -28,11 +28,11 @@ class Likelihood(NamedTuple):
     mean: Callable[[tf.Tensor], tf.Tensor]  # outputs -> images [B, H, W, C] in [0, 1]
     features: Callable[[tf.Tensor], tf.Tensor]  # images -> [B, F]
     natural: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # outputs -> [B, F] and [B]
-    information: Callable[[tf.Tensor], tf.Tensor]  # outputs -> Fisher information of each of them
     more_channels: int = 0  # that a decoder makes beside those of an image
     head: Callable[[], keras.Layer] | None = None  # makes the parameters of what a decoder makes
     channels_each: int = 1  # that a decoder makes for each one of an image
     products: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None  # [B, F], [G, F] -> [B, G]
+    information: Callable[[tf.Tensor], tf.Tensor] | None = None  # outputs -> that of Fisher of each
 
     def decoder_channels(self, channels: int) -> int:
         """Counts the channels that a decoder makes of images with so many."""
@@ -167,7 +167,11 @@ def _features_gaussian(images: tf.Tensor) -> tf.Tensor:
 
 
 BERNOULLI = Likelihood(
-    bernoulli_log_prob, ops.sigmoid, flat, _natural_bernoulli, _bernoulli_information
+    bernoulli_log_prob,
+    ops.sigmoid,
+    flat,
+    _natural_bernoulli,
+    information=_bernoulli_information,
 )
 
 CONTINUOUS_BERNOULLI = Likelihood(
@@ -175,7 +179,7 @@ CONTINUOUS_BERNOULLI = Likelihood(
     continuous_bernoulli_mean,
     flat,
     _natural_continuous_bernoulli,
-    _continuous_bernoulli_information,
+    information=_continuous_bernoulli_information,
 )
 
 GAUSSIAN = Likelihood(
@@ -183,7 +187,7 @@ GAUSSIAN = Likelihood(
     lambda outputs: _gaussian_parameters(outputs)[0],
     _features_gaussian,
     _natural_gaussian,
-    _gaussian_information,
     more_channels=1,
     head=lambda: ImageLogvar(name="image_logvar", dtype="float32"),
+    information=_gaussian_information,
 )

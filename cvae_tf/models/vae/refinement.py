@@ -18,9 +18,10 @@ import tensorflow as tf
 from cvae_tf.models.vae.likelihoods import Likelihood
 from cvae_tf.models.vae.posterior import FullPosterior, log_normal
 
-_DIFFERENCE = 1e-3  # of latents, by which the decoder's derivatives are found
+_DIFFERENCE = 1e-2  # of latents, by which the decoder's derivatives are found
 _DAMPING, _LESS, _MORE = 1e-2, 0.25, 6.0  # at first; after a good step, and after a bad one
-_NODES_A_SIDE = 3  # over which a Gaussian is averaged
+_DAMPING_RANGE = (1e-8, 1e8)
+NODES_A_SIDE = 3  # over which a Gaussian is averaged
 
 Decode = Callable[[tf.Tensor], tf.Tensor]  # latents [M * B, Z] -> outputs [M * B, H, W, P]
 
@@ -30,7 +31,7 @@ class _Place(NamedTuple):
 
     value: tf.Tensor  # [B], nats
     gradient: tf.Tensor  # by the mean, [B, Z]
-    precision: tf.Tensor  # J' F J + I, [B, Z, Z]
+    precision: tf.Tensor  # J' F J + I, [B, Z, Z], float64
 
 
 def refine(
@@ -56,7 +57,7 @@ def refine(
         better = there.value > here.value
         latents = _chosen(better, proposed, latents)
         here = _Place(*(_chosen(better, *both) for both in zip(there, here, strict=True)))
-        damping *= tf.where(better, _LESS, _MORE)
+        damping = _damped_by(damping, better)
     return FullPosterior(latents, _factor(here.precision))
 
 
@@ -83,11 +84,12 @@ def best_gaussian(
         The highest Gaussian that was found.
     """
     mean, factor = start
-    precision = tf.linalg.inv(start.covariance)
+    eye = tf.eye(mean.shape[-1], batch_shape=tf.shape(mean)[:1], dtype=tf.float64)
+    precision = tf.linalg.cholesky_solve(tf.cast(factor, tf.float64), eye)
     damping = tf.fill(tf.shape(mean)[:1], _DAMPING)
     here = _average(decode, density, pixels, FullPosterior(mean, factor))
     for _ in tf.range(steps):
-        held = damping[:, None, None]
+        held = tf.cast(damping, tf.float64)[:, None, None]
         next_mean = mean + _step(here, damping)
         next_precision = (held * precision + here.precision) / (1 + held)
         next_factor = _factor(next_precision)
@@ -96,7 +98,7 @@ def best_gaussian(
         mean, factor = _chosen(better, next_mean, mean), _chosen(better, next_factor, factor)
         precision = _chosen(better, next_precision, precision)
         here = _Place(*(_chosen(better, *both) for both in zip(there, here, strict=True)))
-        damping *= tf.where(better, _LESS, _MORE)
+        damping = _damped_by(damping, better)
     return FullPosterior(mean, factor)
 
 
@@ -142,19 +144,24 @@ def _linearize(
     The decoder's derivatives are found by differences: so any decoder will do, also one that was
     loaded, and it takes Z + 1 passes forward.
     """
-    dim = latents.shape[-1]
-    moved = [latents + _DIFFERENCE * tf.one_hot(k, dim) for k in range(dim)]
-    outputs, *others = tf.split(decode(tf.concat([latents, *moved], axis=0)), dim + 1)
+    num, dim = latents.shape[0] or tf.shape(latents)[0], latents.shape[-1]
+    moves = _DIFFERENCE * tf.concat([tf.zeros([1, dim]), tf.eye(dim)], axis=0)
+    decoded = decode(tf.reshape(latents + moves[:, None], [-1, dim]))
+    outputs, others = tf.split(decoded, [num, num * dim])
     with tf.GradientTape() as tape:
         tape.watch(outputs)
         log_likelihood = density.log_prob(pixels, outputs)
     slope = _flat(tape.gradient(log_likelihood, outputs))  # [B, P]
-    jacobian = tf.stack([_flat(other - outputs) / _DIFFERENCE for other in others], axis=1)
-    weighted = jacobian * _flat(density.information(outputs))[:, None]
+    others = tf.reshape(_flat(others), [dim, num, -1])
+    jacobian = tf.transpose(others - _flat(outputs), [1, 0, 2]) / _DIFFERENCE  # [B, Z, P]
+    # Rounded sums of squares may be negative in float32, where a direction tells hardly anything.
+    precise = tf.cast(jacobian, tf.float64)
+    information = tf.cast(_flat(density.information(outputs)), tf.float64)
+    curvature = tf.matmul(precise * information[:, None], precise, transpose_b=True)
     return _Place(
         log_likelihood + _log_prior(latents),
         tf.linalg.matvec(jacobian, slope) - latents,
-        tf.matmul(weighted, jacobian, transpose_b=True) + tf.eye(dim),
+        curvature + tf.eye(dim, dtype=tf.float64),
     )
 
 
@@ -167,7 +174,7 @@ def _average(
     latents = gaussian.repeated(len(offsets)).sample(noise)
     places = _linearize(decode, density, tf.tile(pixels, [len(offsets), 1, 1, 1]), latents)
     means = (
-        tf.tensordot(tf.constant(weights), tf.stack(tf.split(part, len(offsets))), 1)
+        tf.tensordot(tf.constant(weights, part.dtype), tf.stack(tf.split(part, len(offsets))), 1)
         for part in places
     )
     here = _Place(*means)
@@ -176,7 +183,7 @@ def _average(
 
 def _nodes(dim: int) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Hermite nodes of the standard Gaussian, [Q, Z], and their weights, [Q]."""
-    places, weights = np.polynomial.hermite_e.hermegauss(_NODES_A_SIDE)
+    places, weights = np.polynomial.hermite_e.hermegauss(NODES_A_SIDE)
     offsets = np.array(list(itertools.product(places, repeat=dim)), np.float32)
     products = np.array(list(itertools.product(weights / weights.sum(), repeat=dim))).prod(axis=1)
     return offsets, products.astype(np.float32)
@@ -184,18 +191,22 @@ def _nodes(dim: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _step(here: _Place, damping: tf.Tensor) -> tf.Tensor:
     """Where the quadratic has its top, less far the more it is damped, [B, Z]."""
-    precision = tf.cast(here.precision, tf.float64)
-    diagonal = tf.linalg.diag_part(precision)
-    damped = tf.linalg.set_diag(precision, diagonal * (1 + tf.cast(damping, tf.float64)[:, None]))
+    diagonal = tf.linalg.diag_part(here.precision)
+    more = diagonal * (1 + tf.cast(damping, tf.float64)[:, None])
+    damped = tf.linalg.set_diag(here.precision, more)
     gradient = tf.cast(here.gradient, tf.float64)[..., None]
     step = tf.linalg.cholesky_solve(tf.linalg.cholesky(damped), gradient)[..., 0]
     return tf.cast(step, tf.float32)
 
 
+def _damped_by(damping: tf.Tensor, better: tf.Tensor) -> tf.Tensor:
+    """The damping of the next step, [B]: less after a good one, more after a bad one."""
+    return tf.clip_by_value(damping * tf.where(better, _LESS, _MORE), *_DAMPING_RANGE)
+
+
 def _factor(precision: tf.Tensor) -> tf.Tensor:
     """The lower triangular factor of the covariance, [B, Z, Z]."""
-    covariance = tf.linalg.inv(tf.cast(precision, tf.float64))
-    return tf.cast(tf.linalg.cholesky(covariance), tf.float32)
+    return tf.cast(tf.linalg.cholesky(tf.linalg.inv(precision)), tf.float32)
 
 
 def _chosen(condition: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:

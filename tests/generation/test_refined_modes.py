@@ -1,0 +1,89 @@
+"""Modes with --refine, by a real exported model."""
+
+import numpy as np
+import pytest
+
+from cvae_tf import registry
+from cvae_tf.core.errors import UserError
+from cvae_tf.exporting import loaded_model
+from cvae_tf.exporting.refined_model import RefinedModel
+from cvae_tf.generation.generating import generate
+from cvae_tf.generation.settings import GenerationSettings
+
+MODES = [name for name in registry.MODES if "refine" in registry.MODES[name].settings]
+
+
+@pytest.fixture(scope="module")
+def model(exported_digits):
+    return loaded_model.load(exported_digits)
+
+
+@pytest.fixture(scope="module")
+def data_path(tmp_path_factory, digits):
+    path = tmp_path_factory.mktemp("data") / "images.npz"
+    np.savez(path, images=digits.test.images[:12])
+    return str(path)
+
+
+def _make(model, mode, data_path, output, **settings):
+    chosen = GenerationSettings.create(mode, data_path=data_path, **settings)
+    return generate(model, mode, chosen, output)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_refined_posteriors_change_what_is_made(model, mode, data_path, tmp_path):
+    own, refined = (
+        _make(model, mode, data_path, tmp_path / str(steps), refine=steps) for steps in (0, 4)
+    )
+    assert [path.name for path in own.files] == [path.name for path in refined.files]
+    assert all(path.exists() for path in refined.files)
+    changed = [name for name in own.arrays if np.any(own.arrays[name] != refined.arrays[name])]
+    assert changed
+
+
+def test_reconstructions_stand_beside_the_encoders(model, data_path, tmp_path):
+    made = _make(model, "reconstruct", data_path, tmp_path, num=5, refine=5)
+    own = _make(model, "reconstruct", data_path, tmp_path / "own", num=5)
+    np.testing.assert_array_equal(made.arrays["encoders_images"], own.arrays["images"])
+    gain = made.arrays["log_likelihood"] - made.arrays["encoders_log_likelihood"]
+    assert gain.shape == (5,) and gain.mean() > 0
+
+
+def test_refined_latents_are_written_with_their_covariances(model, data_path, tmp_path):
+    _make(model, "latents", data_path, tmp_path, refine=3)
+    with np.load(tmp_path / "latents.npz") as written:
+        expected = RefinedModel(model, 3)
+        np.testing.assert_allclose(written["covariance"].shape, (12, 2, 2))
+        variances = np.exp(written["logvar"])
+        diagonal = np.diagonal(written["covariance"], axis1=1, axis2=2)
+        np.testing.assert_allclose(variances, diagonal, rtol=1e-4)
+        with np.load(data_path) as given:
+            np.testing.assert_allclose(
+                written["mean"], expected.encode(given["images"]).mean, rtol=1e-4, atol=1e-5
+            )
+
+
+def test_neighbours_lie_as_the_covariance_says(model, data_path, tmp_path, monkeypatch):
+    decoded = []
+    decode = RefinedModel.decode
+    monkeypatch.setattr(
+        RefinedModel,
+        "decode",
+        lambda self, latents, labels=None: decoded.append(latents) or decode(self, latents, labels),
+    )
+    _make(model, "neighbours", data_path, tmp_path, refine=3, num=2000, index=1)
+    with np.load(data_path) as given:
+        posterior = RefinedModel(model, 3).encode(given["images"][1:2])
+    latents = np.asarray(decoded[-1], np.float64)
+    np.testing.assert_allclose(
+        np.cov(latents.T), posterior.factor[0] @ posterior.factor[0].T, rtol=0.15, atol=1e-5
+    )
+
+
+def test_a_model_without_an_encoder_is_refused(model, data_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        model, "abilities", tuple(name for name in model.abilities if name != "refine")
+    )
+    with pytest.raises(UserError, match="--refine: This model cannot refine"):
+        _make(model, "anomalies", data_path, tmp_path / "new", refine=5)
+    assert not (tmp_path / "new").exists()
