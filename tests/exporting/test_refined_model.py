@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import METADATA
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import loaded_model
+from cvae_tf.exporting import loaded_model, writing
 from cvae_tf.exporting.refined_model import RefinedModel
+from cvae_tf.models.networks.building import build_networks
+from cvae_tf.models.vae.model import CVAE
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +91,47 @@ def test_an_older_model_says_what_to_do(model, monkeypatch):
 def test_steps_out_of_range_are_refused_in_use(model, grey):
     with pytest.raises(tf.errors.InvalidArgumentError, match="steps must be"):
         model.functions.refine(tf.constant(grey[:2]), tf.constant(-1))
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """A model of 8 x 8 pixels and three classes."""
+    networks = build_networks("mlp", (8, 8, 1), 2, seed=1, num_classes=3)
+    model = CVAE(networks, seed=1, num_classes=3)
+    for variable in model.decoder.weights:
+        variable.assign(4 * variable)
+    directory = tmp_path_factory.mktemp("conditional") / "export" / "1"
+    data = {**METADATA["data"], "image_shape": [8, 8, 1], "class_names": ["a", "b", "c"]}
+    writing.write_model(model, "saved_model", directory, {**METADATA, "data": data})
+    return loaded_model.load(directory)
+
+
+def test_every_image_is_refined_under_its_class(conditional):
+    images = np.random.default_rng(0).integers(0, 2, (4, 8, 8, 1)).astype(np.float32)
+    refined, labels = RefinedModel(conditional, 6), np.array([0, 2, 1, 2])
+    mean = refined.encode(images, labels).mean
+    for row, label in enumerate(labels):
+        own = slice(row, row + 1)
+        alone = refined.encode(images[own], labels[own]).mean
+        np.testing.assert_allclose(mean[own], alone, atol=2e-3)
+        others = refined.encode(images[own], (labels[own] + 1) % 3).mean
+        assert np.abs(mean[own] - others).max() > 0.01, label
+    scores = refined.mean_scores(images, 0, 5, labels)
+    np.testing.assert_allclose(
+        scores["elbo"], scores["log_likelihood"] - scores["kl"], rtol=1e-4, atol=1e-3
+    )
+    np.testing.assert_allclose(
+        refined.reconstruct(images, labels), conditional.decode(mean, labels), atol=5e-3
+    )
+
+
+def test_no_images_of_no_class_have_no_posteriors(conditional):
+    empty = np.zeros((0, 8, 8, 1), np.float32)
+    assert conditional.infer(empty, labels=np.zeros(0, np.int32)).mean.shape == (0, 2)
+
+
+def test_the_mean_of_many_scores_is_the_closed_form(model, grey):
+    """The KL of a Gaussian is known; its mean over many samples must come near it."""
+    kl = model.infer(grey[:3], 3).kl().numpy()
+    scores = RefinedModel(model, 3).mean_scores(grey[:3], 1, 3000)
+    np.testing.assert_allclose(scores["kl"], kl, atol=0.1)

@@ -9,6 +9,7 @@ from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting import writing
 from cvae_tf.models.networks.building import build_networks
 from cvae_tf.models.signature_parts import LARGEST_SAMPLE
+from cvae_tf.models.vae.inferring import infer
 from cvae_tf.models.vae.model import CVAE
 
 TRIED = ("tutorial", "patches", "patches_smooth")  # patches_large differs in its widths only
@@ -25,14 +26,19 @@ SIGNATURES = {
     "infer": ({"images": "float32 [None, 28, 28, 1]"}, ["covariance", "mean"]),
     "refine": (
         {"images": "float32 [None, 28, 28, 1]", "steps": "int32 []"},
-        ["covariance", "mean"],
+        ["covariance", "factor", "mean"],
     ),
     "reconstruct_refined": (
         {"images": "float32 [None, 28, 28, 1]", "steps": "int32 []"},
         ["images"],
     ),
     "score_refined": (
-        {"images": "float32 [None, 28, 28, 1]", "seed": "int32 [2]", "steps": "int32 []"},
+        {
+            "images": "float32 [None, 28, 28, 1]",
+            "seed": "int32 [2]",
+            "steps": "int32 []",
+            "samples": "int32 []",
+        },
         ["elbo", "kl", "log_likelihood"],
     ),
 }
@@ -55,6 +61,8 @@ calls = {
     "encode": lambda use: use(images=tf.constant(images)),
     "reconstruct": lambda use: use(images=tf.constant(images)),
     "score": lambda use: use(images=tf.constant(images), seed=tf.constant([7, 8])),
+    "infer": lambda use: use(images=tf.constant(images)),
+    "refine": lambda use: use(images=tf.constant(images), steps=tf.constant(5)),
 }
 signature_of = {"again": "sample", "other": "sample"}
 for number, directory in enumerate(directories):
@@ -180,6 +188,15 @@ def test_scores_are_those_of_the_model(results, model, grey_images):
         assert results[f"score.{name}"].shape == (6,)
         np.testing.assert_allclose(results[f"score.{name}"], expected, rtol=1e-5, atol=1e-3)
     assert np.std(results["score.elbo"]) > 1
+
+
+def test_inferred_posteriors_are_those_of_the_model(results, model, grey_images):
+    pixels = tf.constant((grey_images > 0.5).astype(np.float32))
+    expected = infer(model, pixels, None, 5)
+    for name in ("infer", "refine"):
+        np.testing.assert_allclose(results[f"{name}.mean"], expected.mean, rtol=1e-2, atol=2e-3)
+        covariance = results[f"{name}.covariance"]
+        np.testing.assert_allclose(covariance, expected.covariance, rtol=0.05, atol=1e-4)
 
 
 def _arguments(signature):
