@@ -42,6 +42,7 @@ class Purpose(enum.IntEnum):
     DRAWN_IMAGES = 25
     FITTED_LATENTS = 26
     COMPARED_IMAGES = 27
+    HELD_OUT_SCORES = 28
 
 
 def derived_key(seed: int | tf.Tensor, purpose: Purpose, index: int | tf.Tensor = 0) -> tf.Tensor:

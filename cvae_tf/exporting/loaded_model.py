@@ -154,6 +154,23 @@ class LoadedModel:
         draws = [self._in_parts("score", grey, labels, key) for key in keys]
         return {name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]}
 
+    def p_values(self, scores: np.ndarray) -> np.ndarray | None:
+        """The share of usual images that score as low or lower, by held-out images.
+
+        Args:
+            scores: `main_score` of N images, the mean over eight samples as `mean_scores` has it.
+
+        Returns:
+            A conformal p-value for each, [N] in (0, 1]; None if the model knows no such scores.
+        """
+        return self._p_values("p_values", scores)
+
+    def _p_values(self, signature: str, scores: np.ndarray) -> np.ndarray | None:
+        if signature not in self.abilities:
+            return None
+        values = tf.constant(scores, tf.float32)
+        return getattr(self.functions, signature)(values)["p_values"].numpy()
+
     @property
     def main_score(self) -> Measure:
         """The score that images are sorted by, the usual ones high."""

@@ -6,6 +6,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting.loaded_model import CANNOT_REFINE, LoadedModel
 from cvae_tf.models.measures import Measure
+from cvae_tf.models.vae import refinement_steps
 from cvae_tf.models.vae.posterior import FullPosterior
 
 
@@ -43,6 +44,12 @@ class RefinedModel(LoadedModel):
         """Averages scores over samples of the refined posterior of each image."""
         key, numbers = derived_key(seed, Purpose.SCORES), (self._steps, num_samples)
         return self._in_parts("score_refined", self._grey(images), labels, key, numbers)
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray | None:
+        """As of any model; held-out scores are known for the usual number of steps alone."""
+        if self._steps != refinement_steps.DEFAULT:
+            return None
+        return self._p_values("p_values_refined", scores)
 
     @property
     def main_score(self) -> Measure:

@@ -1,32 +1,96 @@
 """All images sorted by their score, the most unusual first, and a picture of those."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from cvae_tf.core import files
+from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.captioned import draw_captioned
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.vae import refinement_steps
 
 _SAMPLES = 8  # of the posterior, for the score of an image
 
 
+class _Scored(NamedTuple):
+    """What is known of N images."""
+
+    scores: np.ndarray  # [N]
+    p_values: np.ndarray | None  # [N], if the model knows scores of usual images
+    marked: np.ndarray | None  # [N], if that was asked for
+
+
 def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
-    """Finds the images with the lowest scores."""
-    images = given_images(model, settings)
-    score = model.main_score
-    labels = classes_of(model, images)
-    scores = model.mean_scores(images.pixels, settings.seed, _SAMPLES, labels)[score.name]
-    order = np.argsort(scores, kind="stable")
+    """Finds the images with the lowest scores, and what share of usual images has lower ones."""
+    _check_false_alarms(model, settings)
+    images, measure = given_images(model, settings), model.main_score
+    of_class = classes_of(model, images)
+    scores = model.mean_scores(images.pixels, settings.seed, _SAMPLES, of_class)[measure.name]
+    p_values, marked = model.p_values(scores), None
+    if settings.false_alarms is not None:
+        marked = p_values <= settings.false_alarms
+    found = _Scored(scores, p_values, marked)
+    order, unit = np.argsort(scores, kind="stable"), measure.unit.split()[0]
     table, path = output / "anomalies.csv", output / "anomalies.png"
-    rows = ([images.names[i], f"{scores[i]:.3f}"] for i in order)
-    unit = score.unit.split()[0]
-    label = f"refined_{score.name}" if settings.refine else score.name
-    files.write_table(table, ["name", f"{label}_{unit}"], rows)
+    label = f"refined_{measure.name}" if settings.refine else measure.name
+    columns = {"name": images.names, **_columns(found, f"{label}_{unit}")}
+    rows = ([values[i] for values in columns.values()] for i in order)
+    files.write_table(table, list(columns), rows)
     worst = order[: num_shown(settings)]
-    captions = [f"{scores[i]:.0f}" for i in worst]
-    title = f"The {len(worst)} of {len(order)} images with the lowest {score.title} ({unit})"
+    captions = [_caption(found, i) for i in worst]
+    title = f"The {len(worst)} of {len(order)} images with the lowest {measure.title} ({unit})"
     draw_captioned(path, images.pixels[worst], captions, title)
-    return Generated([path, table], {"images": images.pixels[worst], "scores": scores})
+    arrays = {name: values for name, values in found._asdict().items() if values is not None}
+    notes = () if marked is None else (_describe(marked, settings.false_alarms),)
+    return Generated([path, table], {"images": images.pixels[worst], **arrays}, notes)
+
+
+def _check_false_alarms(model: LoadedModel, settings: GenerationSettings) -> None:
+    """Refuses to mark images at a rate that the model cannot tell.
+
+    Raises:
+        UserError: saying why.
+    """
+    rate = settings.false_alarms
+    if rate is None:
+        return
+    least = model.p_values(np.array([-np.inf]))
+    if least is None and settings.refine not in (0, refinement_steps.DEFAULT):
+        steps = refinement_steps.DEFAULT
+        raise UserError(f"--false_alarms: known without --refine and with --refine={steps} only.")
+    if least is None:
+        raise UserError(
+            "--false_alarms: this model knows no scores of usual images; train.py --resume gives "
+            "a finished run what is missing."
+        )
+    if rate < least[0]:
+        raise UserError(
+            f"--false_alarms={rate:g}: with {round(1 / least[0]) - 1:,} usual images to compare "
+            f"with, the smallest rate that can be told is {least[0]:.2g}."
+        )
+
+
+def _columns(found: _Scored, name: str) -> dict[str, list[str]]:
+    """What the table says of each image."""
+    columns = {name: [f"{value:.3f}" for value in found.scores]}
+    if found.p_values is not None:
+        columns["p_value"] = [f"{value:.5f}" for value in found.p_values]
+    if found.marked is not None:
+        columns["marked"] = ["yes" if mark else "no" for mark in found.marked]
+    return columns
+
+
+def _caption(found: _Scored, number: int) -> str:
+    score = f"{found.scores[number]:.0f}"
+    return score if found.p_values is None else f"{score}, p {found.p_values[number]:.2g}"
+
+
+def _describe(marked: np.ndarray, rate: float) -> str:
+    return (
+        f"{marked.sum():,} of {len(marked):,} images are marked, {marked.mean():.2%}; of usual "
+        f"images it is {rate:.2%}."
+    )

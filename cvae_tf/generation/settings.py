@@ -38,6 +38,11 @@ class GenerationSettings(ImageSettings):
     noise: float = setting(
         "Share of the pixels that are flipped first, to have noise.", 0.0, least=0, most=0.5
     )
+    false_alarms: float | None = setting(
+        "Mark images as unusual at such a rate that of usual ones this share is marked too; by "
+        "default none.",
+        None, least=0, most=1,
+    )  # fmt: skip
     refine: int = setting(
         "Gauss-Newton steps from the encoder's posteriors to better ones; 0: none.",
         0, least=0, most=refinement_steps.MOST,

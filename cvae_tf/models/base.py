@@ -39,6 +39,7 @@ class GenerativeModel(keras.Model):
 
     image_shape: ImageShape
     latent_dim: int  # Z
+    draws_latents: bool = False  # whether samples come from elsewhere than the prior
     num_classes: int = 0  # Y of a conditional model; 0 if it knows no labels
 
     @classmethod
@@ -117,7 +118,10 @@ class GenerativeModel(keras.Model):
 
     @property
     def finishing_parts(self) -> dict[str, Any]:
-        """What `finish` changes, as `checkpoint_parts`; it is kept beside the checkpoints."""
+        """What `finish` changes, as `checkpoint_parts`; it is kept beside the checkpoints.
+
+        `if_missing` of each part says what follows if it could not be learned.
+        """
         return {}
 
     def settle(self) -> None:

@@ -37,7 +37,7 @@ def decoding_signatures(model: Any) -> dict[str, Any]:
         return {"latents": model.sample_latents(num, seed)}
 
     # Elsewhere they are those of the prior, which need no model.
-    own = {"sample_latents": (sample_latents, [num, seed])} if model.finishing_parts else {}
+    own = {"sample_latents": (sample_latents, [num, seed])} if model.draws_latents else {}
     return {
         "sample": with_label_argument(model, sample, [num, seed]),
         "decode": with_label_argument(model, decode, [latents]),

@@ -97,6 +97,6 @@ def load_trained(run_dir: str, precision: str | None = None) -> Trained:
         raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
     screen.warn_of(problems)
     averaged_weights.take_averages(model)
-    if not finishing.restore(run, model):
-        say("The run is not finished: samples come from the prior.")
+    if missing := finishing.restore(run, model):
+        say(f"The run is not finished: {', and '.join(missing)}.")
     return Trained(run, model, progress.metrics)

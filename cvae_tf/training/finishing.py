@@ -1,5 +1,8 @@
 """What is learned after the last step, such as where samples come from: kept beside checkpoints."""
 
+import itertools
+from typing import Any
+
 import numpy as np
 
 from cvae_tf.core import files
@@ -26,28 +29,35 @@ def finish(run: Run, model: GenerativeModel, dataset: Dataset) -> None:
             np.savez(temporary, **{_STEP: model.steps.numpy()}, **arrays)
 
 
-def restore(run: Run, model: GenerativeModel) -> bool:
-    """Takes what was written of these weights; whether there is nothing else to be learned."""
-    variables = _variables(model)
-    if not variables:
-        return True
+def restore(run: Run, model: GenerativeModel) -> list[str]:
+    """Takes what was written of these weights; of what is missing, says what follows from it."""
+    parts = model.finishing_parts
+    if not parts:
+        return []
     try:
-        arrays = safe_npz.read_npz(run.finishing, (_STEP, *variables))
+        arrays = safe_npz.read_npz(run.finishing, (_STEP, *_variables(model)))
     except UserError:
+        arrays = {}
+    if arrays.get(_STEP) != model.steps.numpy():
+        arrays = {}
+    return [part.if_missing for name, part in parts.items() if not _take(name, part, arrays)]
+
+
+def _take(name: str, part: Any, arrays: dict[str, np.ndarray]) -> bool:
+    """Gives a part the arrays of its name, if all are there and fit."""
+    variables = _named(name, part)
+    shapes = {key: array.shape for key, array in arrays.items()}
+    if any(shapes.get(key) != tuple(variable.shape) for key, variable in variables.items()):
         return False
-    shapes = {name: array.shape for name, array in arrays.items()}
-    if arrays.get(_STEP) != model.steps.numpy() or any(
-        shapes.get(name) != tuple(variable.shape) for name, variable in variables.items()
-    ):
-        return False
-    for name, variable in variables.items():
-        variable.assign(arrays[name])
+    for key, variable in variables.items():
+        variable.assign(arrays[key])
     return True
 
 
-def _variables(model: GenerativeModel) -> dict:
-    return {
-        f"{group}.{variable.name}": variable
-        for group, part in model.finishing_parts.items()
-        for variable in part.variables
-    }
+def _variables(model: GenerativeModel) -> dict[str, Any]:
+    named = (_named(*item).items() for item in model.finishing_parts.items())
+    return dict(itertools.chain.from_iterable(named))
+
+
+def _named(name: str, part: Any) -> dict[str, Any]:
+    return {f"{name}.{variable.name}": variable for variable in part.variables}

@@ -56,6 +56,7 @@ class EncoderDecoder(GenerativeModel):
         self.image_shape = tuple(self.encoder.inputs[0].shape[1:])
         self.pixels, self.num_classes = pixels, num_classes
         self.sampler = LatentSampler(self.latent_dim) if sampler == "mixture" else None
+        self.draws_latents = self.sampler is not None
 
     @property
     def sampler_name(self) -> str:

@@ -14,7 +14,13 @@ from cvae_tf.models.batch_parts import images_and_labels
 from cvae_tf.models.dropout import seed_dropout
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks.building import ImageShape, Networks, Options, build_networks
-from cvae_tf.models.vae import descriptions, epoch_picture, objectives, signatures
+from cvae_tf.models.vae import (
+    descriptions,
+    epoch_picture,
+    held_out_scores,
+    objectives,
+    signatures,
+)
 from cvae_tf.models.vae.encode_decode import EncoderDecoder
 from cvae_tf.models.vae.objectives import ElboTerms, Objective
 from cvae_tf.models.vae.pixels import Pixels
@@ -59,6 +65,7 @@ class CVAE(EncoderDecoder):
         """
         super().__init__(networks, seed, pixels, num_classes, sampler, **kwargs)
         self.objective, self.input_noise = objective, input_noise
+        self.held_out_scores = held_out_scores.HeldOutScores()
         names = ("elbo", "log_likelihood", "kl", *(() if objective.is_elbo else ("objective",)))
         self.means = {name: keras.metrics.Mean(name) for name in names}
 
@@ -94,9 +101,14 @@ class CVAE(EncoderDecoder):
         networks = Networks(*(fused_layers.copy(n) for n in self.networks.values()))
         own = self.pixels, self.objective, self.input_noise, self.num_classes
         copy = CVAE(networks, self.seed, *own, self.sampler_name)
-        if self.sampler is not None:
-            copy.sampler.set_weights(self.sampler.get_weights())
+        copy._take_finishing_parts(self)
         return copy
+
+    def _take_finishing_parts(self, other: "CVAE") -> None:
+        for name, part in self.finishing_parts.items():
+            theirs = other.finishing_parts[name].variables
+            for own, value in zip(part.variables, theirs, strict=True):
+                own.assign(value)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the model is made again from, without its weights."""
@@ -216,6 +228,18 @@ class CVAE(EncoderDecoder):
     def test_measures(self) -> tuple[Measure, ...]:
         """The ELBO and its parts."""
         return tuple(self.pixels.terms.values())
+
+    def finish(self, dataset: Any) -> None:
+        """Fits what samples come from, and scores held-out images."""
+        super().finish(dataset)
+        fast = self.for_inference()
+        held_out_scores.measure(fast, signatures.signatures(fast)["score"][0], dataset.test)
+        self._take_finishing_parts(fast)
+
+    @property
+    def finishing_parts(self) -> dict[str, Any]:
+        """The sampler, if there is one, and the scores of held-out images."""
+        return {**super().finishing_parts, "held_out_scores": self.held_out_scores}
 
     def measure(
         self, grey: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor

@@ -16,6 +16,7 @@ from cvae_tf.models.signature_parts import (
     with_label_argument,
     with_latents,
 )
+from cvae_tf.models.vae.held_out_scores import p_value_signatures
 from cvae_tf.models.vae.refined_signatures import refined_signatures
 
 
@@ -65,6 +66,7 @@ def signatures(model: Any) -> Signatures:
         "reconstruct": with_label_argument(model, reconstruct, [images]),
         "score": with_label_argument(model, score, [images, seed]),
         **refined_signatures(model),
+        **p_value_signatures(model),
     }
 
 
