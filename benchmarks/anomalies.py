@@ -67,17 +67,10 @@ def _auroc_among(scores: np.ndarray, unusual: np.ndarray) -> float:
 
 def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
     """Tells test images that are unlike MNIST by their ELBO, and by how unusual that is."""
-    from cvae_tf.data.datasets import load_dataset
     from cvae_tf.evaluation import subjects
 
-    model = subjects.from_run(str(run_dir)).with_likelihood()
-    test, random = bench.data["x_test"], np.random.default_rng(0)
-    shifted = {
-        "rotated": np.rot90(test, axes=(1, 2)),
-        "inverted": 255 - test,
-        "noise": random.integers(0, 256, test.shape, np.uint8),
-        "bundled digits": load_dataset("digits").test.images[..., 0],
-    }
+    model, test = subjects.from_run(str(run_dir)).with_likelihood(), bench.data["x_test"]
+    shifted = shifted_images(test)
     typical = np.median(elbos(model, bench.data["x_train"][:5000]))
     usual = elbos(model, test)
     numbers = {}
@@ -89,6 +82,18 @@ def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
             auroc(*distances), None,
         ]  # fmt: skip
     return {"numbers": numbers}
+
+
+def shifted_images(test: np.ndarray) -> dict[str, np.ndarray]:
+    """Images uint8 [N, 28, 28] that are no digits of MNIST, some made of its test images."""
+    from cvae_tf.data.datasets import load_dataset
+
+    return {
+        "rotated": np.rot90(test, axes=(1, 2)),
+        "inverted": 255 - test,
+        "noise": np.random.default_rng(0).integers(0, 256, test.shape, np.uint8),
+        "bundled digits": load_dataset("digits").test.images[..., 0],
+    }
 
 
 def elbos(model: Any, grey: np.ndarray) -> np.ndarray:

@@ -14,19 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from anomalies import auroc, encoded
+from anomalies import LEFT_OUT, SCORING_SAMPLES, auroc, encoded, shifted_images
 from machine import describe_machine
 from trained_runs import Bench
 
 HERE = Path(__file__).parent
-FLAGS = ["--preset=fast", "--binarize=none", "--likelihood=gaussian", "--epochs=12"]
-STEPS, SAMPLES = 5, 10
+STEPS = 5
 TRAINED_ON = 55_000
 MOST_EXACT = 500  # images of each kind that are integrated, which takes long
 TITLES = {
     "elbo": "ELBO",
     "refined": "refined ELBO",
-    "exact": "exact log p(x) (500 images of each kind)",
+    "exact": f"exact log p(x) ({MOST_EXACT} images of each kind)",
     "typical": "distance of the ELBO from its median",
     "refined typical": "distance of the refined ELBO from its median",
     "regret": "likelihood regret (refined ELBO - ELBO)",
@@ -44,7 +43,7 @@ def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
     from cvae_tf.evaluation import refined, sampled_bounds
 
     pixels, posteriors = encoded(model, grey, model.pixels)
-    own = [], SAMPLES, 0, 1000
+    own = [], SCORING_SAMPLES, 0, 1000
     bounds = sampled_bounds.bounds(model, pixels, posteriors, *own)
     better = refined.refine(model, pixels, None, STEPS, 1000)
     of_better = sampled_bounds.bounds(model, pixels, better, *own)
@@ -136,16 +135,8 @@ def left_out(bench: Bench, digit: int) -> dict[str, Any]:
 
 def shifts(bench: Bench, colours: Path | None) -> dict[str, Any]:
     """Tells images that are no digits of MNIST, of the test set alone."""
-    from cvae_tf.data.datasets import load_dataset
-
-    model = _trained(bench, "all_digits", None)
-    test, random = bench.data["x_test"], np.random.default_rng(0)
-    shifted = {
-        "rotated": np.rot90(test, axes=(1, 2)),
-        "inverted": 255 - test,
-        "noise": random.integers(0, 256, test.shape, np.uint8),
-        "bundled digits": load_dataset("digits").test.images[..., 0],
-    }
+    model, test = _trained(bench, "all_digits", None), bench.data["x_test"]
+    shifted = shifted_images(test)
     if colours:
         with np.load(colours) as arrays:
             shifted["CIFAR-10 in grey"] = _in_grey(arrays["x_test"])
@@ -167,8 +158,10 @@ def _trained(bench: Bench, name: str, without: int | None) -> Any:
         wanted = bench.data["y_train"] != without
         parts = {"x_train": slice(None, TRAINED_ON), "x_test": slice(TRAINED_ON, None)}
         images = bench.data["x_train"]
-        np.savez(path, **{key: images[own][wanted[own]] for key, own in parts.items()})
-    run_dir = bench.trained(name, FLAGS, path)
+        temporary = path.with_name(f"part_{path.name}")
+        np.savez(temporary, **{key: images[own][wanted[own]] for key, own in parts.items()})
+        temporary.rename(path)
+    run_dir = bench.trained(name, LEFT_OUT, path)
     return subjects.from_run(str(run_dir)).with_likelihood()
 
 
@@ -179,7 +172,7 @@ def as_table(report: dict[str, Any]) -> str:
     shift = results["shifts"]
     lines = [
         f"{report['machine']}. AUROC of one model, two latents, grey levels "
-        f"(`{' '.join(FLAGS)}`, 55,000 training images, seed 0); {STEPS} Gauss-Newton steps.",
+        f"(`{' '.join(LEFT_OUT)}`, 55,000 training images, seed 0); {STEPS} Gauss-Newton steps.",
         "",
         "| score | digit left out, held-out images: mean, worst | test images: mean, worst "
         f"| {' | '.join(shift)} |",

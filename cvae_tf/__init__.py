@@ -26,7 +26,7 @@ _HOMES = {
     "train": ("workflows", "train"),
     "resume": ("workflows", "resume"),
     "export": ("workflows", "export"),
-    "load": ("exporting.loaded_model", "load"),
+    "load": ("exporting.loading", "load"),
     "generate": ("workflows", "generate"),
     "evaluate": ("workflows", "evaluate"),
 }

@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.quiet import quiet_import as quiet_import
+from cvae_tf.core.settings import kind_of
 from cvae_tf.registry import Table
 from cvae_tf.training import stop_signals
 from cvae_tf.training.run_files import LATEST, RUNS
@@ -118,16 +119,16 @@ def define_flags(settings: type, presets: Mapping[str, dict[str, Any]] | None = 
         presets: those that give values to its fields, if there are any.
     """
     for field in dataclasses.fields(settings):
-        choices = field.metadata["choices"]
+        choices, kind = field.metadata["choices"], kind_of(field)
         summary = f" {choices.summary}." if isinstance(choices, Table) else ""
         text = f"{field.metadata['help']}{summary} {describe(field, presets or {})}".strip()
         if choices and not getattr(choices, "prefixes", None):  # which leave names open
             flags.DEFINE_enum(field.name, None, list(choices), text)
-        elif field.type in (bool, bool | None):
+        elif kind is bool:
             flags.DEFINE_bool(field.name, None, text)
-        elif field.type is int:
+        elif kind is int:
             flags.DEFINE_integer(field.name, None, text)
-        elif field.type is float:
+        elif kind is float:
             flags.DEFINE_float(field.name, None, text)
         else:
             flags.DEFINE_string(field.name, None, text)
@@ -163,12 +164,12 @@ def define_model_flags(run_help: str) -> None:
 
 def model_from_flags() -> Any:
     """Finds the model that the flags name: an exported one is loaded, a run stays a path."""
-    from cvae_tf.exporting import loaded_model
+    from cvae_tf.exporting import loading
     from cvae_tf.training import run_directory
 
     run_dir, saved_model = flags.FLAGS.run_dir, flags.FLAGS.saved_model
     if run_dir and saved_model:
         raise UserError("--run_dir and --saved_model: give one of the two.")
     if saved_model:
-        return loaded_model.load(paths.expand(saved_model))
+        return loading.load(paths.expand(saved_model))
     return run_directory.find_run(run_dir or RUNS / LATEST)

@@ -16,7 +16,7 @@ from cvae_tf.reading import ReadingSettings
 
 SCHEDULES = ("constant", "cosine", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16")
-OBJECTIVES = ("elbo", "elbo_analytic", "iwae")
+OBJECTIVES = ("elbo", "elbo_analytic", "iwae", "shared")
 SAMPLERS = ("prior", "mixture")
 _DEFAULT_MODEL = "vae"
 
@@ -64,13 +64,18 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
     )
     latent_dim: int = setting("Number of latent dimensions.", 2, least=1, most=4096)
     objective: str = setting(
-        "elbo, elbo_analytic (KL in closed form) or iwae (importance-weighted bound).",
+        "elbo; elbo_analytic (KL in closed form); iwae (importance-weighted bound); or shared (the "
+        "same by the samples of all images of a batch, for one or two latents).",
         "elbo",
         choices=OBJECTIVES,
         family="vae",
     )
     importance_samples: int = setting(
-        "Posterior samples of each image, for iwae.", 1, least=1, most=10**4, family="vae"
+        "Posterior samples of each image, for iwae and shared.",
+        1,
+        least=1,
+        most=10**4,
+        family="vae",
     )
     beta: float = setting("Weight of the KL in training.", 1.0, least=0, most=1000, family="vae")
     kl_warmup_epochs: int = setting(

@@ -16,7 +16,7 @@ from cvae_tf.evaluation import report, subjects
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.exporting import export_run, loaded_model
+from cvae_tf.exporting import export_run, loading
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
@@ -218,7 +218,7 @@ def generate(
     chosen = _create(GenerationSettings, GenerationSettings.create, given, also=("mode",))
     with messages.verbosity(verbose):
         output = paths.expand(output)
-        made = generating.generate(loaded_model.as_loaded(model), mode, chosen, output)
+        made = generating.generate(loading.as_loaded(model), mode, chosen, output)
         some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
         for path in some:
             messages.say(f"written: {path}")
@@ -255,7 +255,7 @@ def evaluate(
     chosen = _create(EvaluationSettings, EvaluationSettings, settings)
     with messages.verbosity(verbose):
         threads.set_threads(0)
-        home, subject = loaded_model.run_of(model), subjects.of(model)
+        home, subject = loading.run_of(model), subjects.of(model)
         output = paths.expand(output) if output else home and home / EVALUATION
         if output:
             report.check_output(output)  # rather than fail after minutes of work

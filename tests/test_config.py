@@ -123,6 +123,8 @@ def test_from_json_reads_runs_of_older_versions():
         {"likelihood": "continuous_bernoulli", "binarize": "dynamic"},
         {"likelihood": "discretized_logistic", "binarize": "threshold"},
         {"objective": "iwae"},
+        {"objective": "shared", "free_bits": 0.5},
+        {"objective": "shared", "binarize": "none", "likelihood": "discretized_logistic"},
         {"importance_samples": 5},
         {"importance_samples": 0, "objective": "iwae"},
         {"beta": -1.0},

@@ -79,8 +79,8 @@ def _samples(saved_model):
 def test_run_directory_holds_everything_of_a_run_and_nothing_else(trained):
     names = {str(path.relative_to(trained.directory)) for path in trained.directory.rglob("*")}
     assert {name for name in names if not name.startswith("export/1/")} == {
-        "config.json", "metrics.csv", "progress.gif", "manifold.png", "latents.png", "curves.png",
-        "checkpoints",
+        "config.json", "metrics.csv", "finishing.npz", "progress.gif", "manifold.png",
+        "latents.png", "curves.png", "checkpoints",
         "checkpoints/step_00000004", "checkpoints/step_00000004/state.npz",
         "checkpoints/step_00000004/SHA256SUMS",
         "checkpoints/step_00000008", "checkpoints/step_00000008/state.npz",

@@ -16,7 +16,7 @@ from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.distances.frechet import frechet_distance, statistics
 from cvae_tf.evaluation import distance
-from cvae_tf.exporting import loaded_model
+from cvae_tf.exporting import loading
 from cvae_tf.models.gan import comparison
 
 TINY = {"model": "gan", "latent_dim": 8, "epochs": 2, "batch_size": 32, "seed": 3}
@@ -33,7 +33,7 @@ def trained(tmp_path_factory, small_npz, quick_features):
 
 @pytest.fixture(scope="module")
 def model(trained):
-    return workflows.loaded_model.load(trained.saved_model)
+    return workflows.loading.load(trained.saved_model)
 
 
 def test_a_run_has_everything(trained):
@@ -59,7 +59,7 @@ def test_a_stopped_run_ends_the_same(tmp_path, small_npz, monkeypatch, more):
     assert {name.split(".")[0] for name in arrays} >= {
         "generator", "discriminator", "optimizer", "discriminator_optimizer",
     }  # fmt: skip
-    decoded = [loaded_model.load(run.saved_model).sample(4, seed=1) for run in (whole, resumed)]
+    decoded = [loading.load(run.saved_model).sample(4, seed=1) for run in (whole, resumed)]
     np.testing.assert_array_equal(*decoded)
 
 
@@ -184,7 +184,7 @@ def test_a_conditional_one_draws_and_judges_the_same_in_other_formats(
     conditional, tmp_path, format_name, run
 ):
     directory = workflows.export(conditional.directory, tmp_path, format_name, verbose=0)
-    saved = loaded_model.load(conditional.saved_model)
+    saved = loading.load(conditional.saved_model)
     drawn = saved.decode(LATENTS, LABELS)
     found = run(directory, "generator", latents=LATENTS, labels=LABELS)
     np.testing.assert_allclose(found, drawn, atol=1e-4)
@@ -237,7 +237,7 @@ def test_it_stops_early_by_the_distance(tmp_path, small_npz, monkeypatch):
     settings = {**TINY, "epochs": 5, "early_stop": 2, "data_path": str(small_npz)}
     run = workflows.train(run_dir=tmp_path / "run", verbose=0, **settings)
     assert [row["test_frechet_distance"] for row in run.history] == [3, 4, 5]
-    assert loaded_model.load(run.saved_model).metadata["metrics"]["epoch"] == 1
+    assert loading.load(run.saved_model).metadata["metrics"]["epoch"] == 1
 
 
 def test_more_epochs_go_on_from_the_last(tmp_path, small_npz):
@@ -297,4 +297,4 @@ def test_extremes_train(tmp_path, settings):
         **{"model": "gan", "epochs": 1, **settings},
     )  # fmt: skip
     assert np.isfinite(run.history[0]["test_frechet_distance"])
-    assert loaded_model.load(run.saved_model).sample(2).shape == (2, 9, 11, 3)
+    assert loading.load(run.saved_model).sample(2).shape == (2, 9, 11, 3)

@@ -13,7 +13,7 @@ from conftest import PROJECT, run_python
 from cvae_tf import registry, workflows
 from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.panels import Panel
-from cvae_tf.exporting import loaded_model
+from cvae_tf.exporting import loading
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks.building import build_networks
@@ -117,7 +117,7 @@ def test_it_trains_and_draws(trained):
 
 
 def test_it_is_exported_and_loaded_and_generates(trained, tmp_path, small_npz):
-    model = loaded_model.load(trained.directory)
+    model = loading.load(trained.directory)
     assert model.abilities and set(model.abilities) >= {"sample", "decode", "reconstruct"}
     card = (trained.saved_model / "README.md").read_text()
     assert card.startswith("# An autoencoder of 28 x 28 images") and "squared error" in card

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import types
+import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,12 @@ def setting(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def kind_of(field: dataclasses.Field) -> type:
+    """The type of its values, whether or not one may be missing."""
+    kinds = [kind for kind in typing.get_args(field.type) if kind is not types.NoneType]
+    return kinds[0] if kinds else field.type
+
+
 def check(settings: Any) -> None:
     """Checks all fields of a frozen dataclass, and makes plain values of NumPy's and of paths.
 
@@ -64,14 +72,16 @@ def plain(field: dataclasses.Field, value: Any) -> Any:
         return paths.absolute(value)
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
-    if type(value) is int and field.type in (str, str | None):
+    if type(value) is int and kind_of(field) is str:
         return str(value)  # such as a label, or the number of an image
     return value
 
 
 def _check_value(field: dataclasses.Field, value: Any) -> None:
     """Raises a UserError if a value is not one that its field may have."""
-    name, kind = field.name, field.type
+    name, kind = field.name, kind_of(field)
+    if value is None and kind is not field.type:
+        return
     if kind is int:
         _check_whole_number(name, value, *field.metadata["range"])
     elif kind is float:
@@ -79,7 +89,7 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
     elif not isinstance(value, kind):
         raise UserError(f"--{name}={value}: has the wrong type.")
     choices = field.metadata["choices"]
-    if choices and value is not None and value not in choices:
+    if choices and value not in choices:
         known = choices.listed if hasattr(choices, "listed") else ", ".join(choices)
         raise UserError(f"--{name}={value}: unknown; choose from {known}.")
 

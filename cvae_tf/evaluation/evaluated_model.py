@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.exporting import loaded_model
+from cvae_tf.exporting import loaded_model, loading
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
@@ -71,7 +71,7 @@ def from_saved_model(directory: str | loaded_model.LoadedModel) -> EvaluatedMode
         UserError: if it is none of this project, or one of an older version.
     """
     is_loaded = isinstance(directory, loaded_model.LoadedModel)
-    model = directory if is_loaded else loaded_model.load(directory)
+    model = directory if is_loaded else loading.load(directory)
     missing = {"encode", "parameters"} - set(model.abilities)
     if missing:
         raise UserError(

@@ -12,7 +12,7 @@ from cvae_tf.evaluation.drawing_model import DrawingModel
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import MEASURES, OF_MEASURE, EvaluationSettings
-from cvae_tf.exporting import loaded_model, model_json
+from cvae_tf.exporting import loading, model_json
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.training import building
 
@@ -89,8 +89,8 @@ def of(model: LoadedModel | str | Path) -> Subject:
     Raises:
         UserError: if there is none.
     """
-    home = loaded_model.run_of(model)
-    return from_run(str(home)) if home else from_saved_model(loaded_model.as_loaded(model))
+    home = loading.run_of(model)
+    return from_run(str(home)) if home else from_saved_model(loading.as_loaded(model))
 
 
 def from_run(run_dir: str) -> Subject:

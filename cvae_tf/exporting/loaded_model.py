@@ -1,28 +1,18 @@
 """An exported model in use: NumPy in and out, in parts of bounded size, by TensorFlow alone."""
 
-import shlex
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.vae import refinement_steps
+from cvae_tf.models.vae import amounts
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
-from cvae_tf.training import run_directory
-from cvae_tf.training.run_files import MODEL_JSON, SAVED_MODEL
 
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
-CANNOT_REFINE = (
-    "This model cannot refine posteriors: it has no encoder or very many latents, or was made by "
-    "an older version (then export its run again)."
-)
-_NEEDED = ("sample", "decode")  # what every model of this project can do
 
 
 class LoadedModel:
@@ -100,7 +90,7 @@ class LoadedModel:
     def infer(
         self,
         images: np.ndarray,
-        steps: int = refinement_steps.DEFAULT,
+        steps: int = amounts.STEPS,
         labels: np.ndarray | None = None,
     ) -> FullPosterior:
         """Finds better posteriors than the encoder's, by Gauss-Newton steps.
@@ -117,9 +107,9 @@ class LoadedModel:
             UserError: if the model cannot do it.
         """
         if "refine" not in self.abilities:
-            raise UserError(CANNOT_REFINE)
-        if not 0 <= steps <= refinement_steps.MOST:
-            raise UserError(f"steps={steps}: must be from 0 to {refinement_steps.MOST}.")
+            raise UserError(amounts.CANNOT_REFINE)
+        if not 0 <= steps <= amounts.MOST_STEPS:
+            raise UserError(f"steps={steps}: must be from 0 to {amounts.MOST_STEPS}.")
         found = self._in_parts("refine", self._grey(images), labels, None, (steps,))
         return FullPosterior(found["mean"], found["factor"])
 
@@ -143,7 +133,7 @@ class LoadedModel:
         self,
         images: np.ndarray,
         seed: int = 0,
-        num_samples: int = 8,
+        num_samples: int = amounts.SCORE_SAMPLES,
         labels: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """Averages `score` over several posterior samples of each image."""
@@ -158,7 +148,8 @@ class LoadedModel:
         """The share of usual images that score as low or lower, by held-out images.
 
         Args:
-            scores: `main_score` of N images, the mean over eight samples as `mean_scores` has it.
+            scores: `main_score` of N images as `mean_scores` has it by default; that of `score` is
+                of one sample alone, too spread for this.
 
         Returns:
             A conformal p-value for each, [N] in (0, 1]; None if the model knows no such scores.
@@ -243,73 +234,6 @@ class LoadedModel:
                 f"{num} images."
             )
         return [labels.astype(np.int32)]
-
-
-def load(directory: str | Path) -> LoadedModel:
-    """Loads an exported model; nothing of the training code is needed for it.
-
-    Args:
-        directory: of a SavedModel, or a run directory.
-
-    Returns:
-        The model.
-
-    Raises:
-        UserError: if there is no SavedModel with the signatures of this project.
-    """
-    path = paths.expand(directory)
-    if not (path / "saved_model.pb").is_file() and (path / SAVED_MODEL).is_dir():
-        path = path / SAVED_MODEL
-    if not (path / "saved_model.pb").is_file():
-        raise UserError(
-            f"--saved_model={directory}: holds no SavedModel; train.py writes one to "
-            "export/1 in its run directory."
-        )
-    try:
-        functions = tf.saved_model.load(str(path))
-    except Exception as error:  # a damaged file fails in many ways
-        raise UserError(f"{path}: cannot be loaded, it may be damaged ({error}).") from error
-    missing = [name for name in _NEEDED if name not in getattr(functions, "signatures", {})]
-    if missing:
-        raise UserError(
-            f"{path}: is a SavedModel without {', '.join(missing)}; not one of this project."
-        )
-    model = LoadedModel(functions, _read_metadata(path / MODEL_JSON))
-    if model.is_conditional and not model.class_names:
-        raise UserError(f"{path}: {MODEL_JSON}, which names its classes, is missing or damaged.")
-    return model
-
-
-def run_of(model: LoadedModel | str | Path) -> Path | None:
-    """The directory of a run, if that is what was given."""
-    if isinstance(model, LoadedModel):
-        return None
-    path = paths.expand(model)
-    return path if run_directory.is_run(path) else None
-
-
-def as_loaded(model: LoadedModel | str | Path) -> LoadedModel:
-    """Loads an exported model by its directory, or by that of its run, unless it is loaded.
-
-    Raises:
-        UserError: if there is none.
-    """
-    if isinstance(model, LoadedModel):
-        return model
-    run_dir = run_of(model)
-    if run_dir and not (run_dir / SAVED_MODEL).is_dir():
-        raise UserError(
-            f"{model}: this run has no exported model yet; export --run_dir="
-            f"{shlex.quote(str(model))} writes one from its newest checkpoint."
-        )
-    return load(paths.expand(model))
-
-
-def _read_metadata(path: Path) -> dict[str, Any]:
-    metadata = files.read_json(path) if path.exists() else {}
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("config", {}), dict):
-        raise UserError(f"{path}: does not say what train.py writes there; export the run again.")
-    return metadata
 
 
 def _arguments(functions: Any, signature: str) -> dict[str, tf.TensorSpec]:

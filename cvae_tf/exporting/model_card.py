@@ -51,7 +51,7 @@ print(images.shape)
 
 B is the number of images in a batch, which is free. The same seed gives the same images. Images go
 in as grey levels or colours in [0, 1], as they were in training. In one call `sample` makes
-{largest:,} images at most.{labels} All settings are in `model.json`.
+{largest:,} images at most.{labels}{p_values} All settings are in `model.json`.
 
 ## Limits
 
@@ -100,6 +100,7 @@ def render(
         numbers=numbers or "Exported before the end of the first epoch: there are none.",
         signatures="\n".join(_row(name, function) for name, function in signatures.items()),
         largest=LARGEST_SAMPLE,
+        p_values=f" {metadata['p_values']}" if "p_values" in metadata else "",
         **_describe_labels(signatures, data),
     )
 

@@ -4,9 +4,9 @@ import numpy as np
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.exporting.loaded_model import CANNOT_REFINE, LoadedModel
+from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.vae import refinement_steps
+from cvae_tf.models.vae import amounts
 from cvae_tf.models.vae.posterior import FullPosterior
 
 
@@ -20,7 +20,7 @@ class RefinedModel(LoadedModel):
             UserError: if the model cannot be refined.
         """
         if "refine" not in model.abilities:
-            raise UserError(f"--refine: {CANNOT_REFINE}")
+            raise UserError(f"--refine: {amounts.CANNOT_REFINE}")
         super().__init__(model.functions, model.metadata)
         self.unrefined, self._steps = model, steps
 
@@ -38,7 +38,7 @@ class RefinedModel(LoadedModel):
         self,
         images: np.ndarray,
         seed: int = 0,
-        num_samples: int = 8,
+        num_samples: int = amounts.SCORE_SAMPLES,
         labels: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """Averages scores over samples of the refined posterior of each image."""
@@ -47,7 +47,7 @@ class RefinedModel(LoadedModel):
 
     def p_values(self, scores: np.ndarray) -> np.ndarray | None:
         """As of any model; held-out scores are known for the usual number of steps alone."""
-        if self._steps != refinement_steps.DEFAULT:
+        if self._steps != amounts.STEPS:
             return None
         return self._p_values("p_values_refined", scores)
 

@@ -1,5 +1,6 @@
 """All images sorted by their score, the most unusual first, and a picture of those."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,9 +12,7 @@ from cvae_tf.drawing.captioned import draw_captioned
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.models.vae import refinement_steps
-
-_SAMPLES = 8  # of the posterior, for the score of an image
+from cvae_tf.models.vae import amounts
 
 
 class _Scored(NamedTuple):
@@ -29,7 +28,7 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     _check_false_alarms(model, settings)
     images, measure = given_images(model, settings), model.main_score
     of_class = classes_of(model, images)
-    scores = model.mean_scores(images.pixels, settings.seed, _SAMPLES, of_class)[measure.name]
+    scores = model.mean_scores(images.pixels, settings.seed, labels=of_class)[measure.name]
     p_values, marked = model.p_values(scores), None
     if settings.false_alarms is not None:
         marked = p_values <= settings.false_alarms
@@ -45,8 +44,8 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     title = f"The {len(worst)} of {len(order)} images with the lowest {measure.title} ({unit})"
     draw_captioned(path, images.pixels[worst], captions, title)
     arrays = {name: values for name, values in found._asdict().items() if values is not None}
-    notes = () if marked is None else (_describe(marked, settings.false_alarms),)
-    return Generated([path, table], {"images": images.pixels[worst], **arrays}, notes)
+    arrays["images"] = images.pixels[worst]
+    return Generated([path, table], arrays, tuple(_notes(found, settings)))
 
 
 def _check_false_alarms(model: LoadedModel, settings: GenerationSettings) -> None:
@@ -59,13 +58,13 @@ def _check_false_alarms(model: LoadedModel, settings: GenerationSettings) -> Non
     if rate is None:
         return
     least = model.p_values(np.array([-np.inf]))
-    if least is None and settings.refine not in (0, refinement_steps.DEFAULT):
-        steps = refinement_steps.DEFAULT
+    if least is None and settings.refine not in (0, amounts.STEPS):
+        steps = amounts.STEPS
         raise UserError(f"--false_alarms: known without --refine and with --refine={steps} only.")
     if least is None:
         raise UserError(
-            "--false_alarms: this model knows no scores of usual images; train.py --resume gives "
-            "a finished run what is missing."
+            "--false_alarms: this model knows no scores of usual images: it is no VAE, its run was "
+            "not finished, or is of an older version (train.py --resume then adds them)."
         )
     if rate < least[0]:
         raise UserError(
@@ -89,8 +88,16 @@ def _caption(found: _Scored, number: int) -> str:
     return score if found.p_values is None else f"{score}, p {found.p_values[number]:.2g}"
 
 
-def _describe(marked: np.ndarray, rate: float) -> str:
-    return (
-        f"{marked.sum():,} of {len(marked):,} images are marked, {marked.mean():.2%}; of usual "
-        f"images it is {rate:.2%}."
-    )
+def _notes(found: _Scored, settings: GenerationSettings) -> Iterator[str]:
+    """What is to be known of p-values."""
+    if found.marked is not None:
+        num, marked = len(found.marked), found.marked.sum()
+        yield (
+            f"{marked:,} of {num:,} images are marked, {marked / num:.2%}; of usual images it is "
+            f"at most {settings.false_alarms:.2%}."
+        )
+    if found.p_values is not None and settings.data_path is None:
+        yield (
+            "These are the test images that others are compared with, so their own p-values tell "
+            "nothing but their order; --data_path gives others."
+        )

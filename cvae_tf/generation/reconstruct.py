@@ -12,8 +12,6 @@ from cvae_tf.exporting.refined_model import RefinedModel
 from cvae_tf.generation.common import Generated, classes_of, some_images
 from cvae_tf.generation.settings import GenerationSettings
 
-_SAMPLES = 8  # of the posterior, for the log-likelihood of an image
-
 
 def make(
     model: LoadedModel | RefinedModel, settings: GenerationSettings, output: Path
@@ -35,9 +33,8 @@ def _in_both_ways(
     """Draws originals, the encoder's reconstructions and refined ones, with log-likelihoods."""
     labels = classes_of(model, originals)
     encoders = model.unrefined.reconstruct(originals.pixels, labels)
-    both = [
-        each.mean_scores(originals.pixels, 0, _SAMPLES, labels) for each in (model.unrefined, model)
-    ]
+    models = model.unrefined, model
+    both = [each.mean_scores(originals.pixels, labels=labels) for each in models]
     name = "log_likelihood" if "log_likelihood" in both[0] else model.main_score.name
     values = [scores[name] for scores in both]
     sets = [originals.pixels, encoders, refined]

@@ -8,7 +8,7 @@ from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
-from cvae_tf.models.vae import refinement_steps
+from cvae_tf.models.vae import amounts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class GenerationSettings(ImageSettings):
     )  # fmt: skip
     refine: int = setting(
         "Gauss-Newton steps from the encoder's posteriors to better ones; 0: none.",
-        0, least=0, most=refinement_steps.MOST,
+        0, least=0, most=amounts.MOST_STEPS,
     )  # fmt: skip
 
     def __post_init__(self):

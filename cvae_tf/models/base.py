@@ -113,12 +113,12 @@ class GenerativeModel(keras.Model):
     def look_at(self, dataset: Any) -> None:
         """Sees the `Dataset` before anything is measured or learned."""
 
-    def finish(self, dataset: Any) -> None:
-        """Learns what can only be learned at the end, of the `Dataset`, by the weights in use."""
+    def finish(self, name: str, dataset: Any) -> None:
+        """Learns one of `finishing_parts`, of the `Dataset`, by the weights in use."""
 
     @property
     def finishing_parts(self) -> dict[str, Any]:
-        """What `finish` changes, as `checkpoint_parts`; it is kept beside the checkpoints.
+        """What is learned at the end, as `checkpoint_parts`; it is kept beside the checkpoints.
 
         `if_missing` of each part says what follows if it could not be learned.
         """

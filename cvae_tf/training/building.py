@@ -98,5 +98,6 @@ def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     screen.warn_of(problems)
     averaged_weights.take_averages(model)
     if missing := finishing.restore(run, model):
-        say(f"The run is not finished: {', and '.join(missing)}.")
+        also = ", and ".join(missing)
+        say(f"What is learned at the end is missing: {also}; train.py --resume adds it.")
     return Trained(run, model, progress.metrics)

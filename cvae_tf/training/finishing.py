@@ -1,12 +1,12 @@
 """What is learned after the last step, such as where samples come from: kept beside checkpoints."""
 
-import itertools
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from cvae_tf.core import files
-from cvae_tf.core.errors import UserError
+from cvae_tf.core.errors import LostImagesError, UserError
 from cvae_tf.core.messages import warn
 from cvae_tf.data import safe_npz
 from cvae_tf.data.datasets import Dataset
@@ -14,17 +14,22 @@ from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.run_files import Run
 
 _STEP = "step"  # of the weights that it belongs to
+_NOT_FATAL = (np.linalg.LinAlgError, MemoryError, tf.errors.OpError, LostImagesError)
 
 
 def finish(run: Run, model: GenerativeModel, dataset: Dataset) -> None:
-    """Learns it, by the weights that are in use, and writes it."""
-    try:
-        model.finish(dataset)
-    except (np.linalg.LinAlgError, MemoryError) as error:  # the trained model is not to be lost
-        warn(f"what is learned at the end is missing, and left as it was ({error}).")
-        return
-    if model.finishing_parts:
-        arrays = {name: variable.numpy() for name, variable in _variables(model).items()}
+    """Learns it part by part, by the weights that are in use, and writes what was learned."""
+    arrays = {}
+    for name, part in model.finishing_parts.items():
+        try:
+            model.finish(name, dataset)
+        except _NOT_FATAL as error:  # the trained model is not to be lost
+            reason = str(error).partition("\n")[0]
+            warn(f"what is learned at the end is missing: {part.if_missing} ({reason}).")
+        else:
+            variables = _variables(name, part)
+            arrays |= {key: variable.numpy() for key, variable in variables.items()}
+    if arrays:
         with files.replacing(run.finishing) as temporary:
             np.savez(temporary, **{_STEP: model.steps.numpy()}, **arrays)
 
@@ -34,8 +39,9 @@ def restore(run: Run, model: GenerativeModel) -> list[str]:
     parts = model.finishing_parts
     if not parts:
         return []
+    names = [key for name, part in parts.items() for key in _variables(name, part)]
     try:
-        arrays = safe_npz.read_npz(run.finishing, (_STEP, *_variables(model)))
+        arrays = safe_npz.read_npz(run.finishing, (_STEP, *names))
     except UserError:
         arrays = {}
     if arrays.get(_STEP) != model.steps.numpy():
@@ -45,7 +51,7 @@ def restore(run: Run, model: GenerativeModel) -> list[str]:
 
 def _take(name: str, part: Any, arrays: dict[str, np.ndarray]) -> bool:
     """Gives a part the arrays of its name, if all are there and fit."""
-    variables = _named(name, part)
+    variables = _variables(name, part)
     shapes = {key: array.shape for key, array in arrays.items()}
     if any(shapes.get(key) != tuple(variable.shape) for key, variable in variables.items()):
         return False
@@ -54,10 +60,5 @@ def _take(name: str, part: Any, arrays: dict[str, np.ndarray]) -> bool:
     return True
 
 
-def _variables(model: GenerativeModel) -> dict[str, Any]:
-    named = (_named(*item).items() for item in model.finishing_parts.items())
-    return dict(itertools.chain.from_iterable(named))
-
-
-def _named(name: str, part: Any) -> dict[str, Any]:
+def _variables(name: str, part: Any) -> dict[str, Any]:
     return {f"{name}.{variable.name}": variable for variable in part.variables}

@@ -18,6 +18,8 @@ class Some:
     text: str | None = setting("", None)
     path: str | None = setting("", None, is_path=True)
     flag: bool = setting("", False)
+    steps: int | None = setting("", None, least=0, most=9)
+    rate: float | None = setting("", None, least=0, most=1)
 
     def __post_init__(self):
         settings.check(self)
@@ -38,6 +40,10 @@ class Some:
         ("name", "c", "--name=c: unknown; choose from a, b"),
         ("flag", 1, "--flag=1: has the wrong type"),
         ("text", 1.5, "--text=1.5: has the wrong type"),
+        ("steps", -3, "--steps=-3: must be a whole number from 0 to 9"),
+        ("steps", True, "whole number"),
+        ("rate", float("nan"), "--rate=nan: must be a number from 0 to 1"),
+        ("rate", 7.0, "number from 0 to 1"),
     ],
 )
 def test_values_that_cannot_be_are_refused_by_name(name, value, message):
@@ -75,6 +81,9 @@ def test_choices_may_take_more_than_they_list():
         ("share", 1, 1),
         ("flag", np.bool_(True), True),
         ("text", 7, "7"),
+        ("steps", 0, 0),
+        ("rate", 1, 1),
+        ("rate", None, None),
         ("text", np.int64(7), "7"),
     ],
 )

@@ -6,7 +6,7 @@ import tensorflow as tf
 from conftest import METADATA
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import loaded_model, writing
+from cvae_tf.exporting import loading, writing
 from cvae_tf.exporting.refined_model import RefinedModel
 from cvae_tf.models.networks.building import build_networks
 from cvae_tf.models.vae.model import CVAE
@@ -14,7 +14,7 @@ from cvae_tf.models.vae.model import CVAE
 
 @pytest.fixture(scope="module")
 def model(exported_digits):
-    return loaded_model.load(exported_digits)
+    return loading.load(exported_digits)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def conditional(tmp_path_factory):
     directory = tmp_path_factory.mktemp("conditional") / "export" / "1"
     data = {**METADATA["data"], "image_shape": [8, 8, 1], "class_names": ["a", "b", "c"]}
     writing.write_model(model, "saved_model", directory, {**METADATA, "data": data})
-    return loaded_model.load(directory)
+    return loading.load(directory)
 
 
 def test_every_image_is_refined_under_its_class(conditional):

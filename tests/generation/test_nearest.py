@@ -4,11 +4,11 @@ import numpy as np
 
 from cvae_tf import workflows
 from cvae_tf.data.given_images import load_own
-from cvae_tf.exporting import loaded_model
+from cvae_tf.exporting import loading
 
 
 def test_black_and_white_is_compared_with_black_and_white(exported_digits, tmp_path):
-    model = loaded_model.load(exported_digits)
+    model = loading.load(exported_digits)
     made = workflows.generate(model, "nearest", tmp_path, num=9, verbose=0)
     drawn = (made.arrays["images"] > 0.5).reshape(9, -1)
     training = load_own(model.metadata).train.images

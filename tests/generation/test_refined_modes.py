@@ -5,7 +5,7 @@ import pytest
 
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import loaded_model
+from cvae_tf.exporting import loading
 from cvae_tf.exporting.refined_model import RefinedModel
 from cvae_tf.generation.generating import generate
 from cvae_tf.generation.settings import GenerationSettings
@@ -15,7 +15,7 @@ MODES = [name for name in registry.MODES if "refine" in registry.MODES[name].set
 
 @pytest.fixture(scope="module")
 def model(exported_digits):
-    return loaded_model.load(exported_digits)
+    return loading.load(exported_digits)
 
 
 @pytest.fixture(scope="module")

@@ -7,24 +7,31 @@ import tensorflow as tf
 from conftest import METADATA
 
 import cvae_tf
-from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import loaded_model, writing
+from cvae_tf.core.errors import LostImagesError, UserError
+from cvae_tf.data.datasets import Split
+from cvae_tf.exporting import loading, writing
 from cvae_tf.exporting.refined_model import RefinedModel
 from cvae_tf.generation.generating import generate
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.networks.building import build_networks
-from cvae_tf.models.vae import refinement_steps
-from cvae_tf.models.vae.held_out_scores import SAMPLES, HeldOutScores
+from cvae_tf.models.vae import amounts, held_out_scores
+from cvae_tf.models.vae.held_out_scores import HeldOutScores
 from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.training import building
+
+
+def _untrained():
+    model = CVAE(build_networks("patches", (28, 28, 1), latent_dim=2, seed=3), seed=3)
+    model.compile(keras.optimizers.SGD())
+    return model
 
 
 @pytest.fixture(scope="module")
 def finished(digits):
     """An untrained model that has seen its test images."""
-    model = CVAE(build_networks("patches", (28, 28, 1), latent_dim=2, seed=3), seed=3)
-    model.compile(keras.optimizers.SGD())
-    model.finish(digits)
+    model = _untrained()
+    model.finish("held_out_scores", digits)
     return model
 
 
@@ -37,18 +44,26 @@ def exported(finished, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(exported):
-    return loaded_model.load(exported)
+    return loading.load(exported)
 
 
 def test_p_values_count_what_is_as_low():
     scores = HeldOutScores()
-    assert scores.known == []
+    assert scores.known == {}
     held_out = np.random.default_rng(0).normal(size=99).astype(np.float32)
-    scores.take("elbo", held_out)
-    assert scores.known == ["elbo"]
+    scores.take("encoders", held_out)
+    assert scores.known == {"encoders": 99}
     new = np.array([-np.inf, *held_out[:5], 0.3, np.inf], np.float32)
     expected = [(1 + np.sum(held_out <= value)) / 100 for value in new]
-    np.testing.assert_allclose(scores.p_values("elbo", tf.constant(new)), expected, rtol=1e-6)
+    np.testing.assert_allclose(scores.p_values("encoders", tf.constant(new)), expected, rtol=1e-6)
+
+
+def test_what_has_no_finite_score_is_the_most_unusual():
+    scores = HeldOutScores()
+    scores.take("refined", np.array([1.0, np.nan, -np.inf, 3.0, 2.0]))
+    assert scores.known == {"refined": 5}
+    p_values = scores.p_values("refined", tf.constant([np.nan, -np.inf, 0.5, 2.0, 9.0]))
+    np.testing.assert_allclose(p_values, np.array([3, 3, 3, 5, 6]) / 6, rtol=1e-6)
 
 
 def test_a_rate_of_usual_images_gets_p_values_up_to_it():
@@ -56,27 +71,29 @@ def test_a_rate_of_usual_images_gets_p_values_up_to_it():
     rates = []
     for _ in range(200):
         scores = HeldOutScores()
-        scores.take("elbo", random.gamma(2.0, size=49))
+        scores.take("encoders", random.gamma(2.0, size=49))
         new = tf.constant(random.gamma(2.0, size=100), tf.float32)
-        rates.append(np.mean(scores.p_values("elbo", new).numpy() <= 0.1))
+        rates.append(np.mean(scores.p_values("encoders", new).numpy() <= 0.1))
     assert np.mean(rates) == pytest.approx(0.1, abs=4 * np.std(rates) / 200**0.5)
 
 
-@pytest.mark.parametrize("steps", [0, refinement_steps.DEFAULT])
+@pytest.mark.parametrize("steps", [0, amounts.STEPS])
 def test_an_exported_model_knows_how_unusual_its_test_images_are(model, digits, steps):
     scorer = RefinedModel(model, steps) if steps else model
-    scores = scorer.mean_scores(digits.test.images, seed=3, num_samples=SAMPLES)["elbo"]
+    scores = scorer.mean_scores(digits.test.images, seed=3, num_samples=amounts.SCORE_SAMPLES)[
+        "elbo"
+    ]
     p_values = scorer.p_values(scores)
     ranks = (1 + np.argsort(np.argsort(scores))) / (1 + len(scores))
     np.testing.assert_allclose(p_values, ranks, atol=0.1)  # other noise, the same images
     noise = np.random.default_rng(0).random(digits.test.images[:20].shape)
-    unusual = scorer.mean_scores(noise, seed=3, num_samples=SAMPLES)["elbo"]
+    unusual = scorer.mean_scores(noise, seed=3)["elbo"]
     np.testing.assert_allclose(scorer.p_values(unusual), 1 / (1 + len(scores)), rtol=1e-5)
 
 
 def test_the_saved_model_has_the_scores_of_the_model(finished, exported):
     functions = tf.saved_model.load(str(exported))
-    for kind, signature in (("elbo", "p_values"), ("elbo_refined", "p_values_refined")):
+    for kind, signature in (("encoders", "p_values"), ("refined", "p_values_refined")):
         held_out = next(v for v in finished.held_out_scores.variables if v.name == kind).numpy()
         scores = tf.constant(np.quantile(held_out[np.isfinite(held_out)], [0, 0.2, 0.5, 1]) + 0.01)
         scores = tf.cast(scores, tf.float32)
@@ -92,12 +109,12 @@ def test_scores_are_kept_with_the_run(small_npz, tmp_path, capsys):
         data_path=small_npz, epochs=1, network="tutorial", run_dir=tmp_path / "run", verbose=0
     ).directory
     run, model = building.load_trained(str(trained))[:2]
-    assert model.held_out_scores.known == ["elbo", "elbo_refined"]
-    assert "not finished" not in capsys.readouterr().out
+    assert model.held_out_scores.known == {"encoders": 32, "refined": 32}
+    assert "missing" not in capsys.readouterr().out
     run.finishing.unlink()
     model = building.load_trained(str(trained)).model
-    assert "not finished: its scores come without p-values" in capsys.readouterr().out
-    assert model.held_out_scores.known == [] and "p_values" not in model.signatures()
+    assert "missing: its scores come without p-values; train.py --resume" in capsys.readouterr().out
+    assert model.held_out_scores.known == {} and "p_values" not in model.signatures()
 
 
 def _anomalies(model, output, **settings):
@@ -105,19 +122,73 @@ def _anomalies(model, output, **settings):
     return generate(model, "anomalies", chosen, output)
 
 
-def test_images_are_marked_at_the_rate_of_false_alarms(model, digits, tmp_path):
-    noise = np.random.default_rng(0).random((30, *digits.test.images.shape[1:]))
-    data_path = tmp_path / "images.npz"
-    mixed = np.concatenate([digits.test.images, (255 * noise).astype(np.uint8)])
-    np.savez(data_path, images=mixed)
-    made = _anomalies(model, tmp_path / "made", data_path=str(data_path), false_alarms=0.05)
+def test_images_that_were_never_seen_are_marked_at_the_rate(digits, tmp_path_factory, tmp_path):
+    """Half of the test images are held out, the other half and noise are new."""
+    half = digits._replace(test=Split(digits.test.images[::2], digits.test.labels[::2]))
+    directory = tmp_path_factory.mktemp("half") / "1"
+    own = _untrained()
+    own.finish("held_out_scores", half)
+    writing.write_model(own, "saved_model", directory, METADATA)
+    new = digits.test.images[1::2]
+    noise = np.random.default_rng(0).integers(0, 256, (30, *new.shape[1:]), np.uint8)
+    np.savez(tmp_path / "images.npz", images=np.concatenate([new, noise]))
+    settings = {"data_path": str(tmp_path / "images.npz"), "false_alarms": 0.2}
+    made = _anomalies(loading.load(directory), tmp_path / "made", **settings)
     marked = made.arrays["marked"]
     assert marked[-30:].all()
-    assert np.mean(marked[:-30]) == pytest.approx(0.05, abs=0.02)
+    assert np.mean(marked[:-30]) == pytest.approx(0.2, abs=3 * (2 * 0.16 / len(new)) ** 0.5)
     lines = (tmp_path / "made" / "anomalies.csv").read_text().splitlines()
     assert lines[0].endswith(",p_value,marked")
     assert sum(line.endswith(",yes") for line in lines) == marked.sum()
-    assert f"{marked.sum():,} of {len(mixed):,} images are marked" in made.notes[0]
+    assert made.notes[0].startswith(f"{marked.sum():,} of {len(marked):,} images are marked")
+    assert len(made.notes) == 1
+
+
+def test_that_test_images_are_compared_with_themselves_is_said(model, tmp_path):
+    assert "compared with" in _anomalies(model, tmp_path / "own", num=4).notes[-1]
+
+
+CASES = [
+    ({"num_classes": 3}, Pixels(), ["encoders", "refined"]),
+    ({}, Pixels("dynamic"), ["encoders", "refined"]),
+    ({}, Pixels("none"), ["encoders", "refined"]),
+    ({"latent_dim": 65}, Pixels(), ["encoders"]),
+]
+
+
+@pytest.mark.parametrize(("options", "pixels", "kinds"), CASES)
+def test_models_of_every_kind_score_held_out_images(options, pixels, kinds):
+    options = {"latent_dim": 2, **options}
+    networks = build_networks("mlp", (6, 6, 1), seed=1, **options)
+    own = CVAE(networks, 1, pixels, num_classes=options.get("num_classes", 0))
+    images = np.random.default_rng(0).integers(0, 256, (300, 6, 6, 1), np.uint8)
+    held_out_scores.measure(own, Split(images, np.arange(300) % 3))
+    assert own.held_out_scores.known == dict.fromkeys(kinds, 300)
+    expected = {"p_values", "p_values_refined"} if "refined" in kinds else {"p_values"}
+    assert {name for name in own.signatures() if name.startswith("p_values")} == expected
+
+
+def test_large_images_are_fewer(monkeypatch):
+    own = CVAE(build_networks("mlp", (6, 6, 1), latent_dim=65, seed=1), 1)
+    images = np.zeros((40, 6, 6, 1), np.uint8)
+    monkeypatch.setattr(held_out_scores, "_FEWEST", 5)
+    monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 7 * 36 * 16)
+    held_out_scores.measure(own, Split(images, None))
+    assert own.held_out_scores.known == {"encoders": 7}
+
+
+@pytest.mark.parametrize(
+    "error", [tf.errors.ResourceExhaustedError(None, None, "no memory"), LostImagesError("gone")]
+)
+def test_failing_at_the_end_does_not_cost_the_model(small_npz, tmp_path, monkeypatch, error):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(held_out_scores, "measure", fail)
+    run = cvae_tf.train(
+        data_path=small_npz, epochs=1, network="tutorial", run_dir=tmp_path / "run", verbose=0
+    )
+    assert "p_values" not in loading.load(run.saved_model).abilities
 
 
 def test_rates_that_cannot_be_told_are_refused(model, tmp_path):

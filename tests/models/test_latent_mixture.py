@@ -85,7 +85,7 @@ def run(tmp_path_factory, small_npz):
 
 
 def test_samples_of_a_run_come_from_it(run, small_npz):
-    model = workflows.loaded_model.load(run.saved_model)
+    model = workflows.loading.load(run.saved_model)
     latents = model.sample_latents(2000, tf.constant([3, 4])).numpy()
     trained = building.load_trained(str(run.directory)).model
     np.testing.assert_allclose(
@@ -106,7 +106,7 @@ def test_an_unfinished_run_draws_from_the_prior(run, tmp_path, capsys):
         model = building.load_trained(str(run.directory)).model
     finally:
         (tmp_path / "gone.npz").rename(run.directory / "finishing.npz")
-    assert "not finished: samples come from the prior" in capsys.readouterr().out
+    assert "the end is missing: samples come from the prior" in capsys.readouterr().out
     drawn = model.sample_latents(5000, tf.constant([1, 2])).numpy()
     np.testing.assert_allclose(np.cov(drawn.T), np.eye(3), atol=0.1)
 
@@ -124,7 +124,7 @@ def test_what_has_another_number_of_gaussians_is_not_taken(run, capsys):
         building.load_trained(str(run.directory))
     finally:
         path.write_bytes(whole)
-    assert "not finished: samples come from the prior" in capsys.readouterr().out
+    assert "the end is missing: samples come from the prior" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -295,6 +295,12 @@ def _objective_of(model, weights, images, objective, beta):
     seed = derived_key(model.seed, Purpose.TRAINING_NOISE, 0)
     posterior, num = model.encode(images), objective.importance_samples
     noise = tf.random.stateless_normal([num * len(images), model.latent_dim], seed)
+    if objective.name == "shared":
+        latents = posterior.repeated(num).sample(noise)
+        outputs, log_prob = model.decode(latents), model.pixels.density.log_prob
+        of_each = [tf.repeat(image[None], len(latents), axis=0) for image in images]
+        pairs = tf.stack([log_prob(each, outputs) for each in of_each])
+        return float(tf.reduce_mean(objectives.shared_bound(pairs, latents, posterior, beta)))
     terms, latents = model.terms_with_noise(images, posterior, noise, num)
     return float(objectives.objective_value(objective, terms, posterior, latents, beta))
 
@@ -307,6 +313,8 @@ def _objective_of(model, weights, images, objective, beta):
         objectives.Objective("elbo", beta=0.3, free_bits=0.4),
         objectives.Objective("elbo_analytic", beta=2.0, free_bits=0.4),
         objectives.Objective("iwae", 3, beta=0.5, free_bits=0.4),
+        objectives.Objective("shared"),
+        objectives.Objective("shared", 3, beta=0.5),
     ],
 )
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli"])

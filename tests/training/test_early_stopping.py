@@ -67,7 +67,7 @@ def test_a_run_ends_early_and_exports_its_best_epoch(tmp_path, small_npz, capsys
         np.testing.assert_array_equal(variable, best[name])
     latents = np.zeros((3, 2), np.float32)
     expected = trained.model.decode_mean(latents)
-    loaded = workflows.loaded_model.load(run.saved_model)
+    loaded = workflows.loading.load(run.saved_model)
     np.testing.assert_allclose(loaded.decode(latents), expected, atol=1e-5)
     assert loaded.metadata["metrics"]["epoch"] == 2
     again = workflows.resume(run.directory)  # which has nothing to train

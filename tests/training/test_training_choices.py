@@ -41,7 +41,7 @@ def test_what_is_evaluated_and_exported_are_the_averages(tmp_path, small_npz):
     averages = [value for name, value in state.items() if "average" in name]
     assert any(value.shape == taken.shape and np.array_equal(value, taken) for value in averages)
     latents = np.random.default_rng(0).standard_normal((3, 2)).astype(np.float32)
-    exported = workflows.loaded_model.load(run.saved_model).decode(latents)
+    exported = workflows.loading.load(run.saved_model).decode(latents)
     np.testing.assert_allclose(exported, trained.model.decode_mean(latents), atol=1e-5)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from cvae_tf.models.measures import nats_of_one_bit
 from cvae_tf.models.networks.building import ImageShape
+from cvae_tf.models.vae import amounts
 from cvae_tf.models.vae.pixels import Pixels
 
 _OF = {
@@ -53,8 +54,14 @@ def meaning_of_bits(pixels: Pixels) -> str | None:
     return None
 
 
-def describe(pixels: Pixels, sampler: str = "prior") -> dict[str, Any]:
-    """What `model.json` says of a VAE beside its settings."""
+def describe(pixels: Pixels, sampler: str, held_out: dict[str, int]) -> dict[str, Any]:
+    """What `model.json` says of a VAE beside its settings.
+
+    Args:
+        pixels: of the model.
+        sampler: where its samples come from, "prior" or "mixture".
+        held_out: how many held-out scores it knows, by the kind of posterior.
+    """
     how, likelihood = pixels.binarization.description, pixels.likelihood.replace("_", " ")
     return {
         "black_and_white": pixels.binarize == "threshold",
@@ -62,8 +69,23 @@ def describe(pixels: Pixels, sampler: str = "prior") -> dict[str, Any]:
         "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",
         "limits": "Its samples are blurred where its latents cannot say more. A score compares "
         f"images under this model; it is no probability of being an anomaly.{_OF[sampler]}",
+        **({"p_values": _describe_p_values(held_out)} if held_out else {}),
         **({"bits": meaning_of_bits(pixels)} if pixels.entry.is_of_levels else {}),
     }
+
+
+def _describe_p_values(held_out: dict[str, int]) -> str:
+    samples, steps = amounts.SCORE_SAMPLES, amounts.STEPS
+    text = (
+        f"`p_values` takes the mean of `score` over {samples} seeds, and compares it with the "
+        f"scores of {held_out['encoders']:,} test images"
+    )
+    if "refined" in held_out:
+        text += (
+            f"; `p_values_refined` takes what `score_refined` gives with {steps} steps and "
+            f"{samples} samples, and compares it with {held_out['refined']:,}"
+        )
+    return f"{text}. Of usual images at most a share p has a p-value up to p."
 
 
 def describe_numbers(pixels: Pixels, metrics: dict[str, float], image_shape: ImageShape) -> str:

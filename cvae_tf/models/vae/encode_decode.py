@@ -19,11 +19,11 @@ from cvae_tf.models.batch_parts import images_and_labels
 from cvae_tf.models.halves import in_halves
 from cvae_tf.models.networks.building import Networks
 from cvae_tf.models.vae import latent_mixture, objectives
+from cvae_tf.models.vae.amounts import MOST_LATENTS
 from cvae_tf.models.vae.latent_mixture import LatentSampler
 from cvae_tf.models.vae.objectives import ElboTerms
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior, reparameterize
-from cvae_tf.models.vae.refinement_steps import MOST_LATENTS
 
 _MOST_FITTED = 50_000  # images whose latents the mixture is fitted to
 
@@ -63,10 +63,8 @@ class EncoderDecoder(GenerativeModel):
         """Where samples come from, as the setting says it."""
         return "prior" if self.sampler is None else "mixture"
 
-    def finish(self, dataset: Dataset) -> None:
-        """Fits the mixture that samples come from, if they do not come from the prior."""
-        if self.sampler is None:
-            return
+    def finish(self, name: str, dataset: Dataset) -> None:
+        """Fits the mixture that samples come from; that is all there is."""
         with progress("encoding") as show:
             means = self._means_of(dataset.train, show)
         random = numpy_generator(self.seed, Purpose.FITTED_LATENTS)

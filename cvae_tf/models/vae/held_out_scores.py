@@ -1,37 +1,37 @@
 """Scores of images that were not learned from: beside them, a new score is unusual or not."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core.parts import slices
 from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.batches import grey_levels
 from cvae_tf.data.datasets import Split
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.models.base import Signatures
-from cvae_tf.models.vae import refinement_steps
-from cvae_tf.models.vae.refined_signatures import refined_signatures
+from cvae_tf.models.vae import amounts
 
-SAMPLES = 8  # of each posterior, over which a score is averaged
-_MOST = 2000  # images
-_MOST_DECODED = 2**16  # latents, for the refined scores
-_AT_ONCE = 256  # images
+_MOST, _FEWEST = 2000, 200  # images; fewer if they are large or take many passes
+_MOST_PIXELS = 50_000_000  # of all passes through a network
+_SIGNATURES = {"encoders": "p_values", "refined": "p_values_refined"}  # by the kind of posterior
 
 
 class HeldOutScores(tf.Module):
-    """Sorted scores of each kind; infinite where there are fewer images than places."""
+    """Sorted scores by each kind of posterior; +inf in the places that are not filled."""
 
     if_missing = "its scores come without p-values"
 
     def __init__(self):
         """Makes places for scores, and knows none yet."""
         super().__init__(name="held_out_scores")
+        empty = np.full(_MOST, np.inf, np.float32)
         self._sorted = {
-            name: keras.Variable(np.full(_MOST, np.inf, np.float32), trainable=False, name=name)
-            for name in ("elbo", "elbo_refined")
+            kind: keras.Variable(empty, trainable=False, name=kind) for kind in _SIGNATURES
         }
 
     @property
@@ -40,35 +40,41 @@ class HeldOutScores(tf.Module):
         return list(self._sorted.values())
 
     @property
-    def known(self) -> list[str]:
-        """The kinds of which there are scores."""
-        return [name for name, scores in self._sorted.items() if np.isfinite(scores.numpy()[0])]
+    def known(self) -> dict[str, int]:
+        """How many scores there are of each kind, if there are any."""
+        counts = {kind: int(_count(scores)) for kind, scores in self._sorted.items()}
+        return {kind: count for kind, count in counts.items() if count}
 
-    def take(self, name: str, scores: np.ndarray) -> None:
+    def take(self, kind: str, scores: np.ndarray) -> None:
         """Takes scores [N] of one kind, of at most so many images as there are places."""
         places = np.full(_MOST, np.inf)
-        places[: len(scores)] = np.sort(scores)
-        self._sorted[name].assign(places)
+        places[: len(scores)] = np.sort(np.where(np.isnan(scores), -np.inf, scores))
+        self._sorted[kind].assign(places)
 
-    def p_values(self, name: str, scores: tf.Tensor) -> tf.Tensor:
+    def p_values(self, kind: str, scores: tf.Tensor) -> tf.Tensor:
         """The share of images like the held-out ones that score as low, or lower.
 
         It is the conformal p-value, (1 + number of held-out scores up to this one) / (1 + number of
-        held-out scores): at most a share p of usual images gets one up to p (Vovk, Gammerman &
-        Shafer, "Algorithmic learning in a random world", 2005, section 2.2).
+        held-out scores): of usual images at most a share p gets one up to p, in the mean over
+        held-out images (Vovk, Gammerman & Shafer, "Algorithmic learning in a random world", 2005,
+        section 2.2). Held-out images that helped to choose the epoch are a little too usual.
 
         Args:
-            name: the kind of score.
-            scores: [B], each the mean over `SAMPLES` samples.
+            kind: of the posterior, "encoders" or "refined".
+            scores: [B], each the mean over `amounts.SCORE_SAMPLES` samples; NaN is the lowest.
 
         Returns:
             [B], above 0, at most 1.
         """
-        known = tf.convert_to_tensor(self._sorted[name])
-        lower = tf.searchsorted(known, scores, side="right")
-        num = tf.reduce_sum(tf.cast(tf.math.is_finite(known), tf.int32))
-        # Infinite places are not scores, though an infinite score would count them.
-        return tf.cast(1 + tf.minimum(lower, num), tf.float32) / tf.cast(1 + num, tf.float32)
+        known = tf.convert_to_tensor(self._sorted[kind])
+        least = tf.where(tf.math.is_nan(scores), -np.inf, scores)
+        num = _count(known)
+        lower = tf.minimum(tf.searchsorted(known, least, side="right"), num)
+        return tf.cast(1 + lower, tf.float32) / tf.cast(1 + num, tf.float32)
+
+
+def _count(scores: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(tf.convert_to_tensor(scores) < np.inf, tf.int32))
 
 
 def p_value_signatures(model: Any) -> Signatures:
@@ -84,56 +90,66 @@ def p_value_signatures(model: Any) -> Signatures:
     """
     scores = tf.TensorSpec([None], tf.float32, "scores")
 
-    def of_kind(kind: str) -> Any:
+    def of_kind(kind: str) -> Callable[..., dict[str, tf.Tensor]]:
         def p_values(scores: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"p_values": model.held_out_scores.p_values(kind, scores)}
 
         return p_values
 
-    names = {"elbo": "p_values", "elbo_refined": "p_values_refined"}
-    return {names[kind]: (of_kind(kind), [scores]) for kind in model.held_out_scores.known}
+    return {_SIGNATURES[kind]: (of_kind(kind), [scores]) for kind in model.held_out_scores.known}
 
 
-def measure(model: Any, score: Any, split: Split) -> None:
+def measure(model: Any, split: Split) -> None:
     """Scores held-out images as an exported model does, and keeps the scores in the model.
 
     Args:
         model: a `CVAE`.
-        score: what its signature `score` does.
         split: its test images.
     """
-    rows = spread_rows(len(split.images), _MOST)
-    key = derived_key(model.seed, Purpose.HELD_OUT_SCORES)
-    keys = [tf.random.fold_in(key, number) for number in range(SAMPLES)]
-    own = model.pixels.terms["elbo"].name
+    signatures, samples = model.signatures(), amounts.SCORE_SAMPLES
+    name = model.pixels.terms["elbo"].name
+    score = _traced(signatures["score"][0])
 
-    def mean_score(images: tf.Tensor, first: tf.Tensor, *labels: tf.Tensor) -> tf.Tensor:
-        draws = [score(images, tf.random.fold_in(key, first), *labels)[own] for key in keys]
-        return tf.reduce_mean(draws, axis=0)
+    def mean_score(images: tf.Tensor, key: tf.Tensor, *labels: tf.Tensor) -> np.ndarray:
+        keys = [tf.random.fold_in(key, number) for number in range(samples)]
+        return np.mean([score(images, each, *labels)[name] for each in keys], axis=0)
 
-    model.held_out_scores.take("elbo", _of_images(model, mean_score, split, rows))
+    model.held_out_scores.take("encoders", _of_images(model, mean_score, split, 2 * samples))
     if not model.can_refine:
         return
-    refined = refined_signatures(model)["score_refined"][0]
-    steps = tf.constant(refinement_steps.DEFAULT)
+    refine, steps = _traced(signatures["score_refined"][0]), amounts.STEPS
 
-    def refined_score(images: tf.Tensor, first: tf.Tensor, *labels: tf.Tensor) -> tf.Tensor:
-        own_key = tf.random.fold_in(key, first)
-        return refined(images, own_key, steps, tf.constant(SAMPLES), *labels)[own]
+    def refined_score(images: tf.Tensor, key: tf.Tensor, *labels: tf.Tensor) -> np.ndarray:
+        return refine(images, key, tf.constant(steps), tf.constant(samples), *labels)[name].numpy()
 
-    each = (model.latent_dim + 1) * (refinement_steps.DEFAULT + 1) + SAMPLES
-    rows = spread_rows(len(split.images), min(_MOST, _MOST_DECODED // each))
-    model.held_out_scores.take("elbo_refined", _of_images(model, refined_score, split, rows))
+    passes = (model.latent_dim + 1) * (steps + 1) + samples
+    model.held_out_scores.take("refined", _of_images(model, refined_score, split, passes))
 
 
-def _of_images(model: Any, score: Any, split: Split, rows: np.ndarray) -> np.ndarray:
-    """Scores the images of these rows, some at a time."""
-    traced, found = tf.function(score, reduce_retracing=True), []
+def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    return tf.function(function, reduce_retracing=True)
+
+
+def _of_images(
+    model: Any, score: Callable[..., np.ndarray], split: Split, passes: int
+) -> np.ndarray:
+    """Scores images from the whole set, some at a time.
+
+    Args:
+        model: a `CVAE`.
+        score: images, a key and labels, if there are any, to scores.
+        split: the images.
+        passes: through a network, that each of them takes.
+    """
+    height, width, _ = model.image_shape
+    affordable = _MOST_PIXELS // (height * width * passes)
+    rows = spread_rows(len(split.images), min(max(affordable, _FEWEST), _MOST))
+    key, found = derived_key(model.seed, Purpose.HELD_OUT_SCORES), []
     with progress("scoring") as show:
-        for first in range(0, len(rows), _AT_ONCE):
-            own = rows[first : first + _AT_ONCE]
+        for part in slices(len(rows), model.image_shape):
+            own = rows[part]
             labels = [tf.constant(split.labels[own], tf.int32)] if model.num_classes else []
             images = grey_levels(tf.constant(split.images[own]))
-            found.append(traced(images, tf.constant(first), *labels).numpy())
-            show(min((first + _AT_ONCE) / len(rows), 1.0))
+            found.append(score(images, tf.random.fold_in(key, part.start), *labels))
+            show(part.stop / len(rows))
     return np.concatenate(found)

@@ -15,6 +15,7 @@ from cvae_tf.models.dropout import seed_dropout
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks.building import ImageShape, Networks, Options, build_networks
 from cvae_tf.models.vae import (
+    climbed,
     descriptions,
     epoch_picture,
     held_out_scores,
@@ -24,6 +25,8 @@ from cvae_tf.models.vae import (
 from cvae_tf.models.vae.encode_decode import EncoderDecoder
 from cvae_tf.models.vae.objectives import ElboTerms, Objective
 from cvae_tf.models.vae.pixels import Pixels
+
+_SCORES = "held_out_scores"  # as a part of what is learned at the end
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
@@ -101,14 +104,9 @@ class CVAE(EncoderDecoder):
         networks = Networks(*(fused_layers.copy(n) for n in self.networks.values()))
         own = self.pixels, self.objective, self.input_noise, self.num_classes
         copy = CVAE(networks, self.seed, *own, self.sampler_name)
-        copy._take_finishing_parts(self)
+        for name, part in copy.finishing_parts.items():
+            _copy_variables(self.finishing_parts[name], part)
         return copy
-
-    def _take_finishing_parts(self, other: "CVAE") -> None:
-        for name, part in self.finishing_parts.items():
-            theirs = other.finishing_parts[name].variables
-            for own, value in zip(part.variables, theirs, strict=True):
-                own.assign(value)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the model is made again from, without its weights."""
@@ -159,7 +157,7 @@ class CVAE(EncoderDecoder):
         seed_dropout(self.networks.values(), derived_key(self.seed, Purpose.DROPOUT, step))
         seen = self._noisy(images, step)
         with tf.GradientTape() as tape:
-            value, terms = self._objective_value(images, labels, noise, seen, training=True)
+            value, terms = climbed.value_and_terms(self, images, labels, noise, seen, training=True)
             negative_value = -value
         gradients = tape.gradient(negative_value, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
@@ -181,24 +179,7 @@ class CVAE(EncoderDecoder):
         num_samples = self.objective.importance_samples
         first = self.means["elbo"].count / num_samples
         noise = self._evaluation_noise(tf.shape(images)[0], first, num_samples)
-        return self._update_means(*self._objective_value(images, labels, noise, images))
-
-    def _objective_value(
-        self,
-        images: tf.Tensor,
-        labels: tf.Tensor | None,
-        noise: tf.Tensor,
-        seen: tf.Tensor,
-        training: bool = False,
-    ) -> tuple[tf.Tensor, ElboTerms]:
-        """What a step climbs now if the encoder sees `seen`, and the terms [K * B] of it."""
-        objective, posterior = self.objective, self.encode(seen, labels, training)
-        num_samples = objective.importance_samples
-        terms, latents = self.terms_with_noise(
-            images, posterior, noise, num_samples, labels, training
-        )
-        beta = objective.beta_at(self.steps)
-        return objectives.objective_value(objective, terms, posterior, latents, beta), terms
+        return self._update_means(*climbed.value_and_terms(self, images, labels, noise, images))
 
     def _evaluation_noise(
         self, num: tf.Tensor, first: tf.Tensor, num_samples: int = 1
@@ -229,17 +210,19 @@ class CVAE(EncoderDecoder):
         """The ELBO and its parts."""
         return tuple(self.pixels.terms.values())
 
-    def finish(self, dataset: Any) -> None:
-        """Fits what samples come from, and scores held-out images."""
-        super().finish(dataset)
+    def finish(self, name: str, dataset: Any) -> None:
+        """Scores held-out images, or fits what samples come from."""
+        if name != _SCORES:
+            super().finish(name, dataset)
+            return
         fast = self.for_inference()
-        held_out_scores.measure(fast, signatures.signatures(fast)["score"][0], dataset.test)
-        self._take_finishing_parts(fast)
+        held_out_scores.measure(fast, dataset.test)
+        _copy_variables(fast.held_out_scores, self.held_out_scores)
 
     @property
     def finishing_parts(self) -> dict[str, Any]:
         """The sampler, if there is one, and the scores of held-out images."""
-        return {**super().finishing_parts, "held_out_scores": self.held_out_scores}
+        return {**super().finishing_parts, _SCORES: self.held_out_scores}
 
     def measure(
         self, grey: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor
@@ -283,8 +266,14 @@ class CVAE(EncoderDecoder):
     def describe(self) -> dict[str, Any]:
         """What `model.json` says of pixels and of the terms that `score` returns."""
         is_fitted = self.sampler is not None and self.sampler.is_fitted
-        return descriptions.describe(self.pixels, "mixture" if is_fitted else "prior")
+        known = self.held_out_scores.known
+        return descriptions.describe(self.pixels, "mixture" if is_fitted else "prior", known)
 
     def describe_numbers(self, metrics: dict[str, float]) -> str:
         """What the model card says of the ELBO."""
         return descriptions.describe_numbers(self.pixels, metrics, self.image_shape)
+
+
+def _copy_variables(part: Any, to: Any) -> None:
+    for theirs, own in zip(part.variables, to.variables, strict=True):
+        own.assign(theirs)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from cvae_tf.models.vae.posterior import (
@@ -35,8 +36,8 @@ class ElboTerms(NamedTuple):
 class Objective(NamedTuple):
     """What a training step climbs."""
 
-    name: str = "elbo"  # "elbo", "elbo_analytic" or "iwae"
-    importance_samples: int = 1  # K, more than 1 for "iwae" only
+    name: str = "elbo"  # "elbo", "elbo_analytic", "iwae" or "shared"
+    importance_samples: int = 1  # K, of "iwae" and "shared" only
     beta: float = 1.0  # weight of the KL (Higgins et al., "beta-VAE", 2017, equation 4)
     kl_warmup_steps: int = 0  # in which that weight grows from 0 (Sonderby et al. 2016)
     free_bits: float = 0.0  # nats of KL in each latent dimension that cost nothing
@@ -121,6 +122,43 @@ def importance_weighted_bound(log_weights: tf.Tensor) -> tf.Tensor:
     """
     num_samples = tf.cast(tf.shape(log_weights)[0], log_weights.dtype)
     return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(num_samples)
+
+
+def shared_bound(
+    log_likelihood: tf.Tensor,
+    latents: tf.Tensor,
+    posterior: Posterior,
+    beta: tf.Tensor | float = 1.0,
+    labels: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """A bound on log p(x) by the samples of all images together, each for every image.
+
+    The weight of a sample is p(x, z) / sum_i K q(z|x_i), the balance heuristic: all posteriors
+    might have drawn it (Veach & Guibas, "Optimally combining sampling techniques", 1995, section
+    3.2). Where they do not overlap, it is the importance-weighted bound of each image alone.
+
+    Args:
+        log_likelihood: log p(x|z) of each image at each sample, [B, K * B], nats.
+        latents: K samples of each posterior, first one of every image, ..., [K * B, Z].
+        posterior: of the images, B Gaussians.
+        beta: weight of the KL.
+        labels: of a conditional model, [B]; an image then takes the samples of its own class.
+
+    Returns:
+        [B], nats.
+    """
+    num = tf.shape(posterior.mean)[0]
+    num_samples = tf.shape(latents)[0] // num
+    proposed = log_normal(latents[:, None], *(part[None] for part in posterior))  # [K * B, B]
+    if labels is not None:
+        other = tf.tile(labels, [num_samples])[:, None] != labels[None]
+        proposed = tf.where(other, -np.inf, proposed)
+        log_likelihood = tf.where(tf.transpose(other), -np.inf, log_likelihood)
+    log_proposal = tf.reduce_logsumexp(proposed, axis=1)
+    log_proposal += tf.math.log(tf.cast(num_samples, log_proposal.dtype))
+    zeros = tf.zeros_like(latents)
+    log_ratio = log_normal(latents, zeros, zeros) - log_proposal
+    return tf.reduce_logsumexp(log_likelihood + beta * log_ratio, axis=1)
 
 
 def objective_value(

@@ -12,7 +12,7 @@ from cvae_tf.models.signature_parts import (
     with_an_image,
     with_label_argument,
 )
-from cvae_tf.models.vae import refinement_steps
+from cvae_tf.models.vae import amounts
 from cvae_tf.models.vae.inferring import infer
 from cvae_tf.models.vae.posterior import FullPosterior
 
@@ -55,7 +55,7 @@ class _Refined:
         self._model, self._pixels = model, model.pixels
 
     def infer(self, images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        results = self.refine(images, tf.constant(refinement_steps.DEFAULT), *labels)
+        results = self.refine(images, tf.constant(amounts.STEPS), *labels)
         return {name: results[name] for name in ("mean", "covariance")}
 
     def refine(
@@ -100,7 +100,7 @@ class _Refined:
     def _found(
         self, pixels: tf.Tensor, labels: tf.Tensor | None, steps: tf.Tensor
     ) -> FullPosterior:
-        most = refinement_steps.MOST
+        most = amounts.MOST_STEPS
         few = tf.debugging.Assert((steps >= 0) & (steps <= most), [f"steps must be 0 to {most}."])
         with tf.control_dependencies([few]):
             return infer(self._model, pixels, labels, tf.identity(steps))

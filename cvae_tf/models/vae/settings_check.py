@@ -33,8 +33,21 @@ def check(config: Any, image_shape: tuple[int, int, int] | None = None) -> None:
         raise UserError(
             f"--likelihood={config.likelihood} is one of grey levels; give --binarize=none."
         )
-    if (config.objective == "iwae") != (config.importance_samples > 1):
+    _check_objective(config)
+
+
+def _check_objective(config: Any) -> None:
+    """Refuses samples that the objective does not take, or what else it cannot do."""
+    name, samples = config.objective, config.importance_samples
+    if name != "shared" and (name == "iwae") != (samples > 1):
         raise UserError(
-            f"--importance_samples={config.importance_samples} with --objective="
-            f"{config.objective}: iwae needs at least 2, and the others take 1."
+            f"--importance_samples={samples} with --objective={name}: iwae needs at least 2, "
+            "shared any number, and the others take 1."
+        )
+    if name == "shared" and config.free_bits:
+        raise UserError("--free_bits does nothing with --objective=shared.")
+    if name == "shared" and registry.LIKELIHOODS[config.likelihood].is_of_levels:
+        raise UserError(
+            f"--likelihood={config.likelihood} with --objective=shared: would compare all "
+            "pixels of all pairs of images; give another likelihood, or --objective=iwae."
         )
