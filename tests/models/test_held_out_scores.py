@@ -159,9 +159,9 @@ CASES = [
 @pytest.mark.parametrize(("options", "pixels", "kinds"), CASES)
 def test_models_of_every_kind_score_held_out_images(options, pixels, kinds):
     options = {"latent_dim": 2, **options}
-    networks = build_networks("mlp", (6, 6, 1), seed=1, **options)
+    networks = build_networks("mlp", (8, 8, 1), seed=1, **options)
     own = CVAE(networks, 1, pixels, num_classes=options.get("num_classes", 0))
-    images = np.random.default_rng(0).integers(0, 256, (300, 6, 6, 1), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), np.uint8)
     held_out_scores.measure(own, Split(images, np.arange(300) % 3))
     assert own.held_out_scores.known == dict.fromkeys(kinds, 300)
     expected = {"p_values", "p_values_refined"} if "refined" in kinds else {"p_values"}
@@ -169,10 +169,10 @@ def test_models_of_every_kind_score_held_out_images(options, pixels, kinds):
 
 
 def test_large_images_are_fewer(monkeypatch):
-    own = CVAE(build_networks("mlp", (6, 6, 1), latent_dim=65, seed=1), 1)
-    images = np.zeros((40, 6, 6, 1), np.uint8)
+    own = CVAE(build_networks("mlp", (8, 8, 1), latent_dim=65, seed=1), 1)
+    images = np.zeros((40, 8, 8, 1), np.uint8)
     monkeypatch.setattr(held_out_scores, "_FEWEST", 5)
-    monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 7 * 36 * 16)
+    monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 7 * 64 * 16)
     held_out_scores.measure(own, Split(images, None))
     assert own.held_out_scores.known == {"encoders": 7}
 

@@ -168,7 +168,7 @@ def _shared_by_hand(log_likelihood, latents, mean, logvar, beta=1.0, labels=None
                 continue
             proposal = sum(others) * (len(latents) // len(mean))
             ratio = _density(z[None], 0, 1)[0] / proposal
-            total += np.exp(log_likelihood[image, number]) * ratio**beta
+            total += np.exp(float(log_likelihood[image, number])) * ratio**beta
         bounds.append(np.log(total))
     return bounds
 
@@ -176,7 +176,7 @@ def _shared_by_hand(log_likelihood, latents, mean, logvar, beta=1.0, labels=None
 @pytest.mark.parametrize("labels", [None, np.array([0, 1, 0, 2, 1])])
 def test_shared_bound_weighs_samples_by_all_posteriors(labels):
     case, samples = _case(num=5), np.random.default_rng(3).normal(size=(10, 3))
-    log_likelihood = np.random.default_rng(4).normal(size=(5, 10))
+    log_likelihood = tf.constant(np.random.default_rng(4).normal(size=(5, 10)))
     posterior = case["mean"], case["logvar"]
     found = objectives.shared_bound(
         log_likelihood, tf.constant(samples), Posterior(*map(tf.constant, posterior)), 0.7, labels
