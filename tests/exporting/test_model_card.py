@@ -4,6 +4,7 @@ import tensorflow as tf
 from conftest import METADATA, run_python, tiny_cvae
 
 from cvae_tf.exporting import model_card
+from cvae_tf.models.vae.objectives import Objective
 
 
 def _render(**changes):
@@ -66,3 +67,12 @@ def test_snippet_of_the_card_runs_beside_the_model(exported_digits):
     (snippet,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     done = run_python("-c", snippet, cwd=exported_digits)
     assert done.stdout.strip() == "(16, 28, 28, 1)", done.stderr
+
+
+def test_a_model_whose_encoder_was_given_up_says_so():
+    limits = {
+        name: tiny_cvae(objective=Objective(name)).describe()["limits"]
+        for name in ("elbo", "shared")
+    }
+    assert "`infer` finds the latents" in limits["shared"]
+    assert "infer" not in limits["elbo"]

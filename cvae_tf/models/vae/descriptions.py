@@ -12,6 +12,10 @@ _OF = {
     "mixture": " Samples come from a mixture of Gaussians that was fitted to the latents of the "
     "training images; likelihoods are those under the prior, a standard Gaussian.",
 }
+_TRAINED_ON = {
+    "shared": " Its encoder was not trained to be good (--objective=shared): `infer` finds the "
+    "latents of images, `reconstruct_refined` and `score_refined` know them.",
+}
 
 
 def describe_test(pixels: Pixels, values: dict[str, float], image_shape: ImageShape) -> str:
@@ -54,12 +58,15 @@ def meaning_of_bits(pixels: Pixels) -> str | None:
     return None
 
 
-def describe(pixels: Pixels, sampler: str, held_out: dict[str, int]) -> dict[str, Any]:
+def describe(
+    pixels: Pixels, sampler: str, objective: str, held_out: dict[str, int]
+) -> dict[str, Any]:
     """What `model.json` says of a VAE beside its settings.
 
     Args:
         pixels: of the model.
         sampler: where its samples come from, "prior" or "mixture".
+        objective: what was climbed, by name.
         held_out: how many held-out scores it knows, by the kind of posterior.
     """
     how, likelihood = pixels.binarization.description, pixels.likelihood.replace("_", " ")
@@ -68,7 +75,8 @@ def describe(pixels: Pixels, sampler: str, held_out: dict[str, int]) -> dict[str
         "binarization": how,
         "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",
         "limits": "Its samples are blurred where its latents cannot say more. A score compares "
-        f"images under this model; it is no probability of being an anomaly.{_OF[sampler]}",
+        f"images under this model; it is no probability of being an anomaly."
+        f"{_OF[sampler]}{_TRAINED_ON.get(objective, '')}",
         **({"p_values": _describe_p_values(held_out)} if held_out else {}),
         **({"bits": meaning_of_bits(pixels)} if pixels.entry.is_of_levels else {}),
     }

@@ -267,7 +267,8 @@ class CVAE(EncoderDecoder):
         """What `model.json` says of pixels and of the terms that `score` returns."""
         is_fitted = self.sampler is not None and self.sampler.is_fitted
         known = self.held_out_scores.known
-        return descriptions.describe(self.pixels, "mixture" if is_fitted else "prior", known)
+        sampler = "mixture" if is_fitted else "prior"
+        return descriptions.describe(self.pixels, sampler, self.objective.name, known)
 
     def describe_numbers(self, metrics: dict[str, float]) -> str:
         """What the model card says of the ELBO."""
