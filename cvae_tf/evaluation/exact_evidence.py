@@ -25,8 +25,8 @@ from cvae_tf.models.vae.posterior import Posterior
 LARGEST_DIM = 2
 TOLERANCE = 0.01  # nats, of the mean
 _FIRST_NODES, _MOST_NODES = 2, 64  # a side of a cell
-_NEGLIGIBLE = 15.0  # nats below the ELBO, of one cell
-_SETTLED = 1e-4  # share of p(x) by which a cell may change to be left as it is
+_NEGLIGIBLE = 10.0  # nats below the ELBO, of one cell
+_SETTLED = 1e-3  # share of p(x) by which a cell may change to be left as it is
 _PAIRS_OF_BATCH = 4000  # times the batch size: pairs of image and cell that are held at once
 
 

@@ -15,7 +15,7 @@ from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae import inferring, refinement
 from cvae_tf.models.vae.posterior import FullPosterior
 
-_STEPS_TO_BEST = 5
+_STEPS_TO_BEST = 4
 
 
 class Refined(NamedTuple):
@@ -114,8 +114,7 @@ def climb_to_best(
         gaussians = FullPosterior(*start)
         return refinement.best_gaussian(decode, density, pixels, gaussians, _STEPS_TO_BEST)
 
-    nodes = refinement.NODES_A_SIDE**model.latent_dim
-    at_once, found = inferring.images_at_once(model, nodes), []
+    at_once, found = inferring.images_at_once(model, nodes=2 * model.latent_dim), []
     for part in _parts(at_once, pixels, labels, *start):
         found.append(climb(*part))
         on_progress(min(len(found) * at_once / len(pixels), 1.0))

@@ -23,7 +23,7 @@ def pixels():
 
 @pytest.mark.parametrize("batch_size", [1, 21, 1000])
 def test_posteriors_are_those_of_each_image_whatever_the_batch(model, pixels, batch_size):
-    expected = inferring.infer(model, tf.constant(pixels), None, 4)
+    expected = inferring.inference(model)(tf.constant(pixels), None, 4)
     found = refined.refine(model, pixels, None, 4, batch_size)
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-3)

@@ -49,10 +49,11 @@ def test_many_dimensions_begin_where_the_encoder_says():
 
 def test_parts_are_joined_in_order(model, monkeypatch):
     pixels = tf.constant(binary_images(11))
-    whole = inferring.infer(model, pixels, None, 3)
-    monkeypatch.setattr(inferring, "_DECODED_AT_ONCE", 12)  # four images at once
-    assert inferring.images_at_once(2) == 4
-    in_parts = tf.function(lambda pixels: inferring.infer(model, pixels, None, 3))(pixels)
+    monkeypatch.setattr(inferring, "_PIXELS", 12 * 36)  # four images at once
+    assert inferring.images_at_once(model) == 4
+    start = inferring.first_latents(model, pixels, None)
+    whole = inferring.from_latents(model, pixels, None, start, 3)
+    in_parts = inferring.inference(model)(pixels, None, 3)
     for one, other in zip(whole, in_parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-3)
 
@@ -65,7 +66,7 @@ def test_posteriors_are_better_than_the_encoders(model):
         terms, _ = model.terms_with_noise(pixels, posterior, noise, 400)
         return terms.elbo.numpy().mean()
 
-    gain = elbo(inferring.infer(model, pixels, None, 5)) - elbo(model.encode(pixels))
+    gain = elbo(inferring.inference(model)(pixels, None, 5)) - elbo(model.encode(pixels))
     assert gain > 0.3
 
 
@@ -75,10 +76,10 @@ def test_every_class_is_refined_under_its_own_labels():
     for variable in model.decoder.weights:
         variable.assign(4 * variable)
     pixels = tf.constant(np.random.default_rng(0).integers(0, 2, (4, 8, 8, 1)), tf.float32)
-    together = inferring.infer(model, pixels, LABELS, 4)
+    together = inferring.inference(model)(pixels, LABELS, 4)
     for row in range(4):
         own = slice(row, row + 1)
-        alone = inferring.infer(model, pixels[own], LABELS[own], 4)
+        alone = inferring.inference(model)(pixels[own], LABELS[own], 4)
         np.testing.assert_allclose(together.mean[own], alone.mean, atol=1e-3)
     start = inferring.first_latents(model, pixels, LABELS)
     before = _log_joint(model, pixels, start, LABELS)
@@ -98,7 +99,7 @@ def test_every_likelihood_can_be_refined(likelihood, latent_dim):
     grey = tf.constant(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)) / 255, tf.float32)
     pixels = pixels_kind.likeliest(grey)
     start = inferring.first_latents(model, pixels, None)
-    found = inferring.infer(model, pixels, None, 10)
+    found = inferring.inference(model)(pixels, None, 10)
     assert np.all(_log_joint(model, pixels, found.mean) >= _log_joint(model, pixels, start) - 1e-3)
     covariance = found.covariance.numpy()
     assert np.linalg.eigvalsh(covariance).min() > 0

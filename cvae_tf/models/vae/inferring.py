@@ -1,5 +1,7 @@
 """Refined posteriors of any batch: where to begin, then `refinement.py`, in bounded memory."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -12,23 +14,20 @@ _SPREAD_IF_SLOW = {1: 100, 2: 10}  # of likelihoods that compare image by image
 _PIXELS = 2**20  # of the images that are decoded at once, which is enough for full speed
 
 
-def infer(
-    model: Any, pixels: tf.Tensor, labels: tf.Tensor | None, steps: int | tf.Tensor
-) -> FullPosterior:
-    """Finds the refined posterior of each image.
+def inference(model: Any) -> Callable[..., FullPosterior]:
+    """Makes the function that finds the refined posterior of each image.
 
-    It is a graph of its own, so that its loops are TensorFlow's wherever it is used.
+    It is a graph of its own, so that its loops are TensorFlow's wherever it is used, and is traced
+    once for all signatures of an exported model.
 
     Args:
         model: has `encode`, `decode`, `latent_dim`, `image_shape`; and `pixels`, what they are.
-        pixels: as in training, [B, H, W, C], B > 0.
-        labels: theirs, int32 [B], of a conditional model.
-        steps: of Gauss and Newton.
 
     Returns:
-        B Gaussians.
+        A function of pixels as in training, [B, H, W, C], B > 0; of labels, int32 [B], of a
+        conditional model, else None; and of the number of Gauss-Newton steps. It finds B Gaussians.
     """
-    return tf.function(_infer)(model, pixels, labels, steps)
+    return tf.function(functools.partial(_infer, model), reduce_retracing=True)
 
 
 def _infer(
@@ -67,7 +66,7 @@ def from_latents(
     start: tf.Tensor,
     steps: int | tf.Tensor,
 ) -> FullPosterior:
-    """Refines from given latents [B, Z], all images at once; else as `infer`."""
+    """Refines from given latents [B, Z], all images at once; else as `inference`."""
     decode, density = decoder_for(model, labels), model.pixels.density
     return refinement.refine(decode, density, pixels, start, steps)
 

@@ -13,7 +13,7 @@ from cvae_tf.models.signature_parts import (
     with_label_argument,
 )
 from cvae_tf.models.vae import amounts
-from cvae_tf.models.vae.inferring import infer
+from cvae_tf.models.vae.inferring import inference
 from cvae_tf.models.vae.posterior import FullPosterior
 
 
@@ -53,6 +53,7 @@ class _Refined:
 
     def __init__(self, model: Any):
         self._model, self._pixels = model, model.pixels
+        self._inference = inference(model)
 
     def infer(self, images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
         results = self.refine(images, tf.constant(amounts.STEPS), *labels)
@@ -103,7 +104,7 @@ class _Refined:
         most = amounts.MOST_STEPS
         few = tf.debugging.Assert((steps >= 0) & (steps <= most), [f"steps must be 0 to {most}."])
         with tf.control_dependencies([few]):
-            return infer(self._model, pixels, labels, tf.identity(steps))
+            return self._inference(pixels, labels, tf.identity(steps))
 
     def _checked(self, images: tf.Tensor, labels: tuple[tf.Tensor, ...]) -> tf.Tensor | None:
         return checked_labels(self._model, labels, tf.shape(images)[0])
