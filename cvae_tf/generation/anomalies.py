@@ -93,8 +93,8 @@ def _notes(found: _Scored, settings: GenerationSettings) -> Iterator[str]:
     if found.marked is not None:
         num, marked = len(found.marked), found.marked.sum()
         yield (
-            f"{marked:,} of {num:,} images are marked, {marked / num:.2%}; of usual images it is "
-            f"at most {settings.false_alarms:.2%}."
+            f"{marked:,} of {num:,} images are marked, {marked / num:.2%}; of usual images at "
+            f"most {settings.false_alarms:.2%} is expected."
         )
     if found.p_values is not None and settings.data_path is None:
         yield (

@@ -43,6 +43,7 @@ def _in_both_ways(
     filling = [""] * (-len(refined) % columns)
     rows = [np.reshape(own + filling, (-1, columns)) for own in texts]
     captions = np.stack(rows, axis=1).ravel().tolist()
-    title = f"Images, the encoder's reconstructions, refined ones; {name.replace('_', ' ')} in nats"
+    what = name.replace("log_", "log-").replace("_", " ")
+    title = f"Images, the encoder's reconstructions, refined ones; {what} in nats"
     draw_captioned(path, mosaics.stacked(sets, columns), captions, title, columns)
     return {"encoders_images": encoders, f"encoders_{name}": values[0], name: values[1]}
