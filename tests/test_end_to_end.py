@@ -296,6 +296,7 @@ def evaluated(trained):
         "--run_dir=run",
         "--importance_samples=1,20",
         "--measures=likelihood",
+        "--refine=3",
         cwd=trained.place,
     )
     assert done.returncode == 0, done.stderr
@@ -306,7 +307,7 @@ def test_a_run_is_evaluated(trained, evaluated):
     report = json.loads((trained.directory / "evaluation.json").read_text())
     elbo = next(number for number in report["numbers"] if number["quantity"] == "ELBO")
     own = float(trained.metrics[-1]["test_elbo"])
-    assert elbo["images"] == 32
+    assert (elbo["images"], elbo["refine"]) == (32, 3)
     assert abs(elbo["nats_per_image"] - own) < 3 * elbo["standard_error"]
     assert "log p(x), exact" in evaluated.stdout and evaluated.stderr == ""
     for name in ("evaluation.png", "evaluation_posterior.png"):
@@ -317,7 +318,7 @@ def test_a_run_is_evaluated(trained, evaluated):
 def test_an_exported_model_has_the_numbers_of_its_run(trained, evaluated):
     done = run_script(
         "evaluate.py", "--saved_model=run/export/1", "--importance_samples=1,20",
-        "--measures=likelihood", "--output=exported.json", cwd=trained.place,
+        "--measures=likelihood", "--refine=3", "--output=exported.json", cwd=trained.place,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     reports = [
@@ -327,6 +328,17 @@ def test_an_exported_model_has_the_numbers_of_its_run(trained, evaluated):
     for own, exported in zip(*reports, strict=True):
         assert own["quantity"] == exported["quantity"]
         assert own["nats_per_image"] == pytest.approx(exported["nats_per_image"], abs=2e-3)
+
+
+def test_unusual_images_are_marked(trained, small_npz):
+    done = run_script(
+        "generate.py", "--run_dir=run", "--mode=anomalies", "--refine=5", "--false_alarms=0.1",
+        f"--data_path={small_npz}", "--output=marked", cwd=trained.place,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "images are marked" in done.stdout
+    table = (trained.place / "marked" / "anomalies.csv").read_text()
+    assert table.startswith("name,refined_elbo_nats,p_value,marked\n")
 
 
 # Calls a command as its script does, once for each list of arguments.

@@ -243,7 +243,7 @@ def test_without_refinement_there_is_the_encoder_alone(data_path):
 def test_refinement_that_cannot_be_is_refused(data_path):
     model = _model(data_path)._replace(can_refine=False)
     assert evaluating.evaluate(model, EvaluationSettings(importance_samples="1")).refined is None
-    with pytest.raises(UserError, match="--refine=3: this model cannot refine"):
+    with pytest.raises(UserError, match="--refine=3: This model cannot refine"):
         evaluating.evaluate(model, EvaluationSettings(importance_samples="1", refine=3))
 
 

@@ -9,7 +9,7 @@ from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting import writing
 from cvae_tf.models.networks.building import build_networks
 from cvae_tf.models.signature_parts import LARGEST_SAMPLE
-from cvae_tf.models.vae.inferring import infer
+from cvae_tf.models.vae.inferring import inference
 from cvae_tf.models.vae.model import CVAE
 
 TRIED = ("tutorial", "patches", "patches_smooth")  # patches_large differs in its widths only
@@ -192,7 +192,7 @@ def test_scores_are_those_of_the_model(results, model, grey_images):
 
 def test_inferred_posteriors_are_those_of_the_model(results, model, grey_images):
     pixels = tf.constant((grey_images > 0.5).astype(np.float32))
-    expected = infer(model, pixels, None, 5)
+    expected = inference(model)(pixels, None, 5)
     for name in ("infer", "refine"):
         np.testing.assert_allclose(results[f"{name}.mean"], expected.mean, rtol=1e-2, atol=2e-3)
         covariance = results[f"{name}.covariance"]
