@@ -27,6 +27,8 @@ NAMES = list(FACTORS)
 
 def _allowed(case):
     """Grey likelihoods take grey levels; what is said of one pair is left to the refusals."""
+    if (case["likelihood"], case["objective"]) == ("discretized_logistic", "shared"):
+        return False
     return case["likelihood"] == "bernoulli" or case["binarize"] == "none"
 
 
@@ -120,6 +122,10 @@ REFUSED = {
         for likelihood, binarize in itertools.product(FACTORS["likelihood"][1:], ["dynamic"])
     },
     "--importance_samples=1 with --objective=iwae": {"objective": "iwae"},
+    "--likelihood=discretized_logistic with --objective=shared": {
+        "likelihood": "discretized_logistic", "binarize": "none", "objective": "shared",
+    },
+    "--free_bits does nothing with --objective=shared": {"objective": "shared", "free_bits": 1.0},
     "--importance_samples=5 with --objective=elbo:": {"importance_samples": 5},
     "--hidden does nothing with --network=patches; it is for mlp, hybrid": {
         "network": "patches", "hidden": "50",
