@@ -9,17 +9,16 @@ this file. Needs requirements-dev.txt; about half an hour on two cores.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from anomalies import LEFT_OUT, SCORING_SAMPLES, auroc, encoded, shifted_images
 from machine import describe_machine
+from reports import write_report
 from trained_runs import Bench
 
 HERE = Path(__file__).parent
-STEPS = 5
 TRAINED_ON = 55_000
 MOST_EXACT = 500  # images of each kind that are integrated, which takes long
 TITLES = {
@@ -41,11 +40,12 @@ def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
         elbo, refined [N], nats, and features of both posteriors, each [N, 3].
     """
     from cvae_tf.evaluation import refined, sampled_bounds
+    from cvae_tf.models.vae import amounts
 
     pixels, posteriors = encoded(model, grey, model.pixels)
     own = [], SCORING_SAMPLES, 0, 1000
     bounds = sampled_bounds.bounds(model, pixels, posteriors, *own)
-    better = refined.refine(model, pixels, None, STEPS, 1000)
+    better = refined.refine(model, pixels, None, amounts.STEPS, 1000)
     of_better = sampled_bounds.bounds(model, pixels, better, *own)
     deviations = np.sqrt(np.square(better.factor).sum(axis=(1, 2)))
     return {
@@ -167,12 +167,15 @@ def _trained(bench: Bench, name: str, without: int | None) -> Any:
 
 def as_table(report: dict[str, Any]) -> str:
     """Writes AUROCs: a digit left out, in the mean and the worst, and each shift."""
+    from cvae_tf.models.vae import amounts
+
     results = report["results"]
     digits = [results[f"without_{digit}"] for digit in range(10)]
     shift = results["shifts"]
     lines = [
         f"{report['machine']}. AUROC of one model, two latents, grey levels "
-        f"(`{' '.join(LEFT_OUT)}`, 55,000 training images, seed 0); {STEPS} Gauss-Newton steps.",
+        f"(`{' '.join(LEFT_OUT)}`, 55,000 training images, seed 0); {amounts.STEPS} "
+        "Gauss-Newton steps.",
         "",
         "| score | digit left out, held-out images: mean, worst | test images: mean, worst "
         f"| {' | '.join(shift)} |",
@@ -203,9 +206,7 @@ def main() -> None:
     }
     results["shifts"] = bench.kept("shifts", lambda: shifts(bench, arguments.colours))
     report = {"machine": describe_machine(), "results": results}
-    (arguments.output / "anomaly_scores.json").write_text(json.dumps(report, indent=1) + "\n")
-    (arguments.output / "anomaly_scores.md").write_text(as_table(report))
-    print(as_table(report))
+    write_report(arguments.output, "anomaly_scores", report, as_table)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from machine import describe_machine
 from processes import PROJECT, run_process
+from reports import write_report
 
 HERE = Path(__file__).parent
 EPOCHS, BATCH, REPETITIONS = 15, 128, 3
@@ -183,10 +184,7 @@ def main() -> None:
         train_peer(str(arguments.data_path), arguments.peer, arguments.epochs, arguments.seed)
         return
     results = measure(arguments.data_path.resolve())
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "classic_mlp.json").write_text(json.dumps(results, indent=1) + "\n")
-    (arguments.output / "classic_mlp.md").write_text(as_table(results))
-    print(as_table(results))
+    write_report(arguments.output, "classic_mlp", results, as_table)
 
 
 if __name__ == "__main__":

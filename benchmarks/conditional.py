@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from machine import describe_machine
 from processes import PROJECT, run_process
+from reports import write_report
 from trained_runs import Bench
 
 HERE = Path(__file__).parent
@@ -165,10 +166,7 @@ def main() -> None:
         list(WANTED)[4]: float(np.median(ratios)),
     }
     results = {"machine": describe_machine(), "measured": measured, "ratios": ratios}
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "conditional.json").write_text(json.dumps(results, indent=1) + "\n")
-    (arguments.output / "conditional.md").write_text(as_table(results))
-    print(as_table(results))
+    write_report(arguments.output, "conditional", results, as_table)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,13 @@ What is trained and measured is kept in --work. Writes few_labels.json and few_l
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from machine import describe_machine
 from quality import balanced_draw
+from reports import write_report
 from trained_runs import Bench
 
 HERE = Path(__file__).parent
@@ -207,10 +207,7 @@ def main() -> None:
         for size in SIZES
     }
     results = {"machine": describe_machine(), "draws": draws}
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "few_labels.json").write_text(json.dumps(results, indent=1) + "\n")
-    (arguments.output / "few_labels.md").write_text(as_table(results))
-    print(as_table(results))
+    write_report(arguments.output, "few_labels", results, as_table)
 
 
 if __name__ == "__main__":

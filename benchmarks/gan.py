@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from machine import describe_machine
 from processes import PROJECT, run_process
+from reports import write_report
 from trained_runs import Bench
 
 HERE = Path(__file__).parent
@@ -193,10 +194,7 @@ def main() -> None:
         print(peer_speed(arguments.peer))
         return
     results = {"machine": describe_machine(), **measure(arguments)}
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "gan.json").write_text(json.dumps(results, indent=1) + "\n")
-    (arguments.output / "gan.md").write_text(as_table(results))
-    print(as_table(results))
+    write_report(arguments.output, "gan", results, as_table)
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,6 @@ own, with an empty cache of their own. Writes own_images.json and own_images.md 
 import argparse
 import csv
 import hashlib
-import json
 import os
 import statistics
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from machine import describe_machine
 from processes import PROJECT, Finished, run_process
+from reports import write_report
 
 HERE = Path(__file__).parent
 PAIRS = 3  # of trainings, streamed and in memory in turn
@@ -153,9 +153,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=beside) as work:
         os.environ["KERAS_HOME"] = str(Path(work) / "keras")
         results = measure(arguments.folder.resolve(), Path(work))
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "own_images.json").write_text(json.dumps(results, indent=2) + "\n")
-    (arguments.output / "own_images.md").write_text(as_table(results))
+    write_report(arguments.output, "own_images", results, as_table)
 
 
 if __name__ == "__main__":

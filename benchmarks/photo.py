@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from machine import describe_machine
 from processes import PROJECT, run_process
+from reports import write_report
 
 HERE = Path(__file__).parent
 _AT_ONCE = 500  # images
@@ -79,10 +80,7 @@ def main() -> None:
         found = measure(folder, run_dir)
     found["data"] = found["data"].replace(f"{folder.parent}/", "")
     found["config"].pop("data_path")
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "photo.json").write_text(json.dumps(found, indent=2) + "\n")
-    (arguments.output / "photo.md").write_text(as_table(found))
-    print(as_table(found))
+    write_report(arguments.output, "photo", found, as_table)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import anomalies
 import numpy as np
 from machine import describe_machine
 from processes import PROJECT, run_process
+from reports import write_report
 from trained_runs import Bench
 
 HERE = Path(__file__).parent
@@ -183,9 +184,7 @@ def main() -> None:
     }
     results = {name: bench.kept(name, measure) for name, measure in measures.items()}
     report = {"machine": describe_machine(), "results": results}
-    (arguments.output / "quality.json").write_text(json.dumps(report, indent=1) + "\n")
-    (arguments.output / "quality.md").write_text(as_table(report))
-    print(as_table(report))
+    write_report(arguments.output, "quality", report, as_table)
 
 
 if __name__ == "__main__":

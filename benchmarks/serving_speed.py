@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from machine import describe_machine
 from processes import run_process
+from reports import write_report
 
 HERE = Path(__file__).parent
 NETWORKS = {"patches": "default network", "tutorial": "tutorial's network"}
@@ -223,9 +224,7 @@ def main() -> None:
         print(json.dumps(measure_runtime(arguments.model, arguments.runtime)))
     else:
         results = measure_all()
-        (arguments.output / "serving_speed.json").write_text(json.dumps(results, indent=1) + "\n")
-        (arguments.output / "serving_speed.md").write_text(as_table(results))
-        print(as_table(results))
+        write_report(arguments.output, "serving_speed", results, as_table)
 
 
 if __name__ == "__main__":

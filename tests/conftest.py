@@ -89,6 +89,13 @@ def tiny_cvae(seed=0, optimizer=None, binarize="threshold", objective=objectives
     return model
 
 
+def vivid(model, times=4):
+    """Makes the images of a model that was not trained differ by their latents; the same model."""
+    for variable in model.decoder.weights:
+        variable.assign(times * variable)
+    return model
+
+
 def tiny_images(num, seed=0):
     """Grey uint8 images of 6 x 6 pixels with a bright or dark half, so that there is structure."""
     random = np.random.default_rng(seed)

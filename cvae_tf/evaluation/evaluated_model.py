@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.exporting import loaded_model, loading
+from cvae_tf.exporting import loading
+from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
@@ -64,13 +65,13 @@ def from_model(model: GenerativeModel, metadata: dict[str, Any]) -> EvaluatedMod
     )  # fmt: skip
 
 
-def from_saved_model(directory: str | loaded_model.LoadedModel) -> EvaluatedModel:
+def from_saved_model(directory: str | LoadedModel) -> EvaluatedModel:
     """Takes an exported model.
 
     Raises:
         UserError: if it is none of this project, or one of an older version.
     """
-    is_loaded = isinstance(directory, loaded_model.LoadedModel)
+    is_loaded = isinstance(directory, LoadedModel)
     model = directory if is_loaded else loading.load(directory)
     missing = {"encode", "parameters"} - set(model.abilities)
     if missing:

@@ -1,7 +1,6 @@
 """Refined posteriors of all images under evaluation, and how much better than the encoder's."""
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -88,15 +87,12 @@ def refine(
     Returns:
         N Gaussians.
     """
-    begin = tf.function(functools.partial(inferring.first_latents, model))
-    climb = tf.function(functools.partial(inferring.from_latents, model))
-    starts = [begin(*part) for part in _parts(batch_size, pixels, labels)]
-    at_once = min(inferring.images_at_once(model), batch_size)
-    found = []
-    for part in _parts(at_once, pixels, labels, np.concatenate(starts)):
-        found.append(climb(*part, tf.constant(steps)))
-        on_progress(min(len(found) * at_once / len(pixels), 1.0))
-    return FullPosterior(*(np.concatenate(values) for values in zip(*found, strict=True)))
+    infer, num_steps = inferring.inference(model), tf.constant(steps)
+
+    def climb(pixels: tf.Tensor, labels: tf.Tensor | None) -> FullPosterior:
+        return infer(pixels, labels, num_steps)
+
+    return _in_parts(climb, batch_size, on_progress, pixels, labels)
 
 
 def climb_to_best(
@@ -114,15 +110,20 @@ def climb_to_best(
         gaussians = FullPosterior(*start)
         return refinement.best_gaussian(decode, density, pixels, gaussians, _STEPS_TO_BEST)
 
-    at_once, found = inferring.images_at_once(model, nodes=2 * model.latent_dim), []
-    for part in _parts(at_once, pixels, labels, *start):
-        found.append(climb(*part))
-        on_progress(min(len(found) * at_once / len(pixels), 1.0))
-    return FullPosterior(*(np.concatenate(values) for values in zip(*found, strict=True)))
+    at_once = inferring.images_at_once(model, nodes=2 * model.latent_dim)
+    return _in_parts(climb, at_once, on_progress, pixels, labels, *start)
 
 
-def _parts(at_once: int, *arrays: np.ndarray | None) -> Iterator[list[tf.Tensor | None]]:
-    """Cuts arrays [N, ...] into parts, as tensors; what is missing stays so."""
-    for start in range(0, len(arrays[0]), at_once):
+def _in_parts(
+    climb: Callable[..., FullPosterior],
+    at_once: int,
+    on_progress: Callable[[float], None],
+    *arrays: np.ndarray | None,
+) -> FullPosterior:
+    """Climbs for some images after the others; of arrays [N, ...], those that are None stay so."""
+    num, found = len(arrays[0]), []
+    for start in range(0, num, at_once):
         own = slice(start, start + at_once)
-        yield [None if values is None else tf.constant(values[own]) for values in arrays]
+        found.append(climb(*(each if each is None else tf.constant(each[own]) for each in arrays)))
+        on_progress(min((start + at_once) / num, 1.0))
+    return FullPosterior(*(np.concatenate(values) for values in zip(*found, strict=True)))

@@ -5,7 +5,7 @@ import math
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import METADATA, tiny_cvae
+from conftest import METADATA, tiny_cvae, vivid
 from matplotlib.text import Text
 
 from cvae_tf.config import Config
@@ -28,9 +28,7 @@ def data_path(tmp_path_factory):
 
 
 def _model(data_path, binarize="threshold", latent_dim=2):
-    model = tiny_cvae(seed=1, latent_dim=latent_dim, binarize=binarize)
-    for variable in model.decoder.weights:
-        variable.assign(4 * variable)
+    model = vivid(tiny_cvae(seed=1, latent_dim=latent_dim, binarize=binarize))
     config = {**METADATA["config"], "data_path": data_path, "binarize": binarize}
     metadata = {"config": config, "data": {**METADATA["data"], "name": "images.npz"}}
     return evaluated_model.from_model(model, metadata)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, tiny_cvae
+from conftest import binary_images, tiny_cvae, vivid
 
 from cvae_tf.evaluation import evaluated_model, refined
 from cvae_tf.evaluation.settings import EvaluationSettings
@@ -10,10 +10,7 @@ from cvae_tf.models.vae import inferring
 
 @pytest.fixture(scope="module")
 def model():
-    model = tiny_cvae(seed=2)
-    for variable in model.decoder.weights:
-        variable.assign(4 * variable)
-    return evaluated_model.from_model(model, {})
+    return evaluated_model.from_model(vivid(tiny_cvae(seed=2)), {})
 
 
 @pytest.fixture(scope="module")

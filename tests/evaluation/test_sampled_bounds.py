@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, tiny_cvae
+from conftest import binary_images, tiny_cvae, vivid
 
 from cvae_tf.core.randomness import normal_of_samples
 from cvae_tf.evaluation import evaluated_model, sampled_bounds
@@ -11,10 +11,7 @@ from cvae_tf.models.vae.posterior import Posterior
 @pytest.fixture(scope="module")
 def tiny():
     """A model of 6 x 6 pixels whose images differ by their latents."""
-    model = tiny_cvae(seed=2)
-    for variable in model.decoder.weights:
-        variable.assign(3 * variable)
-    return evaluated_model.from_model(model, {})
+    return evaluated_model.from_model(vivid(tiny_cvae(seed=2), times=3), {})
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import METADATA
+from conftest import METADATA, vivid
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import loading, writing
@@ -97,9 +97,7 @@ def test_steps_out_of_range_are_refused_in_use(model, grey):
 def conditional(tmp_path_factory):
     """A model of 8 x 8 pixels and three classes."""
     networks = build_networks("mlp", (8, 8, 1), 2, seed=1, num_classes=3)
-    model = CVAE(networks, seed=1, num_classes=3)
-    for variable in model.decoder.weights:
-        variable.assign(4 * variable)
+    model = vivid(CVAE(networks, seed=1, num_classes=3))
     directory = tmp_path_factory.mktemp("conditional") / "export" / "1"
     data = {**METADATA["data"], "image_shape": [8, 8, 1], "class_names": ["a", "b", "c"]}
     writing.write_model(model, "saved_model", directory, {**METADATA, "data": data})

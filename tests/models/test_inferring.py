@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, tiny_cvae
+from conftest import binary_images, tiny_cvae, vivid
 
 from cvae_tf import registry
 from cvae_tf.models.networks.building import build_networks
@@ -17,10 +17,7 @@ LABELS = tf.constant([0, 2, 1, 2])
 @pytest.fixture(scope="module")
 def model():
     """A model of 6 x 6 pixels whose images differ by their latents."""
-    model = tiny_cvae(seed=2)
-    for variable in model.decoder.weights:
-        variable.assign(4 * variable)
-    return model
+    return vivid(tiny_cvae(seed=2))
 
 
 def _log_joint(model, pixels, latents, labels=None):
@@ -72,9 +69,7 @@ def test_posteriors_are_better_than_the_encoders(model):
 
 def test_every_class_is_refined_under_its_own_labels():
     networks = build_networks("mlp", (8, 8, 1), 2, seed=1, num_classes=3)
-    model = CVAE(networks, seed=1, num_classes=3)
-    for variable in model.decoder.weights:
-        variable.assign(4 * variable)
+    model = vivid(CVAE(networks, seed=1, num_classes=3))
     pixels = tf.constant(np.random.default_rng(0).integers(0, 2, (4, 8, 8, 1)), tf.float32)
     together = inferring.inference(model)(pixels, LABELS, 4)
     for row in range(4):
