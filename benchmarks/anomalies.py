@@ -106,10 +106,14 @@ def elbos(model: Any, grey: np.ndarray) -> np.ndarray:
 
 
 def encoded(model: Any, grey: np.ndarray, kind: Any) -> tuple[np.ndarray, Any]:
-    """Makes images uint8 [N, H, W] `Pixels` [N, H, W, 1] of a kind, and finds their posteriors."""
+    """Makes images uint8 [N, H, W] or [N, H, W, C] `Pixels` of a kind, and finds their posteriors.
+
+    The pixels are [N, H, W, C].
+    """
     from cvae_tf.evaluation import evaluated_model, sampled_bounds
 
-    pixels = evaluated_model.draw_pixels(grey[..., None].astype(np.float32) / 255, kind, seed=0)
+    grey = np.reshape(grey, [*grey.shape[:3], -1]).astype(np.float32) / 255
+    pixels = evaluated_model.draw_pixels(grey, kind, seed=0)
     return pixels, sampled_bounds.encode(model, pixels, 1000)
 
 

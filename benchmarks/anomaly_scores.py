@@ -1,14 +1,16 @@
-"""Which score tells unusual images best: a digit left out of training, and shifts of the images.
+"""Which score tells unusual images best: a digit left out, shifts of the images, one class.
 
-    python benchmarks/anomaly_scores.py --data_path mnist.npz [--colours cifar10_small.npz]
+    python benchmarks/anomaly_scores.py --data_path mnist.npz [--cifar10 FOLDER]
 
 One model for each digit left out, and one of all digits for the shifts, each trained on the first
-55,000 training images. A score is chosen on the last 5,000, and reported on the test images. What
+55,000 training images. A score is chosen on the last 5,000, and reported on the test images. Of
+CIFAR-10, a folder of pictures (`train/CLASS/...`, `test/CLASS/...`), a class is what is usual. What
 was trained and measured is kept in --work. Writes anomaly_scores.json and anomaly_scores.md beside
-this file. Needs requirements-dev.txt; about half an hour on two cores.
+this file. Needs requirements-dev.txt; three quarters of an hour on two cores.
 """
 
 import argparse
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,12 @@ from trained_runs import Bench
 HERE = Path(__file__).parent
 TRAINED_ON = 55_000
 MOST_EXACT = 500  # images of each kind that are integrated, which takes long
+CLASSES = "automobile", "cat", "ship"  # of CIFAR-10, one for each model
+ONE_CLASS = ["--preset=photo", "--latent_dim=32", "--sampler=prior", "--epochs=40"]
+OF_CLASS, HELD_OUT = (
+    500,
+    1000,
+)  # images of each kind that are scored; of the class, not learned from
 TITLES = {
     "elbo": "ELBO",
     "refined": "refined ELBO",
@@ -28,13 +36,16 @@ TITLES = {
     "typical": "distance of the ELBO from its median",
     "refined typical": "distance of the refined ELBO from its median",
     "regret": "likelihood regret (refined ELBO - ELBO)",
+    "1 regret": "ELBO - regret",
+    "2 regrets": "ELBO - 2 x regret",
+    "4 regrets": "ELBO - 4 x regret",
     "mahalanobis": "Mahalanobis distance (reconstruction error, |mean|, |deviation|)",
     "refined mahalanobis": "the same of the refined posterior",
 }
 
 
 def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
-    """Looks at images uint8 [N, H, W].
+    """Looks at images uint8 [N, H, W], or [N, H, W, C].
 
     Returns:
         elbo, refined [N], nats, and features of both posteriors, each [N, 3].
@@ -95,7 +106,11 @@ def aurocs(known: dict, usual: dict, unusual: dict) -> dict[str, float]:
         found[name] = auroc(-usual[name], -unusual[name])
         typical = "typical" if name == "elbo" else "refined typical"
         found[typical] = auroc(*(np.abs(each[name] - median) for each in (usual, unusual)))
-    found["regret"] = auroc(*(each["refined"] - each["elbo"] for each in (usual, unusual)))
+    regrets = [each["refined"] - each["elbo"] for each in (usual, unusual)]
+    found["regret"] = auroc(*regrets)
+    for times, name in ((1, "1 regret"), (2, "2 regrets"), (4, "4 regrets")):
+        elbos = (each["elbo"] for each in (usual, unusual))
+        found[name] = auroc(*(times * r - e for r, e in zip(regrets, elbos, strict=True)))
     for name, features in (
         ("mahalanobis", "features"),
         ("refined mahalanobis", "refined features"),
@@ -133,15 +148,43 @@ def left_out(bench: Bench, digit: int) -> dict[str, Any]:
     return found
 
 
-def shifts(bench: Bench, colours: Path | None) -> dict[str, Any]:
+def shifts(bench: Bench, cifar10: Path | None) -> dict[str, Any]:
     """Tells images that are no digits of MNIST, of the test set alone."""
     model, test = _trained(bench, "all_digits", None), bench.data["x_test"]
     shifted = shifted_images(test)
-    if colours:
-        with np.load(colours) as arrays:
-            shifted["CIFAR-10 in grey"] = _in_grey(arrays["x_test"])
+    if cifar10:
+        shifted["CIFAR-10 in grey"] = _in_grey(_colours(cifar10).test.images[:])
     known, usual = scores(model, bench.data["x_train"][TRAINED_ON:]), scores(model, test)
     return {name: aurocs(known, usual, scores(model, each)) for name, each in shifted.items()}
+
+
+def one_class(bench: Bench, cifar10: Path, name: str) -> dict[str, Any]:
+    """Trains on one class of CIFAR-10, and tells the other classes from it."""
+    from cvae_tf.data.shown_images import spread_rows
+
+    data = _colours(cifar10)
+    number, parts = data.class_names.index(name), {}
+    for part, split in (("held_out", data.train), ("test", data.test)):
+        labels = np.asarray(split.labels)
+        of_class, others = np.flatnonzero(labels == number), np.flatnonzero(labels != number)
+        others = others[spread_rows(len(others), OF_CLASS)]
+        parts[part] = split.images[of_class], split.images[others]
+    (of_class, others), (test, test_others) = parts["held_out"], parts["test"]
+    learned, held_out = of_class[:-HELD_OUT], of_class[-HELD_OUT:]
+    path = _written(bench.work / f"only_{name}.npz", x_train=learned, x_test=held_out)
+    model = _model(bench.trained(f"only_{name}", ONE_CLASS, path))
+    known, usual = scores(model, held_out[::2]), scores(model, held_out[1::2])
+    return {
+        "held_out": aurocs(known, usual, scores(model, others)),
+        "test": aurocs(known, scores(model, test[:OF_CLASS]), scores(model, test_others)),
+    }
+
+
+@functools.cache
+def _colours(cifar10: Path) -> Any:
+    from cvae_tf.data.datasets import load_dataset
+
+    return load_dataset(data_path=cifar10)
 
 
 def _in_grey(images: np.ndarray) -> np.ndarray:
@@ -151,40 +194,52 @@ def _in_grey(images: np.ndarray) -> np.ndarray:
 
 def _trained(bench: Bench, name: str, without: int | None) -> Any:
     """Trains on the first training images, without a digit; the model to evaluate."""
+    wanted, images = bench.data["y_train"] != without, bench.data["x_train"]
+    parts = {"x_train": slice(None, TRAINED_ON), "x_test": slice(TRAINED_ON, None)}
+    arrays = {key: images[own][wanted[own]] for key, own in parts.items()}
+    path = _written(bench.work / f"{name}.npz", **arrays)
+    return _model(bench.trained(name, LEFT_OUT, path))
+
+
+def _written(path: Path, **arrays: np.ndarray) -> Path:
+    """Writes arrays, unless they were written before."""
+    if not path.exists():
+        temporary = path.with_name(f"part_{path.name}")
+        np.savez(temporary, **arrays)
+        temporary.rename(path)
+    return path
+
+
+def _model(run_dir: Path) -> Any:
     from cvae_tf.evaluation import subjects
 
-    path = bench.work / f"{name}.npz"
-    if not path.exists():
-        wanted = bench.data["y_train"] != without
-        parts = {"x_train": slice(None, TRAINED_ON), "x_test": slice(TRAINED_ON, None)}
-        images = bench.data["x_train"]
-        temporary = path.with_name(f"part_{path.name}")
-        np.savez(temporary, **{key: images[own][wanted[own]] for key, own in parts.items()})
-        temporary.rename(path)
-    run_dir = bench.trained(name, LEFT_OUT, path)
     return subjects.from_run(str(run_dir)).with_likelihood()
 
 
 def as_table(report: dict[str, Any]) -> str:
-    """Writes AUROCs: a digit left out, in the mean and the worst, and each shift."""
+    """Writes AUROCs: in the mean and the worst of several models, and of each shift."""
     from cvae_tf.models.vae import amounts
 
     results = report["results"]
-    digits = [results[f"without_{digit}"] for digit in range(10)]
-    shift = results["shifts"]
+    shift, columns = results["shifts"], {}
+    for title, names in (("digit left out", range(10)), ("one class", CLASSES)):
+        of_kind = [results[f"{title} {name}"] for name in names if f"{title} {name}" in results]
+        for part, of_part in (("held_out", "held-out images"), ("test", "test images")):
+            if of_kind:
+                columns[f"{title}, {of_part}"] = [each[part] for each in of_kind]
     lines = [
-        f"{report['machine']}. AUROC of one model, two latents, grey levels "
-        f"(`{' '.join(LEFT_OUT)}`, 55,000 training images, seed 0); {amounts.STEPS} "
-        "Gauss-Newton steps.",
+        f"{report['machine']}. AUROC (mean, worst) of single models, seed 0, with "
+        f"{amounts.STEPS} Gauss-Newton steps. Digits: `{' '.join(LEFT_OUT)}`, 55,000 training "
+        f"images. Classes of CIFAR-10 as JPEG ({', '.join(CLASSES)}): `{' '.join(ONE_CLASS)}`, "
+        f"{OF_CLASS} images of the class and of all others.",
         "",
-        "| score | digit left out, held-out images: mean, worst | test images: mean, worst "
-        f"| {' | '.join(shift)} |",
-        f"| --- |{' --- |' * (2 + len(shift))}",
+        f"| score | {' | '.join([*columns, *shift])} |",
+        f"| --- |{' --- |' * (len(columns) + len(shift))}",
     ]
     for name, title in TITLES.items():
         cells = []
-        for part in ("held_out", "test"):
-            values = [digit[part][name] for digit in digits if name in digit[part]]
+        for models in columns.values():
+            values = [each[name] for each in models if name in each]
             cells.append(f"{np.mean(values):.3f}, {min(values):.3f}" if values else "")
         cells += [f"{each[name]:.3f}" if name in each else "" for each in shift.values()]
         lines.append(f"| {title} | {' | '.join(cells)} |")
@@ -195,16 +250,21 @@ def main() -> None:
     """Measures everything and writes the two files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_path", type=Path, required=True, help="MNIST as an .npz of Keras")
-    parser.add_argument("--colours", type=Path, help="CIFAR-10 as an .npz, for one more shift")
+    parser.add_argument("--cifar10", type=Path, help="a folder of pictures, for one class as usual")
     parser.add_argument("--work", type=Path, default=HERE / "anomaly_runs", help="what is kept")
     parser.add_argument("--output", type=Path, default=HERE, help="a folder for the two files")
     arguments = parser.parse_args()
-    bench = Bench(arguments.data_path, arguments.work)
-    results = {
-        f"without_{digit}": bench.kept(f"without_{digit}.scores", lambda: left_out(bench, digit))  # noqa: B023
-        for digit in range(10)
+    bench, cifar10 = Bench(arguments.data_path, arguments.work), arguments.cifar10
+    measures = {
+        f"digit left out {digit}": functools.partial(left_out, bench, digit) for digit in range(10)
     }
-    results["shifts"] = bench.kept("shifts", lambda: shifts(bench, arguments.colours))
+    shifted = "shifts and CIFAR-10" if cifar10 else "shifts"
+    measures[shifted] = functools.partial(shifts, bench, cifar10)
+    if cifar10:
+        for name in CLASSES:
+            measures[f"one class {name}"] = functools.partial(one_class, bench, cifar10, name)
+    results = {name: bench.kept(name, measure) for name, measure in measures.items()}
+    results["shifts"] = results.pop(shifted)
     report = {"machine": describe_machine(), "results": results}
     write_report(arguments.output, "anomaly_scores", report, as_table)
 

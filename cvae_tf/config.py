@@ -11,12 +11,13 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.gan_settings import GanSettings
 from cvae_tf.network_settings import NetworkSettings, without_unknown
-from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS
+from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS, SHARED_LATENTS, joined
 from cvae_tf.reading import ReadingSettings
 
 SCHEDULES = ("constant", "cosine", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16")
-OBJECTIVES = ("elbo", "elbo_analytic", "iwae", "shared")
+USUAL_OBJECTIVE = "elbo"
+OBJECTIVES = (USUAL_OBJECTIVE, "elbo_analytic", "iwae", "shared")
 SAMPLERS = ("prior", "mixture")
 _DEFAULT_MODEL = "vae"
 
@@ -64,19 +65,19 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
     )
     latent_dim: int = setting("Number of latent dimensions.", 2, least=1, most=4096)
     objective: str = setting(
-        "elbo; elbo_analytic (KL in closed form); iwae (importance-weighted bound); or shared (the "
-        "same by the samples of all images of a batch, for one or two latents).",
-        "elbo",
+        "elbo; elbo_analytic (KL in closed form); iwae (importance-weighted bound); or shared "
+        "(half the ELBO, half log p(x) by latents that all images share; for one or two latents).",
+        USUAL_OBJECTIVE,
         choices=OBJECTIVES,
         family="vae",
     )
     importance_samples: int = setting(
-        "Posterior samples of each image, for iwae and shared.",
-        1,
-        least=1,
-        most=10**4,
-        family="vae",
+        "Posterior samples of each image, for iwae.", 1, least=1, most=10**4, family="vae"
     )
+    shared_latents: int = setting(
+        "Latents that all images of a batch share, for shared.", SHARED_LATENTS,
+        least=1, most=10**5, family="vae",
+    )  # fmt: skip
     beta: float = setting("Weight of the KL in training.", 1.0, least=0, most=1000, family="vae")
     kl_warmup_epochs: int = setting(
         "Epochs in which that weight grows from 0.", 0, least=0, most=10**6, family="vae"
@@ -182,7 +183,7 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
         """
         if preset not in PRESETS:
             raise UserError(f"--preset={preset}: unknown; choose from {', '.join(PRESETS)}.")
-        values = {**PRESETS[preset], **given}
+        values = joined(preset, given)
         cls._check_preset(preset, values.get("model", _DEFAULT_MODEL))
         config = cls(preset=preset, **without_unknown(values, given))
         config.check_family(given)

@@ -250,7 +250,7 @@ MODES: Table[Mode] = Table(
         "anomalies": Mode(
             f"{_HERE}generation.anomalies:make",
             "the most unusual images",
-            settings=("num", "seed", "refine", "false_alarms", *_IMAGES),
+            settings=("num", "seed", "refine", "score", "false_alarms", *_IMAGES),
             needs=("encode", "score"),
         ),
         "denoise": Mode(

@@ -63,13 +63,21 @@ def test_no_import_points_up(path):
 
 
 def _is_earlier(name, own):
-    """`config` may ask `registry`, which stands before it; the hall's files may ask each other."""
+    """`config` and `presets` may ask what stands before them; the hall's files each other."""
     level = LEVELS[LEVEL_OF[own]]
     return (
         name in level
         and own in level
         and own
-        in ("registry", "network_settings", "gan_settings", "config", "__main__", "commands")
+        in (
+            "registry",
+            "presets",
+            "network_settings",
+            "gan_settings",
+            "config",
+            "__main__",
+            "commands",
+        )
     )
 
 

@@ -88,7 +88,7 @@ def test_data_sets_may_have_names_that_another_package_knows(name):
         (
             "batch_size",
             "(default by preset; tutorial: 32, fast: 128, mlp20: 128, mlp: 128, hybrid: 128, "
-            "best: 128, photo: 128, gan: 64, dcgan: 128)",
+            "best: 256, photo: 128, gan: 64, dcgan: 128)",
         ),
         ("data_path", ""),
     ],

@@ -66,7 +66,7 @@ def _settings(case):
         **case,
         **samples,
         "learning_rate": rate,
-        "latent_dim": 3,
+        "latent_dim": 2 if case["objective"] == "shared" else 3,
         "epochs": 1,
         "batch_size": 32,
     }
@@ -125,7 +125,10 @@ REFUSED = {
     "--likelihood=discretized_logistic with --objective=shared": {
         "likelihood": "discretized_logistic", "binarize": "none", "objective": "shared",
     },
-    "--free_bits does nothing with --objective=shared": {"objective": "shared", "free_bits": 1.0},
+    "--objective=shared: its latents cover 2 dimensions, not 3": {
+        "objective": "shared", "latent_dim": 3,
+    },
+    "--shared_latents=100 does nothing with --objective=elbo": {"shared_latents": 100},
     "--importance_samples=5 with --objective=elbo:": {"importance_samples": 5},
     "--hidden does nothing with --network=patches; it is for mlp, hybrid": {
         "network": "patches", "hidden": "50",

@@ -81,6 +81,22 @@ def test_values_at_the_ends_of_their_ranges_are_taken(name, value):
     assert getattr(Config.create(**{name: value}), name) == value
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"latent_dim": 20}, {"binarize": "none", "likelihood": "discretized_logistic"}],
+)
+def test_the_objective_of_best_gives_way_where_it_cannot_be_had(given):
+    assert Config.create("best").objective == "shared"
+    assert Config.create("best", **given).objective == "elbo"
+    with pytest.raises(UserError, match="--objective=shared"):
+        Config.create("best", objective="shared", **given)
+
+
+def test_classes_share_latents_only_if_that_is_asked_for():
+    assert Config.create("best", conditional=True).objective == "elbo"
+    assert Config.create("best", conditional=True, objective="shared").objective == "shared"
+
+
 def test_unknown_preset_is_refused_with_the_choices():
     with pytest.raises(UserError, match="--preset=fancy: unknown; choose from tutorial, fast"):
         Config.create("fancy")
@@ -111,7 +127,7 @@ def test_from_json_refuses_unknown_and_missing_settings(change):
 def test_from_json_reads_runs_of_older_versions():
     config = Config.create(latent_dim=5)
     values = config.to_json()
-    for name in ("binarize", "likelihood", "objective", "importance_samples", "beta"):
+    for name in ("binarize", "likelihood", "objective", "importance_samples", "shared_latents"):
         del values[name]
     assert Config.from_json(values) == config
 
@@ -123,7 +139,9 @@ def test_from_json_reads_runs_of_older_versions():
         {"likelihood": "continuous_bernoulli", "binarize": "dynamic"},
         {"likelihood": "discretized_logistic", "binarize": "threshold"},
         {"objective": "iwae"},
-        {"objective": "shared", "free_bits": 0.5},
+        {"objective": "shared", "latent_dim": 3},
+        {"objective": "shared", "importance_samples": 2},
+        {"objective": "iwae", "importance_samples": 2, "shared_latents": 100},
         {"objective": "shared", "binarize": "none", "likelihood": "discretized_logistic"},
         {"importance_samples": 5},
         {"importance_samples": 0, "objective": "iwae"},

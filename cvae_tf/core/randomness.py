@@ -43,6 +43,7 @@ class Purpose(enum.IntEnum):
     FITTED_LATENTS = 26
     COMPARED_IMAGES = 27
     HELD_OUT_SCORES = 28
+    SHARED_LATENTS = 29
 
 
 def derived_key(seed: int | tf.Tensor, purpose: Purpose, index: int | tf.Tensor = 0) -> tf.Tensor:

@@ -73,11 +73,10 @@ def classify(
     if model.latent_dim <= exact_evidence.LARGEST_DIM:
         how = "quadrature"
         contends = log_joint > log_joint.max(axis=1, keepdims=True) - _CONTENDING
-        with progress("integrating"):
-            for number, of_class in enumerate(models):
-                rows = np.flatnonzero(contends[:, number])
-                exact = _exact(of_class, pixels[rows], log_joint[rows, number], settings)
-                log_joint[rows, number] = exact + model.log_class_shares[number]
+        for number, of_class in enumerate(models):
+            rows = np.flatnonzero(contends[:, number])
+            exact = _exact(of_class, pixels[rows], log_joint[rows, number], settings)
+            log_joint[rows, number] = exact + model.log_class_shares[number]
     return Classification(log_joint, labels, how)
 
 

@@ -11,22 +11,23 @@ encoder does not look, can fall between the nodes of the rough integration and b
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core.progress import progress
+from cvae_tf.evaluation import cell_masses
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.evaluation.latent_cells import Grid
-from cvae_tf.models.vae.likelihoods import matrix_product
 from cvae_tf.models.vae.posterior import Posterior
 
 LARGEST_DIM = 2
 TOLERANCE = 0.01  # nats, of the mean
 _FIRST_NODES, _MOST_NODES = 2, 64  # a side of a cell
 _NEGLIGIBLE = 10.0  # nats below the ELBO, of one cell
-_SETTLED = 1e-3  # share of p(x) by which a cell may change to be left as it is
+_SETTLED, _SETTLED_CELL = 2e-2, 1e-3  # shares of p(x) by which all cells, or one, may change
 _PAIRS_OF_BATCH = 4000  # times the batch size: pairs of image and cell that are held at once
 
 
@@ -110,7 +111,11 @@ def _log_evidence(
     total = _add_up(pairs, rest)
     nodes, change = _FIRST_NODES, np.inf
     unsettled = np.ones(len(pairs.image), bool)
-    while (abs(change) >= tolerance or grid.must_refine(nodes)) and nodes < _MOST_NODES:
+    while (
+        (abs(change) >= tolerance or grid.must_refine(nodes))
+        and nodes < _MOST_NODES
+        and unsettled.any()
+    ):
         nodes *= 2
         chosen = _Pairs(*(part[unsettled] for part in pairs))
         refined = _integrate_pairs(grid, features, chosen, nodes, batch_size)
@@ -119,8 +124,10 @@ def _log_evidence(
         mean_before, total = total.mean(), _add_up(pairs, rest)
         change = total.mean() - mean_before
         shares = (np.exp(value - total[chosen.image]) for value in (before, refined))
-        moved = np.abs(np.subtract(*shares)) > _SETTLED
-        unsettled[unsettled] = moved | grid.is_about_posterior(chosen.image, chosen.cell, nodes)
+        moved = np.abs(np.subtract(*shares))
+        of_images = np.bincount(chosen.image, moved, len(total))
+        moves = (moved > _SETTLED_CELL) & (of_images > _SETTLED)[chosen.image]
+        unsettled[unsettled] = moves | grid.is_about_posterior(chosen.image, chosen.cell, nodes)
     return Quadrature(total, grid.side / nodes, float(change))
 
 
@@ -137,34 +144,53 @@ def _integrate_everywhere(
         _TooManyPairsError: if there are more of them than may be held at once.
     """
     rest, total = np.full((2, len(features)), -np.inf)
-    homes = grid.cells_of_posteriors()
+    images = [
+        (own, *(tf.constant(part[own], tf.float32) for part in (features, least)))
+        for own in _blocks(len(features), batch_size)
+    ]
     found: list[_Pairs] = []
     for ring, is_beyond_posteriors in grid.rings():
         mean_before = total.mean()
-        for block in _blocks(len(ring), batch_size // grid.nodes_in_cell(_FIRST_NODES)):
-            cells = ring[block]
-            natural, log_measure = (
-                tf.cast(part, tf.float32) for part in grid.parameters(cells, _FIRST_NODES)
-            )
-            for images in _blocks(len(features), batch_size):
-                own = (tf.constant(part[images], tf.float32) for part in (features, least))
-                log_mass, small = (
-                    part.numpy()
-                    for part in _log_mass_of_cells(
-                        *own, natural, log_measure, len(cells), grid.products
-                    )
-                )
-                kept = (log_mass > least[images, None]) | (cells == homes[images, None])
-                image, cell = np.nonzero(kept)
-                found.append(_Pairs(images[image], cells[cell], log_mass[image, cell]))
-                rest[images] = np.logaddexp(rest[images], small)
+        for pairs in _integrate_ring(grid, ring, images, rest, batch_size):
+            found.append(pairs)
             num_pairs = sum(len(part.image) for part in found)
             if num_pairs > batch_size * _PAIRS_OF_BATCH and len(features) > 1:
                 raise _TooManyPairsError
         total = _add_up(_joined(found), rest)
-        if is_beyond_posteriors and total.mean() - mean_before < tolerance / 10:
+        if is_beyond_posteriors and total.mean() - mean_before < tolerance / 4:
             break
     return _joined(found), rest
+
+
+def _integrate_ring(
+    grid: Grid,
+    ring: np.ndarray,
+    images: list[tuple[np.ndarray, tf.Tensor, tf.Tensor]],
+    rest: np.ndarray,
+    batch_size: int,
+) -> Iterator[_Pairs]:
+    """Integrates some cells for all images; yields what matters, and adds the others to the rest.
+
+    Args:
+        grid: of the cells.
+        ring: which ones.
+        images: in batches: their numbers, features and least log-masses.
+        rest: log-mass of what does not matter, [N]; is added to.
+        batch_size: latents that are decoded at once.
+    """
+    num_nodes, homes = grid.nodes_in_cell(_FIRST_NODES), grid.cells_of_posteriors()
+    with progress("integrating roughly") as show:
+        for block in _blocks(len(ring), batch_size // num_nodes):
+            show(block[0] / len(ring))
+            cells = ring[block]
+            of_nodes = cell_masses.by_node(num_nodes, *grid.parameters(cells, _FIRST_NODES))
+            for own, features, least in images:
+                given = features, least, *of_nodes, num_nodes, grid.products
+                log_mass, small = (part.numpy() for part in cell_masses.of_cells(*given))
+                kept = (log_mass > least.numpy()[:, None]) | (cells == homes[own, None])
+                image, cell = np.nonzero(kept)
+                yield _Pairs(own[image], cells[cell], log_mass[image, cell])
+                rest[own] = np.logaddexp(rest[own], small)
 
 
 def _joined(parts: list[_Pairs]) -> _Pairs:
@@ -174,48 +200,32 @@ def _joined(parts: list[_Pairs]) -> _Pairs:
     return _Pairs(image[order], cell[order], log_mass[order].astype(np.float64))
 
 
-@tf.function(reduce_retracing=True)
-def _log_mass_of_cells(
-    features: tf.Tensor,
-    least: tf.Tensor,
-    natural: tf.Tensor,
-    log_measure: tf.Tensor,
-    num_cells: int,
-    products: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Integrates p(x, z) over G cells for B images.
-
-    Returns:
-        The log-masses, [B, G], and that of those together which are not above the least, [B].
-    """
-    log_joint = (products or matrix_product)(features, natural) + log_measure
-    by_cell = tf.reshape(log_joint, [tf.shape(features)[0], num_cells, -1])
-    log_mass = tf.reduce_logsumexp(by_cell, axis=-1)
-    small = tf.where(log_mass > least[:, None], -np.inf, log_mass)
-    return log_mass, tf.reduce_logsumexp(small, axis=-1)
-
-
 def _integrate_pairs(
     grid: Grid, features: np.ndarray, pairs: _Pairs, nodes: int, batch_size: int
 ) -> np.ndarray:
     """Integrates the cells of pairs with more nodes, [M], nats."""
     log_mass = np.empty(len(pairs.cell))
     cells, first = np.unique(pairs.cell, return_index=True)
-    bounds = [*first, len(pairs.cell)]
-    for block in _blocks(len(cells), batch_size // grid.nodes_in_cell(nodes)):
-        natural, log_measure = (part.numpy() for part in grid.parameters(cells[block], nodes))
-        natural = natural.reshape(len(block), -1, natural.shape[1])
-        log_measure = log_measure.reshape(len(block), -1)
-        for row, number in enumerate(block):
-            own = slice(bounds[number], bounds[number + 1])
-            of_images = features[pairs.image[own]]
-            if grid.products:
-                log_joint = grid.products(of_images, natural[row]).numpy() + log_measure[row]
-            else:
-                log_joint = of_images @ natural[row].T + log_measure[row]
-            # np.logaddexp.reduce rounds at every node, and takes up to 1.8 times as long.
-            largest = log_joint.max(axis=1)
-            log_mass[own] = largest + np.log(np.exp(log_joint - largest[:, None]).sum(axis=1))
+    bounds = np.append(first, len(pairs.cell))
+    counts = np.diff(bounds)
+    with progress("integrating finely") as show:
+        for block in _blocks(len(cells), batch_size // grid.nodes_in_cell(nodes)):
+            show(block[0] / len(cells))
+            natural, log_measure = grid.parameters(cells[block], nodes)
+            natural = tf.reshape(natural, [len(block), -1, natural.shape[1]])
+            log_measure = tf.reshape(log_measure, [len(block), -1])
+            # Images are compared with a group of cells at once, though each belongs to one of them.
+            at_once = 1 if grid.products else batch_size // counts[block].max()
+            for group in _blocks(len(block), at_once):
+                limits = bounds[block[group[0]] : block[group[-1]] + 2]
+                own, part = slice(limits[0], limits[-1]), slice(group[0], group[-1] + 1)
+                log_mass[own] = cell_masses.of_pairs(
+                    tf.constant(features[pairs.image[own]], natural.dtype),
+                    natural[part],
+                    log_measure[part],
+                    tf.constant(np.repeat(np.arange(len(group)), counts[block[group]])),
+                    grid.products,
+                )
     return log_mass
 
 

@@ -11,7 +11,7 @@ from cvae_tf.data.settings import ImageSettings
 from cvae_tf.models.vae import amounts
 
 AUTO = "auto"
-_IF_EXACT, _IF_NOT_EXACT = "1,10,50", "1,10,100,1000,5000"  # numbers of importance samples
+_IF_EXACT, _IF_NOT_EXACT = "1,10", "1,10,100,1000,5000"  # numbers of importance samples
 MEASURES = ("likelihood", "distance")
 _OF_LIKELIHOOD = ("samples", "refine", "importance_samples", "classify", "batch_size")
 _OF_IMAGES = ("data_path", "resize", "invert")  # drawn ones are compared with the model's own
@@ -48,7 +48,7 @@ class EvaluationSettings(ImageSettings):
         None, least=0, most=amounts.MOST_STEPS,
     )  # fmt: skip
     importance_samples: str = setting(
-        "Numbers of samples for the importance-weighted bounds, such as 1,10,100; auto: up to 50 "
+        "Numbers of samples for the importance-weighted bounds, such as 1,10,100; auto: up to 10 "
         "where log p(x) is known exactly, else to 5000.",
         AUTO,
     )

@@ -47,12 +47,43 @@ class RefinedModel(LoadedModel):
 
     def p_values(self, scores: np.ndarray) -> np.ndarray | None:
         """As of any model; held-out scores are known for the usual number of steps alone."""
-        if self._steps != amounts.STEPS:
-            return None
-        return self._p_values("p_values_refined", scores)
+        return self._p_values_of_usual_steps("p_values_refined", scores)
+
+    def _p_values_of_usual_steps(self, signature: str, scores: np.ndarray) -> np.ndarray | None:
+        return self._p_values(signature, scores) if self._steps == amounts.STEPS else None
 
     @property
     def main_score(self) -> Measure:
         """The score that images are sorted by, under its refined name."""
         score = super().main_score
         return score._replace(title=f"refined {score.title}")
+
+
+class RegretModel(RefinedModel):
+    """Scores by the ELBO of the encoder's posteriors minus that of refined ones.
+
+    It is minus the likelihood regret (Xiao et al., "Likelihood regret", 2020, equation 4): images
+    that the encoder does not know gain most by a search of their own.
+    """
+
+    def mean_scores(
+        self,
+        images: np.ndarray,
+        seed: int = 0,
+        num_samples: int = amounts.SCORE_SAMPLES,
+        labels: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Subtracts what each image scores by its refined posterior from what it does without."""
+        refined = super().mean_scores(images, seed, num_samples, labels)
+        own = self.unrefined.mean_scores(images, seed, num_samples, labels)
+        return {name: values - refined[name] for name, values in own.items()}
+
+    def p_values(self, scores: np.ndarray) -> np.ndarray | None:
+        """As of `RefinedModel`."""
+        return self._p_values_of_usual_steps("p_values_regret", scores)
+
+    @property
+    def main_score(self) -> Measure:
+        """The score that images are sorted by, under its own name."""
+        score = self.unrefined.main_score
+        return score._replace(title=f"{score.title} minus refined {score.title}")

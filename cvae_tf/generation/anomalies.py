@@ -14,6 +14,8 @@ from cvae_tf.generation.common import Generated, classes_of, given_images, num_s
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.vae import amounts
 
+_LABELS = {"elbo": "{}", "refined": "refined_{}", "regret": "{0}_minus_refined_{0}"}
+
 
 class _Scored(NamedTuple):
     """What is known of N images."""
@@ -25,8 +27,11 @@ class _Scored(NamedTuple):
 
 def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
     """Finds the images with the lowest scores, and what share of usual images has lower ones."""
+    measure = model.main_score
+    if settings.score and "elbo" not in measure.name:
+        raise UserError(f"--score={settings.score}: this model's score is its {measure.title}.")
     _check_false_alarms(model, settings)
-    images, measure = given_images(model, settings), model.main_score
+    images = given_images(model, settings)
     of_class = classes_of(model, images)
     scores = model.mean_scores(images.pixels, settings.seed, labels=of_class)[measure.name]
     p_values, marked = model.p_values(scores), None
@@ -35,8 +40,8 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     found = _Scored(scores, p_values, marked)
     order, unit = np.argsort(scores, kind="stable"), measure.unit.split()[0]
     table, path = output / "anomalies.csv", output / "anomalies.png"
-    label = f"refined_{measure.name}" if settings.refine else measure.name
-    columns = {"name": images.names, **_columns(found, f"{label}_{unit}")}
+    label = _LABELS[settings.score or ("refined" if settings.refine else "elbo")]
+    columns = {"name": images.names, **_columns(found, f"{label.format(measure.name)}_{unit}")}
     rows = ([values[i] for values in columns.values()] for i in order)
     files.write_table(table, list(columns), rows)
     worst = order[: num_shown(settings)]
@@ -58,7 +63,7 @@ def _check_false_alarms(model: LoadedModel, settings: GenerationSettings) -> Non
     if rate is None:
         return
     least = model.p_values(np.array([-np.inf]))
-    if least is None and settings.refine not in (0, amounts.STEPS):
+    if least is None and settings.steps not in (0, amounts.STEPS):
         steps = amounts.STEPS
         raise UserError(f"--false_alarms: known without --refine and with --refine={steps} only.")
     if least is None:

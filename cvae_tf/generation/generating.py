@@ -7,7 +7,7 @@ from cvae_tf import registry
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.exporting.refined_model import RefinedModel
+from cvae_tf.exporting.refined_model import RefinedModel, RegretModel
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
 
@@ -39,8 +39,9 @@ def generate(
             f"--mode={mode} needs a model that can {' and '.join(missing)}; this one can "
             f"{', '.join(sorted(model.abilities))}."
         )
-    if settings.refine:
-        model = RefinedModel(model, settings.refine)
+    if settings.steps:
+        kind = RegretModel if settings.score == "regret" else RefinedModel
+        model = kind(model, settings.steps)
     directory = Path(output)
     files.make_directory(directory)
     try:

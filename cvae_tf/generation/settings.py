@@ -10,6 +10,8 @@ from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.models.vae import amounts
 
+SCORES = ("elbo", "refined", "regret")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GenerationSettings(ImageSettings):
@@ -47,6 +49,12 @@ class GenerationSettings(ImageSettings):
         "Gauss-Newton steps from the encoder's posteriors to better ones; 0: none.",
         0, least=0, most=amounts.MOST_STEPS,
     )  # fmt: skip
+    score: str | None = setting(
+        "What images are sorted by. elbo: of the encoder's posteriors; refined: of refined ones; "
+        "regret: how much the second is above the first. By default refined if --refine is given, "
+        "else elbo, or what the model has in its place.",
+        None, choices=SCORES,
+    )  # fmt: skip
 
     def __post_init__(self):
         """Refuses values that make no sense.
@@ -55,6 +63,14 @@ class GenerationSettings(ImageSettings):
             UserError: naming the first setting that is out of its range.
         """
         settings.check(self)
+        if self.score == "elbo" and self.refine:
+            raise UserError(f"--refine={self.refine} does nothing with --score=elbo.")
+
+    @property
+    def steps(self) -> int:
+        """Gauss-Newton steps; the usual number if a score needs some and none are given."""
+        needs_some = self.score not in (None, "elbo")
+        return self.refine or (amounts.STEPS if needs_some else 0)
 
     @classmethod
     def create(cls, mode: str, **given: Any) -> "GenerationSettings":

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from cvae_tf.config import Config
+from cvae_tf.config import USUAL_OBJECTIVE, Config
 from cvae_tf.core import paths
 from cvae_tf.core.messages import say, warn
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.presets import PRESETS
 from cvae_tf.training.checkpoint_files import Progress
 from cvae_tf.training.run_files import Run
 from cvae_tf.training.trainer import EpochResult
@@ -22,9 +23,11 @@ def announce(run: Run, progress: Progress, problems: list[str]) -> None:
     say(f"data:    {data['origin']}")
     say(f"         {data['train_images']:,} training images, {data['test_images']:,} test images")
     labels = f"{len(data['class_names'])} classes, " if config.conditional else ""
+    usual = {USUAL_OBJECTIVE, PRESETS[config.preset].get("objective", USUAL_OBJECTIVE)}
+    objective = "" if usual == {config.objective} else f", objective {config.objective}"
     say(
         f"model:   preset {config.preset}, {labels}{config.latent_dim} latent dimensions, "
-        f"batches of {config.batch_size}, learning rate {config.learning_rate:g}"
+        f"batches of {config.batch_size}, learning rate {config.learning_rate:g}{objective}"
     )
     say(f"device:  {f'{gpus} GPU' if gpus else 'CPU (TensorFlow sees no GPU)'}")
     say(f"run:     {paths.shown(run.directory)}")

@@ -69,10 +69,10 @@ def test_snippet_of_the_card_runs_beside_the_model(exported_digits):
     assert done.stdout.strip() == "(16, 28, 28, 1)", done.stderr
 
 
-def test_a_model_whose_encoder_was_given_up_says_so():
+def test_a_model_that_knows_more_than_its_encoder_says_so():
     limits = {
         name: tiny_cvae(objective=Objective(name)).describe()["limits"]
         for name in ("elbo", "shared")
     }
-    assert "`infer` finds the latents" in limits["shared"]
+    assert "`infer` finds likelier ones" in limits["shared"]
     assert "infer" not in limits["elbo"]

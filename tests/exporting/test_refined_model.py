@@ -7,7 +7,7 @@ from conftest import METADATA, vivid
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import loading, writing
-from cvae_tf.exporting.refined_model import RefinedModel
+from cvae_tf.exporting.refined_model import RefinedModel, RegretModel
 from cvae_tf.models.networks.building import build_networks
 from cvae_tf.models.vae.model import CVAE
 
@@ -64,6 +64,13 @@ def test_a_refined_model_reconstructs_and_scores_better(model, grey):
     assert set(scores["new"]) == set(scores["own"])
     assert scores["new"]["elbo"].mean() > scores["own"]["elbo"].mean() + 0.5
     assert refined.main_score.title == "refined ELBO"
+
+
+def test_regret_is_what_refinement_brings_to_the_score(model, grey):
+    scorers = model, RefinedModel(model, 3), RegretModel(model, 3)
+    own, refined, regret = (each.mean_scores(grey[:9], seed=2)["elbo"] for each in scorers)
+    np.testing.assert_allclose(regret, own - refined, rtol=1e-5, atol=1e-4)
+    assert scorers[-1].main_score.title == "ELBO minus refined ELBO"
 
 
 def test_scores_are_log_likelihood_less_kl_and_repeat(model, grey):

@@ -6,7 +6,7 @@ import pytest
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import loading
-from cvae_tf.exporting.refined_model import RefinedModel
+from cvae_tf.exporting.refined_model import RefinedModel, RegretModel
 from cvae_tf.generation.generating import generate
 from cvae_tf.generation.settings import GenerationSettings
 
@@ -62,6 +62,28 @@ def test_refined_latents_are_written_with_their_covariances(model, data_path, tm
             np.testing.assert_allclose(
                 written["mean"], expected.encode(given["images"]).mean, rtol=1e-4, atol=1e-5
             )
+
+
+@pytest.mark.parametrize(
+    ("score", "column"),
+    [("elbo", "elbo"), ("refined", "refined_elbo"), ("regret", "elbo_minus_refined_elbo")],
+)
+def test_images_are_sorted_by_the_score_that_is_asked_for(
+    model, data_path, tmp_path, score, column
+):
+    made = _make(model, "anomalies", data_path, tmp_path, score=score, num=3)
+    scorer = {"refined": RefinedModel(model, 5), "regret": RegretModel(model, 5)}.get(score, model)
+    with np.load(data_path) as given:
+        expected = np.sort(scorer.mean_scores(given["images"])["elbo"])
+    header, *rows = (tmp_path / "anomalies.csv").read_text().splitlines()
+    assert header == f"name,{column}_nats"
+    np.testing.assert_allclose([float(row.split(",")[1]) for row in rows], expected, atol=2e-3)
+    np.testing.assert_array_equal(np.sort(made.arrays["scores"]), expected)
+
+
+def test_steps_without_refinement_are_refused():
+    with pytest.raises(UserError, match="--refine=3 does nothing with --score=elbo"):
+        GenerationSettings.create("anomalies", score="elbo", refine=3)
 
 
 def test_neighbours_lie_as_the_covariance_says(model, data_path, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import cvae_tf
 from cvae_tf.core.errors import LostImagesError, UserError
 from cvae_tf.data.datasets import Split
 from cvae_tf.exporting import loading, writing
-from cvae_tf.exporting.refined_model import RefinedModel
+from cvae_tf.exporting.refined_model import RefinedModel, RegretModel
 from cvae_tf.generation.generating import generate
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.networks.building import build_networks
@@ -77,9 +77,9 @@ def test_a_rate_of_usual_images_gets_p_values_up_to_it():
     assert np.mean(rates) == pytest.approx(0.1, abs=4 * np.std(rates) / 200**0.5)
 
 
-@pytest.mark.parametrize("steps", [0, amounts.STEPS])
-def test_an_exported_model_knows_how_unusual_its_test_images_are(model, digits, steps):
-    scorer = RefinedModel(model, steps) if steps else model
+@pytest.mark.parametrize("kind", [None, RefinedModel, RegretModel])
+def test_an_exported_model_knows_how_unusual_its_test_images_are(model, digits, kind):
+    scorer = kind(model, amounts.STEPS) if kind else model
     scores = scorer.mean_scores(digits.test.images, seed=3, num_samples=amounts.SCORE_SAMPLES)[
         "elbo"
     ]
@@ -90,7 +90,8 @@ def test_an_exported_model_knows_how_unusual_its_test_images_are(model, digits, 
 
 def test_the_saved_model_has_the_scores_of_the_model(finished, exported):
     functions = tf.saved_model.load(str(exported))
-    for kind, signature in (("encoders", "p_values"), ("refined", "p_values_refined")):
+    signatures = ("p_values", "p_values_refined", "p_values_regret")
+    for kind, signature in zip(("encoders", "refined", "regret"), signatures, strict=True):
         held_out = next(v for v in finished.held_out_scores.variables if v.name == kind).numpy()
         scores = tf.constant(np.quantile(held_out[np.isfinite(held_out)], [0, 0.2, 0.5, 1]) + 0.01)
         scores = tf.cast(scores, tf.float32)
@@ -106,7 +107,7 @@ def test_scores_are_kept_with_the_run(small_npz, tmp_path, capsys):
         data_path=small_npz, epochs=1, network="tutorial", run_dir=tmp_path / "run", verbose=0
     ).directory
     run, model = building.load_trained(str(trained))[:2]
-    assert model.held_out_scores.known == {"encoders": 32, "refined": 32}
+    assert model.held_out_scores.known == {"encoders": 32, "refined": 32, "regret": 32}
     assert "missing" not in capsys.readouterr().out
     run.finishing.unlink()
     model = building.load_trained(str(trained)).model
@@ -143,10 +144,11 @@ def test_that_test_images_are_compared_with_themselves_is_said(model, tmp_path):
     assert "compared with" in _anomalies(model, tmp_path / "own", num=4).notes[-1]
 
 
+ALL = ["encoders", "refined", "regret"]
 CASES = [
-    ({"num_classes": 3}, Pixels(), ["encoders", "refined"]),
-    ({}, Pixels("dynamic"), ["encoders", "refined"]),
-    ({}, Pixels("none"), ["encoders", "refined"]),
+    ({"num_classes": 3}, Pixels(), ALL),
+    ({}, Pixels("dynamic"), ALL),
+    ({}, Pixels("none"), ALL),
     ({"latent_dim": 65}, Pixels(), ["encoders"]),
 ]
 
@@ -159,8 +161,18 @@ def test_models_of_every_kind_score_held_out_images(options, pixels, kinds):
     images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), np.uint8)
     held_out_scores.measure(own, Split(images, np.arange(300) % 3))
     assert own.held_out_scores.known == dict.fromkeys(kinds, 300)
-    expected = {"p_values", "p_values_refined"} if "refined" in kinds else {"p_values"}
+    better = {"p_values_refined", "p_values_regret"} if "refined" in kinds else set()
+    expected = {"p_values", *better}
     assert {name for name in own.signatures() if name.startswith("p_values")} == expected
+
+
+def test_regrets_are_of_the_images_that_were_refined(monkeypatch):
+    own = CVAE(build_networks("mlp", (8, 8, 1), latent_dim=2, seed=1), 1)
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8)
+    monkeypatch.setattr(held_out_scores, "_FEWEST", 5)
+    monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 20 * 64 * 26)  # 32 for the encoder's
+    held_out_scores.measure(own, Split(images, None))
+    assert own.held_out_scores.known == {"encoders": 32, "refined": 20, "regret": 20}
 
 
 def test_large_images_are_fewer(monkeypatch):

@@ -4,8 +4,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.vae import objectives
+from cvae_tf.models.vae.even_latents import even_latents, numbers_within_class
 from cvae_tf.models.vae.objectives import ElboTerms
+
+_SHARE_OF_ELBO = 0.5  # of the objective "shared"
 
 
 def value_and_terms(
@@ -30,24 +34,31 @@ def value_and_terms(
         The objective, a scalar, nats per image; and the terms of the ELBO, each [K * B].
     """
     objective, posterior = model.objective, model.encode(seen, labels, training)
-    num_samples, beta = objective.importance_samples, objective.beta_at(model.steps)
-    if objective.name != "shared":
-        terms, latents = model.terms_with_noise(
-            images, posterior, noise, num_samples, labels, training
-        )
-        return objectives.objective_value(objective, terms, posterior, latents, beta), terms
-    repeated = posterior.repeated(num_samples)
-    latents = repeated.sample(noise)
-    of_samples = labels if labels is None else tf.tile(labels, [num_samples])
-    outputs = model.decode(latents, of_samples, training)
-    of_pairs = tf.cast(model.pixels.density.log_prob_of_all(images, outputs), tf.float32)
-    bound = objectives.shared_bound(of_pairs, latents, posterior, beta, labels)
-    own = _of_own_samples(of_pairs, num_samples)
-    return tf.reduce_mean(bound), objectives.elbo_terms(own, latents, repeated)
+    terms, latents = model.terms_with_noise(
+        images, posterior, noise, objective.importance_samples, labels, training
+    )
+    beta = objective.beta_at(model.steps)
+    value = objectives.objective_value(objective, terms, posterior, latents, beta)
+    if objective.name == "shared":
+        bound = tf.reduce_mean(_shared_bound(model, images, labels, training))
+        value = _SHARE_OF_ELBO * value + (1 - _SHARE_OF_ELBO) * bound
+    return value, terms
 
 
-def _of_own_samples(of_pairs: tf.Tensor, num_samples: int) -> tf.Tensor:
-    """What belongs to each image and its own samples, [B, K * B] -> [K * B]."""
-    num = tf.shape(of_pairs)[0]
-    cube = tf.transpose(tf.reshape(of_pairs, [num, num_samples, num]), [1, 0, 2])
-    return tf.reshape(tf.linalg.diag_part(cube), [-1])
+def _shared_bound(
+    model: Any, images: tf.Tensor, labels: tf.Tensor | None, training: bool
+) -> tf.Tensor:
+    """Bounds log p(x) of each image by latents that all of them share, [B]."""
+    num, of_latents = model.objective.shared_latents, None
+    # In training others at each step; a test is the same every time.
+    step = model.steps if training else 0
+    key = derived_key(model.seed, Purpose.SHARED_LATENTS, step)
+    if labels is not None:
+        num = tf.maximum(num, tf.shape(labels)[0])
+    latents = even_latents(num, model.latent_dim, key)
+    if labels is not None:  # each class has latents in proportion to its images
+        of_latents = tf.gather(labels, tf.range(num) % tf.shape(labels)[0])
+        latents = tf.gather(latents, numbers_within_class(of_latents))
+    outputs = model.decode(latents, of_latents, training)
+    log_likelihood = tf.cast(model.pixels.density.log_prob_of_all(images, outputs), tf.float32)
+    return objectives.shared_bound(log_likelihood, labels, of_latents)

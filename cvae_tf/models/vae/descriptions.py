@@ -13,8 +13,9 @@ _OF = {
     "training images; likelihoods are those under the prior, a standard Gaussian.",
 }
 _TRAINED_ON = {
-    "shared": " Its encoder was not trained to be good (--objective=shared): `infer` finds the "
-    "latents of images, `reconstruct_refined` and `score_refined` know them.",
+    "shared": " Half of its training did not use its encoder (--objective=shared), which therefore "
+    "often misses the best latents of an image: `infer` finds likelier ones, "
+    "`reconstruct_refined` and `score_refined` use them.",
 }
 
 
@@ -91,7 +92,8 @@ def _describe_p_values(held_out: dict[str, int]) -> str:
     if "refined" in held_out:
         text += (
             f"; `p_values_refined` takes what `score_refined` gives with {steps} steps and "
-            f"{samples} samples, and compares it with {held_out['refined']:,}"
+            f"{samples} samples, and compares it with {held_out['refined']:,}; `p_values_regret` "
+            "takes the first minus the second"
         )
     return f"{text}. Of usual images at most a share p has a p-value up to p."
 

@@ -18,11 +18,20 @@ from cvae_tf.models.vae import amounts
 
 _MOST, _FEWEST = 2000, 200  # images; fewer if they are large or take many passes
 _MOST_PIXELS = 50_000_000  # of all passes through a network
-_SIGNATURES = {"encoders": "p_values", "refined": "p_values_refined"}  # by the kind of posterior
+_SIGNATURES = {  # by the kind of score: by which posterior, or how much the refined one brings
+    "encoders": "p_values",
+    "refined": "p_values_refined",
+    "regret": "p_values_regret",
+}
 
 
 class HeldOutScores(tf.Module):
-    """Sorted scores by each kind of posterior; +inf in the places that are not filled."""
+    """Sorted scores of each kind; +inf in the places that are not filled.
+
+    The kinds are the ELBO of the encoder's posterior, that of the refined one, and the first minus
+    the second, which is minus the likelihood regret (Xiao et al., "Likelihood regret", 2020,
+    equation 4). The usual images have high ones.
+    """
 
     if_missing = "its scores come without p-values"
 
@@ -60,7 +69,7 @@ class HeldOutScores(tf.Module):
         section 2.2). Held-out images that helped to choose the epoch are a little too usual.
 
         Args:
-            kind: of the posterior, "encoders" or "refined".
+            kind: "encoders", "refined" or "regret".
             scores: [B], each the mean over `amounts.SCORE_SAMPLES` samples; NaN is the lowest.
 
         Returns:
@@ -85,8 +94,8 @@ def p_value_signatures(model: Any) -> Signatures:
 
     Returns:
         p_values: scores [B], as `score` gives them in the mean of eight calls -> p_values [B];
-        p_values_refined: the same for those of `score_refined` by eight samples.
-        Only those of which held-out scores are known.
+        p_values_refined: the same for those of `score_refined` by eight samples; p_values_regret:
+        the same for the first minus the second. Only those of which held-out scores are known.
     """
     scores = tf.TensorSpec([None], tf.float32, "scores")
 
@@ -114,7 +123,8 @@ def measure(model: Any, split: Split) -> None:
         keys = [tf.random.fold_in(key, number) for number in range(samples)]
         return np.mean([score(images, each, *labels)[name] for each in keys], axis=0)
 
-    model.held_out_scores.take("encoders", _of_images(model, mean_score, split, 2 * samples))
+    encoders = _of_images(model, mean_score, split, 2 * samples)
+    model.held_out_scores.take("encoders", encoders)
     if not model.can_refine:
         return
     refine, steps = _traced(signatures["score_refined"][0]), amounts.STEPS
@@ -123,7 +133,11 @@ def measure(model: Any, split: Split) -> None:
         return refine(images, key, tf.constant(steps), tf.constant(samples), *labels)[name].numpy()
 
     passes = (model.latent_dim + 1) * (steps + 1) + samples
-    model.held_out_scores.take("refined", _of_images(model, refined_score, split, passes))
+    refined = _of_images(model, refined_score, split, passes)
+    model.held_out_scores.take("refined", refined)
+    if len(refined) < len(encoders):  # they are of other images
+        encoders = _of_images(model, mean_score, split, passes)
+    model.held_out_scores.take("regret", encoders - refined)
 
 
 def _traced(function: Callable[..., Any]) -> Callable[..., Any]:

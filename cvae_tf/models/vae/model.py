@@ -95,6 +95,7 @@ class CVAE(EncoderDecoder):
             config.beta,
             config.kl_warmup_epochs * steps_per_epoch,
             config.free_bits,
+            config.shared_latents,
         )
         own = objective, config.denoise, num_classes, config.sampler
         return cls(networks, config.seed, pixels, *own)

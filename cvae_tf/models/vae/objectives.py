@@ -13,6 +13,7 @@ from cvae_tf.models.vae.posterior import (
     kl_per_dimension,
     log_normal,
 )
+from cvae_tf.presets import SHARED_LATENTS
 
 
 class ElboTerms(NamedTuple):
@@ -37,10 +38,11 @@ class Objective(NamedTuple):
     """What a training step climbs."""
 
     name: str = "elbo"  # "elbo", "elbo_analytic", "iwae" or "shared"
-    importance_samples: int = 1  # K, of "iwae" and "shared" only
+    importance_samples: int = 1  # K, of "iwae" only
     beta: float = 1.0  # weight of the KL (Higgins et al., "beta-VAE", 2017, equation 4)
     kl_warmup_steps: int = 0  # in which that weight grows from 0 (Sonderby et al. 2016)
     free_bits: float = 0.0  # nats of KL in each latent dimension that cost nothing
+    shared_latents: int = SHARED_LATENTS  # M, of "shared" only: half the ELBO, half `shared_bound`
 
     @property
     def is_elbo(self) -> bool:
@@ -125,40 +127,30 @@ def importance_weighted_bound(log_weights: tf.Tensor) -> tf.Tensor:
 
 
 def shared_bound(
-    log_likelihood: tf.Tensor,
-    latents: tf.Tensor,
-    posterior: Posterior,
-    beta: tf.Tensor | float = 1.0,
-    labels: tf.Tensor | None = None,
+    log_likelihood: tf.Tensor, labels: tf.Tensor | None = None, of_latents: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """A bound on log p(x) by the samples of all images together, each for every image.
+    """The bound log 1/M sum_m p(x|z_m) on log p(x), by latents of the prior for all images.
 
-    The weight of a sample is p(x, z) / sum_i K q(z|x_i), the balance heuristic: all posteriors
-    might have drawn it (Veach & Guibas, "Optimally combining sampling techniques", 1995, section
-    3.2). Where they do not overlap, it is the importance-weighted bound of each image alone.
+    Bishop, Svensen & Williams, "GTM: the generative topographic mapping" (1998), equation 2.6, with
+    other latents at each step: as each alone is drawn from the prior, the mean of the exponential
+    is p(x), so that the mean is at most log p(x).
 
     Args:
-        log_likelihood: log p(x|z) of each image at each sample, [B, K * B], nats.
-        latents: K samples of each posterior, first one of every image, ..., [K * B, Z].
-        posterior: of the images, B Gaussians.
-        beta: weight of the KL.
-        labels: of a conditional model, [B]; an image then takes the samples of its own class.
+        log_likelihood: log p(x|z) of each image at each of the latents, [B, M], nats.
+        labels: of a conditional model, [B].
+        of_latents: theirs, [M]; an image takes the latents of its own class.
 
     Returns:
         [B], nats.
     """
-    num = tf.shape(posterior.mean)[0]
-    num_samples = tf.shape(latents)[0] // num
-    proposed = log_normal(latents[:, None], *(part[None] for part in posterior))  # [K * B, B]
+    num = tf.fill(tf.shape(log_likelihood)[:1], tf.shape(log_likelihood)[1])
     if labels is not None:
-        other = tf.tile(labels, [num_samples])[:, None] != labels[None]
-        proposed = tf.where(other, -np.inf, proposed)
-        log_likelihood = tf.where(tf.transpose(other), -np.inf, log_likelihood)
-    log_proposal = tf.reduce_logsumexp(proposed, axis=1)
-    log_proposal += tf.math.log(tf.cast(num_samples, log_proposal.dtype))
-    zeros = tf.zeros_like(latents)
-    log_ratio = log_normal(latents, zeros, zeros) - log_proposal
-    return tf.reduce_logsumexp(log_likelihood + beta * log_ratio, axis=1)
+        is_own = labels[:, None] == of_latents
+        log_likelihood = tf.where(is_own, log_likelihood, -np.inf)
+        num = tf.math.count_nonzero(is_own, axis=1)
+    return tf.reduce_logsumexp(log_likelihood, axis=1) - tf.math.log(
+        tf.cast(num, log_likelihood.dtype)
+    )
 
 
 def objective_value(

@@ -4,6 +4,7 @@ from typing import Any
 
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
+from cvae_tf.presets import MOST_COVERED, SHARED_LATENTS
 
 _LARGEST_MIXTURE = 1024  # latent dimensions, of which each Gaussian has a full covariance
 
@@ -39,15 +40,29 @@ def check(config: Any, image_shape: tuple[int, int, int] | None = None) -> None:
 def _check_objective(config: Any) -> None:
     """Refuses samples that the objective does not take, or what else it cannot do."""
     name, samples = config.objective, config.importance_samples
-    if name != "shared" and (name == "iwae") != (samples > 1):
+    if (name == "iwae") != (samples > 1):
         raise UserError(
-            f"--importance_samples={samples} with --objective={name}: iwae needs at least 2, "
-            "shared any number, and the others take 1."
+            f"--importance_samples={samples} with --objective={name}: iwae needs at least 2, and "
+            "the others take 1."
         )
-    if name == "shared" and config.free_bits:
-        raise UserError("--free_bits does nothing with --objective=shared.")
-    if name == "shared" and registry.LIKELIHOODS[config.likelihood].is_of_levels:
+    if name == "shared":
+        _check_shared(config)
+    elif config.shared_latents != SHARED_LATENTS:
+        raise UserError(
+            f"--shared_latents={config.shared_latents} does nothing with --objective={name}; it "
+            "is for shared."
+        )
+
+
+def _check_shared(config: Any) -> None:
+    """Refuses what latents that all images share cannot do, or only in a very long time."""
+    if config.latent_dim > MOST_COVERED:
+        raise UserError(
+            f"--objective=shared: its latents cover {MOST_COVERED} dimensions, not "
+            f"{config.latent_dim}; give another objective, such as --objective=elbo."
+        )
+    if registry.LIKELIHOODS[config.likelihood].is_of_levels:
         raise UserError(
             f"--likelihood={config.likelihood} with --objective=shared: would compare all "
-            "pixels of all pairs of images; give another likelihood, or --objective=iwae."
+            "pixels of all images with all latents; give another likelihood, or --objective=elbo."
         )
