@@ -254,7 +254,6 @@ def evaluate(
     """
     chosen = _create(EvaluationSettings, EvaluationSettings, settings)
     with messages.verbosity(verbose):
-        threads.set_threads(0)
         home, subject = loading.run_of(model), subjects.of(model)
         output = paths.expand(output) if output else home and home / EVALUATION
         if output:

@@ -14,7 +14,7 @@ from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae import inferring, refinement
 from cvae_tf.models.vae.posterior import FullPosterior
 
-_STEPS_TO_BEST = 4
+_STEPS_TO_BEST = 3
 
 
 class Refined(NamedTuple):

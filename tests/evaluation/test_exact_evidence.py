@@ -113,6 +113,20 @@ def test_a_narrow_posterior_is_not_overlooked(batch_size):
     assert found.step <= 0.0125
 
 
+@pytest.mark.parametrize("width", [0.015, 0.02, 0.04])
+def test_a_thin_ring_over_very_many_cells_is_not_settled_too_early(width):
+    """No single cell changes by much there, and all together do."""
+
+    def logits(latents):
+        return -30 - (tf.norm(latents, axis=1) - 1.7) ** 2 / (2 * width**2)
+
+    found = _integrate(_designed(logits), np.ones((1, 1, 1, 1), np.float32))
+    radius = np.linspace(0, 5, 200_001)
+    density = radius * np.exp(-0.5 * radius**2 - (radius - 1.7) ** 2 / (2 * width**2))
+    expected = -30 + np.log(density.sum() * (radius[1] - radius[0]))
+    assert found.log_evidence[0] == pytest.approx(expected, abs=0.01)
+
+
 def test_the_size_of_batches_does_not_matter():
     model, pixels = _sharp(latent_dim=2), _pixels(5)
     small, large = (_integrate(model, pixels, size).log_evidence for size in (300, 5000))
