@@ -141,7 +141,8 @@ def joined(preset: str, given: dict[str, Any]) -> dict[str, Any]:
     values = {**PRESETS[preset], **given}
     if values.get("objective") == "shared" and "objective" not in given:
         few = values.get("latent_dim", 1) in range(MOST_COVERED + 1)
-        of_levels = "likelihood" in given and registry.LIKELIHOODS[given["likelihood"]].is_of_levels
+        likelihood = str(given.get("likelihood", "bernoulli"))
+        of_levels = registry.LIKELIHOODS[likelihood].is_of_levels
         if not few or of_levels or given.get("conditional"):
             del values["objective"]
     return values

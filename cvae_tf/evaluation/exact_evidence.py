@@ -27,7 +27,7 @@ LARGEST_DIM = 2
 TOLERANCE = 0.01  # nats, of the mean
 _FIRST_NODES, _MOST_NODES = 2, 64  # a side of a cell
 _NEGLIGIBLE = 10.0  # nats below the ELBO, of one cell
-_SETTLED, _SETTLED_CELL = 2e-2, 1e-3  # shares of p(x) by which all cells, or one, may change
+_SETTLED = 2e-2  # share of p(x) by which all cells of an image may change to be left as they are
 _PAIRS_OF_BATCH = 4000  # times the batch size: pairs of image and cell that are held at once
 
 
@@ -125,8 +125,9 @@ def _log_evidence(
         change = total.mean() - mean_before
         shares = (np.exp(value - total[chosen.image]) for value in (before, refined))
         moved = np.abs(np.subtract(*shares))
-        of_images = np.bincount(chosen.image, moved, len(total))
-        moves = (moved > _SETTLED_CELL) & (of_images > _SETTLED)[chosen.image]
+        moves_of_image = np.bincount(chosen.image, moved, len(total))[chosen.image]
+        cells_of_image = np.bincount(chosen.image)[chosen.image]
+        moves = (moves_of_image > _SETTLED) & (moved > _SETTLED / cells_of_image)
         unsettled[unsettled] = moves | grid.is_about_posterior(chosen.image, chosen.cell, nodes)
     return Quadrature(total, grid.side / nodes, float(change))
 

@@ -67,8 +67,8 @@ class Grid:
     def must_refine(self, nodes: int) -> bool:
         """Whether the nodes are too far apart for nearly the narrowest posteriors.
 
-        Four deviations of one image in a hundred: of these a third of p(x) may be missed, which is
-        less than a hundredth of a nat in the mean over all images.
+        Four deviations of one image in a hundred: its p(x) may be wrong by half and more, but the
+        mean over all images by less than a hundredth of a nat.
         """
         return self.side / nodes > 4 * np.quantile(self._deviations, 0.01)
 

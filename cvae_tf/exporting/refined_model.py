@@ -20,7 +20,7 @@ class RefinedModel(LoadedModel):
             UserError: if the model cannot be refined.
         """
         if "refine" not in model.abilities:
-            raise UserError(f"--refine: {amounts.CANNOT_REFINE}")
+            raise UserError(amounts.CANNOT_REFINE)
         super().__init__(model.functions, model.metadata)
         self.unrefined, self._steps = model, steps
 
@@ -63,7 +63,8 @@ class RegretModel(RefinedModel):
     """Scores by the ELBO of the encoder's posteriors minus that of refined ones.
 
     It is minus the likelihood regret (Xiao et al., "Likelihood regret", 2020, equation 4): images
-    that the encoder does not know gain most by a search of their own.
+    that the encoder does not know gain most by a search of their own. If pixels are drawn, the two
+    are of different draws.
     """
 
     def mean_scores(

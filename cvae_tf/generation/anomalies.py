@@ -38,7 +38,8 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     if settings.false_alarms is not None:
         marked = p_values <= settings.false_alarms
     found = _Scored(scores, p_values, marked)
-    order, unit = np.argsort(scores, kind="stable"), measure.unit.split()[0]
+    order = np.argsort(np.where(np.isnan(scores), -np.inf, scores), kind="stable")
+    unit = measure.unit.split()[0]
     table, path = output / "anomalies.csv", output / "anomalies.png"
     label = _LABELS[settings.score or ("refined" if settings.refine else "elbo")]
     columns = {"name": images.names, **_columns(found, f"{label.format(measure.name)}_{unit}")}

@@ -46,12 +46,13 @@ class GenerationSettings(ImageSettings):
         None, least=0, most=1,
     )  # fmt: skip
     refine: int = setting(
-        "Gauss-Newton steps from the encoder's posteriors to better ones; 0: none.",
+        "Gauss-Newton steps from the encoder's posteriors to better ones; 0: none, or the usual "
+        f"{amounts.STEPS} if --score needs some.",
         0, least=0, most=amounts.MOST_STEPS,
     )  # fmt: skip
     score: str | None = setting(
         "What images are sorted by. elbo: of the encoder's posteriors; refined: of refined ones; "
-        "regret: how much the second is above the first. By default refined if --refine is given, "
+        "regret: the first minus the second. By default refined if --refine is given, "
         "else elbo, or what the model has in its place.",
         None, choices=SCORES,
     )  # fmt: skip

@@ -127,6 +127,22 @@ def test_a_thin_ring_over_very_many_cells_is_not_settled_too_early(width):
     assert found.log_evidence[0] == pytest.approx(expected, abs=0.01)
 
 
+def test_stripes_over_hundreds_of_cells_are_not_settled_too_early():
+    """Within the prior there are a dozen stripes, each through dozens of cells."""
+    gap, width = 0.5, 0.01
+
+    def logits(latents):
+        away = latents[:, 0] - gap * tf.round(latents[:, 0] / gap)
+        return -30 - away**2 / (2 * width**2)
+
+    found = _integrate(_designed(logits), np.ones((1, 1, 1, 1), np.float32))
+    axis = np.linspace(-8, 8, 400_001)
+    away = axis - gap * np.round(axis / gap)
+    density = np.exp(-0.5 * axis**2 - away**2 / (2 * width**2)) / np.sqrt(2 * np.pi)
+    expected = -30 + np.log(density.sum() * (axis[1] - axis[0]))
+    assert found.log_evidence[0] == pytest.approx(expected, abs=0.01)
+
+
 def test_the_size_of_batches_does_not_matter():
     model, pixels = _sharp(latent_dim=2), _pixels(5)
     small, large = (_integrate(model, pixels, size).log_evidence for size in (300, 5000))

@@ -93,7 +93,7 @@ def _describe_p_values(held_out: dict[str, int]) -> str:
         text += (
             f"; `p_values_refined` takes what `score_refined` gives with {steps} steps and "
             f"{samples} samples, and compares it with {held_out['refined']:,}; `p_values_regret` "
-            "takes the first minus the second"
+            "takes what `p_values` is given minus what `p_values_refined` is, for the same images"
         )
     return f"{text}. Of usual images at most a share p has a p-value up to p."
 
