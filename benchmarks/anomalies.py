@@ -49,16 +49,11 @@ def left_out(bench: Bench) -> dict[str, Any]:
 
 def _without(bench: Bench, digit: int) -> Path:
     """Writes the data without a digit, for training."""
-    path = bench.work / f"without_{digit}.npz"
-    if not path.exists():
-        parts = {}
-        for part in ("train", "test"):
-            others = bench.data[f"y_{part}"] != digit
-            parts[f"x_{part}"] = bench.data[f"x_{part}"][others]
-        temporary = path.with_name(f"part_{path.name}")
-        np.savez_compressed(temporary, **parts)
-        temporary.rename(path)
-    return path
+    parts = {}
+    for part in ("train", "test"):
+        others = bench.data[f"y_{part}"] != digit
+        parts[f"x_{part}"] = bench.data[f"x_{part}"][others]
+    return bench.written(f"without_{digit}", **parts)
 
 
 def _auroc_among(scores: np.ndarray, unusual: np.ndarray) -> float:

@@ -25,10 +25,8 @@ TRAINED_ON = 55_000
 MOST_EXACT = 500  # images of each kind that are integrated, which takes long
 CLASSES = "automobile", "cat", "ship"  # of CIFAR-10, one for each model
 ONE_CLASS = ["--preset=photo", "--latent_dim=32", "--sampler=prior", "--epochs=40"]
-OF_CLASS, HELD_OUT = (
-    500,
-    1000,
-)  # images of each kind that are scored; of the class, not learned from
+OF_CLASS = 500  # images of each kind that are scored
+HELD_OUT = 1000  # of the class, which are not learned from
 TITLES = {
     "elbo": "ELBO",
     "refined": "refined ELBO",
@@ -171,7 +169,7 @@ def one_class(bench: Bench, cifar10: Path, name: str) -> dict[str, Any]:
         parts[part] = split.images[of_class], split.images[others]
     (of_class, others), (test, test_others) = parts["held_out"], parts["test"]
     learned, held_out = of_class[:-HELD_OUT], of_class[-HELD_OUT:]
-    path = _written(bench.work / f"only_{name}.npz", x_train=learned, x_test=held_out)
+    path = bench.written(f"only_{name}", x_train=learned, x_test=held_out)
     model = _model(bench.trained(f"only_{name}", ONE_CLASS, path))
     known, usual = scores(model, held_out[::2]), scores(model, held_out[1::2])
     return {
@@ -197,17 +195,7 @@ def _trained(bench: Bench, name: str, without: int | None) -> Any:
     wanted, images = bench.data["y_train"] != without, bench.data["x_train"]
     parts = {"x_train": slice(None, TRAINED_ON), "x_test": slice(TRAINED_ON, None)}
     arrays = {key: images[own][wanted[own]] for key, own in parts.items()}
-    path = _written(bench.work / f"{name}.npz", **arrays)
-    return _model(bench.trained(name, LEFT_OUT, path))
-
-
-def _written(path: Path, **arrays: np.ndarray) -> Path:
-    """Writes arrays, unless they were written before."""
-    if not path.exists():
-        temporary = path.with_name(f"part_{path.name}")
-        np.savez(temporary, **arrays)
-        temporary.rename(path)
-    return path
+    return _model(bench.trained(name, LEFT_OUT, bench.written(name, **arrays)))
 
 
 def _model(run_dir: Path) -> Any:

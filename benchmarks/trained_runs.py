@@ -47,6 +47,15 @@ class Bench:
         record.write_text(json.dumps({"flags": flags, "seconds": seconds}))
         return run_dir
 
+    def written(self, name: str, **arrays: np.ndarray) -> Path:
+        """Writes an .npz to train on, unless it is there."""
+        path = self.work / f"{name}.npz"
+        if not path.exists():
+            temporary = path.with_name(f"part_{path.name}")
+            np.savez_compressed(temporary, **arrays)
+            temporary.rename(path)
+        return path
+
     def seconds(self, run_dir: Path) -> float:
         """Wall time of the training command."""
         return json.loads(run_dir.with_suffix(".run.json").read_text())["seconds"]

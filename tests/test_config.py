@@ -127,7 +127,8 @@ def test_from_json_refuses_unknown_and_missing_settings(change):
 def test_from_json_reads_runs_of_older_versions():
     config = Config.create(latent_dim=5)
     values = config.to_json()
-    for name in ("binarize", "likelihood", "objective", "importance_samples", "shared_latents"):
+    objective = "objective", "importance_samples", "shared_latents", "beta"
+    for name in ("binarize", "likelihood", *objective):
         del values[name]
     assert Config.from_json(values) == config
 

@@ -150,11 +150,12 @@ def _integrate_everywhere(
         for own in _blocks(len(features), batch_size)
     ]
     found: list[_Pairs] = []
+    num_pairs = 0
     for ring, is_beyond_posteriors in grid.rings():
         mean_before = total.mean()
         for pairs in _integrate_ring(grid, ring, images, rest, batch_size):
             found.append(pairs)
-            num_pairs = sum(len(part.image) for part in found)
+            num_pairs += len(pairs.image)
             if num_pairs > batch_size * _PAIRS_OF_BATCH and len(features) > 1:
                 raise _TooManyPairsError
         total = _add_up(_joined(found), rest)
@@ -190,8 +191,8 @@ def _integrate_ring(
                 log_mass, small = (part.numpy() for part in cell_masses.of_cells(*given))
                 kept = (log_mass > least.numpy()[:, None]) | (cells == homes[own, None])
                 image, cell = np.nonzero(kept)
-                yield _Pairs(own[image], cells[cell], log_mass[image, cell])
                 rest[own] = np.logaddexp(rest[own], small)
+                yield _Pairs(own[image], cells[cell], log_mass[image, cell])
 
 
 def _joined(parts: list[_Pairs]) -> _Pairs:

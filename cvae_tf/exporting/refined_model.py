@@ -13,6 +13,8 @@ from cvae_tf.models.vae.posterior import FullPosterior
 class RefinedModel(LoadedModel):
     """Encodes, reconstructs and scores by refined posteriors; else the same model."""
 
+    _signature_of_p_values = "p_values_refined"
+
     def __init__(self, model: LoadedModel, steps: int):
         """Takes a model, and the Gauss-Newton steps for each image.
 
@@ -47,10 +49,9 @@ class RefinedModel(LoadedModel):
 
     def p_values(self, scores: np.ndarray) -> np.ndarray | None:
         """As of any model; held-out scores are known for the usual number of steps alone."""
-        return self._p_values_of_usual_steps("p_values_refined", scores)
-
-    def _p_values_of_usual_steps(self, signature: str, scores: np.ndarray) -> np.ndarray | None:
-        return self._p_values(signature, scores) if self._steps == amounts.STEPS else None
+        if self._steps != amounts.STEPS:
+            return None
+        return self._p_values(self._signature_of_p_values, scores)
 
     @property
     def main_score(self) -> Measure:
@@ -67,6 +68,8 @@ class RegretModel(RefinedModel):
     are of different draws.
     """
 
+    _signature_of_p_values = "p_values_regret"
+
     def mean_scores(
         self,
         images: np.ndarray,
@@ -78,10 +81,6 @@ class RegretModel(RefinedModel):
         refined = super().mean_scores(images, seed, num_samples, labels)
         own = self.unrefined.mean_scores(images, seed, num_samples, labels)
         return {name: values - refined[name] for name, values in own.items()}
-
-    def p_values(self, scores: np.ndarray) -> np.ndarray | None:
-        """As of `RefinedModel`."""
-        return self._p_values_of_usual_steps("p_values_regret", scores)
 
     @property
     def main_score(self) -> Measure:
