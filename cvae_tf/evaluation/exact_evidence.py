@@ -27,6 +27,7 @@ LARGEST_DIM = 2
 TOLERANCE = 0.01  # nats, of the mean
 _FIRST_NODES, _MOST_NODES = 2, 64  # a side of a cell
 _NEGLIGIBLE = 10.0  # nats below the ELBO, of one cell
+_LEFT_ROUGH = 13.0  # nats below the log p(x) that was found roughly, of one cell
 _SETTLED = 2e-2  # share of p(x) by which all cells of an image may change to be left as they are
 _PAIRS_OF_BATCH = 4000  # times the batch size: pairs of image and cell that are held at once
 
@@ -106,11 +107,13 @@ def _log_evidence(
         model.pixels.density.features(tf.constant(pixels[start : start + batch_size])).numpy()
         for start in range(0, len(pixels), batch_size)
     ])  # fmt: skip
-    grid = Grid(model, posteriors)
+    grid = Grid(model, posteriors, features)
+    features = features[:, grid.varies]
     pairs, rest = _integrate_everywhere(grid, features, elbo - _NEGLIGIBLE, batch_size, tolerance)
     total = _add_up(pairs, rest)
     nodes, change = _FIRST_NODES, np.inf
-    unsettled = np.ones(len(pairs.image), bool)
+    unsettled = pairs.log_mass > total[pairs.image] - _LEFT_ROUGH
+    unsettled |= grid.is_about_posterior(pairs.image, pairs.cell, nodes)
     while (
         (abs(change) >= tolerance or grid.must_refine(nodes))
         and nodes < _MOST_NODES

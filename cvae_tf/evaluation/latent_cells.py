@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
+from cvae_tf.models.vae.likelihoods import matrix_product
 from cvae_tf.models.vae.posterior import Posterior, log_normal
 
 _SIDE_OF_CELL = {1: 0.002, 2: 0.1}  # by latent dimensions: a few posterior deviations
@@ -18,18 +19,27 @@ _DEVIATIONS = 4.0  # of a posterior that must lie within the cells, and be integ
 class Grid:
     """The cells, their nodes, and what the decoder says there."""
 
-    def __init__(self, model: EvaluatedModel, posteriors: Posterior):
-        """Lays cells so that the prior and all posteriors are covered."""
+    def __init__(self, model: EvaluatedModel, posteriors: Posterior, features: np.ndarray):
+        """Lays cells so that the prior and all posteriors are covered.
+
+        Args:
+            model: the model.
+            posteriors: of N images.
+            features: theirs, [N, F]. A border that is black in all of them is compared with each
+                node once, not with each image: only the features that vary are left to compare.
+        """
         self._model, self._posteriors = model, posteriors
         self._deviations = np.exp(0.5 * posteriors.logvar)
         self.products = model.pixels.density.products  # None: those of matrices
+        self.varies = (np.ptp(features, axis=0) > 0) | bool(self.products)  # [F]
+        self._constant = features[:1, ~self.varies]
         self.side = _SIDE_OF_CELL[model.latent_dim]
         reach = np.abs(posteriors.mean) + _DEVIATIONS * self._deviations
         self._reach = reach.max()
         self._cells_a_side = 2 * round(_LARGEST_EXTENT / self.side)
         self._shape = (self._cells_a_side,) * model.latent_dim
         self._decode = tf.function(
-            lambda latents: model.pixels.density.natural(model.decode(latents)),
+            lambda latents: self._fold(*model.pixels.density.natural(model.decode(latents))),
             input_signature=[tf.TensorSpec([None, model.latent_dim])],
         )
 
@@ -53,16 +63,17 @@ class Grid:
         """Decodes the nodes of G cells, n a cell.
 
         Returns:
-            Natural parameters of the pixels, [G * n, F], and [G * n], nats: what is to be added to
-            products(features, natural) to have the logarithm of p(x, z) times the node's weight.
+            Natural parameters of the features that vary, [G * n, V], and [G * n], nats: what is to
+            be added to products(features, natural) to have the logarithm of p(x, z) times the
+            node's weight.
         """
         offsets, log_weights = _nodes_of_cell(nodes, self._model.latent_dim)
         latents = self._corners(cells)[:, None] + self.side * offsets
         log_prior = log_normal(latents, np.zeros_like(latents), np.zeros_like(latents)).numpy()
         log_measure = log_prior + log_weights + self._model.latent_dim * np.log(self.side)
         flat = latents.reshape(-1, self._model.latent_dim)
-        natural, log_normalizer = self._decode(tf.constant(flat, tf.float32))
-        return natural, tf.constant(log_measure.ravel(), natural.dtype) - log_normalizer
+        natural, of_constant = self._decode(tf.constant(flat, tf.float32))
+        return natural, tf.constant(log_measure.ravel(), natural.dtype) + of_constant
 
     def must_refine(self, nodes: int) -> bool:
         """Whether the nodes are too far apart for nearly the narrowest posteriors.
@@ -84,6 +95,15 @@ class Grid:
         """Finds the cell in which the posterior mean of each image lies, [N]."""
         places = np.floor((self._posteriors.mean + _LARGEST_EXTENT) / self.side).astype(int)
         return np.ravel_multi_index(places.T, self._shape, mode="clip")
+
+    def _fold(self, natural: tf.Tensor, log_normalizer: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Leaves the features that vary [G, V]; adds the others up [G], less the normalizer."""
+        if self.varies.all():
+            return natural, -log_normalizer
+        varying, others = (tf.gather(natural, np.flatnonzero(part), axis=1)
+                           for part in (self.varies, ~self.varies))  # fmt: skip
+        of_constant = matrix_product(others, tf.constant(self._constant, natural.dtype))[:, 0]
+        return varying, of_constant - log_normalizer
 
     def _corners(self, cells: np.ndarray) -> np.ndarray:
         places = np.stack(np.unravel_index(cells, self._shape), axis=-1)

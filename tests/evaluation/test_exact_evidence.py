@@ -72,6 +72,15 @@ def test_two_dimensions_agree_with_a_plain_sum(seed):
     assert abs(found.change) < 0.01
 
 
+@pytest.mark.parametrize("num", [1, 12])
+def test_pixels_that_are_the_same_in_all_images_count_as_the_others_do(num):
+    model, pixels = _sharp(latent_dim=1), _pixels(num)
+    pixels[:, 0], pixels[:, :, 0] = 0, 1
+    axis = np.linspace(-8, 8, 40_001)[:, None]
+    expected = _on_a_grid(model, pixels, axis, np.log(16 / 40_000))
+    np.testing.assert_allclose(_integrate(model, pixels).log_evidence, expected, atol=2e-3)
+
+
 def _designed(logits_of, latent_dim=2, mean=0.0, deviation=1.0):
     """A model of one pixel and a given posterior; `logits_of` maps latents [B, Z] to [B]."""
 
