@@ -101,6 +101,17 @@ OPTIMIZERS: Table[Entry] = Table(
     },
 )
 
+STRATEGIES: Table[Entry] = Table(
+    "strategy",
+    {
+        "single": Entry(f"{_HERE}training.strategies:single", "one device"),
+        "mirrored": Entry(f"{_HERE}training.strategies:mirrored", "all GPUs of this machine"),
+        "multiworker": Entry(
+            f"{_HERE}training.strategies:multiworker", "the machines that TF_CONFIG or Slurm name"
+        ),
+    },
+)
+
 LIKELIHOODS: Table[LikelihoodEntry] = Table(
     "likelihood",
     {

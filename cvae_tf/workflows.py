@@ -5,12 +5,13 @@ The scripts call exactly these. Results are returned as well as written.
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from cvae_tf import whole_run
 from cvae_tf.config import Config
-from cvae_tf.core import files, messages, paths, threads
+from cvae_tf.core import messages, paths, threads
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import Dataset, load_again, load_dataset
+from cvae_tf.data.datasets import load_again, load_dataset
 from cvae_tf.data.labelled import with_classes
 from cvae_tf.evaluation import report, subjects
 from cvae_tf.evaluation.distance import Distance
@@ -22,28 +23,16 @@ from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.training import (
-    building,
     choose_preset,
-    early_stopping,
-    finishing,
+    following,
     run_directory,
     screen,
     stop_signals,
 )
-from cvae_tf.training.averaged_weights import averaged
-from cvae_tf.training.run_files import CHECKPOINT_EVERY, EVALUATION, Run
-from cvae_tf.training.run_pictures import RunPictures
-from cvae_tf.training.train_run import Session, train_run
-from cvae_tf.training.trainer import Trainer
-
-
-class TrainedRun(NamedTuple):
-    """A finished run."""
-
-    directory: Path  # which holds everything of it
-    config: Config
-    history: list[dict[str, float]]  # the rows of `metrics.csv`, one for each epoch
-    saved_model: Path  # the exported model, for `load`, `generate` and TensorFlow alone
+from cvae_tf.training.run_files import CHECKPOINT_EVERY, EVALUATION
+from cvae_tf.training.strategies import together
+from cvae_tf.training.train_run import Session
+from cvae_tf.whole_run import TrainedRun
 
 
 def train(
@@ -54,6 +43,8 @@ def train(
     tensorboard: bool = False,
     cache_mb: int | None = None,
     disk_mb: int | None = None,
+    strategy: str = "single",
+    logical_cpus: int = 0,
     verbose: int = 1,
     **settings: Any,
 ) -> TrainedRun:
@@ -73,6 +64,9 @@ def train(
             from disk when they are needed. By default half of what is free.
         disk_mb: the most megabytes of decoded pictures to keep on disk, in the Keras cache; by
             default half of what is free.
+        strategy: "single" device; "mirrored": all GPUs of this machine; "multiworker": the
+            machines that `TF_CONFIG` or Slurm names, each of which calls this function.
+        logical_cpus: for "mirrored", how many devices the processor is to count as.
         verbose: 0 prints nothing.
         **settings: fields of `Config`, if it is not given.
 
@@ -91,13 +85,16 @@ def train(
     with messages.verbosity(verbose):
         session = Session.prepare(checkpoint_every, tensorboard)
         _set_threads(asked.threads)
-        images = asked.data_path, asked.seed, asked, cache_mb, disk_mb
-        dataset = load_dataset(asked.dataset, *images)
-        config = choose_preset.complete(config, settings, dataset)
-        dataset = with_classes(dataset) if config.conditional else dataset
-        trainer = _build_trainer(config, dataset)
-        with run_directory.new_run(run_dir, config, dataset) as run:
-            return _train_and_export(run, trainer, dataset, session)
+        with together(strategy, logical_cpus, asked.to_json()) as distribution:
+            images = asked.data_path, asked.seed, asked, cache_mb, disk_mb
+            dataset = load_dataset(asked.dataset, *images)
+            config = choose_preset.complete(config, settings, dataset)
+            dataset = with_classes(dataset) if config.conditional else dataset
+            trainer = whole_run.build_trainer(config, dataset, distribution)
+            if not distribution.is_chief:
+                return whole_run.follow(config, trainer)
+            with run_directory.new_run(run_dir, config, dataset) as run:
+                return whole_run.train_and_export(run, trainer, dataset, session)
 
 
 def resume(
@@ -107,6 +104,8 @@ def resume(
     tensorboard: bool = False,
     cache_mb: int | None = None,
     disk_mb: int | None = None,
+    strategy: str = "single",
+    logical_cpus: int = 0,
     verbose: int = 1,
     **settings: Any,
 ) -> TrainedRun:
@@ -121,6 +120,8 @@ def resume(
         tensorboard: as in `train`.
         cache_mb: as in `train`.
         disk_mb: as in `train`.
+        strategy: as in `train`; another one than before if that is wished.
+        logical_cpus: as in `train`.
         verbose: as in `train`.
         **settings: are checked against those of the run; only `epochs` may be more.
 
@@ -132,24 +133,24 @@ def resume(
             contradict those asked for, or no good checkpoint is left.
         KeyboardInterrupt: as in `train`.
     """
-    run = run_directory.load_run(run_dir)
-    config = _create(Config, lambda **given: run.config.extended(given), settings)
-    with messages.verbosity(verbose), stop_signals.naming(run.directory):
+    known = following.known_run(run_dir, strategy)
+    threads_wanted = known.config.threads if known else settings.get("threads", 0)
+    with messages.verbosity(verbose):
         session = Session.prepare(checkpoint_every, tensorboard)
-        _set_threads(config.threads)
-        images = config.data_path, config.seed, config, cache_mb, disk_mb
-        dataset = load_again(run.data, *images)
-        if config.conditional:
-            dataset = with_classes(dataset)
-            run_directory.check_labels(run, dataset)
-        trainer = _build_trainer(config, dataset)
-        with run_directory.locked(run):
-            files.remove_temporaries(run.directory)
-            if config != run.config:
-                screen.announce_extension(run.config, config)
-                run = run._replace(config=config)
-                run_directory.write_config(run)
-            return _train_and_export(run, trainer, dataset, session)
+        _set_threads(threads_wanted)
+        with together(strategy, logical_cpus, settings) as distribution:
+            run = following.run_of_chief(known, distribution)
+            config = _create(Config, lambda **given: run.config.extended(given), settings)
+            with stop_signals.naming(run.directory):
+                images = config.data_path, config.seed, config, cache_mb, disk_mb
+                dataset = load_again(run.data, *images)
+                if config.conditional:
+                    dataset = with_classes(dataset)
+                    run_directory.check_labels(run, dataset)
+                trainer = whole_run.build_trainer(config, dataset, distribution)
+                if not distribution.is_chief:
+                    return whole_run.follow(config, trainer)
+                return whole_run.go_on(run, config, trainer, dataset, session)
 
 
 def export(
@@ -277,22 +278,3 @@ def _create(kind: type, create: Any, given: dict[str, Any], also: tuple[str, ...
 def _set_threads(wanted: int) -> None:
     if not threads.set_threads(wanted) and wanted:
         messages.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
-
-
-def _build_trainer(config: Config, dataset: Dataset) -> Trainer:
-    num_images, num_classes = len(dataset.train.images), len(dataset.class_names or ())
-    model = building.build_model(config, dataset.image_shape, num_images, num_classes)
-    return Trainer(model, dataset, config.batch_size, config.augment, config.flip)
-
-
-def _train_and_export(run: Run, trainer: Trainer, dataset: Dataset, session: Session) -> TrainedRun:
-    with stop_signals.naming(run.directory):
-        pictures = RunPictures(run, trainer.model, dataset)
-        history = train_run(run, trainer, pictures, session)
-        rows = early_stopping.take_best(run, trainer.model, history)
-        with averaged(trainer.model):
-            finishing.finish(run, trainer.model, dataset)
-            saved_model = export_run.export(run, trainer.model, rows)
-        pictures.draw_summary(history)  # last, so that no picture can cost the model
-        screen.conclude(run, trainer.model, saved_model)
-    return TrainedRun(run.directory, run.config, history, saved_model)

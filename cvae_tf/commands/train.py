@@ -6,6 +6,7 @@ from cvae_tf import cli
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.presets import PRESETS
+from cvae_tf.registry import STRATEGIES
 from cvae_tf.training.run_files import CHECKPOINT_EVERY, LATEST, RUNS
 
 
@@ -35,6 +36,21 @@ def define_flags() -> None:
         "half of what is free).",
         lower_bound=0,
     )
+    flags.DEFINE_enum(
+        "strategy",
+        "single",
+        list(STRATEGIES),
+        "Where to train: "
+        + "; ".join(f"{name}: {STRATEGIES[name].summary}" for name in STRATEGIES)
+        + ".",
+    )
+    flags.DEFINE_integer(
+        "logical_cpus",
+        0,
+        "For mirrored, to try it without GPUs: devices that the processor counts as.",
+        lower_bound=0,
+        upper_bound=64,
+    )
     cli.define_flags(Config, PRESETS)
 
 
@@ -48,7 +64,7 @@ def main() -> None:
         Config.create_before_data(**settings)  # before TensorFlow takes its time
     with cli.quiet_import():
         from cvae_tf import workflows
-    names = ("checkpoint_every", "tensorboard", "cache_mb", "disk_mb")
+    names = ("checkpoint_every", "tensorboard", "cache_mb", "disk_mb", "strategy", "logical_cpus")
     how = {name: given[name].value for name in names}
     if given.resume:
         workflows.resume(given.run_dir, **how, **settings)

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core import replicas
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data import safe_npz, warps
 
@@ -56,8 +57,10 @@ def mirror(images: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
         Grey levels, float32 [B, H, W, C].
     """
     key = derived_key(seed, Purpose.MIRRORING, step)
-    is_mirrored = tf.random.stateless_uniform([tf.shape(images)[0], 1, 1, 1], key) < 0.5
-    return tf.where(is_mirrored, tf.reverse(images, axis=[2]), images)
+    chances = replicas.own_rows(
+        lambda num: tf.random.stateless_uniform([num, 1, 1, 1], key), tf.shape(images)[0]
+    )
+    return tf.where(chances < 0.5, tf.reverse(images, axis=[2]), images)
 
 
 def augment(images: tf.Tensor, strength: float, seed: int, step: tf.Tensor) -> tf.Tensor:
@@ -77,8 +80,11 @@ def augment(images: tf.Tensor, strength: float, seed: int, step: tf.Tensor) -> t
     batch_size, height, width, _ = images.shape
     spread = warps.WarpRange(*(strength * deviation for deviation in _AUGMENTATION))
     key = derived_key(seed, Purpose.AUGMENTATION, step)
-    transforms = warps.random_transforms(batch_size, key, spread, (height, width), (height, width))
-    return warps.warp(images, transforms, (height, width))
+    size = height, width
+    transforms = replicas.own_rows(
+        lambda num: warps.random_transforms(num, key, spread, size, size), batch_size
+    )
+    return warps.warp(images, transforms, size)
 
 
 def resident(images: np.ndarray) -> tf.Tensor:

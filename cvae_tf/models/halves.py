@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from cvae_tf.core import replicas
 from cvae_tf.models.batch_parts import inputs_of
 
 
@@ -14,7 +15,8 @@ def in_halves(
 ) -> tf.Tensor:
     """Runs a network on the two halves of a batch.
 
-    Two cores with a half each are faster than two that share every operation. A GPU is not.
+    Two cores with a half each are faster than two that share every operation. A GPU is not, and
+    replicas share out the cores already.
 
     Args:
         network: of one output.
@@ -28,7 +30,7 @@ def in_halves(
     batch = tf.convert_to_tensor(batch)
     labels = labels if labels is None else tf.convert_to_tensor(labels)
     size = batch.shape[0]
-    if size is None or size % 2 or tf.config.list_physical_devices("GPU"):
+    if size is None or size % 2 or tf.config.list_physical_devices("GPU") or replicas.count() > 1:
         return tf.cast(network(inputs_of(batch, labels), training=training), tf.float32)
     halves = tf.split(batch, 2)
     of_class = [None, None] if labels is None else tf.split(labels, 2)

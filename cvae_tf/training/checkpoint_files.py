@@ -6,6 +6,7 @@ and keeps no record of epochs. An .npz can also be read without TensorFlow.
 """
 
 import hashlib
+import io
 import json
 import math
 import shutil
@@ -85,14 +86,32 @@ def save_checkpoint(directory: Path, model: GenerativeModel, progress: Progress)
     Raises:
         UserError: if it cannot be written.
     """
-    arrays = {name: variable.numpy() for name, variable in _named_variables(model)}
-    state = np.frombuffer(json.dumps(progress._asdict()).encode(), np.uint8)
     path = _path_of(directory, int(model.steps.numpy()))
     with files.replacing_directory(path) as temporary:
-        np.savez(temporary / _ARRAYS, state=state, **arrays)
+        np.savez(temporary / _ARRAYS, **_arrays(model, progress))
         (temporary / _SUMS).write_text(f"{_sha256(temporary / _ARRAYS)}  {_ARRAYS}\n")
     _remove_old(directory, progress.metrics, model)
     return path
+
+
+def packed(model: GenerativeModel, progress: Progress) -> bytes:
+    """Packs what a checkpoint holds, for another process."""
+    with io.BytesIO() as file:
+        np.savez(file, **_arrays(model, progress))
+        return file.getvalue()
+
+
+def unpack(content: bytes, model: GenerativeModel) -> Progress:
+    """Sets the variables of a compiled model to what was `packed`; returns how far it had come."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        for name, variable in _named_variables(model):
+            variable.assign(arrays[name])
+        return Progress(**json.loads(arrays["state"].tobytes()))
+
+
+def _arrays(model: GenerativeModel, progress: Progress) -> dict[str, np.ndarray]:
+    state = np.frombuffer(json.dumps(progress._asdict()).encode(), np.uint8)
+    return {"state": state, **{name: each.numpy() for name, each in _named_variables(model)}}
 
 
 def best_row(metrics: Metrics, model: GenerativeModel) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """When training is no better for some epochs: it ends, and the best epoch is what is exported."""
 
+from cvae_tf.config import Config
 from cvae_tf.core.messages import say
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training import checkpoint_files, screen
@@ -7,10 +8,10 @@ from cvae_tf.training.checkpoint_files import Metrics, best_row
 from cvae_tf.training.run_files import Run
 
 
-def is_over(run: Run, model: GenerativeModel, metrics: Metrics) -> bool:
+def is_over(config: Config, model: GenerativeModel, metrics: Metrics) -> bool:
     """Whether epochs are left, but as many as are allowed have brought no better test figure."""
-    patience = run.config.early_stop
-    if not patience or not metrics or metrics[-1]["epoch"] >= run.config.epochs:
+    patience = config.early_stop
+    if not patience or not metrics or metrics[-1]["epoch"] >= config.epochs:
         return False
     return metrics[-1]["epoch"] - best_row(metrics, model)["epoch"] >= patience
 

@@ -6,6 +6,7 @@ What is written then stands in `when_to_checkpoint.py`.
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -48,9 +49,10 @@ class _Signals:
         if not self.are_held_back:
             raise Stopped(number)
 
-    def stop_if_asked(self) -> None:
-        if self.received is not None:
-            raise Stopped(self.received)
+    def stop_if_asked(self, agree: Callable[[int | None], int | None]) -> None:
+        number = agree(self.received)
+        if number is not None:
+            raise Stopped(number)
 
 
 _signals = _Signals()
@@ -72,8 +74,25 @@ def stopping_by_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[Callable[[], None]]:
+def kept() -> Iterator[None]:
+    """Gives signals back to those who had them before, if a library has taken them within it."""
+    before = {number: signal.getsignal(number) for number in _NUMBERS}
+    yield
+    if threading.current_thread() is threading.main_thread():  # no other can
+        for number, handler in before.items():
+            if handler is not None:  # else it is not one of Python's
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def held_back(
+    agree: Callable[[int | None], int | None] = lambda received: received,
+) -> Iterator[Callable[[], None]]:
     """Lets the first signal to a script wait for a good moment; does nothing to others' handlers.
+
+    Args:
+        agree: finds the signal that counts, if any, by the one that was received here, if any;
+            several workers stop at the same moment.
 
     Yields:
         A function for good moments, which raises `Stopped` if there was a signal.
@@ -83,10 +102,10 @@ def held_back() -> Iterator[Callable[[], None]]:
     """
     _signals.are_held_back = True
     try:
-        yield _signals.stop_if_asked
+        yield lambda: _signals.stop_if_asked(agree)
     finally:
         _signals.are_held_back = False
-    _signals.stop_if_asked()
+    _signals.stop_if_asked(lambda received: received)
 
 
 @contextlib.contextmanager

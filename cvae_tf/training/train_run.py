@@ -50,9 +50,10 @@ def train_run(run: Run, trainer: Trainer, pictures: RunPictures, session: Sessio
         UserError: if no checkpoint is good, a file cannot be written, or a number is not finite.
         KeyboardInterrupt: if it is stopped, after a checkpoint.
     """
-    if not run.epoch_image(0).exists():
+    if trainer.distribution.agreed(not run.epoch_image(0).exists()):
         pictures.draw_epoch(0, trainer.evaluate())
     progress, problems = checkpoint_files.restore_newest(run.checkpoints, trainer.model)
+    trainer.distribution.from_chief(lambda: checkpoint_files.packed(trainer.model, progress))
     screen.announce(run, progress, problems)
     _make_again(run, pictures, progress)
     keeper = Keeper(run, trainer, progress.metrics, session.checkpoint_every)
@@ -87,7 +88,7 @@ def _train_epochs(
     """Trains the epochs that are missing; each counts as done when all of it is on the disk."""
     board = tensorboard.Summaries(run.tensorboard) if with_tensorboard else None
     first_epoch, model = len(keeper.metrics) + 1, trainer.model
-    if early_stopping.is_over(run, model, keeper.metrics):
+    if early_stopping.is_over(run.config, model, keeper.metrics):
         early_stopping.say_why(run, model, keeper.metrics)
         return
     for result in trainer.run_epochs(run.config.epochs, keeper, first_epoch, steps_done):
@@ -99,6 +100,6 @@ def _train_epochs(
         keeper.finish_epoch(row)
         screen.report(result, model, run.config.epochs)
         keeper.stop_if_asked()
-        if early_stopping.is_over(run, model, keeper.metrics):
+        if early_stopping.is_over(run.config, model, keeper.metrics):
             early_stopping.say_why(run, model, keeper.metrics)
             break

@@ -14,6 +14,7 @@ from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.feeding import Feed, TrainingPart
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.averaged_weights import averaged
+from cvae_tf.training.distribution import SINGLE, Distribution
 
 _EVALUATION_BATCH = 250  # larger ones are no faster, and need more memory
 
@@ -54,6 +55,7 @@ class Trainer:
         batch_size: int,
         augment: float = 0.0,
         flip: bool = False,
+        distribution: Distribution = SINGLE,
     ):
         """Takes the model and the data.
 
@@ -64,13 +66,17 @@ class Trainer:
             batch_size: images in a training step; all of them if there are fewer.
             augment: strength of the random warps of training images, 0 for none.
             flip: whether training images are mirrored by chance.
+            distribution: on how many replicas; the model was made in its scope.
         """
         self.model, self.dataset = model, dataset
         model.look_at(dataset)
         self.num_images = len(dataset.train.images)
         self.batch_size = batches.effective_batch_size(self.num_images, batch_size)
-        self._augment, self._flip = augment, flip
-        self._step = tf.function(model.train_step, jit_compile=model.jit_compile)
+        distribution.check_batch(self.batch_size)
+        self.distribution, self._augment, self._flip = distribution, augment, flip
+        self._step = model.train_step  # what replicas do together cannot be in a graph of its own
+        if not distribution.strategy:
+            self._step = tf.function(model.train_step, jit_compile=model.jit_compile)
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
         self._train, self._test = (
             Feed(split.images, split.labels if model.num_classes else None)
@@ -130,13 +136,19 @@ class Trainer:
         sums = tf.zeros([len(names)], tf.float64)
         for first, images, labels in self._test.parts(_EVALUATION_BATCH):
             sums = self._traced_measures(images, labels, tf.constant(first), sums)
-        return dict(zip(names, (sums.numpy() / len(self._test)).tolist(), strict=True))
+        means = self.distribution.total(sums.numpy()) / len(self._test)
+        return dict(zip(names, means.tolist(), strict=True))
 
     def _add_measures(
         self, images: tf.Tensor, labels: tf.Tensor, first: tf.Tensor, sums: tf.Tensor
     ) -> tf.Tensor:
-        """Adds what is measured of some test images, of which the first has a number, to [M]."""
-        for start in tf.range(0, tf.shape(images)[0], _EVALUATION_BATCH):
+        """Adds what is measured of some test images, of which the first has a number, to [M].
+
+        Several workers take turns.
+        """
+        first_of_own = self.distribution.worker * _EVALUATION_BATCH
+        stride = self.distribution.num_workers * _EVALUATION_BATCH
+        for start in tf.range(first_of_own, tf.shape(images)[0], stride):
             own = slice(start, start + _EVALUATION_BATCH)
             grey, of_class = batches.grey_levels(images[own]), self._if_wanted(labels[own])
             values = self.model.measure(grey, of_class, first + start)
@@ -150,9 +162,10 @@ class Trainer:
         if steps_done == 0:
             self.model.reset_metrics()
         order = batches.epoch_order(self.num_images, self.model.seed, epoch)
+        order = self.distribution.own_order(order, self.batch_size)
         first_measure = next(iter(self.model.train_measures.values()))
         for part in self._train.training_parts(
-            order, steps_done, self.steps_per_epoch, self.batch_size
+            order, steps_done, self.steps_per_epoch, self._own_batch_size
         ):
             step = part.begins + int(self._train_steps(part))
             value = self._train_means()[first_measure.name]
@@ -172,6 +185,11 @@ class Trainer:
         return self._traced_steps(
             part.images, part.labels, part.order, tf.constant(part.first), tf.constant(part.last)
         )
+
+    @property
+    def _own_batch_size(self) -> int:
+        """The images of a step that are this worker's."""
+        return self.batch_size // self.distribution.num_workers
 
     def _if_wanted(self, labels: tf.Tensor) -> tf.Tensor | None:
         """The labels, if the model is a conditional one."""
@@ -208,14 +226,17 @@ class Trainer:
         step = first
         watched = next(iter(self.model.train_measures))
         while step < last:
-            indices = batches.batch_indices(order, step, self.batch_size)
-            grey = self._augmented(batches.grey_levels(tf.gather(images, indices)))
+            indices = batches.batch_indices(order, step, self._own_batch_size)
             of_class = tf.gather(labels, indices) if self.model.num_classes else None
-            means = self._step(self.model.training_batch(grey, of_class, self.model.steps))
+            means = self.distribution.run(self._take_step, tf.gather(images, indices), of_class)
             step += 1
             if not tf.math.is_finite(means[watched]):
                 last = step
         return step
+
+    def _take_step(self, images: tf.Tensor, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
+        grey = self._augmented(batches.grey_levels(images))
+        return self._step(self.model.training_batch(grey, labels, self.model.steps))
 
     def _augmented(self, grey: tf.Tensor) -> tf.Tensor:
         """Changes training images [B, H, W, C] by chance, as was asked for."""

@@ -33,6 +33,7 @@ class Keeper:
         self.metrics = metrics
         self._run, self._model, self._every = run, trainer.model, every
         self._steps_per_epoch = trainer.steps_per_epoch
+        self._agree = trainer.distribution.agreed_signal
         self._saved = self._now()
         self._bar: Bar | None = None  # of the epoch that is being trained
 
@@ -45,7 +46,7 @@ class Keeper:
             LostImagesError: if images cannot be read any more.
         """
         try:
-            with stop_signals.held_back() as self.stop_if_asked:
+            with stop_signals.held_back(self._agree) as self.stop_if_asked:
                 yield
         except (KeyboardInterrupt, LostImagesError):
             if self._now().step > self._saved.step and self._is_sound():

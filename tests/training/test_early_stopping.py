@@ -38,7 +38,7 @@ def _run(tmp_path, patience, epochs=9):
 )
 def test_it_is_over_after_epochs_that_are_not_better(tmp_path, elbos, patience, is_over):
     run = _run(tmp_path, patience)
-    assert early_stopping.is_over(run, tiny_cvae(), _rows(*elbos)) is is_over
+    assert early_stopping.is_over(run.config, tiny_cvae(), _rows(*elbos)) is is_over
 
 
 ELBOS = [-150.0, -120.0, -130.0, -125.0, -140.0]

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from cvae_tf.core import replicas
 from cvae_tf.core.randomness import layer_seed
 from cvae_tf.models.networks.building import GanPlan, modulated
 
@@ -33,10 +34,11 @@ class BatchDeviation(keras.layers.Layer):
         """Maps features [B, H, W, F] to [B, H, W, F + 1]."""
         ops = keras.ops
         if training:
-            group = ops.stack([ops.roll(features, shift, axis=0) for shift in range(_GROUP)])
+            group = ops.stack([replicas.rolled(features, shift) for shift in range(_GROUP)])
             deviations = ops.sqrt(ops.var(group, axis=0) + 1e-8)
             deviation = ops.mean(deviations, axis=(1, 2, 3), keepdims=True)  # [B, 1, 1, 1]
             now = ops.stop_gradient(ops.mean(ops.cast(deviation, "float32")))
+            now = replicas.mean(now)
             self.usual.assign(_KEPT * self.usual + (1 - _KEPT) * now)
         else:
             deviation = ops.cast(self.usual, features.dtype)

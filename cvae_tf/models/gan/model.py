@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from cvae_tf.core import replicas
 from cvae_tf.core.messages import say
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.data.datasets import Dataset
@@ -126,7 +127,9 @@ class GAN(GeneratorDiscriminator):
         step = self.steps
         seed_dropout(self.networks.values(), derived_key(self.seed, Purpose.DROPOUT, step))
         key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
-        latents = tf.random.stateless_normal([tf.shape(real)[0], self.latent_dim], key)
+        latents = replicas.own_rows(
+            lambda num: tf.random.stateless_normal([num, self.latent_dim], key), tf.shape(real)[0]
+        )
         judge = functools.partial(self.logits, labels=labels)
         with tf.GradientTape(persistent=True) as tape:
             drawn = self.generator(inputs_of(latents, labels), training=True)
@@ -142,8 +145,8 @@ class GAN(GeneratorDiscriminator):
         del tape
         of_judging = self.recipe.with_r1(of_judging, judge, real, judging, step)
         self.follow_learning_rate()
-        self.discriminator_optimizer.apply(of_judging, judging)
-        self.optimizer.apply(of_drawing, drawing)
+        replicas.apply(self.discriminator_optimizer, of_judging, judging)
+        replicas.apply(self.optimizer, of_drawing, drawing)
         return self._update_means(losses, logits)
 
     def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
@@ -176,7 +179,7 @@ class GAN(GeneratorDiscriminator):
         right = tf.concat([real > 0, drawn < 0], axis=0)
         values = (*losses, *(tf.sigmoid(each) for each in logits), tf.cast(right, tf.float32))
         for mean, value in zip(self.means.values(), values, strict=True):
-            mean.update_state(value)
+            mean.update_state(replicas.gathered(value))
         return {name: mean.result() for name, mean in self.means.items()}
 
     # What is measured.

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from cvae_tf import registry
+from cvae_tf.core import replicas
 from cvae_tf.models.gan import losses
 from cvae_tf.models.gan.losses import GanLoss
 
@@ -41,7 +42,9 @@ class Recipe(NamedTuple):
         weight = self.terms.gradient_penalty
         if not weight:
             return 0.0
-        shares = tf.random.stateless_uniform([tf.shape(real)[0], 1, 1, 1], key)
+        shares = replicas.own_rows(
+            lambda num: tf.random.stateless_uniform([num, 1, 1, 1], key), tf.shape(real)[0]
+        )
         return weight * losses.distance_penalty(judge, real, tf.stop_gradient(drawn), shares)
 
     def with_r1(

@@ -9,6 +9,7 @@ import keras
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import layer_seed
+from cvae_tf.models.dropout import Dropout
 from cvae_tf.models.layers import Modulation, OneHot
 from cvae_tf.reading import LARGEST_SIDE, SMALLEST_SIDE
 
@@ -72,7 +73,7 @@ class LayerMaker:
 
     def dropout(self, rate: float, name: str) -> list[keras.Layer]:
         """Makes a layer that drops features in training, or none; `models/dropout.py` seeds it."""
-        return [self(keras.layers.Dropout, rate, seed=0, name=name)] if rate else []
+        return [self(Dropout, rate, seed=0, name=name)] if rate else []
 
     def seed(self, name: str) -> int:
         """The seed of a layer's initial weights."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from cvae_tf.core import replicas
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.even_latents import even_latents, numbers_within_class
@@ -53,11 +54,12 @@ def _shared_bound(
     # In training others at each step; a test is the same every time.
     step = model.steps if training else 0
     key = derived_key(model.seed, Purpose.SHARED_LATENTS, step)
+    of_batch = labels if labels is None else replicas.gathered(labels)
     if labels is not None:
-        num = tf.maximum(num, tf.shape(labels)[0])
+        num = tf.maximum(num, tf.shape(of_batch)[0])
     latents = even_latents(num, model.latent_dim, key)
     if labels is not None:  # each class has latents in proportion to its images
-        of_latents = tf.gather(labels, tf.range(num) % tf.shape(labels)[0])
+        of_latents = tf.gather(of_batch, tf.range(num) % tf.shape(of_batch)[0])
         latents = tf.gather(latents, numbers_within_class(of_latents))
     outputs = model.decode(latents, of_latents, training)
     log_likelihood = tf.cast(model.pixels.density.log_prob_of_all(images, outputs), tf.float32)

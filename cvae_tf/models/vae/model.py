@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from cvae_tf.core import replicas
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, normal_of_samples
 from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
@@ -137,7 +138,8 @@ class CVAE(EncoderDecoder):
 
     def training_batch(self, grey: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor) -> Any:
         """Makes pixels of grey levels; drawn ones are others at each step."""
-        pixels = self.pixels.drawn(grey, derived_key(self.seed, Purpose.BINARIZATION, step))
+        key = derived_key(self.seed, Purpose.BINARIZATION, step)
+        pixels = self.pixels.drawn(grey, key, replicas.first_row(tf.shape(grey)[0]))
         return super().training_batch(pixels, labels, step)
 
     def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
@@ -153,15 +155,19 @@ class CVAE(EncoderDecoder):
         images, labels = images_and_labels(batch, self.num_classes)
         step = self.steps
         key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
-        num_latents = self.objective.importance_samples * tf.shape(images)[0]
-        noise = tf.random.stateless_normal([num_latents, self.latent_dim], key)
+        num_samples = self.objective.importance_samples
+        noise = replicas.own_rows(
+            lambda num: tf.random.stateless_normal([num_samples * num, self.latent_dim], key),
+            tf.shape(images)[0],
+            num_samples,
+        )
         seed_dropout(self.networks.values(), derived_key(self.seed, Purpose.DROPOUT, step))
         seen = self._noisy(images, step)
         with tf.GradientTape() as tape:
             value, terms = climbed.value_and_terms(self, images, labels, noise, seen, training=True)
             negative_value = -value
         gradients = tape.gradient(negative_value, self.trainable_variables)
-        self.optimizer.apply(gradients, self.trainable_variables)
+        replicas.apply(self.optimizer, gradients, self.trainable_variables)
         return self._update_means(value, terms)
 
     def _noisy(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
@@ -169,7 +175,12 @@ class CVAE(EncoderDecoder):
         if not self.input_noise:
             return images
         key = derived_key(self.seed, Purpose.INPUT_NOISE, step)
-        return images + self.input_noise * tf.random.stateless_normal(tf.shape(images), key)
+        shape = tf.shape(images)[1:]
+        noise = replicas.own_rows(
+            lambda num: tf.random.stateless_normal(tf.concat([[num], shape], axis=0), key),
+            tf.shape(images)[0],
+        )
+        return images + self.input_noise * noise
 
     def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
         """Measures a batch without learning; arguments and result as in training.
@@ -194,9 +205,10 @@ class CVAE(EncoderDecoder):
     def _update_means(self, value: tf.Tensor, terms: ElboTerms) -> dict[str, tf.Tensor]:
         """Adds a batch to the means over images; returns them."""
         for name in ("elbo", "log_likelihood", "kl"):
-            self.means[name].update_state(getattr(terms, name))
+            self.means[name].update_state(replicas.gathered(getattr(terms, name)))
         if not self.objective.is_elbo:
-            self.means["objective"].update_state(value, sample_weight=tf.size(terms.elbo))
+            weight = tf.size(terms.elbo) * replicas.count()
+            self.means["objective"].update_state(replicas.mean(value), sample_weight=weight)
         return {name: mean.result() for name, mean in self.means.items()}
 
     @property

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core import replicas
 from cvae_tf.models.vae.posterior import (
     FullPosterior,
     Posterior,
@@ -196,4 +197,5 @@ def _missing_to_free_bits(
     else:
         mean, logvar = posterior.repeated(objective.importance_samples)
         kl = 0.5 * (tf.square(latents) - tf.square(latents - mean) * tf.exp(-logvar) - logvar)
-    return tf.reduce_sum(tf.nn.relu(objective.free_bits - tf.reduce_mean(kl, axis=0)))
+    kl = replicas.mean(tf.reduce_mean(kl, axis=0))
+    return tf.reduce_sum(tf.nn.relu(objective.free_bits - kl))

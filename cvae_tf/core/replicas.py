@@ -1,0 +1,90 @@
+"""A batch that replicas share: which rows are one's own, and what all of them make together.
+
+These are called where a replica computes (`tf.distribute.Strategy.run`). Anywhere else there is one
+replica, which has all rows, and nothing here changes anything. All replicas have as many rows.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def count() -> int:
+    """Counts the replicas, R."""
+    context = tf.distribute.get_replica_context()
+    return context.num_replicas_in_sync if context else 1
+
+
+def first_row(num: int | tf.Tensor) -> int | tf.Tensor:
+    """Finds the number in the global batch of the first of one's own `num` rows."""
+    return _own_number() * num if count() > 1 else 0
+
+
+def own_rows(
+    draw: Callable[[int | tf.Tensor], tf.Tensor], num: int | tf.Tensor, samples: int = 1
+) -> tf.Tensor:
+    """Draws for the whole batch what one's own rows are taken of, so that R changes nothing.
+
+    Args:
+        draw: makes [K * N, ...] of N images: first the first samples of all, then the second, ...
+        num: B, one's own images.
+        samples: K.
+
+    Returns:
+        What belongs to one's own images, [K * B, ...] in the same order.
+    """
+    if count() == 1:
+        return draw(num)
+    drawn = draw(num * count())
+    shape = tf.shape(drawn)[1:]
+    by_sample = tf.reshape(drawn, tf.concat([[samples, num * count()], shape], axis=0))
+    own = by_sample[:, first_row(num) : first_row(num) + num]
+    own = tf.reshape(own, tf.concat([[samples * num], shape], axis=0))
+    return tf.ensure_shape(own, [None, *drawn.shape[1:]])
+
+
+def mean(values: Any) -> Any:
+    """Averages numbers over the replicas; a gradient finds its way back."""
+    if count() == 1:
+        return values
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
+
+
+def gathered(rows: tf.Tensor) -> tf.Tensor:
+    """Joins the rows of all replicas, [B, ...] each, to those of the global batch, [R * B, ...]."""
+    if count() == 1:
+        return rows
+    return tf.distribute.get_replica_context().all_gather(rows, axis=0)
+
+
+def rolled(rows: tf.Tensor, shift: int) -> tf.Tensor:
+    """Moves the rows of the global batch on by `shift` of at most B, and takes one's own, [B, ...].
+
+    Before the first of all are the last ones.
+    """
+    if count() == 1 or shift == 0:
+        return tf.roll(rows, shift, axis=0)
+    ends = gathered(rows[-shift:])
+    first = (_own_number() - 1) % count() * shift
+    return tf.concat([ends[first : first + shift], rows[:-shift]], axis=0)
+
+
+def apply(
+    optimizer: keras.Optimizer, gradients: list[tf.Tensor], variables: list[keras.Variable]
+) -> None:
+    """Takes a step by the mean of the replicas' gradients, each a mean over as many images.
+
+    Keras would shorten long gradients before it adds those of all replicas, and then add, not
+    average: here that is done first, and Keras has nothing left to add.
+    """
+    if count() > 1:
+        gradients = mean(gradients)
+        optimizer._all_reduce_sum_gradients = list
+    optimizer.apply(gradients, variables)
+
+
+def _own_number() -> tf.Tensor:
+    """The number of this replica, from 0."""
+    return tf.convert_to_tensor(tf.distribute.get_replica_context().replica_id_in_sync_group)

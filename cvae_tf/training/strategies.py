@@ -1,0 +1,91 @@
+"""The strategies of `tf.distribute` by their names, and how each is started."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from cvae_tf import registry
+from cvae_tf.core import messages
+from cvae_tf.core.errors import UserError
+from cvae_tf.training import handshake, stop_signals
+from cvae_tf.training.cluster import Cluster
+from cvae_tf.training.distribution import SINGLE, Distribution
+
+
+@contextlib.contextmanager
+def together(name: str, logical_cpus: int, asked: dict[str, Any]) -> Iterator[Distribution]:
+    """Starts a strategy; within it the end of another worker is an error, and the chief speaks.
+
+    Arguments and errors are those of `start`.
+
+    Yields:
+        What was started.
+    """
+    distribution = start(name, logical_cpus, asked)
+    with distribution.among_others(), contextlib.ExitStack() as stack:
+        if not distribution.is_chief:
+            stack.enter_context(messages.verbosity(0))
+        yield distribution
+
+
+def start(name: str, logical_cpus: int, asked: dict[str, Any]) -> Distribution:
+    """Prepares TensorFlow for a strategy; to be called before it is used.
+
+    Args:
+        name: in `registry.STRATEGIES`.
+        logical_cpus: how many devices the processor is to count as; 0: one.
+        asked: the settings that were given, which must be the same on all workers.
+
+    Raises:
+        UserError: if there are no such devices, or the other workers cannot be reached.
+    """
+    if logical_cpus and name != "mirrored":
+        raise UserError("--logical_cpus is for --strategy=mirrored.")
+    return registry.STRATEGIES.load(name)(logical_cpus, asked)
+
+
+def single(_logical_cpus: int, _asked: dict[str, Any]) -> Distribution:
+    """One device."""
+    return SINGLE
+
+
+def mirrored(logical_cpus: int, _asked: dict[str, Any]) -> Distribution:
+    """All GPUs of this machine; or as many parts of its processor."""
+    if logical_cpus:
+        _divide_processor(logical_cpus)
+        return Distribution(
+            tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(logical_cpus)])
+        )
+    gpus = tf.config.list_logical_devices("GPU")
+    if not gpus:
+        raise UserError(
+            "--strategy=mirrored: TensorFlow sees no GPU; to try it on the processor, add "
+            "--logical_cpus=2."
+        )
+    return Distribution(tf.distribute.MirroredStrategy([gpu.name for gpu in gpus]))
+
+
+def _divide_processor(number: int) -> None:
+    processor = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration()] * number
+    try:
+        tf.config.set_logical_device_configuration(processor, parts)
+    except RuntimeError:
+        if len(tf.config.list_logical_devices("CPU")) < number:
+            raise UserError(
+                f"--logical_cpus={number}: TensorFlow is in use already; start Python anew."
+            ) from None
+
+
+def multiworker(_logical_cpus: int, asked: dict[str, Any]) -> Distribution:
+    """As many machines as `TF_CONFIG` or Slurm names."""
+    cluster = Cluster.from_environment()
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    # Each machine may have its images elsewhere; they are compared themselves.
+    settings = {name: value for name, value in asked.items() if name != "data_path"}
+    handshake.meet(cluster, {"settings": settings, "versions": versions})
+    with stop_signals.kept():  # TensorFlow takes SIGTERM for itself
+        return Distribution(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
