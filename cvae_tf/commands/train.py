@@ -40,9 +40,7 @@ def define_flags() -> None:
         "strategy",
         "single",
         list(STRATEGIES),
-        "Where to train: "
-        + "; ".join(f"{name}: {STRATEGIES[name].summary}" for name in STRATEGIES)
-        + ".",
+        f"Where to train. {STRATEGIES.summary}.",
     )
     flags.DEFINE_integer(
         "logical_cpus",
