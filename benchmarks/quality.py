@@ -28,7 +28,7 @@ RUNS = {
     "2-D, threshold": ["--preset=best"],
     "20-D, dynamic": [
         "--preset=best", "--network=patches_smooth", "--binarize=dynamic", "--latent_dim=20",
-        "--epochs=100", "--batch_size=128",
+        "--epochs=60", "--batch_size=128", "--objective=iwae", "--importance_samples=3",
     ],
 }  # fmt: skip
 REFERENCES = {

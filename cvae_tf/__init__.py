@@ -10,6 +10,7 @@ In a notebook:
     cvae_tf.generate(model, "manifold")               # writes pictures
     numbers = cvae_tf.evaluate(run.directory)         # likelihoods, with arrays for each image
     run = cvae_tf.resume(run.directory, epochs=5)     # goes on
+    page = cvae_tf.report(run.directory)              # one HTML file
 
 Each name is imported when it is first used; `help(cvae_tf.train)` says more.
 """
@@ -29,6 +30,7 @@ _HOMES = {
     "load": ("exporting.loading", "load"),
     "generate": ("workflows", "generate"),
     "evaluate": ("workflows", "evaluate"),
+    "report": ("workflows", "report"),
 }
 __all__ = list(_HOMES)  # noqa: PLE0604
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "exports a run again, or for other runtimes",
     "generate": "makes pictures and latents with a model",
     "evaluate": "measures how well a model explains images",
+    "report": "writes a page of a run, to look at, explore and send",
 }
 _HELP = ("help", "-h", "--help")
 _LARGEST_SHOWN = 10_000  # larger limits are there to catch mistakes

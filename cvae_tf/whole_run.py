@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cvae_tf.config import Config
-from cvae_tf.core import files
+from cvae_tf.core import files, messages, threads
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, fingerprint
+from cvae_tf.data.labelled import fingerprint_of_labels
 from cvae_tf.exporting import export_run
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.reporting import making
 from cvae_tf.training import (
     building,
     early_stopping,
@@ -35,6 +37,12 @@ class TrainedRun(NamedTuple):
     saved_model: Path  # the exported model, for `load`, `generate` and TensorFlow alone
 
 
+def set_threads(wanted: int) -> None:
+    """Sets the threads of TensorFlow, or says that it keeps those it has; 0: as many as cores."""
+    if not threads.set_threads(wanted) and wanted:
+        messages.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
+
+
 def go_on(
     run: Run, config: Config, trainer: Trainer, dataset: Dataset, session: Session
 ) -> TrainedRun:
@@ -57,6 +65,8 @@ def build_trainer(config: Config, dataset: Dataset, distribution: Distribution) 
     if config.jit and distribution.strategy:
         raise UserError("--jit: XLA compiles the step of a single device only.")
     distribution.check_same("images", lambda: fingerprint(dataset))
+    if config.conditional:
+        distribution.check_same("labels", lambda: fingerprint_of_labels(dataset))
     with distribution.scope():
         model = _build(config, dataset)
     distribution.prepare(model)
@@ -87,6 +97,19 @@ def train_and_export(run: Run, trainer: Trainer, dataset: Dataset, session: Sess
             finishing.finish(run, trainer.model, dataset)
             saved_model = export_run.export(run, trainer.model, rows)
         pictures.draw_summary(history)  # last, so that no picture can cost the model
+        _write_page(run, trainer, history)
         screen.conclude(run, trainer.model, saved_model)
         trainer.distribution.wait_for_others()
     return TrainedRun(run.directory, run.config, history, saved_model)
+
+
+def _write_page(run: Run, trainer: Trainer, history: list[dict[str, float]]) -> None:
+    """Writes the page of a run; one that fails does not spoil the run."""
+    test = trainer.dataset.test
+    try:
+        with averaged(trainer.model):
+            networks = dict(trainer.model.networks)
+            making.write_run(run, networks, history, (test.images, test.labels))
+    except Exception as error:  # a page has many parts, and none is worth a run
+        reason = str(error).partition("\n")[0]
+        messages.warn(f"report.html is missing ({reason}); report.py tries again.")

@@ -1,19 +1,21 @@
-"""What people do with this package, as functions: train, resume, export, generate, evaluate.
+"""What people do with this package: train, resume, export, generate, evaluate, report.
 
 The scripts call exactly these. Results are returned as well as written.
 """
 
-import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cvae_tf import whole_run
 from cvae_tf.config import Config
-from cvae_tf.core import messages, paths, threads
+from cvae_tf.core import messages, paths
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import create_by_name
 from cvae_tf.data.datasets import load_again, load_dataset
 from cvae_tf.data.labelled import with_classes
-from cvae_tf.evaluation import report, subjects
+from cvae_tf.evaluation import report as evaluation_report
+from cvae_tf.evaluation import subjects
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings
@@ -22,6 +24,7 @@ from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.reporting import making
 from cvae_tf.training import (
     choose_preset,
     following,
@@ -81,10 +84,10 @@ def train(
     """
     if config is not None and (settings or not isinstance(config, Config)):
         raise UserError("Give a Config, as Config.create(...) makes it, or settings by name.")
-    asked = config or _create(Config, Config.create_before_data, settings)
+    asked = config or create_by_name(Config, Config.create_before_data, settings)
     with messages.verbosity(verbose):
         session = Session.prepare(checkpoint_every, tensorboard)
-        _set_threads(asked.threads)
+        whole_run.set_threads(asked.threads)
         with together(strategy, logical_cpus, asked.to_json()) as distribution:
             images = asked.data_path, asked.seed, asked, cache_mb, disk_mb
             dataset = load_dataset(asked.dataset, *images)
@@ -137,10 +140,12 @@ def resume(
     threads_wanted = known.config.threads if known else settings.get("threads", 0)
     with messages.verbosity(verbose):
         session = Session.prepare(checkpoint_every, tensorboard)
-        _set_threads(threads_wanted)
-        with together(strategy, logical_cpus, settings) as distribution:
+        whole_run.set_threads(threads_wanted)
+        asked = {"resume": True, **settings}
+        with together(strategy, logical_cpus, asked) as distribution:
             run = following.run_of_chief(known, distribution)
-            config = _create(Config, lambda **given: run.config.extended(given), settings)
+            run, settings = following.with_own_images(run, settings, distribution)
+            config = create_by_name(Config, lambda **given: run.config.extended(given), settings)
             with stop_signals.naming(run.directory):
                 images = config.data_path, config.seed, config, cache_mb, disk_mb
                 dataset = load_again(run.data, *images)
@@ -216,7 +221,7 @@ def generate(
             a file cannot be written.
     """
     given = {"mode": mode, **settings}
-    chosen = _create(GenerationSettings, GenerationSettings.create, given, also=("mode",))
+    chosen = create_by_name(GenerationSettings, GenerationSettings.create, given, also=("mode",))
     with messages.verbosity(verbose):
         output = paths.expand(output)
         made = generating.generate(loading.as_loaded(model), mode, chosen, output)
@@ -253,28 +258,42 @@ def evaluate(
         UserError: if there is no such setting, no such model, the images cannot be read or do not
             fit, or a file cannot be written.
     """
-    chosen = _create(EvaluationSettings, EvaluationSettings, settings)
+    chosen = create_by_name(EvaluationSettings, EvaluationSettings, settings)
     with messages.verbosity(verbose):
         home, subject = loading.run_of(model), subjects.of(model)
         output = paths.expand(output) if output else home and home / EVALUATION
         if output:
-            report.check_output(output)  # rather than fail after minutes of work
+            evaluation_report.check_output(output)  # rather than fail after minutes of work
         found = subjects.evaluate(subject, chosen)
-        messages.say(report.as_table(found))
-        for path in report.write(found, output) if output else []:
+        messages.say(evaluation_report.as_table(found))
+        for path in evaluation_report.write(found, output) if output else []:
             messages.say(f"written: {path}")
     return found
 
 
-def _create(kind: type, create: Any, given: dict[str, Any], also: tuple[str, ...] = ()) -> Any:
-    """Calls `create` with settings by name; a name that is none is an error for people."""
-    known = {field.name for field in dataclasses.fields(kind)}
-    for name in given:
-        if name not in known and name not in also:
-            raise UserError(f"{name}: is no setting; there are {', '.join(sorted(known))}.")
-    return create(**given)
+def report(
+    model: str | Path,
+    output: str | Path | None = None,
+    compare: Sequence[str | Path] = (),
+    *,
+    verbose: int = 1,
+) -> Path:
+    """Writes a page of a run or an exported model: one HTML file that needs nothing else.
 
+    Args:
+        model: the directory of a run, or of an exported model.
+        output: the file; by default `report.html` in the run, or in this folder.
+        compare: other runs; the page then shows all of them side by side.
+        verbose: as in `train`.
 
-def _set_threads(wanted: int) -> None:
-    if not threads.set_threads(wanted) and wanted:
-        messages.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
+    Returns:
+        The file.
+
+    Raises:
+        UserError: if there is no such model, or the file cannot be written.
+    """
+    target = paths.expand(output) if output else None
+    with messages.verbosity(verbose):
+        path = making.write(model, target, compare)
+        messages.say(f"written: {paths.shown(path)}")
+    return path

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -224,3 +225,46 @@ def assert_same_runs(whole, resumed):
     for picture in (whole.directory / "images").iterdir():
         assert picture.read_bytes() == (resumed.directory / "images" / picture.name).read_bytes()
     return states[0]
+
+
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium; without one the tests of pages in use are left out, and say so."""
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pages not opened")
+    path = next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no Chromium: pages are not opened")
+    # A container's root may not use Chromium's sandbox.
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with api.sync_playwright() as player:
+        opened = player.chromium.launch(executable_path=path, args=options)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a file; at the end nothing may have been asked for beside it, nor gone wrong."""
+    faults, contexts = [], []
+
+    def open_page(path, **options):
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: faults.append(message.text))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: _note(faults, request.url, path))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not faults
+
+
+def _note(faults, url, path):
+    if not url.startswith("data:") and url != path.as_uri():
+        faults.append(f"request: {url}")

@@ -24,6 +24,7 @@ LEVELS = [
     ["training"],
     ["exporting"],
     ["generation", "evaluation"],
+    ["reporting"],
     ["whole_run"],
     ["workflows"],
     ["cli", "commands", "__init__", "__main__"],

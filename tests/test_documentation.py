@@ -197,7 +197,7 @@ def test_changelog_begins_with_the_version_of_the_package():
 
 
 def test_public_names_are_those_promised():
-    names = ["train", "resume", "export", "load", "generate", "evaluate", "load_dataset"]
+    names = ["train", "resume", "export", "load", "generate", "evaluate", "load_dataset", "report"]
     assert (
         {*names, "Config", "CVAE", "GAN", "UserError"} == set(cvae_tf.__all__) < set(dir(cvae_tf))
     )

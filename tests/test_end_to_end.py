@@ -86,7 +86,7 @@ def test_run_directory_holds_everything_of_a_run_and_nothing_else(trained):
         "checkpoints/step_00000008", "checkpoints/step_00000008/state.npz",
         "checkpoints/step_00000008/SHA256SUMS",
         "images", "images/image_at_epoch_0000.png", "images/image_at_epoch_0001.png",
-        "images/image_at_epoch_0002.png", "export", "export/1",
+        "images/image_at_epoch_0002.png", "export", "export/1", "report.html",
     }  # fmt: skip
     assert {"export/1/saved_model.pb", "export/1/model.json"} <= names
     assert [path.name for path in trained.place.iterdir()] == ["run"]

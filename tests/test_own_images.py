@@ -12,7 +12,7 @@ from conftest import PROJECT, run_script
 from PIL import Image
 
 import cvae_tf
-from cvae_tf import workflows
+from cvae_tf import whole_run, workflows
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import feeding
 from cvae_tf.data.picture_images import PictureImages
@@ -174,11 +174,11 @@ def test_grey_levels_decide_unless_something_else_is_asked_for(
     np.savez(tmp_path / "images.npz", x_train=images)
     chosen = []
 
-    def stop(config, dataset):
+    def stop(config, _dataset, _distribution):
         chosen.append(config)
         raise UserError("enough")
 
-    monkeypatch.setattr(workflows, "_build_trainer", stop)
+    monkeypatch.setattr(whole_run, "build_trainer", stop)
     with pytest.raises(UserError, match="enough"):
         workflows.train(data_path=tmp_path / "images.npz", verbose=0, **settings)
     assert chosen[0].preset == preset
@@ -186,7 +186,7 @@ def test_grey_levels_decide_unless_something_else_is_asked_for(
 
 def test_reason_of_the_preset_is_the_one_that_decided(tmp_path, monkeypatch, capsys):
     np.savez(tmp_path / "images.npz", x_train=np.resize(np.uint8([0, 120, 240]), (20, 8, 9)))
-    monkeypatch.setattr(workflows, "_build_trainer", lambda config, dataset: 1 / 0)
+    monkeypatch.setattr(whole_run, "build_trainer", lambda *_: 1 / 0)
     for settings, reason in (({}, "have grey levels"), ({"binarize": "dynamic"}, "are made black")):
         with pytest.raises(ZeroDivisionError):
             workflows.train(data_path=tmp_path / "images.npz", **settings)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from conftest import PROJECT, create_run, run_python
 
 import cvae_tf
-from cvae_tf import workflows
+from cvae_tf import whole_run
 from cvae_tf.core.errors import UserError
 from cvae_tf.training.run_pictures import RunPictures
 
@@ -202,8 +202,8 @@ def test_silence_is_silence(trained, tmp_path):
 
 
 def test_threads_that_come_too_late_are_said_and_do_no_harm(monkeypatch, capsys):
-    monkeypatch.setattr(workflows.threads, "set_threads", lambda wanted: False)
-    workflows._set_threads(0)
+    monkeypatch.setattr(whole_run.threads, "set_threads", lambda wanted: False)
+    whole_run.set_threads(0)
     assert capsys.readouterr() == ("", "")
-    workflows._set_threads(3)
+    whole_run.set_threads(3)
     assert "threads=3" in capsys.readouterr().out

@@ -5,10 +5,11 @@ replica, which has all rows, and nothing here changes anything. All replicas hav
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import tensorflow as tf
+
+_GATHERED = (tf.float32, tf.float64, tf.int32, tf.int64)  # what TensorFlow can gather
 
 
 def count() -> int:
@@ -45,18 +46,48 @@ def own_rows(
     return tf.ensure_shape(own, [None, *drawn.shape[1:]])
 
 
-def mean(values: Any) -> Any:
+def mean(values: tf.Tensor) -> tf.Tensor:
     """Averages numbers over the replicas; a gradient finds its way back."""
+    return means([values])[0]
+
+
+def means(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Averages tensors of one type over the replicas, all in one message."""
     if count() == 1:
-        return values
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, values)
+        return tensors
+    together = tf.concat([tf.reshape(each, [-1]) for each in tensors], axis=0)
+    context = tf.distribute.get_replica_context()
+    found = context.all_reduce(tf.distribute.ReduceOp.MEAN, together)
+    parts = tf.split(found, [tf.size(each) for each in tensors])
+    return [
+        tf.ensure_shape(tf.reshape(part, tf.shape(each)), each.shape)
+        for part, each in zip(parts, tensors, strict=True)
+    ]
+
+
+def update_means(of_batch: dict[str, keras.metrics.Mean], values: dict[str, tf.Tensor]) -> None:
+    """Adds numbers of images to means over images.
+
+    Args:
+        of_batch: means by name.
+        values: by the same names, numbers [K * B] of one's own images.
+    """
+    if count() == 1:
+        for name, value in values.items():
+            of_batch[name].update_state(value)
+        return
+    averages = means([tf.reduce_mean(value) for value in values.values()])
+    for (name, value), average in zip(values.items(), averages, strict=True):
+        of_batch[name].update_state(average, sample_weight=tf.size(value) * count())
 
 
 def gathered(rows: tf.Tensor) -> tf.Tensor:
     """Joins the rows of all replicas, [B, ...] each, to those of the global batch, [R * B, ...]."""
     if count() == 1:
         return rows
-    return tf.distribute.get_replica_context().all_gather(rows, axis=0)
+    known = rows if rows.dtype in _GATHERED else tf.cast(rows, tf.float32)
+    joined = tf.distribute.get_replica_context().all_gather(known, axis=0)
+    return tf.cast(joined, rows.dtype)
 
 
 def rolled(rows: tf.Tensor, shift: int) -> tf.Tensor:
@@ -80,7 +111,7 @@ def apply(
     average: here that is done first, and Keras has nothing left to add.
     """
     if count() > 1:
-        gradients = mean(gradients)
+        gradients = means([tf.convert_to_tensor(gradient) for gradient in gradients])
         optimizer._all_reduce_sum_gradients = list
     optimizer.apply(gradients, variables)
 

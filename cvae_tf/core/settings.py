@@ -112,3 +112,24 @@ def _check_number(name: str, value: Any, least: float, most: float | None) -> No
 def _shown(value: Any) -> Any:
     """Shows a text as a text, because it looks like a number."""
     return repr(value) if isinstance(value, str) else value
+
+
+def create_by_name(
+    kind: type, create: Any, given: dict[str, Any], also: tuple[str, ...] = ()
+) -> Any:
+    """Calls `create` with settings by name.
+
+    Args:
+        kind: the dataclass whose fields the settings are.
+        create: makes it, or something of it.
+        given: values by name.
+        also: names that are none of its fields, but allowed.
+
+    Raises:
+        UserError: if a name is none that is known.
+    """
+    known = {field.name for field in dataclasses.fields(kind)}
+    for name in given:
+        if name not in known and name not in also:
+            raise UserError(f"{name}: is no setting; there are {', '.join(sorted(known))}.")
+    return create(**given)

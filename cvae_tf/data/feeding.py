@@ -31,15 +31,17 @@ class TrainingPart(NamedTuple):
 class Feed:
     """The images of a data set's split, for compiled loops."""
 
-    def __init__(self, images: Any, labels: np.ndarray | None = None):
+    def __init__(self, images: Any, labels: np.ndarray | None = None, evenly: bool = False):
         """Takes images and labels.
 
         Args:
             images: uint8 [N, H, W, C]: an array, or what reads them from the disk.
             labels: numbers of classes, [N], if a model wants them.
+            evenly: whether parts in memory are as long as those from the disk: of several workers
+                one may have room for what others read.
         """
         self._labels = np.zeros(0, np.int32) if labels is None else labels.astype(np.int32)
-        self._in_memory = isinstance(images, np.ndarray)
+        self._in_memory, self._evenly = isinstance(images, np.ndarray), evenly
         self._images = batches.resident(images) if self._in_memory else images
         self.shape = tuple(images.shape)
 
@@ -61,13 +63,12 @@ class Feed:
         Raises:
             LostImagesError: if images cannot be read from the disk any more.
         """
-        if self._in_memory:
-            labels = tf.constant(self._labels)
-            for step in range(first, last, _STEPS_PER_CALL):
-                end = min(step + _STEPS_PER_CALL, last)
-                yield TrainingPart(self._images, labels, order, step, end, 0)
-            return
         steps = min(max(_PART_BYTES // self._bytes(batch_size), 1), _STEPS_PER_CALL)
+        if self._in_memory:
+            labels, steps = tf.constant(self._labels), steps if self._evenly else _STEPS_PER_CALL
+            for step in range(first, last, steps):
+                yield TrainingPart(self._images, labels, order, step, min(step + steps, last), 0)
+            return
         wanted = order.numpy()[first * batch_size : last * batch_size]
         for begins, images in self._read(wanted, steps * batch_size):
             count = len(images)

@@ -27,6 +27,7 @@ class GenerativeModel(keras.Model):
 
     title = "generative model"  # for people
     evaluations: tuple[str, ...] = ()  # what evaluate.py can find out of it
+    measures_sets: bool = False  # whether `measure_set` does more than to average
 
     def __init__(self, seed: int, **kwargs: Any):
         """Takes the seed that decides all noise, and what else `keras.Model` knows."""

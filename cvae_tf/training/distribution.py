@@ -19,6 +19,13 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.cluster import Cluster
 
+_OF_OTHERS = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
 _FEWEST_ROWS = 4  # images for each replica; a GAN compares so many
 _BYTES_AT_ONCE = 2**20  # that the chief hands out, each as a number
 
@@ -164,7 +171,7 @@ class Distribution:
         if self.num_workers == 1:
             return b""
         content = np.frombuffer(make() if self.is_chief else b"", np.uint8)
-        size = int(self.total(np.array([float(len(content))]))[0])
+        size = round(self.total(np.array([float(len(content))]))[0])
         sent = content if self.is_chief else np.zeros(size, np.uint8)
         parts = (sent[first : first + _BYTES_AT_ONCE] for first in range(0, size, _BYTES_AT_ONCE))
         return b"".join(self.total(part).round().astype(np.uint8).tobytes() for part in parts)
@@ -210,8 +217,8 @@ class Distribution:
         """
         try:
             yield
-        except tf.errors.OpError as error:
-            if self.num_workers == 1:
+        except _OF_OTHERS as error:
+            if self.num_workers == 1 or not _is_of_others(error):
                 raise
             raise UserError(
                 "--strategy=multiworker: another worker has ended, or cannot be reached any more. "
@@ -224,6 +231,11 @@ class Distribution:
 
 
 SINGLE = Distribution()
+
+
+def _is_of_others(error: tf.errors.OpError) -> bool:
+    """Whether an error says that another worker is gone, as far as can be told by its text."""
+    return not isinstance(error, tf.errors.InternalError) or "ollective" in str(error)
 
 
 def _alike_on_all_replicas(next_creator: Any, **options: Any) -> tf.Variable:

@@ -1,7 +1,9 @@
 """What a worker does that is not the chief: it learns of the run, trains along, writes nothing."""
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from cvae_tf.config import Config
 from cvae_tf.core import paths
@@ -37,10 +39,30 @@ def run_of_chief(known: Run | None, distribution: Distribution) -> Run:
         told = {"directory": str(known.directory), "config": known.config.to_json()}
         return json.dumps({**told, "data": known.data}).encode()
 
-    if distribution.num_workers == 1:
+    if distribution.num_workers == 1 and known:
         return known
-    run = json.loads(distribution.from_chief(told))
+    run = json.loads(distribution.from_chief(told) or told())
     return Run(Path(run["directory"]), Config.from_json(run["config"]), run["data"])
+
+
+def with_own_images(
+    run: Run, settings: dict[str, Any], distribution: Distribution
+) -> tuple[Run, dict[str, Any]]:
+    """Lets a worker that is not the chief have its images elsewhere, as its `data_path` says.
+
+    Args:
+        run: of the chief.
+        settings: that this worker was asked for.
+        distribution: of the workers.
+
+    Returns:
+        The run with the path of this worker, and the settings without it.
+    """
+    if distribution.is_chief or "data_path" not in settings:
+        return run, settings
+    config = dataclasses.replace(run.config, data_path=settings["data_path"])
+    others = {name: value for name, value in settings.items() if name != "data_path"}
+    return run._replace(config=config), others
 
 
 def follow(config: Config, trainer: Trainer) -> Metrics:

@@ -136,7 +136,7 @@ def _connect(address: str, until: float) -> socket.socket | None:
     """Calls until somebody answers; None if nobody does."""
     host, _, port = address.rpartition(":")
     while time.monotonic() < until:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # the latter of what can be no host
             return socket.create_connection((host.strip("[]"), int(port)), timeout=2.0)
         time.sleep(_RETRY)
     return None

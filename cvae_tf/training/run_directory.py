@@ -1,6 +1,7 @@
 """The run directory: made, locked, written (config.json, metrics.csv), `runs/latest`, read."""
 
 import contextlib
+import csv
 import datetime
 import itertools
 import os
@@ -234,3 +235,16 @@ def write_metrics(run: Run, rows: list[dict[str, float]]) -> None:
     """Writes `metrics.csv`, a row for each epoch."""
     values = (row.values() for row in rows)
     files.write_table(run.metrics, list(rows[0]), values)
+
+
+def read_metrics(run: Run) -> list[dict[str, float]]:
+    """Reads the rows of `metrics.csv`; none if there is none yet."""
+    if not run.metrics.exists():
+        return []
+    with run.metrics.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    counted = ("epoch", "step")
+    return [
+        {name: (int if name in counted else float)(text) for name, text in row.items()}
+        for row in rows
+    ]

@@ -93,6 +93,11 @@ class Run(NamedTuple):
         return self.saved_model.parent
 
     @property
+    def report(self) -> Path:
+        """The page of the run, for a browser."""
+        return self.directory / "report.html"
+
+    @property
     def evaluation(self) -> Path:
         """The numbers of an evaluation; its other files lie beside it."""
         return self.directory / EVALUATION

@@ -78,6 +78,7 @@ def conclude(run: Run, model: GenerativeModel, saved_model: Path) -> None:
         (run.latents, "where the test images lie in the latent space"),
         (run.curves, f"{titles} by epoch"),
         (run.metrics, "the numbers behind them"),
+        (run.report, "all of it as a page for a browser"),
         (run.checkpoints, "weights and optimizer state"),
         (saved_model, "the SavedModel, for TensorFlow alone"),
     ):

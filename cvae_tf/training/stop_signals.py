@@ -77,9 +77,11 @@ def stopping_by_signals() -> Iterator[None]:
 def kept() -> Iterator[None]:
     """Gives signals back to those who had them before, if a library has taken them within it."""
     before = {number: signal.getsignal(number) for number in _NUMBERS}
-    yield
-    if threading.current_thread() is threading.main_thread():  # no other can
-        for number, handler in before.items():
+    try:
+        yield
+    finally:
+        is_main = threading.current_thread() is threading.main_thread()  # no other can
+        for number, handler in before.items() if is_main else ():
             if handler is not None:  # else it is not one of Python's
                 signal.signal(number, handler)
 

@@ -1,6 +1,9 @@
 """The strategies of `tf.distribute` by their names, and how each is started."""
 
 import contextlib
+import os
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +16,8 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.training import handshake, stop_signals
 from cvae_tf.training.cluster import Cluster
 from cvae_tf.training.distribution import SINGLE, Distribution
+
+_LONGEST_START = 45.0  # seconds from the meeting to TensorFlow's own
 
 
 @contextlib.contextmanager
@@ -86,6 +91,28 @@ def multiworker(_logical_cpus: int, asked: dict[str, Any]) -> Distribution:
     versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
     # Each machine may have its images elsewhere; they are compared themselves.
     settings = {name: value for name, value in asked.items() if name != "data_path"}
-    handshake.meet(cluster, {"settings": settings, "versions": versions})
-    with stop_signals.kept():  # TensorFlow takes SIGTERM for itself
+    devices = {"GPUs": len(tf.config.list_physical_devices("GPU"))}
+    handshake.meet(cluster, {"settings": settings, "versions": versions, "devices": devices})
+    with _limited_wait(), stop_signals.kept():  # TensorFlow takes SIGTERM for itself
         return Distribution(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
+
+
+@contextlib.contextmanager
+def _limited_wait() -> Iterator[None]:
+    """Ends the process if a worker has gone since all met, for which TensorFlow would wait an hour.
+
+    It cannot be interrupted in that, neither by a signal nor by an exception.
+    """
+
+    def end() -> None:
+        text = "a worker has gone before training began; start all of them again."
+        print(f"error: --strategy=multiworker: {text}", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    watch = threading.Timer(_LONGEST_START, end)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()

@@ -1,6 +1,7 @@
 """Training by epochs: many calls of a model's `train_step` at once, then the whole test set."""
 
 import functools
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -79,7 +80,7 @@ class Trainer:
             self._step = tf.function(model.train_step, jit_compile=model.jit_compile)
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
         self._train, self._test = (
-            Feed(split.images, split.labels if model.num_classes else None)
+            Feed(split.images, split.labels if model.num_classes else None, distribution.cluster)
             for split in (dataset.train, dataset.test)
         )
 
@@ -127,8 +128,13 @@ class Trainer:
 
     def evaluate(self) -> dict[str, float]:
         """Measures all test images, with the same noise every time; by the names of measures."""
+        measure, distribution = self.model.measure_set, self.distribution
+        images, means = self.dataset.test.images, self._means_of_test_images
         with averaged(self.model):
-            return self.model.measure_set(self.dataset.test.images, self._means_of_test_images)
+            if distribution.num_workers == 1 or not self.model.measures_sets:
+                return measure(images, means)
+            found = distribution.from_chief(lambda: json.dumps(measure(images, means)).encode())
+            return json.loads(found)
 
     def _means_of_test_images(self) -> dict[str, float]:
         """Averages each measure over the test images, each image with the same weight."""

@@ -45,6 +45,7 @@ class GAN(GeneratorDiscriminator):
 
     title = "generative adversarial network"
     evaluations = ("distance",)
+    measures_sets = True
 
     def __init__(
         self,
@@ -178,8 +179,7 @@ class GAN(GeneratorDiscriminator):
         real, drawn = logits
         right = tf.concat([real > 0, drawn < 0], axis=0)
         values = (*losses, *(tf.sigmoid(each) for each in logits), tf.cast(right, tf.float32))
-        for mean, value in zip(self.means.values(), values, strict=True):
-            mean.update_state(replicas.gathered(value))
+        replicas.update_means(self.means, dict(zip(self.means, values, strict=True)))
         return {name: mean.result() for name, mean in self.means.items()}
 
     # What is measured.

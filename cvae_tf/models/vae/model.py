@@ -204,8 +204,8 @@ class CVAE(EncoderDecoder):
 
     def _update_means(self, value: tf.Tensor, terms: ElboTerms) -> dict[str, tf.Tensor]:
         """Adds a batch to the means over images; returns them."""
-        for name in ("elbo", "log_likelihood", "kl"):
-            self.means[name].update_state(replicas.gathered(getattr(terms, name)))
+        names = ("elbo", "log_likelihood", "kl")
+        replicas.update_means(self.means, {name: getattr(terms, name) for name in names})
         if not self.objective.is_elbo:
             weight = tf.size(terms.elbo) * replicas.count()
             self.means["objective"].update_state(replicas.mean(value), sample_weight=weight)

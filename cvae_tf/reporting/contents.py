@@ -1,0 +1,179 @@
+"""What stands on the page of a run: gathered from its exported model, its rows and its pictures."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from cvae_tf.data.shown_images import choose_shown, spread_rows
+from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.reporting import network_code, sheets
+
+_POINTS, _SHOWN, _SAMPLES, _UNUSUAL = 1000, 24, 256, 12
+_COLUMNS = 32  # of a sheet of images
+_LARGEST_SHEET = 1_500_000  # values of all images of a sheet; larger images are fewer
+_LARGEST_CODE = 1_300_000  # weights that the page computes itself
+_SLIDERS = 6  # principal components beyond the plane
+_EPOCHS_SHOWN, _WIDTH_OF_PICTURE = 13, 700
+
+
+class Source(NamedTuple):
+    """What a page is made of."""
+
+    name: str  # of the run, for people
+    model: LoadedModel
+    metrics: list[dict[str, float]]  # rows of `metrics.csv`
+    pictures: list[Path]  # of the epochs
+    evaluation: dict[str, Any] | None  # what evaluate.py has written
+    networks: dict[str, keras.Model] | None  # of the model, if they are at hand
+    images: np.ndarray  # grey levels or colours of test images, [N, H, W, C]; none: [0, H, W, C]
+    labels: np.ndarray | None  # theirs, [N]
+
+    @property
+    def labels_for_model(self) -> np.ndarray | None:
+        """The labels, if the model wants them."""
+        return self.labels if self.model.is_conditional else None
+
+
+class Contents(NamedTuple):
+    """What the page shows beside its text: arrays, images, and plain values for its script."""
+
+    data: dict[str, Any]
+    rows: list[tuple[str, str]]  # of images: a title, and a sheet as data URI
+    unusual: list[tuple[str, str]]  # the most unusual test images: data URI, and what is said
+    epochs: list[tuple[int, str]]  # the picture of an epoch as data URI
+
+
+def collect(source: Source) -> Contents:
+    """Gathers everything that a page shows.
+
+    Args:
+        source: of the page.
+
+    Returns:
+        What was gathered; parts that the model or its data do not have are empty.
+    """
+    model = source.model
+    chosen = spread_rows(len(source.images), _fitting(_POINTS, model.image_shape))
+    plane, means = _plane(source, chosen)
+    num = _fitting(_SAMPLES, model.image_shape)
+    labels = model.labels_in_turn(num) if model.is_conditional else None
+    samples = model.sample(num, labels=labels)
+    config = model.metadata.get("config", {})
+    data = {
+        "shape": list(model.image_shape),
+        "latents": model.latent_dim,
+        "classes": list(model.class_names or ()) if model.is_conditional else [],
+        "threshold": config.get("binarize") == "threshold",
+        "likelihood": config.get("likelihood") if "encode" in model.abilities else "image",
+        "names": list(model.metadata.get("data", {}).get("class_names", ())),
+        "code": _code(source.networks),
+        "plane": plane,
+        "tests": _sheet(source.images[chosen]) if means is not None else None,
+        "testLabels": [] if source.labels is None else np.asarray(source.labels)[chosen].tolist(),
+        "samples": _sheet(samples),
+    }
+    return Contents(data, _rows(source, samples), _unusual(source), _epochs(source.pictures))
+
+
+def _fitting(wanted: int, image_shape: tuple[int, ...]) -> int:
+    """How many images of a shape a sheet holds."""
+    return max(min(wanted, _LARGEST_SHEET // int(np.prod(image_shape))), 8)
+
+
+def _sheet(images: np.ndarray) -> dict[str, Any]:
+    columns = min(_COLUMNS, max(len(images), 1))
+    return {"uri": sheets.sheet(images, columns), "columns": columns, "count": len(images)}
+
+
+def _code(networks: dict[str, keras.Model] | None) -> dict[str, Any] | None:
+    """The networks that the page can compute: what decodes, and if it fits what encodes."""
+    if not networks:
+        return None
+    order = {"decoder": "decode", "generator": "decode", "encoder": "encode"}
+    chosen, weights = {}, 0
+    for name, does in order.items():
+        weights += networks[name].count_params() if name in networks else 0
+        if name in networks and weights <= _LARGEST_CODE:
+            chosen[does] = networks[name]
+    try:
+        return network_code.code_of(chosen) if "decode" in chosen else None
+    except network_code.UnknownLayerError:  # a network of the user's own
+        return None
+
+
+def _plane(source: Source, chosen: np.ndarray) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Two directions of the latents that are shown as a plane, further ones, and where images lie.
+
+    More than two latents are seen along the principal components of the posterior means.
+    """
+    model, size = source.model, source.model.latent_dim
+    means = None
+    if "encode" in model.abilities and len(chosen):
+        labels = source.labels_for_model
+        own = None if labels is None else labels[chosen]
+        means = model.encode(source.images[chosen], own).mean.astype(np.float64)
+    centre, axes, spread = np.zeros(size), np.eye(size), np.ones(size)
+    if means is None and size > 2:  # 0 itself is far from all latents that are drawn
+        centre[2 + _SLIDERS :] = np.random.default_rng(0).normal(size=max(size - 2 - _SLIDERS, 0))
+    if means is not None and size > 2:
+        centre = means.mean(axis=0)
+        _, lengths, axes = np.linalg.svd(means - centre, full_matrices=True)
+        spread = np.zeros(size)
+        spread[: len(lengths)] = lengths / len(means) ** 0.5
+    kept = min(size, 2 + _SLIDERS)
+    places = np.zeros((0, kept)) if means is None else (means - centre) @ axes[:kept].T
+    reach = max(3.0 * spread[0], np.abs(places[:, :2]).max(initial=0) * 1.05)
+    return {
+        "centre": np.round(centre, 4).tolist(),
+        "axes": np.round(axes[:kept], 5).tolist(),
+        "spread": np.round(spread[:kept], 4).tolist(),
+        "places": np.round(places[:, :2], 3).tolist(),
+        "reach": float(reach),
+        "isPrincipal": size > 2 and means is not None,
+    }, means
+
+
+def _rows(source: Source, samples: np.ndarray) -> list[tuple[str, str]]:
+    """Rows of images that can be seen without a script."""
+    model, rows = source.model, []
+    if "reconstruct" in model.abilities and len(source.images):
+        shown = choose_shown(source.labels, len(source.images), _SHOWN)
+        labels = source.labels_for_model
+        images, own = source.images[shown], None if labels is None else labels[shown]
+        both = np.concatenate([images, model.reconstruct(images, own)])
+        rows.append(("Test images over their reconstructions", sheets.sheet(both, len(shown))))
+    if model.is_conditional:
+        for number, name in enumerate(model.class_names[:20]):
+            drawn = samples[number :: len(model.class_names)][:_SHOWN]
+            rows.append((f"Drawn: {name}", sheets.sheet(drawn, len(drawn))))
+    else:
+        rows.append(("Samples", sheets.sheet(samples[: 2 * _SHOWN], _SHOWN)))
+    return rows
+
+
+def _unusual(source: Source) -> list[tuple[str, str]]:
+    """The test images with the lowest scores, and their p-values."""
+    model = source.model
+    if not len(source.images) or "score" not in model.abilities:
+        return []
+    measure = model.main_score
+    few = spread_rows(len(source.images), 2000)
+    labels = source.labels_for_model
+    own = None if labels is None else labels[few]
+    scores = model.mean_scores(source.images[few], labels=own)[measure.name]
+    lowest = np.argsort(scores)[:_UNUSUAL]
+    p_values = model.p_values(scores[lowest])
+    said = [f"{measure.title} {scores[i]:.0f}" for i in lowest]
+    if p_values is not None:
+        said = [f"{text}, p {p:.2g}" for text, p in zip(said, p_values, strict=True)]
+    return [(sheets.sheet(source.images[few[[i]]], 1), text) for i, text in zip(lowest, said)]  # noqa: B905
+
+
+def _epochs(pictures: list[Path]) -> list[tuple[int, str]]:
+    shown = spread_rows(len(pictures), _EPOCHS_SHOWN)
+    if len(pictures):
+        shown = np.unique([*shown, len(pictures) - 1])
+    number = [int(path.stem.rpartition("_")[2]) for path in pictures]
+    return [(number[i], sheets.smaller(str(pictures[i]), _WIDTH_OF_PICTURE)) for i in shown]

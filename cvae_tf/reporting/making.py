@@ -1,0 +1,148 @@
+"""From a run or an exported model to its page on the disk."""
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cvae_tf.config import Config
+from cvae_tf.core import files, paths
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.given_images import read_asked_for
+from cvae_tf.data.labelled import class_numbers
+from cvae_tf.data.settings import ImageSettings
+from cvae_tf.exporting import loading
+from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.reporting import comparing, page
+from cvae_tf.reporting.contents import Source, collect
+from cvae_tf.training import building, run_directory
+from cvae_tf.training.run_files import Run
+
+_MOST_IMAGES = 2000  # test images that are looked at
+
+
+def write_run(
+    run: Run,
+    networks: dict[str, keras.Model],
+    metrics: list[dict[str, float]],
+    images: tuple[np.ndarray, np.ndarray | None],
+) -> Path:
+    """Writes `report.html` of a run that has been exported.
+
+    Args:
+        run: the run.
+        networks: of its model, as they were exported.
+        metrics: the rows of its `metrics.csv`.
+        images: of its test set, uint8 [N, H, W, C], and their labels.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: if the exported model cannot be loaded, or the file cannot be written.
+    """
+    pixels, labels = images
+    pixels = np.asarray(pixels[:_MOST_IMAGES], np.float32) / 255
+    labels = None if labels is None else np.asarray(labels[:_MOST_IMAGES])
+    model = loading.load(run.saved_model)
+    return _write(run.report, _source_of_run(run, model, metrics, networks, pixels, labels))
+
+
+def report(model: str | Path, output: Path | None) -> Path:
+    """Writes the page of a run, or of an exported model.
+
+    Args:
+        model: directory of either.
+        output: the file; by default `report.html` in the run, or in this folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: if there is none, or the file cannot be written.
+    """
+    home, loaded = loading.run_of(model), loading.as_loaded(model)
+    pixels, labels = _images(loaded)
+    if home:
+        trained = building.load_trained(str(home))
+        networks = dict(trained.model.networks)
+        source = _source_of_run(trained.run, loaded, trained.metrics, networks, pixels, labels)
+        return _write(output or trained.run.report, source)
+    source = Source(str(model), loaded, [], [], None, None, pixels, labels)
+    return _write(output or Path("report.html"), source)
+
+
+def write(model: str | Path, output: Path | None, others: Sequence[str | Path]) -> Path:
+    """Writes the page of a model, or that of several runs; see `report` and `compare`."""
+    if others:
+        return compare([model, *others], output or Path("comparison.html"))
+    return report(model, output)
+
+
+def compare(models: list[str | Path], output: Path) -> Path:
+    """Writes one page of several runs side by side; see `comparing.page_of`.
+
+    Raises:
+        UserError: if one of them is no run, or their images differ in size.
+    """
+    sources = []
+    for each in models:
+        run = run_directory.load_run(each)
+        loaded = loading.as_loaded(each)
+        pixels, labels = _images(loaded)
+        metrics = run_directory.read_metrics(run)
+        sources.append(_source_of_run(run, loaded, metrics, None, pixels, labels))
+    with files.replacing(output) as temporary:
+        temporary.write_text(comparing.page_of(sources), encoding="utf-8")
+    return output
+
+
+def _source_of_run(
+    run: Run,
+    model: LoadedModel,
+    metrics: list[dict[str, float]],
+    networks: dict[str, keras.Model] | None,
+    pixels: np.ndarray,
+    labels: np.ndarray | None,
+) -> Source:
+    evaluation = files.read_json(run.evaluation) if run.evaluation.exists() else None
+    name = paths.shown(run.directory)
+    pictures = run.epoch_images
+    return Source(name, model, metrics, pictures, evaluation, networks, pixels, labels)
+
+
+def _images(model: LoadedModel) -> tuple[np.ndarray, np.ndarray | None]:
+    """Some test images of a model's own data set, if they can be had."""
+    try:
+        images = read_asked_for(ImageSettings(), model.image_shape, model.metadata)
+        labels = class_numbers(images, model.class_names) if model.class_names else None
+    except UserError:
+        labels = np.zeros(0, np.int32) if model.is_conditional else None
+        return np.zeros([0, *model.image_shape], np.float32), labels
+    return images.pixels[:_MOST_IMAGES], None if labels is None else labels[:_MOST_IMAGES]
+
+
+def _write(path: Path, source: Source) -> Path:
+    text = page.page(source, collect(source), _command(source.model.metadata.get("config", {})))
+    with files.replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def _command(config: dict[str, Any]) -> str:
+    """The command that gives such a run: its preset, and what is not as the preset has it."""
+    known = {field.name for field in dataclasses.fields(Config)}
+    own = {name: value for name, value in config.items() if name in known}
+    try:
+        usual = Config.create(own.get("preset", "fast")).to_json()
+    except UserError:
+        usual = {}
+    flags = [f"--preset={own['preset']}"] if "preset" in own else []
+    for name, value in own.items():
+        if name != "preset" and usual.get(name, value) != value:
+            flags.append(f"--{name}={value}")
+    return " ".join(["python", "train.py", *(shlex.quote(flag) for flag in flags)])

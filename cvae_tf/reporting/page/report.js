@@ -1,0 +1,166 @@
+"use strict";
+// Joins the parts of the page; without this script all pictures and tables can be seen, too.
+
+document.documentElement.classList.add("script");
+const DATA = JSON.parse(document.getElementById("data").textContent);
+const byId = (id) => document.getElementById(id);
+
+function sheetReader(sheet, [height, width, channels]) { // of one image by its number
+  const picture = new Image(), canvas = document.createElement("canvas");
+  const ready = new Promise((resolve) => { picture.onload = resolve; });
+  picture.src = sheet.uri;
+  canvas.width = width;
+  canvas.height = height;
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  return {
+    ready,
+    read(number) {
+      pen.drawImage(picture, (number % sheet.columns) * width, Math.floor(number / sheet.columns) * height, width, height, 0, 0, width, height);
+      const { data } = pen.getImageData(0, 0, width, height), values = new Float32Array(width * height * channels);
+      for (let i = 0; i < width * height; i++) for (let k = 0; k < channels; k++) values[i * channels + k] = data[4 * i + k] / 255;
+      return values;
+    },
+  };
+}
+
+function startEpochs() {
+  const slider = byId("epoch"), pictures = [...document.querySelectorAll("img.epoch")];
+  if (!slider) return;
+  slider.addEventListener("input", () => {
+    pictures.forEach((picture, i) => { picture.hidden = i !== Number(slider.value); });
+    byId("epoch-name").textContent = `Epoch ${pictures[slider.value].dataset.epoch}`;
+  });
+}
+
+function startCopy() {
+  const button = byId("copy");
+  button.addEventListener("click", async () => {
+    const text = byId("command").textContent;
+    try { await navigator.clipboard.writeText(text); } catch { // not allowed for files in some browsers
+      getSelection().selectAllChildren(byId("command"));
+      document.execCommand("copy");
+    }
+    button.textContent = "Copied";
+  });
+}
+
+function startMore() {
+  const { samples, shape } = DATA, canvas = byId("more-samples"), columns = 16, rows = 3;
+  let first = 0;
+  const sheet = sheetReader(samples, shape), one = document.createElement("canvas");
+  byId("more").addEventListener("click", async () => {
+    await sheet.ready;
+    canvas.width = columns * shape[1];
+    canvas.height = rows * shape[0];
+    canvas.style.width = "100%";
+    for (let i = 0; i < columns * rows; i++) {
+      drawImage(one, sheet.read((first + i) % samples.count), shape);
+      canvas.getContext("2d").drawImage(one, (i % columns) * shape[1], Math.floor(i / columns) * shape[0]);
+    }
+    first = (first + columns * rows) % samples.count;
+  });
+}
+
+function startPlane() {
+  const { shape } = DATA, networks = readNetworks(DATA.code);
+  const choice = byId("class"), ofClass = (label) => (DATA.classes.length ? [[label ?? Number(choice.value)]] : []);
+  const decode = (latents, label) => MEANS[DATA.likelihood](networks.decode(latents, ...ofClass(label)), shape[2]);
+  const made = (pixels) => (DATA.threshold ? pixels.map((value) => (value > 0.5 ? 1 : 0)) : pixels);
+  const encode = networks.encode && ((pixels, label) => networks.encode(made(pixels), ...ofClass(label)));
+  const plane = new Plane(byId("plane"), DATA, decode);
+  const tests = DATA.tests && sheetReader(DATA.tests, shape);
+  const show = (place) => {
+    drawImage(byId("decoded"), decode(plane.latentsAt(place)), shape);
+    byId("place").textContent = place.map((value) => value.toFixed(2)).join(", ");
+    const near = tests ? plane.nearest(place) : -1;
+    byId("near").hidden = near < 0;
+    if (near < 0) return;
+    const image = tests.read(near), label = DATA.testLabels[near];
+    drawImage(byId("near-image"), image, shape);
+    byId("near-name").textContent = label === undefined ? "test image" : `test image: ${DATA.names[label] ?? label}`;
+    const latents = encode ? encode(image, label).slice(0, DATA.latents) : plane.latentsAt(DATA.plane.places[near]);
+    drawImage(byId("near-again"), decode(latents, label), shape);
+  };
+  plane.listeners.push(show);
+  plane.onPath = (places, name) => showStrip(places.map((place) => decode(plane.latentsAt(place))), name);
+  startClasses(choice, () => plane.moveTo(plane.cursor));
+  startSliders(plane);
+  plane.listen();
+  plane.moveTo([0, 0]);
+  if (tests) tests.ready.then(() => plane.moveTo(plane.cursor));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plane.draw());
+  if (encode) startDrawing(plane, encode, decode);
+  window.report = { plane, decode, encode, tests }; // for whoever looks behind the page
+}
+
+function showStrip(images, name) {
+  const canvas = byId("strip"), [height, width] = DATA.shape, one = document.createElement("canvas");
+  canvas.width = images.length * width;
+  canvas.height = height;
+  canvas.style.width = "100%";
+  images.forEach((image, i) => { drawImage(one, image, DATA.shape); canvas.getContext("2d").drawImage(one, i * width, 0); });
+  byId("strip-name").textContent = `${images.length} images ${name}`;
+}
+
+function startClasses(choice, onChange) {
+  if (!DATA.classes.length) return;
+  byId("class-choice").hidden = false;
+  DATA.classes.forEach((name, i) => choice.add(new Option(name, i)));
+  choice.addEventListener("change", onChange);
+}
+
+function startSliders(plane) {
+  plane.others.forEach((_, i) => {
+    const label = document.createElement("label"), slider = document.createElement("input"), spread = DATA.plane.spread[i + 2];
+    label.textContent = `${DATA.plane.isPrincipal ? "Component" : "Latent"} ${i + 3}`;
+    Object.assign(slider, { type: "range", min: -3 * spread, max: 3 * spread, step: spread / 20 || 0.1, value: 0 });
+    slider.addEventListener("input", () => { plane.others[i] = Number(slider.value); plane.moveTo(plane.cursor); });
+    label.append(slider);
+    byId("sliders").append(label);
+  });
+}
+
+// log p(x|z) at the mean of q(z|x), and the KL of q from the prior; nats. For black and white alone.
+function score(pixels, posterior, image) {
+  const likelihood = pixels.reduce((sum, x, i) => sum + Math.log(Math.max(x > 0.5 ? image[i] : 1 - image[i], 1e-30)), 0);
+  let kl = 0;
+  for (let i = 0; i < DATA.latents; i++) {
+    const mean = posterior[i], logvar = posterior[DATA.latents + i];
+    kl += 0.5 * (mean * mean + Math.exp(logvar) - 1 - logvar);
+  }
+  return likelihood - kl;
+}
+
+function startDrawing(plane, encode, decode) {
+  const [height, width, channels] = DATA.shape, canvas = byId("draw"), pixels = new Float32Array(height * width * channels);
+  if (channels !== 1) return;
+  byId("drawing").hidden = false;
+  const refresh = () => {
+    drawImage(canvas, pixels, DATA.shape);
+    const posterior = encode(pixels), latents = Array.from(posterior.slice(0, DATA.latents)), image = decode(latents);
+    drawImage(byId("drawn-again"), image, DATA.shape);
+    byId("drawn-says").textContent = DATA.threshold && DATA.likelihood === "bernoulli"
+      ? `its reconstruction; log p(x|z) - KL = ${score(pixels, posterior, image).toFixed(0)} nats` : "its reconstruction";
+    const { centre, axes } = DATA.plane;
+    plane.marks = [[0, 1].map((k) => axes[k].reduce((sum, value, i) => sum + value * (latents[i] - centre[i]), 0))];
+    plane.draw();
+  };
+  const dab = (event) => {
+    const box = canvas.getBoundingClientRect(), radius = Math.max(width, height) / 20;
+    const x = ((event.clientX - box.left) / box.width) * width - 0.5, y = ((event.clientY - box.top) / box.height) * height - 0.5;
+    for (let r = 0; r < height; r++) for (let c = 0; c < width; c++) {
+      const value = Math.min(Math.max(radius + 0.5 - Math.hypot(r - y, c - x), 0), 1);
+      pixels[r * width + c] = Math.max(pixels[r * width + c], value);
+    }
+    refresh();
+  };
+  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); dab(event); });
+  canvas.addEventListener("pointermove", (event) => { if (event.buttons) dab(event); });
+  byId("clear").addEventListener("click", () => { pixels.fill(0); refresh(); });
+  drawImage(canvas, pixels, DATA.shape);
+}
+
+startEpochs(); // a page of several runs has none of the other parts
+if (byId("copy")) startCopy();
+if (DATA.samples) startMore();
+if (DATA.code) startPlane();

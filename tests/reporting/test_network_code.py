@@ -1,0 +1,105 @@
+"""Networks computed in the browser against Keras."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import PROJECT
+
+from cvae_tf import registry
+from cvae_tf.models.networks.building import Options, build_gan_networks, build_networks
+from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.reporting.network_code import UnknownLayerError, code_of
+
+SCRIPT = (PROJECT / "cvae_tf" / "reporting" / "page" / "network.js").read_text()
+CALL = "([code, name, inputs]) => Array.from(readNetworks(code)[name](...inputs))"
+VAES = registry.networks_of(registry.FAMILIES["vae"])
+OURS = [name for name in registry.NETWORKS if registry.NETWORKS[name].home.startswith("cvae_tf.")]
+
+
+@pytest.fixture(scope="module")
+def page(browser):
+    """An empty page that knows network.js."""
+    opened = browser.new_page()
+    opened.add_script_tag(content=SCRIPT)
+    yield opened
+    opened.close()
+
+
+def _assert_same(page, network, inputs, tolerance):
+    given = [tf.constant(each)[None] for each in inputs]
+    expected = network(given if len(given) > 1 else given[0])
+    plain = [np.ravel(each).tolist() for each in inputs]
+    found = page.evaluate(CALL, [code_of({"it": network}), "it", plain])
+    expected = np.ravel(expected)
+    assert np.abs(expected - found).max() <= tolerance * max(np.abs(expected).max(), 1)
+    return expected
+
+
+def _wake(network):
+    """Moves all weights, so that none is 0 or 1 as at the beginning."""
+    chance = np.random.default_rng(0)
+    for weight in network.weights:
+        if "seed" not in weight.path:
+            weight.assign(weight + 0.05 * np.abs(chance.normal(size=weight.shape)))
+
+
+@pytest.mark.parametrize("num_classes", [0, 3])
+@pytest.mark.parametrize("name", [name for name in OURS if name in VAES])
+def test_encoder_and_decoder_are_computed_as_by_keras(page, name, num_classes):
+    shape = (28, 28, 1) if name == "tutorial" else (19, 13, 3)
+    networks = build_networks(name, shape, 4, seed=0, num_classes=num_classes)
+    chance, label = np.random.default_rng(1), [np.int32(2)] * bool(num_classes)
+    for network, size in zip(networks, (shape, 4), strict=True):
+        _wake(network)
+        inputs = [chance.normal(size=size).astype(np.float32), *label]
+        _assert_same(page, network, inputs, 0.02)
+
+
+@pytest.mark.parametrize("num_classes", [0, 3])
+@pytest.mark.parametrize("name", ["dcgan", "sub_pixel"])
+def test_generators_are_computed_as_by_keras(page, name, num_classes):
+    generator, _ = build_gan_networks(name, (20, 20, 3), 8, 0, num_classes=num_classes)
+    _wake(generator)
+    latents = np.random.default_rng(1).normal(size=8).astype(np.float32)
+    _assert_same(page, generator, [latents, *[np.int32(1)] * bool(num_classes)], 0.02)
+
+
+@pytest.mark.parametrize(
+    "activation", ["relu", "gelu", "silu", "tanh", "sigmoid", "elu", "selu", "softplus"]
+)
+def test_activations_are_those_of_keras(page, activation):
+    options = Options(hidden=(8,), activation=activation)
+    _, decoder = build_networks("mlp", (8, 8, 1), 2, seed=0, options=options)
+    _wake(decoder)
+    _assert_same(page, decoder, [np.array([1.5, -2], np.float32)], 1e-5)
+
+
+@pytest.mark.parametrize(
+    "likelihood", ["bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic"]
+)
+def test_mean_images_are_those_of_the_likelihood(page, likelihood):
+    density = Pixels("none", likelihood).density
+    head, outputs = density.head and density.head(), density.decoder_channels(3)
+    decoder = build_networks("mlp", (8, 8, 3), 2, 0, outputs=outputs, head=head).decoder
+    _wake(decoder)
+    latents = np.array([0.7, -1.1], np.float32)
+    made = decoder(latents[None])
+    found = page.evaluate(
+        f"([code, latents, kind]) => Array.from(MEANS[kind](({CALL})([code, 'it', [latents]]), 3))",
+        [code_of({"it": decoder}), latents.tolist(), likelihood],
+    )
+    np.testing.assert_allclose(found, np.ravel(density.mean(made)), atol=0.01)
+
+
+def test_large_weights_take_a_byte_each():
+    _, decoder = build_networks("patches", (28, 28, 1), 2, seed=0)
+    code = code_of({"decode": decoder})
+    assert len(code["whole"]) + len(code["real"]) < 1.5 * decoder.count_params()
+
+
+def test_a_layer_that_is_not_known_is_named():
+    inputs = keras.Input((4,))
+    network = keras.Model(inputs, keras.layers.GaussianNoise(0.1)(inputs))
+    with pytest.raises(UnknownLayerError, match="GaussianNoise"):
+        code_of({"it": network})
