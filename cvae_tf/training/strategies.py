@@ -2,8 +2,8 @@
 
 import contextlib
 import os
+import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +17,14 @@ from cvae_tf.training import handshake, stop_signals
 from cvae_tf.training.cluster import Cluster
 from cvae_tf.training.distribution import SINGLE, Distribution
 
+_WATCH = """
+import os, sys, time
+seconds, watched, text = sys.argv[1:]
+time.sleep(float(seconds))
+if os.getppid() == int(watched):
+    print(text, file=sys.stderr, flush=True)
+    os.kill(int(watched), 9)
+"""
 _LONGEST_START = 45.0  # seconds from the meeting to TensorFlow's own
 
 
@@ -101,18 +109,16 @@ def multiworker(_logical_cpus: int, asked: dict[str, Any]) -> Distribution:
 def _limited_wait() -> Iterator[None]:
     """Ends the process if a worker has gone since all met, for which TensorFlow would wait an hour.
 
-    It cannot be interrupted in that, neither by a signal nor by an exception.
+    It cannot be interrupted in that, by no signal and by no thread of this process; so another
+    process watches.
     """
-
-    def end() -> None:
-        text = "a worker has gone before training began; start all of them again."
-        print(f"error: --strategy=multiworker: {text}", file=sys.stderr, flush=True)
-        os._exit(1)
-
-    watch = threading.Timer(_LONGEST_START, end)
-    watch.daemon = True
-    watch.start()
+    text = (
+        "error: --strategy=multiworker: a worker has gone before training began; start all again."
+    )
+    own = [str(_LONGEST_START), str(os.getpid()), text]
+    watch = subprocess.Popen([sys.executable, "-c", _WATCH, *own])
     try:
         yield
     finally:
-        watch.cancel()
+        watch.kill()
+        watch.wait()
