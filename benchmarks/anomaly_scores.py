@@ -37,6 +37,10 @@ TITLES = {
     "1 regret": "ELBO - regret",
     "2 regrets": "ELBO - 2 x regret",
     "4 regrets": "ELBO - 4 x regret",
+    "relative": "ELBO, relative to usual images as complex",
+    "relative refined": "refined ELBO, relative",
+    "relative 1 regret": "ELBO - regret, relative",
+    "relative 3 regrets": "ELBO - 3 x regret, relative",
     "mahalanobis": "Mahalanobis distance (reconstruction error, |mean|, |deviation|)",
     "refined mahalanobis": "the same of the refined posterior",
 }
@@ -46,10 +50,10 @@ def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
     """Looks at images uint8 [N, H, W], or [N, H, W, C].
 
     Returns:
-        elbo, refined [N], nats, and features of both posteriors, each [N, 3].
+        elbo, refined [N], nats, complexity [N], and features of both posteriors, each [N, 3].
     """
     from cvae_tf.evaluation import refined, sampled_bounds
-    from cvae_tf.models.vae import amounts
+    from cvae_tf.models.vae import amounts, complexity
 
     pixels, posteriors = encoded(model, grey, model.pixels)
     own = [], SCORING_SAMPLES, 0, 1000
@@ -60,6 +64,7 @@ def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "elbo": bounds.log_likelihood - sampled_bounds.kl_per_dimension(posteriors).sum(axis=1),
         "refined": of_better.log_likelihood - better.kl().numpy(),
+        "complexity": complexity.log_total_variation(pixels).numpy(),
         "features": _features(
             model, pixels, posteriors.mean, np.sqrt(np.exp(posteriors.logvar).sum(axis=1))
         ),
@@ -109,6 +114,8 @@ def aurocs(known: dict, usual: dict, unusual: dict) -> dict[str, float]:
     for times, name in ((1, "1 regret"), (2, "2 regrets"), (4, "4 regrets")):
         elbos = (each["elbo"] for each in (usual, unusual))
         found[name] = auroc(*(times * r - e for r, e in zip(regrets, elbos, strict=True)))
+    for times, name in ((0, ""), (1, " 1 regret"), (3, " 3 regrets"), (-1, " refined")):
+        found[f"relative{name}"] = auroc(*(_relative(known, e, times) for e in (usual, unusual)))
     for name, features in (
         ("mahalanobis", "features"),
         ("refined mahalanobis", "refined features"),
@@ -120,6 +127,16 @@ def aurocs(known: dict, usual: dict, unusual: dict) -> dict[str, float]:
     if "exact" in usual:
         found["exact"] = auroc(-usual["exact"], -unusual["exact"])
     return found
+
+
+def _relative(known: dict, images: dict, regrets: float) -> np.ndarray:
+    """ELBO less so many regrets, compared with usual images as complex; high: unusual."""
+    from cvae_tf.models.vae import complexity
+
+    own, scores = (e["elbo"] - regrets * (e["refined"] - e["elbo"]) for e in (known, images))
+    trend = complexity.fit_trend(known["complexity"], own)
+    trend = trend.astype(np.float32)
+    return complexity.expected_score(images["complexity"], trend).numpy() - scores
 
 
 def _mahalanobis(features: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 VAE_NETWORKS = registry.networks_of(registry.FAMILIES["vae"])
 _TIMINGS = {"train_seconds", "test_seconds", "images_per_second"}
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for whatever a shell has put aside
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 set_threads(0)  # as the scripts do: other threads give other last bits
 
 # Of an exported model, as model_json.describe returns it.
@@ -166,6 +169,23 @@ def exported_digits(tmp_path_factory):
     directory = tmp_path_factory.mktemp("digits") / "export" / "1"
     networks = build_networks("patches", (28, 28, 1), latent_dim=2, seed=3)
     writing.write_model(CVAE(networks, seed=3), "saved_model", directory, METADATA)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def finished_digits(digits):
+    """The same model, which has seen its test images at the end."""
+    model = CVAE(build_networks("patches", (28, 28, 1), latent_dim=2, seed=3), seed=3)
+    model.compile(keras.optimizers.SGD())
+    model.finish("held_out_scores", digits)
+    return model
+
+
+@pytest.fixture(scope="session")
+def exported_finished_digits(finished_digits, tmp_path_factory):
+    """A SavedModel of it."""
+    directory = tmp_path_factory.mktemp("finished") / "1"
+    writing.write_model(finished_digits, "saved_model", directory, METADATA)
     return directory
 
 

@@ -18,6 +18,8 @@ _AT_ONCE = 256  # images or latents in one call: enough for full speed, and litt
 class LoadedModel:
     """A SavedModel of this project, for arrays of any length."""
 
+    _signature_of_p_values = "p_values"
+
     def __init__(self, functions: Any, metadata: dict[str, Any]):
         """Takes what `tf.saved_model.load` returns, and the contents of `model.json`."""
         self.functions = functions
@@ -154,13 +156,10 @@ class LoadedModel:
         Returns:
             A conformal p-value for each, [N] in (0, 1]; None if the model knows no such scores.
         """
-        return self._p_values("p_values", scores)
-
-    def _p_values(self, signature: str, scores: np.ndarray) -> np.ndarray | None:
-        if signature not in self.abilities:
+        if self._signature_of_p_values not in self.abilities:
             return None
-        values = tf.constant(scores, tf.float32)
-        return getattr(self.functions, signature)(values)["p_values"].numpy()
+        p_values = getattr(self.functions, self._signature_of_p_values)
+        return p_values(tf.constant(scores, tf.float32))["p_values"].numpy()
 
     @property
     def main_score(self) -> Measure:
@@ -203,15 +202,20 @@ class LoadedModel:
 
         With a key, each part gets noise of its own; `numbers` are what else the signature takes.
         """
-        batch, parts = np.asarray(batch, np.float32), []
+        batch, found = np.asarray(batch, np.float32), []
         of_class = self._checked(labels, len(batch))
-        for start in range(0, max(len(batch), 1), _AT_ONCE):
-            own = slice(start, start + _AT_ONCE)
+        for start, part in self._parts(batch):
+            own = slice(start, start + len(part))
             more = [] if key is None else [tf.random.fold_in(key, start)]
             more += [tf.constant(number, tf.int32) for number in numbers]
             more += [tf.constant(each[own]) for each in of_class]
-            parts.append(getattr(self.functions, signature)(tf.constant(batch[own]), *more))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            found.append(getattr(self.functions, signature)(tf.constant(part), *more))
+        return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+
+    def _parts(self, batch: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields parts of a batch, at least one, and where each begins."""
+        for start in range(0, max(len(batch), 1), _AT_ONCE):
+            yield start, batch[start : start + _AT_ONCE]
 
     def _checked(self, labels: np.ndarray | None, num: int) -> list[np.ndarray]:
         """Labels as a conditional model takes them; none for another.

@@ -51,7 +51,7 @@ class RefinedModel(LoadedModel):
         """As of any model; held-out scores are known for the usual number of steps alone."""
         if self._steps != amounts.STEPS:
             return None
-        return self._p_values(self._signature_of_p_values, scores)
+        return super().p_values(scores)
 
     @property
     def main_score(self) -> Measure:

@@ -10,11 +10,17 @@ from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.captioned import draw_captioned
 from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.exporting.relative_model import RelativeModel
 from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.vae import amounts
 
-_LABELS = {"elbo": "{}", "refined": "refined_{}", "regret": "{0}_minus_refined_{0}"}
+_LABELS = {  # of columns, by the kind of score
+    "elbo": "{}",
+    "relative": "relative_{}",
+    "refined": "refined_{}",
+    "regret": "{0}_minus_refined_{0}",
+}
 
 
 class _Scored(NamedTuple):
@@ -27,6 +33,8 @@ class _Scored(NamedTuple):
 
 def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
     """Finds the images with the lowest scores, and what share of usual images has lower ones."""
+    kind = _kind_of_score(model, settings)
+    model = RelativeModel(model) if kind == "relative" else model
     measure = model.main_score
     if settings.score and "elbo" not in measure.name:
         raise UserError(f"--score={settings.score}: this model's score is its {measure.title}.")
@@ -41,8 +49,8 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     order = np.argsort(np.where(np.isnan(scores), -np.inf, scores), kind="stable")
     unit = measure.unit.split()[0]
     table, path = output / "anomalies.csv", output / "anomalies.png"
-    label = _LABELS[settings.score or ("refined" if settings.refine else "elbo")]
-    columns = {"name": images.names, **_columns(found, f"{label.format(measure.name)}_{unit}")}
+    label = _LABELS[kind].format(measure.name)
+    columns = {"name": images.names, **_columns(found, f"{label}_{unit}")}
     rows = ([values[i] for values in columns.values()] for i in order)
     files.write_table(table, list(columns), rows)
     worst = order[: num_shown(settings)]
@@ -52,6 +60,12 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     arrays = {name: values for name, values in found._asdict().items() if values is not None}
     arrays["images"] = images.pixels[worst]
     return Generated([path, table], arrays, tuple(_notes(found, settings)))
+
+
+def _kind_of_score(model: LoadedModel, settings: GenerationSettings) -> str:
+    """The score that was asked for, or else the one that tells most."""
+    usual = "relative" if "relative" in model.abilities else "elbo"
+    return settings.score or ("refined" if settings.refine else usual)
 
 
 def _check_false_alarms(model: LoadedModel, settings: GenerationSettings) -> None:

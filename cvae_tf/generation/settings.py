@@ -10,7 +10,9 @@ from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.models.vae import amounts
 
-SCORES = ("elbo", "refined", "regret")
+SCORES = ("relative", "elbo", "refined", "regret")
+
+_OF_ENCODER = ("relative", "elbo")  # scores that need no refined posteriors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,9 +53,10 @@ class GenerationSettings(ImageSettings):
         0, least=0, most=amounts.MOST_STEPS,
     )  # fmt: skip
     score: str | None = setting(
-        "What images are sorted by. elbo: of the encoder's posteriors; refined: of refined ones; "
-        "regret: the first minus the second. By default refined if --refine is given, "
-        "else elbo, or what the model has in its place.",
+        "What images are sorted by. elbo: of the encoder's posteriors; relative: the same, less "
+        "what usual images as complex have; refined: the ELBO of refined posteriors; regret: elbo "
+        "minus refined. By default refined if --refine is given, else relative, or what the model "
+        "has in its place.",
         None, choices=SCORES,
     )  # fmt: skip
 
@@ -64,13 +67,13 @@ class GenerationSettings(ImageSettings):
             UserError: naming the first setting that is out of its range.
         """
         settings.check(self)
-        if self.score == "elbo" and self.refine:
-            raise UserError(f"--refine={self.refine} does nothing with --score=elbo.")
+        if self.refine and self.score in _OF_ENCODER:
+            raise UserError(f"--refine={self.refine} does nothing with --score={self.score}.")
 
     @property
     def steps(self) -> int:
         """Gauss-Newton steps; the usual number if a score needs some and none are given."""
-        needs_some = self.score not in (None, "elbo")
+        needs_some = self.score not in (None, *_OF_ENCODER)
         return self.refine or (amounts.STEPS if needs_some else 0)
 
     @classmethod

@@ -8,6 +8,7 @@ import numpy as np
 
 from cvae_tf.data.shown_images import choose_shown, spread_rows
 from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.exporting.relative_model import most_telling
 from cvae_tf.reporting import network_code, sheets
 
 _POINTS, _SHOWN, _SAMPLES, _UNUSUAL = 1000, 24, 256, 12
@@ -155,9 +156,9 @@ def _rows(source: Source, samples: np.ndarray) -> list[tuple[str, str]]:
 
 def _unusual(source: Source) -> list[tuple[str, str]]:
     """The test images with the lowest scores, and their p-values."""
-    model = source.model
-    if not len(source.images) or "score" not in model.abilities:
+    if not len(source.images) or "score" not in source.model.abilities:
         return []
+    model = most_telling(source.model)
     measure = model.main_score
     few = spread_rows(len(source.images), 2000)
     labels = source.labels_for_model

@@ -3,7 +3,8 @@
 import html
 import math
 
-_WIDTH, _HEIGHT, _LEFT, _BELOW = 520, 220, 64, 26
+_WIDTH, _HEIGHT = 520, 220
+_LEFT, _TOP, _RIGHT, _BOTTOM = 64, 10, 510, 184  # of the curves in the picture
 _COLOURS = ("#0b62c4", "#d9480f", "#2b8a3e", "#862e9c", "#c2255c")
 _LEFT_OUT = ("seconds", "step", "images_per_second", "epoch")
 
@@ -24,7 +25,23 @@ def drawn(metrics: list[dict[str, float]]) -> str:
     shown = "".join(
         f"<figure>{_figure(title, names, metrics)}</figure>" for title, names in groups.items()
     )
-    return f'<div class="beside curves">{shown}</div>'
+    return f'{_zoom(metrics[0]["epoch"], metrics[-1]["epoch"])}<div class="beside">{shown}</div>'
+
+
+def _zoom(first: int, last: int) -> str:
+    """Writes sliders by which `page/curves.js` shows some of the epochs."""
+    if last - first < 2:
+        return ""
+    sliders = "".join(
+        f'<label>{text} <input type="range" id="{name}" min="{first}" max="{last}" '
+        f'value="{value}" aria-label="{text} epoch"></label>'
+        for name, text, value in (("from", "From", first), ("to", "to", last))
+    )
+    return (
+        f'<div class="needs-script" role="group" aria-label="epochs that the curves show">'
+        f'<span id="epochs-shown" aria-live="polite">Epochs {first} to {last}</span>'
+        f'<div class="beside">{sliders}</div></div>'
+    )
 
 
 def _figure(title: str, names: list[str], metrics: list[dict[str, float]]) -> str:
@@ -36,35 +53,46 @@ def _figure(title: str, names: list[str], metrics: list[dict[str, float]]) -> st
     first, last = epochs[0], max(epochs[-1], epochs[0] + 1)
 
     def place(epoch: float, value: float) -> str:
-        x = _LEFT + (epoch - first) / (last - first) * (_WIDTH - _LEFT - 10)
-        y = 10 + (high - value) / (high - low) * (_HEIGHT - _BELOW - 20)
+        x = _LEFT + (epoch - first) / (last - first) * (_RIGHT - _LEFT)
+        y = _TOP + (high - value) / (high - low) * (_BOTTOM - _TOP)
         return f"{x:.1f},{y:.1f}"
 
     lines = []
     for number, (name, values) in enumerate(series.items()):
-        points = [place(e, v) for e, v in zip(epochs, values, strict=True) if math.isfinite(v)]
+        known = [(e, v) for e, v in zip(epochs, values, strict=True) if math.isfinite(v)]
+        points = [place(*each) for each in known]
         colour = _COLOURS[number % len(_COLOURS)]
         dots = "".join(
-            f'<circle cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="3" fill="{colour}">'
+            f'<circle cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="3" fill="{colour}" '
+            f'data-epoch="{e}" data-value="{v:.6g}">'
             f"<title>{html.escape(f'{name}, epoch {e}: {v:.4g}')}</title></circle>"
-            for p, e, v in zip(points, epochs, values)  # noqa: B905 (those that are finite)
+            for p, (e, v) in zip(points, known, strict=True)
         )
         line = (
             f'<polyline fill="none" stroke="{colour}" stroke-width="2" '
             f'points="{" ".join(points)}"/>'
         )
-        y = _HEIGHT - _BELOW - 8 - 15 * number
-        label = f'<text x="{_LEFT + 8}" y="{y}" style="fill:{colour}">{html.escape(name)}</text>'
-        lines += [line, dots, label]
+        label = (
+            f'<text x="{_LEFT + 8}" y="{_BOTTOM + 2 - 15 * number}" style="fill:{colour}">'
+            f"{html.escape(name)}</text>"
+        )
+        lines.append(f"<g>{line}{dots}</g>{label}")
+    return _framed(title, "".join(lines), (low, high), (epochs[0], epochs[-1]))
+
+
+def _framed(title: str, lines: str, limits: tuple[float, float], epochs: tuple[int, int]) -> str:
+    """Puts axes and a caption about curves."""
+    low, high = limits
     labels = (
-        f'<text x="{_LEFT - 6}" y="18" text-anchor="end">{high:.4g}</text>'
-        f'<text x="{_LEFT - 6}" y="{_HEIGHT - _BELOW - 6}" text-anchor="end">{low:.4g}</text>'
-        f'<text x="{_LEFT}" y="{_HEIGHT - 6}">epoch {epochs[0]}</text>'
-        f'<text x="{_WIDTH - 10}" y="{_HEIGHT - 6}" text-anchor="end">{epochs[-1]}</text>'
-        f'<path class="axis" fill="none" d="M{_LEFT} 10V{_HEIGHT - _BELOW}H{_WIDTH - 10}"/>'
+        f'<text class="high" x="{_LEFT - 6}" y="18" text-anchor="end">{high:.4g}</text>'
+        f'<text class="low" x="{_LEFT - 6}" y="{_BOTTOM + 4}" text-anchor="end">{low:.4g}</text>'
+        f'<text class="first" x="{_LEFT}" y="{_HEIGHT - 6}">epoch {epochs[0]}</text>'
+        f'<text class="last" x="{_RIGHT}" y="{_HEIGHT - 6}" text-anchor="end">{epochs[1]}</text>'
+        f'<path class="axis" fill="none" d="M{_LEFT} {_TOP}V{_BOTTOM + 10}H{_RIGHT}"/>'
     )
-    caption = f"<figcaption>{html.escape(title.replace('_', ' '))}</figcaption>"
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{html.escape(title)} by epoch">{labels}{"".join(lines)}</svg>{caption}'
+        f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'data-plot="{_LEFT},{_TOP},{_RIGHT},{_BOTTOM}" '
+        f'aria-label="{html.escape(title)} by epoch">{labels}{lines}</svg>'
+        f"<figcaption>{html.escape(title.replace('_', ' '))}</figcaption>"
     )

@@ -15,11 +15,11 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import read_asked_for
 from cvae_tf.data.labelled import class_numbers
 from cvae_tf.data.settings import ImageSettings
-from cvae_tf.exporting import loading
+from cvae_tf.exporting import loading, rebuilding
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.reporting import comparing, page
 from cvae_tf.reporting.contents import Source, collect
-from cvae_tf.training import building, run_directory
+from cvae_tf.training import run_directory
 from cvae_tf.training.run_files import Run
 
 _MOST_IMAGES = 2000  # test images that are looked at
@@ -66,13 +66,12 @@ def report(model: str | Path, output: Path | None) -> Path:
         UserError: if there is none, or the file cannot be written.
     """
     home, loaded = loading.run_of(model), loading.as_loaded(model)
-    pixels, labels = _images(loaded)
+    networks, images = rebuilding.networks_of(loaded), _images(loaded)
     if home:
-        trained = building.load_trained(str(home))
-        networks = dict(trained.model.networks)
-        source = _source_of_run(trained.run, loaded, trained.metrics, networks, pixels, labels)
-        return _write(output or trained.run.report, source)
-    source = Source(str(model), loaded, [], [], None, None, pixels, labels)
+        run = run_directory.load_run(home)
+        source = _source_of_run(run, loaded, run_directory.read_metrics(run), networks, *images)
+        return _write(output or run.report, source)
+    source = Source(str(model), loaded, [], [], None, networks, *images)
     return _write(output or Path("report.html"), source)
 
 

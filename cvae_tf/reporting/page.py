@@ -9,7 +9,7 @@ from typing import Any
 from cvae_tf.reporting import curves
 from cvae_tf.reporting.contents import Contents, Source
 
-_SCRIPTS = ("network.js", "plane.js", "report.js")
+_SCRIPTS = ("network.js", "plane.js", "curves.js", "report.js")
 
 
 def page(source: Source, contents: Contents, command: str) -> str:

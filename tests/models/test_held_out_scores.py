@@ -11,6 +11,7 @@ from cvae_tf.core.errors import LostImagesError, UserError
 from cvae_tf.data.datasets import Split
 from cvae_tf.exporting import loading, writing
 from cvae_tf.exporting.refined_model import RefinedModel, RegretModel
+from cvae_tf.exporting.relative_model import RelativeModel
 from cvae_tf.generation.generating import generate
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.networks.building import build_networks
@@ -20,6 +21,13 @@ from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.training import building
 
+SCORERS = {
+    "elbo": lambda model: model,
+    "refined": lambda model: RefinedModel(model, amounts.STEPS),
+    "regret": lambda model: RegretModel(model, amounts.STEPS),
+    "relative": RelativeModel,
+}
+
 
 def _untrained():
     model = CVAE(build_networks("patches", (28, 28, 1), latent_dim=2, seed=3), seed=3)
@@ -28,23 +36,8 @@ def _untrained():
 
 
 @pytest.fixture(scope="module")
-def finished(digits):
-    """An untrained model that has seen its test images."""
-    model = _untrained()
-    model.finish("held_out_scores", digits)
-    return model
-
-
-@pytest.fixture(scope="module")
-def exported(finished, tmp_path_factory):
-    directory = tmp_path_factory.mktemp("finished") / "1"
-    writing.write_model(finished, "saved_model", directory, METADATA)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def model(exported):
-    return loading.load(exported)
+def model(exported_finished_digits):
+    return loading.load(exported_finished_digits)
 
 
 def test_p_values_count_what_is_as_low():
@@ -77,9 +70,9 @@ def test_a_rate_of_usual_images_gets_p_values_up_to_it():
     assert np.mean(rates) == pytest.approx(0.1, abs=4 * np.std(rates) / 200**0.5)
 
 
-@pytest.mark.parametrize("kind", [None, RefinedModel, RegretModel])
+@pytest.mark.parametrize("kind", ["elbo", "refined", "regret", "relative"])
 def test_an_exported_model_knows_how_unusual_its_test_images_are(model, digits, kind):
-    scorer = kind(model, amounts.STEPS) if kind else model
+    scorer = SCORERS[kind](model)
     scores = scorer.mean_scores(digits.test.images, seed=3, num_samples=amounts.SCORE_SAMPLES)[
         "elbo"
     ]
@@ -88,14 +81,16 @@ def test_an_exported_model_knows_how_unusual_its_test_images_are(model, digits, 
     np.testing.assert_allclose(p_values, ranks, atol=0.1)  # other noise, the same images
 
 
-def test_the_saved_model_has_the_scores_of_the_model(finished, exported):
-    functions = tf.saved_model.load(str(exported))
-    signatures = ("p_values", "p_values_refined", "p_values_regret")
-    for kind, signature in zip(("encoders", "refined", "regret"), signatures, strict=True):
-        held_out = next(v for v in finished.held_out_scores.variables if v.name == kind).numpy()
+def test_the_saved_model_has_the_scores_of_the_model(finished_digits, exported_finished_digits):
+    functions = tf.saved_model.load(str(exported_finished_digits))
+    signatures = {"encoders": "p_values"}
+    signatures |= {kind: f"p_values_{kind}" for kind in ("refined", "regret", "relative")}
+    for kind, signature in signatures.items():
+        variables = finished_digits.held_out_scores.variables
+        held_out = next(each for each in variables if each.name == kind).numpy()
         scores = tf.constant(np.quantile(held_out[np.isfinite(held_out)], [0, 0.2, 0.5, 1]) + 0.01)
         scores = tf.cast(scores, tf.float32)
-        expected = finished.held_out_scores.p_values(kind, scores)
+        expected = finished_digits.held_out_scores.p_values(kind, scores)
         np.testing.assert_array_equal(
             getattr(functions, signature)(scores=scores)["p_values"], expected
         )
@@ -107,7 +102,9 @@ def test_scores_are_kept_with_the_run(small_npz, tmp_path, capsys):
         data_path=small_npz, epochs=1, network="tutorial", run_dir=tmp_path / "run", verbose=0
     ).directory
     run, model = building.load_trained(str(trained))[:2]
-    assert model.held_out_scores.known == {"encoders": 32, "refined": 32, "regret": 32}
+    assert model.held_out_scores.known == dict.fromkeys(
+        ("encoders", "refined", "regret", "relative"), 32
+    )
     assert "missing" not in capsys.readouterr().out
     run.finishing.unlink()
     model = building.load_trained(str(trained)).model
@@ -144,12 +141,13 @@ def test_that_test_images_are_compared_with_themselves_is_said(model, tmp_path):
     assert "compared with" in _anomalies(model, tmp_path / "own", num=4).notes[-1]
 
 
-ALL = ["encoders", "refined", "regret"]
+OF_ENCODER = ["encoders", "relative"]
+ALL = [*OF_ENCODER, "refined", "regret"]
 CASES = [
     ({"num_classes": 3}, Pixels(), ALL),
     ({}, Pixels("dynamic"), ALL),
     ({}, Pixels("none"), ALL),
-    ({"latent_dim": 65}, Pixels(), ["encoders"]),
+    ({"latent_dim": 65}, Pixels(), OF_ENCODER),
 ]
 
 
@@ -162,7 +160,7 @@ def test_models_of_every_kind_score_held_out_images(options, pixels, kinds):
     held_out_scores.measure(own, Split(images, np.arange(300) % 3))
     assert own.held_out_scores.known == dict.fromkeys(kinds, 300)
     better = {"p_values_refined", "p_values_regret"} if "refined" in kinds else set()
-    expected = {"p_values", *better}
+    expected = {"p_values", "p_values_relative", *better}
     assert {name for name in own.signatures() if name.startswith("p_values")} == expected
 
 
@@ -172,7 +170,12 @@ def test_regrets_are_of_the_images_that_were_refined(monkeypatch):
     monkeypatch.setattr(held_out_scores, "_FEWEST", 5)
     monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 20 * 64 * 26)  # 32 for the encoder's
     held_out_scores.measure(own, Split(images, None))
-    assert own.held_out_scores.known == {"encoders": 32, "refined": 20, "regret": 20}
+    assert own.held_out_scores.known == {
+        "encoders": 32,
+        "relative": 32,
+        "refined": 20,
+        "regret": 20,
+    }
 
 
 def test_large_images_are_fewer(monkeypatch):
@@ -181,7 +184,7 @@ def test_large_images_are_fewer(monkeypatch):
     monkeypatch.setattr(held_out_scores, "_FEWEST", 5)
     monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 7 * 64 * 16)
     held_out_scores.measure(own, Split(images, None))
-    assert own.held_out_scores.known == {"encoders": 7}
+    assert own.held_out_scores.known == {"encoders": 7, "relative": 7}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import cvae_tf
 from cvae_tf import workflows
 from cvae_tf.core.errors import UserError
 from cvae_tf.reporting import making
+from cvae_tf.training import run_directory
 
 HOSTILE = ("</script><script>alert(1)</script>", 'a "quote" & <b>', "ĳ數字")
 TINY = {"epochs": 2, "batch_size": 32, "verbose": 0, "seed": 3}
@@ -34,7 +35,7 @@ def runs(tmp_path_factory):
     grey, colours = _images(place), _images(tmp_path_factory.mktemp("colours"), channels=3)
     small = {"network": "mlp", "hidden": "16", **TINY}
     kinds = {
-        "plane": {"data_path": grey, "preset": "fast", **TINY},
+        "plane": {"data_path": grey, "preset": "fast", **TINY, "epochs": 4},
         "many latents": {"data_path": grey, "latent_dim": 9, "preset": "fast", **small},
         "labels": {"data_path": grey, "conditional": True, "preset": "fast", **small},
         "colours": {"data_path": colours, "preset": "photo", **TINY},
@@ -181,6 +182,30 @@ def test_epochs_and_more_samples(runs, visit):
     page.locator("#copy").filter(has_text="Copied").wait_for()
 
 
+def test_curves_show_the_epochs_that_are_chosen(runs, visit):
+    page, run = visit(_page(runs["plane"])), run_directory.load_run(runs["plane"].directory)
+    rows = run_directory.read_metrics(run)
+    page.focus("#from")
+    page.keyboard.press("End")
+    assert page.text_content("#epochs-shown") == "Epochs 3 to 4"
+    picture = page.locator("svg.curve").first
+    values = [row[name] for row in rows[2:] for name in ("train_elbo", "test_elbo")]
+    assert float(picture.locator(".high").text_content()) == pytest.approx(max(values), rel=1e-3)
+    assert float(picture.locator(".low").text_content()) == pytest.approx(min(values), rel=1e-3)
+    assert picture.locator("circle:visible").count() == 4
+    page.keyboard.press("Home")
+    assert picture.locator("circle:visible").count() == 2 * len(rows)
+
+
+def test_the_plane_zooms_by_buttons_too(runs, visit):
+    page = visit(_page(runs["plane"]))
+    reach = page.evaluate("report.plane.view.reach")
+    page.click("#zoom-in")
+    assert page.evaluate("report.plane.view.reach") == pytest.approx(reach / 1.5)
+    page.click("#zoom-whole")
+    assert page.evaluate("report.plane.view.reach") == reach
+
+
 @pytest.mark.parametrize("width", [360, 1600])
 def test_nothing_is_wider_than_the_screen(runs, visit, width):
     page = visit(_page(runs["plane"]), viewport={"width": width, "height": 800})
@@ -196,9 +221,17 @@ def test_without_a_script_pictures_and_tables_are_there(runs, visit):
     assert "python train.py --preset=fast" in page.text_content("#command")
 
 
-def test_a_page_of_an_exported_model_and_of_several_runs(runs, tmp_path, visit):
-    single = workflows.report(runs["plane"].saved_model, tmp_path / "one.html", verbose=0)
-    assert visit(single).locator("img.pixels").count() >= 1
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_of_an_exported_model_draws_what_that_of_the_run_draws(runs, tmp_path, visit, kind):
+    path = workflows.report(runs[kind].saved_model, tmp_path / "one.html", verbose=0)
+    latents = [0.3] * cvae_tf.load(runs[kind].saved_model).latent_dim
+    draw = "(latents) => Array.from(report.decode(latents))"
+    pages = visit(path), visit(_page(runs[kind]))
+    of_exported, of_run = (page.evaluate(draw, latents) for page in pages)
+    assert of_exported == of_run
+
+
+def test_a_page_of_several_runs(runs, tmp_path, visit):
     others = [runs["many latents"].directory]
     path = workflows.report(runs["plane"].directory, tmp_path / "two.html", others, verbose=0)
     text = visit(path).text_content("main")

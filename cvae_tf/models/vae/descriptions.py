@@ -89,6 +89,12 @@ def _describe_p_values(held_out: dict[str, int]) -> str:
         f"`p_values` takes the mean of `score` over {samples} seeds, and compares it with the "
         f"scores of {held_out['encoders']:,} test images"
     )
+    if "relative" in held_out:
+        text += (
+            "; `relative` takes images and the same means, and gives what these are above the "
+            "scores of test images with as much variation between neighbouring pixels, which tells "
+            "more; `p_values_relative` takes what it gives"
+        )
     if "refined" in held_out:
         text += (
             f"; `p_values_refined` takes what `score_refined` gives with {steps} steps and "

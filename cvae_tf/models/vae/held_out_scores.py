@@ -14,7 +14,7 @@ from cvae_tf.data.batches import grey_levels
 from cvae_tf.data.datasets import Split
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.models.base import Signatures
-from cvae_tf.models.vae import amounts
+from cvae_tf.models.vae import amounts, complexity
 
 _MOST, _FEWEST = 2000, 200  # images; fewer if they are large or take many passes
 _MOST_PIXELS = 50_000_000  # of all passes through a network
@@ -22,15 +22,17 @@ _SIGNATURES = {  # by the kind of score: by which posterior, or how much the ref
     "encoders": "p_values",
     "refined": "p_values_refined",
     "regret": "p_values_regret",
+    "relative": "p_values_relative",
 }
 
 
 class HeldOutScores(tf.Module):
     """Sorted scores of each kind; +inf in the places that are not filled.
 
-    The kinds are the ELBO of the encoder's posterior, that of the refined one, and the first minus
+    The kinds are the ELBO of the encoder's posterior, that of the refined one, the first minus
     the second, which is minus the likelihood regret (Xiao et al., "Likelihood regret", 2020,
-    equation 4). The usual images have high ones.
+    equation 4), and the first less what is to be expected of images as complex
+    (`complexity.py`). The usual images have high ones.
     """
 
     if_missing = "its scores come without p-values"
@@ -42,11 +44,13 @@ class HeldOutScores(tf.Module):
         self._sorted = {
             kind: keras.Variable(empty, trainable=False, name=kind) for kind in _SIGNATURES
         }
+        empty = np.zeros(complexity.TREND_SIZE, np.float32)
+        self._trend = keras.Variable(empty, trainable=False, name="trend")
 
     @property
     def variables(self) -> list[keras.Variable]:
         """What a run and an exported model keep."""
-        return list(self._sorted.values())
+        return [*self._sorted.values(), self._trend]
 
     @property
     def known(self) -> dict[str, int]:
@@ -60,6 +64,19 @@ class HeldOutScores(tf.Module):
         places[: len(scores)] = np.sort(np.where(np.isnan(scores), -np.inf, scores))
         self._sorted[kind].assign(places)
 
+    def take_relative(self, log_variation: np.ndarray, scores: np.ndarray) -> None:
+        """Takes encoder's scores [N] and the complexity of their images [N], to compare by."""
+        self._trend.assign(complexity.fit_trend(log_variation, scores))
+        self.take("relative", self._above_trend(log_variation, scores).numpy())
+
+    def relative(self, images: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        """Scores [B] less those of usual images as complex as these, [B, H, W, C]."""
+        return self._above_trend(complexity.log_total_variation(images), scores)
+
+    def _above_trend(self, log_variation: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        trend = tf.convert_to_tensor(self._trend)
+        return scores - complexity.expected_score(log_variation, trend)
+
     def p_values(self, kind: str, scores: tf.Tensor) -> tf.Tensor:
         """The share of images like the held-out ones that score as low, or lower.
 
@@ -69,7 +86,7 @@ class HeldOutScores(tf.Module):
         section 2.2). Held-out images that helped to choose the epoch are a little too usual.
 
         Args:
-            kind: "encoders", "refined" or "regret".
+            kind: "encoders", "refined", "regret" or "relative".
             scores: [B], each the mean over `amounts.SCORE_SAMPLES` samples; NaN is the lowest.
 
         Returns:
@@ -95,7 +112,9 @@ def p_value_signatures(model: Any) -> Signatures:
     Returns:
         p_values: scores [B], as `score` gives them in the mean of eight calls -> p_values [B];
         p_values_refined: the same for those of `score_refined` by eight samples; p_values_regret:
-        the same for the first minus the second. Only those of which held-out scores are known.
+        the same for the first minus the second; relative: images and their mean scores as for
+        p_values -> scores [B] less those of usual images as complex; p_values_relative: the same
+        as p_values for these. Only those of which held-out scores are known.
     """
     scores = tf.TensorSpec([None], tf.float32, "scores")
 
@@ -105,7 +124,16 @@ def p_value_signatures(model: Any) -> Signatures:
 
         return p_values
 
-    return {_SIGNATURES[kind]: (of_kind(kind), [scores]) for kind in model.held_out_scores.known}
+    def relative(images: tf.Tensor, scores: tf.Tensor) -> dict[str, tf.Tensor]:
+        pixels = model.pixels.likeliest(images)
+        return {"scores": model.held_out_scores.relative(pixels, scores)}
+
+    known = model.held_out_scores.known
+    found = {_SIGNATURES[kind]: (of_kind(kind), [scores]) for kind in known}
+    if "relative" in known:
+        images = tf.TensorSpec([None, *model.image_shape], tf.float32, "images")
+        found["relative"] = (relative, [images, scores])
+    return found
 
 
 def measure(model: Any, split: Split) -> None:
@@ -123,8 +151,13 @@ def measure(model: Any, split: Split) -> None:
         keys = [tf.random.fold_in(key, number) for number in range(samples)]
         return np.mean([score(images, each, *labels)[name] for each in keys], axis=0)
 
+    def log_variation(images: tf.Tensor, *_: tf.Tensor) -> np.ndarray:
+        return complexity.log_total_variation(model.pixels.likeliest(images)).numpy()
+
     encoders = _of_images(model, mean_score, split, 2 * samples)
     model.held_out_scores.take("encoders", encoders)
+    own = _of_images(model, log_variation, split, 2 * samples)
+    model.held_out_scores.take_relative(own, encoders)
     if not model.can_refine:
         return
     refine, steps = _traced(signatures["score_refined"][0]), amounts.STEPS

@@ -155,15 +155,15 @@ def _natural_continuous_bernoulli(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
 
 def _natural_gaussian(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     # Terms of opposite signs grow with the precision, and all but cancel: too much for float32.
-    mean, logvar = (tf.cast(part, tf.float64) for part in _gaussian_parameters(outputs))
-    precision = tf.exp(-logvar)
-    natural = tf.concat([flat(mean * precision), flat(-0.5 * precision)], axis=1)
-    return natural, 0.5 * _sum(tf.square(mean) * precision + logvar + LOG_2PI)
+    mean, logvar = (tf.cast(flat(part), tf.float64) for part in _gaussian_parameters(outputs))
+    precision = tf.exp(-logvar[:, :1])  # `ImageLogvar`: the same for all pixels of an image
+    natural = tf.concat([mean * precision, -0.5 * precision], axis=1)
+    return natural, 0.5 * tf.reduce_sum(tf.square(mean) * precision + logvar + LOG_2PI, axis=1)
 
 
 def _features_gaussian(images: tf.Tensor) -> tf.Tensor:
     grey = tf.cast(flat(images), tf.float64)
-    return tf.concat([grey, tf.square(grey)], axis=1)
+    return tf.concat([grey, tf.reduce_sum(tf.square(grey), axis=1, keepdims=True)], axis=1)
 
 
 BERNOULLI = Likelihood(

@@ -16,8 +16,9 @@ function drawImage(canvas, values, [height, width, channels]) {
 
 class Plane {
   constructor(canvas, data, decode) {
-    Object.assign(this, { canvas, data, decode, view: { x: 0, y: 0, reach: data.plane.reach }, cursor: [0, 0], marks: [], path: [], others: data.plane.axes.slice(2).map(() => 0) });
+    Object.assign(this, { canvas, data, decode, cursor: [0, 0], marks: [], path: [], others: data.plane.axes.slice(2).map(() => 0) });
     this.listeners = [];
+    this.whole();
   }
 
   latentsAt([x, y]) {
@@ -49,6 +50,11 @@ class Plane {
     view.x = x + (view.x - x) * factor;
     view.y = y + (view.y - y) * factor;
     view.reach *= factor;
+    this.draw();
+  }
+
+  whole() {
+    this.view = { x: 0, y: 0, reach: this.data.plane.reach };
     this.draw();
   }
 

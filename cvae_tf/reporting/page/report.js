@@ -86,6 +86,8 @@ function startPlane() {
   startClasses(choice, () => plane.moveTo(plane.cursor));
   startSliders(plane);
   plane.listen();
+  [["zoom-in", () => plane.zoom(1 / 1.5)], ["zoom-out", () => plane.zoom(1.5)], ["zoom-whole", () => plane.whole()]]
+    .forEach(([name, does]) => byId(name).addEventListener("click", does));
   plane.moveTo([0, 0]);
   if (tests) tests.ready.then(() => plane.moveTo(plane.cursor));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plane.draw());
@@ -160,6 +162,7 @@ function startDrawing(plane, encode, decode) {
   drawImage(canvas, pixels, DATA.shape);
 }
 
+startCurves();
 startEpochs(); // a page of several runs has none of the other parts
 if (byId("copy")) startCopy();
 if (DATA.samples) startMore();

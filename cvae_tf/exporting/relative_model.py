@@ -1,0 +1,56 @@
+"""An exported model whose scores are compared with those of usual images that are as complex."""
+
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.models.measures import Measure
+from cvae_tf.models.vae import amounts
+
+
+class RelativeModel(LoadedModel):
+    """Scores by the ELBO less that of usual images as complex; see `models/vae/complexity.py`."""
+
+    _signature_of_p_values = "p_values_relative"
+
+    def __init__(self, model: LoadedModel):
+        """Takes a model.
+
+        Raises:
+            UserError: if the model knows no usual images.
+        """
+        if "relative" not in model.abilities:
+            raise UserError(
+                "--score=relative: this model knows no scores of usual images: it is no VAE, its "
+                "run was not finished, or is older (train.py --resume then adds them)."
+            )
+        super().__init__(model.functions, model.metadata)
+
+    def mean_scores(
+        self,
+        images: np.ndarray,
+        seed: int = 0,
+        num_samples: int = amounts.SCORE_SAMPLES,
+        labels: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        """The scores of the model; of the main one only what it has more than is to be expected."""
+        found = super().mean_scores(images, seed, num_samples, labels)
+        main = self.main_score.name
+        scores = tf.constant(found[main], tf.float32)
+        relative = [
+            self.functions.relative(tf.constant(grey), scores[start : start + len(grey)])["scores"]
+            for start, grey in self._parts(self._grey(images))
+        ]
+        return {**found, main: np.concatenate(relative)}
+
+    @property
+    def main_score(self) -> Measure:
+        """The score that images are sorted by, under its own name."""
+        score = super().main_score
+        return score._replace(title=f"relative {score.title}")
+
+
+def most_telling(model: LoadedModel) -> LoadedModel:
+    """The model, with scores that tell unusual images best: relative ones, if it knows them."""
+    return RelativeModel(model) if "relative" in model.abilities else model
