@@ -50,7 +50,12 @@ def test_a_run_has_everything(trained):
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"conditional": True, "spectral_norm": True}, {"preset": "dcgan"}]
+    "more",
+    [
+        {"conditional": True, "spectral_norm": True},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"preset": "dcgan"}, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_run_ends_the_same(tmp_path, small_npz, monkeypatch, more):
     settings = {**TINY, "data_path": str(small_npz), "flip": True, **more}
@@ -266,7 +271,8 @@ def test_a_folder_streams_and_gives_the_same_weights(tmp_path, small_npz):
 
 
 def test_a_run_of_a_vae_is_not_resumed_as_a_gan(tmp_path, small_npz):
-    run = workflows.train(run_dir=tmp_path / "run", data_path=str(small_npz), epochs=1, verbose=0)
+    small = {"network": "mlp", "hidden": "8", "epochs": 1, "verbose": 0}
+    run = workflows.train(run_dir=tmp_path / "run", data_path=str(small_npz), **small)
     with pytest.raises(UserError, match="--model=gan contradicts --model=vae of the run"):
         workflows.resume(run.directory, model="gan")
 

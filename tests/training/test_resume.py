@@ -154,7 +154,7 @@ def test_all_but_configuration_and_checkpoints_can_be_made_again(tmp_path, whole
     assert (run_dir / "export" / "1" / "saved_model.pb").exists()
 
 
-@pytest.mark.parametrize("write", [14, 30])
+@pytest.mark.parametrize("write", [14, pytest.param(30, marks=pytest.mark.slow)])
 def test_full_disk_is_told_and_nothing_is_lost(tmp_path, monkeypatch, config, whole, write):
     counter, flush = itertools.count(), files._flush
 
@@ -243,7 +243,16 @@ def test_other_objectives_and_drawn_pixels_go_on_as_well(tmp_path, small_npz):
     assert "train_objective" in (part / "metrics.csv").read_text()
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "discretized_logistic"])
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        "gaussian",
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in ("bernoulli", "discretized_logistic")
+        ),
+    ],
+)
 def test_runs_on_grey_levels_have_everything(tmp_path, small_npz, likelihood):
     settings = {"data_path": str(small_npz), "epochs": 2, "batch_size": 32, "binarize": "none"}
     config = Config.create("tutorial", **settings, likelihood=likelihood)
