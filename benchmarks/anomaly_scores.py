@@ -41,7 +41,7 @@ TITLES = {
     "relative refined": "refined ELBO, relative",
     "relative 1 regret": "ELBO - regret, relative",
     "relative 3 regrets": "ELBO - 3 x regret, relative",
-    "mahalanobis": "Mahalanobis distance (reconstruction error, |mean|, |deviation|)",
+    "mahalanobis": "Mahalanobis distance (reconstruction error, lengths of mean and deviation)",
     "refined mahalanobis": "the same of the refined posterior",
 }
 
@@ -134,8 +134,7 @@ def _relative(known: dict, images: dict, regrets: float) -> np.ndarray:
     from cvae_tf.models.vae import complexity
 
     own, scores = (e["elbo"] - regrets * (e["refined"] - e["elbo"]) for e in (known, images))
-    trend = complexity.fit_trend(known["complexity"], own)
-    trend = trend.astype(np.float32)
+    trend = complexity.fit_trend(known["complexity"], own)[0].astype(np.float32)
     return complexity.expected_score(images["complexity"], trend).numpy() - scores
 
 

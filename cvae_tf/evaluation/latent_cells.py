@@ -13,7 +13,6 @@ from cvae_tf.models.vae.posterior import Posterior, log_normal
 
 _SIDE_OF_CELL = {1: 0.002, 2: 0.1}  # by latent dimensions: a few posterior deviations
 _LEAST_EXTENT, _LARGEST_EXTENT = 5.0, 12.0  # of the cells, from 0 in each direction
-_EXACT_ENOUGH = 1e4  # nats: sums of such terms are right to about 0.002 nats in float32
 _DEVIATIONS = 4.0  # of a posterior that must lie within the cells, and be integrated finely
 
 
@@ -74,8 +73,6 @@ class Grid:
         log_measure = log_prior + log_weights + self._model.latent_dim * np.log(self.side)
         flat = latents.reshape(-1, self._model.latent_dim)
         natural, of_constant = self._decode(tf.constant(flat, tf.float32))
-        if tf.reduce_max(tf.abs(of_constant)) < _EXACT_ENOUGH:
-            natural, of_constant = (tf.cast(part, tf.float32) for part in (natural, of_constant))
         return natural, tf.constant(log_measure.ravel(), natural.dtype) + of_constant
 
     def must_refine(self, nodes: int) -> bool:

@@ -2,10 +2,10 @@
 
 import keras
 
+from cvae_tf import registry
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.training.building import build_model
 
 
 def networks_of(model: LoadedModel) -> dict[str, keras.Model] | None:
@@ -17,11 +17,12 @@ def networks_of(model: LoadedModel) -> dict[str, keras.Model] | None:
     Returns:
         The networks by name; None if the settings or the weights are not those of this version.
     """
-    data, kept = model.metadata.get("data", {}), getattr(model.functions, "variables", ())
+    kept = getattr(model.functions, "variables", ())
     try:
         config = Config.from_json(model.metadata.get("config"))
-        classes = len(data.get("class_names", ()))
-        built = build_model(config, model.image_shape, data.get("train_images", 1), classes)
+        classes = len(model.class_names)
+        family = registry.FAMILIES.load(config.model)
+        built = family.from_settings(config, model.image_shape, 1, classes)
     except UserError:
         return None
     # `saved_model.write` tracks the networks first, in this order.

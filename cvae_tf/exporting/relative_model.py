@@ -20,7 +20,7 @@ class RelativeModel(LoadedModel):
         Raises:
             UserError: if the model knows no usual images.
         """
-        if "relative" not in model.abilities:
+        if not knows_relative(model):
             raise UserError(
                 "--score=relative: this model knows no scores of usual images: it is no VAE, its "
                 "run was not finished, or is older (train.py --resume then adds them)."
@@ -38,8 +38,9 @@ class RelativeModel(LoadedModel):
         found = super().mean_scores(images, seed, num_samples, labels)
         main = self.main_score.name
         scores = tf.constant(found[main], tf.float32)
+        above = self.functions.score_relative
         relative = [
-            self.functions.relative(tf.constant(grey), scores[start : start + len(grey)])["scores"]
+            above(tf.constant(grey), scores[start : start + len(grey)])["scores"]
             for start, grey in self._parts(self._grey(images))
         ]
         return {**found, main: np.concatenate(relative)}
@@ -51,6 +52,11 @@ class RelativeModel(LoadedModel):
         return score._replace(title=f"relative {score.title}")
 
 
+def knows_relative(model: LoadedModel) -> bool:
+    """Whether a model knows scores of usual images, to compare others with."""
+    return "score_relative" in model.abilities
+
+
 def most_telling(model: LoadedModel) -> LoadedModel:
     """The model, with scores that tell unusual images best: relative ones, if it knows them."""
-    return RelativeModel(model) if "relative" in model.abilities else model
+    return RelativeModel(model) if knows_relative(model) else model

@@ -10,7 +10,7 @@ from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.captioned import draw_captioned
 from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.exporting.relative_model import RelativeModel
+from cvae_tf.exporting.relative_model import RelativeModel, knows_relative
 from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.vae import amounts
@@ -64,7 +64,7 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
 
 def _kind_of_score(model: LoadedModel, settings: GenerationSettings) -> str:
     """The score that was asked for, or else the one that tells most."""
-    usual = "relative" if "relative" in model.abilities else "elbo"
+    usual = "relative" if knows_relative(model) else "elbo"
     return settings.score or ("refined" if settings.refine else usual)
 
 

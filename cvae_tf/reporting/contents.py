@@ -15,8 +15,11 @@ _POINTS, _SHOWN, _SAMPLES, _UNUSUAL = 1000, 24, 256, 12
 _COLUMNS = 32  # of a sheet of images
 _LARGEST_SHEET = 1_500_000  # values of all images of a sheet; larger images are fewer
 _LARGEST_CODE = 1_300_000  # weights that the page computes itself
+_MOST_PRODUCTS = 40_000_000  # for an image; a browser makes some 500 million a second
+_LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic")
+_CLASSES = 20  # of a conditional model that have a row
 _SLIDERS = 6  # principal components beyond the plane
-_EPOCHS_SHOWN, _WIDTH_OF_PICTURE = 13, 700
+_EPOCHS_SHOWN, _WIDTH_OF_PICTURE = 13, 560
 
 
 class Source(NamedTuple):
@@ -26,6 +29,7 @@ class Source(NamedTuple):
     model: LoadedModel
     metrics: list[dict[str, float]]  # rows of `metrics.csv`
     pictures: list[Path]  # of the epochs
+    stills: list[Path]  # of the latents, the manifold and the evaluation
     evaluation: dict[str, Any] | None  # what evaluate.py has written
     networks: dict[str, keras.Model] | None  # of the model, if they are at hand
     images: np.ndarray  # grey levels or colours of test images, [N, H, W, C]; none: [0, H, W, C]
@@ -58,22 +62,24 @@ def collect(source: Source) -> Contents:
     model = source.model
     chosen = spread_rows(len(source.images), _fitting(_POINTS, model.image_shape))
     plane, means = _plane(source, chosen)
-    num = _fitting(_SAMPLES, model.image_shape)
-    labels = model.labels_in_turn(num) if model.is_conditional else None
-    samples = model.sample(num, labels=labels)
-    config = model.metadata.get("config", {})
+    samples = model.sample(_fitting(_SAMPLES, model.image_shape))
+    config, code = model.metadata.get("config", {}), _code(source)
+    is_grey, is_encoded = model.image_shape[-1] == 1, bool(code) and "encode" in code["networks"]
     data = {
         "shape": list(model.image_shape),
         "latents": model.latent_dim,
         "classes": list(model.class_names or ()) if model.is_conditional else [],
         "threshold": config.get("binarize") == "threshold",
         "likelihood": config.get("likelihood") if "encode" in model.abilities else "image",
-        "names": list(model.metadata.get("data", {}).get("class_names", ())),
-        "code": _code(source.networks),
+        "code": code,
         "plane": plane,
-        "tests": _sheet(source.images[chosen]) if means is not None else None,
-        "testLabels": [] if source.labels is None else np.asarray(source.labels)[chosen].tolist(),
-        "samples": _sheet(samples),
+        "tests": _sheet(source.images[chosen], is_grey or is_encoded)
+        if means is not None
+        else None,
+        "reconstructed": _reconstructed(source, chosen, code) if means is not None else None,
+        **_labels(source, chosen),
+        "samples": _sheet(samples, is_grey),
+        "seen": 0 if model.is_conditional else min(2 * _SHOWN, len(samples)),  # in the rows above
     }
     return Contents(data, _rows(source, samples), _unusual(source), _epochs(source.pictures))
 
@@ -83,21 +89,49 @@ def _fitting(wanted: int, image_shape: tuple[int, ...]) -> int:
     return max(min(wanted, _LARGEST_SHEET // int(np.prod(image_shape))), 8)
 
 
-def _sheet(images: np.ndarray) -> dict[str, Any]:
+def _sheet(images: np.ndarray, lossless: bool = True) -> dict[str, Any]:
     columns = min(_COLUMNS, max(len(images), 1))
-    return {"uri": sheets.sheet(images, columns), "columns": columns, "count": len(images)}
+    uri = sheets.sheet(images, columns, lossless)
+    return {"uri": uri, "columns": columns, "count": len(images)}
 
 
-def _code(networks: dict[str, keras.Model] | None) -> dict[str, Any] | None:
-    """The networks that the page can compute: what decodes, and if it fits what encodes."""
-    if not networks:
+def _reconstructed(
+    source: Source, chosen: np.ndarray, code: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """The reconstructions of test images, if the page cannot compute them."""
+    if not code or "encode" in code["networks"]:
         return None
+    labels = source.labels_for_model
+    own = None if labels is None else labels[chosen]
+    return _sheet(source.model.reconstruct(source.images[chosen], own), lossless=False)
+
+
+def _labels(source: Source, chosen: np.ndarray) -> dict[str, Any]:
+    """For each test image the place of its label among all labels, and what these are called."""
+    if source.labels is None:
+        return {"testLabels": [], "labelNames": []}
+    found, places = np.unique(np.asarray(source.labels)[chosen], return_inverse=True)
+    names = source.model.metadata.get("data", {}).get("class_names", ())
+    known = dict(enumerate(names))
+    return {
+        "testLabels": places.tolist(),
+        "testClasses": np.asarray(source.labels)[chosen].tolist(),
+        "labelNames": [str(known.get(label, label)) for label in found.tolist()],
+    }
+
+
+def _code(source: Source) -> dict[str, Any] | None:
+    """The networks that the page can compute: what decodes, and if it fits what encodes."""
+    networks = source.networks or {}
+    is_known = source.model.metadata.get("config", {}).get("likelihood") in _LIKELIHOODS
     order = {"decoder": "decode", "generator": "decode", "encoder": "encode"}
-    chosen, weights = {}, 0
+    chosen, weights, products = {}, 0, 0
     for name, does in order.items():
-        weights += networks[name].count_params() if name in networks else 0
-        if name in networks and weights <= _LARGEST_CODE:
-            chosen[does] = networks[name]
+        if name in networks:
+            weights += networks[name].count_params()
+            products += network_code.count_products(networks[name])
+            if weights <= _LARGEST_CODE and products <= _MOST_PRODUCTS and is_known:
+                chosen[does] = networks[name]
     try:
         return network_code.code_of(chosen) if "decode" in chosen else None
     except network_code.UnknownLayerError:  # a network of the user's own
@@ -114,7 +148,7 @@ def _plane(source: Source, chosen: np.ndarray) -> tuple[dict[str, Any], np.ndarr
     if "encode" in model.abilities and len(chosen):
         labels = source.labels_for_model
         own = None if labels is None else labels[chosen]
-        means = model.encode(source.images[chosen], own).mean.astype(np.float64)
+        means = np.nan_to_num(model.encode(source.images[chosen], own).mean.astype(np.float64))
     centre, axes, spread = np.zeros(size), np.eye(size), np.ones(size)
     if means is None and size > 2:  # 0 itself is far from all latents that are drawn
         centre[2 + _SLIDERS :] = np.random.default_rng(0).normal(size=max(size - 2 - _SLIDERS, 0))
@@ -125,6 +159,9 @@ def _plane(source: Source, chosen: np.ndarray) -> tuple[dict[str, Any], np.ndarr
         spread[: len(lengths)] = lengths / len(means) ** 0.5
     kept = min(size, 2 + _SLIDERS)
     places = np.zeros((0, kept)) if means is None else (means - centre) @ axes[:kept].T
+    if size == 1:  # it lies along the first direction of the plane
+        axes, spread = np.zeros([2, 1]) + [[1], [0]], np.ones(2)
+        places, kept = np.pad(places, ((0, 0), (0, 1))), 2
     reach = max(3.0 * spread[0], np.abs(places[:, :2]).max(initial=0) * 1.05)
     return {
         "centre": np.round(centre, 4).tolist(),
@@ -146,9 +183,10 @@ def _rows(source: Source, samples: np.ndarray) -> list[tuple[str, str]]:
         both = np.concatenate([images, model.reconstruct(images, own)])
         rows.append(("Test images over their reconstructions", sheets.sheet(both, len(shown))))
     if model.is_conditional:
-        for number, name in enumerate(model.class_names[:20]):
-            drawn = samples[number :: len(model.class_names)][:_SHOWN]
-            rows.append((f"Drawn: {name}", sheets.sheet(drawn, len(drawn))))
+        num = _fitting(_SHOWN, model.image_shape)
+        for number, name in enumerate(model.class_names[:_CLASSES]):
+            drawn = model.sample(num, labels=number)
+            rows.append((f"Drawn: {name}", sheets.sheet(drawn, num)))
     else:
         rows.append(("Samples", sheets.sheet(samples[: 2 * _SHOWN], _SHOWN)))
     return rows

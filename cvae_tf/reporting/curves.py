@@ -5,7 +5,7 @@ import math
 
 _WIDTH, _HEIGHT = 520, 220
 _LEFT, _TOP, _RIGHT, _BOTTOM = 64, 10, 510, 184  # of the curves in the picture
-_COLOURS = ("#0b62c4", "#d9480f", "#2b8a3e", "#862e9c", "#c2255c")
+_COLOURS = tuple(f"var(--c{number})" for number in range(5))  # as `report.css` has them
 _LEFT_OUT = ("seconds", "step", "images_per_second", "epoch")
 
 
@@ -19,7 +19,7 @@ def drawn(metrics: list[dict[str, float]]) -> str:
         One SVG for each measure; a pointer on a dot is told its value.
     """
     groups: dict[str, list[str]] = {}
-    for name in metrics[-1]:
+    for name in dict.fromkeys(name for row in metrics for name in row):
         if not any(name.endswith(word) for word in _LEFT_OUT):
             groups.setdefault(name.partition("_")[2], []).append(name)
     shown = "".join(
@@ -34,7 +34,7 @@ def _zoom(first: int, last: int) -> str:
         return ""
     sliders = "".join(
         f'<label>{text} <input type="range" id="{name}" min="{first}" max="{last}" '
-        f'value="{value}" aria-label="{text} epoch"></label>'
+        f'value="{value}" autocomplete="off" aria-label="{text} epoch"></label>'
         for name, text, value in (("from", "From", first), ("to", "to", last))
     )
     return (
@@ -63,13 +63,13 @@ def _figure(title: str, names: list[str], metrics: list[dict[str, float]]) -> st
         points = [place(*each) for each in known]
         colour = _COLOURS[number % len(_COLOURS)]
         dots = "".join(
-            f'<circle cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="3" fill="{colour}" '
+            f'<circle cx="{p.split(",")[0]}" cy="{p.split(",")[1]}" r="3" style="fill:{colour}" '
             f'data-epoch="{e}" data-value="{v:.6g}">'
             f"<title>{html.escape(f'{name}, epoch {e}: {v:.4g}')}</title></circle>"
             for p, (e, v) in zip(points, known, strict=True)
         )
         line = (
-            f'<polyline fill="none" stroke="{colour}" stroke-width="2" '
+            f'<polyline fill="none" style="stroke:{colour}" stroke-width="2" '
             f'points="{" ".join(points)}"/>'
         )
         label = (
@@ -94,5 +94,6 @@ def _framed(title: str, lines: str, limits: tuple[float, float], epochs: tuple[i
         f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'data-plot="{_LEFT},{_TOP},{_RIGHT},{_BOTTOM}" '
         f'aria-label="{html.escape(title)} by epoch">{labels}{lines}</svg>'
-        f"<figcaption>{html.escape(title.replace('_', ' '))}</figcaption>"
+        f"<figcaption>{html.escape(title.replace('_', ' '))}"
+        '<span class="value" aria-live="polite"></span></figcaption>'
     )

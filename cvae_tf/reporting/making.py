@@ -15,6 +15,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import read_asked_for
 from cvae_tf.data.labelled import class_numbers
 from cvae_tf.data.settings import ImageSettings
+from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.exporting import loading, rebuilding
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.reporting import comparing, page
@@ -46,8 +47,9 @@ def write_run(
         UserError: if the exported model cannot be loaded, or the file cannot be written.
     """
     pixels, labels = images
-    pixels = np.asarray(pixels[:_MOST_IMAGES], np.float32) / 255
-    labels = None if labels is None else np.asarray(labels[:_MOST_IMAGES])
+    rows = spread_rows(len(pixels), _MOST_IMAGES)
+    pixels = np.asarray(pixels[rows], np.float32) / 255
+    labels = None if labels is None else np.asarray(labels)[rows]
     model = loading.load(run.saved_model)
     return _write(run.report, _source_of_run(run, model, metrics, networks, pixels, labels))
 
@@ -71,7 +73,7 @@ def report(model: str | Path, output: Path | None) -> Path:
         run = run_directory.load_run(home)
         source = _source_of_run(run, loaded, run_directory.read_metrics(run), networks, *images)
         return _write(output or run.report, source)
-    source = Source(str(model), loaded, [], [], None, networks, *images)
+    source = Source(str(model), loaded, [], [], [], None, networks, *images)
     return _write(output or Path("report.html"), source)
 
 
@@ -110,25 +112,30 @@ def _source_of_run(
 ) -> Source:
     evaluation = files.read_json(run.evaluation) if run.evaluation.exists() else None
     name = paths.shown(run.directory)
-    pictures = run.epoch_images
-    return Source(name, model, metrics, pictures, evaluation, networks, pixels, labels)
+    pictures, stills = run.epoch_images, [run.latents, run.manifold]
+    if evaluation:
+        two_modes = f"{run.evaluation.stem}_posterior.png"
+        stills += [run.evaluation.with_suffix(".png"), run.evaluation.with_name(two_modes)]
+    stills = [path for path in stills if path.exists()]
+    return Source(name, model, metrics, pictures, stills, evaluation, networks, pixels, labels)
 
 
 def _images(model: LoadedModel) -> tuple[np.ndarray, np.ndarray | None]:
     """Some test images of a model's own data set, if they can be had."""
     try:
         images = read_asked_for(ImageSettings(), model.image_shape, model.metadata)
-        labels = class_numbers(images, model.class_names) if model.class_names else None
+        labels = class_numbers(images, model.class_names) if model.class_names else images.labels
     except UserError:
         labels = np.zeros(0, np.int32) if model.is_conditional else None
         return np.zeros([0, *model.image_shape], np.float32), labels
-    return images.pixels[:_MOST_IMAGES], None if labels is None else labels[:_MOST_IMAGES]
+    rows = spread_rows(len(images.pixels), _MOST_IMAGES)
+    return images.pixels[rows], None if labels is None else np.asarray(labels)[rows]
 
 
 def _write(path: Path, source: Source) -> Path:
     text = page.page(source, collect(source), _command(source.model.metadata.get("config", {})))
     with files.replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="replace")
     return path
 
 
@@ -142,6 +149,6 @@ def _command(config: dict[str, Any]) -> str:
         usual = {}
     flags = [f"--preset={own['preset']}"] if "preset" in own else []
     for name, value in own.items():
-        if name != "preset" and usual.get(name, value) != value:
+        if name != "preset" and value is not None and usual.get(name, value) != value:
             flags.append(f"--{name}={value}")
     return " ".join(["python", "train.py", *(shlex.quote(flag) for flag in flags)])

@@ -6,9 +6,12 @@ import string
 from importlib import resources
 from typing import Any
 
-from cvae_tf.reporting import curves
+from cvae_tf.reporting import curves, evaluated, sheets
 from cvae_tf.reporting.contents import Contents, Source
+from cvae_tf.reporting.markup import section, table
 
+_OF_VAE = ("objective", "binarize", "likelihood", "seed")
+_OF_GAN = ("gan_loss", "r1", "diff_augment", "seed")
 _SCRIPTS = ("network.js", "plane.js", "curves.js", "report.js")
 
 
@@ -29,7 +32,8 @@ def page(source: Source, contents: Contents, command: str) -> str:
         *_images(contents),
         _epochs(contents),
         _curves(source),
-        _evaluation(source),
+        evaluated.section_of(source),
+        _stills(source),
         _unusual(contents),
         _making(source, command),
     ]
@@ -43,24 +47,9 @@ def framed(title: str, body: str, data: dict[str, Any]) -> str:
         style=_file("report.css"),
         body=body,
         # A script element ends at the first "</"; JSON may write "<" otherwise.
-        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         script="\n".join(_file(name) for name in _SCRIPTS),
     )
-
-
-def table(rows: list[tuple[Any, ...]], heads: tuple[str, ...] = ()) -> str:
-    """Writes a table; all values are text."""
-    head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in heads)
-    lines = [
-        "".join(
-            f"<td>{html.escape(str(value))}</td>" if place else
-            f'<th scope="row">{html.escape(str(value))}</th>'
-            for place, value in enumerate(row)
-        )
-        for row in rows
-    ]  # fmt: skip
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div class="wide"><table>{f"<tr>{head}</tr>" if head else ""}{body}</table></div>'
 
 
 def _file(name: str) -> str:
@@ -75,21 +64,15 @@ def _data(source: Source) -> dict[str, Any]:
     return source.model.metadata.get("data", {})
 
 
-def section(title: str, body: str, also: str = "") -> str:
-    """Writes a section under a heading."""
-    return f"<section{also}><h2>{html.escape(title)}</h2>{body}</section>" if body else ""
-
-
 def _head(source: Source) -> str:
-    data, config = _data(source), source.model.metadata.get("config", {})
+    data = _data(source)
     height, width, channels = source.model.image_shape
     what = (
         f"{data.get('origin', '')} {data.get('train_images', 0):,} training images of {height} x "
-        f"{width} pixels, {'grey' if channels == 1 else 'colours'}. Network "
-        f"{config.get('network')}, {source.model.latent_dim} latent dimensions, objective "
-        f"{config.get('objective')}."
+        f"{width} pixels, {'grey' if channels == 1 else 'colours'}. {_choices(source)}"
     )
-    row = source.metrics[-1] if source.metrics else source.model.metadata.get("metrics") or {}
+    # Of the epoch that was exported, which need not be the last one.
+    row = source.model.metadata.get("metrics") or (source.metrics[-1] if source.metrics else {})
     titles = {each["name"]: each for each in source.model.metadata.get("measures", [])}
     figures = [
         (measure["title"], f"{row[f'test_{name}']:.4g}", measure["unit"])
@@ -100,17 +83,28 @@ def _head(source: Source) -> str:
         f"<span class='soft'>{html.escape(unit)}</span></div>"
         for title, value, unit in figures
     )
-    epochs = f" after {row['epoch']} epochs, on the test images" if "epoch" in row else ""
+    num = f"{data['test_images']:,} " if "test_images" in data else ""
+    epochs = f", epoch {row['epoch']}, on {num}test images" if "epoch" in row else ""
+    title = _title(source)
     return (
-        f"<h1>{html.escape(_title(source)).capitalize()}</h1>"
+        f"<h1>{html.escape(title[:1].upper() + title[1:])}</h1>"
         f"<p class='lead'>{html.escape(what)}</p>"
         f"<div class='figures'>{boxes}</div><p class='soft'>{html.escape(source.name)}{epochs}</p>"
     )
 
 
+def _choices(source: Source) -> str:
+    """The settings that say what the figures are of."""
+    config, own = source.model.metadata.get("config", {}), ["network"]
+    own += _OF_GAN if config.get("model") == "gan" else _OF_VAE
+    said = "; ".join(f"{name.replace('_', ' ')} {config[name]}" for name in own if name in config)
+    return f"{source.model.latent_dim} latent dimensions; {said}."
+
+
 def _explore(contents: Contents) -> str:
     if not contents.data["code"]:
-        return ""
+        text = "The networks are too large, or of a kind that this page cannot compute."
+        return section("The latent space", f'<p class="soft">{text}</p>')
     body = _file("explore.html")
     return f'<section class="needs-script" id="explore">{body}</section>'
 
@@ -122,9 +116,11 @@ def _images(contents: Contents) -> list[str]:
         found.append(section(title, f'<figure class="wide">{picture}</figure>'))
     more = (
         '<button id="more">More samples</button> <canvas id="more-samples" class="pixels" '
-        'aria-label="more samples" role="img"></canvas>'
+        'aria-label="more samples" role="img" hidden></canvas>'
     )
-    return [*found, f'<section class="needs-script">{more}</section>']
+    if contents.data["samples"]["count"] > contents.data["seen"]:
+        found.append(section("More samples", more, ' class="needs-script"'))
+    return found
 
 
 def _epochs(contents: Contents) -> str:
@@ -138,28 +134,30 @@ def _epochs(contents: Contents) -> str:
     )
     slider = (
         f'<label class="needs-script"><span id="epoch-name">Epoch {contents.epochs[-1][0]}</span>'
-        f'<input type="range" id="epoch" min="0" max="{last}" value="{last}"></label>'
+        f'<input type="range" id="epoch" autocomplete="off" min="0" max="{last}" '
+        f'value="{last}"></label>'
     )
     return section("Epoch by epoch", slider + pictures)
 
 
 def _curves(source: Source) -> str:
-    return section("Curves", curves.drawn(source.metrics)) if source.metrics else ""
-
-
-def _evaluation(source: Source) -> str:
-    rows = [
-        (
-            each["quantity"],
-            f"{each['samples']} samples" if each.get("samples") else each.get("method", ""),
-            f"{each['nats_per_image']:.3f} +- {each['standard_error']:.3f}",
-            each.get("split", ""),
-        )
-        for each in (source.evaluation or {}).get("numbers", [])
-    ]
-    if not rows:
+    if not source.metrics:
         return ""
-    return section("Evaluation", table(rows, ("quantity", "how", "nats per image", "images")))
+    names = tuple(dict.fromkeys(name for row in source.metrics for name in row))
+    rows = [tuple(row.get(name, "") for name in names) for row in source.metrics]
+    numbers = f"<details><summary>All numbers</summary>{table(rows, names)}</details>"
+    return section("Curves", curves.drawn(source.metrics) + numbers)
+
+
+def _stills(source: Source) -> str:
+    """The latents as pictures, for paper and for those without a script."""
+    pictures = "".join(
+        f'<figure><img src="{sheets.smaller(str(path), 700)}" alt="{path.stem} of the run">'
+        f"<figcaption>{path.stem}</figcaption></figure>"
+        for path in source.stills
+        if path.stem in ("latents", "manifold")
+    )
+    return pictures and f'<section class="still"><h2>Latents</h2>{pictures}</section>'
 
 
 def _unusual(contents: Contents) -> str:

@@ -21,7 +21,7 @@ def test_networks_do_what_the_signatures_do(exported_digits):
 
 
 @pytest.mark.parametrize(
-    "change", [{"network": "conv"}, {"latent_dim": 3}, {"network": "not of this version"}]
+    "change", [{"network": "tutorial"}, {"latent_dim": 3}, {"network": "not of this version"}]
 )
 def test_settings_that_are_not_those_of_the_weights_give_none(exported_digits, change):
     model = loading.load(exported_digits)

@@ -81,9 +81,27 @@ def test_images_are_sorted_by_the_score_that_is_asked_for(
     np.testing.assert_array_equal(np.sort(made.arrays["scores"]), expected)
 
 
-def test_steps_without_refinement_are_refused():
-    with pytest.raises(UserError, match="--refine=3 does nothing with --score=elbo"):
-        GenerationSettings.create("anomalies", score="elbo", refine=3)
+@pytest.mark.parametrize("score", ["elbo", "relative"])
+def test_steps_without_refinement_are_refused(score):
+    with pytest.raises(UserError, match=f"--refine=3 does nothing with --score={score}"):
+        GenerationSettings.create("anomalies", score=score, refine=3)
+
+
+def test_relative_scores_are_what_images_are_sorted_by_if_they_are_known(
+    model, exported_finished_digits, tmp_path
+):
+    finished = loading.load(exported_finished_digits)
+    settings = GenerationSettings.create("anomalies", num=3)
+    made = generate(finished, "anomalies", settings, tmp_path)
+    header, *rows = (tmp_path / "anomalies.csv").read_text().splitlines()
+    assert header == "name,relative_elbo_nats,p_value"
+    scores = [float(row.split(",")[1]) for row in rows]
+    np.testing.assert_allclose(scores, np.sort(made.arrays["scores"]), atol=1e-3)
+    own = loading.as_loaded(finished).mean_scores(made.arrays["images"])["elbo"]
+    assert np.all(np.abs(np.array(scores[:3])) < np.abs(own))
+    with pytest.raises(UserError, match="^--score=relative: this model knows no scores"):
+        settings = GenerationSettings.create("anomalies", num=3, score="relative")
+        generate(model, "anomalies", settings, tmp_path)
 
 
 def test_neighbours_lie_as_the_covariance_says(model, data_path, tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ def test_a_parabola_is_found_and_ends_with_what_was_seen():
     def scores(at):
         return 3 - 20 * at - 4 * at**2
 
-    trend = complexity.fit_trend(places, np.append(scores(places[:-1]), np.nan))
+    trend, _ = complexity.fit_trend(places, np.append(scores(places[:-1]), np.nan))
     new = np.array([-9.0, -4, -2.5, -1.2, 5])
     np.testing.assert_allclose(
         _expected(new, trend), scores(np.clip(new, -4, places[-2])), rtol=1e-4
@@ -45,8 +45,26 @@ def test_least_squares_are_those_of_numpy():
     places, scores = random.normal(size=(2, 40))
     expected = np.polyval(np.polyfit(places, scores, 2), places)
     np.testing.assert_allclose(
-        _expected(places, complexity.fit_trend(places, scores)), expected, atol=1e-5
+        _expected(places, complexity.fit_trend(places, scores)[0]), expected, atol=1e-5
     )
+
+
+def test_each_score_is_compared_with_a_parabola_of_the_others():
+    random = np.random.default_rng(2)
+    places, scores = random.normal(size=(2, 9))
+    _, above = complexity.fit_trend(places, scores)
+    for left_out in range(9):
+        others = np.arange(9) != left_out
+        fitted = np.polyfit(places[others], scores[others], 2)
+        expected = scores[left_out] - np.polyval(fitted, places[left_out])
+        assert above[left_out] == pytest.approx(expected, rel=1e-6)
+
+
+def test_images_that_are_nearly_equally_complex_have_a_trend():
+    places = -2 + 1e-4 * np.linspace(-1, 1, 30)
+    trend, above = complexity.fit_trend(places, 5 + 1000 * (places + 2))
+    np.testing.assert_allclose(_expected(places, trend), 5 + 1000 * (places + 2), rtol=1e-4)
+    assert np.abs(above).max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -54,10 +72,10 @@ def test_least_squares_are_those_of_numpy():
     [([-2.0, -2, -2], [1.0, 2, 6], 3), ([-2.0], [5.0], 5), ([-2.0, -1], [np.nan, -np.inf], 0)],
 )
 def test_few_images_have_a_trend_too(places, scores, expected):
-    trend = complexity.fit_trend(np.array(places), np.array(scores))
+    trend, _ = complexity.fit_trend(np.array(places), np.array(scores))
     assert _expected([-2.0], trend) == pytest.approx(expected, rel=1e-5)
 
 
 def test_two_places_have_a_line():
-    trend = complexity.fit_trend(np.array([-2.0, -1, -1]), np.array([4.0, 7, 9]))
+    trend, _ = complexity.fit_trend(np.array([-2.0, -1, -1]), np.array([4.0, 7, 9]))
     np.testing.assert_allclose(_expected([-2, -1.5, -1], trend), [4, 6, 8], rtol=1e-5)

@@ -16,6 +16,7 @@ from cvae_tf.generation.generating import generate
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.networks.building import build_networks
 from cvae_tf.models.vae import amounts, held_out_scores
+from cvae_tf.models.vae.complexity import log_total_variation
 from cvae_tf.models.vae.held_out_scores import HeldOutScores
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
@@ -59,15 +60,24 @@ def test_what_has_no_finite_score_is_the_most_unusual():
     np.testing.assert_allclose(p_values, np.array([3, 3, 3, 5, 6]) / 6, rtol=1e-6)
 
 
-def test_a_rate_of_usual_images_gets_p_values_up_to_it():
+@pytest.mark.parametrize(("kind", "num"), [("encoders", 49), ("relative", 19)])
+def test_a_rate_of_usual_images_gets_p_values_up_to_it(kind, num):
     random = np.random.default_rng(1)
     rates = []
     for _ in range(200):
-        scores = HeldOutScores()
-        scores.take("encoders", random.gamma(2.0, size=49))
+        scores, known = HeldOutScores(), random.gamma(2.0, size=num)
         new = tf.constant(random.gamma(2.0, size=100), tf.float32)
-        rates.append(np.mean(scores.p_values("encoders", new).numpy() <= 0.1))
-    assert np.mean(rates) == pytest.approx(0.1, abs=4 * np.std(rates) / 200**0.5)
+        if kind == "encoders":
+            scores.take(kind, known)
+        else:  # scores that have nothing to do with how complex the images are
+            contrast = random.random((num + 100, 1, 1, 1))
+            images = tf.constant(contrast * random.random((num + 100, 4, 4, 1)), tf.float32)
+            scores.take_relative(log_total_variation(images[:num]).numpy(), known)
+            new = scores.relative(images[num:], new)
+        rates.append(np.mean(scores.p_values(kind, new).numpy() <= 0.1))
+    error = np.std(rates) / 200**0.5
+    assert np.mean(rates) <= 0.1 + 4 * error
+    assert np.mean(rates) >= (0.1 - 4 * error if kind == "encoders" else 0.05)
 
 
 @pytest.mark.parametrize("kind", ["elbo", "refined", "regret", "relative"])

@@ -3,6 +3,7 @@
 import html.parser
 import json
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -39,6 +40,14 @@ def runs(tmp_path_factory):
         "many latents": {"data_path": grey, "latent_dim": 9, "preset": "fast", **small},
         "labels": {"data_path": grey, "conditional": True, "preset": "fast", **small},
         "colours": {"data_path": colours, "preset": "photo", **TINY},
+        "line": {"data_path": grey, "latent_dim": 1, "preset": "fast", **small},
+        "classes of a gan": {
+            "data_path": colours,
+            "model": "gan",
+            "conditional": True,
+            "latent_dim": 8,
+            **TINY,
+        },
         "gan": {"data_path": colours, "model": "gan", "latent_dim": 8, **TINY},
     }
     return {
@@ -47,7 +56,7 @@ def runs(tmp_path_factory):
     }
 
 
-KINDS = ["plane", "many latents", "labels", "colours", "gan"]
+KINDS = ["plane", "many latents", "labels", "colours", "gan", "line", "classes of a gan"]
 
 
 def _page(run):
@@ -200,15 +209,18 @@ def test_curves_show_the_epochs_that_are_chosen(runs, visit):
 def test_the_plane_zooms_by_buttons_too(runs, visit):
     page = visit(_page(runs["plane"]))
     reach = page.evaluate("report.plane.view.reach")
+    page.hover("#plane", position={"x": 5, "y": 200})  # on the way to the button
     page.click("#zoom-in")
-    assert page.evaluate("report.plane.view.reach") == pytest.approx(reach / 1.5)
+    view = page.evaluate("report.plane.view")
+    assert view == {"x": 0, "y": 0, "reach": pytest.approx(reach / 1.5)}
     page.click("#zoom-whole")
     assert page.evaluate("report.plane.view.reach") == reach
 
 
+@pytest.mark.parametrize("kind", ["plane", "labels"])
 @pytest.mark.parametrize("width", [360, 1600])
-def test_nothing_is_wider_than_the_screen(runs, visit, width):
-    page = visit(_page(runs["plane"]), viewport={"width": width, "height": 800})
+def test_nothing_is_wider_than_the_screen(runs, visit, width, kind):
+    page = visit(_page(runs[kind]), viewport={"width": width, "height": 800})
     assert page.evaluate("Boolean(window.report)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -231,10 +243,113 @@ def test_a_page_of_an_exported_model_draws_what_that_of_the_run_draws(runs, tmp_
     assert of_exported == of_run
 
 
+def test_keys_alone_draw_an_image_and_a_path(runs, visit):
+    page = visit(_page(runs["plane"]))
+    page.focus("#draw")
+    for key in ["ArrowUp", "ArrowUp", "Shift+ArrowLeft", "ArrowDown"]:
+        page.keyboard.press(key)
+    assert "nats" in page.text_content("#drawn-says")
+    assert page.evaluate("report.plane.drawn.length") == 2
+    page.focus("#plane")
+    for key in ["Shift+ArrowRight"] * 4 + ["Enter"]:
+        page.keyboard.press(key)
+    assert page.text_content("#strip-name") == "11 images along the path"
+
+
+def test_a_gesture_that_is_cancelled_draws_no_path(runs, visit):
+    page = visit(_page(runs["plane"]))
+    page.hover("#plane", position={"x": 50, "y": 50})
+    page.mouse.down()
+    page.hover("#plane", position={"x": 90, "y": 90})
+    page.dispatch_event("#plane", "pointercancel", {"pointerId": 1})
+    page.hover("#plane", position={"x": 10, "y": 90})
+    assert page.evaluate("report.plane.path") == []
+
+
+def test_two_fingers_zoom_and_make_no_path(runs, visit):
+    page = visit(_page(runs["plane"]), has_touch=True)
+    box = page.locator("#plane").bounding_box()
+    reach = page.evaluate("report.plane.view.reach")
+    fingers = page.context.new_cdp_session(page)
+
+    def touch(kind, *places):
+        points = [{"x": box["x"] + x, "y": box["y"] + 100, "id": i} for i, x in enumerate(places)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 100)
+    touch("touchStart", 100, 160)
+    touch("touchMove", 100, 220)
+    touch("touchEnd")
+    assert page.evaluate("report.plane.view.reach") == pytest.approx(reach / 2, rel=0.1)
+    assert page.evaluate("report.plane.path") == []
+
+
+def test_on_paper_everything_is_light_and_the_latents_are_pictures(runs, visit):
+    page = visit(_page(runs["plane"]), color_scheme="dark")
+    ink = "getComputedStyle(document.body).color"
+    assert page.evaluate(ink) == "rgb(236, 236, 240)"
+    assert not page.is_visible(".still")
+    page.emulate_media(media="print")
+    assert page.evaluate(ink) == "rgb(28, 28, 30)"
+    assert page.is_visible(".still") and not page.is_visible("#explore")
+
+
+def test_labels_have_a_legend_and_a_pointer_on_curves_is_told_their_values(runs, visit):
+    page = visit(_page(runs["plane"]))
+    assert page.locator("#legend li").all_text_contents() == list(HOSTILE)
+    page.locator("svg.curve").first.hover(position={"x": 60, "y": 60})
+    assert "train_elbo, epoch 1" in page.locator(".value").first.text_content()
+
+
+def test_the_page_of_a_run_keeps_its_labels_when_it_is_written_again(runs, tmp_path):
+    def labels(path):
+        text = path.read_text(encoding="utf-8")
+        return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL).group(1))[
+            "testLabels"
+        ]
+
+    again = workflows.report(runs["plane"].directory, tmp_path / "again.html", verbose=0)
+    assert labels(again) == labels(_page(runs["plane"])) != []
+
+
+def test_what_the_encoder_would_reconstruct_is_there_without_it(runs, visit):
+    page, model = visit(_page(runs["colours"])), cvae_tf.load(runs["colours"].saved_model)
+    assert page.evaluate("report.encode === undefined")
+    page.evaluate("report.plane.moveTo(DATA.plane.places[2])")
+    page.wait_for_timeout(300)
+    near = page.evaluate("report.plane.nearest(DATA.plane.places[2])")
+    shown = page.evaluate(
+        "Array.from(document.querySelector('#near-again').getContext('2d')"
+        ".getImageData(0, 0, 12, 12).data)"
+    )
+    image = np.array(page.evaluate(f"Array.from(report.tests.read({near}))")).reshape(1, 12, 12, 3)
+    expected = model.reconstruct(image.astype(np.float32))[0]
+    found = np.reshape(shown, (12, 12, 4))[..., :3] / 255
+    assert np.abs(found - expected).mean() < 0.05
+
+
+def test_an_evaluation_is_shown_with_its_pictures_and_conditions(runs, tmp_path, visit):
+    run = shutil.copytree(runs["line"].directory, tmp_path / "run")
+    workflows.evaluate(run, verbose=0, measures="likelihood")
+    path = workflows.report(run, verbose=0)
+    text = visit(path).text_content("main")
+    assert "log p(x), exact" in text and "Gauss-Newton steps for each image" in text
+    assert 'alt="bounds of log p(x)' in path.read_text(encoding="utf-8")
+    found = json.loads((run / "evaluation.json").read_text())
+    found["numbers"][0]["standard_error"] = None  # as of a single image
+    found["training"]["epoch"] = 1
+    (run / "evaluation.json").write_text(json.dumps(found))
+    text = visit(workflows.report(run, verbose=0)).text_content("main")
+    assert "Of epoch 1; this page shows the model of epoch 2." in text
+
+
 def test_a_page_of_several_runs(runs, tmp_path, visit):
     others = [runs["many latents"].directory]
     path = workflows.report(runs["plane"].directory, tmp_path / "two.html", others, verbose=0)
-    text = visit(path).text_content("main")
+    page = visit(path)
+    dots = [each.locator("circle").count() for each in page.locator("svg.curve").all()]
+    assert dots == [4 + 2] * 3  # of both runs, though one has fewer epochs
+    text = page.text_content("main")
     assert "latent_dim29" in text.replace(" ", "")
     assert "reconstructed by each" in text
     with pytest.raises(UserError, match="different sizes"):

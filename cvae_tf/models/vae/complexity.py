@@ -10,12 +10,14 @@ import math
 import numpy as np
 import tensorflow as tf
 
-TREND_SIZE = 5  # numbers: three coefficients, and the range in which they hold
 _DEGREE = 2
+TREND_SIZE = _DEGREE + 3  # numbers: the coefficients, and the range in which they hold
 
 
 def log_total_variation(images: tf.Tensor) -> tf.Tensor:
-    """How much neighbouring pixels differ: log of the mean over an image, [B].
+    """How much neighbouring pixels differ, for each number of an image, as a logarithm, [B].
+
+    One is added to the sum, so that an image of one grey has a logarithm too.
 
     Args:
         images: grey levels or colours, [B, H, W, C].
@@ -26,7 +28,7 @@ def log_total_variation(images: tf.Tensor) -> tf.Tensor:
     return tf.math.log(total + 1) - math.log(height * width * channels)
 
 
-def fit_trend(complexity: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def fit_trend(complexity: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fits a parabola of the complexity to the scores of usual images, by least squares.
 
     Args:
@@ -34,16 +36,21 @@ def fit_trend(complexity: np.ndarray, scores: np.ndarray) -> np.ndarray:
         scores: theirs, [N]; those that are not finite are left out.
 
     Returns:
-        What `expected_score` takes, [TREND_SIZE].
+        What `expected_score` takes, [TREND_SIZE]; and what each score is above a parabola that was
+        fitted to the other images, [N]: new images are above it by as much as these.
     """
-    known = np.isfinite(scores)
-    complexity, scores = complexity[known].astype(np.float64), scores[known].astype(np.float64)
-    if not len(scores):
-        return np.zeros(TREND_SIZE)
-    degree = min(_DEGREE, len(np.unique(complexity)) - 1)
-    coefficients = np.polynomial.polynomial.polyfit(complexity, scores, degree)
-    padded = np.pad(coefficients, (0, _DEGREE - degree))
-    return np.array([*padded, complexity.min(), complexity.max()])
+    known, above = np.isfinite(scores), np.array(scores, np.float64)
+    if not known.any():
+        return np.zeros(TREND_SIZE), above
+    places, own = complexity[known].astype(np.float64), above[known]
+    least, most = places.min(), places.max()
+    degree = min(_DEGREE, len(np.unique(places)) - 1)
+    powers = np.vander(places - (least + most) / 2, degree + 1, increasing=True)
+    basis, upper = np.linalg.qr(powers)
+    coefficients = np.linalg.solve(upper, basis.T @ own)
+    influence = np.square(basis).sum(axis=1)  # of a score on its own fit
+    above[known] = (own - powers @ coefficients) / np.maximum(1 - influence, 1e-3)
+    return np.array([*np.pad(coefficients, (0, _DEGREE - degree)), least, most]), above
 
 
 def expected_score(complexity: tf.Tensor, trend: tf.Tensor) -> tf.Tensor:
@@ -57,5 +64,5 @@ def expected_score(complexity: tf.Tensor, trend: tf.Tensor) -> tf.Tensor:
         [B], in the unit of the scores.
     """
     constant, slope, bend, least, most = tf.unstack(trend)
-    inside = tf.clip_by_value(complexity, least, most)
+    inside = tf.clip_by_value(complexity, least, most) - (least + most) / 2
     return constant + inside * (slope + inside * bend)

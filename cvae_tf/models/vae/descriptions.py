@@ -68,7 +68,7 @@ def describe(
         pixels: of the model.
         sampler: where its samples come from, "prior" or "mixture".
         objective: what was climbed, by name.
-        held_out: how many held-out scores it knows, by the kind of posterior.
+        held_out: how many held-out scores it knows, by the kind of score.
     """
     how, likelihood = pixels.binarization.description, pixels.likelihood.replace("_", " ")
     return {
@@ -91,9 +91,9 @@ def _describe_p_values(held_out: dict[str, int]) -> str:
     )
     if "relative" in held_out:
         text += (
-            "; `relative` takes images and the same means, and gives what these are above the "
-            "scores of test images with as much variation between neighbouring pixels, which tells "
-            "more; `p_values_relative` takes what it gives"
+            "; `score_relative` takes images and the same means, and gives what these are above "
+            "the scores of test images with as much variation between neighbouring pixels, which "
+            "mostly tells more; `p_values_relative` takes what it gives"
         )
     if "refined" in held_out:
         text += (

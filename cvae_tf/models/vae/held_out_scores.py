@@ -66,15 +66,14 @@ class HeldOutScores(tf.Module):
 
     def take_relative(self, log_variation: np.ndarray, scores: np.ndarray) -> None:
         """Takes encoder's scores [N] and the complexity of their images [N], to compare by."""
-        self._trend.assign(complexity.fit_trend(log_variation, scores))
-        self.take("relative", self._above_trend(log_variation, scores).numpy())
+        trend, above = complexity.fit_trend(log_variation, scores)
+        self._trend.assign(trend)
+        self.take("relative", above)
 
     def relative(self, images: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
         """Scores [B] less those of usual images as complex as these, [B, H, W, C]."""
-        return self._above_trend(complexity.log_total_variation(images), scores)
-
-    def _above_trend(self, log_variation: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
         trend = tf.convert_to_tensor(self._trend)
+        log_variation = complexity.log_total_variation(images)
         return scores - complexity.expected_score(log_variation, trend)
 
     def p_values(self, kind: str, scores: tf.Tensor) -> tf.Tensor:
@@ -112,7 +111,7 @@ def p_value_signatures(model: Any) -> Signatures:
     Returns:
         p_values: scores [B], as `score` gives them in the mean of eight calls -> p_values [B];
         p_values_refined: the same for those of `score_refined` by eight samples; p_values_regret:
-        the same for the first minus the second; relative: images and their mean scores as for
+        the same for the first minus the second; score_relative: images and their mean scores as for
         p_values -> scores [B] less those of usual images as complex; p_values_relative: the same
         as p_values for these. Only those of which held-out scores are known.
     """
@@ -124,7 +123,7 @@ def p_value_signatures(model: Any) -> Signatures:
 
         return p_values
 
-    def relative(images: tf.Tensor, scores: tf.Tensor) -> dict[str, tf.Tensor]:
+    def score_relative(images: tf.Tensor, scores: tf.Tensor) -> dict[str, tf.Tensor]:
         pixels = model.pixels.likeliest(images)
         return {"scores": model.held_out_scores.relative(pixels, scores)}
 
@@ -132,7 +131,7 @@ def p_value_signatures(model: Any) -> Signatures:
     found = {_SIGNATURES[kind]: (of_kind(kind), [scores]) for kind in known}
     if "relative" in known:
         images = tf.TensorSpec([None, *model.image_shape], tf.float32, "images")
-        found["relative"] = (relative, [images, scores])
+        found["score_relative"] = (score_relative, [images, scores])
     return found
 
 
@@ -151,13 +150,13 @@ def measure(model: Any, split: Split) -> None:
         keys = [tf.random.fold_in(key, number) for number in range(samples)]
         return np.mean([score(images, each, *labels)[name] for each in keys], axis=0)
 
-    def log_variation(images: tf.Tensor, *_: tf.Tensor) -> np.ndarray:
+    def log_variation_of(images: tf.Tensor, *_: tf.Tensor) -> np.ndarray:
         return complexity.log_total_variation(model.pixels.likeliest(images)).numpy()
 
     encoders = _of_images(model, mean_score, split, 2 * samples)
     model.held_out_scores.take("encoders", encoders)
-    own = _of_images(model, log_variation, split, 2 * samples)
-    model.held_out_scores.take_relative(own, encoders)
+    log_variation = _of_images(model, log_variation_of, split, 2 * samples)  # of the same images
+    model.held_out_scores.take_relative(log_variation, encoders)
     if not model.can_refine:
         return
     refine, steps = _traced(signatures["score_refined"][0]), amounts.STEPS

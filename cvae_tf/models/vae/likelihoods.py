@@ -102,6 +102,7 @@ def gaussian_log_prob(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     Args:
         images: grey levels, [B, H, W, C].
         outputs: logits of the means beside the logarithms of the variances, [B, H, W, 2 * C].
+            Where all images are compared with all outputs, an image has one variance.
 
     Returns:
         [B], nats, summed over the pixels.

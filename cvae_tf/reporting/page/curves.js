@@ -5,8 +5,7 @@ function drawCurves(picture, first, last) {
   const [left, top, right, bottom] = picture.dataset.plot.split(",").map(Number), all = [...picture.querySelectorAll("circle")];
   const epochOf = (dot) => Number(dot.dataset.epoch), valueOf = (dot) => Number(dot.dataset.value);
   const isInside = (dot) => epochOf(dot) >= first && epochOf(dot) <= last, values = all.filter(isInside).map(valueOf);
-  if (!values.length) return;
-  const low = Math.min(...values), high = Math.max(...values), height = high - low || Math.abs(high) / 10 || 0.1;
+  const low = Math.min(...values, Infinity), high = Math.max(...values, -Infinity), height = high - low || Math.abs(high) / 10 || 0.1;
   for (const line of picture.querySelectorAll("g")) {
     const points = [];
     for (const dot of line.querySelectorAll("circle")) {
@@ -21,13 +20,24 @@ function drawCurves(picture, first, last) {
     line.querySelector("polyline").setAttribute("points", points.join(" "));
   }
   const say = (name, text) => { picture.querySelector(`.${name}`).textContent = text; };
-  say("high", Number((low + height).toPrecision(4)));
-  say("low", Number(low.toPrecision(4)));
+  say("high", values.length ? Number((low + height).toPrecision(4)) : "");
+  say("low", values.length ? Number(low.toPrecision(4)) : "");
   say("first", `epoch ${first}`);
   say("last", last);
 }
 
+function tellValues(picture) { // of the epoch that is nearest to the pointer, below the picture
+  const all = [...picture.querySelectorAll("circle")], said = picture.parentNode.querySelector(".value");
+  picture.addEventListener("pointermove", (event) => {
+    const shown = all.filter((dot) => dot.style.display !== "none"), x = (dot) => Math.abs(dot.getBoundingClientRect().x - event.clientX);
+    if (!shown.length) return;
+    const { epoch } = shown.reduce((best, dot) => (x(dot) < x(best) ? dot : best)).dataset;
+    said.textContent = ` ${shown.filter((dot) => dot.dataset.epoch === epoch).map((dot) => dot.textContent).join("; ")}`;
+  });
+}
+
 function startCurves() {
+  document.querySelectorAll("svg.curve").forEach(tellValues);
   const from = document.getElementById("from"), to = document.getElementById("to");
   if (!from) return;
   const refresh = (moved) => {

@@ -14,9 +14,11 @@ function drawImage(canvas, values, [height, width, channels]) {
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+
 class Plane {
   constructor(canvas, data, decode) {
-    Object.assign(this, { canvas, data, decode, cursor: [0, 0], marks: [], path: [], others: data.plane.axes.slice(2).map(() => 0) });
+    Object.assign(this, { canvas, data, decode, cursor: [0, 0], marks: [], path: [], drawn: null, others: data.plane.axes.slice(2).map(() => 0) });
     this.listeners = [];
     this.whole();
   }
@@ -36,8 +38,8 @@ class Plane {
     return [(x - this.view.x + this.view.reach) * scale, (this.view.y + this.view.reach - y) * scale];
   }
 
-  nearest([x, y]) { // test image within twelve pixels
-    let found = -1, least = (12 * 2 * this.view.reach) / this.canvas.width;
+  nearest([x, y]) { // test image within six pixels of the screen
+    let found = -1, least = (6 * 2 * this.view.reach) / (this.canvas.clientWidth || 1);
     this.data.plane.places.forEach(([a, b], i) => {
       const distance = Math.hypot(a - x, b - y);
       if (distance < least) { least = distance; found = i; }
@@ -46,7 +48,8 @@ class Plane {
   }
 
   zoom(factor, [x, y] = this.cursor) {
-    const { view } = this;
+    const { view } = this, whole = this.data.plane.reach;
+    factor = Math.min(Math.max(factor, whole / 1000 / view.reach), (4 * whole) / view.reach);
     view.x = x + (view.x - x) * factor;
     view.y = y + (view.y - y) * factor;
     view.reach *= factor;
@@ -66,10 +69,12 @@ class Plane {
     pen.lineWidth = 2;
     const [x, y] = this.toPixel([0, 0]);
     pen.beginPath(); pen.moveTo(x, 0); pen.lineTo(x, height); pen.moveTo(0, y); pen.lineTo(width, y); pen.stroke();
+    pen.lineWidth = 1;
+    pen.strokeStyle = style.getPropertyValue("--soft"); // pale dots are seen by it
     this.data.plane.places.forEach((place, i) => {
       const [a, b] = this.toPixel(place), label = this.data.testLabels[i];
       pen.fillStyle = label === undefined ? COLOURS[0] : COLOURS[label % COLOURS.length];
-      pen.beginPath(); pen.arc(a, b, 4, 0, 7); pen.fill();
+      pen.beginPath(); pen.arc(a, b, 4, 0, 7); pen.fill(); pen.stroke();
     });
     pen.strokeStyle = style.getPropertyValue("--strong");
     pen.lineWidth = 4;
@@ -78,7 +83,7 @@ class Plane {
       this.path.forEach((place) => pen.lineTo(...this.toPixel(place)));
       pen.stroke();
     }
-    for (const mark of this.marks) { pen.beginPath(); pen.arc(...this.toPixel(mark), 11, 0, 7); pen.stroke(); }
+    for (const mark of [...this.marks, ...(this.drawn ? [this.drawn] : [])]) { pen.beginPath(); pen.arc(...this.toPixel(mark), 11, 0, 7); pen.stroke(); }
     const [c, d] = this.toPixel(this.cursor);
     pen.beginPath(); pen.moveTo(c - 14, d); pen.lineTo(c + 14, d); pen.moveTo(c, d - 14); pen.lineTo(c, d + 14); pen.stroke();
   }
@@ -89,6 +94,22 @@ class Plane {
     this.listeners.forEach((listener) => listener(place));
   }
 
+  follow() { // the cursor, if it has left the view
+    const { view, cursor } = this;
+    if (Math.abs(cursor[0] - view.x) > view.reach) [view.x] = cursor;
+    if (Math.abs(cursor[1] - view.y) > view.reach) [, view.y] = cursor;
+  }
+
+  endPath(path) { // true if it is long enough to be one
+    const size = this.view.reach / 40;
+    if (!path.some(([x, y]) => Math.hypot(x - path[0][0], y - path[0][1]) > size)) return false;
+    this.marks = [];
+    this.path = path;
+    this.onPath(alongPath(path, 11), "along the path");
+    this.draw();
+    return true;
+  }
+
   mark(place) { // the second one makes an interpolation
     this.marks = this.marks.length === 1 ? [this.marks[0], place] : [place];
     this.path = [...this.marks];
@@ -96,33 +117,67 @@ class Plane {
     this.draw();
   }
 
+  placeOf(event) {
+    const box = this.canvas.getBoundingClientRect(), scale = this.canvas.width / box.width;
+    return this.toPlace((event.clientX - box.left) * scale, (event.clientY - box.top) * scale);
+  }
+
   listen() {
-    const { canvas } = this;
+    this.listenToPointers();
+    this.listenToKeys();
+  }
+
+  listenToPointers() { // one draws a path, two zoom
+    const { canvas } = this, fingers = new Map();
     let dragging = null;
-    const placeOf = (event) => {
-      const box = canvas.getBoundingClientRect(), scale = canvas.width / box.width;
-      return this.toPlace((event.clientX - box.left) * scale, (event.clientY - box.top) * scale);
-    };
-    canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); dragging = [placeOf(event)]; });
+    const apart = () => { const [a, b] = [...fingers.values()]; return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY) || 1; };
+    const stop = () => { dragging = null; this.path = []; this.draw(); };
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      canvas.setPointerCapture(event.pointerId);
+      fingers.set(event.pointerId, event);
+      if (fingers.size === 1) dragging = [this.placeOf(event)]; else stop();
+    });
     canvas.addEventListener("pointermove", (event) => {
-      const place = placeOf(event);
+      if (fingers.size === 2 && fingers.has(event.pointerId)) {
+        const before = apart();
+        fingers.set(event.pointerId, event);
+        this.zoom(before / apart(), this.placeOf(event));
+        return;
+      }
+      const place = this.placeOf(event);
       if (dragging) { dragging.push(place); this.path = dragging; }
       this.moveTo(place);
     });
     canvas.addEventListener("pointerup", (event) => {
-      const path = dragging || [], size = this.view.reach / 40;
+      const path = dragging;
+      fingers.delete(event.pointerId);
       dragging = null;
-      const isPath = path.some(([x, y]) => Math.hypot(x - path[0][0], y - path[0][1]) > size);
-      if (isPath) { this.marks = []; this.onPath(alongPath(path, 11), "along the path"); } else { this.moveTo(placeOf(event)); this.mark(placeOf(event)); }
+      if (!path || this.endPath(path)) return;
+      this.moveTo(this.placeOf(event));
+      this.mark(this.placeOf(event));
     });
-    canvas.addEventListener("wheel", (event) => { event.preventDefault(); this.zoom(event.deltaY > 0 ? 1.15 : 1 / 1.15, placeOf(event)); }, { passive: false });
-    canvas.addEventListener("keydown", (event) => {
-      const step = this.view.reach / 40, moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-      if (moves[event.key]) this.moveTo(this.cursor.map((value, i) => value + step * moves[event.key][i]));
-      else if (event.key === "+" || event.key === "=") this.zoom(1 / 1.3);
+    canvas.addEventListener("pointercancel", (event) => { fingers.delete(event.pointerId); stop(); });
+    canvas.addEventListener("wheel", (event) => { event.preventDefault(); this.zoom(event.deltaY > 0 ? 1.15 : 1 / 1.15, this.placeOf(event)); }, { passive: false });
+  }
+
+  listenToKeys() { // shift with arrows draws a path, which enter ends
+    let path = [];
+    this.canvas.addEventListener("keydown", (event) => {
+      const move = ARROWS[event.key], step = this.view.reach / 40;
+      if (move) {
+        if (event.shiftKey && !path.length) path = [this.cursor];
+        this.cursor = this.cursor.map((value, i) => value + step * move[i]);
+        if (event.shiftKey) { path.push(this.cursor); this.path = path; }
+        this.follow();
+        this.moveTo(this.cursor);
+      } else if (event.key === "+" || event.key === "=") this.zoom(1 / 1.3);
       else if (event.key === "-") this.zoom(1.3);
-      else if (event.key === "Enter" || event.key === " ") this.mark(this.cursor);
-      else return;
+      else if (event.key === "Enter" || event.key === " ") {
+        const done = path;
+        path = [];
+        if (!done.length || !this.endPath(done)) this.mark(this.cursor);
+      } else return;
       event.preventDefault();
     });
   }

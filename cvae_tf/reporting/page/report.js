@@ -28,7 +28,9 @@ function startEpochs() {
   if (!slider) return;
   slider.addEventListener("input", () => {
     pictures.forEach((picture, i) => { picture.hidden = i !== Number(slider.value); });
-    byId("epoch-name").textContent = `Epoch ${pictures[slider.value].dataset.epoch}`;
+    const name = `Epoch ${pictures[slider.value].dataset.epoch}`;
+    byId("epoch-name").textContent = name;
+    slider.setAttribute("aria-valuetext", name);
   });
 }
 
@@ -45,15 +47,17 @@ function startCopy() {
 }
 
 function startMore() {
-  const { samples, shape } = DATA, canvas = byId("more-samples"), columns = 16, rows = 3;
-  let first = 0;
+  const { samples, shape, seen } = DATA, canvas = byId("more-samples"), columns = 16, rows = 3;
+  if (!canvas) return;
+  let first = seen;
   const sheet = sheetReader(samples, shape), one = document.createElement("canvas");
   byId("more").addEventListener("click", async () => {
     await sheet.ready;
     canvas.width = columns * shape[1];
     canvas.height = rows * shape[0];
     canvas.style.width = "100%";
-    for (let i = 0; i < columns * rows; i++) {
+    canvas.hidden = false;
+    for (let i = 0; i < Math.min(columns * rows, samples.count); i++) {
       drawImage(one, sheet.read((first + i) % samples.count), shape);
       canvas.getContext("2d").drawImage(one, (i % columns) * shape[1], Math.floor(i / columns) * shape[0]);
     }
@@ -64,6 +68,7 @@ function startMore() {
 function startPlane() {
   const { shape } = DATA, networks = readNetworks(DATA.code);
   const choice = byId("class"), ofClass = (label) => (DATA.classes.length ? [[label ?? Number(choice.value)]] : []);
+  const again = DATA.reconstructed && sheetReader(DATA.reconstructed, shape);
   const decode = (latents, label) => MEANS[DATA.likelihood](networks.decode(latents, ...ofClass(label)), shape[2]);
   const made = (pixels) => (DATA.threshold ? pixels.map((value) => (value > 0.5 ? 1 : 0)) : pixels);
   const encode = networks.encode && ((pixels, label) => networks.encode(made(pixels), ...ofClass(label)));
@@ -73,25 +78,26 @@ function startPlane() {
     drawImage(byId("decoded"), decode(plane.latentsAt(place)), shape);
     byId("place").textContent = place.map((value) => value.toFixed(2)).join(", ");
     const near = tests ? plane.nearest(place) : -1;
-    byId("near").hidden = near < 0;
+    byId("near").style.visibility = near < 0 ? "hidden" : "visible";
     if (near < 0) return;
-    const image = tests.read(near), label = DATA.testLabels[near];
+    const image = tests.read(near), label = DATA.testLabels[near], ofTest = DATA.testClasses && DATA.testClasses[near];
     drawImage(byId("near-image"), image, shape);
-    byId("near-name").textContent = label === undefined ? "test image" : `test image: ${DATA.names[label] ?? label}`;
-    const latents = encode ? encode(image, label).slice(0, DATA.latents) : plane.latentsAt(DATA.plane.places[near]);
-    drawImage(byId("near-again"), decode(latents, label), shape);
+    byId("near-name").textContent = label === undefined ? "test image" : `test image: ${DATA.labelNames[label]}`;
+    drawImage(byId("near-again"), encode ? decode(encode(image, ofTest).slice(0, DATA.latents), ofTest) : again.read(near), shape);
   };
   plane.listeners.push(show);
   plane.onPath = (places, name) => showStrip(places.map((place) => decode(plane.latentsAt(place))), name);
-  startClasses(choice, () => plane.moveTo(plane.cursor));
+  const drawing = encode && startDrawing(plane, encode, decode);
+  startClasses(choice, () => { plane.moveTo(plane.cursor); if (drawing) drawing.refresh(); });
+  startLegend();
   startSliders(plane);
   plane.listen();
-  [["zoom-in", () => plane.zoom(1 / 1.5)], ["zoom-out", () => plane.zoom(1.5)], ["zoom-whole", () => plane.whole()]]
+  const about = () => [plane.view.x, plane.view.y];
+  [["zoom-in", () => plane.zoom(1 / 1.5, about())], ["zoom-out", () => plane.zoom(1.5, about())], ["zoom-whole", () => plane.whole()]]
     .forEach(([name, does]) => byId(name).addEventListener("click", does));
   plane.moveTo([0, 0]);
-  if (tests) tests.ready.then(() => plane.moveTo(plane.cursor));
+  Promise.all([tests, again].map((sheet) => sheet && sheet.ready)).then(() => plane.moveTo(plane.cursor));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plane.draw());
-  if (encode) startDrawing(plane, encode, decode);
   window.report = { plane, decode, encode, tests }; // for whoever looks behind the page
 }
 
@@ -100,6 +106,7 @@ function showStrip(images, name) {
   canvas.width = images.length * width;
   canvas.height = height;
   canvas.style.width = "100%";
+  canvas.hidden = false;
   images.forEach((image, i) => { drawImage(one, image, DATA.shape); canvas.getContext("2d").drawImage(one, i * width, 0); });
   byId("strip-name").textContent = `${images.length} images ${name}`;
 }
@@ -109,6 +116,15 @@ function startClasses(choice, onChange) {
   byId("class-choice").hidden = false;
   DATA.classes.forEach((name, i) => choice.add(new Option(name, i)));
   choice.addEventListener("change", onChange);
+}
+
+function startLegend() {
+  DATA.labelNames.forEach((name, i) => {
+    const item = document.createElement("li"), dot = document.createElement("span");
+    dot.style.background = COLOURS[i % COLOURS.length];
+    item.append(dot, name);
+    byId("legend").append(item);
+  });
 }
 
 function startSliders(plane) {
@@ -135,31 +151,52 @@ function score(pixels, posterior, image) {
 
 function startDrawing(plane, encode, decode) {
   const [height, width, channels] = DATA.shape, canvas = byId("draw"), pixels = new Float32Array(height * width * channels);
-  if (channels !== 1) return;
+  if (channels !== 1) return null;
   byId("drawing").hidden = false;
+  let pen = [width / 2, height / 2], isEmpty = true; // where the pointer, or the keyboard, is
   const refresh = () => {
     drawImage(canvas, pixels, DATA.shape);
-    const posterior = encode(pixels), latents = Array.from(posterior.slice(0, DATA.latents)), image = decode(latents);
-    drawImage(byId("drawn-again"), image, DATA.shape);
-    byId("drawn-says").textContent = DATA.threshold && DATA.likelihood === "bernoulli"
-      ? `its reconstruction; log p(x|z) - KL = ${score(pixels, posterior, image).toFixed(0)} nats` : "its reconstruction";
-    const { centre, axes } = DATA.plane;
-    plane.marks = [[0, 1].map((k) => axes[k].reduce((sum, value, i) => sum + value * (latents[i] - centre[i]), 0))];
+    plane.drawn = null;
+    byId("drawn-says").textContent = "its reconstruction";
+    if (!isEmpty) place();
     plane.draw();
   };
-  const dab = (event) => {
-    const box = canvas.getBoundingClientRect(), radius = Math.max(width, height) / 20;
-    const x = ((event.clientX - box.left) / box.width) * width - 0.5, y = ((event.clientY - box.top) / box.height) * height - 0.5;
+  const place = () => {
+    const posterior = encode(pixels), latents = Array.from(posterior.slice(0, DATA.latents)), image = decode(latents);
+    drawImage(byId("drawn-again"), image, DATA.shape);
+    if (DATA.threshold && DATA.likelihood === "bernoulli") byId("drawn-says").textContent = `its reconstruction; log p(x|z) - KL = ${score(pixels, posterior, image).toFixed(0)} nats`;
+    const { centre, axes } = DATA.plane;
+    plane.drawn = [0, 1].map((k) => axes[k].reduce((sum, value, i) => sum + value * (latents[i] - centre[i]), 0));
+  };
+  const dab = ([x, y]) => {
+    const radius = Math.max(width, height) / 20;
     for (let r = 0; r < height; r++) for (let c = 0; c < width; c++) {
-      const value = Math.min(Math.max(radius + 0.5 - Math.hypot(r - y, c - x), 0), 1);
+      const value = Math.min(Math.max(radius + 0.5 - Math.hypot(r + 0.5 - y, c + 0.5 - x), 0), 1);
       pixels[r * width + c] = Math.max(pixels[r * width + c], value);
     }
+  };
+  const strokeTo = (next) => {
+    between(pen, next, Math.ceil(Math.hypot(next[0] - pen[0], next[1] - pen[1])) + 2).forEach(dab);
+    pen = next;
+    isEmpty = false;
     refresh();
   };
-  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); dab(event); });
-  canvas.addEventListener("pointermove", (event) => { if (event.buttons) dab(event); });
-  byId("clear").addEventListener("click", () => { pixels.fill(0); refresh(); });
+  const placeOf = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
+  };
+  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); pen = placeOf(event); strokeTo(pen); });
+  canvas.addEventListener("pointermove", (event) => { if (event.buttons) strokeTo(placeOf(event)); });
+  canvas.addEventListener("keydown", (event) => { // arrows draw; with shift they only move
+    const move = ARROWS[event.key];
+    if (!move) return;
+    const next = [pen[0] + move[0], pen[1] - move[1]];
+    if (event.shiftKey) pen = next; else strokeTo(next);
+    event.preventDefault();
+  });
+  byId("clear").addEventListener("click", () => { pixels.fill(0); isEmpty = true; pen = [width / 2, height / 2]; refresh(); });
   drawImage(canvas, pixels, DATA.shape);
+  return { refresh };
 }
 
 startCurves();
