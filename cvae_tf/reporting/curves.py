@@ -4,7 +4,7 @@ import html
 import math
 
 _WIDTH, _HEIGHT = 520, 220
-_LEFT, _TOP, _RIGHT, _BOTTOM = 64, 10, 510, 184  # of the curves in the picture
+_LEFT, _TOP, _RIGHT, _BOTTOM = 84, 10, 510, 184  # of the curves in the picture
 _COLOURS = tuple(f"var(--c{number})" for number in range(5))  # as `report.css` has them
 _LEFT_OUT = ("seconds", "step", "images_per_second", "epoch")
 
