@@ -77,7 +77,7 @@ def collect(source: Source) -> Contents:
         if means is not None
         else None,
         "reconstructed": _reconstructed(source, chosen, code) if means is not None else None,
-        **_labels(source, chosen),
+        **_labels(source, chosen if means is not None else chosen[:0]),
         "samples": _sheet(samples, is_grey),
         "seen": 0 if model.is_conditional else min(2 * _SHOWN, len(samples)),  # in the rows above
     }
@@ -108,7 +108,7 @@ def _reconstructed(
 
 def _labels(source: Source, chosen: np.ndarray) -> dict[str, Any]:
     """For each test image the place of its label among all labels, and what these are called."""
-    if source.labels is None:
+    if source.labels is None or not len(chosen):
         return {"testLabels": [], "labelNames": []}
     found, places = np.unique(np.asarray(source.labels)[chosen], return_inverse=True)
     names = source.model.metadata.get("data", {}).get("class_names", ())
@@ -194,8 +194,8 @@ def _rows(source: Source, samples: np.ndarray) -> list[tuple[str, str]]:
 
 def _unusual(source: Source) -> list[tuple[str, str]]:
     """The test images with the lowest scores, and their p-values."""
-    if not len(source.images) or "score" not in source.model.abilities:
-        return []
+    if not len(source.images) or "encode" not in source.model.abilities:
+        return []  # the score of a GAN says how real images look
     model = most_telling(source.model)
     measure = model.main_score
     few = spread_rows(len(source.images), 2000)

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from conftest import METADATA
 
-from cvae_tf.exporting import loading, rebuilding
+from cvae_tf.config import Config
+from cvae_tf.exporting import loading, rebuilding, writing
+from cvae_tf.training import building
 
 
 def test_networks_do_what_the_signatures_do(exported_digits):
@@ -33,3 +36,30 @@ def test_a_model_without_its_settings_gives_none(exported_digits):
     model = loading.load(exported_digits)
     model.metadata = {}
     assert rebuilding.networks_of(model) is None
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings"),
+    [
+        ("fast", {"network": "mlp", "hidden": "8", "dropout": 0.2}),
+        ("fast", {"precision": "mixed_bfloat16", "conditional": True}),
+        ("hybrid", {}),
+        ("photo", {"latent_dim": 3}),
+        ("gan", {"model": "gan", "spectral_norm": True, "conditional": True}),
+        ("dcgan", {"model": "gan"}),
+    ],
+)
+def test_every_variable_comes_back(tmp_path, preset, settings):
+    config, names = Config.create(preset, **settings), ["a", "b", "c"]
+    model, random = building.build_model(config, (28, 28, 1), 100, 3), np.random.default_rng(0)
+    weights = [each for network in model.networks.values() for each in network.trainable_variables]
+    for each in weights:  # those of the seed would be there anyway
+        each.assign(random.normal(size=each.shape, scale=0.1))
+    data = {**METADATA["data"], "class_names": names}
+    metadata = {**METADATA, "config": config.to_json(), "data": data, "metrics": None}
+    writing.write_model(model, "saved_model", tmp_path / "1", metadata)
+    found = rebuilding.networks_of(loading.load(tmp_path / "1"))
+    assert list(found) == list(model.networks)
+    for name, network in model.networks.items():
+        for own, other in zip(network.variables, found[name].variables, strict=True):
+            np.testing.assert_array_equal(own, other, err_msg=own.path)

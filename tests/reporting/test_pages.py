@@ -312,6 +312,12 @@ def test_the_page_of_a_run_keeps_its_labels_when_it_is_written_again(runs, tmp_p
     assert labels(again) == labels(_page(runs["plane"])) != []
 
 
+def test_unusual_images_are_those_of_models_that_can_tell(runs):
+    pages = {kind: _page(runs[kind]).read_text(encoding="utf-8") for kind in ("plane", "gan")}
+    assert "relative ELBO" in pages["plane"] and "unusual test images" in pages["plane"]
+    assert "unusual test images" not in pages["gan"]
+
+
 def test_what_the_encoder_would_reconstruct_is_there_without_it(runs, visit):
     page, model = visit(_page(runs["colours"])), cvae_tf.load(runs["colours"].saved_model)
     assert page.evaluate("report.encode === undefined")
