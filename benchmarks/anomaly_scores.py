@@ -11,6 +11,7 @@ this file. Needs requirements-dev.txt; three quarters of an hour on two cores.
 
 import argparse
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ TITLES = {
     "1 regret": "ELBO - regret",
     "2 regrets": "ELBO - 2 x regret",
     "4 regrets": "ELBO - 4 x regret",
-    "relative": "ELBO, relative to usual images as complex",
+    "relative": "**ELBO, relative to usual images as complex, or reconstructed so**",
+    "relative by image": "the same, by how complex the image is alone",
+    "relative by reconstruction": "the same, by its reconstruction alone",
     "relative refined": "refined ELBO, relative",
     "relative 1 regret": "ELBO - regret, relative",
     "relative 3 regrets": "ELBO - 3 x regret, relative",
@@ -50,7 +53,7 @@ def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
     """Looks at images uint8 [N, H, W], or [N, H, W, C].
 
     Returns:
-        elbo, refined [N], nats, complexity [N], and features of both posteriors, each [N, 3].
+        elbo, refined [N], nats, complexities [N, 2], and features of both posteriors, each [N, 3].
     """
     from cvae_tf.evaluation import refined, sampled_bounds
     from cvae_tf.models.vae import amounts, complexity
@@ -60,29 +63,30 @@ def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
     bounds = sampled_bounds.bounds(model, pixels, posteriors, *own)
     better = refined.refine(model, pixels, None, amounts.STEPS, 1000)
     of_better = sampled_bounds.bounds(model, pixels, better, *own)
-    deviations = np.sqrt(np.square(better.factor).sum(axis=(1, 2)))
+    reconstructed = _decoded(model, posteriors.mean)
+    deviations = np.sqrt(np.exp(posteriors.logvar).sum(axis=1))
+    of_refined = np.sqrt(np.square(better.factor).sum(axis=(1, 2)))
     return {
         "elbo": bounds.log_likelihood - sampled_bounds.kl_per_dimension(posteriors).sum(axis=1),
         "refined": of_better.log_likelihood - better.kl().numpy(),
-        "complexity": complexity.log_total_variation(pixels).numpy(),
-        "features": _features(
-            model, pixels, posteriors.mean, np.sqrt(np.exp(posteriors.logvar).sum(axis=1))
+        "complexities": complexity.complexities(pixels, reconstructed).numpy(),
+        "features": _features(reconstructed - pixels, posteriors.mean, deviations),
+        "refined features": _features(
+            _decoded(model, better.mean) - pixels, better.mean, of_refined
         ),
-        "refined features": _features(model, pixels, better.mean, deviations),
     }
 
 
-def _features(
-    model: Any, pixels: np.ndarray, mean: np.ndarray, deviations: np.ndarray
-) -> np.ndarray:
+def _decoded(model: Any, latents: np.ndarray) -> np.ndarray:
+    """Images [N, H, W, C] of latents."""
+    parts = (latents[start : start + 1000] for start in range(0, len(latents), 1000))
+    return np.concatenate([model.pixels.density.mean(model.decode(part)) for part in parts])
+
+
+def _features(errors: np.ndarray, mean: np.ndarray, deviations: np.ndarray) -> np.ndarray:
     """Mean squared error of the reconstruction, |mean| and |deviation|, as logarithms, [N, 3]."""
-    decode, errors = model.pixels.density.mean, []
-    for start in range(0, len(pixels), 1000):
-        part = slice(start, start + 1000)
-        made = decode(model.decode(mean[part])).numpy()
-        errors.append(np.mean((made - pixels[part]) ** 2, axis=(1, 2, 3)))
-    lengths = np.linalg.norm(mean, axis=1)
-    return np.log(np.stack([np.concatenate(errors), lengths, deviations], axis=1) + 1e-6)
+    squared, lengths = np.mean(np.square(errors), axis=(1, 2, 3)), np.linalg.norm(mean, axis=1)
+    return np.log(np.stack([squared, lengths, deviations], axis=1) + 1e-6)
 
 
 def exact(model: Any, grey: np.ndarray) -> np.ndarray:
@@ -116,6 +120,9 @@ def aurocs(known: dict, usual: dict, unusual: dict) -> dict[str, float]:
         found[name] = auroc(*(times * r - e for r, e in zip(regrets, elbos, strict=True)))
     for times, name in ((0, ""), (1, " 1 regret"), (3, " 3 regrets"), (-1, " refined")):
         found[f"relative{name}"] = auroc(*(_relative(known, e, times) for e in (usual, unusual)))
+    for own, name in (([0], "image"), ([1], "reconstruction")):
+        of_both = (_relative(known, each, 0, own) for each in (usual, unusual))
+        found[f"relative by {name}"] = auroc(*of_both)
     for name, features in (
         ("mahalanobis", "features"),
         ("refined mahalanobis", "refined features"),
@@ -129,13 +136,16 @@ def aurocs(known: dict, usual: dict, unusual: dict) -> dict[str, float]:
     return found
 
 
-def _relative(known: dict, images: dict, regrets: float) -> np.ndarray:
+def _relative(
+    known: dict, images: dict, regrets: float, which: Sequence[int] = (0, 1)
+) -> np.ndarray:
     """ELBO less so many regrets, compared with usual images as complex; high: unusual."""
     from cvae_tf.models.vae import complexity
 
     own, scores = (e["elbo"] - regrets * (e["refined"] - e["elbo"]) for e in (known, images))
-    trend = complexity.fit_trend(known["complexity"], own)[0].astype(np.float32)
-    return complexity.expected_score(images["complexity"], trend).numpy() - scores
+    of_known, of_images = (each["complexities"][:, which] for each in (known, images))
+    trends = complexity.fit_trends(of_known, own)[0].astype(np.float32)
+    return -complexity.relative_scores(scores.astype(np.float32), of_images, trends).numpy()
 
 
 def _mahalanobis(features: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:

@@ -1,14 +1,11 @@
 """Integrals of p(x, z) over cells of the latent space, of many images at once."""
 
 import functools
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.models.vae.likelihoods import matrix_product
-
-Products = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # as of `likelihoods.Likelihood`
+from cvae_tf.models.vae.likelihoods import Products
 
 
 def by_node(
@@ -37,7 +34,7 @@ def of_cells(
     natural: tf.Tensor,
     log_measure: tf.Tensor,
     num_nodes: int,
-    products: Products | None,
+    products: Products,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Integrates p(x, z) over G cells for B images.
 
@@ -47,12 +44,12 @@ def of_cells(
         natural: of the nodes, in the order of `by_node`, [n * G, F].
         log_measure: theirs, [n, G].
         num_nodes: n.
-        products: of the likelihood, if they are not those of matrices.
+        products: those of `likelihoods.Likelihood`.
 
     Returns:
         The log-masses, [B, G], and that of those together which are not above the least, [B].
     """
-    found = (products or matrix_product)(features, natural)
+    found = products(features, natural)
     # Node by node: a reduction over a short last axis takes twice as long.
     of_nodes = tf.split(found, num_nodes, axis=1)
     joint = [values + log_measure[node] for node, values in enumerate(of_nodes)]
@@ -69,7 +66,7 @@ def of_pairs(
     natural: tf.Tensor,
     log_measure: tf.Tensor,
     row: tf.Tensor,
-    products: Products | None,
+    products: Products,
 ) -> tf.Tensor:
     """Integrates p(x, z) for P images, each over one of G cells.
 
@@ -78,12 +75,12 @@ def of_pairs(
         natural: parameters of the pixels at n nodes of each cell, [G, n, F].
         log_measure: what `Grid.parameters` gives with them, [G, n].
         row: which cell belongs to the image, [P].
-        products: of the likelihood, if they are not those of matrices.
+        products: those of `likelihoods.Likelihood`.
 
     Returns:
         The log-masses, [P], nats.
     """
     num_cells, nodes = tf.shape(natural)[0], tf.shape(natural)[1]
-    of_all = (products or matrix_product)(features, tf.reshape(natural, [num_cells * nodes, -1]))
+    of_all = products(features, tf.reshape(natural, [num_cells * nodes, -1]))
     of_own = tf.gather(tf.reshape(of_all, [-1, num_cells, nodes]), row, batch_dims=1)
     return tf.reduce_logsumexp(of_own + tf.gather(log_measure, row), axis=1)

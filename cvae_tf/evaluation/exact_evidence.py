@@ -190,7 +190,7 @@ def _integrate_ring(
             cells = ring[block]
             of_nodes = cell_masses.by_node(num_nodes, *grid.parameters(cells, _FIRST_NODES))
             for own, features, least in images:
-                given = features, least, *of_nodes, num_nodes, grid.products
+                given = features, least, *of_nodes, num_nodes, grid.density.products
                 log_mass, small = (part.numpy() for part in cell_masses.of_cells(*given))
                 kept = (log_mass > least.numpy()[:, None]) | (cells == homes[own, None])
                 image, cell = np.nonzero(kept)
@@ -220,7 +220,7 @@ def _integrate_pairs(
             natural = tf.reshape(natural, [len(block), -1, natural.shape[1]])
             log_measure = tf.reshape(log_measure, [len(block), -1])
             # Images are compared with a group of cells at once, though each belongs to one of them.
-            at_once = 1 if grid.products else batch_size // counts[block].max()
+            at_once = batch_size // counts[block].max() if grid.density.is_matrix_product else 1
             for group in _blocks(len(block), at_once):
                 limits = bounds[block[group[0]] : block[group[-1]] + 2]
                 own, part = slice(limits[0], limits[-1]), slice(group[0], group[-1] + 1)
@@ -229,7 +229,7 @@ def _integrate_pairs(
                     natural[part],
                     log_measure[part],
                     tf.constant(np.repeat(np.arange(len(group)), counts[block[group]])),
-                    grid.products,
+                    grid.density.products,
                 )
     return log_mass
 

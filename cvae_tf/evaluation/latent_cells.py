@@ -30,8 +30,8 @@ class Grid:
         """
         self._model, self._posteriors = model, posteriors
         self._deviations = np.exp(0.5 * posteriors.logvar)
-        self.products = model.pixels.density.products  # None: those of matrices
-        self.varies = (np.ptp(features, axis=0) > 0) | bool(self.products)  # [F]
+        self.density = model.pixels.density
+        self.varies = (np.ptp(features, axis=0) > 0) | (not self.density.is_matrix_product)  # [F]
         self._constant = features[:1, ~self.varies]
         self.side = _SIDE_OF_CELL[model.latent_dim]
         reach = np.abs(posteriors.mean) + _DEVIATIONS * self._deviations
@@ -39,7 +39,7 @@ class Grid:
         self._cells_a_side = 2 * round(_LARGEST_EXTENT / self.side)
         self._shape = (self._cells_a_side,) * model.latent_dim
         self._decode = tf.function(
-            lambda latents: self._fold(*model.pixels.density.natural(model.decode(latents))),
+            lambda latents: self._fold(*self.density.natural(model.decode(latents))),
             input_signature=[tf.TensorSpec([None, model.latent_dim])],
         )
 

@@ -139,7 +139,12 @@ class LoadedModel:
         labels: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """Averages `score` over several posterior samples of each image."""
-        grey = self._grey(images)
+        return self._mean_scores(self._grey(images), seed, num_samples, labels)
+
+    def _mean_scores(
+        self, grey: np.ndarray, seed: int, num_samples: int, labels: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
+        """Does it for images that are checked; what another way of scoring has of its own."""
         if "seed" not in _arguments(self.functions, "score"):  # there is no chance in it
             return self._in_parts("score", grey, labels)
         keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))

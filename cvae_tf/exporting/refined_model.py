@@ -36,16 +36,12 @@ class RefinedModel(LoadedModel):
         found = self._in_parts("reconstruct_refined", self._grey(images), labels, None, numbers)
         return found["images"]
 
-    def mean_scores(
-        self,
-        images: np.ndarray,
-        seed: int = 0,
-        num_samples: int = amounts.SCORE_SAMPLES,
-        labels: np.ndarray | None = None,
+    def _mean_scores(
+        self, grey: np.ndarray, seed: int, num_samples: int, labels: np.ndarray | None
     ) -> dict[str, np.ndarray]:
         """Averages scores over samples of the refined posterior of each image."""
         key, numbers = derived_key(seed, Purpose.SCORES), (self._steps, num_samples)
-        return self._in_parts("score_refined", self._grey(images), labels, key, numbers)
+        return self._in_parts("score_refined", grey, labels, key, numbers)
 
     def p_values(self, scores: np.ndarray) -> np.ndarray | None:
         """As of any model; held-out scores are known for the usual number of steps alone."""
@@ -70,16 +66,12 @@ class RegretModel(RefinedModel):
 
     _signature_of_p_values = "p_values_regret"
 
-    def mean_scores(
-        self,
-        images: np.ndarray,
-        seed: int = 0,
-        num_samples: int = amounts.SCORE_SAMPLES,
-        labels: np.ndarray | None = None,
+    def _mean_scores(
+        self, grey: np.ndarray, seed: int, num_samples: int, labels: np.ndarray | None
     ) -> dict[str, np.ndarray]:
         """Subtracts what each image scores by its refined posterior from what it does without."""
-        refined = super().mean_scores(images, seed, num_samples, labels)
-        own = self.unrefined.mean_scores(images, seed, num_samples, labels)
+        refined = super()._mean_scores(grey, seed, num_samples, labels)
+        own = self.unrefined.mean_scores(grey, seed, num_samples, labels)
         return {name: values - refined[name] for name, values in own.items()}
 
     @property

@@ -6,7 +6,6 @@ import tensorflow as tf
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.vae import amounts
 
 
 class RelativeModel(LoadedModel):
@@ -27,22 +26,18 @@ class RelativeModel(LoadedModel):
             )
         super().__init__(model.functions, model.metadata)
 
-    def mean_scores(
-        self,
-        images: np.ndarray,
-        seed: int = 0,
-        num_samples: int = amounts.SCORE_SAMPLES,
-        labels: np.ndarray | None = None,
+    def _mean_scores(
+        self, grey: np.ndarray, seed: int, num_samples: int, labels: np.ndarray | None
     ) -> dict[str, np.ndarray]:
         """The scores of the model; of the main one only what it has more than is to be expected."""
-        found = super().mean_scores(images, seed, num_samples, labels)
+        found = super()._mean_scores(grey, seed, num_samples, labels)
         main = self.main_score.name
-        scores = tf.constant(found[main], tf.float32)
-        above = self.functions.score_relative
-        relative = [
-            above(tf.constant(grey), scores[start : start + len(grey)])["scores"]
-            for start, grey in self._parts(self._grey(images))
-        ]
+        scores = found[main].astype(np.float32)
+        given = [scores, *self._checked(labels, len(grey))]
+        relative = []
+        for start, part in self._parts(grey):
+            own = (tf.constant(each[start : start + len(part)]) for each in given)
+            relative.append(self.functions.score_relative(tf.constant(part), *own)["scores"])
         return {**found, main: np.concatenate(relative)}
 
     @property

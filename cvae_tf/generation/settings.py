@@ -54,9 +54,9 @@ class GenerationSettings(ImageSettings):
     )  # fmt: skip
     score: str | None = setting(
         "What images are sorted by. elbo: of the encoder's posteriors; relative: the same, less "
-        "what usual images as complex have; refined: the ELBO of refined posteriors; regret: elbo "
-        "minus refined. By default refined if --refine is given, else relative, or what the model "
-        "has in its place.",
+        "what usual images have that are, or are reconstructed, as complex; refined: the ELBO of "
+        "refined posteriors; regret: elbo minus refined. By default refined if --refine is given, "
+        "else relative, or what the model has in its place.",
         None, choices=SCORES,
     )  # fmt: skip
 

@@ -159,21 +159,25 @@ def _receive(line: socket.socket, until: float) -> dict[str, Any] | None:
     """Reads a message; None if there is none."""
     text = b""
     line.settimeout(_RETRY)
-    while time.monotonic() < until and len(text) < _LONGEST_LINE:
-        with contextlib.suppress(TimeoutError):
-            try:
-                part = line.recv(4096)
-            except OSError as error:
-                if isinstance(error, TimeoutError):
-                    raise
-                return None
-            if not part:
-                return None
-            text += part
-            if text.endswith(b"\n"):
-                try:
-                    found = json.loads(text)
-                except ValueError:
-                    return None
-                return found if isinstance(found, dict) else None
-    return None
+    while not text.endswith(b"\n"):
+        if time.monotonic() > until or len(text) >= _LONGEST_LINE:
+            return None
+        try:
+            part = line.recv(4096)
+        except TimeoutError:
+            continue
+        except OSError:
+            return None
+        if not part:
+            return None
+        text += part
+    return _message(text)
+
+
+def _message(text: bytes) -> dict[str, Any] | None:
+    """What a line says; None if it is no message."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from cvae_tf.evaluation import cell_masses
+from cvae_tf.models.vae.likelihoods import matrix_product
 
 NODES, CELLS, IMAGES, WIDTH = 4, 3, 5, 6
 
@@ -33,13 +34,13 @@ def test_cells_are_added_up_for_every_image_and_small_ones_apart():
     expected = _by_hand(features, natural, log_measure)
     least = np.median(expected, axis=1).astype(np.float32) - 1e-3
     of_nodes = cell_masses.by_node(NODES, tf.constant(natural), tf.constant(log_measure))
-    found, small = cell_masses.of_cells(features, least, *of_nodes, NODES, None)
+    found, small = cell_masses.of_cells(features, least, *of_nodes, NODES, matrix_product)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     below = np.where(expected > least[:, None], -np.inf, expected)
     np.testing.assert_allclose(small, np.log(np.exp(below).sum(axis=1)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("products", [None, _negative_distances])
+@pytest.mark.parametrize("products", [matrix_product, _negative_distances])
 def test_pairs_are_integrated_over_their_own_cells(products):
     features, natural, log_measure = _case()
     row = np.array([2, 0, 0, 1, 2])
@@ -47,7 +48,7 @@ def test_pairs_are_integrated_over_their_own_cells(products):
     found = cell_masses.of_pairs(features, *cubes, row, products)
     for image, cell in enumerate(row):
         values = features[image] @ cubes[0][cell].T
-        if products:
+        if products is _negative_distances:
             values = -np.square(features[image] - cubes[0][cell]).sum(axis=1)
         expected = np.log(np.exp(values + cubes[1][cell]).sum())
         assert found[image].numpy() == pytest.approx(expected, rel=1e-5)

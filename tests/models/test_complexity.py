@@ -60,6 +60,29 @@ def test_each_score_is_compared_with_a_parabola_of_the_others():
         assert above[left_out] == pytest.approx(expected, rel=1e-6)
 
 
+def test_scores_are_relative_to_the_parabola_that_expects_more():
+    random = np.random.default_rng(3)
+    known, scores = random.normal(size=(30, 2)), random.normal(size=30)
+    trends, above = complexity.fit_trends(known, scores)
+    assert trends.shape == complexity.TRENDS_SHAPE
+    np.testing.assert_allclose(
+        above, np.minimum(*(complexity.fit_trend(own, scores)[1] for own in known.T))
+    )
+    new = known[:5].astype(np.float32)
+    expected = [np.polyval(np.polyfit(own, scores, 2), part)
+                for own, part in zip(known.T, known[:5].T, strict=True)]  # fmt: skip
+    given = tf.constant(trends, tf.float32)
+    found = complexity.relative_scores(tf.constant(scores[:5], tf.float32), new, given)
+    np.testing.assert_allclose(found, scores[:5] - np.maximum(*expected), atol=1e-5)
+
+
+def test_images_and_reconstructions_are_each_as_complex_as_they_are():
+    images, others = np.random.default_rng(4).random((2, 3, 6, 5, 1)).astype(np.float32)
+    found = complexity.complexities(images, others)
+    for column, own in zip(tf.unstack(found, axis=1), (images, others), strict=True):
+        np.testing.assert_array_equal(column, complexity.log_total_variation(tf.constant(own)))
+
+
 def test_images_that_are_nearly_equally_complex_have_a_trend():
     places = -2 + 1e-4 * np.linspace(-1, 1, 30)
     trend, above = complexity.fit_trend(places, 5 + 1000 * (places + 2))

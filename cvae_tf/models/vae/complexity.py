@@ -2,16 +2,29 @@
 
 Any likelihood is high for simple images and low for complex ones, whatever was learned from (Serra
 et al., "Input complexity and out-of-distribution detection with likelihood-based generative
-models", 2020). A score says more beside those of usual images that are as complex.
+models", 2020). A score says more beside those of usual images that are as complex. And an image of
+which a model sees a part only is reconstructed as a simpler one: so it is compared by both, by how
+complex it is and by how complex its reconstruction is, and the lower result counts.
 """
 
+import functools
 import math
 
 import numpy as np
 import tensorflow as tf
 
 _DEGREE = 2
-TREND_SIZE = _DEGREE + 3  # numbers: the coefficients, and the range in which they hold
+TRENDS_SHAPE = (2, _DEGREE + 3)  # for each complexity the coefficients, and where they hold
+
+
+def complexities(images: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
+    """How complex images are, and how complex a model thinks them, [B, 2].
+
+    Args:
+        images: grey levels or colours, [B, H, W, C].
+        reconstructions: theirs, [B, H, W, C].
+    """
+    return tf.stack([log_total_variation(each) for each in (images, reconstructions)], axis=1)
 
 
 def log_total_variation(images: tf.Tensor) -> tf.Tensor:
@@ -28,6 +41,36 @@ def log_total_variation(images: tf.Tensor) -> tf.Tensor:
     return tf.math.log(total + 1) - math.log(height * width * channels)
 
 
+def fit_trends(known: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fits parabolas of both complexities to the scores of usual images.
+
+    Args:
+        known: complexities of N images, [N, 2].
+        scores: theirs, [N].
+
+    Returns:
+        What `relative_scores` takes, TRENDS_SHAPE; and relative scores of these images, [N], each
+        by parabolas that were fitted to the others: those of new images are like them.
+    """
+    trends, above = zip(*(fit_trend(own, scores) for own in known.T), strict=True)
+    return np.stack(trends), np.min(above, axis=0)
+
+
+def relative_scores(scores: tf.Tensor, known: tf.Tensor, trends: tf.Tensor) -> tf.Tensor:
+    """Scores less those of usual images as complex, by the complexity that expects more.
+
+    Args:
+        scores: of images, [B].
+        known: their complexities, [B, 2].
+        trends: as `fit_trends` returns them.
+
+    Returns:
+        [B], in the unit of the scores.
+    """
+    both = zip(tf.unstack(known, axis=1), tf.unstack(trends), strict=True)
+    return scores - functools.reduce(tf.maximum, (expected_score(*each) for each in both))
+
+
 def fit_trend(complexity: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fits a parabola of the complexity to the scores of usual images, by least squares.
 
@@ -36,12 +79,12 @@ def fit_trend(complexity: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
         scores: theirs, [N]; those that are not finite are left out.
 
     Returns:
-        What `expected_score` takes, [TREND_SIZE]; and what each score is above a parabola that was
-        fitted to the other images, [N]: new images are above it by as much as these.
+        What `expected_score` takes, [5]; and what each score is above a parabola that was fitted
+        to the other images, [N]: new images are above it by as much as these.
     """
     known, above = np.isfinite(scores), np.array(scores, np.float64)
     if not known.any():
-        return np.zeros(TREND_SIZE), above
+        return np.zeros(_DEGREE + 3), above
     places, own = complexity[known].astype(np.float64), above[known]
     least, most = places.min(), places.max()
     degree = min(_DEGREE, len(np.unique(places)) - 1)

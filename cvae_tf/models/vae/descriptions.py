@@ -92,8 +92,9 @@ def _describe_p_values(held_out: dict[str, int]) -> str:
     if "relative" in held_out:
         text += (
             "; `score_relative` takes images and the same means, and gives what these are above "
-            "the scores of test images with as much variation between neighbouring pixels, which "
-            "mostly tells more; `p_values_relative` takes what it gives"
+            "the scores of test images with as much variation between neighbouring pixels, in "
+            "themselves or in their reconstructions, whichever is lower; this mostly tells more; "
+            "`p_values_relative` takes what it gives"
         )
     if "refined" in held_out:
         text += (

@@ -14,6 +14,7 @@ from cvae_tf.data.batches import grey_levels
 from cvae_tf.data.datasets import Split
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.models.base import Signatures
+from cvae_tf.models.signature_parts import with_label_argument
 from cvae_tf.models.vae import amounts, complexity
 
 _MOST, _FEWEST = 2000, 200  # images; fewer if they are large or take many passes
@@ -44,13 +45,13 @@ class HeldOutScores(tf.Module):
         self._sorted = {
             kind: keras.Variable(empty, trainable=False, name=kind) for kind in _SIGNATURES
         }
-        empty = np.zeros(complexity.TREND_SIZE, np.float32)
-        self._trend = keras.Variable(empty, trainable=False, name="trend")
+        empty = np.zeros(complexity.TRENDS_SHAPE, np.float32)
+        self._trends = keras.Variable(empty, trainable=False, name="trends")
 
     @property
     def variables(self) -> list[keras.Variable]:
         """What a run and an exported model keep."""
-        return [*self._sorted.values(), self._trend]
+        return [*self._sorted.values(), self._trends]
 
     @property
     def known(self) -> dict[str, int]:
@@ -64,17 +65,15 @@ class HeldOutScores(tf.Module):
         places[: len(scores)] = np.sort(np.where(np.isnan(scores), -np.inf, scores))
         self._sorted[kind].assign(places)
 
-    def take_relative(self, log_variation: np.ndarray, scores: np.ndarray) -> None:
-        """Takes encoder's scores [N] and the complexity of their images [N], to compare by."""
-        trend, above = complexity.fit_trend(log_variation, scores)
-        self._trend.assign(trend)
+    def take_relative(self, complexities: np.ndarray, scores: np.ndarray) -> None:
+        """Takes encoder's scores [N] and the complexities of their images [N, 2], to compare by."""
+        trends, above = complexity.fit_trends(complexities, scores)
+        self._trends.assign(trends)
         self.take("relative", above)
 
-    def relative(self, images: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-        """Scores [B] less those of usual images as complex as these, [B, H, W, C]."""
-        trend = tf.convert_to_tensor(self._trend)
-        log_variation = complexity.log_total_variation(images)
-        return scores - complexity.expected_score(log_variation, trend)
+    def relative(self, complexities: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+        """Scores [B] less those of usual images as complex as these, [B, 2]."""
+        return complexity.relative_scores(scores, complexities, tf.convert_to_tensor(self._trends))
 
     def p_values(self, kind: str, scores: tf.Tensor) -> tf.Tensor:
         """The share of images like the held-out ones that score as low, or lower.
@@ -102,11 +101,12 @@ def _count(scores: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(tf.convert_to_tensor(scores) < np.inf, tf.int32))
 
 
-def p_value_signatures(model: Any) -> Signatures:
+def p_value_signatures(model: Any, reconstruct: Callable[..., Any]) -> Signatures:
     """What the SavedModel of a VAE can say of scores.
 
     Args:
         model: a `CVAE`.
+        reconstruct: the signature of that name, without its arguments.
 
     Returns:
         p_values: scores [B], as `score` gives them in the mean of eight calls -> p_values [B];
@@ -123,16 +123,22 @@ def p_value_signatures(model: Any) -> Signatures:
 
         return p_values
 
-    def score_relative(images: tf.Tensor, scores: tf.Tensor) -> dict[str, tf.Tensor]:
-        pixels = model.pixels.likeliest(images)
-        return {"scores": model.held_out_scores.relative(pixels, scores)}
+    def score_relative(
+        images: tf.Tensor, scores: tf.Tensor, *labels: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        complexities = _complexities(model, images, reconstruct(images, *labels))
+        return {"scores": model.held_out_scores.relative(complexities, scores)}
 
     known = model.held_out_scores.known
     found = {_SIGNATURES[kind]: (of_kind(kind), [scores]) for kind in known}
     if "relative" in known:
         images = tf.TensorSpec([None, *model.image_shape], tf.float32, "images")
-        found["score_relative"] = (score_relative, [images, scores])
+        found["score_relative"] = with_label_argument(model, score_relative, [images, scores])
     return found
+
+
+def _complexities(model: Any, images: tf.Tensor, reconstructed: dict[str, tf.Tensor]) -> tf.Tensor:
+    return complexity.complexities(model.pixels.likeliest(images), reconstructed["images"])
 
 
 def measure(model: Any, split: Split) -> None:
@@ -144,19 +150,19 @@ def measure(model: Any, split: Split) -> None:
     """
     signatures, samples = model.signatures(), amounts.SCORE_SAMPLES
     name = model.pixels.terms["elbo"].name
-    score = _traced(signatures["score"][0])
+    score, reconstruct = (_traced(signatures[each][0]) for each in ("score", "reconstruct"))
 
     def mean_score(images: tf.Tensor, key: tf.Tensor, *labels: tf.Tensor) -> np.ndarray:
         keys = [tf.random.fold_in(key, number) for number in range(samples)]
         return np.mean([score(images, each, *labels)[name] for each in keys], axis=0)
 
-    def log_variation_of(images: tf.Tensor, *_: tf.Tensor) -> np.ndarray:
-        return complexity.log_total_variation(model.pixels.likeliest(images)).numpy()
+    def complexities_of(images: tf.Tensor, _: tf.Tensor, *labels: tf.Tensor) -> np.ndarray:
+        return _complexities(model, images, reconstruct(images, *labels)).numpy()
 
     encoders = _of_images(model, mean_score, split, 2 * samples)
     model.held_out_scores.take("encoders", encoders)
-    log_variation = _of_images(model, log_variation_of, split, 2 * samples)  # of the same images
-    model.held_out_scores.take_relative(log_variation, encoders)
+    complexities = _of_images(model, complexities_of, split, 2 * samples)  # of the same images
+    model.held_out_scores.take_relative(complexities, encoders)
     if not model.can_refine:
         return
     refine, steps = _traced(signatures["score_refined"][0]), amounts.STEPS

@@ -120,5 +120,5 @@ def _best_spread(
 def _num_a_side(model: Any) -> int:
     """How many latents a side are decoded to begin with; of large images fewer, for the memory."""
     dim, (height, width, _) = model.latent_dim, model.image_shape
-    usual = (_SPREAD_IF_SLOW if model.pixels.density.products else _SPREAD)[dim]
+    usual = (_SPREAD if model.pixels.density.is_matrix_product else _SPREAD_IF_SLOW)[dim]
     return max(min(usual, int((2 * _PIXELS / (height * width)) ** (1 / dim))), 3)

@@ -16,6 +16,14 @@ _OF_AN_IMAGE = (1, 2, 3)  # axes
 _NEAR_ZERO = 0.1  # logits for which the continuous Bernoulli needs its series
 
 
+Products = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def matrix_product(features: tf.Tensor, natural: tf.Tensor) -> tf.Tensor:
+    """Products of B features and G natural parameters, [B, G]."""
+    return tf.matmul(features, natural, transpose_b=True)
+
+
 class Likelihood(NamedTuple):
     """A family of distributions; a decoder's outputs [B, H, W, P] are its parameters.
 
@@ -31,8 +39,13 @@ class Likelihood(NamedTuple):
     more_channels: int = 0  # that a decoder makes beside those of an image
     head: Callable[[], keras.Layer] | None = None  # makes the parameters of what a decoder makes
     channels_each: int = 1  # that a decoder makes for each one of an image
-    products: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None  # [B, F], [G, F] -> [B, G]
+    products: Products = matrix_product  # [B, F], [G, F] -> [B, G]
     information: Callable[[tf.Tensor], tf.Tensor] | None = None  # outputs -> that of Fisher of each
+
+    @property
+    def is_matrix_product(self) -> bool:
+        """Whether it compares many images with many latents by a matrix product, which is fast."""
+        return self.products is matrix_product
 
     def decoder_channels(self, channels: int) -> int:
         """Counts the channels that a decoder makes of images with so many."""
@@ -41,13 +54,7 @@ class Likelihood(NamedTuple):
     def log_prob_of_all(self, images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Log-probability of each of B images under each of G outputs, [B, G], nats."""
         natural, log_normalizer = self.natural(outputs)
-        features, products = self.features(images), self.products or matrix_product
-        return products(features, natural) - log_normalizer
-
-
-def matrix_product(features: tf.Tensor, natural: tf.Tensor) -> tf.Tensor:
-    """Products of B features and G natural parameters, [B, G]."""
-    return tf.matmul(features, natural, transpose_b=True)
+        return self.products(self.features(images), natural) - log_normalizer
 
 
 def bernoulli_log_prob(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

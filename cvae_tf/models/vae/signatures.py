@@ -66,7 +66,7 @@ def signatures(model: Any) -> Signatures:
         "reconstruct": with_label_argument(model, reconstruct, [images]),
         "score": with_label_argument(model, score, [images, seed]),
         **refined_signatures(model),
-        **p_value_signatures(model),
+        **p_value_signatures(model, reconstruct),
     }
 
 
