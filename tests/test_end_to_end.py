@@ -254,7 +254,13 @@ def test_finished_run_is_not_overwritten(trained):
 def test_three_latent_dimensions_train_without_a_manifold(tmp_path, small_npz, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = Config.create(
-        "tutorial", data_path=str(small_npz), latent_dim=3, epochs=1, batch_size=64
+        "tutorial",
+        data_path=str(small_npz),
+        latent_dim=3,
+        epochs=1,
+        batch_size=64,
+        network="mlp",
+        hidden="8",
     )
     run = workflows.train(config)
     assert not (run.directory / "manifold.png").exists()
@@ -303,6 +309,7 @@ def evaluated(trained):
     return done
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated(trained, evaluated):
     report = json.loads((trained.directory / "evaluation.json").read_text())
     elbo = next(number for number in report["numbers"] if number["quantity"] == "ELBO")

@@ -49,13 +49,9 @@ def test_a_run_has_everything(trained):
     assert (trained.config.preset, trained.config.network) == ("gan", "sub_pixel")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "more",
-    [
-        {"conditional": True, "spectral_norm": True},
-        pytest.param({}, marks=pytest.mark.slow),
-        pytest.param({"preset": "dcgan"}, marks=pytest.mark.slow),
-    ],
+    "more", [{"conditional": True, "spectral_norm": True}, {"preset": "dcgan"}]
 )
 def test_a_stopped_run_ends_the_same(tmp_path, small_npz, monkeypatch, more):
     settings = {**TINY, "data_path": str(small_npz), "flip": True, **more}
@@ -232,6 +228,7 @@ def test_grey_images_have_no_colours_to_change(tmp_path, small_npz):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_stops_early_by_the_distance(tmp_path, small_npz, monkeypatch):
     distances = iter([9.0, 3.0, 4.0, 5.0, 6.0, 7.0])  # the first before training
     monkeypatch.setattr(
@@ -253,6 +250,7 @@ def test_more_epochs_go_on_from_the_last(tmp_path, small_npz):
     assert np.isfinite(longer.history[2]["test_frechet_distance"])
 
 
+@pytest.mark.slow
 def test_a_folder_streams_and_gives_the_same_weights(tmp_path, small_npz):
     folder = tmp_path / "pictures"
     with np.load(small_npz) as arrays:

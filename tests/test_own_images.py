@@ -59,7 +59,9 @@ def _results(run_dir):
     return weights, [row.split(",")[:6] for row in rows]
 
 
-@pytest.mark.parametrize("disk_mb", [None, 0], ids=["flat file", "pictures"])
+@pytest.mark.parametrize(
+    "disk_mb", [None, pytest.param(0, marks=pytest.mark.slow)], ids=["flat file", "pictures"]
+)
 def test_streamed_training_is_the_same_to_the_last_bit(
     folder, trained, tmp_path, monkeypatch, disk_mb
 ):
@@ -147,6 +149,7 @@ def test_picture_that_breaks_stops_the_run_with_its_name_and_a_good_checkpoint(
 # What is chosen for which images
 
 
+@pytest.mark.slow
 def test_colours_get_the_preset_photo_and_are_told_so(folder, tmp_path, capsys):
     run = workflows.train(
         run_dir=tmp_path / "run", data_path=folder, epochs=1, network="patches", latent_dim=3

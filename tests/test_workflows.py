@@ -184,13 +184,13 @@ sys.path.insert(0, sys.argv[1])
 sys.ps1 = ">>> "  # as in a notebook, where TensorFlow says more
 import cvae_tf
 run = cvae_tf.train(
-    data_path="images.npz", preset="tutorial", latent_dim=3, epochs=1, batch_size=32, verbose=0
+    data_path="images.npz", network="mlp", latent_dim=3, epochs=1, batch_size=32, verbose=0
 )
 assert str(cvae_tf.load("runs/latest").image_shape) == "(28, 28, 1)"
 cvae_tf.resume("runs/latest", verbose=0)
 cvae_tf.export("runs/latest", verbose=0)
 cvae_tf.generate("runs/latest", verbose=0)
-cvae_tf.evaluate("runs/latest", samples=1, importance_samples="1", verbose=0)
+cvae_tf.evaluate("runs/latest", samples=1, importance_samples="1", measures="likelihood", verbose=0)
 """
 
 

@@ -79,6 +79,8 @@ def test_a_vae_is_evaluated_by_both(tmp_path, small_npz, capsys):
         epochs=1,
         conditional=True,
         latent_dim=3,
+        network="mlp",
+        hidden="8",
         verbose=0,
     )
     settings = {"importance_samples": "1", "samples": 1}

@@ -31,8 +31,9 @@ def test_a_score_is_what_is_above_the_higher_of_two_parabolas(exported_finished_
         trend = np.polyfit(places[:num], scores[:num], 2)
         inside = np.clip(places, places[:num].min(), places[:num].max())
         expected.append(np.polyval(trend, inside))
-    np.testing.assert_allclose(found, scores - np.maximum(*expected), atol=5)
-    assert np.abs(np.subtract(*expected)).max() > 9
+    away = np.abs(found - (scores - np.maximum(*expected)))
+    assert np.median(away) < 1 and away.max() < 6  # where images are few, draws count
+    assert 0.1 < np.mean(expected[0] > expected[1]) < 0.9  # either is the higher one
 
 
 def test_a_conditional_model_reconstructs_by_the_labels(tmp_path, digits):

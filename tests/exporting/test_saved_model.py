@@ -12,7 +12,10 @@ from cvae_tf.models.signature_parts import LARGEST_SAMPLE
 from cvae_tf.models.vae.inferring import inference
 from cvae_tf.models.vae.model import CVAE
 
-TRIED = ("tutorial", "patches", "patches_smooth")  # patches_large differs in its widths only
+TRIED = [  # patches_large differs in its widths only
+    "patches",
+    *(pytest.param(each, marks=pytest.mark.slow) for each in ("tutorial", "patches_smooth")),
+]
 SIGNATURES = {
     "sample": ({"num": "int32 []", "seed": "int32 [2]"}, ["images"]),
     "decode": ({"latents": "float32 [None, 2]"}, ["images"]),
@@ -50,7 +53,7 @@ import numpy as np
 import tensorflow as tf
 
 assert importlib.util.find_spec("cvae_tf") is None
-inputs, outputs, *directories = sys.argv[1:]
+inputs, output, directory = sys.argv[1:]
 images, latents = (np.load(inputs)[name] for name in ("images", "latents"))
 calls = {
     "sample": lambda use: use(num=tf.constant(5), seed=tf.constant([1, 2])),
@@ -65,13 +68,12 @@ calls = {
     "refine": lambda use: use(images=tf.constant(images), steps=tf.constant(5)),
 }
 signature_of = {"again": "sample", "other": "sample"}
-for number, directory in enumerate(directories):
-    model = tf.saved_model.load(directory)
-    results = {}
-    for name, call in calls.items():
-        for key, value in call(model.signatures[signature_of.get(name, name)]).items():
-            results[name + "." + key] = value.numpy()
-    np.savez(outputs + "/" + str(number) + ".npz", **results)
+model = tf.saved_model.load(directory)
+results = {}
+for name, call in calls.items():
+    for key, value in call(model.signatures[signature_of.get(name, name)]).items():
+        results[name + "." + key] = value.numpy()
+np.savez(output, **results)
 assert "cvae_tf" not in sys.modules
 """
 
@@ -89,30 +91,22 @@ def _export(model, directory, metadata=METADATA):
     writing.write_model(model, "saved_model", directory, metadata)
 
 
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory):
-    """For each network a model and the directory of its SavedModel."""
-    pairs = {}
-    for network in TRIED:
-        directory = tmp_path_factory.mktemp("models") / "export" / "1"
-        pairs[network] = (_random_model(network), directory)
-        _export(*pairs[network])
-    return pairs
-
-
 @pytest.fixture(scope="module", params=TRIED)
 def network(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def model(exports, network):
-    return exports[network][0]
+def model(network):
+    return _random_model(network)
 
 
 @pytest.fixture(scope="module")
-def exported(exports, network):
-    return exports[network][1]
+def exported(model, tmp_path_factory):
+    """The directory of its SavedModel."""
+    directory = tmp_path_factory.mktemp("models") / "export" / "1"
+    _export(model, directory)
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -126,23 +120,14 @@ def grey_images(tiny_dataset):
 
 
 @pytest.fixture(scope="module")
-def results_by_network(exports, grey_images, tmp_path_factory):
-    """What a process that knows TensorFlow alone gets from the SavedModels."""
+def results(exported, grey_images, tmp_path_factory):
+    """What a process that knows TensorFlow alone gets from the SavedModel."""
     place = tmp_path_factory.mktemp("elsewhere")
     latents = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
     np.savez(place / "in.npz", images=grey_images, latents=latents)
-    directories = [directory for _, directory in exports.values()]
-    done = run_python("-c", _USE, place / "in.npz", place, *directories, cwd=place)
+    done = run_python("-c", _USE, place / "in.npz", place / "out.npz", exported, cwd=place)
     assert done.returncode == 0, done.stderr
-    return {
-        network: {"latents": latents, **np.load(place / f"{number}.npz")}
-        for number, network in enumerate(exports)
-    }
-
-
-@pytest.fixture(scope="module")
-def results(results_by_network, network):
-    return results_by_network[network]
+    return {"latents": latents, **np.load(place / "out.npz")}
 
 
 def _assert_close(actual, expected):

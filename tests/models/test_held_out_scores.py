@@ -107,7 +107,12 @@ def test_the_saved_model_has_the_scores_of_the_model(finished_digits, exported_f
 
 def test_scores_are_kept_with_the_run(small_npz, tmp_path, capsys):
     trained = cvae_tf.train(
-        data_path=small_npz, epochs=1, network="tutorial", run_dir=tmp_path / "run", verbose=0
+        data_path=small_npz,
+        epochs=1,
+        network="mlp",
+        hidden="8",
+        run_dir=tmp_path / "run",
+        verbose=0,
     ).directory
     run, model = building.load_trained(str(trained))[:2]
     assert model.held_out_scores.known == dict.fromkeys(
@@ -204,7 +209,12 @@ def test_failing_at_the_end_does_not_cost_the_model(small_npz, tmp_path, monkeyp
 
     monkeypatch.setattr(held_out_scores, "measure", fail)
     run = cvae_tf.train(
-        data_path=small_npz, epochs=1, network="tutorial", run_dir=tmp_path / "run", verbose=0
+        data_path=small_npz,
+        epochs=1,
+        network="mlp",
+        hidden="8",
+        run_dir=tmp_path / "run",
+        verbose=0,
     )
     assert "p_values" not in loading.load(run.saved_model).abilities
 

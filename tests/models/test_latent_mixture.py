@@ -80,7 +80,14 @@ def test_a_sampler_draws_from_the_mixture():
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, small_npz):
     place = tmp_path_factory.mktemp("mixture") / "run"
-    settings = {"data_path": str(small_npz), "epochs": 1, "batch_size": 32, "latent_dim": 3}
+    settings = {
+        "data_path": str(small_npz),
+        "epochs": 1,
+        "batch_size": 32,
+        "latent_dim": 3,
+        "network": "mlp",
+        "hidden": "32",
+    }
     return workflows.train(run_dir=place, sampler="mixture", verbose=0, **settings)
 
 

@@ -29,9 +29,21 @@ def _images(place, num=90, channels=1):
     return path
 
 
+class _Runs(dict):
+    """A run of each kind, by name; trained when it is first asked for."""
+
+    def __init__(self, place, kinds):
+        super().__init__()
+        self._place, self._kinds = place, kinds
+
+    def __missing__(self, kind):
+        place = self._place / kind.replace(" ", "_")
+        self[kind] = workflows.train(run_dir=place, **self._kinds[kind])
+        return self[kind]
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A run of each kind, by name."""
     place = tmp_path_factory.mktemp("pages")
     grey, colours = _images(place), _images(tmp_path_factory.mktemp("colours"), channels=3)
     small = {"network": "mlp", "hidden": "16", **TINY}
@@ -50,13 +62,19 @@ def runs(tmp_path_factory):
         },
         "gan": {"data_path": colours, "model": "gan", "latent_dim": 8, **TINY},
     }
-    return {
-        name: workflows.train(run_dir=place / name.replace(" ", "_"), **settings)
-        for name, settings in kinds.items()
-    }
+    return _Runs(place, kinds)
 
 
-KINDS = ["plane", "many latents", "labels", "colours", "gan", "line", "classes of a gan"]
+KINDS = [
+    "plane",
+    "many latents",
+    "labels",
+    "line",
+    *(
+        pytest.param(kind, marks=pytest.mark.slow)
+        for kind in ("colours", "gan", "classes of a gan")
+    ),
+]
 
 
 def _page(run):
@@ -312,12 +330,14 @@ def test_the_page_of_a_run_keeps_its_labels_when_it_is_written_again(runs, tmp_p
     assert labels(again) == labels(_page(runs["plane"])) != []
 
 
+@pytest.mark.slow
 def test_unusual_images_are_those_of_models_that_can_tell(runs):
     pages = {kind: _page(runs[kind]).read_text(encoding="utf-8") for kind in ("plane", "gan")}
     assert "relative ELBO" in pages["plane"] and "unusual test images" in pages["plane"]
     assert "unusual test images" not in pages["gan"]
 
 
+@pytest.mark.slow
 def test_what_the_encoder_would_reconstruct_is_there_without_it(runs, visit):
     page, model = visit(_page(runs["colours"])), cvae_tf.load(runs["colours"].saved_model)
     assert page.evaluate("report.encode === undefined")
@@ -358,6 +378,10 @@ def test_a_page_of_several_runs(runs, tmp_path, visit):
     text = page.text_content("main")
     assert "latent_dim29" in text.replace(" ", "")
     assert "reconstructed by each" in text
+
+
+@pytest.mark.slow
+def test_runs_of_other_sizes_are_not_compared(runs):
     with pytest.raises(UserError, match="different sizes"):
         workflows.report(runs["plane"].directory, None, [runs["gan"].directory], verbose=0)
 

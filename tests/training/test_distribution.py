@@ -125,6 +125,7 @@ def _arrays(run_dir):
         return {name: arrays[name] for name in arrays if name != "state"}
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_one_and_the_chief_alone_writes(tmp_path):
     settings = {"dataset": "digits", "network": "mlp", "hidden": "16", "batch_size": 510}
     alone = workflows.train(run_dir=tmp_path / "one", epochs=1, seed=3, verbose=0, **settings)

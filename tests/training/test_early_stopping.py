@@ -55,7 +55,14 @@ def rising_and_falling(monkeypatch):
 
 @pytest.mark.usefixtures("rising_and_falling")
 def test_a_run_ends_early_and_exports_its_best_epoch(tmp_path, small_npz, capsys, monkeypatch):
-    settings = {"data_path": str(small_npz), "batch_size": 32, "epochs": 5, "early_stop": 2}
+    settings = {
+        "data_path": str(small_npz),
+        "batch_size": 32,
+        "epochs": 5,
+        "early_stop": 2,
+        "network": "mlp",
+        "hidden": "8",
+    }
     run = workflows.train(run_dir=tmp_path / "run", **settings)
     said = capsys.readouterr().out
     assert re.search(r"after epoch 4: none since epoch 2 was better .*--early_stop=2", said)

@@ -116,6 +116,7 @@ def _strike(monkeypatch, owner, name, number):
     monkeypatch.setattr(owner, name, struck)
 
 
+@pytest.mark.slow
 def test_ctrl_c_from_python_may_strike_anywhere(tmp_path, config, whole):
     run_dir = tmp_path / "run"
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -245,14 +246,9 @@ def test_other_objectives_and_drawn_pixels_go_on_as_well(tmp_path, small_npz):
 
 @pytest.mark.parametrize(
     "likelihood",
-    [
-        "gaussian",
-        *(
-            pytest.param(each, marks=pytest.mark.slow)
-            for each in ("bernoulli", "discretized_logistic")
-        ),
-    ],
+    ["gaussian", "bernoulli", "discretized_logistic"],
 )
+@pytest.mark.slow
 def test_runs_on_grey_levels_have_everything(tmp_path, small_npz, likelihood):
     settings = {"data_path": str(small_npz), "epochs": 2, "batch_size": 32, "binarize": "none"}
     config = Config.create("tutorial", **settings, likelihood=likelihood)

@@ -15,7 +15,8 @@ ALL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("optimizer", ["muon", pytest.param("adamw", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_a_run_with_all_of_them_is_stopped_and_ends_the_same(
     tmp_path, small_npz, monkeypatch, optimizer
 ):
