@@ -175,6 +175,7 @@ def test_test_elbo_can_be_had_again_from_the_checkpoint(trained, small_npz):
 # Exporting again
 
 
+@pytest.mark.slow
 def test_export_script_writes_the_same_model_again(trained, tmp_path):
     shutil.copytree(trained.directory, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "export")
@@ -251,6 +252,7 @@ def test_finished_run_is_not_overwritten(trained):
     assert _everything_in(trained.directory) == before
 
 
+@pytest.mark.slow
 def test_three_latent_dimensions_train_without_a_manifold(tmp_path, small_npz, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = Config.create(

@@ -242,6 +242,7 @@ def test_it_stops_early_by_the_distance(tmp_path, small_npz, monkeypatch):
     assert loading.load(run.saved_model).metadata["metrics"]["epoch"] == 1
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_from_the_last(tmp_path, small_npz):
     settings = {**TINY, "gan_loss": "wgan_gp", "r1": 0.0, "data_path": str(small_npz)}
     run = workflows.train(run_dir=tmp_path / "run", verbose=0, **settings)

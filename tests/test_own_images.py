@@ -59,9 +59,8 @@ def _results(run_dir):
     return weights, [row.split(",")[:6] for row in rows]
 
 
-@pytest.mark.parametrize(
-    "disk_mb", [None, pytest.param(0, marks=pytest.mark.slow)], ids=["flat file", "pictures"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("disk_mb", [None, 0], ids=["flat file", "pictures"])
 def test_streamed_training_is_the_same_to_the_last_bit(
     folder, trained, tmp_path, monkeypatch, disk_mb
 ):

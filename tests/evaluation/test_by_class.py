@@ -48,6 +48,7 @@ def test_images_are_measured_under_their_own_class_in_their_order():
     np.testing.assert_allclose(found.posteriors.mean[:, 0], 0.1 * LABELS, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_each_class_is_the_model_without_labels():
     model = _model(slope=0.7)
     whole = measuring.measure(model, PIXELS, SETTINGS, LABELS)
@@ -65,7 +66,9 @@ def test_each_class_is_the_model_without_labels():
             )
 
 
-@pytest.mark.parametrize(("latent_dim", "how"), [(2, "quadrature"), (3, "3")])
+@pytest.mark.parametrize(
+    ("latent_dim", "how"), [pytest.param(2, "quadrature", marks=pytest.mark.slow), (3, "3")]
+)
 def test_the_classifier_is_bayes_rule(latent_dim, how):
     """The likelihoods do not depend on the latents, so that bounds are exact up to the KL."""
     found = by_class.classify(_model(latent_dim), PIXELS, LABELS, SETTINGS)

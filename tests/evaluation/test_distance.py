@@ -72,6 +72,7 @@ def test_images_that_are_gone_are_an_error_in_a_line(tmp_path):
         distance.measure(model._replace(metadata={}), EvaluationSettings())
 
 
+@pytest.mark.slow
 def test_a_vae_is_evaluated_by_both(tmp_path, small_npz, capsys):
     run = workflows.train(
         run_dir=tmp_path / "run",

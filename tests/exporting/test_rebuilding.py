@@ -43,8 +43,8 @@ def test_a_model_without_its_settings_gives_none(exported_digits):
     [
         ("fast", {"network": "mlp", "hidden": "8", "dropout": 0.2}),
         ("fast", {"precision": "mixed_bfloat16", "conditional": True}),
-        ("hybrid", {}),
-        ("photo", {"latent_dim": 3}),
+        pytest.param("hybrid", {}, marks=pytest.mark.slow),
+        pytest.param("photo", {"latent_dim": 3}, marks=pytest.mark.slow),
         ("gan", {"model": "gan", "spectral_norm": True, "conditional": True}),
         ("dcgan", {"model": "gan"}),
     ],

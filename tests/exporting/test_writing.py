@@ -210,6 +210,7 @@ def test_run_of_half_precision_is_exported_as_documented(tmp_path, small_npz, mo
     assert done.stdout.startswith("(4, 28, 28, 1) "), done.stderr
 
 
+@pytest.mark.slow
 def test_formats_do_not_overwrite_in_another_directory(tmp_path, small_npz):
     config = Config.create("tutorial", data_path=str(small_npz), epochs=1, batch_size=64)
     run_dir = str(workflows.train(config, str(tmp_path / "run")).directory)

@@ -54,6 +54,7 @@ def rising_and_falling(monkeypatch):
 
 
 @pytest.mark.usefixtures("rising_and_falling")
+@pytest.mark.slow
 def test_a_run_ends_early_and_exports_its_best_epoch(tmp_path, small_npz, capsys, monkeypatch):
     settings = {
         "data_path": str(small_npz),

@@ -155,7 +155,8 @@ def test_all_but_configuration_and_checkpoints_can_be_made_again(tmp_path, whole
     assert (run_dir / "export" / "1" / "saved_model.pb").exists()
 
 
-@pytest.mark.parametrize("write", [14, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("write", [14, 30])
 def test_full_disk_is_told_and_nothing_is_lost(tmp_path, monkeypatch, config, whole, write):
     counter, flush = itertools.count(), files._flush
 

@@ -12,6 +12,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.training import tensorboard
 
 
+@pytest.mark.slow
 def test_tensorboard_reads_the_numbers_and_pictures_of_a_run(tmp_path, small_npz):
     config = Config.create("tutorial", data_path=str(small_npz), epochs=2, batch_size=64)
     run = workflows.train(config, str(tmp_path / "run"), tensorboard=True)
