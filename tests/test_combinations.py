@@ -1,6 +1,6 @@
 """Settings in combination: each pair of values is trained, exported and sampled, or refused.
 
-Optimizers stand in turn beside the others: they know nothing but weights and gradients.
+Optimizers stand in turn beside the others, each with some of the networks.
 """
 
 import itertools

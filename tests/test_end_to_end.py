@@ -339,14 +339,14 @@ def test_an_exported_model_has_the_numbers_of_its_run(trained, evaluated):
         assert own["nats_per_image"] == pytest.approx(exported["nats_per_image"], abs=2e-3)
 
 
-def test_unusual_images_are_marked(trained, small_npz):
+def test_unusual_images_are_marked(trained, small_npz, tmp_path):
     done = run_script(
-        "generate.py", "--run_dir=run", "--mode=anomalies", "--refine=5", "--false_alarms=0.1",
-        f"--data_path={small_npz}", "--output=marked", cwd=trained.place,
+        "generate.py", f"--run_dir={trained.directory}", "--mode=anomalies", "--refine=5",
+        "--false_alarms=0.1", f"--data_path={small_npz}", "--output=marked", cwd=tmp_path,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "images are marked" in done.stdout
-    table = (trained.place / "marked" / "anomalies.csv").read_text()
+    table = (tmp_path / "marked" / "anomalies.csv").read_text()
     assert table.startswith("name,refined_elbo_nats,p_value,marked\n")
 
 

@@ -51,7 +51,7 @@ def test_a_run_has_everything(trained):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "more", [{"conditional": True, "spectral_norm": True}, {"preset": "dcgan"}]
+    "more", [{}, {"conditional": True, "spectral_norm": True}, {"preset": "dcgan"}]
 )
 def test_a_stopped_run_ends_the_same(tmp_path, small_npz, monkeypatch, more):
     settings = {**TINY, "data_path": str(small_npz), "flip": True, **more}

@@ -144,7 +144,7 @@ class LoadedModel:
     def _mean_scores(
         self, grey: np.ndarray, seed: int, num_samples: int, labels: np.ndarray | None
     ) -> dict[str, np.ndarray]:
-        """Does it for images that are checked; what another way of scoring has of its own."""
+        """The same for float32 images of the right size; subclasses score in their own way here."""
         if "seed" not in _arguments(self.functions, "score"):  # there is no chance in it
             return self._in_parts("score", grey, labels)
         keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))

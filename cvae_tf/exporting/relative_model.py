@@ -1,4 +1,4 @@
-"""An exported model whose scores are compared with those of usual images that are as complex."""
+"""An exported model whose scores are compared with those of usual images as complex."""
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +9,10 @@ from cvae_tf.models.measures import Measure
 
 
 class RelativeModel(LoadedModel):
-    """Scores by the ELBO less that of usual images as complex; see `models/vae/complexity.py`."""
+    """Scores by the ELBO less that of usual images that are, or are reconstructed, as complex.
+
+    See `models/vae/complexity.py`.
+    """
 
     _signature_of_p_values = "p_values_relative"
 

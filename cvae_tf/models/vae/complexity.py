@@ -13,7 +13,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-_DEGREE = 2
+_DEGREE, _DIGITS = 2, 5  # of the trend; by which logarithms differ by more than rounding
 TRENDS_SHAPE = (2, _DEGREE + 3)  # for each complexity the coefficients, and where they hold
 
 
@@ -76,18 +76,18 @@ def fit_trend(complexity: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
 
     Args:
         complexity: of N images, [N].
-        scores: theirs, [N]; those that are not finite are left out.
+        scores: theirs, [N]; what is not finite is left out.
 
     Returns:
         What `expected_score` takes, [5]; and what each score is above a parabola that was fitted
         to the other images, [N]: new images are above it by as much as these.
     """
-    known, above = np.isfinite(scores), np.array(scores, np.float64)
+    known, above = np.isfinite(scores) & np.isfinite(complexity), np.array(scores, np.float64)
     if not known.any():
         return np.zeros(_DEGREE + 3), above
     places, own = complexity[known].astype(np.float64), above[known]
     least, most = places.min(), places.max()
-    degree = min(_DEGREE, len(np.unique(places)) - 1)
+    degree = min(_DEGREE, len(np.unique(places.round(_DIGITS))) - 1)
     powers = np.vander(places - (least + most) / 2, degree + 1, increasing=True)
     basis, upper = np.linalg.qr(powers)
     coefficients = np.linalg.solve(upper, basis.T @ own)

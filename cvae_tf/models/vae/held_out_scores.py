@@ -32,8 +32,8 @@ class HeldOutScores(tf.Module):
 
     The kinds are the ELBO of the encoder's posterior, that of the refined one, the first minus
     the second, which is minus the likelihood regret (Xiao et al., "Likelihood regret", 2020,
-    equation 4), and the first less what is to be expected of images as complex
-    (`complexity.py`). The usual images have high ones.
+    equation 4), and the first less what is to be expected of images that are, or are
+    reconstructed, as complex (`complexity.py`). The usual images have high ones.
     """
 
     if_missing = "its scores come without p-values"
@@ -72,7 +72,7 @@ class HeldOutScores(tf.Module):
         self.take("relative", above)
 
     def relative(self, complexities: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-        """Scores [B] less those of usual images as complex as these, [B, 2]."""
+        """Scores [B] less those of usual images as complex, whichever expects more."""
         return complexity.relative_scores(scores, complexities, tf.convert_to_tensor(self._trends))
 
     def p_values(self, kind: str, scores: tf.Tensor) -> tf.Tensor:
@@ -156,12 +156,13 @@ def measure(model: Any, split: Split) -> None:
         keys = [tf.random.fold_in(key, number) for number in range(samples)]
         return np.mean([score(images, each, *labels)[name] for each in keys], axis=0)
 
-    def complexities_of(images: tf.Tensor, _: tf.Tensor, *labels: tf.Tensor) -> np.ndarray:
-        return _complexities(model, images, reconstruct(images, *labels)).numpy()
+    def with_complexities(images: tf.Tensor, key: tf.Tensor, *labels: tf.Tensor) -> np.ndarray:
+        complexities = _complexities(model, images, reconstruct(images, *labels))
+        return np.column_stack([mean_score(images, key, *labels), complexities])
 
-    encoders = _of_images(model, mean_score, split, 2 * samples)
+    found = _of_images(model, with_complexities, split, 2 * samples)
+    encoders, complexities = found[:, 0], found[:, 1:]
     model.held_out_scores.take("encoders", encoders)
-    complexities = _of_images(model, complexities_of, split, 2 * samples)  # of the same images
     model.held_out_scores.take_relative(complexities, encoders)
     if not model.can_refine:
         return
