@@ -190,7 +190,7 @@ assert str(cvae_tf.load("runs/latest").image_shape) == "(28, 28, 1)"
 cvae_tf.resume("runs/latest", verbose=0)
 cvae_tf.export("runs/latest", verbose=0)
 cvae_tf.generate("runs/latest", verbose=0)
-cvae_tf.evaluate("runs/latest", samples=1, importance_samples="1", measures="likelihood", verbose=0)
+cvae_tf.evaluate("runs/latest", samples=1, importance_samples="1", verbose=0)
 """
 
 

@@ -177,13 +177,18 @@ def write(found: Evaluation | Distance, output: Path) -> list[Path]:
     if isinstance(found, Distance):
         return [output]
     table = output.with_name(f"{output.stem}_images.csv")
-    picture = output.with_suffix(".png")
+    picture, of_two_modes = pictures_beside(output)
     _write_values(found, table)
     _draw(found, picture)
     written = [output, table, picture]
     if found.exact and found.model.latent_dim == 2 and not found.model.class_names:
-        written += _draw_two_modes(found, output.with_name(f"{output.stem}_posterior.png"))
+        written += _draw_two_modes(found, of_two_modes)
     return written
+
+
+def pictures_beside(output: Path) -> tuple[Path, Path]:
+    """Where the pictures of an evaluation are: of its bounds, and of a posterior with two modes."""
+    return output.with_suffix(".png"), output.with_name(f"{output.stem}_posterior.png")
 
 
 def _draw(found: Evaluation, path: Path) -> None:

@@ -202,25 +202,22 @@ class LoadedModel:
         labels: np.ndarray | None,
         key: tf.Tensor | None = None,
         numbers: tuple[int, ...] = (),
+        values: tuple[np.ndarray, ...] = (),
     ) -> dict[str, np.ndarray]:
         """Calls a signature on one part of a batch after another and joins the results.
 
-        With a key, each part gets noise of its own; `numbers` are what else the signature takes.
+        With a key, each part gets noise of its own; `numbers`, and `values` for each of the batch,
+        are what else the signature takes.
         """
         batch, found = np.asarray(batch, np.float32), []
-        of_class = self._checked(labels, len(batch))
-        for start, part in self._parts(batch):
-            own = slice(start, start + len(part))
+        of_each = [*values, *self._checked(labels, len(batch))]
+        for start in range(0, max(len(batch), 1), _AT_ONCE):
+            own = slice(start, start + _AT_ONCE)
             more = [] if key is None else [tf.random.fold_in(key, start)]
             more += [tf.constant(number, tf.int32) for number in numbers]
-            more += [tf.constant(each[own]) for each in of_class]
-            found.append(getattr(self.functions, signature)(tf.constant(part), *more))
+            more += [tf.constant(each[own]) for each in of_each]
+            found.append(getattr(self.functions, signature)(tf.constant(batch[own]), *more))
         return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
-
-    def _parts(self, batch: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields parts of a batch, at least one, and where each begins."""
-        for start in range(0, max(len(batch), 1), _AT_ONCE):
-            yield start, batch[start : start + _AT_ONCE]
 
     def _checked(self, labels: np.ndarray | None, num: int) -> list[np.ndarray]:
         """Labels as a conditional model takes them; none for another.

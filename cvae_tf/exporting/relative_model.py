@@ -1,7 +1,6 @@
 """An exported model whose scores are compared with those of usual images as complex."""
 
 import numpy as np
-import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting.loaded_model import LoadedModel
@@ -36,12 +35,8 @@ class RelativeModel(LoadedModel):
         found = super()._mean_scores(grey, seed, num_samples, labels)
         main = self.main_score.name
         scores = found[main].astype(np.float32)
-        given = [scores, *self._checked(labels, len(grey))]
-        relative = []
-        for start, part in self._parts(grey):
-            own = (tf.constant(each[start : start + len(part)]) for each in given)
-            relative.append(self.functions.score_relative(tf.constant(part), *own)["scores"])
-        return {**found, main: np.concatenate(relative)}
+        relative = self._in_parts("score_relative", grey, labels, values=(scores,))
+        return {**found, main: relative["scores"]}
 
     @property
     def main_score(self) -> Measure:

@@ -22,6 +22,13 @@ _SLIDERS = 6  # principal components beyond the plane
 _EPOCHS_SHOWN, _WIDTH_OF_PICTURE = 13, 560
 
 
+class Evaluated(NamedTuple):
+    """What evaluate.py has found of a run."""
+
+    found: dict[str, Any]  # of `evaluation.json`
+    pictures: tuple[Path, Path]  # of the bounds, and of two modes; they need not be there
+
+
 class Source(NamedTuple):
     """What a page is made of."""
 
@@ -29,16 +36,16 @@ class Source(NamedTuple):
     model: LoadedModel
     metrics: list[dict[str, float]]  # rows of `metrics.csv`
     pictures: list[Path]  # of the epochs
-    stills: list[Path]  # of the latents, the manifold and the evaluation
-    evaluation: dict[str, Any] | None  # what evaluate.py has written
+    stills: list[Path]  # of the latents and the manifold
+    evaluation: Evaluated | None
     networks: dict[str, keras.Model] | None  # of the model, if they are at hand
     images: np.ndarray  # grey levels or colours of test images, [N, H, W, C]; none: [0, H, W, C]
     labels: np.ndarray | None  # theirs, [N]
 
-    @property
-    def labels_for_model(self) -> np.ndarray | None:
-        """The labels, if the model wants them."""
-        return self.labels if self.model.is_conditional else None
+    def labels_for_model(self, rows: np.ndarray) -> np.ndarray | None:
+        """The labels of some images, if the model wants them."""
+        is_wanted = self.model.is_conditional and self.labels is not None
+        return self.labels[rows] if is_wanted else None
 
 
 class Contents(NamedTuple):
@@ -101,8 +108,7 @@ def _reconstructed(
     """The reconstructions of test images, if the page cannot compute them."""
     if not code or "encode" in code["networks"]:
         return None
-    labels = source.labels_for_model
-    own = None if labels is None else labels[chosen]
+    own = source.labels_for_model(chosen)
     return _sheet(source.model.reconstruct(source.images[chosen], own), lossless=False)
 
 
@@ -146,8 +152,7 @@ def _plane(source: Source, chosen: np.ndarray) -> tuple[dict[str, Any], np.ndarr
     model, size = source.model, source.model.latent_dim
     means = None
     if "encode" in model.abilities and len(chosen):
-        labels = source.labels_for_model
-        own = None if labels is None else labels[chosen]
+        own = source.labels_for_model(chosen)
         means = np.nan_to_num(model.encode(source.images[chosen], own).mean.astype(np.float64))
     centre, axes, spread = np.zeros(size), np.eye(size), np.ones(size)
     if means is None and size > 2:  # 0 itself is far from all latents that are drawn
@@ -160,7 +165,7 @@ def _plane(source: Source, chosen: np.ndarray) -> tuple[dict[str, Any], np.ndarr
     kept = min(size, 2 + _SLIDERS)
     places = np.zeros((0, kept)) if means is None else (means - centre) @ axes[:kept].T
     if size == 1:  # it lies along the first direction of the plane
-        axes, spread = np.zeros([2, 1]) + [[1], [0]], np.ones(2)
+        axes, spread = np.eye(2, 1), np.ones(2)
         places, kept = np.pad(places, ((0, 0), (0, 1))), 2
     reach = max(3.0 * spread[0], np.abs(places[:, :2]).max(initial=0) * 1.05)
     return {
@@ -178,8 +183,7 @@ def _rows(source: Source, samples: np.ndarray) -> list[tuple[str, str]]:
     model, rows = source.model, []
     if "reconstruct" in model.abilities and len(source.images):
         shown = choose_shown(source.labels, len(source.images), _SHOWN)
-        labels = source.labels_for_model
-        images, own = source.images[shown], None if labels is None else labels[shown]
+        images, own = source.images[shown], source.labels_for_model(shown)
         both = np.concatenate([images, model.reconstruct(images, own)])
         rows.append(("Test images over their reconstructions", sheets.sheet(both, len(shown))))
     if model.is_conditional:
@@ -199,8 +203,7 @@ def _unusual(source: Source) -> list[tuple[str, str]]:
     model = most_telling(source.model)
     measure = model.main_score
     few = spread_rows(len(source.images), 2000)
-    labels = source.labels_for_model
-    own = None if labels is None else labels[few]
+    own = source.labels_for_model(few)
     scores = model.mean_scores(source.images[few], labels=own)[measure.name]
     lowest = np.argsort(scores)[:_UNUSUAL]
     p_values = model.p_values(scores[lowest])

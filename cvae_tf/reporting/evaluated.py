@@ -2,39 +2,38 @@
 
 from typing import Any
 
+from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.reporting import sheets
 from cvae_tf.reporting.contents import Source
 from cvae_tf.reporting.markup import paragraph, section, table
 
 _WIDTH = 900  # of a picture, at most
+_PICTURES = (  # in the order of `Evaluated`
+    "bounds of log p(x), and how images are spread",
+    "a true posterior with two modes, and what is decoded there",
+)
 
 
 def section_of(source: Source) -> str:
     """Writes the numbers with their conditions, and the pictures; nothing if there are none."""
-    found = source.evaluation or {}
+    if source.evaluation is None:
+        return ""
+    found, paths = source.evaluation
     text = _numbers(found.get("numbers") or []) + _distance(found.get("distance") or {})
     if not text:
         return ""
     pictures = "".join(
         f'<figure><img src="{sheets.smaller(str(path), _WIDTH)}" alt="{name}"></figure>'
-        for path in source.stills
-        if (name := _PICTURES.get(path.stem.removeprefix("evaluation"))) and "eval" in path.stem
+        for path, name in zip(paths, _PICTURES, strict=True)
+        if path.exists()
     )
-    return section("Evaluation", _remark(source) + text + pictures)
+    return section("Evaluation", _remark(found, source.model) + text + pictures)
 
 
-_PICTURES = {  # by what follows "evaluation" in the name
-    "": "bounds of log p(x), and how images are spread",
-    "_posterior": "a true posterior with two modes, and what is decoded there",
-}
-
-
-def _remark(source: Source) -> str:
+def _remark(found: dict[str, Any], model: LoadedModel) -> str:
     """Says if the model has been trained further since."""
-    epochs = [
-        (row or {}).get("epoch")
-        for row in (source.evaluation.get("training"), source.model.metadata.get("metrics"))
-    ]
+    rows = found.get("training"), model.metadata.get("metrics")
+    epochs = [(row or {}).get("epoch") for row in rows]
     if None in epochs or epochs[0] == epochs[1]:
         return ""
     return paragraph(f"Of epoch {epochs[0]}; this page shows the model of epoch {epochs[1]}.")

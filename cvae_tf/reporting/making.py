@@ -16,10 +16,11 @@ from cvae_tf.data.given_images import read_asked_for
 from cvae_tf.data.labelled import class_numbers
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.evaluation.report import pictures_beside
 from cvae_tf.exporting import loading, rebuilding
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.reporting import comparing, page
-from cvae_tf.reporting.contents import Source, collect
+from cvae_tf.reporting.contents import Evaluated, Source, collect
 from cvae_tf.training import run_directory
 from cvae_tf.training.run_files import Run
 
@@ -46,10 +47,8 @@ def write_run(
     Raises:
         UserError: if the exported model cannot be loaded, or the file cannot be written.
     """
-    pixels, labels = images
-    rows = spread_rows(len(pixels), _MOST_IMAGES)
-    pixels = np.asarray(pixels[rows], np.float32) / 255
-    labels = None if labels is None else np.asarray(labels)[rows]
+    pixels, labels = _some(*images)
+    pixels = np.asarray(pixels, np.float32) / 255
     model = loading.load(run.saved_model)
     return _write(run.report, _source_of_run(run, model, metrics, networks, pixels, labels))
 
@@ -112,12 +111,10 @@ def _source_of_run(
 ) -> Source:
     evaluation = files.read_json(run.evaluation) if run.evaluation.exists() else None
     name = paths.shown(run.directory)
-    pictures, stills = run.epoch_images, [run.latents, run.manifold]
-    if evaluation:
-        two_modes = f"{run.evaluation.stem}_posterior.png"
-        stills += [run.evaluation.with_suffix(".png"), run.evaluation.with_name(two_modes)]
-    stills = [path for path in stills if path.exists()]
-    return Source(name, model, metrics, pictures, stills, evaluation, networks, pixels, labels)
+    pictures = run.epoch_images
+    stills = [path for path in (run.latents, run.manifold) if path.exists()]
+    found = evaluation and Evaluated(evaluation, pictures_beside(run.evaluation))
+    return Source(name, model, metrics, pictures, stills, found, networks, pixels, labels)
 
 
 def _images(model: LoadedModel) -> tuple[np.ndarray, np.ndarray | None]:
@@ -128,8 +125,13 @@ def _images(model: LoadedModel) -> tuple[np.ndarray, np.ndarray | None]:
     except UserError:
         labels = np.zeros(0, np.int32) if model.is_conditional else None
         return np.zeros([0, *model.image_shape], np.float32), labels
-    rows = spread_rows(len(images.pixels), _MOST_IMAGES)
-    return images.pixels[rows], None if labels is None else np.asarray(labels)[rows]
+    return _some(images.pixels, labels)
+
+
+def _some(pixels: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """As many images and their labels, from the whole set, as a page looks at."""
+    rows = spread_rows(len(pixels), _MOST_IMAGES)
+    return pixels[rows], None if labels is None else np.asarray(labels)[rows]
 
 
 def _write(path: Path, source: Source) -> Path:

@@ -1,17 +1,20 @@
 """The page itself: contents -> one HTML file that needs nothing else."""
 
+import dataclasses
 import html
 import json
 import string
 from importlib import resources
 from typing import Any
 
+from cvae_tf.config import Config
 from cvae_tf.reporting import curves, evaluated, sheets
 from cvae_tf.reporting.contents import Contents, Source
 from cvae_tf.reporting.markup import section, table
 
-_OF_VAE = ("objective", "binarize", "likelihood", "seed")
-_OF_GAN = ("gan_loss", "r1", "diff_augment", "seed")
+_SAID = (  # settings, those of other families left out
+    "network", "objective", "binarize", "likelihood", "gan_loss", "r1", "diff_augment", "seed",
+)  # fmt: skip
 _SCRIPTS = ("network.js", "plane.js", "curves.js", "report.js")
 
 
@@ -95,9 +98,11 @@ def _head(source: Source) -> str:
 
 def _choices(source: Source) -> str:
     """The settings that say what the figures are of."""
-    config, own = source.model.metadata.get("config", {}), ["network"]
-    own += _OF_GAN if config.get("model") == "gan" else _OF_VAE
-    said = "; ".join(f"{name.replace('_', ' ')} {config[name]}" for name in own if name in config)
+    config = source.model.metadata.get("config", {})
+    families = {field.name: field.metadata["family"] for field in dataclasses.fields(Config)}
+    fitting = None, config.get("model", Config.model)
+    own = (name for name in _SAID if name in config and families[name] in fitting)
+    said = "; ".join(f"{name.replace('_', ' ')} {config[name]}" for name in own)
     return f"{source.model.latent_dim} latent dimensions; {said}."
 
 
@@ -155,7 +160,6 @@ def _stills(source: Source) -> str:
         f'<figure><img src="{sheets.smaller(str(path), 700)}" alt="{path.stem} of the run">'
         f"<figcaption>{path.stem}</figcaption></figure>"
         for path in source.stills
-        if path.stem in ("latents", "manifold")
     )
     return pictures and f'<section class="still"><h2>Latents</h2>{pictures}</section>'
 

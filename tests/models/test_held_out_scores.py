@@ -105,15 +105,13 @@ def test_the_saved_model_has_the_scores_of_the_model(finished_digits, exported_f
         assert len(np.unique(expected)) == 4
 
 
+def _small_run(data_path, place):
+    settings = {"data_path": data_path, "epochs": 1, "network": "mlp", "hidden": "8"}
+    return cvae_tf.train(run_dir=place / "run", verbose=0, **settings)
+
+
 def test_scores_are_kept_with_the_run(small_npz, tmp_path, capsys):
-    trained = cvae_tf.train(
-        data_path=small_npz,
-        epochs=1,
-        network="mlp",
-        hidden="8",
-        run_dir=tmp_path / "run",
-        verbose=0,
-    ).directory
+    trained = _small_run(small_npz, tmp_path).directory
     run, model = building.load_trained(str(trained))[:2]
     assert model.held_out_scores.known == dict.fromkeys(
         ("encoders", "refined", "regret", "relative"), 32
@@ -208,14 +206,7 @@ def test_failing_at_the_end_does_not_cost_the_model(small_npz, tmp_path, monkeyp
         raise error
 
     monkeypatch.setattr(held_out_scores, "measure", fail)
-    run = cvae_tf.train(
-        data_path=small_npz,
-        epochs=1,
-        network="mlp",
-        hidden="8",
-        run_dir=tmp_path / "run",
-        verbose=0,
-    )
+    run = _small_run(small_npz, tmp_path)
     assert "p_values" not in loading.load(run.saved_model).abilities
 
 

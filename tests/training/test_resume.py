@@ -245,11 +245,8 @@ def test_other_objectives_and_drawn_pixels_go_on_as_well(tmp_path, small_npz):
     assert "train_objective" in (part / "metrics.csv").read_text()
 
 
-@pytest.mark.parametrize(
-    "likelihood",
-    ["gaussian", "bernoulli", "discretized_logistic"],
-)
 @pytest.mark.slow
+@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "discretized_logistic"])
 def test_runs_on_grey_levels_have_everything(tmp_path, small_npz, likelihood):
     settings = {"data_path": str(small_npz), "epochs": 2, "batch_size": 32, "binarize": "none"}
     config = Config.create("tutorial", **settings, likelihood=likelihood)

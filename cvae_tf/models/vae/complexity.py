@@ -79,12 +79,12 @@ def fit_trend(complexity: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
         scores: theirs, [N]; what is not finite is left out.
 
     Returns:
-        What `expected_score` takes, [5]; and what each score is above a parabola that was fitted
-        to the other images, [N]: new images are above it by as much as these.
+        What `expected_score` takes, a row of TRENDS_SHAPE; and what each score is above a parabola
+        that was fitted to the other images, [N]: new images are above it by as much as these.
     """
     known, above = np.isfinite(scores) & np.isfinite(complexity), np.array(scores, np.float64)
     if not known.any():
-        return np.zeros(_DEGREE + 3), above
+        return np.zeros(TRENDS_SHAPE[1]), above
     places, own = complexity[known].astype(np.float64), above[known]
     least, most = places.min(), places.max()
     degree = min(_DEGREE, len(np.unique(places.round(_DIGITS))) - 1)
