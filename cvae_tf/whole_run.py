@@ -79,10 +79,15 @@ def _build(config: Config, dataset: Dataset) -> GenerativeModel:
 
 
 def follow(config: Config, trainer: Trainer) -> TrainedRun:
-    """Trains as a worker that is not the chief, which says where everything is."""
-    directory = Path(trainer.distribution.from_chief(bytes).decode())
-    history = following.follow(config, trainer)
-    trainer.distribution.wait_for_others()
+    """Trains as a worker that is not the chief, which says where everything is.
+
+    It stops when all agree to: if it left alone, the others could not go on.
+    """
+    distribution = trainer.distribution
+    with stop_signals.held_back(distribution.agreed_signal) as stop_if_asked:
+        directory = Path(distribution.from_chief(bytes).decode())
+        history = following.follow(config, trainer, stop_if_asked)
+        distribution.end_together()
     return TrainedRun(directory, config, history, directory / SAVED_MODEL)
 
 
@@ -99,7 +104,7 @@ def train_and_export(run: Run, trainer: Trainer, dataset: Dataset, session: Sess
         pictures.draw_summary(history)  # last, so that no picture can cost the model
         _write_page(run, trainer, history)
         screen.conclude(run, trainer.model, saved_model)
-        trainer.distribution.wait_for_others()
+        trainer.distribution.end_together()
     return TrainedRun(run.directory, run.config, history, saved_model)
 
 

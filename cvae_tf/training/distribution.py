@@ -177,12 +177,18 @@ class Distribution:
         return b"".join(self.total(part).round().astype(np.uint8).tobytes() for part in parts)
 
     def agreed_signal(self, received: int | None) -> int | None:
-        """Finds the signal that some worker has received, if any, by the one received here."""
+        """Finds the signal that some worker has received, if any, by the one received here.
+
+        All stop by it, and may leave as soon as they know of it.
+        """
         if self.num_workers == 1:
             return received
         known = (signal.SIGTERM, signal.SIGINT)
         numbers = self.total(np.array([float(received == number) for number in known]))
-        return next((number for number, n in zip(known, numbers, strict=True) if n > 0), None)
+        found = next((number for number, n in zip(known, numbers, strict=True) if n > 0), None)
+        if found is not None:
+            self.take_leave()
+        return found
 
     def agreed(self, is_so: bool) -> bool:
         """Whether something is so on the chief."""
@@ -205,6 +211,7 @@ class Distribution:
         flags = np.zeros(self.num_workers)
         flags[self.worker] = differs
         for number in np.flatnonzero(self.total(flags)):
+            self.take_leave()
             who = f"worker {number} ({self.cluster.workers[number]})"
             raise UserError(f"--strategy=multiworker: {who} has other {what} than the chief.")
 
@@ -225,9 +232,18 @@ class Distribution:
                 "Start all of them again; with --resume a run goes on from its last checkpoint."
             ) from error
 
-    def wait_for_others(self) -> None:
-        """Waits until all workers have come so far."""
+    def end_together(self) -> None:
+        """Waits until all workers have come to the end, and knows of all that they know it too."""
         self.total(np.zeros(1))
+        self.take_leave()
+
+    def take_leave(self) -> None:
+        """Waits, before this worker goes, until the others have what it last told them.
+
+        One that is gone already has had it, or has no use for it any more.
+        """
+        with contextlib.suppress(*_OF_OTHERS):
+            self.total(np.zeros(1))
 
 
 SINGLE = Distribution()

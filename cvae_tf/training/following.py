@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cvae_tf.config import Config
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.training import checkpoint_files, early_stopping, run_directory, stop_signals
+from cvae_tf.training import checkpoint_files, early_stopping, run_directory
 from cvae_tf.training.checkpoint_files import Metrics
 from cvae_tf.training.distribution import Distribution
 from cvae_tf.training.run_files import Run
@@ -65,12 +66,13 @@ def with_own_images(
     return run._replace(config=config), others
 
 
-def follow(config: Config, trainer: Trainer) -> Metrics:
+def follow(config: Config, trainer: Trainer, stop_if_asked: Callable[[], None]) -> Metrics:
     """Trains a run to its last epoch, step by step with the chief, which calls `train_run`.
 
     Args:
         config: of the run.
         trainer: of its model, which gets the chief's weights.
+        stop_if_asked: raises `Stopped` if a worker was asked to stop; for moments when all ask.
 
     Returns:
         The rows of `metrics.csv`, as the chief writes them.
@@ -85,15 +87,14 @@ def follow(config: Config, trainer: Trainer) -> Metrics:
     metrics = list(progress.metrics)
     if early_stopping.is_over(config, trainer.model, metrics):
         return metrics
-    with stop_signals.held_back(trainer.distribution.agreed_signal) as stop_if_asked:
-        for result in trainer.run_epochs(
-            config.epochs,
-            lambda epoch, step, value: stop_if_asked(),
-            len(metrics) + 1,
-            progress.steps_done,
-        ):
-            metrics.append(result.as_row())
-            stop_if_asked()
-            if early_stopping.is_over(config, trainer.model, metrics):
-                break
+    for result in trainer.run_epochs(
+        config.epochs,
+        lambda epoch, step, value: stop_if_asked(),
+        len(metrics) + 1,
+        progress.steps_done,
+    ):
+        metrics.append(result.as_row())
+        stop_if_asked()
+        if early_stopping.is_over(config, trainer.model, metrics):
+            break
     return metrics

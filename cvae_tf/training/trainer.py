@@ -113,7 +113,7 @@ class Trainer:
             trained = time.perf_counter()
             test = self.evaluate()
             measure = self.model.test_measures[0]
-            _check_finite(test[measure.name], f"epoch {epoch}: the test {measure.title}")
+            self._check_finite(test[measure.name], f"epoch {epoch}: the test {measure.title}")
             images_seen = (self.steps_per_epoch - steps_done) * self.batch_size
             steps_done = 0
             yield EpochResult(
@@ -175,7 +175,8 @@ class Trainer:
         ):
             step = part.begins + int(self._train_steps(part))
             value = self._train_means()[first_measure.name]
-            _check_finite(value, f"epoch {epoch}, step {step}: the training {first_measure.title}")
+            what = f"epoch {epoch}, step {step}: the training {first_measure.title}"
+            self._check_finite(value, what)
             on_progress(epoch, step, value)
         return self._train_means()
 
@@ -191,6 +192,14 @@ class Trainer:
         return self._traced_steps(
             part.images, part.labels, part.order, tf.constant(part.first), tf.constant(part.last)
         )
+
+    def _check_finite(self, value: float, what: str) -> None:
+        if not math.isfinite(value):
+            self.distribution.take_leave()
+            raise UserError(
+                f"{what} is {value}. The run was stopped, its checkpoints are as they were; "
+                "a smaller --learning_rate may help."
+            )
 
     @property
     def _own_batch_size(self) -> int:
@@ -250,11 +259,3 @@ class Trainer:
         if self._flip:
             grey = batches.mirror(grey, seed, steps)
         return batches.augment(grey, self._augment, seed, steps)
-
-
-def _check_finite(value: float, what: str) -> None:
-    if not math.isfinite(value):
-        raise UserError(
-            f"{what} is {value}. The run was stopped, its checkpoints are as they were; "
-            "a smaller --learning_rate may help."
-        )

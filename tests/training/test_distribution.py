@@ -10,19 +10,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import PROJECT
 from on_replicas import CONFIGS
 
-from cvae_tf import workflows
+from cvae_tf import whole_run, workflows
 from cvae_tf.core.errors import UserError
 from cvae_tf.training import strategies
 from cvae_tf.training.checkpoint_files import list_checkpoints
-from cvae_tf.training.distribution import SINGLE
+from cvae_tf.training.cluster import Cluster
+from cvae_tf.training.distribution import SINGLE, Distribution
+from cvae_tf.training.stop_signals import Stopped, stopping_by_signals
 
 HERE = Path(__file__).parent
+GONE = object()  # instead of what another worker says
 SETTINGS = ["--dataset=digits", "--network=mlp", "--hidden=16", "--batch_size=510", "--seed=3"]
 
 
@@ -66,6 +71,59 @@ def test_one_device_shares_nothing():
     assert SINGLE.from_chief(lambda: pytest.fail("nobody needs it")) == b""
     assert SINGLE.agreed_signal(15) == 15
     assert SINGLE.agreed_signal(None) is None
+
+
+class _Together(Distribution):
+    """The second of two workers, of whose sums it gets those that are foreseen."""
+
+    def foresee(self, *sums):
+        object.__setattr__(self, "foreseen", list(sums))
+        return self
+
+    def total(self, values):
+        found = self.foreseen.pop(0)
+        if found is GONE:
+            raise tf.errors.UnavailableError(None, None, "Socket closed")
+        return np.asarray(found) + 0 * values
+
+
+def _worker():
+    return _Together(cluster=Cluster(("one:1", "two:2"), 1))
+
+
+@pytest.mark.parametrize("last", [[0.0], GONE])
+def test_nobody_leaves_before_all_know_why(last):
+    worker = _worker().foresee([1.0, 0.0], last)
+    assert worker.agreed_signal(None) == signal.SIGTERM
+    assert worker.foreseen == []
+    worker.foresee([0.0], last).end_together()
+    assert worker.foreseen == []
+    worker.foresee([4.0], [120.0] * 4, [0.0, 1.0], last)
+    with pytest.raises(UserError, match="has other images than the chief"):
+        worker.check_same("images", lambda: "mine")
+    assert worker.foreseen == []
+
+
+def test_who_is_missed_before_the_end_is_an_error():
+    worker = _worker()
+    assert worker.foresee([0.0, 0.0]).agreed_signal(None) is None  # and nothing is left to say
+    for wait in (worker.end_together, lambda: worker.agreed_signal(None)):
+        worker.foresee(GONE)
+        with pytest.raises(UserError, match="another worker has ended"), worker.among_others():
+            wait()
+
+
+def test_a_worker_stopped_after_the_last_step_stays_until_the_chief_has_written(monkeypatch):
+    def stopped(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return []
+
+    monkeypatch.setattr(whole_run.following, "follow", stopped)
+    worker = _worker().foresee([1.0], [ord("x")], [0.0], [0.0])
+    trainer = SimpleNamespace(distribution=worker)
+    with pytest.raises(Stopped), stopping_by_signals():
+        whole_run.follow(None, trainer)
+    assert worker.foreseen == []
 
 
 def test_what_makes_no_sense_is_refused():
@@ -146,7 +204,7 @@ def test_a_stopped_or_killed_cluster_goes_on_to_the_same_bits(tmp_path):
     with _cluster(2, tmp_path, [*SETTINGS, "--epochs=6", f"--run_dir={run_dir}"]) as workers:
         _wait_for(tmp_path / "0.log", "epoch 1/6")
         workers[1].send_signal(signal.SIGTERM)
-        assert _codes(workers) == [143, 143]
+        assert _codes(workers) == [143, 143], (tmp_path / "0.log").read_text()
     again = ["--resume", f"--run_dir={run_dir}"]
     with _cluster(2, tmp_path, again) as workers:
         _wait_for(tmp_path / "0.log", "resumed")
