@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from cvae_tf.core import files
+from cvae_tf.drawing import fonts
 
 _DOTS_PER_INCH = 100
 _ROWS_AT_ONCE = 64  # matplotlib takes two hundred bytes for each pixel of what is placed at once
@@ -56,6 +57,7 @@ def write(figure: Figure, text: str, x: float, y: float, width: float, size: flo
 
 def fit(line: Text, width: float) -> None:
     """Makes a line of text smaller, and if need be shorter, until it is `width` pixels wide."""
+    fonts.make_readable(line)
     smallest = _SMALLEST_TEXT * line.get_fontsize()
     while line.get_window_extent().width > width and line.get_fontsize() > smallest:
         line.set_fontsize(line.get_fontsize() - 0.5)
@@ -94,6 +96,8 @@ def save(figure: Figure, path: Path, whole: bool = False) -> None:
         path: the PNG to write.
         whole: whether the page grows or shrinks to what is on it.
     """
+    for text in figure.findobj(Text):
+        fonts.make_readable(text)
     with files.replacing(path) as temporary:
         figure.savefig(
             temporary,
