@@ -1,12 +1,11 @@
 """The latent space divided into cells, over which `exact_evidence.py` integrates."""
 
-import functools
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.evaluation import cell_rules
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.models.vae.likelihoods import matrix_product
 from cvae_tf.models.vae.posterior import Posterior, log_normal
@@ -30,7 +29,7 @@ class Grid:
         """
         self._model, self._posteriors = model, posteriors
         self._deviations = np.exp(0.5 * posteriors.logvar)
-        self.density = model.pixels.density
+        self.density, self.latent_dim = model.pixels.density, model.latent_dim
         self.varies = (np.ptp(features, axis=0) > 0) | (not self.density.is_matrix_product)  # [F]
         self._constant = features[:1, ~self.varies]
         self.side = _SIDE_OF_CELL[model.latent_dim]
@@ -55,41 +54,32 @@ class Grid:
             yield cells[(distances > inner) & (distances < outer)], outer >= self._reach
             inner = outer
 
-    def nodes_in_cell(self, nodes: int) -> int:
-        """Counts the nodes of a cell with so many a side."""
-        return nodes**self._model.latent_dim
-
     def parameters(self, cells: np.ndarray, nodes: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Decodes the nodes of G cells, n a cell.
 
         Returns:
             Natural parameters of the features that vary, [G * n, V], and [G * n], nats: what is to
             be added to products(features, natural) to have the logarithm of p(x, z) times the
-            node's weight.
+            volume of a cell.
         """
-        offsets, log_weights = _nodes_of_cell(nodes, self._model.latent_dim)
-        latents = self._corners(cells)[:, None] + self.side * offsets
+        latent_dim = self.latent_dim
+        latents = self._corners(cells)[:, None] + self.side * cell_rules.places(nodes, latent_dim)
         log_prior = log_normal(latents, np.zeros_like(latents), np.zeros_like(latents)).numpy()
-        log_measure = log_prior + log_weights + self._model.latent_dim * np.log(self.side)
-        flat = latents.reshape(-1, self._model.latent_dim)
+        log_density = log_prior + latent_dim * np.log(self.side)
+        flat = latents.reshape(-1, latent_dim)
         natural, of_constant = self._decode(tf.constant(flat, tf.float32))
-        return natural, tf.constant(log_measure.ravel(), natural.dtype) + of_constant
+        return natural, tf.constant(log_density.ravel(), natural.dtype) + of_constant
 
-    def must_refine(self, nodes: int) -> bool:
-        """Whether the nodes are too far apart for nearly the narrowest posteriors.
-
-        Four deviations of one image in a hundred: its p(x) may be wrong by half and more, but the
-        mean over all images by less than a hundredth of a nat.
-        """
-        return self.side / nodes > 4 * np.quantile(self._deviations, 0.01)
-
-    def is_about_posterior(self, images: np.ndarray, cells: np.ndarray, nodes: int) -> np.ndarray:
-        """Whether the posteriors of M images lie in M cells and need more nodes there, [M]."""
+    def is_about_posterior(self, images: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """Whether the posteriors of M images lie in M cells, [M]."""
         centres = self._corners(cells) + self.side / 2
         deviations = self._deviations[images]
         distances = np.abs(centres - self._posteriors.mean[images]) - self.side / 2
-        near = np.all(distances < _DEVIATIONS * deviations, axis=1)
-        return near & (self.side / nodes > deviations.min(axis=1))
+        return np.all(distances < _DEVIATIONS * deviations, axis=1)
+
+    def is_broad(self, images: np.ndarray) -> np.ndarray:
+        """Whether the posteriors of M images are broader than a cell, [M]."""
+        return self._deviations[images].min(axis=1) > self.side
 
     def cells_of_posteriors(self) -> np.ndarray:
         """Finds the cell in which the posterior mean of each image lies, [N]."""
@@ -108,12 +98,3 @@ class Grid:
     def _corners(self, cells: np.ndarray) -> np.ndarray:
         places = np.stack(np.unravel_index(cells, self._shape), axis=-1)
         return places * self.side - _LARGEST_EXTENT
-
-
-@functools.cache
-def _nodes_of_cell(nodes: int, latent_dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Legendre nodes of the unit cell, [n, Z], and the logarithms of their weights, [n]."""
-    places, weights = np.polynomial.legendre.leggauss(nodes)
-    offsets = np.array(list(itertools.product((places + 1) / 2, repeat=latent_dim)))
-    products = np.array(list(itertools.product(weights / 2, repeat=latent_dim))).prod(axis=1)
-    return offsets, np.log(products)

@@ -87,8 +87,8 @@ def _remarks(found: Evaluation) -> Iterator[str]:
         yield from _equal_samples(found)
     if exact:
         yield (
-            f"quadrature: halving the steps to {exact.step:g} changed the mean {found.evidence} by "
-            f"{exact.change:.1e} nats"
+            f"quadrature: with nodes up to {exact.step:g} close, polynomials of one degree less "
+            f"change the mean {found.evidence} by {exact.change:.1e} nats"
         )
         if abs(exact.change) > exact_evidence.TOLERANCE:
             tolerance = exact_evidence.TOLERANCE

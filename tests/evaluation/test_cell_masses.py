@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from cvae_tf.evaluation import cell_masses
+from cvae_tf.evaluation.cell_masses import Rule
 from cvae_tf.models.vae.likelihoods import matrix_product
 
 NODES, CELLS, IMAGES, WIDTH = 4, 3, 5, 6
@@ -33,7 +34,9 @@ def test_cells_are_added_up_for_every_image_and_small_ones_apart():
     features, natural, log_measure = _case()
     expected = _by_hand(features, natural, log_measure)
     least = np.median(expected, axis=1).astype(np.float32) - 1e-3
-    of_nodes = cell_masses.by_node(NODES, tf.constant(natural), tf.constant(log_measure))
+    log_weights = np.log([0.1, 0.2, 0.3, 0.4])
+    log_density = log_measure - np.tile(log_weights, CELLS)
+    of_nodes = cell_masses.by_node(log_weights, tf.constant(natural), tf.constant(log_density))
     found, small = cell_masses.of_cells(features, least, *of_nodes, NODES, matrix_product)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     below = np.where(expected > least[:, None], -np.inf, expected)
@@ -41,14 +44,40 @@ def test_cells_are_added_up_for_every_image_and_small_ones_apart():
 
 
 @pytest.mark.parametrize("products", [matrix_product, _negative_distances])
-def test_pairs_are_integrated_over_their_own_cells(products):
-    features, natural, log_measure = _case()
+@pytest.mark.parametrize("latent_dim", [1, 2])
+def test_pairs_are_integrated_over_their_own_cells_between_the_nodes_too(latent_dim, products):
+    features, natural, log_density = _case()
     row = np.array([2, 0, 0, 1, 2])
-    cubes = natural.reshape(CELLS, NODES, WIDTH), log_measure.reshape(CELLS, NODES)
-    found = cell_masses.of_pairs(features, *cubes, row, products)
+    cubes = natural.reshape(CELLS, NODES, WIDTH), log_density.reshape(CELLS, NODES)
+    nodes = {1: NODES, 2: 2}[latent_dim]
+    rule = Rule.of(nodes, 40, latent_dim)
+    found = cell_masses.of_pairs(features, *cubes, row, rule, products)
+    axis = (np.arange(2000) + 0.5) / 2000
+    places = (np.polynomial.legendre.leggauss(nodes)[0] + 1) / 2
     for image, cell in enumerate(row):
         values = features[image] @ cubes[0][cell].T
         if products is _negative_distances:
             values = -np.square(features[image] - cubes[0][cell]).sum(axis=1)
-        expected = np.log(np.exp(values + cubes[1][cell]).sum())
-        assert found[image].numpy() == pytest.approx(expected, rel=1e-5)
+        values = values + cubes[1][cell]
+        if latent_dim == 1:
+            between = np.polynomial.Polynomial.fit(places, values, nodes - 1)(axis)
+        else:  # along one latent, then along the other
+            along = np.diff(places)[0]
+            first, second = values.reshape(2, 2)
+            rows = first + (second - first) * (axis[:, None] - places[0]) / along
+            between = rows[:, :1] + (rows[:, 1:] - rows[:, :1]) * (axis - places[0]) / along
+        expected = np.log(np.exp(between).mean())
+        assert found.log_mass[image].numpy() == pytest.approx(expected, abs=1e-3)
+        assert found.lower[image].numpy() != pytest.approx(expected, abs=1e-3)
+        assert found.spread[image].numpy() == pytest.approx(np.ptp(values), rel=1e-4)
+
+
+def test_points_are_close_enough_for_what_a_rule_says():
+    for points in (16, 64):
+        rule = Rule.of(4, points, 1)
+        deviation = 1 / np.sqrt(8 * rule.most_spread)  # of a cell's side
+        places, weights = np.polynomial.legendre.leggauss(points)
+        for centre in (0.5, 0.51, 0.53):
+            density = np.exp(-(((places + 1) / 2 - centre) ** 2) / (2 * deviation**2))
+            expected = np.sqrt(2 * np.pi) * deviation
+            assert density @ weights / 2 == pytest.approx(expected, rel=0.01)

@@ -103,9 +103,10 @@ def test_what_lies_far_from_the_prior_counts_too():
     assert found.log_evidence[0] == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize("width", [0.01, 0.004])
 @pytest.mark.parametrize("batch_size", [60, 1000])  # less and more than the nodes of a cell
-def test_a_narrow_posterior_is_not_overlooked(batch_size):
-    centre, width = 0.3137, 0.01
+def test_a_narrow_posterior_is_not_overlooked_and_needs_few_nodes(batch_size, width):
+    centre = 0.3137
 
     def logits(latents):
         distance = tf.reduce_sum((latents - centre) ** 2, axis=1) / width**2
@@ -119,7 +120,7 @@ def test_a_narrow_posterior_is_not_overlooked(batch_size):
     log_prior = -(centre**2) - np.log(2 * np.pi)
     expected = -40 + np.log(2 * np.pi * width**2) + log_prior  # sigmoid(l) is exp(l) down there
     assert found.log_evidence[0] == pytest.approx(expected, abs=0.01)
-    assert found.step <= 0.0125
+    assert found.step >= 0.0125
 
 
 @pytest.mark.parametrize("width", [0.015, 0.02, 0.04])
