@@ -17,25 +17,32 @@ _RESOLVED = 1.5  # deviations between two points
 class Rule(NamedTuple):
     """How a cell is integrated from what is known at its nodes."""
 
-    num_nodes: int  # of a cell, n^Z
     matrices: tuple[tf.Tensor, tf.Tensor]  # from nodes to points, [n^Z, m^Z]; see `cell_rules`
     log_weights: tf.Tensor  # of the points, [m^Z]
-    most_spread: float  # nats in a cell, beyond which the points are too far apart
 
     @classmethod
     def of(cls, nodes: int, points: int, latent_dim: int) -> "Rule":
-        """Takes so many nodes and points a side.
-
-        A log-density that falls by s nats from the middle to a border of the cell has a deviation
-        of at least 1 / sqrt(8 s) of its side; in the middle points are pi / (2 m) of it apart.
-        """
+        """Takes so many nodes and points a side."""
         full, lower = (
             tf.constant(functools.reduce(np.kron, [of_side.T] * latent_dim), tf.float32)
             for of_side in cell_rules.onto_points(nodes, points)
         )
         log_weights = tf.constant(cell_rules.log_weights(points, latent_dim), tf.float32)
-        most_spread = (2 * _RESOLVED * points / math.pi) ** 2 / 8
-        return cls(nodes**latent_dim, (full, lower), log_weights, most_spread)
+        return cls((full, lower), log_weights)
+
+    @property
+    def num_nodes(self) -> int:
+        """Counts the nodes of a cell, n^Z."""
+        return self.matrices[0].shape[0]
+
+
+def most_spread(points: int) -> float:
+    """Finds the nats in a cell beyond which so many points a side are too far apart.
+
+    A log-density that falls by s nats from the middle to a border of the cell has a deviation of
+    at least 1 / sqrt(8 s) of its side; in the middle points are pi / (2 m) of it apart.
+    """
+    return (2 * _RESOLVED * points / math.pi) ** 2 / 8
 
 
 def by_node(
@@ -99,7 +106,6 @@ class Masses(NamedTuple):
     spread: tf.Tensor  # between the least and the largest log p(x, z) at the nodes, [P], nats
 
 
-@tf.function(reduce_retracing=True)
 def of_pairs(
     features: tf.Tensor,
     natural: tf.Tensor,
@@ -118,6 +124,25 @@ def of_pairs(
         rule: how the values at the nodes become those at more points, and their weights.
         products: those of `likelihoods.Likelihood`.
     """
+    given = tf.nest.map_structure(tf.convert_to_tensor, (features, natural, log_density, row, rule))
+    # Traced once for all sizes: each rule has its own, and TensorFlow would complain.
+    of_any_size = tf.nest.map_structure(_of_any_size, given)
+    return _of_pairs.get_concrete_function(*of_any_size, products)(*given, products)
+
+
+def _of_any_size(tensor: tf.Tensor) -> tf.TensorSpec:
+    return tf.TensorSpec([None] * tensor.shape.rank, tensor.dtype)
+
+
+@tf.function
+def _of_pairs(
+    features: tf.Tensor,
+    natural: tf.Tensor,
+    log_density: tf.Tensor,
+    row: tf.Tensor,
+    rule: Rule,
+    products: Products,
+) -> Masses:
     num_cells, nodes = tf.shape(natural)[0], tf.shape(natural)[1]
     of_all = products(features, tf.reshape(natural, [num_cells * nodes, -1]))
     of_own = tf.gather(tf.reshape(of_all, [-1, num_cells, nodes]), row, batch_dims=1)

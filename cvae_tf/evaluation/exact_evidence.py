@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from cvae_tf.core.progress import progress
 from cvae_tf.evaluation import cell_masses, cell_rules
-from cvae_tf.evaluation.cell_masses import Masses, Rule
+from cvae_tf.evaluation.cell_masses import Masses, Rule, most_spread
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.evaluation.latent_cells import Grid
 from cvae_tf.models.vae.posterior import Posterior
@@ -126,7 +126,7 @@ def _log_evidence(
         found = _integrate_pairs(grid, features, of_chosen, nodes, rule, batch_size)
         pairs.log_mass[chosen], pairs.lower[chosen] = found.log_mass, found.lower
         total = _add_up(pairs.image, pairs.log_mass, rest)
-        unsettled[chosen] = (points < _MOST_POINTS) & (found.spread > rule.most_spread)
+        unsettled[chosen] = (points < _MOST_POINTS) & (found.spread > most_spread(points))
         unsettled |= _is_unsettled(pairs, total)
         if not unsettled.any():
             break

@@ -72,10 +72,26 @@ def test_pairs_are_integrated_over_their_own_cells_between_the_nodes_too(latent_
         assert found.spread[image].numpy() == pytest.approx(np.ptp(values), rel=1e-4)
 
 
+def test_pairs_are_traced_once_whatever_the_rule_and_the_sizes():
+    features, natural, log_density = _case()
+
+    def products(features, natural):
+        traces.append(1)
+        return matrix_product(features, natural)
+
+    traces = []
+    for nodes, points, num_cells in ((2, 4, 5), (2, 8, 3), (4, 8, 3), (4, 16, 2)):
+        rule = Rule.of(nodes, points, 1)
+        shape = num_cells, nodes
+        cubes = np.resize(natural, (*shape, WIDTH)), np.resize(log_density, shape)
+        row = np.arange(num_cells)
+        cell_masses.of_pairs(features[:num_cells], *cubes, row, rule, products)
+    assert len(traces) == 1
+
+
 def test_points_are_close_enough_for_what_a_rule_says():
     for points in (16, 64):
-        rule = Rule.of(4, points, 1)
-        deviation = 1 / np.sqrt(8 * rule.most_spread)  # of a cell's side
+        deviation = 1 / np.sqrt(8 * cell_masses.most_spread(points))  # of a cell's side
         places, weights = np.polynomial.legendre.leggauss(points)
         for centre in (0.5, 0.51, 0.53):
             density = np.exp(-(((places + 1) / 2 - centre) ** 2) / (2 * deviation**2))
