@@ -49,7 +49,7 @@ def main() -> None:
             weights = [each.numpy() for net in model.networks.values() for each in net.weights]
             named = {f"weight_{number}": each for number, each in enumerate(weights)}
             np.savez(output, figures=np.array(figures), **named)
-        distribution.wait_for_others()
+        distribution.end_together()
 
 
 if __name__ == "__main__":

@@ -84,7 +84,8 @@ def follow(config: Config, trainer: Trainer) -> TrainedRun:
     It stops when all agree to: if it left alone, the others could not go on.
     """
     distribution = trainer.distribution
-    with stop_signals.held_back(distribution.agreed_signal) as stop_if_asked:
+    held_back = stop_signals.held_back(distribution.agreed_signal)
+    with stop_signals.before_failures(), held_back as stop_if_asked:
         directory = Path(distribution.from_chief(bytes).decode())
         history = following.follow(config, trainer, stop_if_asked)
         distribution.end_together()

@@ -28,10 +28,15 @@ def say(text: str = "", end: str = "\n") -> None:
         print(text, end=end, flush=True)
 
 
-def warn(text: str) -> None:
-    """Prints what is not as it should be, but does not stop the program."""
+def warn(text: str) -> bool:
+    """Prints what is not as it should be, but does not stop the program.
+
+    Returns:
+        Whether it was printed.
+    """
     if _VERBOSE.get():
         print(f"warning: {text}", file=sys.stderr, flush=True)
+    return bool(_VERBOSE.get())
 
 
 def is_on_terminal() -> bool:

@@ -1,4 +1,4 @@
-"""Letters of all alphabets, as far as the fonts of this machine have them."""
+"""Letters of all alphabets, as far as common fonts on this machine have them."""
 
 import functools
 
@@ -24,12 +24,10 @@ _OTHERS = (
     "Arial Unicode MS",
     "Nirmala UI",
     "Leelawadee UI",
-    "Noto Sans Devanagari",
-    "Noto Sans Thai",
 )
 _BOX = "\u25a1"  # of a letter that no font has
 _SHOWN = 8  # letters
-_said: set[str] = set()  # about them; once is enough for a process
+_warnings: set[str] = set()  # about them; one is enough for a process
 
 
 def make_readable(text: Text) -> None:
@@ -38,22 +36,33 @@ def make_readable(text: Text) -> None:
     Args:
         text: of a figure; it is changed.
     """
-    letters = dict.fromkeys(text.get_text().replace("\n", ""))
-    families = list(text.get_fontfamily())
+    families, shown = _readable(text.get_text(), list(text.get_fontfamily()))
+    text.set_fontfamily(families)
+    text.set_text(shown)
+
+
+def readable(text: str) -> str:
+    """Puts boxes in the place of what no font has; for texts that matplotlib writes anew."""
+    return _readable(text, list(font_manager.FontProperties().get_family()))[1]
+
+
+def _readable(text: str, families: list[str]) -> tuple[list[str], str]:
+    """Finds fonts, beside those that a text has, and what they can show of it."""
+    letters = dict.fromkeys(text.replace("\n", ""))
     missing = set(letters).difference(*map(_letters, families))
     for family in _known_others() if missing else ():
         if missing & _letters(family):
-            families.append(family)
+            families = [*families, family]
             missing -= _letters(family)
-    text.set_fontfamily(families)
     if missing:
         _warn_once([letter for letter in letters if letter in missing])
-        text.set_text("".join(_BOX if each in missing else each for each in text.get_text()))
+    return families, "".join(_BOX if letter in missing else letter for letter in text)
 
 
 def _known_others() -> list[str]:
     known = set(font_manager.get_font_names())
-    return [family for family in _OTHERS if family in known]
+    of_one_alphabet = sorted(each for each in known if each.startswith("Noto Sans "))
+    return [family for family in dict.fromkeys((*_OTHERS, *of_one_alphabet)) if family in known]
 
 
 @functools.cache
@@ -63,10 +72,11 @@ def _letters(family: str) -> frozenset[str]:
 
 
 def _warn_once(letters: list[str]) -> None:
-    if not _said:
-        _said.update(letters)
-        warn(
-            f"no font known to matplotlib has such letters as {''.join(letters[:_SHOWN])}; "
-            "pictures have boxes there. Once a font is installed, such as Noto Sans CJK, remove "
+    if not _warnings:
+        text = (
+            f"no common font of this machine has such letters as {''.join(letters[:_SHOWN])!r}; "
+            "pictures have boxes there. Once one is installed, such as Noto Sans CJK, remove "
             f"{matplotlib.get_cachedir()}."
         )
+        if warn(text):
+            _warnings.add(text)

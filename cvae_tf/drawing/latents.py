@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cvae_tf.drawing import canvas
+from cvae_tf.drawing import canvas, fonts
 from cvae_tf.drawing.labels import Classes, are_values, as_classes
 
 _LONGEST_TITLE = 90  # letters
@@ -138,7 +138,7 @@ def _histograms(values: np.ndarray, classes: Classes) -> Figure:
         bottom = num - 1 - number
         heights = bottom + 0.9 * counts / max(counts.max(), 1)
         axes.stairs(heights, edges, baseline=bottom, fill=True, color=colour)
-    axes.set_yticks(np.arange(num)[::-1] + 0.2, classes.names)
+    axes.set_yticks(np.arange(num)[::-1] + 0.2, list(map(fonts.readable, classes.names)))
     axes.set(ylim=(-0.1, num))
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from cvae_tf.evaluation import cell_rules
 from cvae_tf.models.vae.likelihoods import Products
 
 _LEAST = -1e5  # nats beside the largest: polynomials need numbers
+_NOTHING = 1e-37  # beside p(x), and has a logarithm
 _RESOLVED = 1.5  # deviations between two points
 
 
@@ -56,13 +58,13 @@ def by_node(
         log_density: what `Grid.parameters` gives with them, [G * n].
 
     Returns:
-        The parameters, [n * G, F], and what is to be added to have p(x, z) and weights, [n, G].
+        The parameters, [n * G, F], and what is to be added to have p(x, z) and weights, [n * G].
     """
     num_nodes = len(log_weights)
     cube = tf.reshape(natural, [-1, num_nodes, natural.shape[-1]])
     natural = tf.reshape(tf.transpose(cube, [1, 0, 2]), tf.shape(natural))
     log_measure = tf.transpose(tf.reshape(log_density, [-1, num_nodes]) + log_weights)
-    return tf.cast(natural, tf.float32), tf.cast(log_measure, tf.float32)
+    return tf.cast(natural, tf.float32), tf.cast(tf.reshape(log_measure, [-1]), tf.float32)
 
 
 @tf.function(reduce_retracing=True)
@@ -73,29 +75,28 @@ def of_cells(
     log_measure: tf.Tensor,
     num_nodes: int,
     products: Products,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Integrates p(x, z) over G cells for B images.
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Compares p(x, z) at the nodes of G cells for B images with what matters to them.
 
     Args:
         features: of the images, [B, F].
         least: log-masses from which on a cell matters to them, [B].
         natural: of the nodes, in the order of `by_node`, [n * G, F].
-        log_measure: theirs, as `by_node` gives it, [n, G].
+        log_measure: theirs, as `by_node` gives it, [n * G].
         num_nodes: n.
         products: those of `likelihoods.Likelihood`.
 
     Returns:
-        The log-masses, [B, G], and that of those together which are not above the least, [B].
+        The logarithms of p(x, z) times the weight of the node, less the least, [B, n * G]; which
+        cells have more than the least, [B, G]; and the logarithm of what all others have together,
+        [B].
     """
-    found = products(features, natural)
-    # Node by node: a reduction over a short last axis takes twice as long.
-    of_nodes = tf.split(found, num_nodes, axis=1)
-    joint = [values + log_measure[node] for node, values in enumerate(of_nodes)]
-    largest = functools.reduce(tf.maximum, joint)
-    largest = tf.where(tf.math.is_finite(largest), largest, 0.0)  # else nothing would be NaN
-    log_mass = largest + tf.math.log(tf.add_n([tf.exp(each - largest) for each in joint]))
-    small = tf.where(log_mass > least[:, None], -np.inf, log_mass)
-    return log_mass, tf.reduce_logsumexp(small, axis=-1)
+    excess = products(features, natural) - least[:, None] + log_measure
+    # Node by node: a reduction over a short axis takes longer. What is too large is infinite.
+    shares = tf.add_n(tf.split(tf.exp(excess), num_nodes, axis=1))
+    matters = shares > 1
+    small = tf.reduce_sum(tf.where(matters, 0.0, shares), axis=1)
+    return excess, matters, tf.math.log(small + _NOTHING) + least
 
 
 class Masses(NamedTuple):
@@ -124,17 +125,20 @@ def of_pairs(
         rule: how the values at the nodes become those at more points, and their weights.
         products: those of `likelihoods.Likelihood`.
     """
-    given = tf.nest.map_structure(tf.convert_to_tensor, (features, natural, log_density, row, rule))
-    # Traced once for all sizes: each rule has its own, and TensorFlow would complain.
-    of_any_size = tf.nest.map_structure(_of_any_size, given)
-    return _of_pairs.get_concrete_function(*of_any_size, products)(*given, products)
+    given = features, natural, log_density, row, rule, products
+    return _traced_of_pairs(natural.dtype, products)(*given)
 
 
-def _of_any_size(tensor: tf.Tensor) -> tf.TensorSpec:
-    return tf.TensorSpec([None] * tensor.shape.rank, tensor.dtype)
+@functools.cache
+def _traced_of_pairs(dtype: tf.DType, products: Products) -> Callable[..., Masses]:
+    """Traces `_of_pairs` for all sizes: each rule has its own, and TensorFlow would complain."""
+    features, natural, log_density = (tf.TensorSpec([None] * rank, dtype) for rank in (2, 3, 2))
+    matrix, row = tf.TensorSpec([None, None]), tf.TensorSpec([None], tf.int64)
+    rule = Rule((matrix, matrix), tf.TensorSpec([None]))
+    traced = tf.function(_of_pairs)
+    return traced.get_concrete_function(features, natural, log_density, row, rule, products)
 
 
-@tf.function
 def _of_pairs(
     features: tf.Tensor,
     natural: tf.Tensor,

@@ -34,7 +34,7 @@ class Grid:
         self._constant = features[:1, ~self.varies]
         self.side = _SIDE_OF_CELL[model.latent_dim]
         reach = np.abs(posteriors.mean) + _DEVIATIONS * self._deviations
-        self._reach = reach.max()
+        self.reach = reach.max(axis=1)  # of each image's posterior, from 0, [N]
         self._cells_a_side = 2 * round(_LARGEST_EXTENT / self.side)
         self._shape = (self._cells_a_side,) * model.latent_dim
         self._decode = tf.function(
@@ -42,8 +42,8 @@ class Grid:
             input_signature=[tf.TensorSpec([None, model.latent_dim])],
         )
 
-    def rings(self) -> Iterator[tuple[np.ndarray, bool]]:
-        """Yields the cells by their distance from 0, and whether no posterior reaches further.
+    def rings(self) -> Iterator[tuple[np.ndarray, float]]:
+        """Yields the cells by their distance from 0, and how far each ring of them reaches.
 
         Cells are numbered from the corner of the smallest latents.
         """
@@ -51,7 +51,7 @@ class Grid:
         distances = np.abs(self._corners(cells) + self.side / 2).max(axis=1)
         inner = 0.0
         for outer in np.arange(_LEAST_EXTENT, _LARGEST_EXTENT + 1):
-            yield cells[(distances > inner) & (distances < outer)], outer >= self._reach
+            yield cells[(distances > inner) & (distances < outer)], outer
             inner = outer
 
     def parameters(self, cells: np.ndarray, nodes: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -22,6 +22,8 @@ from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import check_output_name
 from cvae_tf.models.vae.descriptions import meaning_of_bits
 
+_LITTLE = 0.005  # of p(x)
+
 
 def as_table(found: Evaluation | Distance) -> str:
     """Writes the numbers for people."""
@@ -93,6 +95,11 @@ def _remarks(found: Evaluation) -> Iterator[str]:
         if abs(exact.change) > exact_evidence.TOLERANCE:
             tolerance = exact_evidence.TOLERANCE
             yield f"That is more than {tolerance}: {found.evidence} is not exact here."
+        if exact.too_sharp_share > _LITTLE:
+            yield (
+                f"{exact.too_sharp_share:.0%} of it lies in peaks so sharp that the quadrature may "
+                f"miss them by nats: {found.evidence} is not exact there."
+            )
     if not model.pixels.has_likelihood:
         yield (
             "The cross-entropy of grey levels is no log-likelihood, so there is no bound on log "
@@ -144,7 +151,12 @@ def as_json(found: Evaluation | Distance) -> dict[str, Any]:
             **conditions,
         },
         "distance": found.distance and distance.as_json(found.distance),
-        "quadrature": found.exact and {"step": found.exact.step, "change_nats": found.exact.change},
+        "quadrature": found.exact
+        and {
+            "step": found.exact.step,
+            "change_nats": found.exact.change,
+            "too_sharp_share": found.exact.too_sharp_share,
+        },
     }
 
 

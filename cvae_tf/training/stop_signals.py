@@ -111,6 +111,19 @@ def held_back(
 
 
 @contextlib.contextmanager
+def before_failures() -> Iterator[None]:
+    """Makes a failure within it a `Stopped` if there was a signal.
+
+    For workers that write nothing: what fails there is that the others were stopped first.
+    """
+    try:
+        yield
+    except Exception:
+        _signals.stop_if_asked(lambda received: received)
+        raise
+
+
+@contextlib.contextmanager
 def naming(run_dir: Path) -> Iterator[None]:
     """Makes each KeyboardInterrupt a `Stopped` that says which run can go on."""
     try:

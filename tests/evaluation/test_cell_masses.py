@@ -37,8 +37,10 @@ def test_cells_are_added_up_for_every_image_and_small_ones_apart():
     log_weights = np.log([0.1, 0.2, 0.3, 0.4])
     log_density = log_measure - np.tile(log_weights, CELLS)
     of_nodes = cell_masses.by_node(log_weights, tf.constant(natural), tf.constant(log_density))
-    found, small = cell_masses.of_cells(features, least, *of_nodes, NODES, matrix_product)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    excess, matters, small = cell_masses.of_cells(features, least, *of_nodes, NODES, matrix_product)
+    cube = (excess.numpy() + least[:, None]).reshape(IMAGES, NODES, CELLS)
+    np.testing.assert_allclose(np.log(np.exp(cube).sum(axis=1)), expected, rtol=1e-5)
+    np.testing.assert_array_equal(matters, expected > least[:, None])
     below = np.where(expected > least[:, None], -np.inf, expected)
     np.testing.assert_allclose(small, np.log(np.exp(below).sum(axis=1)), rtol=1e-5)
 

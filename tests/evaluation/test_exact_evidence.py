@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from conftest import binary_images, tiny_cvae, tiny_images
 
-from cvae_tf.evaluation import evaluated_model, exact_evidence, sampled_bounds
+from cvae_tf.evaluation import evaluated_model, everywhere, exact_evidence, sampled_bounds
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.models.vae.likelihoods import GAUSSIAN
 from cvae_tf.models.vae.pixels import Pixels
@@ -123,6 +123,51 @@ def test_a_narrow_posterior_is_not_overlooked_and_needs_few_nodes(batch_size, wi
     assert found.step >= 0.0125
 
 
+@pytest.mark.parametrize(("width", "share"), [(0.004, 0), (0.0005, 1)])
+def test_peaks_between_the_points_are_known_for_it(width, share):
+    def logits(latents):
+        return -40 - tf.reduce_sum((latents - 0.3137) ** 2, axis=1) / (2 * width**2)
+
+    model = _designed(logits, mean=0.3137, deviation=width)
+    found = _integrate(model, np.ones((1, 1, 1, 1), np.float32))
+    np.testing.assert_allclose(found.too_sharp, [share], atol=1e-3)
+
+
+@pytest.mark.parametrize(("width", "centre"), [(0.03, (5.503, 1.203)), (0.3, (5.53, 1.27))])
+def test_a_peak_far_from_the_prior_is_found_though_the_encoder_looks_elsewhere(width, centre):
+
+    def logits(latents):
+        distance = tf.reduce_sum((latents - centre) ** 2, axis=1) / width**2
+        return -90 + 60 * tf.exp(-distance / 2)
+
+    found = _integrate(_designed(logits, deviation=0.05), np.ones((1, 1, 1, 1), np.float32))
+    axis = np.linspace(-1, 1, 2001) * 10 * width
+    places = np.stack(np.meshgrid(axis, axis), axis=-1)
+    log_prior = -0.5 * np.sum((places + centre) ** 2, axis=-1) - np.log(2 * np.pi)
+    peak = np.exp(60 * np.exp(-0.5 * np.sum(places**2, axis=-1) / width**2) + log_prior)
+    expected = -90 + np.log(1 + peak.sum() * (axis[1] - axis[0]) ** 2)
+    assert found.log_evidence[0] == pytest.approx(expected, abs=0.02)
+    assert expected > -85  # that is, it counts
+
+
+def test_an_image_whose_encoder_looks_far_out_is_integrated_there():
+    """The others, which no ring out there would change, are left."""
+
+    def encode(pixels):
+        return Posterior(10 * pixels[:, 0, 0], tf.fill(tf.shape(pixels[:, 0, 0]), -9.0))
+
+    def logits(latents):
+        return tf.reshape(200 * (latents[:, 0] - 9.9), [-1, 1, 1, 1])
+
+    model = EvaluatedModel(encode, logits, 1, (1, 1, 1), Pixels(), {})
+    pixels = np.array([0] * 999 + [1], np.float32).reshape(-1, 1, 1, 1)
+    found = _integrate(model, pixels).log_evidence
+    axis = np.linspace(9, 12, 100_001)
+    density = np.exp(-0.5 * axis**2 - np.logaddexp(0, -200 * (axis - 9.9))) / np.sqrt(2 * np.pi)
+    assert found[-1] == pytest.approx(np.log(density.sum() * (axis[1] - axis[0])), abs=0.02)
+    np.testing.assert_allclose(found[:-1], 0, atol=1e-4)
+
+
 @pytest.mark.parametrize("width", [0.015, 0.02, 0.04])
 def test_a_thin_ring_over_very_many_cells_is_not_settled_too_early(width):
     """No single cell changes by much there, and all together do."""
@@ -162,7 +207,7 @@ def test_the_size_of_batches_does_not_matter():
 def test_many_cells_are_done_in_parts(monkeypatch):
     model, pixels = _sharp(latent_dim=2), _pixels(7)
     whole = _integrate(model, pixels)
-    monkeypatch.setattr(exact_evidence, "_PAIRS_OF_BATCH", 0.001)  # one image at a time
+    monkeypatch.setattr(everywhere, "_PAIRS_OF_BATCH", 0.001)  # one image at a time
     parts = _integrate(model, pixels)
     np.testing.assert_allclose(parts.log_evidence, whole.log_evidence, atol=5e-3)
     assert abs(parts.change) < 0.01

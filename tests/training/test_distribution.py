@@ -25,6 +25,7 @@ from cvae_tf.training.checkpoint_files import list_checkpoints
 from cvae_tf.training.cluster import Cluster
 from cvae_tf.training.distribution import SINGLE, Distribution
 from cvae_tf.training.stop_signals import Stopped, stopping_by_signals
+from cvae_tf.training.trainer import Trainer
 
 HERE = Path(__file__).parent
 GONE = object()  # instead of what another worker says
@@ -123,6 +124,25 @@ def test_a_worker_stopped_after_the_last_step_stays_until_the_chief_has_written(
     trainer = SimpleNamespace(distribution=worker)
     with pytest.raises(Stopped), stopping_by_signals():
         whole_run.follow(None, trainer)
+    assert worker.foreseen == []
+
+
+def test_a_signal_says_more_than_that_the_chief_was_stopped_first(monkeypatch):
+    monkeypatch.setattr(
+        whole_run.following, "follow", lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    trainer = SimpleNamespace(distribution=_worker().foresee([1.0], [ord("x")], GONE))
+    with pytest.raises(Stopped), stopping_by_signals():
+        whole_run.follow(None, trainer)
+    trainer = SimpleNamespace(distribution=_worker().foresee(GONE))
+    with pytest.raises(tf.errors.UnavailableError), stopping_by_signals():
+        whole_run.follow(None, trainer)
+
+
+def test_all_learn_that_the_loss_is_not_finite_before_anyone_leaves():
+    worker = _worker().foresee([0.0])
+    with pytest.raises(UserError, match="the loss is nan"):
+        Trainer._check_finite(SimpleNamespace(distribution=worker), float("nan"), "the loss")
     assert worker.foreseen == []
 
 
