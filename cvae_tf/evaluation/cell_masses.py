@@ -107,6 +107,24 @@ class Masses(NamedTuple):
     spread: tf.Tensor  # between the least and the largest log p(x, z) at the nodes, [P], nats
 
 
+@functools.cache
+def traced_of_pairs(dtype: tf.DType, products: Products) -> Callable[..., Masses]:
+    """Traces `of_pairs` for all sizes: each rule has its own, and TensorFlow would complain.
+
+    Args:
+        dtype: of all that is compared.
+        products: those of `likelihoods.Likelihood`.
+
+    Returns:
+        A function of what `of_pairs` takes.
+    """
+    features, natural, log_density = (tf.TensorSpec([None] * rank, dtype) for rank in (2, 3, 2))
+    matrix, row = tf.TensorSpec([None, None]), tf.TensorSpec([None], tf.int64)
+    rule = Rule((matrix, matrix), tf.TensorSpec([None]))
+    traced = tf.function(of_pairs)
+    return traced.get_concrete_function(features, natural, log_density, row, rule, products)
+
+
 def of_pairs(
     features: tf.Tensor,
     natural: tf.Tensor,
@@ -125,28 +143,6 @@ def of_pairs(
         rule: how the values at the nodes become those at more points, and their weights.
         products: those of `likelihoods.Likelihood`.
     """
-    given = features, natural, log_density, row, rule, products
-    return _traced_of_pairs(natural.dtype, products)(*given)
-
-
-@functools.cache
-def _traced_of_pairs(dtype: tf.DType, products: Products) -> Callable[..., Masses]:
-    """Traces `_of_pairs` for all sizes: each rule has its own, and TensorFlow would complain."""
-    features, natural, log_density = (tf.TensorSpec([None] * rank, dtype) for rank in (2, 3, 2))
-    matrix, row = tf.TensorSpec([None, None]), tf.TensorSpec([None], tf.int64)
-    rule = Rule((matrix, matrix), tf.TensorSpec([None]))
-    traced = tf.function(_of_pairs)
-    return traced.get_concrete_function(features, natural, log_density, row, rule, products)
-
-
-def _of_pairs(
-    features: tf.Tensor,
-    natural: tf.Tensor,
-    log_density: tf.Tensor,
-    row: tf.Tensor,
-    rule: Rule,
-    products: Products,
-) -> Masses:
     num_cells, nodes = tf.shape(natural)[0], tf.shape(natural)[1]
     of_all = products(features, tf.reshape(natural, [num_cells * nodes, -1]))
     of_own = tf.gather(tf.reshape(of_all, [-1, num_cells, nodes]), row, batch_dims=1)

@@ -81,7 +81,7 @@ def integrate_pairs(
             rows = np.repeat(np.arange(len(group)), counts[block[group]])
             for some in blocks(len(rows), batch_size):
                 own = bounds[block[group[0]]] + some
-                masses = cell_masses.of_pairs(
+                masses = cell_masses.traced_of_pairs(natural.dtype, grid.density.products)(
                     tf.constant(features[pairs.image[own]], natural.dtype),
                     natural[part],
                     log_density[part],

@@ -58,6 +58,11 @@ class _Signals:
 _signals = _Signals()
 
 
+def _alone(received: int | None) -> int | None:
+    """Agrees with nobody: what was received here counts."""
+    return received
+
+
 @contextlib.contextmanager
 def stopping_by_signals() -> Iterator[None]:
     """Makes the first SIGINT or SIGTERM a `Stopped`, and the second one the end; for scripts alone.
@@ -88,7 +93,7 @@ def kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_back(
-    agree: Callable[[int | None], int | None] = lambda received: received,
+    agree: Callable[[int | None], int | None] = _alone,
 ) -> Iterator[Callable[[], None]]:
     """Lets the first signal to a script wait for a good moment; does nothing to others' handlers.
 
@@ -107,7 +112,7 @@ def held_back(
         yield lambda: _signals.stop_if_asked(agree)
     finally:
         _signals.are_held_back = False
-    _signals.stop_if_asked(lambda received: received)
+    _signals.stop_if_asked(_alone)
 
 
 @contextlib.contextmanager
@@ -119,7 +124,7 @@ def before_failures() -> Iterator[None]:
     try:
         yield
     except Exception:
-        _signals.stop_if_asked(lambda received: received)
+        _signals.stop_if_asked(_alone)
         raise
 
 

@@ -53,7 +53,8 @@ def test_pairs_are_integrated_over_their_own_cells_between_the_nodes_too(latent_
     cubes = natural.reshape(CELLS, NODES, WIDTH), log_density.reshape(CELLS, NODES)
     nodes = {1: NODES, 2: 2}[latent_dim]
     rule = Rule.of(nodes, 40, latent_dim)
-    found = cell_masses.of_pairs(features, *cubes, row, rule, products)
+    of_pairs = cell_masses.traced_of_pairs(tf.float32, products)
+    found = of_pairs(features, *cubes, row, rule, products)
     axis = (np.arange(2000) + 0.5) / 2000
     places = (np.polynomial.legendre.leggauss(nodes)[0] + 1) / 2
     for image, cell in enumerate(row):
@@ -87,7 +88,8 @@ def test_pairs_are_traced_once_whatever_the_rule_and_the_sizes():
         shape = num_cells, nodes
         cubes = np.resize(natural, (*shape, WIDTH)), np.resize(log_density, shape)
         row = np.arange(num_cells)
-        cell_masses.of_pairs(features[:num_cells], *cubes, row, rule, products)
+        of_pairs = cell_masses.traced_of_pairs(tf.float32, products)
+        of_pairs(features[:num_cells], *cubes, row, rule, products)
     assert len(traces) == 1
 
 

@@ -135,7 +135,6 @@ def test_peaks_between_the_points_are_known_for_it(width, share):
 
 @pytest.mark.parametrize(("width", "centre"), [(0.03, (5.503, 1.203)), (0.3, (5.53, 1.27))])
 def test_a_peak_far_from_the_prior_is_found_though_the_encoder_looks_elsewhere(width, centre):
-
     def logits(latents):
         distance = tf.reduce_sum((latents - centre) ** 2, axis=1) / width**2
         return -90 + 60 * tf.exp(-distance / 2)
