@@ -1,6 +1,8 @@
 """How the pictures of a folder become images: settings that belong to a run."""
 
+import contextlib
 import dataclasses
+import math
 import re
 from typing import Any
 
@@ -8,6 +10,8 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import check, setting
 
 FITS = ("crop", "pad", "stretch")
+PAGES = ("first", "all")
+AUTO = "auto"  # a white level that the data decide
 SMALLEST_SIDE, LARGEST_SIDE = 8, 256  # of an image, in pixels
 
 
@@ -35,6 +39,17 @@ class ReadingSettings:
         least=0,
         most=255,
     )
+    white_level: str | None = setting(
+        "The level that is white, such as 4095 of cameras with 12 bits; auto: the largest one in "
+        "the data. By default the largest of 8 or 16 bits; if pictures of 16 bits use 8, 10 or 12 "
+        "alone, the largest of these.",
+        None,
+    )
+    pages: str = setting(
+        "Of files with several pages or frames. first: the first one is an image; all: each is.",
+        "first",
+        choices=PAGES,
+    )
     skip_bad: bool = setting("Leave out pictures of a folder that cannot be read.", False)
 
     def __post_init__(self):
@@ -46,7 +61,7 @@ class ReadingSettings:
         """Checks what the range of a field cannot say; raises a UserError."""
         if self.channels == 2:
             raise UserError("--channels=2: must be 1 (grey), 3 (colours), or 0 (as they are).")
-        _ = self.height_and_width
+        _ = self.height_and_width, self.number_of_white
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "ReadingSettings":
@@ -77,3 +92,20 @@ class ReadingSettings:
                 f"such as 64x48, each from {least} to {most} pixels."
             )
         return sides[0], sides[1]
+
+    @property
+    def number_of_white(self) -> float | None:
+        """The level that `white_level` names; None if it names none, or leaves it to the data.
+
+        Raises:
+            UserError: if it is neither a number above 0 nor "auto".
+        """
+        if self.white_level in (None, AUTO):
+            return None
+        with contextlib.suppress(ValueError):
+            level = float(self.white_level)
+            if math.isfinite(level) and level > 0:
+                return level
+        raise UserError(
+            f"--white_level={self.white_level!r}: must be a number above 0, such as 4095, or auto."
+        )

@@ -199,7 +199,7 @@ FORMATS: Table[Format] = Table(
     },
 )
 
-_IMAGES = ("data_path", "resize", "invert")
+_IMAGES = ("data_path", "invert")
 
 MODES: Table[Mode] = Table(
     "mode",

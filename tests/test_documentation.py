@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import PROJECT, run_python
+from PIL import Image
 
 import cvae_tf
 from cvae_tf import registry
 from cvae_tf.cli import COMMANDS
 from cvae_tf.config import Config
+from cvae_tf.data.pictures import Form, read_picture
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.presets import PRESETS
@@ -66,6 +68,22 @@ def test_ten_lines_train_and_sample(tmp_path):
     done = run_python("-c", code, cwd=tmp_path, KERAS_HOME=str(tmp_path / "keras"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "latest" / "export" / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("name", ["large.jpg", "lying.jpg", "small.png", "palette.png"])
+def test_pictures_are_prepared_as_documented(tmp_path, name):
+    """The lines for servers give what a training on a folder learns from, bit for bit."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 410, 3), np.uint8))
+    exif = Image.Exif()
+    exif[274] = 6 if name == "lying.jpg" else 1
+    picture = picture.resize((50, 70)) if name == "small.png" else picture
+    picture = picture.convert("P") if name == "palette.png" else picture
+    picture.save(tmp_path / name, exif=exif)
+    (snippet,) = re.findall(r"```python\n([^`]*picture.draft.*?)```", SERVING, re.DOTALL)
+    names = {}
+    exec(snippet.replace("picture.jpg", str(tmp_path / name)), names)
+    pixels = read_picture(tmp_path / name, Form(size=(64, 64), channels=3))
+    np.testing.assert_array_equal(names["images"], pixels[np.newaxis].astype(np.float32) / 255)
 
 
 def test_a_layer_of_another_keras_model_is_made_as_documented(exported_digits):
@@ -157,7 +175,7 @@ def test_table_of_modes_says_what_the_registry_says():
     assert list(rows) == list(registry.MODES)
     for name, (_, *settings) in rows.items():
         told = re.findall(r"`--(\w+)`", "".join(settings))
-        of_images = ("data_path", "resize", "invert")
+        of_images = ("data_path", "invert")
         looked_at = [each for each in registry.MODES[name].settings if each not in of_images]
         assert sorted(told) == sorted(looked_at), name
 

@@ -10,6 +10,7 @@ import numpy as np
 from cvae_tf import registry
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
+from cvae_tf.data.pictures import Form
 from cvae_tf.reading import ReadingSettings
 
 _OWN_FOLDER = "cvae_tf.data.folder:load"
@@ -38,6 +39,7 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...] | None = None  # labels are then int64 numbers into it
     sha256: str | None = None  # what `fingerprint` says, if it is known without reading the images
     margins: float | None = None  # `margin_brightness` of the images, if it is known
+    form: Form | None = None  # how its pictures became pixels; None if they were arrays
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -15,14 +15,21 @@ from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.pictures import (
     BadPictureError,
     Form,
-    read_picture,
+    Picture,
+    count_pages,
+    largest_level,
+    read,
     read_size,
     without_warnings,
 )
 from cvae_tf.reading import LARGEST_SIDE
 
 _AT_ONCE = 16  # pictures that a thread takes
+_ONE_LEVEL = 16  # the largest difference of levels that nobody sees
 _PROBED = 32  # pictures that are looked at first, to learn what most are like
+# The largest levels of the bits that cameras and scanners use of 16.
+_LARGEST_OF_FEW_BITS = (255, 1023, 4095)
+LARGEST_OF_16_BITS = 65535
 
 
 class Facts(NamedTuple):
@@ -33,6 +40,10 @@ class Facts(NamedTuple):
     bad: list[tuple[int, str]]  # numbers of those that cannot, and the reasons
     sha256: str  # of all pixels in their order
     margins: float  # mean brightness of the outermost rows and columns, from 0 to 1
+    white_level: float | None = None  # as the `Form` of the pixels had it
+    deep_white_level: int | None = None  # the same; None if no picture has 16 bits
+    num_vanished: int = 0  # transparent pictures that are of one level, or nearly so
+    num_pages_left_out: int = 0
 
 
 class SizeNeededError(Exception):
@@ -41,6 +52,10 @@ class SizeNeededError(Exception):
 
 class _ColourFoundError(Exception):
     """A picture in colour among those that were taken to be grey."""
+
+
+class _DeepFoundError(Exception):
+    """A picture of 16 bits, before it is known how many of them are used."""
 
 
 def decode_all(
@@ -64,10 +79,55 @@ def decode_all(
         raise SizeNeededError
     if form.channels == 0 and _seems_coloured(listing, form):
         form = form._replace(channels=3)
-    try:
-        return _decode_all(listing, form, open_store)
-    except _ColourFoundError:
-        return _decode_all(listing, form._replace(channels=3), open_store)
+    while True:
+        try:
+            return _decode_all(listing, form, open_store)
+        except _ColourFoundError:
+            form = form._replace(channels=3)
+        except _DeepFoundError:
+            form = form._replace(deep_white_level=_deep_white_level(listing))
+
+
+def find_largest_level(listing: Listing, only_deep: bool = False) -> float:
+    """Finds the largest level in all pictures, as their files have it; 0 if there is none.
+
+    Args:
+        listing: the pictures.
+        only_deep: whether to look at those of 16 bits alone.
+    """
+
+    def find(number: int) -> float:
+        try:
+            level, is_deep = largest_level(listing.full_path(number), listing.page(number))
+        except BadPictureError:
+            return 0.0
+        return level if is_deep or not only_deep else 0.0
+
+    chunks = _in_order(find, len(listing.paths), "looking for the largest level")
+    return max(max(chunk) for _, chunk in chunks)
+
+
+def _deep_white_level(listing: Listing) -> int:
+    """Takes the fewest usual bits that hold all levels of the pictures of 16 bits."""
+    largest = find_largest_level(listing, only_deep=True)
+    fitting = (level for level in _LARGEST_OF_FEW_BITS if level >= largest > 1)
+    return next(fitting, LARGEST_OF_16_BITS)
+
+
+def list_pages(listing: Listing) -> Listing:
+    """Lists each page of files that have several as a picture of its own."""
+
+    def count(number: int) -> int:
+        return count_pages(listing.full_path(number))
+
+    chunks = list(_in_order(count, len(listing.paths), "counting pages"))
+    counts = np.array([pages for _, chunk in chunks for pages in chunk])
+    numbers = np.repeat(np.arange(len(counts)), counts)
+    return listing._replace(
+        paths=[listing.paths[number] for number in numbers],
+        facts=listing.facts[numbers],
+        pages=np.concatenate([np.arange(pages) for pages in counts]),
+    )
 
 
 def count_sizes(listing: Listing) -> Counter:
@@ -107,7 +167,8 @@ def _seems_coloured(listing: Listing, form: Form) -> bool:
     with without_warnings():
         for number in _here_and_there(listing):
             with contextlib.suppress(BadPictureError):
-                if read_picture(listing.full_path(number), form).shape[-1] == 3:
+                path, page = listing.full_path(number), listing.page(number)
+                if read(path, form, page).pixels.shape[-1] == 3:
                     return True
     return False
 
@@ -128,14 +189,14 @@ def _here_and_there(listing: Listing) -> range:
 
 
 def _decode_all(listing: Listing, form: Form, open_store: Callable) -> Facts:
-    def read(number: int) -> np.ndarray | str:
+    def decode(number: int) -> Picture | str:
         try:
-            return read_picture(listing.full_path(number), form)
+            return read(listing.full_path(number), form, listing.page(number))
         except BadPictureError as error:
             return str(error)
 
-    found = _Found(form, open_store)
-    with contextlib.closing(_in_order(read, len(listing.paths), "reading pictures")) as chunks:
+    found = _Found(form, open_store, listing.pages is None)
+    with contextlib.closing(_in_order(decode, len(listing.paths), "reading pictures")) as chunks:
         for first, chunk in chunks:
             found.add(first, chunk)
     return found.facts()
@@ -157,9 +218,12 @@ def _in_order(read: Callable, total: int, what: str) -> Iterator[tuple[int, list
 class _Found:
     """What has been found so far."""
 
-    def __init__(self, form: Form, open_store: Callable):
+    def __init__(self, form: Form, open_store: Callable, leaves_out_pages: bool):
+        self._form = form
         self._channels = form.channels or 1
         self._open_store = open_store
+        self._leaves_out_pages = leaves_out_pages
+        self._vanished = self._pages_left_out = 0
         self._store: Callable | None = None
         self._shape: tuple[int, ...] = ()
         self._count = 0
@@ -167,15 +231,15 @@ class _Found:
         self._digest = hashlib.sha256()
         self._margins = np.zeros(4, np.int64)  # sums over the four sides
 
-    def add(self, first: int, chunk: list[np.ndarray | str]) -> None:
+    def add(self, first: int, chunk: list[Picture | str]) -> None:
         """Takes the pictures that follow, or the reasons why they cannot be read."""
         good = []
         for number, picture in enumerate(chunk, first):
             if isinstance(picture, str):
                 self._bad.append((number, picture))
             else:
-                self._check_shape(picture.shape)
-                good.append(picture)
+                self._look_at(picture)
+                good.append(picture.pixels)
         if not good:
             return
         images = np.stack(good)
@@ -185,6 +249,13 @@ class _Found:
         self._margins += [side.sum(dtype=np.int64) for side in sides]
         if self._store:
             self._store(images)
+
+    def _look_at(self, picture: Picture) -> None:
+        if picture.is_deep and not (self._form.white_level or self._form.deep_white_level):
+            raise _DeepFoundError
+        self._check_shape(picture.pixels.shape)
+        self._vanished += picture.is_transparent and np.ptp(picture.pixels) <= _ONE_LEVEL
+        self._pages_left_out += (picture.num_pages - 1) * self._leaves_out_pages
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if not self._shape:
@@ -202,4 +273,8 @@ class _Found:
             height, width, channels = self._shape
             values = self._count * channels * np.array([width, width, height, height])
             margins = float(np.mean(self._margins / values)) / 255
-        return Facts(self._shape, self._count, self._bad, self._digest.hexdigest(), margins)
+        return Facts(
+            *(self._shape, self._count, self._bad, self._digest.hexdigest(), margins),
+            *(self._form.white_level, self._form.deep_white_level),
+            *(int(self._vanished), self._pages_left_out),
+        )

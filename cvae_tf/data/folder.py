@@ -12,6 +12,7 @@ from cvae_tf.core.messages import say, warn
 from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.data import memory
 from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.decoding import LARGEST_OF_16_BITS, list_pages
 from cvae_tf.data.folder_classes import TEST, TRAIN, Classes, listed, read_classes
 from cvae_tf.data.folder_listing import list_pictures, printable
 from cvae_tf.data.own_file import HELD_OUT
@@ -59,9 +60,12 @@ def load(
     listing = list_pictures(path)
     if not listing.paths:
         raise UserError(f"{printable(path)}: holds no pictures, such as PNG, JPEG or WebP files.")
+    if reading.pages == "all":
+        listing = list_pages(listing)
     classes = read_classes(listing)
     pictures = read_pictures(listing, reading, disk_mb)
     _check_bad(pictures, reading.skip_bad)
+    _say_guesses(pictures)
     classes = _only(classes, pictures.numbers)
     rows = _split(path, classes, pictures.facts.count, seed)
     room = memory.free_bytes() // 2 if cache_mb is None else cache_mb * MEGABYTE
@@ -75,7 +79,30 @@ def load(
         class_names=names,
         sha256=_sha256(pictures, rows, labels, names),
         margins=pictures.facts.margins,
+        form=pictures.form,
     )
+
+
+def _say_guesses(pictures: Pictures) -> None:
+    """Says what was guessed of pictures of 16 bits, and that pages of files are left out."""
+    facts = pictures.facts
+    if facts.deep_white_level not in (None, LARGEST_OF_16_BITS):
+        bits = int(facts.deep_white_level).bit_length()
+        say(
+            f"images:  no picture of 16 bits uses more than {bits} of them, so the level "
+            f"{facts.deep_white_level} is white (--white_level=65535 takes them as they are)"
+        )
+    if left_out := facts.num_pages_left_out:
+        say(
+            f"images:  of files with several pages or frames the first one is taken; {left_out:,} "
+            "others are left out (--pages=all makes each one an image)"
+        )
+    if vanished := facts.num_vanished:
+        background = pictures.form.background
+        warn(
+            f"{vanished:,} transparent pictures are of one level on a background of {background}; "
+            f"give --background={0 if background > 127 else 255} if it hides what is on them."
+        )
 
 
 def _sha256(pictures: Pictures, rows: _Rows, labels: np.ndarray | None, names: Any) -> str:

@@ -24,7 +24,7 @@ _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM
 _MOST_LINKS = 2  # to folders, from the root to a picture
 _AT_ONCE = 10_000  # paths that are joined, because that needs memory for each
 _LONGEST_NAME = 120  # characters of a name in a message
-_VERSION = "1"  # of the fingerprint, and of how pictures become pixels
+_VERSION = "2"  # of the fingerprint, and of how pictures become pixels
 
 
 class Listing(NamedTuple):
@@ -34,10 +34,15 @@ class Listing(NamedTuple):
     paths: list[bytes]  # N of them in their order, as the system has them, with "/"
     facts: np.ndarray  # int64 [N, 3]: size, time of the last change of content, and of the file
     folders: list[bytes]  # the folders that are at most two levels below the root
+    pages: np.ndarray | None = None  # int64 [N]: which page of its file each is; None if the first
 
     def full_path(self, number: int) -> str:
         """The path of a picture, in a form that can be opened."""
         return os.fsdecode(os.fsencode(self.root) + b"/" + self.paths[number])
+
+    def page(self, number: int) -> int:
+        """Which page of its file a picture is, from 0."""
+        return 0 if self.pages is None else int(self.pages[number])
 
     def has_changed(self, number: int) -> bool:
         """Whether a picture is another file than when it was listed."""
@@ -51,6 +56,7 @@ class Listing(NamedTuple):
         """What the pixels of these pictures can be known by without reading them."""
         digest = hashlib.sha256()
         settings = [reading.height_and_width, reading.fit, reading.channels, reading.background]
+        settings += [reading.white_level, reading.pages]
         digest.update(repr([_VERSION, len(self.paths), settings]).encode())
         for start in range(0, len(self.paths), _AT_ONCE):
             part = self.paths[start : start + _AT_ONCE]

@@ -4,17 +4,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
+from PIL import Image
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.messages import say
 from cvae_tf.core.paths import absolute
 from cvae_tf.data import safe_npz
 from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, name_classes
 from cvae_tf.data.datasets import Dataset, load_again, margin_brightness
+from cvae_tf.data.decoding import list_pages
 from cvae_tf.data.folder_classes import TEST, read_classes
-from cvae_tf.data.folder_listing import SUFFIXES, list_pictures, printable
-from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
+from cvae_tf.data.folder_listing import SUFFIXES, Listing, list_pictures, printable
+from cvae_tf.data.picture_cache import form_of
+from cvae_tf.data.pictures import BadPictureError, Form, fitted, read, without_warnings
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.reading import ReadingSettings
 
@@ -45,16 +48,22 @@ class Fit(NamedTuple):
     """How images are made to fit a model."""
 
     image_shape: tuple[int, int, int]  # height, width and channels that the model takes
-    resize: bool = False  # whether to bring other sizes to it, with margins like the model's own
     invert: bool | None = None  # black for white; None refuses what seems to need it
-    background: int = 0  # `reading.ReadingSettings.background` of the training
     margins: float = 0.0  # `margin_brightness` of the images that the model was trained on
+    training_form: Form | None = None  # of the pictures of the training; None if it had arrays
+    pages: str = "first"  # as in the training, one of `reading.PAGES`
+    skip_bad: bool = False  # as in the training
 
     @property
-    def under_transparency(self) -> int:
-        """Grey level under transparent pictures: as in training, else as the margins are."""
-        is_on_white = bool(self.is_dark_on_white) != bool(self.invert)
-        return self.background or (255 if is_on_white else 0)
+    def form(self) -> Form:
+        """How pictures are read: as in the training, else with margins like the model's own."""
+        *size, channels = self.image_shape
+        if self.training_form is None:
+            own = Form(fit="pad", background=255 if self.is_dark_on_white else 0)
+        else:
+            own = self.training_form
+        background = 255 - own.background if self.invert else own.background
+        return own._replace(size=tuple(size), channels=channels, background=background)
 
     @property
     def is_dark_on_white(self) -> bool | None:
@@ -78,12 +87,37 @@ def read_asked_for(
     Raises:
         UserError: if they cannot be had, or do not fit.
     """
-    background = metadata.get("config", {}).get("background", 0)
-    margins = _known_margins(metadata)
-    fit = Fit(image_shape, settings.resize, settings.invert, background, margins)
+    fit = fit_of(metadata, image_shape, settings.invert)
     if settings.data_path is None:
         return read_own_images(metadata, fit)
-    return read_images(settings.data_path, fit)
+    images = read_images(settings.data_path, fit)
+    say(f"images:  {images.origin}")
+    return images
+
+
+def fit_of(
+    metadata: dict[str, Any], image_shape: tuple[int, int, int], invert: bool | None = None
+) -> Fit:
+    """Finds out how images are made to fit a model: as those of its training were.
+
+    Args:
+        metadata: the `model.json` of the model.
+        image_shape: height, width and channels that it takes.
+        invert: black for white; None refuses what seems to need it.
+    """
+    reading = ReadingSettings.of(metadata.get("config", {}))
+    form, margins = _training_form(metadata), _known_margins(metadata)
+    return Fit(image_shape, invert, margins, form, reading.pages, reading.skip_bad)
+
+
+def _training_form(metadata: dict[str, Any]) -> Form | None:
+    """How the pictures of the training were read; None if it had arrays, or it is not known."""
+    config, recorded = metadata.get("config", {}), metadata.get("data", {}).get("pictures")
+    if isinstance(recorded, dict) and recorded.keys() <= set(Form._fields):
+        return Form(**recorded)
+    path = config.get("data_path")  # older versions recorded the settings alone
+    is_folder = path is not None and not str(path).lower().endswith(".npz")
+    return form_of(ReadingSettings.of(config)) if is_folder else None
 
 
 def _known_margins(metadata: dict[str, Any]) -> float:
@@ -114,8 +148,9 @@ def read_images(path: str | Path, fit: Fit) -> Images:
     if path.is_dir():
         return _read_folder(path, fit)
     if path.suffix.lower() in SUFFIXES:
-        pixels, sizes = _read_pictures([path], fit)
-        return Images(pixels, None, [path.name], _described(str(path), sizes, fit))
+        pixels, size = _read_picture(path, fit)
+        _check_kind(pixels, str(path), fit)
+        return Images(_as_grey(pixels, fit), None, [path.name], _described(str(path), [size], fit))
     return _read_npz(path, fit)
 
 
@@ -138,7 +173,7 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
         raise UserError(f"{error}\nTo take other images, give --data_path.") from error
     images, labels = dataset.test.images[:], dataset.test.labels  # they may be on disk
     title = metadata["data"]["name"]
-    pixels = _fitted(images, title, fit._replace(invert=bool(fit.invert)))
+    pixels = _as_grey(images, fit)
     origin = _described(f"{title} test", [images.shape[1:3]], fit)
     return _numbered(pixels, labels, origin, dataset.class_names)
 
@@ -165,26 +200,42 @@ def _read_folder(folder: Path, fit: Fit) -> Images:
     listing = list_pictures(folder)
     if not listing.paths:
         raise UserError(f"{folder}: holds no pictures, such as PNG or JPEG files.")
+    if fit.pages == "all":
+        listing = list_pages(listing)
     splits, labels, class_names = read_classes(listing)
     rows = np.arange(len(listing.paths)) if splits is None else np.flatnonzero(splits == TEST)
-    pixels, sizes = _read_pictures([Path(listing.full_path(row)) for row in rows], fit)
+    pixels, sizes, rows = _read_pictures(listing, rows, fit)
+    _check_kind(pixels, str(folder), fit)
     names = [printable(listing.paths[row]) for row in rows]
     origin = _described(f"pictures of {folder}", sizes, fit)
-    return Images(pixels, None if labels is None else labels[rows], names, origin, class_names)
+    labels = None if labels is None else labels[rows]
+    return Images(_as_grey(pixels, fit), labels, names, origin, class_names)
 
 
-def _read_pictures(paths: list[Path], fit: Fit) -> tuple[np.ndarray, list[tuple[int, int]]]:
-    """Reads pictures as grey levels that fit, [N, H, W, C], and their sizes."""
-    pixels, sizes = [], []
-    for path in paths:  # one large picture in memory at a time
-        picture = _read_picture(path, fit)
-        pixels.append(_fitted(picture, str(path), fit))
-        sizes.append(picture.shape[1:3])
-    return np.concatenate(pixels), sizes
+def _read_pictures(
+    listing: Listing, rows: np.ndarray, fit: Fit
+) -> tuple[np.ndarray, list[tuple[int, int]], np.ndarray]:
+    """Reads pictures of a folder that fit, uint8 [N, H, W, C], their sizes, and which they are."""
+    read_ones, sizes, kept = [], [], []
+    for row in rows:  # one large picture in memory at a time
+        try:
+            pixels, size = _read_picture(Path(listing.full_path(row)), fit, listing.page(row))
+        except UserError:
+            if not fit.skip_bad:
+                raise
+            continue
+        read_ones.append(pixels)
+        sizes.append(size)
+        kept.append(row)
+    if not kept:
+        raise UserError(f"{listing.root}: none of its pictures can be read.")
+    if left_out := len(rows) - len(kept):
+        say(f"{left_out:,} of {len(rows):,} pictures cannot be read and are left out.")
+    return np.concatenate(read_ones), sizes, np.array(kept)
 
 
-def _read_picture(path: Path, fit: Fit) -> np.ndarray:
-    """Reads a picture, or the first frame of an animation, uint8 [1, H, W, C]."""
+def _read_picture(path: Path, fit: Fit, page: int = 0) -> tuple[np.ndarray, tuple[int, int]]:
+    """Reads a picture that fits, uint8 [1, H, W, C], and the size that it had."""
     channels = fit.image_shape[-1]
     if channels not in (1, 3):
         raise UserError(f"{path}: the model takes images of {channels} channels; give an .npz.")
@@ -192,10 +243,10 @@ def _read_picture(path: Path, fit: Fit) -> np.ndarray:
         raise UserError(f"{path}: no such file.")
     try:
         with without_warnings():
-            form = Form(channels=channels, background=fit.under_transparency)
-            return read_picture(path, form)[np.newaxis]
+            picture = read(path, fit.form, page)
     except BadPictureError as error:
         raise UserError(f"{path}: cannot be read as a picture ({error}).") from error
+    return picture.pixels[np.newaxis], picture.size
 
 
 def _read_npz(path: Path, fit: Fit) -> Images:
@@ -203,12 +254,17 @@ def _read_npz(path: Path, fit: Fit) -> Images:
     names = next((pair for pair in _ARRAYS if pair[0] in arrays), None)
     if names is None:
         raise UserError(f"{path}: holds no array x_test, x_train or images.")
-    images, labels = (arrays.get(name) for name in names)
-    pixels = _fitted(images, f"{path}: {names[0]}", fit)
-    labels = to_labels(labels, len(pixels), f"{path}: {names[1]}")
+    where, (images, labels) = f"{path}: {names[0]}", (arrays.get(name) for name in names)
+    images = to_uint8(images, where)
+    if images.shape[-1] != fit.image_shape[-1]:
+        raise UserError(
+            f"{where} has {images.shape[-1]} channels; the model takes {fit.image_shape[-1]}."
+        )
+    _check_kind(images, where, fit)
+    labels = to_labels(labels, len(images), f"{path}: {names[1]}")
     (labels,), class_names = name_classes([labels], arrays.get(CLASS_NAMES), str(path))
     origin = _described(f"{names[0]} of {path}", [images.shape[1:3]], fit)
-    return _numbered(pixels, labels, origin, class_names)
+    return _numbered(_as_grey(_resized(images, fit), fit), labels, origin, class_names)
 
 
 def _numbered(
@@ -234,22 +290,11 @@ def _described(origin: str, sizes: list[tuple[int, int]], fit: Fit) -> str:
     return ", ".join(parts)
 
 
-def _fitted(images: np.ndarray, where: str, fit: Fit) -> np.ndarray:
-    """Brings images to [0, 1], the model's kind and its size, as far as that is allowed."""
-    images = to_uint8(images, where)
-    if images.shape[-1] != fit.image_shape[-1]:
-        raise UserError(
-            f"{where} has {images.shape[-1]} channels; the model takes {fit.image_shape[-1]}."
-        )
-    if fit.invert is None and images.shape[-1] == 1:
-        _check_kind(margin_brightness(images), where, fit)
-    grey = images.astype(np.float32) / 255
-    return _resized(1 - grey if fit.invert else grey, where, fit)
-
-
-def _check_kind(margins: float, where: str, fit: Fit) -> None:
+def _check_kind(images: np.ndarray, where: str, fit: Fit) -> None:
     """Refuses dark images on white for a model of white ones on black, and the other way round."""
-    own, given = fit.is_dark_on_white, margins > 0.5
+    if fit.invert is not None or images.shape[-1] > 1:
+        return
+    own, given = fit.is_dark_on_white, margin_brightness(images) > 0.5
     if own not in (None, given):
         raise UserError(
             f"{where} seems to be {_KINDS[given]}, and the model knows {_KINDS[own]}; give "
@@ -257,17 +302,19 @@ def _check_kind(margins: float, where: str, fit: Fit) -> None:
         )
 
 
-def _resized(grey: np.ndarray, where: str, fit: Fit) -> np.ndarray:
-    height, width = fit.image_shape[:2]
-    if grey.shape[1:3] == (height, width):
-        return grey
-    if not fit.resize:
-        raise UserError(
-            f"{where} has {grey.shape[1]} x {grey.shape[2]} pixels; the model takes "
-            f"{height} x {width}. Give --resize to fit it."
-        )
+def _resized(images: np.ndarray, fit: Fit) -> np.ndarray:
+    """Brings arrays of images to the size of the model, as pictures are."""
+    if images.shape[1:3] == fit.image_shape[:2] or images.shape[-1] not in (1, 3):
+        return images
+    pictures = (
+        Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image) for image in images
+    )
+    return np.stack([np.asarray(fitted(each, fit.form)) for each in pictures]).reshape(
+        len(images), *fit.image_shape
+    )
 
-    def padded(images: np.ndarray) -> np.ndarray:
-        return np.clip(tf.image.resize_with_pad(images, height, width, antialias=True), 0, 1)
 
-    return 1 - padded(1 - grey) if fit.is_dark_on_white else padded(grey)
+def _as_grey(images: np.ndarray, fit: Fit) -> np.ndarray:
+    """Grey levels or colours in [0, 1], inverted if that is asked for."""
+    grey = images.astype(np.float32) / 255
+    return 1 - grey if fit.invert else grey

@@ -17,12 +17,18 @@ import numpy as np
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import warn
-from cvae_tf.data.decoding import Facts, SizeNeededError, count_sizes, decode_all
+from cvae_tf.data.decoding import (
+    Facts,
+    SizeNeededError,
+    count_sizes,
+    decode_all,
+    find_largest_level,
+)
 from cvae_tf.data.disk_images import DiskImages
 from cvae_tf.data.folder_listing import Listing, printable
 from cvae_tf.data.picture_images import PictureImages
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
-from cvae_tf.reading import ReadingSettings
+from cvae_tf.reading import AUTO, ReadingSettings
 
 _FACTS, _PIXELS = "facts.json", "pixels.bin"
 _LENGTH_OF_KEY = 32  # of the 64 digits of a fingerprint
@@ -69,17 +75,25 @@ def read_pictures(listing: Listing, reading: ReadingSettings, disk_mb: int | Non
     Raises:
         UserError: if they are of several sizes or too large, and the settings give none.
     """
-    form = Form(reading.height_and_width, reading.fit, reading.channels, reading.background)
+    form = form_of(reading)
     home = paths.keras_home()
     entry = home / "cvae-tf" / listing.fingerprint(reading)[:_LENGTH_OF_KEY]
     room = _free_bytes(home) // 2 if disk_mb is None else disk_mb * MEGABYTE
     facts = _find(entry, len(listing.paths), room)
     if facts is None or _some_is_mended(listing, form, facts):
+        if reading.white_level == AUTO:
+            form = form._replace(white_level=find_largest_level(listing) or None)
         facts = _decode(listing, form, entry, room)
-    if facts.image_shape and facts.image_shape[-1] == 3:
-        form = form._replace(channels=3)
+    white_levels = {name: getattr(facts, name) for name in ("white_level", "deep_white_level")}
+    form = form._replace(channels=facts.image_shape[-1] if facts.count else 0, **white_levels)
     pixels = entry / _PIXELS
     return Pictures(listing, form, facts, pixels if _size(pixels) == _needed(facts) else None)
+
+
+def form_of(reading: ReadingSettings) -> Form:
+    """The form of pixels that settings ask for, before the pictures are known."""
+    size, white_level = reading.height_and_width, reading.number_of_white
+    return Form(size, reading.fit, reading.channels, reading.background, white_level)
 
 
 def _decode(listing: Listing, form: Form, entry: Path, room: int) -> Facts:
@@ -130,7 +144,7 @@ def _some_is_mended(listing: Listing, form: Form, facts: Facts) -> bool:
     with without_warnings():
         for number, _ in facts.bad[:_MOST_TRIED]:
             with contextlib.suppress(BadPictureError):
-                read_picture(listing.full_path(number), form)
+                read_picture(listing.full_path(number), form, listing.page(number))
                 return True
     return False
 
@@ -143,6 +157,7 @@ def _checked(values: dict[str, Any], total: int) -> Facts:
         [(int(number), str(reason)) for number, reason in values["bad"]],
         str(values["sha256"]),
         float(values["margins"]),
+        *(values[name] for name in Facts._fields[5:]),
     )
     numbers = {number for number, _ in facts.bad}
     is_right = (

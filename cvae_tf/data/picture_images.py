@@ -49,7 +49,7 @@ class PictureImages(StoredImages):
     def _read(self, number: int) -> np.ndarray:
         path = self._listing.full_path(number)
         try:
-            picture = read_picture(path, self._form)
+            picture = read_picture(path, self._form, self._listing.page(number))
         except BadPictureError as error:
             raise LostImagesError(
                 f"{printable(path)}: cannot be read any more ({error})."

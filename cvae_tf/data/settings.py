@@ -15,5 +15,4 @@ class ImageSettings:
         None,
         is_path=True,
     )
-    resize: bool = setting("Fit images of other sizes to the model's.", False)
     invert: bool | None = setting("Exchange black and white in the images.", None)

@@ -14,7 +14,7 @@ AUTO = "auto"
 _IF_EXACT, _IF_NOT_EXACT = "1,10", "1,10,100,1000,5000"  # numbers of importance samples
 MEASURES = ("likelihood", "distance")
 _OF_LIKELIHOOD = ("samples", "refine", "importance_samples", "classify", "batch_size")
-_OF_IMAGES = ("data_path", "resize", "invert")  # drawn ones are compared with the model's own
+_OF_IMAGES = ("data_path", "invert")  # drawn ones are compared with the model's own
 OF_MEASURE = {  # settings that only one of them looks at
     **dict.fromkeys((*_OF_LIKELIHOOD, *_OF_IMAGES), "likelihood"),
     "features": "distance",

@@ -43,11 +43,9 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     ends = {"start": settings.start, "end": settings.end}
     if "encode" in model.abilities and any(text.isdecimal() for text in ends.values()):
         images = given_images(model, settings)
-    elif "encode" not in model.abilities and (
-        settings.data_path or settings.resize or settings.invert
-    ):
+    elif "encode" not in model.abilities and (settings.data_path or settings.invert):
         raise UserError(
-            "--data_path, --resize and --invert do nothing: this model has no encoder, so that "
+            "--data_path and --invert do nothing: this model has no encoder, so that "
             "--start and --end are seeds or latents."
         )
     if settings.refine and images is None:

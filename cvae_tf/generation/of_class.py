@@ -41,7 +41,7 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
 
 def _drawn(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
     """Samples of the prior, `spread` times as wide, decoded as images of the class."""
-    for name in ("data_path", "resize", "invert"):
+    for name in ("data_path", "invert"):
         if getattr(settings, name):
             raise UserError(f"--{name}: a conditional model draws its classes without examples.")
     label = class_asked_for(model, settings)

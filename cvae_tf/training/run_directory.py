@@ -112,6 +112,7 @@ def describe_data(dataset: Dataset, is_conditional: bool = False) -> dict[str, A
         "train_images": len(dataset.train.images),
         "test_images": len(dataset.test.images),
         "margin_brightness": round(training_margins(dataset), 4),
+        **({"pictures": dataset.form._asdict()} if dataset.form else {}),
         **classes,
         **({"labels_sha256": fingerprint_of_labels(dataset)} if is_conditional else {}),
         "sha256": fingerprint(dataset),

@@ -1,7 +1,8 @@
 import os
+import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from cvae_tf.data.folder_listing import list_pictures
 from cvae_tf.reading import ReadingSettings
@@ -20,6 +21,38 @@ def save(path, pixels, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     array = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     Image.fromarray(array).save(path, **options)
+    return path
+
+
+def save_tiff(path, samples, are_planes=False, **tags):
+    """Writes samples of any type, [H, W] or [H, W, B], as a TIFF; COMPRESSION=8 deflates them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = samples[..., np.newaxis] if samples.ndim == 2 else samples
+    height, width, bands = samples.shape
+    data = (np.moveaxis(samples, -1, 0) if are_planes else samples).tobytes()
+    values = {
+        "IMAGEWIDTH": width,
+        "IMAGELENGTH": height,
+        "BITSPERSAMPLE": (8 * samples.itemsize,) * bands,
+        "COMPRESSION": 1,
+        "PHOTOMETRIC_INTERPRETATION": 2 if bands == 3 else 1,
+        "SAMPLESPERPIXEL": bands,
+        "PLANAR_CONFIGURATION": 2 if are_planes else 1,
+        "SAMPLEFORMAT": ({"u": 1, "i": 2, "f": 3, "c": 6}[samples.dtype.kind],) * bands,
+        **tags,
+    }
+    directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0")
+    for name, value in values.items():
+        directory[getattr(TiffImagePlugin, name)] = value
+    data = zlib.compress(data) if values["COMPRESSION"] == 8 else data
+    num_strips = bands if are_planes else 1
+    size = len(data) // num_strips
+    directory[TiffImagePlugin.STRIPOFFSETS] = tuple(size * i for i in range(num_strips))
+    directory[TiffImagePlugin.ROWSPERSTRIP] = height
+    directory[TiffImagePlugin.STRIPBYTECOUNTS] = (size,) * num_strips
+    with path.open("wb") as file:
+        directory.save(file)
+        file.write(data)
     return path
 
 

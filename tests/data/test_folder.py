@@ -4,6 +4,7 @@ import socket
 import numpy as np
 import pytest
 from folder_helpers import READING, pixels_of, save, save_all
+from PIL import Image
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import folder
@@ -41,6 +42,94 @@ def _refusal(root, **options):
 def _rows(images):
     """The images as a set."""
     return {image.tobytes() for image in images[:]}
+
+
+# Levels and pages
+
+
+def _save_deep(root, largest, num=4, dtype=np.uint16):
+    """Pictures of 16 bits whose largest level is this one; returns their levels [N, H, W]."""
+    levels = np.random.default_rng(0).integers(0, largest + 1, (num, 8, 8)).astype(dtype)
+    levels[-1, 0, 0] = largest
+    root.mkdir(parents=True, exist_ok=True)
+    for number, each in enumerate(levels):
+        Image.fromarray(each).save(root / f"{number}.png")
+    return levels
+
+
+@pytest.mark.parametrize(
+    ("largest", "white", "bits"),
+    [(4, 255, 8), (255, 255, 8), (256, 1023, 10), (1023, 1023, 10), (3000, 4095, 12),
+     (4096, 65535, None), (65535, 65535, None)],
+)  # fmt: skip
+def test_bits_that_16_bit_pictures_use_are_found_and_said(root, largest, white, bits, capsys):
+    levels = _save_deep(root, largest)
+    dataset = _load(root)
+    seen = np.concatenate([dataset.train.images, dataset.test.images])[..., 0]
+    wanted = np.rint(levels / white * 255).astype(np.uint8)
+    assert _rows(seen) == _rows(wanted)
+    said = f"no picture of 16 bits uses more than {bits} of them, so the level {white} is white"
+    assert (said in capsys.readouterr().out) == (bits is not None)
+    assert dataset.form.deep_white_level == white
+    assert _load(root).sha256 == dataset.sha256  # from what is kept
+    assert ("16 bits" in capsys.readouterr().out) == (bits is not None)
+
+
+def test_one_deep_picture_among_many_is_found_wherever_it_is(root):
+    """It is not among the pictures that are looked at first."""
+    save_all(root, _names("a", count=70))
+    (levels,) = _save_deep(root / "a", 4095, num=1)[:1]
+    (root / "a" / "0.png").rename(root / "a" / "069x.png")
+    dataset = _load(root)
+    assert dataset.form.deep_white_level == 4095
+    assert np.rint(levels / 4095 * 255).astype(np.uint8).tobytes() in (
+        _rows(dataset.train.images) | _rows(dataset.test.images)
+    )
+
+
+@pytest.mark.parametrize(
+    ("white_level", "white"), [("4", 4), ("auto", 3), ("255", 255), (None, 255), ("3.0", 3)]
+)
+def test_white_level_is_that_of_all_pictures(root, white_level, white):
+    for number in range(4):
+        save(root / f"{number}.png", np.full((8, 8, 1), number, np.uint8))
+    dataset = _load(root, white_level=white_level)
+    levels = sorted({*np.unique(dataset.train.images), *np.unique(dataset.test.images)})
+    assert levels == [round(255 * min(number / white, 1)) for number in range(4)]
+
+
+@pytest.mark.parametrize("white_level", ["0", "-4", "nan", "inf", "white", ""])
+def test_white_levels_that_are_none_are_refused(white_level):
+    with pytest.raises(UserError, match="^--white_level='.*': must be a number above 0"):
+        ReadingSettings(white_level=white_level)
+
+
+@pytest.mark.parametrize("disk_mb", [None, 0])
+def test_pages_are_left_out_and_it_is_said_or_each_is_an_image(root, disk_mb, capsys):
+    pages = [Image.fromarray(pixels_of(number)[..., 0]) for number in range(5)]
+    save(root / "a.png", pixels_of(9))
+    pages[0].save(root / "b.tif", save_all=True, append_images=pages[1:])
+    dataset = _load(root, disk_mb=disk_mb)
+    assert len(dataset.train.images) + len(dataset.test.images) == 2
+    assert "the first one is taken; 4 others are left out (--pages=all" in capsys.readouterr().out
+    dataset = _load(root, pages="all", disk_mb=disk_mb)
+    seen = _rows(dataset.train.images) | _rows(dataset.test.images)
+    assert seen == {pixels_of(number).tobytes() for number in (0, 1, 2, 3, 4, 9)}
+    assert "left out" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("ink", "background", "remedy"), [(0, 0, 255), (255, 255, 0)])
+def test_ink_that_vanishes_on_its_background_is_warned_of(root, ink, background, remedy, capsys):
+    for number in range(4):
+        drawn = np.full((8, 8, 2), ink, np.uint8)
+        drawn[..., 1] = pixels_of(number)[..., 0]
+        save(root / f"{number}.png", drawn)
+    _load(root, background=background)
+    warned = capsys.readouterr().err
+    assert "4 transparent pictures are of one level on a background of" in warned
+    assert f"give --background={remedy}" in warned
+    _load(root, background=remedy)
+    assert capsys.readouterr().err == ""
 
 
 # Splits and classes

@@ -1,13 +1,18 @@
+import dataclasses
+import json
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from PIL import Image
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import fingerprint, margin_brightness
-from cvae_tf.data.given_images import Fit, read_asked_for, read_images, read_own_images
+from cvae_tf.data.datasets import fingerprint, load_dataset, margin_brightness
+from cvae_tf.data.given_images import Fit, fit_of, read_asked_for, read_images, read_own_images
 from cvae_tf.data.own_file import load_npz
 from cvae_tf.data.settings import ImageSettings
+from cvae_tf.reading import ReadingSettings
+from cvae_tf.training.run_directory import describe_data
 
 FIT = Fit((28, 28, 1))
 
@@ -78,10 +83,10 @@ def test_own_images_must_be_those_of_the_training(tmp_path):
     np.savez(path, x_train=images, x_test=images)
     metadata = {"config": {"data_path": str(path), "seed": 0}, "data": {"name": "a.npz"}}
     metadata["data"]["sha256"] = fingerprint(load_npz(path))
-    assert len(read_own_images(metadata, FIT._replace(resize=True)).pixels) == 6
+    assert len(read_own_images(metadata, FIT).pixels) == 6
     np.savez(path, x_train=images, x_test=images + 9)
     with pytest.raises(UserError, match="not those of the training"):
-        read_own_images(metadata, FIT._replace(resize=True))
+        read_own_images(metadata, FIT)
 
 
 def test_model_without_a_past_needs_a_path():
@@ -91,7 +96,7 @@ def test_model_without_a_past_needs_a_path():
 
 def test_dark_on_white_is_refused_inverted_or_taken_as_asked(tmp_path, grey):
     folder = _write(tmp_path / "images", 255 - grey)
-    with pytest.raises(UserError, match=r"0.png seems to be dark on white.*--invert, or --noinv"):
+    with pytest.raises(UserError, match=r"images seems to be dark on white.*--invert, or --noinv"):
         read_images(folder, FIT)
     inverted = read_images(folder, FIT._replace(invert=True)).pixels[..., 0]
     np.testing.assert_allclose(inverted, grey / 255, atol=1e-6)
@@ -99,13 +104,11 @@ def test_dark_on_white_is_refused_inverted_or_taken_as_asked(tmp_path, grey):
     np.testing.assert_allclose(as_is, 1 - grey / 255, atol=1e-6)
 
 
-def test_other_sizes_are_refused_or_fitted_as_asked(tmp_path):
+def test_other_sizes_are_fitted_into_margins_if_the_training_had_arrays(tmp_path):
     wide = np.zeros((1, 56, 112), np.uint8)
     wide[:, 20:36, 40:72] = 255
     np.savez(tmp_path / "a.npz", x_test=wide)
-    with pytest.raises(UserError, match="56 x 112 pixels; the model takes 28 x 28. Give --resize"):
-        read_images(tmp_path / "a.npz", FIT)
-    fitted = read_images(tmp_path / "a.npz", FIT._replace(resize=True)).pixels[0, ..., 0]
+    fitted = read_images(tmp_path / "a.npz", FIT).pixels[0, ..., 0]
     assert fitted.shape == (28, 28)
     rows, columns = np.where(fitted > 0.5)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (12, 15, 10, 17)
@@ -115,8 +118,8 @@ def test_margins_of_inverted_images_are_black(tmp_path):
     paper = np.full((1, 28, 56), 255, np.uint8)
     paper[:, 8:20, 20:36] = 0
     np.savez(tmp_path / "a.npz", x_test=paper)
-    fitted = read_images(tmp_path / "a.npz", Fit((28, 28, 1), resize=True, invert=True)).pixels
-    assert fitted[0, 0].max() == 0 and fitted[0, 14, 14, 0] == 1
+    fitted = read_images(tmp_path / "a.npz", Fit((28, 28, 1), invert=True)).pixels
+    assert fitted[0, 0].max() == 0 and fitted[0, 14, 14, 0] > 0.99
 
 
 @pytest.mark.parametrize(
@@ -230,12 +233,70 @@ def test_images_of_another_form_get_margins_like_those_of_the_model(tmp_path, gr
     tall[:, 14:42] = grey[0]
     np.savez(tmp_path / "tall.npz", images=tall)
     np.savez(tmp_path / "paper.npz", images=255 - tall)
-    black = read_images(tmp_path / "tall.npz", Fit((28, 28, 1), resize=True)).pixels
-    fit = Fit((28, 28, 1), resize=True, margins=0.98)
+    black = read_images(tmp_path / "tall.npz", Fit((28, 28, 1))).pixels
+    fit = Fit((28, 28, 1), margins=0.98)
     white = read_images(tmp_path / "paper.npz", fit).pixels
     assert np.all(black[:, :, :7] == 0) and black.max() > 0.5
     assert np.all(white[:, :, :7] == 1)
     np.testing.assert_allclose(white, 1 - black, atol=1e-6)
+
+
+# Pictures are read as those of the training were
+
+
+SETTINGS = {
+    "cut": {"image_size": "12x10"},
+    "margins, grey": {"image_size": "12", "fit": "pad", "background": 70, "channels": 1},
+    "stretched": {"image_size": "9x12", "fit": "stretch"},
+    "white level": {"image_size": "12", "white_level": "100"},
+    "the largest level": {"image_size": "12", "white_level": "auto"},
+    "pages": {"image_size": "12", "pages": "all"},
+    "bad ones left out": {"image_size": "12", "skip_bad": True},
+}
+
+
+def _odd_pictures(folder, seed, skip_bad=False):
+    """Pictures of many sizes and kinds: transparent, of 12 bits in 16, lying, in pages."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for number in range(4):
+        colours = rng.integers(0, 200, (rng.integers(9, 60), rng.integers(9, 60), 4))
+        Image.fromarray(colours.astype(np.uint8)).save(folder / f"{number}.png")
+    large = Image.fromarray(rng.integers(0, 256, (300, 400, 3)).astype(np.uint8))
+    exif = Image.Exif()
+    exif[274] = 6
+    large.save(folder / "lying.jpg", exif=exif)
+    large.resize((20, 30)).save(folder / "b.tif", save_all=True, append_images=[large.copy()])
+    Image.fromarray(rng.integers(0, 4096, (30, 20)).astype(np.uint16)).save(folder / "deep.png")
+    if skip_bad:
+        (folder / "bad.png").write_text("no picture")
+
+
+def _dataset_and_metadata(folder, settings):
+    """What a training saw of a folder, and what `model.json` says of it."""
+    reading = ReadingSettings(**settings)
+    for seed, part in enumerate(("train", "test")):
+        _odd_pictures(folder / part, seed, reading.skip_bad)
+    dataset = load_dataset(data_path=folder, reading=reading)
+    config = {**dataclasses.asdict(reading), "data_path": str(folder)}
+    return dataset, json.loads(json.dumps({"data": describe_data(dataset), "config": config}))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_folder_given_back_is_what_the_training_saw(tmp_path, name, capsys):
+    dataset, metadata = _dataset_and_metadata(tmp_path / "mine", SETTINGS[name])
+    settings = ImageSettings(data_path=str(tmp_path / "mine"), invert=False)
+    given = read_asked_for(settings, dataset.image_shape, metadata).pixels
+    np.testing.assert_array_equal(given, dataset.test.images.astype(np.float32) / 255)
+    assert "images:  pictures of" in capsys.readouterr().out
+
+
+def test_what_older_versions_recorded_of_pictures_is_enough(tmp_path):
+    dataset, metadata = _dataset_and_metadata(tmp_path / "mine", SETTINGS["margins, grey"])
+    del metadata["data"]["pictures"]
+    picture = tmp_path / "mine" / "test" / "0.png"
+    given = read_images(picture, fit_of(metadata, dataset.image_shape, invert=False)).pixels
+    np.testing.assert_array_equal(given[0], dataset.test.images[0].astype(np.float32) / 255)
 
 
 # What is read, and what is said of it
@@ -247,14 +308,14 @@ def test_what_was_done_is_said_and_nothing_else(tmp_path, grey):
         return read_asked_for(settings, (28, 28, 1), {}).origin.replace(str(tmp_path), "HERE")
 
     np.savez(tmp_path / "a.npz", x_test=grey)
-    assert origin("a.npz", resize=True, invert=False) == "x_test of HERE/a.npz"
+    assert origin("a.npz", invert=False) == "x_test of HERE/a.npz"
     np.savez(tmp_path / "b.npz", images=255 - np.pad(grey, [(0, 0), (2, 2), (6, 6)]))
     done = "images of HERE/b.npz, resized from 32 x 40, inverted"
-    assert origin("b.npz", resize=True, invert=True) == done
+    assert origin("b.npz", invert=True) == done
     folder = _write(tmp_path / "folder", [grey[0], grey[1, :20], grey[2, :25]])
-    assert origin("folder", resize=True) == "pictures of HERE/folder, resized from up to 25 x 28"
+    assert origin("folder") == "pictures of HERE/folder, resized from up to 25 x 28"
     iio.imwrite(folder / "0.png", grey[0])
-    assert origin("folder/0.png", resize=True) == "HERE/folder/0.png"
+    assert origin("folder/0.png") == "HERE/folder/0.png"
 
 
 def test_folders_are_read_whatever_the_case_of_their_suffixes(tmp_path, grey):

@@ -4,10 +4,18 @@ import zlib
 
 import numpy as np
 import pytest
-from folder_helpers import pixels_of, save
+from folder_helpers import pixels_of, save, save_tiff
 from PIL import Image
 
-from cvae_tf.data.pictures import BadPictureError, Form, read_picture, read_size
+from cvae_tf.data.pictures import (
+    BadPictureError,
+    Form,
+    largest_level,
+    read,
+    read_picture,
+    read_size,
+    without_warnings,
+)
 
 
 def _photograph(height, width):
@@ -62,10 +70,110 @@ def test_floats_from_0_to_1_are_scaled_and_others_refused(tmp_path):
     Image.fromarray(levels).save(tmp_path / "a.tif")
     pixels = read_picture(tmp_path / "a.tif", Form())[..., 0]
     np.testing.assert_allclose(pixels, levels * 255, atol=0.51)
-    for odd in (levels * 2, levels - 1, levels * np.nan):
+    for odd, fault in (
+        (levels * 2, "not floats"),
+        (levels - 1, "from -1"),
+        (levels * np.nan, "no"),
+    ):
         Image.fromarray(odd).save(tmp_path / "b.tif")
-        with pytest.raises(BadPictureError, match="levels from"):
+        with pytest.raises(BadPictureError, match=fault):
             read_picture(tmp_path / "b.tif", Form())
+
+
+def _deep_file(path, kind):
+    """Writes levels of 12 bits in 16; returns them, with a last axis."""
+    import tensorflow as tf
+
+    bands = {"png la": 2, "png rgb": 3, "png rgba": 4, "tiff rgb": 3}.get(kind, 1)
+    levels = np.random.default_rng(0).integers(0, 4096, (9, 12, bands)).astype(np.uint16)
+    levels[0, 0, 0] = 4095
+    if bands in (2, 4):
+        levels[..., -1] = 65535  # opaque
+    if kind.startswith("png"):  # by another library
+        path.write_bytes(tf.io.encode_png(levels).numpy())
+    else:
+        dtype = {"tiff int16": np.int16, "tiff int32": np.int32}.get(kind, np.uint16)
+        save_tiff(path, levels.astype(dtype))
+    return levels[..., :-1] if bands in (2, 4) else levels
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["png", "png la", "png rgb", "png rgba", "tiff", "tiff int16", "tiff int32", "tiff rgb"],
+)
+def test_bits_that_are_used_of_16_become_all_levels(tmp_path, kind):
+    path = tmp_path / "a.bin"
+    levels = _deep_file(path, kind)
+    assert largest_level(path) == (4095, True)
+    picture = read(path, Form(deep_white_level=4095))
+    assert picture.is_deep
+    np.testing.assert_array_equal(picture.pixels, np.rint(levels * 255.0 / 4095))
+    np.testing.assert_array_equal(read_picture(path, Form(white_level=2000)), _scaled(levels, 2000))
+    np.testing.assert_array_equal(read_picture(path, Form()), _scaled(levels, 65535))
+
+
+def _scaled(levels, white):
+    return np.rint(np.minimum(levels * 255.0 / white, 255))
+
+
+@pytest.mark.parametrize("compression", [1, 8])  # each is decoded by other code of Pillow's
+def test_colours_of_16_bits_keep_their_lower_bytes(tmp_path, compression):
+    levels = np.random.default_rng(0).integers(0, 65536, (8, 8, 3)).astype(np.uint16)
+    path = save_tiff(tmp_path / "a.tif", levels, COMPRESSION=compression)
+    np.testing.assert_array_equal(read_picture(path, Form()), _scaled(levels, 65535))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiff_with_black_as_its_largest_level_is_no_negative(tmp_path, dtype):
+    ink = (np.eye(8) * np.iinfo(dtype).max).astype(dtype)  # 0 is white
+    path = save_tiff(tmp_path / "a.tif", ink, PHOTOMETRIC_INTERPRETATION=0)
+    np.testing.assert_array_equal(read_picture(path, Form())[..., 0], 255 * (1 - np.eye(8)))
+
+
+def test_negative_of_12_bits_is_turned_within_its_bits(tmp_path):
+    ink = (np.eye(8) * 4095).astype(np.uint16)
+    path = save_tiff(tmp_path / "a.tif", ink, PHOTOMETRIC_INTERPRETATION=0)
+    pixels = read_picture(path, Form(deep_white_level=4095))[..., 0]
+    np.testing.assert_array_equal(pixels, 255 * (1 - np.eye(8)))
+
+
+def test_white_level_scales_8_bits_below_transparency_too(tmp_path):
+    levels = np.array([[0, 1, 2, 4, 9]] * 5, np.uint8)
+    save(tmp_path / "mask.png", levels[..., None])
+    pixels = read_picture(tmp_path / "mask.png", Form(white_level=4))[0, :, 0]
+    assert pixels.tolist() == [0, 64, 128, 255, 255]
+    clear = Image.fromarray(np.stack([levels, np.full_like(levels, 0)], axis=-1), "LA")
+    clear.save(tmp_path / "clear.png")
+    picture = read(tmp_path / "clear.png", Form(white_level=4, background=100))
+    assert np.all(picture.pixels == 100) and picture.is_transparent
+
+
+@pytest.mark.parametrize(
+    ("samples", "tags", "reason"),
+    [
+        (np.zeros((8, 8, 13), np.uint8), {}, "13 bands of 8-bit unsigned numbers; save it"),
+        (np.zeros((8, 8, 5), np.uint8), {}, "5 bands of 8-bit"),
+        (np.zeros((8, 8), np.float16), {}, "1 band of 16-bit float numbers"),
+        (np.zeros((8, 8), np.float64), {}, "1 band of 64-bit float numbers"),
+        (np.zeros((8, 8), np.uint64), {}, "1 band of 64-bit unsigned numbers"),
+        (np.zeros((8, 8, 3), np.float32), {}, "3 bands of 32-bit float numbers"),
+        (np.zeros((8, 8), np.complex64), {}, "1 band of 64-bit complex numbers"),
+        # These Pillow would read, and wrongly.
+        (np.zeros((8, 8, 3), np.uint16), {"are_planes": True}, "numbers, one after the other"),
+        (np.zeros((8, 8), np.int8), {}, "1 band of 8-bit signed numbers"),
+        (np.zeros((8, 8, 2), np.uint8), {}, "2 bands of 8-bit unsigned numbers"),
+        (np.full((8, 8), -3, np.int16), {}, "levels from -3 to -3; black must be 0"),
+        (np.full((8, 8), 70000, np.int32), {}, "not 16 bits; --white_level=70000 takes them"),
+        (np.full((8, 8), 255, np.float32), {}, r"not floats in \[0, 1\]; --white_level=255"),
+    ],
+)
+def test_odd_tiffs_say_what_they_are_and_nothing_else_is_said(
+    tmp_path, samples, tags, reason, capfd, caplog
+):
+    path = save_tiff(tmp_path / "a.tif", samples, **tags)
+    with without_warnings(), pytest.raises(BadPictureError, match=reason):
+        read_picture(path, Form())
+    assert capfd.readouterr() == ("", "") and not caplog.records
 
 
 def test_one_bit_is_black_and_white(tmp_path):
@@ -113,13 +221,16 @@ def test_transparent_level_of_16_bits_is_the_background(tmp_path):
     assert set(pixels[0]) == {255} and set(pixels[1]) == {117}
 
 
-@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
-def test_first_frame_of_an_animation_is_taken(tmp_path, suffix):
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
+def test_pages_are_counted_and_read_one_by_one(tmp_path, suffix):
     frames = [Image.new("RGB", (8, 8), (level, 0, 0)) for level in (255, 128, 0)]
     options = {"lossless": True} if suffix == "webp" else {}
     frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], **options)
-    pixels = read_picture(tmp_path / f"a.{suffix}", Form())
-    assert np.all(pixels == [255, 0, 0])
+    for page, level in enumerate((255, 128, 0)):
+        picture = read(tmp_path / f"a.{suffix}", Form(channels=3), page)
+        assert np.all(picture.pixels == [level, 0, 0]) and picture.num_pages == 3
+    frames[0].save(tmp_path / f"one.{suffix}", **options)
+    assert read(tmp_path / f"one.{suffix}", Form()).num_pages == 1
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])

@@ -151,9 +151,7 @@ def test_other_images_may_be_given(data_path, tmp_path):
 
 
 def test_what_was_done_to_the_images_is_named(data_path):
-    request = EvaluationSettings(
-        data_path=data_path, importance_samples="2", invert=True, resize=True
-    )
+    request = EvaluationSettings(data_path=data_path, importance_samples="2", invert=True)
     found = evaluating.evaluate(_model(data_path, latent_dim=3), request)
     assert found.images.origin == f"x_test of {data_path}, inverted"
 
