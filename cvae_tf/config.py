@@ -235,6 +235,11 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
         preset = DEFAULT_PRESET if are_black_and_white or are_made_so else PHOTO_PRESET
         return cls.create(**{"preset": preset, **given})
 
+    def has(self, name: str) -> bool:
+        """Whether a setting is one of this family of models."""
+        field = next(field for field in dataclasses.fields(self) if field.name == name)
+        return field.metadata["family"] in (None, self.model)
+
     def check_family(self, names: Iterable[str]) -> None:
         """Refuses settings that belong to another family of models.
 
@@ -242,10 +247,9 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
             UserError: naming the first one.
         """
         for field in dataclasses.fields(self):
-            family = field.metadata["family"]
-            if field.name in names and family not in (None, self.model):
+            if field.name in names and not self.has(field.name):
                 raise UserError(
-                    f"--{field.name} is a setting of --model={family}; this is "
+                    f"--{field.name} is a setting of --model={field.metadata['family']}; this is "
                     f"--model={self.model}."
                 )
 

@@ -12,7 +12,7 @@ from conftest import PROJECT, run_script
 from PIL import Image
 
 import cvae_tf
-from cvae_tf import whole_run, workflows
+from cvae_tf import workflows
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import feeding
 from cvae_tf.data.picture_images import PictureImages
@@ -156,43 +156,6 @@ def test_colours_get_the_preset_photo_and_are_told_so(folder, tmp_path, capsys):
     config = run.config
     assert (config.preset, config.binarize, config.network) == ("photo", "none", "patches")
     assert "preset:  photo, because the images have colours" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("levels", "settings", "preset"),
-    [
-        ([0, 255], {}, "fast"),
-        ([0, 120, 240], {}, "photo"),
-        ([0, 120, 240], {"preset": "fast"}, "fast"),
-        ([0, 120, 240], {"binarize": "dynamic"}, "fast"),
-        ([0, 255], {"preset": "photo"}, "photo"),
-    ],
-)
-def test_grey_levels_decide_unless_something_else_is_asked_for(
-    tmp_path, monkeypatch, levels, settings, preset
-):
-    """Only the choice is looked at: nothing is trained."""
-    images = np.resize(np.array(levels, np.uint8), (20, 8, 9))
-    np.savez(tmp_path / "images.npz", x_train=images)
-    chosen = []
-
-    def stop(config, _dataset, _distribution):
-        chosen.append(config)
-        raise UserError("enough")
-
-    monkeypatch.setattr(whole_run, "build_trainer", stop)
-    with pytest.raises(UserError, match="enough"):
-        workflows.train(data_path=tmp_path / "images.npz", verbose=0, **settings)
-    assert chosen[0].preset == preset
-
-
-def test_reason_of_the_preset_is_the_one_that_decided(tmp_path, monkeypatch, capsys):
-    np.savez(tmp_path / "images.npz", x_train=np.resize(np.uint8([0, 120, 240]), (20, 8, 9)))
-    monkeypatch.setattr(whole_run, "build_trainer", lambda *_: 1 / 0)
-    for settings, reason in (({}, "have grey levels"), ({"binarize": "dynamic"}, "are made black")):
-        with pytest.raises(ZeroDivisionError):
-            workflows.train(data_path=tmp_path / "images.npz", **settings)
-        assert f"because the images {reason}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("settings", [{"binarize": "threshold"}, {"preset": "tutorial"}])

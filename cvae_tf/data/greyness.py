@@ -1,4 +1,4 @@
-"""How images look: how much grey there is in them, by which settings that suit them are chosen."""
+"""How images look: by it the settings are chosen that suit them, or warned of."""
 
 from typing import Any, NamedTuple
 
@@ -8,6 +8,10 @@ from cvae_tf.data.shown_images import spread_rows
 
 _LOOKED_AT = 1000  # images
 _GREY = 0.25  # MNIST has 0.07, the bundled digits 0.19, CIFAR-10 in grey 0.77
+_LEAST_KEPT = 0.5  # of the variance; a threshold raises that of black and white images
+_FEW = 0.1  # of all images
+_MOST = 0.9  # of all images
+_SMALL_PART = 128  # of the 256 levels
 
 
 class Looks(NamedTuple):
@@ -15,20 +19,52 @@ class Looks(NamedTuple):
 
     greyness: float  # 0 if every pixel is black or white, 1 if all are halfway
     channels: int
+    lowest: int  # level, from 0 to 255
+    highest: int
+    largest_range: int  # the largest difference of two levels within an image
+    share_lost: float  # of the images: a threshold at 0.5 takes most of what is on them
 
     @property
     def are_black_and_white(self) -> bool:
-        """Whether they are, or nearly so."""
-        return self.channels == 1 and self.greyness < _GREY
+        """Whether they are, or nearly so, and a threshold keeps what is on them."""
+        is_light = self.greyness < _GREY
+        return self.channels == 1 and is_light and not self.suffer_at_threshold
+
+    @property
+    def suffer_at_threshold(self) -> bool:
+        """Whether a threshold makes some of them nearly blank."""
+        return self.share_lost > _FEW
+
+    @property
+    def vanish_at_threshold(self) -> bool:
+        """Whether a threshold makes nearly all of them nearly blank, or the same."""
+        return self.share_lost > _MOST
+
+    @property
+    def use_little_of_the_range(self) -> bool:
+        """Whether each of them has but a small part of the levels."""
+        return self.largest_range < _SMALL_PART
+
+    @property
+    def are_dark(self) -> bool:
+        """Whether none of them has a bright level."""
+        return self.highest < _SMALL_PART
+
+    @property
+    def levels(self) -> str:
+        """The range of their levels, for people."""
+        return f"levels from {self.lowest} to {self.highest} of 0 to 255"
 
     @property
     def description(self) -> str:
         """What they are, for people."""
         if self.channels > 1:
             return "have colours"
-        return (
-            "are black and white or nearly so" if self.are_black_and_white else "have grey levels"
-        )
+        if self.are_black_and_white:
+            return "are black and white or nearly so"
+        if self.greyness < _GREY:
+            return f"would lose what is on them at a threshold ({self.levels})"
+        return "have grey levels"
 
 
 def look_at(images: Any) -> Looks:
@@ -37,5 +73,34 @@ def look_at(images: Any) -> Looks:
     Args:
         images: uint8 [N, H, W, C], an array or what reads them from the disk.
     """
-    levels = images[spread_rows(len(images), _LOOKED_AT)].astype(np.float32) / 255
-    return Looks(round(float(np.mean(4 * levels * (1 - levels))), 4), images.shape[-1])
+    some = images[spread_rows(len(images), _LOOKED_AT)]
+    grey = some.astype(np.float32) / 255
+    lowest, highest = some.min(axis=(1, 2, 3)), some.max(axis=(1, 2, 3))
+    return Looks(
+        greyness=round(float(np.mean(4 * grey * (1 - grey))), 4),
+        channels=images.shape[-1],
+        lowest=int(lowest.min()),
+        highest=int(highest.max()),
+        largest_range=int(np.max(highest - lowest)),
+        share_lost=_share_lost(grey),
+    )
+
+
+def are_identical(images: Any) -> bool:
+    """Whether all images, uint8 [N, H, W, C] in memory or on the disk, are the same one."""
+    parts = (images[start : start + _LOOKED_AT] for start in range(0, len(images), _LOOKED_AT))
+    first = images[:1]
+    return len(images) > 1 and all(np.all(part == first) for part in parts)
+
+
+def _share_lost(grey: np.ndarray) -> float:
+    """The share of images that lose most of their variance if pixels above 0.5 become white.
+
+    All of them do if they differ from each other much less than before.
+    """
+    white = (grey > 0.5).astype(np.float32)
+    before, after = grey.var(axis=0).mean(), white.var(axis=0).mean()
+    if after < _LEAST_KEPT * before:
+        return 1.0
+    lost = white.var(axis=(1, 2, 3)) < _LEAST_KEPT * grey.var(axis=(1, 2, 3))
+    return float(np.mean(lost))

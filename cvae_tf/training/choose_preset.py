@@ -5,9 +5,11 @@ from typing import Any
 
 from cvae_tf import registry
 from cvae_tf.config import Config
-from cvae_tf.core.messages import say
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.messages import say, warn
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.greyness import look_at
+from cvae_tf.data.greyness import Looks, are_identical, look_at
+from cvae_tf.data.pictures import Form
 
 
 def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> Config:
@@ -24,11 +26,14 @@ def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> 
     Raises:
         UserError: if they make no sense together, or for such images.
     """
-    if config is not None:
-        return _completed(config, dataset)
+    if are_identical(dataset.train.images):
+        raise UserError(f"{dataset.name}: all training images are the same one.")
     looks = look_at(dataset.train.images)
+    _warn_of_range(looks, dataset.form)
+    if config is not None:
+        return _completed(config, dataset, looks)
     config = Config.create_for_images(looks.are_black_and_white, **given)
-    config = _completed(config, dataset)
+    config = _completed(config, dataset, looks)
     own = registry.FAMILIES[config.model].preset
     if "preset" not in given and own:
         say(f"preset:  {config.preset}, the one of --model={config.model}")
@@ -39,9 +44,25 @@ def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> 
     return config
 
 
-def _completed(config: Config, dataset: Dataset) -> Config:
+def _warn_of_range(looks: Looks, form: Form | None) -> None:
+    """Warns of images that use but a small part of the levels, whatever learns them."""
+    if not looks.use_little_of_the_range:
+        return
+    if not looks.are_dark:
+        remedy = "raise their contrast if that is not meant"
+    elif form is None:  # arrays
+        remedy = f"multiply them by {255 / max(looks.highest, 1):.3g} if that is not meant"
+    else:
+        has_eight_bits = not (form.white_level or form.deep_white_level)
+        known = f"--white_level={looks.highest}, or " if has_eight_bits else ""
+        remedy = f"{known}--white_level=auto, makes the brightest level white"
+    warn(f"each image uses but a small part of the range: {looks.levels}; {remedy}.")
+
+
+def _completed(config: Config, dataset: Dataset, looks: Looks) -> Config:
     """Checks the settings for such images; the family chooses those that were left to it."""
     config.check_by_family(dataset.image_shape)
+    _check_threshold(config, looks)
     complete = registry.FAMILIES[config.model].complete
     if not complete:
         return config
@@ -51,3 +72,19 @@ def _completed(config: Config, dataset: Dataset) -> Config:
     if why:
         say(f"images:  {why}")
     return dataclasses.replace(config, **chosen)
+
+
+def _check_threshold(config: Config, looks: Looks) -> None:
+    """Refuses a threshold that leaves nothing of the images; warns if it takes some of them."""
+    if not config.has("binarize") or config.binarize != "threshold":
+        return
+    if looks.vanish_at_threshold:
+        raise UserError(
+            f"--binarize=threshold (of --preset={config.preset}) would make nearly all images "
+            f"blank or the same: {looks.levels}. Leave out both, or give --binarize=none."
+        )
+    if looks.suffer_at_threshold:
+        warn(
+            f"at the threshold {looks.share_lost:.0%} of the images lose most of what is on them: "
+            f"{looks.levels}."
+        )

@@ -1,0 +1,142 @@
+"""Which settings suit images, and which would leave nothing of them. Nothing is trained here."""
+
+import numpy as np
+import pytest
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.pictures import Form
+from cvae_tf.training.choose_preset import complete
+
+FORM = Form()
+
+
+def _strokes(paper, ink, num=30, noise=0):
+    """Images [num, 16, 16, 1] of a stroke on paper, each in another place."""
+    rng = np.random.default_rng(0)
+    images = np.full((num, 16, 16), float(paper))
+    for image in images:
+        row, column = rng.integers(0, 12, 2)
+        image[row : row + 2, column : column + 5] = ink
+        image[row : row + 5, column : column + 2] = ink
+    images += rng.normal(0, noise, images.shape)
+    return images.clip(0, 255).astype(np.uint8)[..., np.newaxis]
+
+
+def _framed(images):
+    """A black frame on each, which a threshold keeps."""
+    framed = images.copy()
+    framed[:, [0, -1]] = framed[:, :, [0, -1]] = 0
+    return framed
+
+
+def _spotted(images):
+    """Three black spots on each."""
+    spotted = images.copy()
+    spotted[:, 3, [2, 7, 12]] = 0
+    return spotted
+
+
+def _complete(images, form=None, **given):
+    dataset = Dataset("mine", "mine.", Split(images, None), Split(images[:2], None), form=form)
+    return complete(None, given, dataset)
+
+
+VANISH = {
+    "pencil": _strokes(250, 150),
+    "pencil, noisy": _strokes(250, 150, noise=5),
+    "pencil in a frame": _framed(_strokes(250, 150)),
+    "pencil with spots": _spotted(_strokes(250, 150)),
+    "12 bits in 16": _strokes(0, 16),
+    "a mask of 0 and 1": _strokes(0, 1),
+    "a map of 0 to 4": np.maximum(_strokes(0, 2), _strokes(0, 4)[::-1]),
+    "dim": _strokes(3, 110),
+    "white or black by its brightness": np.concatenate([_strokes(250, 200), _strokes(10, 60)]),
+}
+STAY = {
+    "ink": _strokes(255, 0, noise=5),
+    "light on black": _strokes(0, 255),
+    "a few pixels": np.where(_strokes(0, 255, num=200) * np.eye(16, dtype=bool)[..., None], 255, 0),
+    "one in twenty is faint": np.concatenate([_strokes(255, 0, 57), _strokes(255, 150, 3)]),
+    "empty ones among them": np.concatenate([_strokes(0, 255, 9), np.zeros((90, 16, 16, 1))]),
+}
+
+
+@pytest.mark.parametrize("name", VANISH)
+def test_what_a_threshold_would_take_is_learned_as_grey_levels(name, capsys):
+    assert _complete(VANISH[name]).preset == "photo"
+    assert "preset:  photo, because the images would lose" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", VANISH)
+@pytest.mark.parametrize(
+    "given", [{"preset": "fast"}, {"preset": "tutorial"}, {"binarize": "threshold"}]
+)
+def test_a_threshold_that_takes_everything_is_refused_with_the_range_seen(name, given):
+    low, high = VANISH[name].min(), VANISH[name].max()
+    with pytest.raises(
+        UserError, match=f"blank or the same: levels from {low} to {high} of"
+    ) as told:
+        _complete(VANISH[name], **given)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", STAY)
+def test_black_and_white_stays_black_and_white(name, capsys):
+    config = _complete(STAY[name].astype(np.uint8))
+    assert (config.preset, config.binarize) == ("fast", "threshold")
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_a_threshold_that_takes_some_of_the_images_is_warned_of(capsys):
+    some = np.concatenate([_strokes(255, 0, 20), _strokes(255, 150, 10)])
+    assert _complete(some).preset == "photo"
+    assert _complete(some, preset="fast").preset == "fast"
+    assert "warning: at the threshold 33% of the images lose" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["vae", "gan"])
+@pytest.mark.parametrize(
+    ("levels", "form", "remedy"),
+    [
+        ((0, 4), FORM, "levels from 0 to 4 of 0 to 255; --white_level=4, or --white_level=auto"),
+        (
+            (0, 16),
+            FORM._replace(deep_white_level=65535),
+            "levels from 0 to 16 of 0 to 255; --white_level=auto",
+        ),
+        ((3, 110), None, "levels from 3 to 110 of 0 to 255; multiply them by 2.3"),
+        ((250, 150), None, "levels from 150 to 250 of 0 to 255; raise their contrast"),
+    ],
+)
+def test_images_that_use_little_of_the_range_are_warned_of(model, levels, form, remedy, capsys):
+    _complete(_strokes(*levels), form, model=model)
+    shown = capsys.readouterr().err
+    assert f"each image uses but a small part of the range: {remedy}" in shown
+    assert len(shown.splitlines()) == 1
+    _complete(_strokes(0, 255), form, model=model)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("given", [{}, {"preset": "fast"}, {"preset": "photo"}, {"model": "gan"}])
+def test_images_that_are_all_the_same_are_refused(given):
+    with pytest.raises(UserError, match="mine: all training images are the same"):
+        _complete(np.repeat(_strokes(0, 255)[:1], 1200, axis=0), **given)
+
+
+@pytest.mark.parametrize(
+    ("levels", "settings", "preset", "reason"),
+    [
+        ([0, 120, 240], {}, "photo", "because the images have grey levels"),
+        ([0, 120, 240], {"preset": "fast"}, "fast", ""),
+        ([0, 120, 240], {"binarize": "dynamic"}, "fast", "because the images are made black and"),
+        ([0, 255], {}, "fast", "because the images are black and white or nearly so"),
+        ([0, 255], {"preset": "photo"}, "photo", ""),
+    ],
+)
+def test_grey_levels_decide_unless_something_else_is_asked_for(
+    levels, settings, preset, reason, capsys
+):
+    images = np.random.default_rng(0).choice(np.uint8(levels), (20, 8, 8, 1))
+    assert _complete(images, **settings).preset == preset
+    assert reason in capsys.readouterr().out
