@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say
+from cvae_tf.core.messages import say, warn
 from cvae_tf.core.paths import absolute
 from cvae_tf.data import safe_npz
 from cvae_tf.data.arrays import to_labels, to_uint8
@@ -16,6 +16,7 @@ from cvae_tf.data.datasets import Dataset, load_again, margin_brightness
 from cvae_tf.data.decoding import list_pages
 from cvae_tf.data.folder_classes import TEST, read_classes
 from cvae_tf.data.folder_listing import SUFFIXES, Listing, list_pictures, printable
+from cvae_tf.data.greyness import look_at
 from cvae_tf.data.picture_cache import form_of
 from cvae_tf.data.pictures import BadPictureError, Form, fitted, read, without_warnings
 from cvae_tf.data.settings import ImageSettings
@@ -92,6 +93,9 @@ def read_asked_for(
         return read_own_images(metadata, fit)
     images = read_images(settings.data_path, fit)
     say(f"images:  {images.origin}")
+    looks = look_at(np.rint(images.pixels * 255).astype(np.uint8))
+    if looks.use_little_of_the_range:
+        warn(f"each image uses but a small part of the range: {looks.levels}.")
     return images
 
 

@@ -299,6 +299,14 @@ def test_what_older_versions_recorded_of_pictures_is_enough(tmp_path):
     np.testing.assert_array_equal(given[0], dataset.test.images[0].astype(np.float32) / 255)
 
 
+def test_given_images_that_use_little_of_the_range_are_warned_of(tmp_path, grey, capsys):
+    for images, warned in ((grey // 60, "levels from 0 to 4 of 0 to 255"), (grey, "")):
+        np.savez(tmp_path / "a.npz", images=images)
+        read_asked_for(ImageSettings(data_path=str(tmp_path / "a.npz")), (28, 28, 1), {})
+        shown = capsys.readouterr().err
+        assert warned in shown and bool(warned) == ("small part of the range" in shown)
+
+
 # What is read, and what is said of it
 
 
