@@ -12,8 +12,9 @@ from cvae_tf.data import safe_npz
 from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, name_classes
 from cvae_tf.data.datasets import Dataset, load_again, margin_brightness
-from cvae_tf.data.folder_classes import TEST, read_classes
-from cvae_tf.data.folder_listing import SUFFIXES, list_pictures, printable
+from cvae_tf.data.folder_classes import read_folder
+from cvae_tf.data.folder_listing import SUFFIXES, printable
+from cvae_tf.data.folder_names import TEST
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.reading import ReadingSettings
@@ -162,14 +163,12 @@ def load_own(metadata: dict[str, Any]) -> Dataset:
 
 def _read_folder(folder: Path, fit: Fit) -> Images:
     """Reads the pictures below a folder, with the classes that its folders name."""
-    listing = list_pictures(folder)
-    if not listing.paths:
-        raise UserError(f"{folder}: holds no pictures, such as PNG or JPEG files.")
-    splits, labels, class_names = read_classes(listing)
+    listing, (splits, labels, class_names, _) = read_folder(folder)
     rows = np.arange(len(listing.paths)) if splits is None else np.flatnonzero(splits == TEST)
     pixels, sizes = _read_pictures([Path(listing.full_path(row)) for row in rows], fit)
     names = [printable(listing.paths[row]) for row in rows]
-    origin = _described(f"pictures of {folder}", sizes, fit)
+    what = "pictures" if splits is None else "test pictures"
+    origin = _described(f"{what} of {folder}", sizes, fit)
     return Images(pixels, None if labels is None else labels[rows], names, origin, class_names)
 
 

@@ -1,6 +1,7 @@
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from folder_helpers import expand
 from PIL import Image
 
 from cvae_tf.core.errors import UserError
@@ -30,6 +31,27 @@ def test_folder_is_read_in_the_order_of_names(tmp_path, grey):
     images = read_images(folder, FIT)
     np.testing.assert_allclose(images.pixels[..., 0], grey / 255, atol=1e-6)
     assert images.names == ["0.png", "1.png", "2.png", "3.png"] and images.labels is None
+
+
+@pytest.mark.parametrize(
+    ("names", "taken", "labels", "what"),
+    [
+        ("x/{Training,Testing}/{b,a}/1.png", [2, 3], ["b", "a"], "test pictures"),
+        ("x/y/{a,b}/1.png", [0, 1], ["a", "b"], "pictures"),
+        ("one/{1,2}.png", [0, 1], ["one", "one"], "pictures"),  # which a model may know
+        ("{images,masks}/{1,2}.png", [0, 1], ["images", "images"], "pictures"),
+    ],
+)
+def test_folders_are_read_as_those_for_training(tmp_path, grey, names, taken, labels, what):
+    for name, image in zip(expand(names), grey, strict=False):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        iio.imwrite(path, image)
+    images = read_images(tmp_path, FIT)
+    found = dict(zip(images.names, images.shown_labels.tolist(), strict=True))
+    wanted = [expand(names)[row] for row in taken]
+    assert found == dict(zip(wanted, labels, strict=True)) and images.names == sorted(wanted)
+    assert images.origin == f"{what} of {tmp_path}"
 
 
 def test_one_picture_is_a_batch_of_one(tmp_path, grey):
