@@ -10,6 +10,7 @@ import numpy as np
 from cvae_tf import registry
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.messages import say
 from cvae_tf.data.pictures import Form
 from cvae_tf.reading import ReadingSettings
 
@@ -54,6 +55,7 @@ def load_dataset(
     reading: ReadingSettings | None = None,
     cache_mb: int | None = None,
     disk_mb: int | None = None,
+    as_before: bool = False,
 ) -> Dataset:
     """Loads a data set by its name, or a user's own images.
 
@@ -69,6 +71,8 @@ def load_dataset(
             from disk when they are needed. None for half of what is free.
         disk_mb: the most megabytes of decoded pictures to keep on disk, in the Keras cache; None
             for half of what is free.
+        as_before: whether own images get their splits and classes by the rules of older versions,
+            so that runs which began with these can go on.
 
     Returns:
         The data set.
@@ -81,13 +85,13 @@ def load_dataset(
     is_folder = data_path is not None and os.path.isdir(paths.expand(data_path))  # noqa: PTH112
     if is_folder:
         load = registry.import_home(_OWN_FOLDER)
-        return load(data_path, seed, reading, cache_mb, disk_mb)
+        return load(data_path, seed, reading, cache_mb, disk_mb, as_before)
     for_folders = {"cache_mb": cache_mb, "disk_mb": disk_mb}
     given = [name for name, value in for_folders.items() if value]
     if not_usual := [*reading.changed_fields(), *given]:
         raise UserError(f"--{not_usual[0]} is for a folder of pictures, in --data_path.")
     if data_path is not None:
-        return registry.import_home(_OWN_FILE)(data_path, seed)
+        return registry.import_home(_OWN_FILE)(data_path, seed, as_before)
     return _load_by_key(name, seed)
 
 
@@ -141,11 +145,23 @@ def load_again(
     key = recorded_key(recorded)
     if data_path is None and key is None:
         raise UserError("It is not recorded which images the model was trained on.")
-    dataset = load_dataset(key, data_path, seed, reading, cache_mb, disk_mb)
-    known = recorded.get("sha256")
-    if known and fingerprint(dataset) != known:
+    source, known = (key, data_path, seed, reading, cache_mb, disk_mb), recorded.get("sha256")
+    dataset = load_dataset(*source)
+    is_same = not known or fingerprint(dataset) == known
+    if data_path is not None and known and not (is_same and _has_names(dataset, recorded)):
+        older = load_dataset(*source, as_before=True)
+        if fingerprint(older) == known and _has_names(older, recorded):
+            say(f"{data_path}: its splits and classes are those of the version that began the run.")
+            return older
+    if not is_same:
         raise UserError(f"{data_path or dataset.name}: the images are not those of the training.")
     return dataset
+
+
+def _has_names(dataset: Dataset, recorded: dict[str, Any]) -> bool:
+    """Whether classes are called as it is recorded; numbers have no names before they are used."""
+    names = list(dataset.class_names or ())
+    return not names or names == recorded.get("class_names", names)
 
 
 def recorded_key(recorded: dict[str, Any]) -> str | None:

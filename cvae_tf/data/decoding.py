@@ -114,8 +114,12 @@ def _deep_white_level(listing: Listing) -> int:
     return next(fitting, LARGEST_OF_16_BITS)
 
 
-def list_pages(listing: Listing) -> Listing:
-    """Lists each page of files that have several as a picture of its own."""
+def list_pages(listing: Listing) -> tuple[Listing, np.ndarray]:
+    """Lists each page of files that have several as a picture of its own.
+
+    Returns:
+        The listing of M pages; and of which of the N pictures each was a page, int64 [M].
+    """
 
     def count(number: int) -> int:
         return count_pages(listing.full_path(number))
@@ -123,11 +127,12 @@ def list_pages(listing: Listing) -> Listing:
     chunks = list(_in_order(count, len(listing.paths), "counting pages"))
     counts = np.array([pages for _, chunk in chunks for pages in chunk])
     numbers = np.repeat(np.arange(len(counts)), counts)
-    return listing._replace(
+    of_pages = listing._replace(
         paths=[listing.paths[number] for number in numbers],
         facts=listing.facts[numbers],
         pages=np.concatenate([np.arange(pages) for pages in counts]),
     )
+    return of_pages, numbers
 
 
 def count_sizes(listing: Listing) -> Counter:

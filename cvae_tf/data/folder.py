@@ -10,12 +10,14 @@ from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say, warn
 from cvae_tf.core.randomness import Purpose, numpy_generator
-from cvae_tf.data import memory
+from cvae_tf.data import left_alone, memory
+from cvae_tf.data.classes import warn_of_gaps
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.decoding import LARGEST_OF_16_BITS, list_pages
-from cvae_tf.data.folder_classes import TEST, TRAIN, Classes, listed, read_classes
-from cvae_tf.data.folder_listing import list_pictures, printable
-from cvae_tf.data.own_file import HELD_OUT
+from cvae_tf.data.folder_classes import Classes, read_as_before, read_folder
+from cvae_tf.data.folder_listing import printable
+from cvae_tf.data.folder_names import TEST, TRAIN
+from cvae_tf.data.own_file import HELD_OUT, tenth_of
 from cvae_tf.data.picture_cache import MEGABYTE, Pictures, read_pictures
 from cvae_tf.reading import ReadingSettings
 
@@ -36,16 +38,18 @@ def load(
     reading: ReadingSettings,
     cache_mb: int | None = None,
     disk_mb: int | None = None,
+    as_before: bool = False,
 ) -> Dataset:
     """Reads the pictures of a folder.
 
     Args:
-        path: the folder; `~` is the home directory. Its folders are the classes, or `train` and
-            `test` (or `val`, `valid`, `validation`), with the classes in each.
+        path: the folder; `~` is the home directory. Its folders are the classes, or those for
+            training and for testing, with the classes in each; `folder_layout` knows them.
         seed: from 0; decides which tenth of each class is held out if no folders say so.
         reading: how pictures become images of one size.
         cache_mb: the most megabytes of images to keep in memory; None for half of what is free.
         disk_mb: the most megabytes to keep on disk, as `picture_cache.read_pictures` does.
+        as_before: whether splits and classes are found by the rules of older versions.
 
     Returns:
         The data set; its images are arrays if there is room for them, else they are read from disk
@@ -57,20 +61,23 @@ def load(
     path = Path(paths.absolute(path))
     if not path.is_dir():
         raise UserError(f"{printable(path)}: no such folder.")
-    listing = list_pictures(path)
-    if not listing.paths:
-        raise UserError(f"{printable(path)}: holds no pictures, such as PNG, JPEG or WebP files.")
+    listing, classes = read_as_before(path) if as_before else read_folder(path)
     if reading.pages == "all":
-        listing = list_pages(listing)
-    classes = read_classes(listing)
+        listing, numbers = list_pages(listing)
+        classes = _only(classes, numbers)
     pictures = read_pictures(listing, reading, disk_mb)
     _check_bad(pictures, reading.skip_bad)
     _say_guesses(pictures)
     classes = _only(classes, pictures.numbers)
-    rows = _split(path, classes, pictures.facts.count, seed)
+    rows = _split(path, classes, pictures.facts.count, seed, as_before)
     room = memory.free_bytes() // 2 if cache_mb is None else cache_mb * MEGABYTE
     train, test = (_images(pictures, part, room) for part in (rows.train, rows.test))
     labels, names = _labels(classes, rows)
+    if names and len(names) == 1 and not as_before:
+        say(f"{printable(path)}: all pictures are in {names[0]}/; one class alone is none.")
+        labels = names = None
+    if names is None:
+        left_alone.warn_of_tables(listing)
     return Dataset(
         name=printable(path.name or path),
         origin=_origin(path, rows, pictures, names),
@@ -136,43 +143,40 @@ def _check_bad(pictures: Pictures, skip_bad: bool) -> None:
 def _only(classes: Classes, numbers: np.ndarray) -> Classes:
     """Takes what is known of some pictures."""
     parts = (None if part is None else part[numbers] for part in (classes.splits, classes.labels))
-    return Classes(*parts, classes.names)
+    return Classes(*parts, classes.names, classes.how)
 
 
-def _split(path: Path, classes: Classes, count: int, seed: int) -> _Rows:
+def _split(path: Path, classes: Classes, count: int, seed: int, as_before: bool) -> _Rows:
     """Decides which rows are for training and which for testing; raises a UserError if too few."""
     if classes.splits is not None:
         rows = [np.flatnonzero(classes.splits == split) for split in (TRAIN, TEST)]
         for part, name in zip(rows, ("training", "testing"), strict=True):
             if not len(part):
                 raise UserError(f"{printable(path)}: none of its pictures for {name} can be read.")
-        return _Rows(*rows, "split as its folders are")
+        return _Rows(*rows, classes.how or "split as its folders are")
     if count < 2:
         raise UserError(f"{printable(path)}: holds one picture; at least 2 are needed.")
-    is_test = _held_out(classes.labels, count, seed)
-    how = "a tenth held out for testing"
-    return _Rows(np.flatnonzero(~is_test), np.flatnonzero(is_test), how)
+    test = np.sort(_held_out(classes.labels, count, seed, as_before))
+    train = np.setdiff1d(np.arange(count), test)
+    return _Rows(train, test, "a tenth held out for testing")
 
 
-def _held_out(labels: np.ndarray | None, count: int, seed: int) -> np.ndarray:
+def _held_out(labels: np.ndarray | None, count: int, seed: int, as_before: bool) -> np.ndarray:
     """Chooses a tenth of each class by a seed, or of all pictures if the classes are too small.
 
     Returns:
-        bool [count], true for at least one picture and not for all.
+        int [M], at least one of the pictures and not all.
     """
     order = numpy_generator(seed, Purpose.HELD_OUT).permutation(count)
     groups = np.zeros(count, np.int64) if labels is None else labels
     sizes = np.bincount(groups)
     quotas = np.rint(sizes * HELD_OUT).astype(np.int64)
     if not quotas.any():
-        groups, sizes = np.zeros(count, np.int64), np.array([count])
-        quotas = np.array([max(1, round(count * HELD_OUT))])
+        return tenth_of(order, None if as_before else labels)
     order = order[np.argsort(groups[order], kind="stable")]  # class by class
     starts = np.cumsum(sizes) - sizes
     rank = np.arange(count) - starts[groups[order]]  # within its class
-    is_test = np.zeros(count, bool)
-    is_test[order] = rank < quotas[groups[order]]
-    return is_test
+    return order[rank < quotas[groups[order]]]
 
 
 def _labels(classes: Classes, rows: _Rows) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
@@ -185,10 +189,7 @@ def _labels(classes: Classes, rows: _Rows) -> tuple[np.ndarray | None, tuple[str
         return None, None
     used = np.unique(classes.labels[np.concatenate([rows.train, rows.test])])
     names = tuple(classes.names[label] for label in used)
-    unknown = np.setdiff1d(classes.labels[rows.test], classes.labels[rows.train])
-    if len(unknown):
-        shown = listed([classes.names[label] for label in unknown])
-        warn(f"No image for training is of these classes of the test images: {shown}.")
+    warn_of_gaps(classes.labels[rows.train], classes.labels[rows.test], classes.names)
     return np.searchsorted(used, classes.labels), names
 
 
@@ -204,6 +205,9 @@ def _origin(path: Path, rows: _Rows, pictures: Pictures, names: tuple[str, ...] 
     kind = "grey" if channels == 1 else "colour"
     classes = f" of {len(names):,} classes" if names else ""
     count = len(rows.train) + len(rows.test)
+    others = left_alone.describe(pictures.listing.left_alone)
+    others = f"; left alone: {others}" if others else ""
     return (
-        f"{printable(path)}, {count:,} pictures{classes}, {height} x {width} in {kind}, {rows.how}."
+        f"{printable(path)}, {count:,} pictures{classes}, {height} x {width} in {kind}, "
+        f"{rows.how}{others}."
     )

@@ -3,9 +3,11 @@
 import contextlib
 import hashlib
 import os
+import re
 import stat
 from array import array
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +26,17 @@ _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM
 _MOST_LINKS = 2  # to folders, from the root to a picture
 _AT_ONCE = 10_000  # paths that are joined, because that needs memory for each
 _LONGEST_NAME = 120  # characters of a name in a message
+_MOST_EXAMPLES = 5  # of files that are left alone
 _VERSION = "2"  # of the fingerprint, and of how pictures become pixels
+
+
+class LeftAlone(NamedTuple):
+    """Files of one kind in one folder that are not read as pictures."""
+
+    folder: bytes
+    suffix: str  # in small letters, such as ".heic"; "" for none
+    count: int
+    names: list[bytes]  # of the first ones
 
 
 class Listing(NamedTuple):
@@ -33,7 +45,8 @@ class Listing(NamedTuple):
     root: Path
     paths: list[bytes]  # N of them in their order, as the system has them, with "/"
     facts: np.ndarray  # int64 [N, 3]: size, time of the last change of content, and of the file
-    folders: list[bytes]  # the folders that are at most two levels below the root
+    folders: list[bytes]  # all below the root, also without pictures
+    left_alone: list[LeftAlone]
     pages: np.ndarray | None = None  # int64 [N]: which page of its file each is; None if the first
 
     def full_path(self, number: int) -> str:
@@ -81,10 +94,10 @@ def list_pictures(root: Path) -> Listing:
         UserError: if a folder cannot be read.
     """
     top = os.fsencode(root)
-    paths, facts, folders = [], array("q"), []
+    paths, facts, folders, left_alone = [], array("q"), [], []
     # From the root to the folder that is being read: where it is, what it is, how many links lead
     # there, what is left of it.
-    stack = [(b"", _identity(top), 0, _read_folder(top))]
+    stack = [(b"", _identity(top), 0, _read_folder(top, b"", left_alone))]
     while stack:
         prefix, _, links, entries = stack[-1]
         name, status = next(entries, (None, None))
@@ -97,12 +110,11 @@ def list_pictures(root: Path) -> Listing:
             identity, links = _identity(top + b"/" + prefix + name), links + status[0]
             if identity in [above[1] for above in stack] or links > _MOST_LINKS:
                 continue
-            if len(stack) <= 2:
-                folders.append(prefix + name.removesuffix(b"/"))
-            inner = _read_folder(top + b"/" + prefix + name)
+            folders.append(prefix + name.removesuffix(b"/"))
+            inner = _read_folder(top + b"/" + prefix + name, folders[-1], left_alone)
             stack.append((prefix + name, identity, links, inner))
     table = np.frombuffer(facts, np.int64).reshape(-1, 3) if paths else np.zeros((0, 3), np.int64)
-    return Listing(root, paths, table, folders)
+    return Listing(root, paths, table, folders, left_alone)
 
 
 def printable(path: str | bytes | Path) -> str:
@@ -112,6 +124,12 @@ def printable(path: str | bytes | Path) -> str:
         sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
     )
     return shown if len(shown) <= _LONGEST_NAME else f"...{shown[-_LONGEST_NAME:]}"
+
+
+def listed(names: Collection[str | bytes | Path], most: int = 5) -> str:
+    """Names folders or classes in a message, the first ones of many."""
+    text = ", ".join(printable(name) for name in list(names)[:most])
+    return f"{text} and {len(names) - most:,} more" if len(names) > most else text
 
 
 @contextlib.contextmanager
@@ -132,31 +150,56 @@ def _identity(path: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _read_folder(path: bytes) -> Iterator[tuple[bytes, array]]:
+def _read_folder(
+    path: bytes, folder: bytes, left_alone: list[LeftAlone]
+) -> Iterator[tuple[bytes, array]]:
     """Yields the pictures with their facts and the folders, whose names end with "/", by name.
 
     With the "/", the order of the names is that of the paths of the files. The first fact of a
-    folder is whether it is a link.
+    folder is whether it is a link. What is no picture is added to `left_alone`.
     """
     names, facts = [], array("q")  # and not an object for each file of a million
+    others = []
     with _explaining(path), os.scandir(path) as entries:
         for entry in entries:
             if entry.name.startswith(b".") or entry.name.lower() in _LEFT_ALONE:
                 continue
-            if _is_folder(entry):
+            if _is(entry.is_dir):
                 names.append(entry.name + b"/")
                 facts.extend((entry.is_symlink(), 0, 0))
             elif status := _status_of_picture(entry):
                 names.append(entry.name)
                 facts.extend(status)
+            elif _is(entry.is_file):
+                others.append(entry.name)
+    left_alone += _by_suffix(folder, others)
     for place in sorted(range(len(names)), key=names.__getitem__):
         name = names[place]
         yield name, facts[3 * place : 3 * place + 3]
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _by_suffix(folder: bytes, names: list[bytes]) -> list[LeftAlone]:
+    """Counts the files of each kind in a folder."""
+    suffixes = [_suffix(name) for name in names]
+    examples: dict[str, list[bytes]] = {}
+    for name, suffix in sorted(zip(names, suffixes, strict=True)):
+        some = examples.setdefault(suffix, [])
+        if len(some) < _MOST_EXAMPLES:
+            some.append(name)
+    counts = Counter(suffixes)
+    return [LeftAlone(folder, each, counts[each], some) for each, some in examples.items()]
+
+
+def _suffix(name: bytes) -> str:
+    """The suffix of a file in small letters; "" if it has none."""
+    match = re.search(rb"(\.nii|\.tar)?\.\w{1,12}$", name.lower())
+    return match[0].decode() if match and match.start() else ""
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """Whether an entry is a folder, or a file."""
     try:
-        return entry.is_dir()
+        return kind()
     except OSError:  # such as a link to itself
         return False
 

@@ -14,8 +14,9 @@ from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, name_classes
 from cvae_tf.data.datasets import Dataset, load_again, margin_brightness
 from cvae_tf.data.decoding import list_pages
-from cvae_tf.data.folder_classes import TEST, read_classes
-from cvae_tf.data.folder_listing import SUFFIXES, Listing, list_pictures, printable
+from cvae_tf.data.folder_classes import read_folder
+from cvae_tf.data.folder_listing import SUFFIXES, Listing, printable
+from cvae_tf.data.folder_names import TEST
 from cvae_tf.data.greyness import look_at
 from cvae_tf.data.picture_cache import form_of
 from cvae_tf.data.pictures import BadPictureError, Form, fitted, read, without_warnings
@@ -201,18 +202,17 @@ def load_own(metadata: dict[str, Any]) -> Dataset:
 
 def _read_folder(folder: Path, fit: Fit) -> Images:
     """Reads the pictures below a folder, with the classes that its folders name."""
-    listing = list_pictures(folder)
-    if not listing.paths:
-        raise UserError(f"{folder}: holds no pictures, such as PNG or JPEG files.")
+    listing, (splits, labels, class_names, _) = read_folder(folder)
+    is_wanted = np.ones(len(listing.paths), bool) if splits is None else splits == TEST
+    files = np.arange(len(listing.paths))
     if fit.pages == "all":
-        listing = list_pages(listing)
-    splits, labels, class_names = read_classes(listing)
-    rows = np.arange(len(listing.paths)) if splits is None else np.flatnonzero(splits == TEST)
-    pixels, sizes, rows = _read_pictures(listing, rows, fit)
+        listing, files = list_pages(listing)
+    pixels, sizes, rows = _read_pictures(listing, np.flatnonzero(is_wanted[files]), fit)
     _check_kind(pixels, str(folder), fit)
-    names = [printable(listing.paths[row]) for row in rows]
-    origin = _described(f"pictures of {folder}", sizes, fit)
-    labels = None if labels is None else labels[rows]
+    names, files = [printable(listing.paths[row]) for row in rows], files[rows]
+    what = "pictures" if splits is None else "test pictures"
+    origin = _described(f"{what} of {folder}", sizes, fit)
+    labels = None if labels is None else labels[files]
     return Images(_as_grey(pixels, fit), labels, names, origin, class_names)
 
 

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.data.classes import MOST_CLASSES, composed
 from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.folder_listing import listed
 from cvae_tf.data.given_images import Images
 
-MOST_CLASSES = 1000
+MOST_LISTED = 20  # classes in a message
 
 
 def with_classes(dataset: Dataset) -> Dataset:
@@ -55,7 +57,7 @@ def fingerprint_of_labels(dataset: Dataset) -> str:
 
 
 def _check_named(dataset: Dataset) -> None:
-    """Raises a UserError if there are too many classes, or some that no training image shows."""
+    """Raises a UserError if there are too few or too many classes, or one is never trained."""
     names = dataset.class_names
     _check_number(len(names), names)
     counts = np.bincount(dataset.train.labels, minlength=len(names))
@@ -66,6 +68,10 @@ def _check_named(dataset: Dataset) -> None:
 
 
 def _check_number(count: int, labels: Sequence[Any]) -> None:
+    if count < 2:
+        raise UserError(
+            f"--conditional: all images are of one class ({labels[0]}); it takes two or more."
+        )
     if count > MOST_CLASSES:
         some = ", ".join(str(label) for label in labels[:2])
         raise UserError(
@@ -116,25 +122,21 @@ def class_numbers(images: Images, class_names: tuple[str, ...]) -> np.ndarray:
             "This model is a conditional one and needs labelled images, such as an .npz with "
             "y_test, or a folder for each class."
         )
-    numbers = [class_number(text, class_names) for text in images.shown_labels.astype(str)]
-    if None in numbers:
-        unknown = images.shown_labels[numbers.index(None)]
-        raise UserError(
-            f"{images.origin}: has the label {unknown}, which the model does not know; it knows "
-            f"{listed(class_names)}."
-        )
-    return np.array(numbers, np.int32)
+    shown = images.shown_labels.astype(str).tolist()
+    number_of = {label: class_number(label, class_names) for label in dict.fromkeys(shown)}
+    for label, number in number_of.items():
+        if number is None:
+            raise UserError(
+                f"{images.origin}: has the label {label}, which the model does not know; it knows "
+                f"{listed(class_names, MOST_LISTED)}."
+            )
+    return np.array([number_of[label] for label in shown], np.int32)
 
 
 def class_number(label: str, class_names: tuple[str, ...]) -> int | None:
     """The number of a class by its name, or if none is called so, by that number itself."""
-    if label in class_names:
-        return class_names.index(label)
+    names = [composed(name) for name in class_names]  # a run of an older version has both forms
+    if composed(label) in names:
+        return class_names.index(label) if label in class_names else names.index(composed(label))
     is_number = label.isdecimal() and int(label) < len(class_names)
     return int(label) if is_number else None
-
-
-def listed(names: tuple[str, ...], most: int = 20) -> str:
-    """Names the classes, but not hundreds of them."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from cvae_tf import registry
 from cvae_tf.core.parts import slices
+from cvae_tf.data.classes import MOST_CLASSES
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.labelled import MOST_CLASSES
 
 
 class Features(NamedTuple):

@@ -7,8 +7,9 @@ import numpy as np
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
+from cvae_tf.data.folder_listing import listed
 from cvae_tf.data.given_images import Images, read_asked_for
-from cvae_tf.data.labelled import class_number, class_numbers, listed
+from cvae_tf.data.labelled import MOST_LISTED, class_number, class_numbers
 from cvae_tf.data.shown_images import choose_shown
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.settings import GenerationSettings
@@ -95,7 +96,7 @@ def class_asked_for(model: LoadedModel, settings: GenerationSettings) -> int | N
 def no_such_label(label: str | None, known: tuple[str, ...]) -> UserError:
     """The error of a label that is unknown, or None where one is needed."""
     fault = " is needed" if label is None else f"={label}: unknown"
-    return UserError(f"--label{fault}; choose from {listed(known)}.")
+    return UserError(f"--label{fault}; choose from {listed(known, MOST_LISTED)}.")
 
 
 def num_shown(settings: GenerationSettings) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose
+from cvae_tf.data.classes import composed
 from cvae_tf.data.given_images import Images
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.loaded_model import LoadedModel
@@ -75,9 +76,10 @@ def labelled(given: Images, label: str | None) -> np.ndarray:
     Raises:
         UserError: if none are labelled so.
     """
-    for labels in (given.shown_labels.astype(str), given.labels.astype(str)):
-        if label is not None and np.any(labels == label):
-            return labels == label
+    for labels in (given.shown_labels, given.labels):
+        texts = [composed(text) for text in labels.astype(str).tolist()]
+        if label is not None and composed(label) in texts:
+            return np.array([text == composed(label) for text in texts])
     raise no_such_label(label, tuple(sorted(set(given.shown_labels.astype(str)))))
 
 

@@ -2,17 +2,21 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from cvae_tf.config import USUAL_OBJECTIVE, Config
 from cvae_tf.core import paths
 from cvae_tf.core.messages import say, warn
+from cvae_tf.data.folder_listing import printable
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.presets import PRESETS
 from cvae_tf.training.checkpoint_files import Progress
 from cvae_tf.training.run_files import Run
 from cvae_tf.training.trainer import EpochResult
+
+_MOST_CLASSES = 5  # named beside the data
 
 
 def announce(run: Run, progress: Progress, problems: list[str]) -> None:
@@ -20,7 +24,7 @@ def announce(run: Run, progress: Progress, problems: list[str]) -> None:
     warn_of(problems)
     config, data = run.config, run.data
     gpus = len(tf.config.list_physical_devices("GPU"))
-    say(f"data:    {data['origin']}")
+    say(f"data:    {_with_classes(data)}")
     say(f"         {data['train_images']:,} training images, {data['test_images']:,} test images")
     labels = f"{len(data['class_names'])} classes, " if config.conditional else ""
     usual = {USUAL_OBJECTIVE, PRESETS[config.preset].get("objective", USUAL_OBJECTIVE)}
@@ -33,6 +37,16 @@ def announce(run: Run, progress: Progress, problems: list[str]) -> None:
     say(f"run:     {paths.shown(run.directory)}")
     if progress.epoch > 1 or progress.steps_done:
         say(f"resumed: in epoch {progress.epoch} after {progress.steps_done} steps")
+
+
+def _with_classes(data: dict[str, Any]) -> str:
+    """Where the images came from, with the names of the first classes, and how many there are."""
+    names = data.get("class_names", ())
+    if not names:
+        return data["origin"]
+    first = ", ".join(printable(name) for name in names[:_MOST_CLASSES])
+    more = ", ..." if len(names) > _MOST_CLASSES else ""
+    return f"{data['origin'].removesuffix('.')}; classes: {first}{more} ({len(names):,})."
 
 
 def announce_extension(before: Config, after: Config) -> None:

@@ -1,10 +1,12 @@
 import os
+import re
 import zlib
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from cvae_tf.data.folder_listing import list_pictures
+from cvae_tf.data.folder_listing import LeftAlone, Listing, list_pictures
 from cvae_tf.reading import ReadingSettings
 
 READING = ReadingSettings()
@@ -67,3 +69,43 @@ def save_all(root, names, **options):
 def names_of(root):
     """The listed paths of a folder, as texts."""
     return [os.fsdecode(path) for path in list_pictures(root).paths]
+
+
+def expand(patterns):
+    """Texts as a shell writes them: "{a,b}/{1,2}.png c" are five."""
+    waiting, done = patterns.split(), []
+    while waiting:
+        text = waiting.pop(0)
+        match = re.search(r"\{([^{}]*)\}", text)
+        if match:
+            parts = match[1].split(",")
+            waiting += [text[: match.start()] + part + text[match.end() :] for part in parts]
+        else:
+            done.append(text)
+    return done
+
+
+def listing_of(pictures, others="", folders=""):
+    """What is listed of a folder "data" with such files, of which none need be there."""
+    pictures, others, folders = map(expand, (pictures, others, folders))
+    above = {str(each) for name in pictures + others for each in PurePosixPath(name).parents}
+    return Listing(
+        root=Path("data"),
+        paths=sorted(map(os.fsencode, pictures)),
+        facts=np.zeros((len(pictures), 3), np.int64),
+        folders=sorted(map(os.fsencode, above - {"."} | set(folders))),
+        left_alone=[
+            LeftAlone(os.fsencode(folder), PurePosixPath(name).suffix, 1, [os.fsencode(name)])
+            for folder, _, name in (path.rpartition("/") for path in others)
+        ],
+    )
+
+
+def splits_and_classes(listing, classes):
+    """The split and the class of each listed picture, by its path."""
+    count = len(listing.paths)
+    splits = [None] * count if classes.splits is None else classes.splits.tolist()
+    labels = [None] * count if classes.labels is None else classes.labels.tolist()
+    names = [None if label in (None, -1) else classes.names[label] for label in labels]
+    paths = map(os.fsdecode, listing.paths)
+    return dict(zip(paths, zip(splits, names, strict=True), strict=True))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.classes import name_classes
+from cvae_tf.data.classes import are_classes, name_classes
 
 NAMES = np.array(["cat", "dog"])
 
@@ -65,6 +65,23 @@ def test_labels_that_are_no_numbers_of_names_are_refused_in_a_line(labels, messa
 def test_names_that_are_none_are_refused(names, message):
     with pytest.raises(UserError, match=f"a.npz: class_names:? ?{message}"):
         name_classes([np.zeros(2, np.int64)], names, "a.npz")
+
+
+def test_accents_that_are_written_apart_make_no_other_class():
+    parts = [np.array(["e\u0301", "f"]), np.array(["\u00e9".encode(), "e\u0301".encode()])]
+    found, names = name_classes(parts, None, "a.npz")
+    assert names == ("f", "\u00e9") and [part.tolist() for part in found] == [[1, 0], [1, 1]]
+    _, names = name_classes([np.array([0, 1])], np.array(["e\u0301", "f"]), "a.npz")
+    assert names == ("\u00e9", "f")
+    with pytest.raises(UserError, match="has '\u00e9' more than once"):
+        name_classes([np.array([0, 1])], np.array(["e\u0301", "\u00e9"]), "a.npz")
+
+
+def test_classes_are_told_from_values():
+    for labels in (np.arange(1000), np.array([True, False]), np.zeros(3, np.uint8)):
+        assert are_classes(labels)
+    for labels in (np.arange(1001), np.array([0.5, 1]), None):
+        assert not are_classes(labels)
 
 
 def test_every_name_can_be_written():

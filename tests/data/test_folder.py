@@ -147,7 +147,7 @@ def test_folders_are_splits_and_classes(root):
     assert dataset.train.labels.dtype == np.int64
     assert dataset.name == "pictures" and dataset.key is None
     assert dataset.origin == (
-        f"{root}, 5 pictures of 2 classes, 8 x 8 in colour, split as its folders are."
+        f"{root}, 5 pictures of 2 classes, 8 x 8 in colour, train/ for training, val/ for testing."
     )
 
 
@@ -167,7 +167,7 @@ def test_a_data_set_is_another_if_its_pictures_change_their_classes(root):
     """The pixels in the order of the paths are then the same."""
     saved = save_all(root, ["a1.png", "a2.png", "b1.png", "b2.png"])
     sums = {_load(root).sha256}
-    for place in ("a/{}", "{[0]}/{}"):
+    for place in ("{[0]}/{}", "{[1]}/{}"):
         for name in saved:
             target = root / place.format(name, name)
             target.parent.mkdir(exist_ok=True)
@@ -190,6 +190,61 @@ def test_no_folders_no_labels(root):
     dataset = _load(root)
     assert dataset.train.labels is None and dataset.test.labels is None
     assert dataset.class_names is None and len(dataset.test.images) == 3
+
+
+def test_one_class_is_none_and_that_is_said(root, capsys):
+    save_all(root, _names("x/images"))
+    (root / "train.csv").write_text("file,label")
+    dataset = _load(root)
+    assert dataset.train.labels is None and dataset.class_names is None
+    assert dataset.origin.endswith("a tenth held out for testing; left alone: 1 .csv.")
+    captured = capsys.readouterr()
+    assert captured.out == f"{root}: all pictures are in images/; one class alone is none.\n"
+    assert (
+        captured.err.startswith("warning: train.csv may hold labels") and captured.err[-1] == "\n"
+    )
+
+
+def test_tables_beside_classes_are_counted_and_no_more(root, capsys):
+    save_all(root, _names("a", "b"))
+    for name in ("labels.csv", "a/1.heic", "b/2.HEIC"):
+        (root / name).write_text("something")
+    assert _load(root).origin.endswith("; left alone: 2 .heic, 1 .csv.")
+    assert capsys.readouterr().err.count("\n") == 1  # of the .heic
+
+
+def test_masks_are_not_decoded(root):
+    save_all(root, _names("images"))
+    for number in range(10):
+        save(root / f"masks/{number:03}.png", pixels_of(0, 9, 9))
+    assert _load(root).image_shape == (8, 8, 1)
+
+
+# Held out
+
+
+@pytest.mark.parametrize(
+    ("sizes", "num_test"),
+    [([1, 1, 3], 1), ([2] * 30, 6), ([1] * 99 + [2], 1), ([5, 5], 1), ([1, 2, 30], 3)],
+)
+def test_no_class_loses_its_last_image(root, sizes, num_test):
+    """Links, because many files would take longer."""
+    save_all(root, [f"../elsewhere/{number}.png" for number in range(max(sizes))])
+    for number, size in enumerate(sizes):
+        (root / f"{number:02}").mkdir(parents=True)
+        for each in range(size):
+            (root / f"{number:02}/{each}.png").symlink_to(f"../../elsewhere/{each}.png")
+    for seed in range(4):
+        dataset = _load(root, seed)
+        assert len(dataset.test.images) == num_test
+        assert np.bincount(dataset.train.labels, minlength=len(sizes)).min() >= 1
+
+
+def test_classes_that_are_not_tested_are_named(root, capsys):
+    save_all(root, [*_names("a", "b", count=1), *_names("c", count=3)])
+    dataset = _load(root)
+    assert set(dataset.train.labels) == {0, 1, 2}
+    assert capsys.readouterr().err == "warning: No image for testing is of these classes: a, b.\n"
 
 
 def test_margins_are_those_of_the_images(root):
@@ -239,11 +294,12 @@ def test_one_picture(root):
 
 
 @pytest.mark.parametrize("classes", [2, 3, 25])
-def test_one_picture_in_each_class(root, classes):
+def test_one_picture_in_each_class(root, classes, capsys):
     save_all(root, _names(*(f"class{number:02}" for number in range(classes)), count=1))
     dataset = _load(root)
     assert len(dataset.test.images) == max(1, round(classes / 10))
     assert len(dataset.train.images) == classes - len(dataset.test.images)
+    assert "No image for training is of these classes of the test" in capsys.readouterr().err
 
 
 def test_all_pictures_damaged(root):
@@ -286,7 +342,7 @@ def test_split_of_nothing_but_damaged_pictures(root, part):
 
 
 def test_skip_bad_with_nothing_bad_is_silent(root, capsys):
-    save_all(root, _names("a"))
+    save_all(root, _names("a", "b"))
     _load(root, skip_bad=True)
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err == ""
@@ -352,7 +408,10 @@ def test_test_images_of_a_class_that_training_lacks(root, capsys):
     assert dataset.class_names == ("a", "b", "c")
     assert set(dataset.train.labels) == {0, 2} and set(dataset.test.labels) == {0, 1}
     warned = capsys.readouterr().err
-    assert warned.count("\n") == 1 and "of these classes of the test images: b." in warned
+    assert warned == (
+        "warning: No image for training is of these classes of the test images: b. No image for "
+        "testing is of these classes: c.\n"
+    )
 
 
 def test_three_channels_of_grey_pictures(root):

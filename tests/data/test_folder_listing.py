@@ -8,7 +8,7 @@ import pytest
 from folder_helpers import READING, names_of, pixels_of, save, save_all
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.folder_listing import list_pictures, printable
+from cvae_tf.data.folder_listing import list_pictures, listed, printable
 from cvae_tf.reading import ReadingSettings
 
 
@@ -133,6 +133,18 @@ def test_folder_of_nothing(tmp_path):
     listing = list_pictures(tmp_path)
     assert listing.paths == [] and listing.facts.shape == (0, 3)
     assert listing.fingerprint(READING)
+
+
+def test_all_folders_are_listed_however_deep(tmp_path):
+    save_all(tmp_path, ["a/b/c/1.png"])
+    (tmp_path / "x/y/z").mkdir(parents=True)
+    assert list_pictures(tmp_path).folders == [b"a", b"a/b", b"a/b/c", b"x", b"x/y", b"x/y/z"]
+
+
+def test_lists_are_short():
+    assert listed(["b", b"a"]) == "b, a"
+    assert listed([str(n) for n in range(1005)]) == "0, 1, 2, 3, 4 and 1,000 more"
+    assert listed(tuple(map(str, range(100))), most=3) == "0, 1, 2 and 97 more"
 
 
 def test_names_are_shown_in_one_line():

@@ -4,6 +4,7 @@ import json
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from folder_helpers import expand
 from PIL import Image
 
 from cvae_tf.core.errors import UserError
@@ -35,6 +36,27 @@ def test_folder_is_read_in_the_order_of_names(tmp_path, grey):
     images = read_images(folder, FIT)
     np.testing.assert_allclose(images.pixels[..., 0], grey / 255, atol=1e-6)
     assert images.names == ["0.png", "1.png", "2.png", "3.png"] and images.labels is None
+
+
+@pytest.mark.parametrize(
+    ("names", "taken", "labels", "what"),
+    [
+        ("x/{Training,Testing}/{b,a}/1.png", [2, 3], ["b", "a"], "test pictures"),
+        ("x/y/{a,b}/1.png", [0, 1], ["a", "b"], "pictures"),
+        ("one/{1,2}.png", [0, 1], ["one", "one"], "pictures"),  # which a model may know
+        ("{images,masks}/{1,2}.png", [0, 1], ["images", "images"], "pictures"),
+    ],
+)
+def test_folders_are_read_as_those_for_training(tmp_path, grey, names, taken, labels, what):
+    for name, image in zip(expand(names), grey, strict=False):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        iio.imwrite(path, image)
+    images = read_images(tmp_path, FIT)
+    found = dict(zip(images.names, images.shown_labels.tolist(), strict=True))
+    wanted = [expand(names)[row] for row in taken]
+    assert found == dict(zip(wanted, labels, strict=True)) and images.names == sorted(wanted)
+    assert images.origin == f"{what} of {tmp_path}"
 
 
 def test_one_picture_is_a_batch_of_one(tmp_path, grey):
@@ -288,7 +310,7 @@ def test_a_folder_given_back_is_what_the_training_saw(tmp_path, name, capsys):
     settings = ImageSettings(data_path=str(tmp_path / "mine"), invert=False)
     given = read_asked_for(settings, dataset.image_shape, metadata).pixels
     np.testing.assert_array_equal(given, dataset.test.images.astype(np.float32) / 255)
-    assert "images:  pictures of" in capsys.readouterr().out
+    assert "images:  test pictures of" in capsys.readouterr().out
 
 
 def test_what_older_versions_recorded_of_pictures_is_enough(tmp_path):

@@ -23,6 +23,9 @@ LAYOUTS = {
     "classes": CLASSES,
     "splits": [f"{split}/{each}" for split in ("train", "Test") for each in CLASSES[:4]],
     "split": ["TRAIN", "val"],
+    "synonyms": ["x/Training/a", "x/Testing/a", "x/Training/e\u0301", "x/Testing/\u00e9", "x/pred"],
+    "within": [f"{each}/{split}" for each in ("a", "b") for split in ("trn", "tst", "masks")],
+    "masks": ["images", "masks", "images/a", "masks/a", "labels"],
     "anything": ["", "train", "test/a", "valid", *CLASSES],
 }
 MODES = ["1", "L", "P", "LA", "RGB", "RGBA", "I;16", "CMYK", "F"]

@@ -4,7 +4,12 @@ import pytest
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.given_images import Images
-from cvae_tf.data.labelled import class_numbers, fingerprint_of_labels, listed, with_classes
+from cvae_tf.data.labelled import (
+    class_number,
+    class_numbers,
+    fingerprint_of_labels,
+    with_classes,
+)
 
 IMAGES = np.zeros((5, 8, 8, 1), np.uint8)
 
@@ -36,6 +41,12 @@ def test_classes_with_names_stay_as_they_are():
     assert with_classes(dataset) is dataset
 
 
+def test_one_class_with_a_name_is_refused():
+    with pytest.raises(UserError, match="all images are of one class .cat.") as caught:
+        with_classes(_dataset([0, 0, 0], [0, 0], ("cat",)))
+    assert "\n" not in str(caught.value)
+
+
 def test_classes_that_no_training_image_shows_are_refused():
     with pytest.raises(UserError, match="no training image is of the class bee"):
         with_classes(_dataset([0, 2, 0], [1, 2], ("ant", "bee", "cat")))
@@ -59,6 +70,7 @@ def test_labels_are_known_again_by_their_fingerprint():
     [
         (None, None, "the training images .toy. have no labels; give y_train"),
         ([1, 2, 3], None, "the test images .toy. have no labels"),
+        ([7, 7, 7], [7, 7], r"all images are of one class .7.; it takes two or more"),
         ([1, 2, 1], [2, 5], "a test image has the label 5, which no training image has"),
         ([0.5, 0.25, 1.5], [0.5, 0.5], r"numbers with fractions .0.25, ....; these are values"),
     ],
@@ -89,6 +101,10 @@ def test_labels_that_a_model_does_not_know_are_named():
         class_numbers(images._replace(labels=None), ("3", "7"))
 
 
-def test_hundreds_of_classes_are_not_all_listed():
-    assert listed(("a", "b")) == "a, b"
-    assert listed(tuple(map(str, range(100))), most=3) == "0, 1, 2 and 97 more"
+def test_names_are_the_same_however_their_accents_are_written():
+    apart, composed = "e\u0301te\u0301", "\u00e9t\u00e9"
+    for known, given in ((apart, composed), (composed, apart), (apart, apart)):
+        assert class_number(given, ("a", known)) == 1
+        images = Images(IMAGES, np.array([0, 1, 0, 0, 1]), [""] * 5, "toys", (given, "a"))
+        np.testing.assert_array_equal(class_numbers(images, ("a", known)), [1, 0, 1, 1, 0])
+    assert class_number(apart, (composed, apart)) == 1  # of a run that knew both

@@ -96,6 +96,56 @@ def test_a_tenth_of_a_lone_x_train_is_held_out(tmp_path, num, held_out):
     assert "held out" in dataset.origin
 
 
+def test_what_is_held_out_stays_the_same_from_version_to_version(tmp_path):
+    """The orders are those of version 2e41088."""
+    images = np.tile(np.arange(20, dtype=np.uint8)[:, None, None], (1, 2, 2)) + 100
+    train = [6, 2, 13, 16, 3, 11, 10, 8, 0, 12, 7, 5, 18, 17, 14, 9, 1, 15]
+    for labels in ({}, {"y_train": np.arange(20) % 3}, {"y_train": np.arange(20) / 7}):
+        dataset = load_npz(_save(tmp_path, x_train=images, **labels), seed=0)
+        assert (dataset.train.images[:, 0, 0, 0] - 100).tolist() == train
+        assert (dataset.test.images[:, 0, 0, 0] - 100).tolist() == [4, 19]
+    lone = {"y_train": np.arange(20) == 19}
+    dataset = load_npz(_save(tmp_path, x_train=images, **lone), seed=0)
+    assert (dataset.test.images[:, 0, 0, 0] - 100).tolist() == [4, 6]
+    assert (dataset.train.images[:, 0, 0, 0] - 100).tolist() == [19, *train[1:]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "num_test"),
+    [
+        (np.repeat(np.arange(100), 2), 20),
+        (np.repeat(np.arange(100), 3).astype(str), 30),
+        ([0, *range(99)], 1),  # all but one class have one image
+    ],
+)
+def test_no_class_loses_its_last_image(tmp_path, labels, num_test):
+    path = _save(tmp_path, x_train=_grey(len(labels), 2, 2), y_train=labels)
+    for seed in range(5):
+        dataset = load_npz(path, seed)
+        assert len(dataset.test.images) == num_test
+        assert len(np.unique(dataset.train.labels)) == len(np.unique(labels))
+
+
+def test_values_are_held_out_as_they_come(tmp_path):
+    """Of more than a thousand different ones few are there twice."""
+    labels = np.concatenate([np.arange(1500), np.arange(100)])
+    path = _save(tmp_path, x_train=_grey(1600, 2, 2), y_train=labels)
+    assert len(load_npz(path).test.images) == 160
+
+
+@pytest.mark.parametrize(
+    ("labels", "warning"),
+    [
+        ({"y_train": [0, 1, 1], "y_test": [0, 2]}, "classes of the test images: 2. No image for"),
+        ({"y_train": ["a", "b", "b"], "y_test": ["a", "c"]}, "test images: c. No image for"),
+        ({"y_train": [0, 0, 1], "y_test": [0, 0]}, "No image for testing is of these classes: 1."),
+    ],
+)
+def test_classes_of_one_split_alone_are_named(tmp_path, capsys, labels, warning):
+    load_npz(_save(tmp_path, x_train=_grey(3, 2, 2), x_test=_grey(2, 2, 2), **labels))
+    assert warning in capsys.readouterr().err
+
+
 def test_the_seed_decides_what_is_held_out(tmp_path):
     held_out = [tuple(_held_out(tmp_path, 50, seed).test.labels) for seed in (0, 0, 1, 2)]
     assert held_out[0] == held_out[1]

@@ -5,7 +5,8 @@ import pytest
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, numpy_generator
-from cvae_tf.generation import generating
+from cvae_tf.data.given_images import Images
+from cvae_tf.generation import generating, of_class
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
@@ -124,6 +125,13 @@ def test_noisy_images_are_explained_by_images_of_all_classes(tmp_path, data_path
     assert images.shape == (4, 8, 8, 1)
     halves = images[:, 7, 0, 0]  # means of what classes draw there: 0, 0.1 and 0.2
     assert np.all((halves > 0) & (halves < 0.2))
+
+
+def test_examples_are_found_however_accents_are_written():
+    images = np.zeros((3, 8, 8, 1), np.float32)
+    given = Images(images, np.array([0, 1, 1]), ["", "", ""], class_names=("e\u0301", "b"))
+    for label, wanted in (("\u00e9", [True, False, False]), ("1", [False, True, True])):
+        np.testing.assert_array_equal(of_class.labelled(given, label), wanted)
 
 
 @pytest.mark.parametrize(

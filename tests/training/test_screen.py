@@ -27,6 +27,22 @@ def test_announcement_names_data_model_and_directory(run, capsys):
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("cat", "dog"), "Invented; classes: cat, dog (2)."),
+        (tuple("abcdefg"), "Invented; classes: a, b, c, d, e, ... (7)."),
+        (("x\ny", "z"), "Invented; classes: x\\ny, z (2)."),
+        (None, "Invented."),
+    ],
+)
+def test_the_line_of_the_data_names_classes(tmp_path, toy_dataset, capsys, names, shown):
+    dataset = toy_dataset._replace(class_names=names)
+    run = create_run(str(tmp_path / "run"), Config.create(latent_dim=7), dataset)
+    screen.announce(run, Progress(epoch=1, steps_done=0, metrics=[]), [])
+    assert capsys.readouterr().out.splitlines()[0] == f"data:    {shown}"
+
+
 TERMS = {"elbo": -8.25, "log_likelihood": -6.5, "kl": 1.75}
 GREY_TERMS = dict(zip(("pseudo_elbo", "negative_cross_entropy", "kl"), TERMS.values(), strict=True))
 

@@ -1,0 +1,144 @@
+"""Where in a folder the splits and the classes are, by the names of folders alone."""
+
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cvae_tf.data.classes import composed
+from cvae_tf.data.folder_listing import listed
+from cvae_tf.data.folder_names import LEFT_OUT, TEST, TRAIN, find_splits, is_of_images
+
+
+class Tree(NamedTuple):
+    """The folders that pictures are in."""
+
+    direct: set[bytes]  # those that hold pictures themselves
+    below: dict[bytes, set[bytes]]  # by folder, the names of those in it that hold pictures
+
+
+class Layout(NamedTuple):
+    """Which folders are splits and which are classes."""
+
+    base: bytes  # the folder in which all of them are
+    roots: dict[bytes, int]  # the folders of the classes, and what they are for
+    inner: dict[bytes, int]  # what folders within each class are for, if the splits are there
+    how: str | None  # says to people which folders are the splits
+
+    def place(self, folder: bytes) -> tuple[int, bytes | None]:
+        """What the pictures in a folder are for, and the name of their class."""
+        root, name = folder, b""
+        while root not in self.roots:
+            if not root:
+                return LEFT_OUT, None
+            root, _, name = root.rpartition(b"/")
+        side = self.roots[root]
+        if self.inner:
+            within = folder[len(join(root, name)) + 1 :].partition(b"/")[0]
+            side = self.inner.get(within, LEFT_OUT)
+        return side, normalized(name) if name and side != LEFT_OUT else None
+
+
+def tree_of(paths: Iterable[bytes]) -> Tree:
+    """Collects the folders of pictures."""
+    direct = {path.rpartition(b"/")[0] for path in paths}
+    below: dict[bytes, set[bytes]] = {}
+    for folder in direct:
+        parent, name = folder, b""
+        while parent:
+            parent, _, name = parent.rpartition(b"/")
+            names = below.setdefault(parent, set())
+            if name in names:
+                break
+            names.add(name)
+    return Tree(direct, below)
+
+
+def join(folder: bytes, name: bytes) -> bytes:
+    """The path of what is in a folder; the root is the empty path."""
+    return b"/".join(part for part in (folder, name) if part)
+
+
+def normalized(name: bytes) -> bytes:
+    """The name of a folder as that of a class, the same on all systems."""
+    return os.fsencode(composed(os.fsdecode(name)))
+
+
+def find_layout(tree: Tree) -> Layout:
+    """Finds the splits, if the names of folders say so, and the classes.
+
+    A folder that holds nothing but another one is gone through. The splits are side by side, with
+    the classes in them, or the other way round.
+    """
+    base = _only_way_down(tree)
+    names = tree.below.get(base, set())
+    split_of = find_splits(names, is_strict=False)
+    if split_of:
+        roots = {join(base, name): side for name, side in split_of.items()}
+        return Layout(base, _class_roots(tree, roots), {}, _describe(roots))
+    inner = _inner_splits(tree, base)
+    how = _describe({join(base, b"*/" + name): side for name, side in inner.items()})
+    return Layout(base, {base: TRAIN}, inner, how)
+
+
+def _only_way_down(tree: Tree) -> bytes:
+    """The folder that all are in; one that holds pictures and no folders is a class."""
+    base = b""
+    while child := _lone_child(tree, base):
+        if child in tree.direct and len(tree.below.get(child, ())) < 2:
+            break
+        base = child
+    return base
+
+
+def _lone_child(tree: Tree, folder: bytes) -> bytes | None:
+    """The one folder in a folder which holds no pictures itself."""
+    names = tree.below.get(folder, set())
+    return join(folder, *names) if len(names) == 1 and folder not in tree.direct else None
+
+
+def _inner_splits(tree: Tree, base: bytes) -> dict[bytes, int]:
+    """The splits within classes, if nothing else is there; `fold1` and `fold2` are no classes."""
+    names = tree.below.get(base, set())
+    classes = {join(base, name) for name in names}
+    if base in tree.direct or classes & tree.direct or all(map(is_of_images, names)):
+        return {}
+    within = set().union(*(tree.below[folder] for folder in classes))
+    found = find_splits(within, is_strict=True)
+    return found if TEST in found.values() else {}
+
+
+def _class_roots(tree: Tree, roots: dict[bytes, int]) -> dict[bytes, int]:
+    """Goes down to the classes where a split holds one folder alone that is none."""
+    children = {root: _lone_child(tree, root) for root in roots}
+    if all(children.values()):
+        names = {child.rpartition(b"/")[2] for child in children.values()}
+        if len(names) == 1 and not tree.direct.intersection(children.values()):
+            return _class_roots(tree, {children[root]: side for root, side in roots.items()})
+    for root, child in children.items():
+        others = [each for each in roots if each != root]
+        if child and _is_between(tree, child, others):
+            rest = {each: roots[each] for each in others}
+            return _class_roots(tree, {child: roots[root], **rest})
+    return roots
+
+
+def _is_between(tree: Tree, child: bytes, others: list[bytes]) -> bool:
+    """Whether the one folder of a split is no class, as what is in it or its name says."""
+    name = child.rpartition(b"/")[2]
+    beside = set().union(*(tree.below.get(other, set()) for other in others))
+    deeper = set().union(
+        *(tree.below.get(lone, set()) for other in others if (lone := _lone_child(tree, other)))
+    )
+    is_deeper = not tree.below.get(child, set()).isdisjoint(beside | deeper)
+    return name not in beside and (is_deeper or is_of_images(name))
+
+
+def _describe(split_of: dict[bytes, int]) -> str | None:
+    """Says which folders are for what; None if they are all for the same."""
+    if TEST not in split_of.values():
+        return None
+    parts = [
+        f"{listed([name + b'/' for name in sorted(split_of) if split_of[name] == side])} {what}"
+        for side, what in ((TRAIN, "for training"), (TEST, "for testing"))
+    ]
+    return ", ".join(parts)
