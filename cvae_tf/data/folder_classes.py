@@ -1,7 +1,6 @@
 """What the folders of pictures say: which are for training and for testing, and their classes."""
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +9,15 @@ import numpy as np
 
 from cvae_tf.core.messages import warn
 from cvae_tf.data import left_alone
-from cvae_tf.data.folder_layout import Layout, Tree, find_layout, join, normalized, tree_of
+from cvae_tf.data.folder_layout import (
+    Layout,
+    Tree,
+    find_layout,
+    folders_alike,
+    join,
+    normalized,
+    tree_of,
+)
 from cvae_tf.data.folder_listing import Listing, list_pictures, listed, printable
 from cvae_tf.data.folder_names import (
     LEFT_OUT,
@@ -157,20 +164,13 @@ def _warn_of_likeness(listing: Listing, tree: Tree, base: bytes) -> None:
 
 def _warn_of_twins(tree: Tree, base: bytes) -> None:
     """Warns of folders side by side that hold folders of the same names."""
-    tops = sorted(tree.below.get(base, ()))
-    within = {top: tree.below.get(join(base, top), set()) for top in tops}
-    held = Counter(name for names in within.values() for name in names)
-    twins = [
-        top
-        for top, names in within.items()
-        if sum(held[name] > 1 for name in names) >= max(2, len(names) / 2)
-    ]
+    twins = folders_alike(tree, base)
     if len(twins) > 1:
-        same = sorted(name for name, count in held.items() if count > 1)
+        same = set().union(*twins.values())
         warn(
-            f"{listed(twins)} hold folders of the same names ({listed(same)}), and each is read "
-            "as one class. If some are for training and some for testing, name them train/ and "
-            "test/; else give one of them to --data_path."
+            f"{listed(sorted(twins))} hold folders of the same names ({listed(sorted(same))}), and "
+            "each is read as one class. If some are for training and some for testing, name them "
+            "train/ and test/; else give one of them to --data_path."
         )
 
 

@@ -1,12 +1,20 @@
 """Where in a folder the splits and the classes are, by the names of folders alone."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from cvae_tf.data.classes import composed
 from cvae_tf.data.folder_listing import listed
-from cvae_tf.data.folder_names import LEFT_OUT, TEST, TRAIN, find_splits, is_of_images
+from cvae_tf.data.folder_names import (
+    LEFT_OUT,
+    TEST,
+    TRAIN,
+    find_splits,
+    find_splits_alike,
+    is_of_images,
+)
 
 
 class Tree(NamedTuple):
@@ -71,7 +79,7 @@ def find_layout(tree: Tree) -> Layout:
     """
     base = _only_way_down(tree)
     names = tree.below.get(base, set())
-    split_of = find_splits(names, is_strict=False)
+    split_of = find_splits(names, False) or find_splits_alike(folders_alike(tree, base))
     if split_of:
         roots = {join(base, name): side for name, side in split_of.items()}
         return Layout(base, _class_roots(tree, roots), {}, _describe(roots))
@@ -80,9 +88,19 @@ def find_layout(tree: Tree) -> Layout:
     return Layout(base, {base: TRAIN}, inner, how)
 
 
-def _only_way_down(tree: Tree) -> bytes:
+def folders_alike(tree: Tree, base: bytes) -> dict[bytes, set[bytes]]:
+    """The folders side by side that hold folders of the same names, and these names."""
+    within = {
+        name: tree.below.get(_only_way_down(tree, join(base, name)), set())
+        for name in tree.below.get(base, ())
+    }
+    held = Counter(inner for names in within.values() for inner in names)
+    same = {top: {name for name in names if held[name] > 1} for top, names in within.items()}
+    return {top: same[top] for top in same if len(same[top]) >= max(2, len(within[top]) / 2)}
+
+
+def _only_way_down(tree: Tree, base: bytes = b"") -> bytes:
     """The folder that all are in; one that holds pictures and no folders is a class."""
-    base = b""
     while child := _lone_child(tree, base):
         if child in tree.direct and len(tree.below.get(child, ())) < 2:
             break
@@ -124,13 +142,13 @@ def _class_roots(tree: Tree, roots: dict[bytes, int]) -> dict[bytes, int]:
 
 def _is_between(tree: Tree, child: bytes, others: list[bytes]) -> bool:
     """Whether the one folder of a split is no class, as what is in it or its name says."""
-    name = child.rpartition(b"/")[2]
+    *_, parent, name = b"", *child.split(b"/")
     beside = set().union(*(tree.below.get(other, set()) for other in others))
     deeper = set().union(
         *(tree.below.get(lone, set()) for other in others if (lone := _lone_child(tree, other)))
     )
     is_deeper = not tree.below.get(child, set()).isdisjoint(beside | deeper)
-    return name not in beside and (is_deeper or is_of_images(name))
+    return name not in beside and (is_deeper or is_of_images(name) or name == parent)
 
 
 def _describe(split_of: dict[bytes, int]) -> str | None:

@@ -28,9 +28,10 @@ _NEUTRAL = (
     *("sample", "example", "file", "folder", "dir", "split", "subset", "partition", "part", "fold"),
     *("batch", "shard", "input", "original", "orig", "raw", "new", "all", "full", "small", "mini"),
     *("tiny", "final", "clean", "cleaned", "aug", "augmented", "resized", "cropped", "processed"),
-    *("preprocessed", "labeled", "labelled", "class", "classes", "cross", "ground", "png", "jpg"),
+    *("preprocessed", "labeled", "labelled", "version", "v", "cross", "ground", "png", "jpg"),
     *("jpeg", "rgb", "the", "my", "for", "of", "only"),
 )
+_OF_MASKS = ("class", "classes", "object", "instance", "semantic", "binary")
 _LISTS = (
     "list",
     "attr",
@@ -45,6 +46,7 @@ _LISTS = (
 )
 _PLAIN_NAMES = {"train", "test", "val", "valid", "validation"}  # whatever else is beside them
 _KEPT = 100_000  # names of folders whose words are remembered
+_MOST_COMPARED = 100  # folders of one side with those of the other
 _SHORTEST_PART = 3  # letters of a word that is written without a gap to the next one
 
 
@@ -156,14 +158,33 @@ def find_splits(names: Collection[bytes], is_strict: bool) -> dict[bytes, int]:
     return pairs[others] if clear.issuperset(names) or (is_plain and not is_strict) else {}
 
 
+def find_splits_alike(names: Collection[bytes]) -> dict[bytes, int]:
+    """As `find_splits`, of folders that hold folders of the same names: two are less alike then."""
+    found = find_splits(names, is_strict=False)
+    if TEST in found.values():
+        return found
+    likely = seem_to_be_splits(names)
+    is_pair = len(names) == len(likely) == 2
+    return {name: meaning_of(name).side for name in likely} if is_pair else {}
+
+
 def seem_to_be_splits(names: Collection[bytes]) -> list[bytes]:
-    """The folders whose names say that they are for training and for testing, if both are there."""
-    groups = [
-        each
-        for each in _by_other_words(names).values()
-        if {meaning.side for meaning in each.values()} >= {TRAIN, TEST}
-    ]
-    return sorted(name for each in groups for name in each)
+    """The folders whose names say that they are for training and for testing, if both are there.
+
+    One of them may have more words than another.
+    """
+    known = [(each, meaning) for each in names if (meaning := meaning_of(each))]
+    train, test = (
+        [each for each in known if each[1].side == side][:_MOST_COMPARED] for side in (TRAIN, TEST)
+    )
+    found = {
+        name
+        for one, first in train
+        for other, second in test
+        if first.others <= second.others or second.others <= first.others
+        for name in (one, other)
+    }
+    return sorted(found)
 
 
 def _by_other_words(names: Collection[bytes]) -> dict[frozenset[str], dict[bytes, Meaning]]:
@@ -212,7 +233,7 @@ def _are_several(names: list[bytes], known: dict[bytes, Meaning]) -> bool:
 def is_of_masks(name: str | bytes) -> bool:
     """Whether a folder holds what belongs to pictures by its name, such as `masks` or `labels`."""
     words = _letters(name)
-    return bool(words & _MASK_WORDS) and words <= _KNOWN_WORDS
+    return bool(words & _MASK_WORDS) and words <= _KNOWN_WORDS | set(_with_plurals(_OF_MASKS))
 
 
 def is_of_images(name: str | bytes) -> bool:

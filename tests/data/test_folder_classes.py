@@ -160,6 +160,24 @@ LAYOUTS = {
         "images/val/1.png images/val/2.png",
         "images/train/ for training, images/val/ for testing",
     ),
+    "words of one side, and the same folders": (
+        "{train_birds,test}/{a,b}/1.png",
+        "train_birds/a/1.png:a train_birds/b/1.png:b",
+        "test/a/1.png:a test/b/1.png:b",
+        "train_birds/ for training, test/ for testing",
+    ),
+    "classes with numbers": (
+        "class_{1,2}/{train,test}/1.png",
+        "class_1/train/1.png:class_1 class_2/train/1.png:class_2",
+        "class_1/test/1.png:class_1 class_2/test/1.png:class_2",
+        "*/train/ for training, */test/ for testing",
+    ),
+    "one class in both splits": (
+        "{train,test}/images/1.png",
+        "train/images/1.png:images",
+        "test/images/1.png:images",
+        "train/ for training, test/ for testing",
+    ),
     "folders that say images": (
         "train/images_tr/1.png test/images_te/1.png",
         "train/images_tr/1.png",
@@ -219,6 +237,23 @@ WARNINGS = {
     "val is left out of each class": (
         "{cat,dog}/{train,test,val}/1.png",
         "2 of 6 pictures are left out (val), because there are */train/ for training, */test/",
+    ),
+    "the same folders beside others": (
+        "x/{Training,Test}/{a,b}/1.png x/test-several/1.png",
+        "1 of 5 pictures are left out (test-several), because there are x/Training/ for training, "
+        "x/Test/ for testing.",
+    ),
+    "words of one side alone": (
+        "{train_birds,test}/1.png",
+        "test, train_birds seem to be for training and for testing",
+    ),
+    "unlabelled pictures in a folder of the same name": (
+        "abc_train/abc_train/{a,b}/1.png abc_test/abc_test/1.png",
+        "abc_test/abc_test/1.png is in no folder of a class, so there are no classes",
+    ),
+    "the same folders further down": (
+        "{amazon,webcam}/images/{a,b}/1.png",
+        "amazon, webcam hold folders of the same names (a, b)",
     ),
     "a cover in a wrapper": (
         "x/{cover,train/1,test/1}.png",

@@ -4,6 +4,7 @@ from cvae_tf.data.folder_names import (
     TEST,
     TRAIN,
     find_splits,
+    find_splits_alike,
     is_of_images,
     is_of_masks,
     seem_to_be_splits,
@@ -127,7 +128,15 @@ def test_parts_of_one_split_are_for_training():
 
 def test_what_may_be_splits_is_noticed():
     assert seem_to_be_splits([b"test_cat", b"train_cat", b"x"]) == [b"test_cat", b"train_cat"]
-    assert seem_to_be_splits([b"train_station", b"test_tube", b"train"]) == []
+    assert seem_to_be_splits([b"train_birds", b"test"]) == [b"test", b"train_birds"]
+    assert seem_to_be_splits([b"train_station", b"test_tube", b"car"]) == []
+
+
+def test_two_folders_that_hold_the_same_may_differ_in_a_word():
+    assert find_splits_alike([b"train_birds", b"test"]) == {b"train_birds": TRAIN, b"test": TEST}
+    assert find_splits_alike([b"Training", b"Test"]) == {b"Training": TRAIN, b"Test": TEST}
+    for names in ([b"train_station", b"test_tube"], [b"train1", b"train2"], [b"a", b"b"], []):
+        assert find_splits_alike(names) == {}
 
 
 def test_folders_of_masks_and_of_images_are_told_apart():

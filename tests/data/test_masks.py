@@ -12,6 +12,7 @@ LEFT_OUT = {
     "in splits": ("{train,val}/{images,segm}/{1,2}.png", "train/segm val/segm"),
     "splits within": ("{images,gt}/{train,val}/{1,2}.png", "gt"),
     "side by side": ("{train,test}_{images,masks}/1.png", "train_masks test_masks"),
+    "kinds of masks": ("x/{JPEGImages,SegmentationClass}/{1,2}.png", "x/SegmentationClass"),
     "ground truth": ("{train/good,test/bad}/1.png ground_truth/bad/1_mask.png", "ground_truth"),
     "in pairs, with other names": ("{id1,id2}/{images/1,masks/{x,y}}.png", "id1/masks id2/masks"),
 }  # fmt: skip

@@ -100,6 +100,15 @@ def test_other_pictures_are_refused_by_all_rules(tmp_path):
         load_again(_recorded(OTHERS["splits as classes"][2], None), str(tmp_path / "x"), 0)
 
 
+def test_classes_that_got_other_names_are_taken_as_they_are(tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 256, (8, 4, 4)).astype(np.uint8)
+    path = str(tmp_path / "x.npz")
+    np.savez(path, x_train=images, y_train=["e\u0301", "f"] * 4)
+    sha256 = fingerprint(load_dataset(data_path=path))
+    assert load_again(_recorded(sha256, ["x", "y"]), path, 0).class_names == ("f", "\u00e9")
+    assert capsys.readouterr().out == ""
+
+
 def test_accents_of_labels_in_a_file_stay_apart(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (8, 4, 4)).astype(np.uint8)
     path = str(tmp_path / "x.npz")
