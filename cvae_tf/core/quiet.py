@@ -19,18 +19,18 @@ def quiet_import() -> Iterator[None]:
         yield
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _held_back():
+    with held_back():
         yield
         if "tensorflow" in sys.modules:
             sys.modules["tensorflow"].config.list_physical_devices()  # which speaks too
 
 
 @contextlib.contextmanager
-def quiet_logging() -> Iterator[None]:
-    """Within it, TensorFlow logs warnings and worse only; in notebooks it begins with less."""
-    logger = logging.getLogger("tensorflow")
+def quiet_logging(name: str = "tensorflow", level: int = logging.WARNING) -> Iterator[None]:
+    """Within it, a library logs warnings and worse only; in notebooks it may begin with less."""
+    logger = logging.getLogger(name)
     before = logger.level
-    logger.setLevel(max(before, logging.WARNING))
+    logger.setLevel(max(before, level))
     try:
         yield
     finally:
@@ -38,22 +38,22 @@ def quiet_logging() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _held_back() -> Iterator[None]:
-    """Holds back what is written to stderr; shows it if the import fails."""
+def held_back(show_failure: bool = True) -> Iterator[None]:
+    """Holds back what is written to stderr, also by C++; shows it if what is within fails."""
     if sys.stderr is not None:
         sys.stderr.flush()
-    with tempfile.TemporaryFile() as held_back:
+    with tempfile.TemporaryFile() as kept:
         stderr = os.dup(2)
-        os.dup2(held_back.fileno(), 2)
+        os.dup2(kept.fileno(), 2)
         failed = False
         try:
             yield
         except Exception:
-            failed = True
+            failed = show_failure
             raise
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
             if failed:
-                held_back.seek(0)
-                os.write(2, held_back.read())
+                kept.seek(0)
+                os.write(2, kept.read())

@@ -8,15 +8,29 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.exporting.checked_inputs import (
+    LARGEST_INT32,
+    SMALLEST_INT32,
+    to_images,
+    to_key,
+    to_labels,
+    to_latents,
+    to_scores,
+    to_whole,
+)
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae import amounts
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
+_KNOWS_NO_LABELS = "This model knows no labels; train one with --conditional."
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
 
 
 class LoadedModel:
-    """A SavedModel of this project, for arrays of any length."""
+    """A SavedModel of this project, for arrays of any length.
+
+    All that is given is checked first; what does not fit is refused with a UserError of one line.
+    """
 
     _signature_of_p_values = "p_values"
 
@@ -33,7 +47,7 @@ class LoadedModel:
         if self.is_conditional:
             self.class_names = tuple(metadata.get("data", {}).get("class_names", ()))
 
-    # Of a conditional model, `labels` are numbers of classes, int [N], one for each image.
+    # Of a conditional model, `labels` are numbers of classes, int [N], or one for all images.
 
     def sample(self, num: int, seed: int = 0, labels: np.ndarray | int | None = None) -> np.ndarray:
         """Draws images from the model.
@@ -41,7 +55,7 @@ class LoadedModel:
         Args:
             num: number of images; they are all in memory at once, unlike in `sample_in_parts`.
             seed: the same seed gives the same images.
-            labels: of a conditional model, or one for all images; by default all classes in turn.
+            labels: of a conditional model; by default all classes in turn.
 
         Returns:
             float32 [num, H, W, C] in [0, 1]; of black-and-white pixels the probabilities of white.
@@ -53,41 +67,45 @@ class LoadedModel:
         self, num: int, seed: int = 0, labels: np.ndarray | int | None = None
     ) -> Iterator[np.ndarray]:
         """Yields what `sample` returns, some images at a time."""
-        latents = self.sample_latents(num, derived_key(seed, Purpose.SAMPLES)).numpy()
-        if labels is None:
-            labels = self.labels_in_turn(num) if self.is_conditional else None
-        elif np.ndim(labels) == 0:
-            labels = np.full(num, labels)
-        checked = self._checked(labels, num)
+        num, key = _checked_number(num), derived_key(_checked_seed(seed), Purpose.SAMPLES)
+        if labels is None and self.is_conditional:
+            labels = self.labels_in_turn(num)
+        of_each = self._checked(labels, num)
+        latents = self.sample_latents(num, key).numpy()
         for start in range(0, num, _AT_ONCE):
             own = slice(start, start + _AT_ONCE)
-            yield self.decode(latents[own], *(each[own] for each in checked))
+            yield self.decode(latents[own], **{name: each[own] for name, each in of_each.items()})
 
     def sample_latents(self, num: int, key: tf.Tensor) -> tf.Tensor:
         """Draws latents [num, Z] of which images are drawn, by a key, int32 [2]."""
+        num, key = _checked_number(num), tf.constant(to_key(key))
         if "sample_latents" in self.abilities:
-            return self.functions.sample_latents(tf.constant(num), key)["latents"]
+            return self._call("sample_latents", num=tf.constant(num), seed=key)["latents"]
         return tf.random.stateless_normal([num, self.latent_dim], key)
 
     def labels_in_turn(self, num: int) -> np.ndarray:
         """All classes one after the other, again and again, int32 [num]."""
-        return np.arange(num, dtype=np.int32) % len(self.class_names)
+        if not self.is_conditional:
+            raise UserError(_KNOWS_NO_LABELS)
+        return np.arange(_checked_number(num), dtype=np.int32) % len(self.class_names)
 
     def decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Draws the images [N, H, W, C] in [0, 1] of latents [N, Z]."""
-        return self._in_parts("decode", latents, labels)["images"]
+        latents = to_latents(latents, self.latent_dim)
+        return self._in_parts("decode", labels, latents=latents)["images"]
 
     def encode(self, images: np.ndarray, labels: np.ndarray | None = None) -> Posterior:
-        """Finds the posteriors of images [N, H, W, C] in [0, 1]; uint8 and bool are taken too.
+        """Finds the posteriors of images [N, H, W, C] in [0, 1].
 
-        A model without noise gives means alone, and None for their `logvar`.
+        Whole numbers from 0 to 255 and bool are taken too. A model without noise gives means alone,
+        and None for their `logvar`.
         """
-        found = self._in_parts("encode", self._grey(images), labels)
+        found = self._in_parts("encode", labels, images=self._grey(images))
         return Posterior(found["mean"], found.get("logvar"))
 
     def reconstruct(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Decodes the posterior means of images [N, H, W, C] in [0, 1]."""
-        return self._in_parts("reconstruct", self._grey(images), labels)["images"]
+        return self._in_parts("reconstruct", labels, images=self._grey(images))["images"]
 
     def infer(
         self,
@@ -110,9 +128,8 @@ class LoadedModel:
         """
         if "refine" not in self.abilities:
             raise UserError(amounts.CANNOT_REFINE)
-        if not 0 <= steps <= amounts.MOST_STEPS:
-            raise UserError(f"steps={steps}: must be from 0 to {amounts.MOST_STEPS}.")
-        found = self._in_parts("refine", self._grey(images), labels, None, (steps,))
+        numbers = {"steps": to_whole(steps, "steps", 0, amounts.MOST_STEPS)}
+        found = self._in_parts("refine", labels, None, numbers, images=self._grey(images))
         return FullPosterior(found["mean"], found["factor"])
 
     def score(
@@ -139,16 +156,18 @@ class LoadedModel:
         labels: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """Averages `score` over several posterior samples of each image."""
-        return self._mean_scores(self._grey(images), seed, num_samples, labels)
+        num_samples = to_whole(num_samples, "num_samples", 1, LARGEST_INT32)
+        return self._mean_scores(self._grey(images), _checked_seed(seed), num_samples, labels)
 
     def _mean_scores(
         self, grey: np.ndarray, seed: int, num_samples: int, labels: np.ndarray | None
     ) -> dict[str, np.ndarray]:
         """The same for float32 images of the right size; subclasses score in their own way here."""
+        self._check_ability("score")
         if "seed" not in _arguments(self.functions, "score"):  # there is no chance in it
-            return self._in_parts("score", grey, labels)
+            return self._in_parts("score", labels, images=grey)
         keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))
-        draws = [self._in_parts("score", grey, labels, key) for key in keys]
+        draws = [self._in_parts("score", labels, key, images=grey) for key in keys]
         return {name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]}
 
     def p_values(self, scores: np.ndarray) -> np.ndarray | None:
@@ -161,14 +180,15 @@ class LoadedModel:
         Returns:
             A conformal p-value for each, [N] in (0, 1]; None if the model knows no such scores.
         """
+        scores = tf.constant(to_scores(scores))
         if self._signature_of_p_values not in self.abilities:
             return None
-        p_values = getattr(self.functions, self._signature_of_p_values)
-        return p_values(tf.constant(scores, tf.float32))["p_values"].numpy()
+        return self._call(self._signature_of_p_values, scores=scores)["p_values"].numpy()
 
     @property
     def main_score(self) -> Measure:
         """The score that images are sorted by, the usual ones high."""
+        self._check_ability("score")
         names = self.functions.signatures["score"].structured_outputs
         known = [Measure(**values) for values in self.metadata.get("measures", [])]
         # Version 0.1 did not say; its models are VAEs.
@@ -178,68 +198,67 @@ class LoadedModel:
         return next(measure for measure in (*known, *old, *unnamed) if measure.name in names)
 
     def _grey(self, images: np.ndarray) -> np.ndarray:
-        """Brings images to float32 [N, H, W, C] in [0, 1].
-
-        Raises:
-            UserError: if they are of another size than the model's.
-        """
-        images = np.asarray(images)
-        if images.dtype.kind in "iu":
-            images = images / np.float32(255)
-        if images.ndim == 3 and self.image_shape[-1] == 1:
-            images = images[..., np.newaxis]
-        if images.shape[1:] != self.image_shape:
-            raise UserError(
-                f"Images of shape {images.shape} do not fit this model; it takes "
-                f"[N, {', '.join(map(str, self.image_shape))}]."
-            )
-        return images.astype(np.float32)
+        """Brings images to float32 [N, H, W, C] in [0, 1]; see `to_images`."""
+        return to_images(images, self.image_shape)
 
     def _in_parts(
         self,
         signature: str,
-        batch: np.ndarray,
         labels: np.ndarray | None,
         key: tf.Tensor | None = None,
-        numbers: tuple[int, ...] = (),
-        values: tuple[np.ndarray, ...] = (),
+        numbers: dict[str, int] | None = None,
+        **of_each: np.ndarray,
     ) -> dict[str, np.ndarray]:
         """Calls a signature on one part of a batch after another and joins the results.
 
-        With a key, each part gets noise of its own; `numbers`, and `values` for each of the batch,
-        are what else the signature takes.
+        With a key, each part gets noise of its own; `numbers` are what else the signature takes,
+        and `of_each` what it takes of each of the batch, all by name and checked.
         """
-        batch, found = np.asarray(batch, np.float32), []
-        of_each = [*values, *self._checked(labels, len(batch))]
-        for start in range(0, max(len(batch), 1), _AT_ONCE):
+        num, found = len(next(iter(of_each.values()))), []
+        of_each |= self._checked(labels, num)
+        same = {name: tf.constant(number, tf.int32) for name, number in (numbers or {}).items()}
+        for start in range(0, max(num, 1), _AT_ONCE):
             own = slice(start, start + _AT_ONCE)
-            more = [] if key is None else [tf.random.fold_in(key, start)]
-            more += [tf.constant(number, tf.int32) for number in numbers]
-            more += [tf.constant(each[own]) for each in of_each]
-            found.append(getattr(self.functions, signature)(tf.constant(batch[own]), *more))
+            seed = {} if key is None else {"seed": tf.random.fold_in(key, start)}
+            part = {name: tf.constant(each[own]) for name, each in of_each.items()}
+            found.append(self._call(signature, **same, **seed, **part))
         return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
-    def _checked(self, labels: np.ndarray | None, num: int) -> list[np.ndarray]:
-        """Labels as a conditional model takes them; none for another.
+    def _call(self, signature: str, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Calls a signature by name.
+
+        Not as a method of `functions`: if one of those cannot bind its arguments, TensorFlow 2.21
+        keeps a lock, and all other threads that call it wait forever.
+        """
+        self._check_ability(signature)
+        return self.functions.signatures[signature](**tensors)
+
+    def _check_ability(self, signature: str) -> None:
+        """Raises a UserError if the model has not been given a signature."""
+        if signature not in self.abilities:
+            raise UserError(f"This model cannot {signature}; it has {', '.join(self.abilities)}.")
+
+    def _checked(self, labels: np.ndarray | None, num: int) -> dict[str, np.ndarray]:
+        """Labels as a conditional model takes them, by name; none for another.
 
         Raises:
             UserError: if there are labels where none are wanted, or the other way round.
         """
         if not self.is_conditional:
             if labels is not None:
-                raise UserError("This model knows no labels; train one with --conditional.")
-            return []
+                raise UserError(_KNOWS_NO_LABELS)
+            return {}
         if labels is None:
             raise UserError("This model is a conditional one: give labels, one for each image.")
-        labels = np.asarray(labels) if num else np.zeros(0, np.int32)
-        known = len(self.class_names)
-        is_right = labels.shape == (num,) and labels.dtype.kind in "iu"
-        if not is_right or not np.all((labels >= 0) & (labels < known)):
-            raise UserError(
-                f"labels must be numbers of classes from 0 to {known - 1}, one for each of the "
-                f"{num} images."
-            )
-        return [labels.astype(np.int32)]
+        return {"labels": to_labels(labels, num, len(self.class_names))}
+
+
+def _checked_number(num: int) -> int:
+    return to_whole(num, "num", 0, LARGEST_INT32)
+
+
+def _checked_seed(seed: int) -> int:
+    return to_whole(seed, "seed", SMALLEST_INT32, LARGEST_INT32)
 
 
 def _arguments(functions: Any, signature: str) -> dict[str, tf.TensorSpec]:

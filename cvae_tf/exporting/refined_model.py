@@ -4,6 +4,7 @@ import numpy as np
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.exporting.checked_inputs import to_whole
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae import amounts
@@ -19,12 +20,12 @@ class RefinedModel(LoadedModel):
         """Takes a model, and the Gauss-Newton steps for each image.
 
         Raises:
-            UserError: if the model cannot be refined.
+            UserError: if the model cannot be refined, or not by so many steps.
         """
         if "refine" not in model.abilities:
             raise UserError(amounts.CANNOT_REFINE)
         super().__init__(model.functions, model.metadata)
-        self.unrefined, self._steps = model, steps
+        self.unrefined, self._steps = model, to_whole(steps, "steps", 0, amounts.MOST_STEPS)
 
     def encode(self, images: np.ndarray, labels: np.ndarray | None = None) -> FullPosterior:
         """Finds the refined posteriors of images [N, H, W, C] in [0, 1]."""
@@ -32,16 +33,16 @@ class RefinedModel(LoadedModel):
 
     def reconstruct(self, images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         """Decodes the refined means of images [N, H, W, C] in [0, 1]."""
-        numbers = (self._steps,)
-        found = self._in_parts("reconstruct_refined", self._grey(images), labels, None, numbers)
-        return found["images"]
+        grey, numbers = self._grey(images), {"steps": self._steps}
+        return self._in_parts("reconstruct_refined", labels, None, numbers, images=grey)["images"]
 
     def _mean_scores(
         self, grey: np.ndarray, seed: int, num_samples: int, labels: np.ndarray | None
     ) -> dict[str, np.ndarray]:
         """Averages scores over samples of the refined posterior of each image."""
-        key, numbers = derived_key(seed, Purpose.SCORES), (self._steps, num_samples)
-        return self._in_parts("score_refined", grey, labels, key, numbers)
+        key = derived_key(seed, Purpose.SCORES)
+        numbers = {"steps": self._steps, "samples": num_samples}
+        return self._in_parts("score_refined", labels, key, numbers, images=grey)
 
     def p_values(self, scores: np.ndarray) -> np.ndarray | None:
         """As of any model; held-out scores are known for the usual number of steps alone."""

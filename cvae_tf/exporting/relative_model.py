@@ -35,7 +35,7 @@ class RelativeModel(LoadedModel):
         found = super()._mean_scores(grey, seed, num_samples, labels)
         main = self.main_score.name
         scores = found[main].astype(np.float32)
-        relative = self._in_parts("score_relative", grey, labels, values=(scores,))
+        relative = self._in_parts("score_relative", labels, images=grey, scores=scores)
         return {**found, main: relative["scores"]}
 
     @property

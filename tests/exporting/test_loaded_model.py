@@ -1,3 +1,6 @@
+import threading
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +14,12 @@ from cvae_tf.exporting import loaded_model, loading
 @pytest.fixture(scope="module")
 def model(exported_digits):
     return loading.load(exported_digits)
+
+
+@pytest.fixture(scope="module")
+def finished(exported_finished_digits):
+    """One that knows held-out scores."""
+    return loading.load(exported_finished_digits)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +80,72 @@ def test_images_of_other_kinds_are_taken(model, digits):
     np.testing.assert_array_equal(white, model.reconstruct((images > 127) * 255))
 
 
-def test_images_of_another_size_are_refused_in_a_line(model):
-    with pytest.raises(UserError, match=r"shape \(2, 8, 8, 1\) do not fit .*\[N, 28, 28, 1\]"):
-        model.score(np.zeros((2, 8, 8, 1)))
+def _goes_on(function):
+    """Whether a function comes to its end in another thread."""
+    done = threading.Event()
+    threading.Thread(target=lambda: (function(), done.set()), daemon=True).start()
+    return done.wait(30)
+
+
+_FRAMES = np.zeros((2, 28, 28, 1))
+_MALFORMED = {  # a request of each method that does not fit, and what is said of it
+    "decode": [((np.zeros((2, 3)),), r"Latents of shape \(2, 3\) do not fit .*\[N, 2\]")],
+    "encode": [((np.zeros((2, 8, 8, 1)),), r"shape \(2, 8, 8, 1\) do not fit .*\[N, 28, 28, 1\]")],
+    "reconstruct": [((_FRAMES + 255,), r"must lie in \[0, 1\]")],
+    "sample": [
+        ((-1,), "num=-1; must be a whole number from 0 to"),
+        ((2.5,), "num=2.5"),
+        ((2, [1, 2]), "seed: is a list"),
+        ((2, 2**31), "seed=2147483648; must be a whole number"),
+        ((2, 0, [1, 1]), "This model knows no labels"),
+    ],
+    "sample_latents": [((2.5, [1, 2]), "num=2.5"), ((2, 5), "key must be two whole numbers")],
+    "labels_in_turn": [((2,), "This model knows no labels")],
+    "score": [((_FRAMES, 1.5), "seed=1.5"), ((_FRAMES - 1,), r"must lie in \[0, 1\]")],
+    "mean_scores": [((_FRAMES, 0, 2.0), "num_samples=2.0"), ((_FRAMES, 0, 0), "num_samples=0")],
+    "infer": [((_FRAMES, 2.0), "steps=2.0; must be a whole number from 0 to"), ((None,), "object")],
+    "p_values": [((np.zeros((3, 1)),), r"Scores of shape \(3, 1\)")],
+}
+
+
+@pytest.mark.parametrize("method", _MALFORMED)
+def test_malformed_requests_are_refused_and_other_threads_go_on(finished, method):
+    for arguments, message in _MALFORMED[method]:
+        with pytest.raises(UserError, match=message):
+            getattr(finished, method)(*arguments)
+    assert _goes_on(lambda: finished.decode(np.zeros((1, 2))))
+    assert _goes_on(lambda: finished.p_values(np.zeros(1)))
+    assert _goes_on(lambda: finished.sample(1))
+
+
+def test_malformed_requests_by_signatures_do_not_stop_other_threads(functions):
+    """As docs/serving.md says of the SavedModel itself."""
+    decode, sample = functions.signatures["decode"], functions.signatures["sample"]
+    for latents in (
+        np.zeros((2, 3)),
+        tf.zeros([2, 3]),
+        tf.zeros([2]),
+        "a",
+        tf.zeros([2, 2], "int32"),
+    ):
+        with pytest.raises((TypeError, tf.errors.InvalidArgumentError)):
+            decode(latents=latents)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        sample(num=tf.constant(2), seed=tf.constant(1))
+    with pytest.raises(TypeError):
+        decode(images=np.zeros((2, 2)))
+    assert _goes_on(lambda: decode(latents=tf.zeros([1, 2])))
+    assert _goes_on(lambda: sample(num=tf.constant(1), seed=tf.constant([1, 2])))
+
+
+def test_what_a_model_cannot_do_is_refused_in_a_line(functions):
+    signatures = {name: functions.signatures[name] for name in ("sample", "decode")}
+    drawing = loaded_model.LoadedModel(types.SimpleNamespace(signatures=signatures), {})
+    images = np.zeros((1, 28, 28, 1))
+    for method in (drawing.encode, drawing.reconstruct, drawing.score):
+        with pytest.raises(UserError, match=f"This model cannot {method.__name__}; it has sample"):
+            method(images)
+    assert drawing.p_values([1.0]) is None
 
 
 def test_scores_add_up_and_follow_from_the_seed(model, digits):

@@ -7,10 +7,8 @@ import zipfile
 
 import keras
 import numpy as np
-import onnxruntime
 import pytest
 import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 from conftest import METADATA, PROJECT, VAE_NETWORKS, run_python, run_script
 
 from cvae_tf import registry, workflows
@@ -46,49 +44,6 @@ def _assert_same(actual, expected):
     assert set(actual) <= set(expected)
     for name, value in actual.items():
         np.testing.assert_allclose(value, expected[name], rtol=0, atol=1e-5)
-
-
-def test_litert_says_the_same_with_built_in_operations(tmp_path, model, inputs, expected):
-    writing.write_model(model, "litert", tmp_path / "litert", METADATA)
-    for name, argument, batch in zip(
-        ("encoder", "decoder"), ("images", "latents"), inputs, strict=True
-    ):
-        path = str(tmp_path / "litert" / f"{name}.tflite")
-        interpreter = Interpreter(path)
-        operations = {detail["op_name"] for detail in interpreter._get_ops_details()}
-        assert not {name for name in operations if "Flex" in name or "CUSTOM" in name}
-        _assert_same(interpreter.get_signature_runner()(**{argument: batch}), expected)
-
-
-def test_onnx_says_the_same(tmp_path, model, inputs, expected):
-    writing.write_model(model, "onnx", tmp_path / "onnx", METADATA)
-    for name, argument, batch in zip(
-        ("encoder", "decoder"), ("images", "latents"), inputs, strict=True
-    ):
-        session = onnxruntime.InferenceSession(tmp_path / "onnx" / f"{name}.onnx")
-        names = [output.name for output in session.get_outputs()]
-        answers = session.run(None, {argument: batch})
-        _assert_same(dict(zip(names, answers, strict=True)), expected)
-
-
-@pytest.mark.parametrize("likelihood", ["gaussian", "discretized_logistic"])
-@pytest.mark.slow
-def test_means_of_grey_levels_are_the_same_in_every_runtime(tmp_path, inputs, likelihood):
-    config = Config.create(binarize="none", likelihood=likelihood, seed=3)
-    model, latents = CVAE.from_settings(config, (28, 28, 1), 1), 3 * inputs[1]
-    expected = model.decode_mean(latents)
-    assert np.ptp(expected) > 0.2
-    for name in ("litert", "onnx", "saved_model"):
-        writing.write_model(model, name, tmp_path / name, METADATA)
-    litert = Interpreter(str(tmp_path / "litert" / "decoder.tflite")).get_signature_runner()
-    onnx = onnxruntime.InferenceSession(tmp_path / "onnx" / "decoder.onnx")
-    saved = tf.saved_model.load(str(tmp_path / "saved_model"))
-    for images in (
-        litert(latents=latents)["images"],
-        onnx.run(["images"], {"latents": latents})[0],
-        saved.decode(latents)["images"],
-    ):
-        np.testing.assert_allclose(images, expected, rtol=0, atol=1e-5)
 
 
 def test_keras_file_is_loaded_safely_and_trains_on(tmp_path, model, inputs, expected):

@@ -19,6 +19,7 @@ ops = keras.ops  # in what exported models of Keras use too
 _HIGHEST = 255  # level; the lowest is 0, and grey levels in [0, 1] are these divided by it
 _WIDE = 3.0  # logarithm of scales from which on a density is all but even over the levels
 _REACH = 20.0  # scales from a location, beyond which nothing is left
+_STRAIGHT = 40.0  # beyond it softplus(x) is x, in float64 too
 _VALUES_AT_ONCE = 100_000  # of images under latents; more of them are no faster
 
 
@@ -82,8 +83,13 @@ def mean(outputs: tf.Tensor) -> tf.Tensor:
     even = ops.sigmoid((location - 0.5) * ops.exp(-log_scale))
     scale = ops.exp(ops.minimum(log_scale, _WIDE))
     near = ops.minimum(ops.maximum(location, -_REACH * scale), 1 + _REACH * scale)
-    uneven = scale * (ops.softplus(near / scale) - ops.softplus((near - 1) / scale))
+    uneven = scale * (_softplus(near / scale) - _softplus((near - 1) / scale))
     return ops.clip(ops.where(log_scale > _WIDE, even, uneven), 0, 1)
+
+
+def _softplus(values: tf.Tensor) -> tf.Tensor:
+    """Softplus to the same bits, also in LiteRT, whose log(exp(x) + 1) stays at 88."""
+    return ops.where(values > _STRAIGHT, values, ops.softplus(ops.minimum(values, _STRAIGHT)))
 
 
 def _information(outputs: tf.Tensor) -> tf.Tensor:
