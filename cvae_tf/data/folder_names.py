@@ -31,7 +31,7 @@ _NEUTRAL = (
     *("preprocessed", "labeled", "labelled", "version", "v", "cross", "ground", "png", "jpg"),
     *("jpeg", "rgb", "the", "my", "for", "of", "only"),
 )
-_OF_MASKS = ("class", "classes", "object", "instance", "semantic", "binary")
+_KINDS_OF_MASKS = ("class", "classes", "object", "instance", "semantic", "binary")
 _LISTS = (
     "list",
     "attr",
@@ -65,6 +65,7 @@ _MASK_WORDS = frozenset(_with_plurals(_MASKS))
 _LIST_WORDS = _MASK_WORDS | _SPLIT_WORDS | _with_plurals(_LISTS).keys()
 _NEUTRAL_WORDS = frozenset(_with_plurals(_NEUTRAL))
 _KNOWN_WORDS = _SPLIT_WORDS | _UNUSED_WORDS | _MASK_WORDS | _NEUTRAL_WORDS
+_OF_MASKS = _KNOWN_WORDS | _with_plurals(_KINDS_OF_MASKS).keys()  # all that may be in their names
 
 
 class Meaning(NamedTuple):
@@ -233,7 +234,7 @@ def _are_several(names: list[bytes], known: dict[bytes, Meaning]) -> bool:
 def is_of_masks(name: str | bytes) -> bool:
     """Whether a folder holds what belongs to pictures by its name, such as `masks` or `labels`."""
     words = _letters(name)
-    return bool(words & _MASK_WORDS) and words <= _KNOWN_WORDS | set(_with_plurals(_OF_MASKS))
+    return bool(words & _MASK_WORDS) and words <= _OF_MASKS
 
 
 def is_of_images(name: str | bytes) -> bool:

@@ -23,30 +23,38 @@ def without_masks(listing: Listing) -> Listing:
     if not masks:
         return listing
     folders = [_folder_among(images | masks, path) for path in listing.paths]
-    stems = [
-        folder and (folder.rpartition(b"/")[0], *_stem(path))
-        for folder, path in zip(folders, listing.paths, strict=True)
-    ]
-    known = {stem for folder, stem in zip(folders, stems, strict=True) if folder in images}
-    counts = Counter(folder for folder in folders if folder in masks)
-    paired = Counter(
-        folder
-        for folder, stem in zip(folders, stems, strict=True)
-        if folder in masks and stem in known
-    )
-    is_certain = len({folder.rpartition(b"/")[0] for folder in masks}) > 1
-    left_out = {each for each in masks if is_certain or paired[each] >= _ENOUGH * counts[each]}
-    if not left_out:
-        return listing
-    first = sorted(left_out)
-    where = printable(listing.root / os.fsdecode(first[0]))
-    warn(
-        f"{listed(first)} hold masks of the pictures beside them, {sum(counts[f] for f in first):,}"
-        f" files, and are left out. To learn from masks, give --data_path={where}."
-    )
+    left_out = masks
+    if len({folder.rpartition(b"/")[0] for folder in masks}) == 1:
+        left_out = _with_names_of_pictures(listing.paths, folders, images, masks)
     rows = np.flatnonzero([folder not in left_out for folder in folders])
-    paths = [listing.paths[row] for row in rows]
-    return listing._replace(paths=paths, facts=listing.facts[rows])
+    if left_out:
+        first, count = sorted(left_out), len(folders) - len(rows)
+        where = printable(listing.root / os.fsdecode(first[0]))
+        warn(
+            f"{listed(first)} hold masks of the pictures beside them, {count:,} files, and are "
+            f"left out. To learn from masks, give --data_path={where}."
+        )
+    return listing._replace(paths=[listing.paths[row] for row in rows], facts=listing.facts[rows])
+
+
+def _with_names_of_pictures(
+    paths: list[bytes], folders: list[bytes | None], images: set[bytes], masks: set[bytes]
+) -> set[bytes]:
+    """The folders of masks whose files, or half of them, have the names of pictures.
+
+    Args:
+        paths: of N files.
+        folders: the one of `images` or `masks` that each is in; None for another.
+        images: folders beside those of masks.
+        masks: folders.
+    """
+    known = {_stem(path) for path, folder in zip(paths, folders, strict=True) if folder in images}
+    counts, paired = Counter(), Counter()
+    for path, folder in zip(paths, folders, strict=True):
+        if folder in masks:
+            counts[folder] += 1
+            paired[folder] += _stem(path) in known
+    return {folder for folder in masks if paired[folder] >= _ENOUGH * counts[folder]}
 
 
 def _folders_beside(tree: Tree) -> tuple[set[bytes], set[bytes]]:
