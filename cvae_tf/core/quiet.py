@@ -7,6 +7,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from cvae_tf.core import keras_import
+
 
 @contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
@@ -14,10 +16,15 @@ def quiet_import() -> Iterator[None]:
 
     Its first messages come before its setting for the log is read; that setting hides the later
     ones, which speak of optimisations not made. What goes wrong is raised as an exception too.
+
+    Raises:
+        UserError: if Keras cannot be used as it is set up here.
     """
+    keras_import.check_backend()
     if "tensorflow" in sys.modules:
         yield
         return
+    keras_import.prepare()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _held_back():
         yield
@@ -41,9 +48,14 @@ def quiet_logging() -> Iterator[None]:
 def _held_back() -> Iterator[None]:
     """Holds back what is written to stderr; shows it if the import fails."""
     if sys.stderr is not None:
-        sys.stderr.flush()
-    with tempfile.TemporaryFile() as held_back:
+        with contextlib.suppress(OSError, ValueError):  # there may be no room for it
+            sys.stderr.flush()
+    try:
         stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    with tempfile.TemporaryFile() as held_back:
         os.dup2(held_back.fileno(), 2)
         failed = False
         try:
@@ -56,4 +68,5 @@ def _held_back() -> Iterator[None]:
             os.close(stderr)
             if failed:
                 held_back.seek(0)
-                os.write(2, held_back.read())
+                with contextlib.suppress(OSError):
+                    os.write(2, held_back.read())
