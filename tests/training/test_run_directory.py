@@ -315,3 +315,18 @@ def test_epoch_pictures_are_ordered_by_number(run):
     (run.images / ".writing-1-image_at_epoch_0003.png").touch()
     numbers = [int(path.stem.split("_")[-1]) for path in run.epoch_images]
     assert numbers == [0, 2, 10, 10_000]
+
+
+@pytest.mark.parametrize("name", ["run\udcff", "\udcff/run"])
+def test_a_directory_that_tensorflow_could_not_write_to_is_refused(tmp_path, toy_dataset, name):
+    """Or the model would be lost at the end of the training."""
+    with pytest.raises(UserError, match="cannot be written in UTF-8; choose another name"):
+        create_run(tmp_path / name, Config.create(), toy_dataset)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_directory_is_not_an_empty_one(tmp_path, toy_dataset, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="An empty path was given"):
+        create_run("", Config.create(), toy_dataset)
+    assert list(tmp_path.iterdir()) == []
