@@ -1,6 +1,7 @@
 """The commands as people start them: flags made from settings, errors and signals for people."""
 
 import dataclasses
+import errno
 import functools
 import importlib
 import os
@@ -12,7 +13,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from cvae_tf.core import paths
+from cvae_tf.core import messages, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.quiet import quiet_import as quiet_import
 from cvae_tf.core.settings import kind_of
@@ -28,6 +29,7 @@ COMMANDS = {
     "report": "writes a page of a run, to look at, explore and send",
 }
 _HELP = ("help", "-h", "--help")
+_PATHS = ("run_dir", "saved_model", "output", "compare", "data_path")
 _LARGEST_SHOWN = 10_000  # larger limits are there to catch mistakes
 
 
@@ -39,7 +41,7 @@ def main() -> None:
         sys.argv = [f"{program} {command}", *sys.argv[2:]]
         run(command, sys.argv[0])
     elif command in _HELP:
-        print(_usage(program))
+        messages.say(_usage(program))
     else:
         fault = "no command." if command is None else f"{command}: is no command."
         sys.exit(f"error: {fault}\n{_usage(program)}")
@@ -66,17 +68,46 @@ def run(command: str, started_as: str | None = None) -> None:
         started_as: what people type for it; by default `python` and the script.
     """
     started_as = started_as or f"python {shlex.quote(sys.argv[0])}"
+    _prepare_output()
     try:
         try:
             with stop_signals.stopping_by_signals():
                 _run(command, started_as)
         finally:
-            sys.stdout.flush()
-    except BrokenPipeError:  # nobody reads the output any more, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _flush()
+    except BrokenPipeError:  # nobody reads the help any more, as with `| head`
         sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:  # else there is no room for the help
+            raise
+        sys.exit(f"error: {error.strerror}.")
     except KeyboardInterrupt as interrupt:
         _leave(interrupt, started_as)
+
+
+def _prepare_output() -> None:
+    """Opens streams that are closed, and lets others write letters that they lack as codes.
+
+    Otherwise the next file to be opened would take the place of a closed stream, and what
+    TensorFlow writes into its log would be written into that file.
+    """
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(handle)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    """Sends what is left; if nobody can take it, Python is not to complain of that at the end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(command: str, started_as: str) -> None:
@@ -95,9 +126,18 @@ def call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
     try:
         if arguments[1:]:
             raise UserError(f"unexpected argument '{arguments[1]}'; flags are --name=value.")
+        _refuse_empty_paths()
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
+
+
+def _refuse_empty_paths() -> None:
+    """Refuses such as `--data_path=$UNSET`, which would mean this folder, or what is usual."""
+    for name in _PATHS:
+        value = flags.FLAGS[name].value if name in flags.FLAGS else None
+        if value == "" or (isinstance(value, list) and "" in value):
+            raise UserError(f"--{name}= is empty; give a path, or leave the flag out.")
 
 
 def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
@@ -108,7 +148,7 @@ def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
     if interrupt.run_dir:
         run_dir = shlex.quote(paths.shown(interrupt.run_dir))
         advice = f"; go on with: {started_as} --resume --run_dir={run_dir}"
-    print(f"\n{interrupt.reason}{advice}", file=sys.stderr, flush=True)
+    messages.show(f"\n{interrupt.reason}{advice}\n", sys.stderr)
     os._exit(interrupt.exit_code)
 
 

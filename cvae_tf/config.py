@@ -46,8 +46,8 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
         choices=registry.DATASETS,
     )
     data_path: str | None = setting(
-        "Your own images: a folder of pictures, or an .npz with x_train and optionally x_test, "
-        "y_train, y_test.",
+        "Your own images: a folder of pictures; an .npz with x_train and optionally x_test, "
+        "y_train, y_test; or an .npy of images.",
         None,
         is_path=True,
     )
@@ -256,11 +256,13 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
     def extended(self, given: dict[str, Any]) -> "Config":
         """Checks settings against those of this run, which may only get more epochs.
 
+        Its images may be elsewhere now; whether they are the same must be looked at.
+
         Args:
             given: the settings that were asked for.
 
         Returns:
-            This configuration, or one with more epochs.
+            This configuration, or one with more epochs, or another `data_path`.
 
         Raises:
             UserError: if a setting is another, or fewer epochs are asked for.
@@ -270,11 +272,11 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
         self.check_family(given)
         for name, value in given.items():
             own = getattr(self, name)
-            if name == "epochs" and value > own:
-                continue
-            if value != own:
+            may_be = (name == "epochs" and value > own) or (name == "data_path" and value)
+            if value != own and not may_be:
                 raise UserError(f"--{name}={value} contradicts --{name}={own} of the run.")
-        return dataclasses.replace(self, epochs=given.get("epochs", self.epochs))
+        changed = {name: given[name] for name in ("epochs", "data_path") if name in given}
+        return dataclasses.replace(self, **changed)
 
     @classmethod
     def from_json(cls, values: Any) -> "Config":

@@ -219,8 +219,8 @@ MODES: Table[Mode] = Table(
         ),
         "nearest": Mode(
             f"{_HERE}generation.nearest:make",
-            "samples over the nearest training images",
-            settings=("num", "seed", "label"),
+            "samples over the nearest training images (--data_path: where these are, if moved)",
+            settings=("num", "seed", "label", "data_path"),
         ),
         "reconstruct": Mode(
             f"{_HERE}generation.reconstruct:make",

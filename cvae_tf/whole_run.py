@@ -50,9 +50,8 @@ def go_on(
     with run_directory.locked(run):
         files.remove_temporaries(run.directory)
         if config != run.config:
-            screen.announce_extension(run.config, config)
-            run = run._replace(config=config)
-            run_directory.write_config(run)
+            screen.announce_changes(run.config, config)
+            run = run_directory.changed(run, config, dataset)
         return train_and_export(run, trainer, dataset, session)
 
 

@@ -126,7 +126,8 @@ def resume(
         strategy: as in `train`; another one than before if that is wished.
         logical_cpus: as in `train`.
         verbose: as in `train`.
-        **settings: are checked against those of the run; only `epochs` may be more.
+        **settings: are checked against those of the run; only `epochs` may be more, and `data_path`
+            another place of the same images.
 
     Returns:
         The finished run, as `train` does.
@@ -144,11 +145,11 @@ def resume(
         asked = {"resume": True, **settings}
         with together(strategy, logical_cpus, asked) as distribution:
             run = following.run_of_chief(known, distribution)
-            run, settings = following.with_own_images(run, settings, distribution)
             config = create_by_name(Config, lambda **given: run.config.extended(given), settings)
             with stop_signals.naming(run.directory):
-                images = config.data_path, config.seed, config, cache_mb, disk_mb
-                dataset = load_again(run.data, *images)
+                before, now = run.config.data_path, config.data_path
+                images = before, config.seed, config, cache_mb, disk_mb
+                dataset = load_again(run.data, *images, moved_to=None if now == before else now)
                 if config.conditional:
                     dataset = with_classes(dataset)
                     run_directory.check_labels(run, dataset)
@@ -261,7 +262,7 @@ def evaluate(
     chosen = create_by_name(EvaluationSettings, EvaluationSettings, settings)
     with messages.verbosity(verbose):
         home, subject = loading.run_of(model), subjects.of(model)
-        output = paths.expand(output) if output else home and home / EVALUATION
+        output = home and home / EVALUATION if output is None else paths.expand(output)
         if output:
             evaluation_report.check_output(output)  # rather than fail after minutes of work
         found = subjects.evaluate(subject, chosen)
@@ -292,7 +293,7 @@ def report(
     Raises:
         UserError: if there is no such model, or the file cannot be written.
     """
-    target = paths.expand(output) if output else None
+    target = None if output is None else paths.expand(output)
     with messages.verbosity(verbose):
         path = making.write(model, target, compare)
         messages.say(f"written: {paths.shown(path)}")

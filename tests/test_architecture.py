@@ -113,3 +113,31 @@ def _file_of(parts):
 def test_modules_are_of_a_size_to_be_read():
     long = {path.name: n for path in SOURCES if (n := len(path.read_text().splitlines())) > 500}
     assert not long
+
+
+def _calls(path):
+    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+
+
+def test_only_messages_print():
+    """No other message would be worth no run; see `core.messages.show`."""
+    printing = {
+        path.name for path in SOURCES for call in _calls(path) if ast.unparse(call.func) == "print"
+    }
+    assert printing == {"messages.py"}
+
+
+def _is_text_of_the_system(call):
+    """Whether a call reads or writes a text in letters that the language of the system decides."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    words = {keyword.arg for keyword in call.keywords}
+    if name == "open":
+        modes = [word.value for word in call.args if isinstance(word, ast.Constant)]
+        is_text = "newline" in words or any(mode in ("r", "w", "a", "x") for mode in modes)
+        return is_text and "encoding" not in words
+    return name in ("read_text", "write_text") and len(call.args) < 2 and "encoding" not in words
+
+
+def test_texts_are_utf_8_in_every_language():
+    assert not [f"{path}: {ast.unparse(call)}" for path in SOURCES for call in _calls(path)
+                if _is_text_of_the_system(call)]  # fmt: skip

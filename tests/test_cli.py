@@ -175,6 +175,52 @@ def test_help_may_be_cut_off(tmp_path, program):
     assert told == ""
 
 
+HANDLES = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from cvae_tf import cli
+cli._prepare_output()
+with open(sys.argv[2], "w") as file:
+    assert file.fileno() > 2, "a log would be written into it"
+    print("a result")
+print("日本", flush=True)
+"""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_takes_the_place_of_a_closed_output(tmp_path, closed):
+    command = f'exec "$0" -c "$1" "$2" "$3" {closed}'
+    arguments = [sys.executable, HANDLES, PROJECT, tmp_path / "a.txt"]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(
+        ["sh", "-c", command, *arguments], capture_output=True, text=True, env=environment
+    )
+    shown = "a result\n\\u65e5\\u672c\n" if closed == "2>&-" else ""
+    assert (done.returncode, done.stdout, done.stderr) == (0, shown, "")
+
+
+def test_help_for_which_there_is_no_room_ends_in_a_line():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "train.py", "--help"],
+            stdout=full, stderr=subprocess.PIPE, text=True, cwd=PROJECT,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device.\n")
+
+
+@pytest.mark.parametrize("name", ["run_dir", "saved_model", "output", "compare", "data_path"])
+def test_empty_paths_are_refused_before_anything_is_done(name):
+    values = flags.FlagValues()
+    define = flags.DEFINE_multi_string if name == "compare" else flags.DEFINE_string
+    define(name, None, "A path.", flag_values=values)
+    values(["train.py", f"--{name}="])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flags, "FLAGS", values)
+        assert (
+            _call(pytest.fail) == f"error: --{name}= is empty; give a path, or leave the flag out."
+        )
+
+
 def _command(*arguments, cwd):
     return run_python("-m", "cvae_tf", *arguments, cwd=cwd, PYTHONPATH=str(PROJECT))
 

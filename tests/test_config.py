@@ -165,6 +165,22 @@ def test_settings_of_another_family_are_refused_by_name(monkeypatch):
         Config.create(model="other").extended({"beta": 1.0})
 
 
+def test_a_run_may_have_more_epochs_and_its_images_elsewhere():
+    config = Config.create("photo", data_path="/old/pictures", image_size="32", epochs=3)
+    changed = config.extended({"data_path": "/new/pictures", "epochs": 5, "image_size": "32"})
+    assert changed == dataclasses.replace(config, data_path="/new/pictures", epochs=5)
+    with pytest.raises(UserError, match="--data_path=None contradicts --data_path=/old/pictures"):
+        config.extended({"data_path": None})
+    with pytest.raises(UserError, match="--data_path=/a and --dataset=mnist: give one of the two"):
+        Config.create(dataset="mnist").extended({"data_path": "/a"})
+
+
+@pytest.mark.parametrize("path", ["", "gs://bucket/pictures"])
+def test_paths_that_are_none_are_refused(path):
+    with pytest.raises(UserError, match="path"):
+        Config.create_before_data(data_path=path)
+
+
 def test_names_are_those_of_the_registry():
     with pytest.raises(UserError, match="--network=resnet: unknown; choose from tutorial, mlp, hy"):
         Config.create(network="resnet")

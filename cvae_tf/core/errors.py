@@ -5,5 +5,9 @@ class UserError(Exception):
     """A mistake that the user can mend; the text says what was wrong, where, and what to do."""
 
 
+class MissingPathError(UserError):
+    """There is nothing at a path."""
+
+
 class LostImagesError(UserError):
     """Images on the disk that could be read when the run began, and cannot be read any more."""

@@ -114,7 +114,7 @@ def _explaining(path: Path) -> Iterator[None]:
     """Turns a failing write into an error for people."""
     try:
         yield
-    except (OSError, tf.errors.OpError) as error:
+    except (OSError, UnicodeEncodeError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
         raise UserError(
             f"{path}: cannot be written ({reason}). What was there before is unchanged."

@@ -7,6 +7,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from cvae_tf.core import keras_import
+
 
 @contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
@@ -14,10 +16,15 @@ def quiet_import() -> Iterator[None]:
 
     Its first messages come before its setting for the log is read; that setting hides the later
     ones, which speak of optimisations not made. What goes wrong is raised as an exception too.
+
+    Raises:
+        UserError: if Keras cannot be used as it is set up here.
     """
+    keras_import.check_backend()
     if "tensorflow" in sys.modules:
         yield
         return
+    keras_import.prepare()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with held_back():
         yield
@@ -41,9 +48,14 @@ def quiet_logging(name: str = "tensorflow", level: int = logging.WARNING) -> Ite
 def held_back(show_failure: bool = True) -> Iterator[None]:
     """Holds back what is written to stderr, also by C++; shows it if what is within fails."""
     if sys.stderr is not None:
-        sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
+        with contextlib.suppress(OSError, ValueError):  # there may be no room for it
+            sys.stderr.flush()
+    try:
         stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 2)
         failed = False
         try:
@@ -56,4 +68,5 @@ def held_back(show_failure: bool = True) -> Iterator[None]:
             os.close(stderr)
             if failed:
                 kept.seek(0)
-                os.write(2, kept.read())
+                with contextlib.suppress(OSError):
+                    os.write(2, kept.read())

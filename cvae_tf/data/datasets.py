@@ -1,7 +1,6 @@
 """Data sets: what one is, how one is had by its name or from a file, and known again later."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,8 +8,9 @@ import numpy as np
 
 from cvae_tf import registry
 from cvae_tf.core import paths
-from cvae_tf.core.errors import UserError
+from cvae_tf.core.errors import MissingPathError, UserError
 from cvae_tf.core.messages import say
+from cvae_tf.data import file_kinds
 from cvae_tf.data.pictures import Form
 from cvae_tf.reading import ReadingSettings
 
@@ -18,6 +18,10 @@ _OWN_FOLDER = "cvae_tf.data.folder:load"
 _OWN_FILE = "cvae_tf.data.own_file:load_npz"  # loaded late, as all loaders: they need `Dataset`
 OWN_LICENCE = "that of the images, which are not part of cvae-tf"
 _SECONDS_IF_OPTIONAL = 30  # to wait for MNIST where the digits do as well
+_IF_MOVED = (
+    " If the images of the training were moved, name their new place: train.py --resume "
+    "--run_dir=RUN --data_path=NEW_PLACE; they are known by their SHA-256."
+)
 _KEYS_OF_OLD_RUNS = {"MNIST": "mnist", "bundled digits": "digits"}  # which knew only the title
 
 
@@ -62,8 +66,8 @@ def load_dataset(
     Args:
         name: one of `registry.DATASETS`, such as "auto", "cifar10" or "tfds:kmnist"; not looked at
             if a path is given.
-        data_path: a folder of pictures, or an .npz with `x_train` and optionally `x_test`,
-            `y_train`, `y_test` and `class_names`; `~` is the home directory.
+        data_path: a folder of pictures, an .npz with `x_train` and optionally `x_test`, `y_train`,
+            `y_test` and `class_names`, or an .npy of images; `~` is the home directory.
         seed: from 0; decides the variations of the digits, and the images held out of a lone
             `x_train` or of a folder without splits.
         reading: how pictures of a folder become images of one size; None for as they are.
@@ -82,16 +86,18 @@ def load_dataset(
             images.
     """
     reading, seed = reading or ReadingSettings(), int(seed)
-    is_folder = data_path is not None and os.path.isdir(paths.expand(data_path))  # noqa: PTH112
-    if is_folder:
+    path = None if data_path is None else paths.expand(data_path)
+    kind = None if path is None else file_kinds.kind_of(path)
+    if kind == file_kinds.FOLDER:
         load = registry.import_home(_OWN_FOLDER)
-        return load(data_path, seed, reading, cache_mb, disk_mb, as_before)
+        return load(path, seed, reading, cache_mb, disk_mb, as_before)
     for_folders = {"cache_mb": cache_mb, "disk_mb": disk_mb}
     given = [name for name, value in for_folders.items() if value]
     if not_usual := [*reading.changed_fields(), *given]:
-        raise UserError(f"--{not_usual[0]} is for a folder of pictures, in --data_path.")
-    if data_path is not None:
-        return registry.import_home(_OWN_FILE)(data_path, seed, as_before)
+        what = "in --data_path" if path is None else f"and {path} is a file of arrays"
+        raise UserError(f"--{not_usual[0]} is for a folder of pictures, {what}.")
+    if path is not None:
+        return registry.import_home(_OWN_FILE)(path, seed, as_before)
     return _load_by_key(name, seed)
 
 
@@ -123,6 +129,7 @@ def load_again(
     reading: ReadingSettings | None = None,
     cache_mb: int | None = None,
     disk_mb: int | None = None,
+    moved_to: str | None = None,
 ) -> Dataset:
     """Loads what a run has learned from, also if it was only found by `--dataset=auto`.
 
@@ -134,6 +141,7 @@ def load_again(
         reading: as in `load_dataset`.
         cache_mb: as in `load_dataset`.
         disk_mb: as in `load_dataset`.
+        moved_to: where the images are now, if they are at `data_path` no more.
 
     Returns:
         The data set.
@@ -142,19 +150,23 @@ def load_again(
         UserError: if it is not recorded which one it was, or its images are others now; else as in
             `load_dataset`.
     """
-    key = recorded_key(recorded)
-    if data_path is None and key is None:
+    key, known = recorded_key(recorded), recorded.get("sha256")
+    if not known if moved_to else data_path is None and key is None:
         raise UserError("It is not recorded which images the model was trained on.")
-    source, known = (key, data_path, seed, reading, cache_mb, disk_mb), recorded.get("sha256")
-    dataset = load_dataset(*source)
+    path = moved_to or data_path
+    source = key, path, seed, reading, cache_mb, disk_mb
+    try:
+        dataset = load_dataset(*source)
+    except MissingPathError as error:
+        raise UserError(f"{error}{'' if moved_to else _IF_MOVED}") from error
     is_same = not known or fingerprint(dataset) == known
-    if data_path is not None and known and not (is_same and _has_names(dataset, recorded)):
+    if path is not None and known and not (is_same and _has_names(dataset, recorded)):
         older = load_dataset(*source, as_before=True)
         if fingerprint(older) == known and _has_names(older, recorded):
-            say(f"{data_path}: its splits and classes are those of the version that began the run.")
+            say(f"{path}: its splits and classes are those of the version that began the run.")
             return older
     if not is_same:
-        raise UserError(f"{data_path or dataset.name}: the images are not those of the training.")
+        raise UserError(f"{path or dataset.name}: the images are not those of the training.")
     return dataset
 
 

@@ -1,4 +1,4 @@
-"""Images given to a model in use: from an .npz, a picture, or a folder of pictures."""
+"""Images given to a model in use: from an .npz or .npy, a picture, or a folder of pictures."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,8 +8,8 @@ from PIL import Image
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say, warn
-from cvae_tf.core.paths import absolute
-from cvae_tf.data import safe_npz
+from cvae_tf.core.paths import absolute, refuse_missing
+from cvae_tf.data.array_files import read_arrays
 from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, name_classes
 from cvae_tf.data.datasets import Dataset, load_again, margin_brightness
@@ -117,9 +117,9 @@ def fit_of(
 
 def _training_form(metadata: dict[str, Any]) -> Form | None:
     """How the pictures of the training were read; None if it had arrays, or it is not known."""
-    config, recorded = metadata.get("config", {}), metadata.get("data", {}).get("pictures")
-    if isinstance(recorded, dict) and recorded.keys() <= set(Form._fields):
-        return Form(**recorded)
+    config, data = metadata.get("config", {}), metadata.get("data", {})
+    if "pictures" in data:
+        return data["pictures"] and Form(**data["pictures"])
     path = config.get("data_path")  # older versions recorded the settings alone
     is_folder = path is not None and not str(path).lower().endswith(".npz")
     return form_of(ReadingSettings.of(config)) if is_folder else None
@@ -138,9 +138,9 @@ def read_images(path: str | Path, fit: Fit) -> Images:
 
     Args:
         path: an .npz (`x_test` and `y_test`, else `x_train` and `y_train`, else `images` and
-            `labels`; labels may be left out, `class_names` may name them), a picture, or a folder
-            of pictures, whose folders name classes and splits as for training; of two splits the
-            one for testing is taken.
+            `labels`; labels may be left out, `class_names` may name them), an .npy of images, a
+            picture, or a folder of pictures, whose folders name classes and splits as for training;
+            of two splits the one for testing is taken.
         fit: what the model takes, and what may be done to the images.
 
     Returns:
@@ -150,13 +150,15 @@ def read_images(path: str | Path, fit: Fit) -> Images:
         UserError: if there are none, or they do not fit.
     """
     path = Path(absolute(path))
+    refuse_missing(path)
     if path.is_dir():
         return _read_folder(path, fit)
     if path.suffix.lower() in SUFFIXES:
         pixels, size = _read_picture(path, fit)
         _check_kind(pixels, str(path), fit)
-        return Images(_as_grey(pixels, fit), None, [path.name], _described(str(path), [size], fit))
-    return _read_npz(path, fit)
+        origin = _described(str(path), [size], fit)
+        return Images(_as_grey(pixels, fit), None, [printable(path.name)], origin)
+    return _read_arrays(path, fit)
 
 
 def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
@@ -183,11 +185,12 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
     return _numbered(pixels, labels, origin, dataset.class_names)
 
 
-def load_own(metadata: dict[str, Any]) -> Dataset:
+def load_own(metadata: dict[str, Any], moved_to: str | None = None) -> Dataset:
     """Loads the data set that a model was trained on; nothing of a folder is kept in memory.
 
     Args:
         metadata: the `model.json` of the model.
+        moved_to: where its images are now, if they are not where they were.
 
     Raises:
         UserError: if it is not known, cannot be had, or is another now.
@@ -197,7 +200,8 @@ def load_own(metadata: dict[str, Any]) -> Dataset:
         data_path, seed, _ = config["data_path"], config["seed"], data["name"]
     except (KeyError, TypeError) as error:
         raise UserError("The model does not say what it was trained on.") from error
-    return load_again(data, data_path, seed, ReadingSettings.of(config), cache_mb=0)
+    reading = ReadingSettings.of(config)
+    return load_again(data, data_path, seed, reading, cache_mb=0, moved_to=moved_to)
 
 
 def _read_folder(folder: Path, fit: Fit) -> Images:
@@ -253,11 +257,9 @@ def _read_picture(path: Path, fit: Fit, page: int = 0) -> tuple[np.ndarray, tupl
     return picture.pixels[np.newaxis], picture.size
 
 
-def _read_npz(path: Path, fit: Fit) -> Images:
-    arrays = safe_npz.read_npz(path, _ALL_ARRAYS)
-    names = next((pair for pair in _ARRAYS if pair[0] in arrays), None)
-    if names is None:
-        raise UserError(f"{path}: holds no array x_test, x_train or images.")
+def _read_arrays(path: Path, fit: Fit) -> Images:
+    arrays = read_arrays(path, _ALL_ARRAYS, [images for images, _ in _ARRAYS])
+    names = next(pair for pair in _ARRAYS if pair[0] in arrays)
     where, (images, labels) = f"{path}: {names[0]}", (arrays.get(name) for name in names)
     images = to_uint8(images, where)
     if images.shape[-1] != fit.image_shape[-1]:

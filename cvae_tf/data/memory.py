@@ -25,7 +25,8 @@ def free_bytes() -> int:
 def _free_of_container() -> Iterator[int]:
     for limit, taken in _OF_CONTAINER:
         with contextlib.suppress(OSError, ValueError):  # such as the limit "max"
-            yield max(int(Path(limit).read_text()) - int(Path(taken).read_text()), 0)
+            most, now = (int(Path(path).read_text(encoding="ascii")) for path in (limit, taken))
+            yield max(most - now, 0)
 
 
 def _free_of_machine() -> int:

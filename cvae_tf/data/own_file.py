@@ -1,4 +1,4 @@
-"""A data set from a file of the user's: an .npz with the arrays that Keras has for MNIST."""
+"""A data set from a file of the user's: an .npz with the arrays of Keras' MNIST, or an .npy."""
 
 from pathlib import Path
 
@@ -6,10 +6,11 @@ import numpy as np
 
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import safe_npz
+from cvae_tf.data.array_files import read_arrays
 from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, are_classes, name_classes, warn_of_gaps
 from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.folder_listing import printable
 
 IMAGES_AND_LABELS = ("x_train", "y_train", "x_test", "y_test")
 ARRAYS = (*IMAGES_AND_LABELS, CLASS_NAMES)
@@ -17,7 +18,7 @@ HELD_OUT = 0.1  # part of a file without x_test
 
 
 def load_npz(path: str | Path, seed: int = 0, as_before: bool = False) -> Dataset:
-    """Reads images, and labels if there are any, from an .npz.
+    """Reads images, and labels if there are any, from an .npz, or images alone from an .npy.
 
     Args:
         path: the file; `~` is the home directory. Its images are [N, H, W] or [N, H, W, C], of the
@@ -33,7 +34,7 @@ def load_npz(path: str | Path, seed: int = 0, as_before: bool = False) -> Datase
         UserError: if the file does not hold such arrays.
     """
     path = Path(paths.absolute(path))
-    return from_arrays(path, safe_npz.read_npz(path, ARRAYS), seed, as_before)
+    return from_arrays(path, read_arrays(path, ARRAYS, ["x_train"]), seed, as_before)
 
 
 def from_arrays(
@@ -53,10 +54,10 @@ def from_arrays(
     splits = [Split(split.images, own) for split, own in zip(splits, labels, strict=True)]
     if len(splits) == 1:
         train, test = hold_out(splits[0], seed, f"{path}: x_train", as_before)
-        origin = f"{path}, a tenth of x_train held out for testing."
+        origin = f"{printable(path)}, a tenth of x_train held out for testing."
     else:
         train, test = splits
-        origin = f"{path}."
+        origin = f"{printable(path)}."
     if train.images.shape[1:] != test.images.shape[1:]:
         raise UserError(
             f"{path}: x_train has images of shape {train.images.shape[1:]}, "
@@ -64,7 +65,7 @@ def from_arrays(
         )
     if are_classes(train.labels) and are_classes(test.labels):
         warn_of_gaps(train.labels, test.labels, class_names)
-    return Dataset(path.name, origin, train, test, class_names=class_names)
+    return Dataset(printable(path.name), origin, train, test, class_names=class_names)
 
 
 def _checked_split(path: Path, part: str, images: np.ndarray, labels: np.ndarray | None) -> Split:

@@ -10,7 +10,7 @@ class ImageSettings:
     """Which images to work on, and what may be done to them."""
 
     data_path: str | None = setting(
-        "Images to work on: an .npz, a picture, or a folder of pictures; "
+        "Images to work on: an .npz or .npy, a picture, or a folder of pictures; "
         "without it, the test images of the model's own data set.",
         None,
         is_path=True,

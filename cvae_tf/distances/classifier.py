@@ -20,6 +20,7 @@ from cvae_tf.core.messages import say
 from cvae_tf.core.parts import slices
 from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, layer_seed, numpy_generator
+from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.data import batches, safe_npz
 from cvae_tf.data.datasets import Dataset, Split, fingerprint
 from cvae_tf.distances.features import Features, has_classes
@@ -93,6 +94,7 @@ def _numbered(dataset: Dataset) -> tuple[np.ndarray, Split, Split]:
     return names, *splits
 
 
+@usual_settings()
 def build(image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     """Builds the network: convolutions on pixels 2 x 2 at a time, features, logits."""
     layers, seeds = keras.layers, (layer_seed(_SEED, "classifier", str(i)) for i in range(10))
@@ -167,22 +169,28 @@ def fit(network: keras.Model, split: Split, show: Any) -> None:
     epochs = _EPOCHS.get(split.images.shape[-1], max(_EPOCHS.values()))
     data = _Batches(split, epochs)
     total = epochs * len(data)
-    images, outputs = network.inputs[0], network.outputs[1]
-    learner = keras.Model(images, outputs)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, total, warmup_target=_LEARNING_RATE, warmup_steps=total // 10
-    )
-    learner.compile(
-        keras.optimizers.Adam(schedule),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
-    )
+    learner = _learner(network, total)
     done = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: show(
             (int(learner.optimizer.iterations.numpy())) / total
         )
     )
     learner.fit(data, epochs=epochs, verbose=0, callbacks=[done], shuffle=False)
+
+
+@usual_settings()
+def _learner(network: keras.Model, steps: int) -> keras.Model:
+    """The network with logits alone, compiled to learn in so many steps."""
+    learner = keras.Model(network.inputs[0], network.outputs[1])
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=_LEARNING_RATE, warmup_steps=steps // 10
+    )
+    learner.compile(
+        keras.optimizers.Adam(schedule),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    return learner
 
 
 def measure_accuracy(network: keras.Model, split: Split) -> float:

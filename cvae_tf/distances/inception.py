@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.parts import slices
+from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.distances.features import Features
 
@@ -16,6 +17,7 @@ _SIDE = 299
 _TITLE = "of the Inception network of ImageNet (Keras' weights)"
 
 
+@usual_settings()
 def load(dataset: Dataset) -> Features:
     """Loads Keras' weights from its cache, or downloads them.
 

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core.randomness import layer_seed
+from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.distances.features import Features
 
@@ -19,6 +20,7 @@ def load(dataset: Dataset) -> Features:
     return Features("random", "of a network with random weights, always the same", function)
 
 
+@usual_settings()
 def build(image_shape: tuple[int, int, int]) -> keras.Model:
     """Builds the network: strided convolutions, and the mean and spread of what each one finds."""
     images = keras.Input(image_shape)

@@ -61,7 +61,7 @@ def export_from_checkpoint(
     """
     registry.FORMATS[format_name]  # refuses unknown names
     writing.check_packages(format_name)
-    output = paths.expand(output) if output else None
+    output = None if output is None else paths.expand(output)
     # Other runtimes take the weights as they are kept.
     trained = building.load_trained(run_dir, None if format_name == "saved_model" else "float32")
     if format_name == "saved_model":

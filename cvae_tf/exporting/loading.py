@@ -33,7 +33,7 @@ def load(directory: str | Path) -> LoadedModel:
     if not (path / "saved_model.pb").is_file():
         raise UserError(
             f"--saved_model={directory}: holds no SavedModel; train.py writes one to "
-            "export/1 in its run directory."
+            f"export/1 in its run directory.{paths.did_you_mean(path)}"
         )
     try:
         functions = tf.saved_model.load(str(path))

@@ -86,4 +86,4 @@ def _write_projector(
     sprite[:num] = images.pixels[:num]
     mosaics.save_image(directory / "sprite.png", mosaics.mosaic(sprite, side, gap=0))
     with files.replacing(directory / "projector_config.pbtxt") as temporary:
-        temporary.write_text(_PROJECTOR_CONFIG.format(width=width, height=height))
+        temporary.write_text(_PROJECTOR_CONFIG.format(width=width, height=height), encoding="utf-8")

@@ -26,7 +26,7 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     """
     label, num = class_asked_for(model, settings), num_shown(settings)
     labels = None if label is None else np.full(num, label)
-    dataset = load_own(model.metadata)
+    dataset = load_own(model.metadata, settings.data_path)
     samples = model.sample(num, settings.seed, labels)
     of_all = spread_rows(len(dataset.test.images), num)
     rows, distances = nearest(samples, dataset.train.images, model.metadata)

@@ -31,7 +31,7 @@ class GenerativeModel(keras.Model):
 
     def __init__(self, seed: int, **kwargs: Any):
         """Takes the seed that decides all noise, and what else `keras.Model` knows."""
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.seed = seed
         self.means: dict[str, keras.metrics.Mean] = {}  # what `train_step` returns, by name
         self.built = True  # its networks are, and Keras need not call the model to know

@@ -28,6 +28,7 @@ def images_and_labels(batch: Any, num_classes: int) -> tuple[tf.Tensor, tf.Tenso
     images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
     if weights is not None:
         raise ValueError("Every image has the same weight; sample weights are not known here.")
+    images = tf.cast(images, tf.float32)  # Keras may have been told to compute by other floats
     if not num_classes:
         return images, None
     if labels is None:

@@ -8,6 +8,7 @@ from cvae_tf import registry
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say
+from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.data import batches
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.networks.building import ImageShape
@@ -31,6 +32,7 @@ class Trained(NamedTuple):
     metrics: Metrics
 
 
+@usual_settings()
 def build_model(
     config: Config, image_shape: ImageShape, num_images: int, num_classes: int = 0
 ) -> GenerativeModel:

@@ -89,7 +89,8 @@ def save_checkpoint(directory: Path, model: GenerativeModel, progress: Progress)
     path = _path_of(directory, int(model.steps.numpy()))
     with files.replacing_directory(path) as temporary:
         np.savez(temporary / _ARRAYS, **_arrays(model, progress))
-        (temporary / _SUMS).write_text(f"{_sha256(temporary / _ARRAYS)}  {_ARRAYS}\n")
+        sums = f"{_sha256(temporary / _ARRAYS)}  {_ARRAYS}\n"
+        (temporary / _SUMS).write_text(sums, encoding="ascii")
     _remove_old(directory, progress.metrics, model)
     return path
 
@@ -194,7 +195,7 @@ def _restore(path: Path, model: GenerativeModel) -> Progress:
 
 def _check_sums(path: Path) -> None:
     try:
-        expected, _, name = (path / _SUMS).read_text().strip().partition("  ")
+        expected, _, name = (path / _SUMS).read_text(encoding="ascii").strip().partition("  ")
         intact = name == _ARRAYS and expected == _sha256(path / _ARRAYS)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: damaged, a file is missing or cannot be read.") from error

@@ -1,10 +1,8 @@
 """What a worker does that is not the chief: it learns of the run, trains along, writes nothing."""
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from cvae_tf.config import Config
 from cvae_tf.core import paths
@@ -44,26 +42,6 @@ def run_of_chief(known: Run | None, distribution: Distribution) -> Run:
         return known
     run = json.loads(distribution.from_chief(told) or told())
     return Run(Path(run["directory"]), Config.from_json(run["config"]), run["data"])
-
-
-def with_own_images(
-    run: Run, settings: dict[str, Any], distribution: Distribution
-) -> tuple[Run, dict[str, Any]]:
-    """Lets a worker that is not the chief have its images elsewhere, as its `data_path` says.
-
-    Args:
-        run: of the chief.
-        settings: that this worker was asked for.
-        distribution: of the workers.
-
-    Returns:
-        The run with the path of this worker, and the settings without it.
-    """
-    if distribution.is_chief or "data_path" not in settings:
-        return run, settings
-    config = dataclasses.replace(run.config, data_path=settings["data_path"])
-    others = {name: value for name, value in settings.items() if name != "data_path"}
-    return run._replace(config=config), others
 
 
 def follow(config: Config, trainer: Trainer, stop_if_asked: Callable[[], None]) -> Metrics:

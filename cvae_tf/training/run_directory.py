@@ -41,7 +41,7 @@ def new_run(directory: str | Path | None, config: Config, dataset: Dataset) -> I
         UserError: if the directory is not empty, another process takes it at the same time, or it
             cannot be made.
     """
-    path = _make_named(paths.expand(directory)) if directory else _make_unnamed()
+    path = _make_unnamed() if directory is None else _make_named(paths.expand(directory))
     run = Run(path.absolute(), config, describe_data(dataset, config.conditional))
     with locked(run):
         with _explaining(path):
@@ -55,6 +55,7 @@ def new_run(directory: str | Path | None, config: Config, dataset: Dataset) -> I
 def _make_named(path: Path) -> Path:
     if path.absolute() == (RUNS / LATEST).absolute():
         raise UserError(f"--run_dir={path}: this name is kept for a link to the newest run.")
+    paths.check_letters(path, "run_dir")
     with _explaining(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
@@ -62,6 +63,7 @@ def _make_named(path: Path) -> Path:
 
 def _make_unnamed() -> Path:
     """Makes a directory that nobody else can have made, however many begin at the same time."""
+    paths.check_letters(RUNS, "run_dir")
     runs, time = RUNS.absolute(), datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     names = itertools.chain([time], (f"{time}_{i}" for i in itertools.count(2)))
     with _explaining(RUNS):
@@ -112,7 +114,7 @@ def describe_data(dataset: Dataset, is_conditional: bool = False) -> dict[str, A
         "train_images": len(dataset.train.images),
         "test_images": len(dataset.test.images),
         "margin_brightness": round(training_margins(dataset), 4),
-        **({"pictures": dataset.form._asdict()} if dataset.form else {}),
+        "pictures": dataset.form._asdict() if dataset.form else None,
         **classes,
         **({"labels_sha256": fingerprint_of_labels(dataset)} if is_conditional else {}),
         "sha256": fingerprint(dataset),
@@ -139,6 +141,15 @@ def write_config(run: Run) -> None:
     """Writes `config.json`."""
     contents = {"config": run.config.to_json(), "data": run.data}
     files.write_json(run.config_file, contents)
+
+
+def changed(run: Run, config: Config, dataset: Dataset) -> Run:
+    """Records that a run goes on with another configuration, or with its images elsewhere."""
+    is_moved = config.data_path != run.config.data_path
+    place = {"name": dataset.name, "origin": dataset.origin} if is_moved else {}
+    run = run._replace(config=config, data={**run.data, **place})
+    write_config(run)
+    return run
 
 
 @contextlib.contextmanager
@@ -205,7 +216,10 @@ def find_run(directory: str | Path) -> Path:
     """
     path = paths.expand(directory)
     if not is_run(path):
-        raise UserError(f"--run_dir={path}: holds no run (no {CONFIG}); train one first.")
+        raise UserError(
+            f"--run_dir={path}: holds no run (no {CONFIG}); train one first."
+            f"{paths.did_you_mean(path)}"
+        )
     return path
 
 
@@ -222,6 +236,7 @@ def load_run(directory: str | Path) -> Run:
         UserError: if the directory holds no run.
     """
     path = find_run(directory)
+    paths.check_letters(path, "run_dir")
     contents = files.read_json(path / CONFIG)
     try:
         config, data = Config.from_json(contents["config"]), contents["data"]
@@ -242,7 +257,7 @@ def read_metrics(run: Run) -> list[dict[str, float]]:
     """Reads the rows of `metrics.csv`; none if there is none yet."""
     if not run.metrics.exists():
         return []
-    with run.metrics.open(newline="") as file:
+    with run.metrics.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     counted = ("epoch", "step")
     return [

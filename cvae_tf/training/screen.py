@@ -49,8 +49,12 @@ def _with_classes(data: dict[str, Any]) -> str:
     return f"{data['origin'].removesuffix('.')}; classes: {first}{more} ({len(names):,})."
 
 
-def announce_extension(before: Config, after: Config) -> None:
-    """Says how the schedule of a run goes on that gets more epochs."""
+def announce_changes(before: Config, after: Config) -> None:
+    """Says that the images of a run are elsewhere, and how it goes on if it gets more epochs."""
+    if after.data_path != before.data_path:
+        say(f"The images of the training are at {after.data_path} now.")
+    if after.epochs == before.epochs:
+        return
     say(f"The run is extended from {before.epochs} to {after.epochs} epochs.", end=" ")
     if after.schedule == "cosine":
         say("Its cosine schedule now ends there; the learning rate goes on from that curve.")

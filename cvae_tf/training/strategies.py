@@ -22,8 +22,10 @@ import os, sys, time
 seconds, watched, text = sys.argv[1:]
 time.sleep(float(seconds))
 if os.getppid() == int(watched):
-    print(text, file=sys.stderr, flush=True)
-    os.kill(int(watched), 9)
+    try:
+        print(text, file=sys.stderr, flush=True)
+    finally:
+        os.kill(int(watched), 9)
 """
 _LONGEST_START = 45.0  # seconds from the meeting to TensorFlow's own
 

@@ -136,3 +136,11 @@ def test_what_is_no_json_is_refused_by_name(tmp_path, content):
 def test_missing_json_is_refused_by_name(tmp_path):
     with pytest.raises(UserError, match="nowhere.json: cannot be read"):
         files.read_json(tmp_path / "nowhere.json")
+
+
+def test_letters_that_cannot_be_written_leave_what_was_there(tmp_path):
+    files.write_table(tmp_path / "a.csv", ["name"], [["日本"]])
+    with pytest.raises(UserError, match="a.csv: cannot be written .*surrogates not allowed"):
+        files.write_table(tmp_path / "a.csv", ["name"], [["\udcff"]])
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "name\n日本\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

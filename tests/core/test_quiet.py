@@ -1,3 +1,4 @@
+import errno
 import os
 import sys
 
@@ -32,3 +33,14 @@ def test_public_names_are_imported_quietly(tmp_path):
     code = f"import sys; sys.path.insert(0, {str(PROJECT)!r}); import cvae_tf; cvae_tf.train"
     done = run_python("-c", code, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_closed_stderr_is_nothing_to_hold_back(monkeypatch):
+    def dup(handle):
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(os, "dup", dup)
+    with quiet.held_back():
+        pass
+    with pytest.raises(ImportError), quiet.held_back():
+        raise ImportError

@@ -72,3 +72,53 @@ def test_there_may_be_no_labels():
 def test_other_shapes_of_labels_are_refused(shape):
     with pytest.raises(UserError, match="y has the shape .* one label for each of the 4 images"):
         to_labels(np.zeros(shape), 4, "y")
+
+
+@pytest.mark.parametrize(
+    ("shape", "remedy"),
+    [
+        ((5, 3, 32, 32), "channels come first ([N, C, H, W]): np.moveaxis(x, 1, -1)."),
+        ((5, 1, 28, 28), "np.moveaxis(x, 1, -1)."),
+        ((5, 4, 64, 48), "np.moveaxis(x, 1, -1)."),
+        ((32, 32, 3, 500), "images come last ([H, W, C, N]): np.moveaxis(x, -1, 0)."),
+        ((500, 784), "rows seem to be images: x.reshape(-1, 28, 28)."),
+        ((500, 3072), "x.reshape(-1, height, width)."),
+    ],
+)
+def test_arrays_in_another_order_are_told_how_to_mend_it(shape, remedy):
+    with pytest.raises(UserError) as error:
+        to_uint8(np.zeros(shape, np.uint8), "photos")
+    assert str(error.value).endswith(remedy)
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 9, 3), (5, 3, 9, 1), (2, 9, 8, 7)])
+def test_arrays_in_the_right_order_are_taken(shape):
+    assert to_uint8(np.zeros(shape, np.uint8), "photos").shape == shape
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "remedy"),
+    [
+        (0, 255, "f4", "x / 255,"),
+        (3, 3987, "f8", "x / 4095,"),
+        (0, 1e6, "f8", "x / 1e+06,"),
+        (-0.97, 0.95, "f4", "(x + 1) / 2."),
+        (-2.5, 3, "f4", "(x + 2.5) / 5.5."),
+        (-0.002, 1.003, "f4", "np.clip(x, 0, 1)."),
+        (0, 1023, "u2", "x / 1023,"),
+        (7, 65000, "u2", "x / 65535,"),
+        (-1024, 3071, "i2", "(x + 1024) / 4095."),
+        (0, 1, "u1", "white must be 255: x * 255."),
+    ],
+)
+def test_other_ranges_are_told_how_to_mend_them(low, high, dtype, remedy):
+    images = np.linspace(low, high, 256).reshape(1, 16, 16).astype(dtype)
+    with pytest.raises(UserError) as error:
+        to_uint8(images, "photos")
+    assert remedy in str(error.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nothing_is_said_of_a_range_without_an_end(value):
+    with pytest.raises(UserError, match=r"must lie in \[0, 1\], without NaN\.$"):
+        to_uint8(np.array([[[0.5, value]]]), "photos")

@@ -16,6 +16,7 @@ from cvae_tf.data.datasets import (
     load_dataset,
     margin_brightness,
 )
+from cvae_tf.reading import ReadingSettings
 
 
 def _grey(*shape, seed=0):
@@ -94,6 +95,23 @@ def test_names_of_another_package_say_how_to_get_it(monkeypatch):
     )
 
 
+@pytest.mark.parametrize("flag", [{"image_size": "32"}, {"skip_bad": True}])
+def test_what_is_wrong_with_a_path_comes_before_the_flags_of_folders(tmp_path, flag):
+    reading, name = ReadingSettings(**flag), next(iter(flag))
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "a.csv").write_text("1,2")
+    np.save(tmp_path / "a.npy", _grey(3, 8, 8))
+    for path, reason in (
+        ("pictrues", "pictrues: no such file or folder. Did you mean .*pictures"),
+        ("a.csv", "a.csv: a table"),
+        ("a.npy", f"--{name} is for a folder of pictures, and .*a.npy is a file of arrays"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            load_dataset(data_path=tmp_path / path, reading=reading, cache_mb=3)
+    with pytest.raises(UserError, match=f"--{name} is for a folder of pictures, in --data_path"):
+        load_dataset("digits", reading=reading)
+
+
 # Whatever is there
 
 
@@ -169,6 +187,34 @@ def test_data_that_cannot_be_known_again_are_not_guessed(table):
     with pytest.raises(UserError, match="not recorded which images"):
         load_again({"name": "toy"}, None, 0)
     assert table == []
+
+
+@pytest.fixture
+def moved(tmp_path):
+    """What a run recorded of a file, where that was, and where it is now."""
+    now = tmp_path / "new.npz"
+    np.savez(now, x_train=_grey(5, 3, 3), x_test=_grey(2, 3, 3))
+    known = fingerprint(load_dataset(data_path=now))
+    return {"name": "old.npz", "key": None, "sha256": known}, str(tmp_path / "old.npz"), str(now)
+
+
+def test_images_that_were_moved_are_known_again(moved):
+    recorded, before, now = moved
+    with pytest.raises(UserError, match=r"old.npz: no such .* --resume .* --data_path=NEW_PLACE"):
+        load_again(recorded, before, 0)
+    dataset = load_again(recorded, before, 0, moved_to=now)
+    assert fingerprint(dataset) == recorded["sha256"]
+
+
+def test_other_images_are_not_taken_for_those_that_were_moved(moved, tmp_path):
+    recorded, before, now = moved
+    np.savez(tmp_path / "others.npz", x_train=_grey(5, 3, 3, seed=1), x_test=_grey(2, 3, 3))
+    with pytest.raises(UserError, match="others.npz: the images are not those of the training"):
+        load_again(recorded, before, 0, moved_to=str(tmp_path / "others.npz"))
+    with pytest.raises(UserError, match=r"nowhere: no such file or folder\.$"):
+        load_again(recorded, before, 0, moved_to=str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="not recorded which images"):
+        load_again({**recorded, "sha256": None}, before, 0, moved_to=now)
 
 
 def test_fingerprint_is_that_of_the_bytes_of_all_images():

@@ -9,7 +9,14 @@ from PIL import Image
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import fingerprint, load_dataset, margin_brightness
-from cvae_tf.data.given_images import Fit, fit_of, read_asked_for, read_images, read_own_images
+from cvae_tf.data.given_images import (
+    Fit,
+    fit_of,
+    load_own,
+    read_asked_for,
+    read_images,
+    read_own_images,
+)
 from cvae_tf.data.own_file import load_npz
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.reading import ReadingSettings
@@ -378,8 +385,37 @@ def test_labels_in_a_column_and_of_floats_are_labels_like_others(tmp_path, grey)
 def test_own_images_that_are_gone_are_named_with_a_remedy(tmp_path):
     metadata = _own_file(tmp_path / "gone.npz", np.zeros((4, 8, 8), np.uint8))
     (tmp_path / "gone.npz").unlink()
-    with pytest.raises(UserError, match="gone.npz: no such file.\nTo take other .* --data_path"):
+    with pytest.raises(
+        UserError, match="gone.npz: no such .*were moved.*\nTo take other .* --data_path"
+    ):
         read_own_images(metadata, FIT)
+
+
+def test_own_images_that_were_moved_are_known_again(tmp_path):
+    metadata = _own_file(tmp_path / "gone.npz", np.arange(256, dtype=np.uint8).reshape(4, 8, 8))
+    known = fingerprint(load_own(metadata))
+    metadata["data"]["sha256"] = known
+    (tmp_path / "gone.npz").rename(tmp_path / "here.npz")
+    assert fingerprint(load_own(metadata, str(tmp_path / "here.npz"))) == known
+    np.savez(tmp_path / "here.npz", x_train=np.zeros((4, 8, 8), np.uint8))
+    with pytest.raises(UserError, match="here.npz: the images are not those of the training"):
+        load_own(metadata, str(tmp_path / "here.npz"))
+
+
+@pytest.mark.parametrize("name", ["photos.zip", "photo.npz"])
+def test_other_files_are_told_what_to_do(tmp_path, name):
+    (tmp_path / name).write_bytes(b"Rar!")
+    with pytest.raises(UserError, match=f"{name}: an archive; unpack it"):
+        read_images(tmp_path / name, FIT)
+    with pytest.raises(UserError, match=f"Did you mean .*{name}"):
+        read_images(tmp_path / f"the_{name}", FIT)
+
+
+def test_an_npy_of_images_is_read(tmp_path, grey):
+    np.save(tmp_path / "a.npy", grey)
+    images = read_images(tmp_path / "a.npy", FIT)
+    np.testing.assert_array_equal(images.pixels[..., 0], grey.astype(np.float32) / 255)
+    assert images.origin == f"images of {tmp_path / 'a.npy'}"
 
 
 def test_pictures_cannot_have_two_channels(tmp_path, grey):

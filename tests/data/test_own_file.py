@@ -199,7 +199,7 @@ def test_files_that_are_no_npz_or_hold_pickles_are_refused(tmp_path):
     with pytest.raises(UserError, match="nowhere.npz: no such file"):
         load_dataset(data_path=str(tmp_path / "nowhere.npz"))
     (tmp_path / "mine.npz").write_bytes(pickle.dumps({"x_train": _IMAGES}))
-    with pytest.raises(UserError, match="mine.npz: not an .npz"):
+    with pytest.raises(UserError, match="mine.npz: a pickle, which may run any code"):
         load_dataset(data_path=str(tmp_path / "mine.npz"))
     np.savez(tmp_path / "mine.npz", allow_pickle=True, x_train=_object_array())
     with pytest.raises(UserError, match="pickled"):
@@ -246,3 +246,11 @@ def test_licence_of_own_images_is_theirs(tmp_path):
     dataset = load_dataset(data_path=_save(tmp_path, x_train=_IMAGES))
     assert dataset.licence == "that of the images, which are not part of cvae-tf"
     assert dataset.key is None
+
+
+def test_names_that_are_no_letters_are_recorded_so_that_they_can_be_written(tmp_path):
+    path = tmp_path / "mine\udcff.npz"
+    np.savez(path, x_train=_IMAGES)
+    dataset = load_dataset(data_path=path)
+    assert dataset.name == "mine\\udcff.npz" and dataset.name in dataset.origin
+    dataset.origin.encode()

@@ -228,6 +228,31 @@ def test_other_images_under_the_same_name_are_refused(tmp_path, digits):
         workflows.resume(run.directory)
 
 
+def test_a_run_goes_on_with_its_images_elsewhere(whole, small_npz, tmp_path, capsys):
+    run_dir, before = tmp_path / "run", _results(whole)
+    shutil.copytree(whole, run_dir)
+    contents = files.read_json(run_dir / "config.json")
+    contents["config"]["data_path"] = str(tmp_path / "gone.npz")
+    files.write_json(run_dir / "config.json", contents)
+    with pytest.raises(UserError, match=r"gone.npz: no such .* --resume .* --data_path=NEW_PLACE"):
+        workflows.resume(run_dir)
+    np.savez(tmp_path / "others.npz", x_train=np.zeros((160, 28, 28), np.uint8))
+    with pytest.raises(UserError, match="others.npz: the images are not those of the training"):
+        workflows.resume(run_dir, data_path=tmp_path / "others.npz")
+    assert files.read_json(run_dir / "config.json") == contents
+    moved = tmp_path / "moved" / small_npz.name
+    moved.parent.mkdir()
+    shutil.copy(small_npz, moved)
+    workflows.resume(run_dir, data_path=moved)
+    assert f"are at {moved} now" in capsys.readouterr().out
+    for path in (run_dir / "config.json", run_dir / "export" / "1" / "model.json"):
+        written = files.read_json(path)
+        assert written["config"]["data_path"] == str(moved)
+        assert str(moved) in written["data"]["origin"]
+        assert written["data"]["sha256"] == contents["data"]["sha256"]
+    assert _results(run_dir) == before
+
+
 @pytest.mark.slow
 def test_other_objectives_and_drawn_pixels_go_on_as_well(tmp_path, small_npz):
     settings = {"data_path": str(small_npz), "epochs": 2, "batch_size": 32, "binarize": "dynamic"}

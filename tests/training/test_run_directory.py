@@ -43,7 +43,7 @@ def test_new_run_says_what_it_is(run, toy_dataset):
     contents = json.loads(Path("here/config.json").read_text())
     assert contents["config"] == CONFIG.to_json()
     assert contents["data"] == {
-        "name": "toy", "origin": "Invented.", "image_shape": [6, 6, 1],
+        "name": "toy", "origin": "Invented.", "image_shape": [6, 6, 1], "pictures": None,
         "train_images": 40, "test_images": 20, "sha256": contents["data"]["sha256"],
         "key": None, "licence": toy_dataset.licence,
         "margin_brightness": pytest.approx(margin_brightness(toy_dataset.train.images), abs=1e-4),
@@ -315,3 +315,18 @@ def test_epoch_pictures_are_ordered_by_number(run):
     (run.images / ".writing-1-image_at_epoch_0003.png").touch()
     numbers = [int(path.stem.split("_")[-1]) for path in run.epoch_images]
     assert numbers == [0, 2, 10, 10_000]
+
+
+@pytest.mark.parametrize("name", ["run\udcff", "\udcff/run"])
+def test_a_directory_that_tensorflow_could_not_write_to_is_refused(tmp_path, toy_dataset, name):
+    """Or the model would be lost at the end of the training."""
+    with pytest.raises(UserError, match="cannot be written in UTF-8; choose another name"):
+        create_run(tmp_path / name, Config.create(), toy_dataset)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_directory_is_not_an_empty_one(tmp_path, toy_dataset, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="An empty path was given"):
+        create_run("", Config.create(), toy_dataset)
+    assert list(tmp_path.iterdir()) == []

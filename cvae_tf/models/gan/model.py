@@ -66,7 +66,7 @@ class GAN(GeneratorDiscriminator):
         """
         super().__init__(networks, seed, num_classes, **kwargs)
         self.recipe = recipe
-        self.means = {name: keras.metrics.Mean(name) for name in _TRAINED}
+        self.means = {name: keras.metrics.Mean(name, "float32") for name in _TRAINED}
         self._dataset: Dataset | None = None
         self._compared: comparison.TestImages | None = None
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.models.base import Signatures
 from cvae_tf.models.batch_parts import inputs_of
 from cvae_tf.models.signature_parts import (
@@ -27,6 +28,7 @@ def signatures(model: Any) -> Signatures:
     return {**decoding_signatures(model), "score": with_label_argument(model, score, [images])}
 
 
+@usual_settings()
 def standalone_parts(model: Any) -> dict[str, keras.Model]:
     """The networks of a `GAN` as other runtimes take them, with named results."""
     latents = keras.Input((model.latent_dim,), name="latents")

@@ -9,6 +9,7 @@ import keras
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import layer_seed
+from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.models.dropout import Dropout
 from cvae_tf.models.layers import Modulation, OneHot
 from cvae_tf.reading import LARGEST_SIDE, SMALLEST_SIDE
@@ -186,6 +187,7 @@ def through(layers: Iterable[keras.Layer], features: keras.KerasTensor) -> keras
     return functools.reduce(lambda result, layer: layer(result), layers, features)
 
 
+@usual_settings()
 def build_networks(
     name: str,
     image_shape: ImageShape,
@@ -225,6 +227,7 @@ def build_networks(
     return networks if head is None else networks._replace(decoder=_with(networks.decoder, head))
 
 
+@usual_settings()
 def build_gan_networks(
     name: str,
     image_shape: ImageShape,

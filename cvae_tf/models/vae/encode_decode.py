@@ -55,7 +55,9 @@ class EncoderDecoder(GenerativeModel):
         self.latent_dim = self.decoder.inputs[0].shape[-1]
         self.image_shape = tuple(self.encoder.inputs[0].shape[1:])
         self.pixels, self.num_classes = pixels, num_classes
-        self.sampler = LatentSampler(self.latent_dim) if sampler == "mixture" else None
+        self.sampler = None
+        if sampler == "mixture":
+            self.sampler = LatentSampler(self.latent_dim, dtype="float32")
         self.draws_latents = self.sampler is not None
 
     @property

@@ -71,7 +71,7 @@ class CVAE(EncoderDecoder):
         self.objective, self.input_noise = objective, input_noise
         self.held_out_scores = held_out_scores.HeldOutScores()
         names = ("elbo", "log_likelihood", "kl", *(() if objective.is_elbo else ("objective",)))
-        self.means = {name: keras.metrics.Mean(name) for name in names}
+        self.means = {name: keras.metrics.Mean(name, "float32") for name in names}
 
     @classmethod
     def from_settings(

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.models.base import Signatures
 from cvae_tf.models.batch_parts import inputs_of
 from cvae_tf.models.signature_parts import (
@@ -70,6 +71,7 @@ def signatures(model: Any) -> Signatures:
     }
 
 
+@usual_settings()
 def standalone_parts(model: Any) -> dict[str, keras.Model]:
     """Makes encoder and decoder usable on their own, as the signatures of the SavedModel are.
 
