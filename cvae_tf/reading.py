@@ -41,8 +41,8 @@ class ReadingSettings:
     )
     white_level: str | None = setting(
         "The level that is white, such as 4095 of cameras with 12 bits; auto: the largest one in "
-        "the data. By default the largest of 8 or 16 bits; if pictures of 16 bits use 8, 10 or 12 "
-        "alone, the largest of these.",
+        "the data. By default the largest of 8 or 16 bits; if pictures of 16 bits use 8, 10, 12 "
+        "or 14 alone, the largest of these.",
         None,
     )
     pages: str = setting(

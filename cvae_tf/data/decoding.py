@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cvae_tf.core.messages import say
 from cvae_tf.core.progress import progress
 from cvae_tf.core.threads import count_cores
 from cvae_tf.data.folder_listing import Listing
@@ -28,7 +29,7 @@ _AT_ONCE = 16  # pictures that a thread takes
 _ONE_LEVEL = 16  # the largest difference of levels that nobody sees
 _PROBED = 32  # pictures that are looked at first, to learn what most are like
 # The largest levels of the bits that cameras and scanners use of 16.
-_LARGEST_OF_FEW_BITS = (255, 1023, 4095)
+_LARGEST_OF_FEW_BITS = (255, 1023, 4095, 16383)
 LARGEST_OF_16_BITS = 65535
 
 
@@ -55,7 +56,7 @@ class _ColourFoundError(Exception):
 
 
 class _DeepFoundError(Exception):
-    """A picture of 16 bits, before it is known how many of them are used."""
+    """A picture of 16 bits or of floats, before it is known how many bits are used."""
 
 
 def decode_all(
@@ -93,7 +94,7 @@ def find_largest_level(listing: Listing, only_deep: bool = False) -> float:
 
     Args:
         listing: the pictures.
-        only_deep: whether to look at those of 16 bits alone.
+        only_deep: whether to look at those of 16 bits alone; floats have none.
     """
 
     def find(number: int) -> float:
@@ -110,7 +111,7 @@ def find_largest_level(listing: Listing, only_deep: bool = False) -> float:
 def _deep_white_level(listing: Listing) -> int:
     """Takes the fewest usual bits that hold all levels of the pictures of 16 bits."""
     largest = find_largest_level(listing, only_deep=True)
-    fitting = (level for level in _LARGEST_OF_FEW_BITS if level >= largest > 1)
+    fitting = (level for level in _LARGEST_OF_FEW_BITS if level >= largest > 0)
     return next(fitting, LARGEST_OF_16_BITS)
 
 
@@ -135,12 +136,21 @@ def list_pages(listing: Listing) -> tuple[Listing, np.ndarray]:
     return of_pages, numbers
 
 
+def say_pages_left_out(count: int, why: str) -> None:
+    """Says that pages or frames of files are left out, if there are any."""
+    if count:
+        say(
+            f"images:  of files with several pages or frames the first one is taken; {count:,} "
+            f"others are left out ({why})"
+        )
+
+
 def count_sizes(listing: Listing) -> Counter:
     """Counts the heights and widths of all pictures that can be read, from their headers."""
 
     def read(number: int) -> tuple[int, int] | None:
         try:
-            return read_size(listing.full_path(number))
+            return read_size(listing.full_path(number), listing.page(number))
         except BadPictureError:
             return None
 
@@ -183,7 +193,7 @@ def _seem_too_large(listing: Listing) -> bool:
     with without_warnings():
         for number in _here_and_there(listing):
             with contextlib.suppress(BadPictureError):
-                if max(read_size(listing.full_path(number))) > LARGEST_SIDE:
+                if max(read_size(listing.full_path(number), listing.page(number))) > LARGEST_SIDE:
                     return True
     return False
 

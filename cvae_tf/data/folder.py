@@ -13,9 +13,9 @@ from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.data import left_alone, memory
 from cvae_tf.data.classes import warn_of_gaps
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.decoding import LARGEST_OF_16_BITS, list_pages
+from cvae_tf.data.decoding import LARGEST_OF_16_BITS, list_pages, say_pages_left_out
 from cvae_tf.data.folder_classes import Classes, read_as_before, read_folder
-from cvae_tf.data.folder_listing import printable
+from cvae_tf.data.folder_listing import Listing, listed, printable
 from cvae_tf.data.folder_names import TEST, TRAIN
 from cvae_tf.data.own_file import HELD_OUT, tenth_of
 from cvae_tf.data.picture_cache import MEGABYTE, Pictures, read_pictures
@@ -99,11 +99,7 @@ def _say_guesses(pictures: Pictures) -> None:
             f"images:  no picture of 16 bits uses more than {bits} of them, so the level "
             f"{facts.deep_white_level} is white (--white_level=65535 takes them as they are)"
         )
-    if left_out := facts.num_pages_left_out:
-        say(
-            f"images:  of files with several pages or frames the first one is taken; {left_out:,} "
-            "others are left out (--pages=all makes each one an image)"
-        )
+    say_pages_left_out(facts.num_pages_left_out, "--pages=all makes each one an image")
     if vanished := facts.num_vanished:
         background = pictures.form.background
         warn(
@@ -126,18 +122,23 @@ def _check_bad(pictures: Pictures, skip_bad: bool) -> None:
     bad, listing = pictures.facts.bad, pictures.listing
     if not bad:
         return
+    what = f"{len(bad):,} of {len(listing.paths):,} pictures cannot be read"
     if skip_bad and pictures.facts.count:
-        say(f"{len(bad):,} of {len(listing.paths):,} pictures cannot be read and are left out.")
+        say(f"{what} and are left out: {_describe_bad(bad, listing, most=1)}.")
         return
-    named = "; ".join(
-        f"{printable(listing.paths[number])} ({reason})" for number, reason in bad[:_MOST_BAD]
-    )
-    others = f"; and {len(bad) - _MOST_BAD:,} more" if bad[_MOST_BAD:] else ""
     remedy = "Mend or remove them, or give --skip_bad." if pictures.facts.count else ""
-    raise UserError(
-        f"{printable(listing.root)}: {len(bad):,} of {len(listing.paths):,} pictures cannot be "
-        f"read: {named}{others}.\n{remedy}".rstrip()
-    )
+    named = _describe_bad(bad, listing, _MOST_BAD)
+    raise UserError(f"{printable(listing.root)}: {what}: {named}.\n{remedy}".rstrip())
+
+
+def _describe_bad(bad: list[tuple[int, str]], listing: Listing, most: int) -> str:
+    """Names the first pictures that cannot be read, those with the same reason together."""
+    by_reason: dict[str, list[bytes]] = {}
+    for number, reason in bad:
+        by_reason.setdefault(reason, []).append(listing.paths[number])
+    parts = [f"{listed(each, most)} ({reason})" for reason, each in by_reason.items()]
+    others = sum(len(each) for each in list(by_reason.values())[most:])
+    return "; ".join(parts[:most]) + (f"; and {others:,} more" if others else "")
 
 
 def _only(classes: Classes, numbers: np.ndarray) -> Classes:

@@ -13,6 +13,7 @@ from cvae_tf.data.folder_layout import (
     Layout,
     Tree,
     find_layout,
+    folders_again,
     folders_alike,
     join,
     normalized,
@@ -163,7 +164,7 @@ def _warn_of_likeness(listing: Listing, tree: Tree, base: bytes) -> None:
 
 
 def _warn_of_twins(tree: Tree, base: bytes) -> None:
-    """Warns of folders side by side that hold folders of the same names."""
+    """Warns of folders that hold folders of the same names as one beside them, or as are there."""
     twins = folders_alike(tree, base)
     if len(twins) > 1:
         same = set().union(*twins.values())
@@ -171,6 +172,11 @@ def _warn_of_twins(tree: Tree, base: bytes) -> None:
             f"{listed(sorted(twins))} hold folders of the same names ({listed(sorted(same))}), and "
             "each is read as one class. If some are for training and some for testing, name them "
             "train/ and test/; else give one of them to --data_path."
+        )
+    for name, inner in folders_again(tree, base).items():
+        warn(
+            f"{printable(name)} holds folders of the same names as those beside it "
+            f"({listed(sorted(inner))}), and is read as one class. If it is a copy, take it away."
         )
 
 

@@ -90,13 +90,27 @@ def find_layout(tree: Tree) -> Layout:
 
 def folders_alike(tree: Tree, base: bytes) -> dict[bytes, set[bytes]]:
     """The folders side by side that hold folders of the same names, and these names."""
-    within = {
-        name: tree.below.get(_only_way_down(tree, join(base, name)), set())
-        for name in tree.below.get(base, ())
-    }
+    within = _folders_within(tree, base)
     held = Counter(inner for names in within.values() for inner in names)
     same = {top: {name for name in names if held[name] > 1} for top, names in within.items()}
     return {top: same[top] for top in same if len(same[top]) >= max(2, len(within[top]) / 2)}
+
+
+def folders_again(tree: Tree, base: bytes) -> dict[bytes, set[bytes]]:
+    """The folders that hold two or more of the same names as are beside them, and these names."""
+    again = {
+        name: (inner & tree.below[base]) - {name}
+        for name, inner in _folders_within(tree, base).items()
+    }
+    return {name: names for name, names in again.items() if len(names) > 1}
+
+
+def _folders_within(tree: Tree, base: bytes) -> dict[bytes, set[bytes]]:
+    """The names of the folders in each folder."""
+    return {
+        name: tree.below.get(_only_way_down(tree, join(base, name)), set())
+        for name in tree.below.get(base, ())
+    }
 
 
 def _only_way_down(tree: Tree, base: bytes = b"") -> bytes:

@@ -13,13 +13,21 @@ from cvae_tf.data.array_files import read_arrays
 from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, name_classes
 from cvae_tf.data.datasets import Dataset, load_again, margin_brightness
-from cvae_tf.data.decoding import list_pages
+from cvae_tf.data.decoding import list_pages, say_pages_left_out
 from cvae_tf.data.folder_classes import read_folder
 from cvae_tf.data.folder_listing import SUFFIXES, Listing, printable
 from cvae_tf.data.folder_names import TEST
 from cvae_tf.data.greyness import look_at
 from cvae_tf.data.picture_cache import form_of
-from cvae_tf.data.pictures import BadPictureError, Form, fitted, read, without_warnings
+from cvae_tf.data.pictures import (
+    BadPictureError,
+    Form,
+    Picture,
+    count_pages,
+    fitted,
+    read,
+    without_warnings,
+)
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.reading import ReadingSettings
 
@@ -96,7 +104,10 @@ def read_asked_for(
     say(f"images:  {images.origin}")
     looks = look_at(np.rint(images.pixels * 255).astype(np.uint8))
     if looks.use_little_of_the_range:
-        warn(f"each image uses but a small part of the range: {looks.levels}.")
+        warn(
+            f"each image uses but a small part of the range: {looks.levels}; pictures are read as "
+            "in the training, so save them with all levels if that is not meant."
+        )
     return images
 
 
@@ -154,10 +165,7 @@ def read_images(path: str | Path, fit: Fit) -> Images:
     if path.is_dir():
         return _read_folder(path, fit)
     if path.suffix.lower() in SUFFIXES:
-        pixels, size = _read_picture(path, fit)
-        _check_kind(pixels, str(path), fit)
-        origin = _described(str(path), [size], fit)
-        return Images(_as_grey(pixels, fit), None, [printable(path.name)], origin)
+        return _read_file(path, fit)
     return _read_arrays(path, fit)
 
 
@@ -204,6 +212,23 @@ def load_own(metadata: dict[str, Any], moved_to: str | None = None) -> Dataset:
     return load_again(data, data_path, seed, reading, cache_mb=0, moved_to=moved_to)
 
 
+def _read_file(path: Path, fit: Fit) -> Images:
+    """Reads a picture, or all pages of one if those of the training were read so."""
+    count = count_pages(path) if fit.pages == "all" else 1
+    pictures = [_read_picture(path, fit, page) for page in range(count)]
+    _say_pages_left_out(pictures, fit)
+    pixels = np.stack([picture.pixels for picture in pictures])
+    _check_kind(pixels, str(path), fit)
+    origin = _described(str(path), [picture.size for picture in pictures], fit)
+    return Images(_as_grey(pixels, fit), None, [printable(path.name)] * count, origin)
+
+
+def _say_pages_left_out(pictures: list[Picture], fit: Fit) -> None:
+    if fit.pages == "first":
+        count = sum(picture.num_pages - 1 for picture in pictures)
+        say_pages_left_out(count, "as in the training, without --pages=all")
+
+
 def _read_folder(folder: Path, fit: Fit) -> Images:
     """Reads the pictures below a folder, with the classes that its folders name."""
     listing, (splits, labels, class_names, _) = read_folder(folder)
@@ -224,26 +249,27 @@ def _read_pictures(
     listing: Listing, rows: np.ndarray, fit: Fit
 ) -> tuple[np.ndarray, list[tuple[int, int]], np.ndarray]:
     """Reads pictures of a folder that fit, uint8 [N, H, W, C], their sizes, and which they are."""
-    read_ones, sizes, kept = [], [], []
+    pictures, kept = [], []
     for row in rows:  # one large picture in memory at a time
         try:
-            pixels, size = _read_picture(Path(listing.full_path(row)), fit, listing.page(row))
+            picture = _read_picture(Path(listing.full_path(row)), fit, listing.page(row))
         except UserError:
             if not fit.skip_bad:
                 raise
             continue
-        read_ones.append(pixels)
-        sizes.append(size)
+        pictures.append(picture)
         kept.append(row)
     if not kept:
         raise UserError(f"{listing.root}: none of its pictures can be read.")
     if left_out := len(rows) - len(kept):
         say(f"{left_out:,} of {len(rows):,} pictures cannot be read and are left out.")
-    return np.concatenate(read_ones), sizes, np.array(kept)
+    _say_pages_left_out(pictures, fit)
+    pixels = np.stack([picture.pixels for picture in pictures])
+    return pixels, [picture.size for picture in pictures], np.array(kept)
 
 
-def _read_picture(path: Path, fit: Fit, page: int = 0) -> tuple[np.ndarray, tuple[int, int]]:
-    """Reads a picture that fits, uint8 [1, H, W, C], and the size that it had."""
+def _read_picture(path: Path, fit: Fit, page: int = 0) -> Picture:
+    """Reads a picture that fits."""
     channels = fit.image_shape[-1]
     if channels not in (1, 3):
         raise UserError(f"{path}: the model takes images of {channels} channels; give an .npz.")
@@ -251,10 +277,9 @@ def _read_picture(path: Path, fit: Fit, page: int = 0) -> tuple[np.ndarray, tupl
         raise UserError(f"{path}: no such file.")
     try:
         with without_warnings():
-            picture = read(path, fit.form, page)
+            return read(path, fit.form, page)
     except BadPictureError as error:
         raise UserError(f"{path}: cannot be read as a picture ({error}).") from error
-    return picture.pixels[np.newaxis], picture.size
 
 
 def _read_arrays(path: Path, fit: Fit) -> Images:

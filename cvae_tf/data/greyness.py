@@ -1,5 +1,6 @@
 """How images look: by it the settings are chosen that suit them, or warned of."""
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ _GREY = 0.25  # MNIST has 0.07, the bundled digits 0.19, CIFAR-10 in grey 0.77
 _LEAST_KEPT = 0.5  # of the variance; a threshold raises that of black and white images
 _FEW = 0.1  # of all images
 _MOST = 0.9  # of all images
+_NEARLY_ALL = 0.95  # of all images; drawings may be empty more often than not
 _SMALL_PART = 128  # of the 256 levels
 
 
@@ -19,16 +21,18 @@ class Looks(NamedTuple):
 
     greyness: float  # 0 if every pixel is black or white, 1 if all are halfway
     channels: int
-    lowest: int  # level, from 0 to 255
+    lowest: int  # level, from 0 to 255; without exceptions if nearly all images have but a few
     highest: int
-    largest_range: int  # the largest difference of two levels within an image
+    share_of_little: float  # of the images: each has but a small part of the levels
+    share_of_same: float  # of the images: they are one and the same
     share_lost: float  # of the images: a threshold at 0.5 takes most of what is on them
 
     @property
     def are_black_and_white(self) -> bool:
         """Whether they are, or nearly so, and a threshold keeps what is on them."""
         is_light = self.greyness < _GREY
-        return self.channels == 1 and is_light and not self.suffer_at_threshold
+        is_kept = not (self.suffer_at_threshold or self.are_nearly_all_the_same)
+        return self.channels == 1 and is_light and is_kept
 
     @property
     def suffer_at_threshold(self) -> bool:
@@ -42,12 +46,17 @@ class Looks(NamedTuple):
 
     @property
     def use_little_of_the_range(self) -> bool:
-        """Whether each of them has but a small part of the levels."""
-        return self.largest_range < _SMALL_PART
+        """Whether nearly each of them has but a small part of the levels."""
+        return self.share_of_little > _MOST
+
+    @property
+    def are_nearly_all_the_same(self) -> bool:
+        """Whether there is hardly more than one image."""
+        return self.share_of_same > _NEARLY_ALL
 
     @property
     def are_dark(self) -> bool:
-        """Whether none of them has a bright level."""
+        """Whether those of which `highest` tells have no bright level."""
         return self.highest < _SMALL_PART
 
     @property
@@ -62,9 +71,9 @@ class Looks(NamedTuple):
             return "have colours"
         if self.are_black_and_white:
             return "are black and white or nearly so"
-        if self.greyness < _GREY:
+        if self.suffer_at_threshold and self.greyness < _GREY:
             return f"would lose what is on them at a threshold ({self.levels})"
-        return "have grey levels"
+        return "are nearly all the same" if self.are_nearly_all_the_same else "have grey levels"
 
 
 def look_at(images: Any) -> Looks:
@@ -75,15 +84,32 @@ def look_at(images: Any) -> Looks:
     """
     some = images[spread_rows(len(images), _LOOKED_AT)]
     grey = some.astype(np.float32) / 255
-    lowest, highest = some.min(axis=(1, 2, 3)), some.max(axis=(1, 2, 3))
+    lowest, highest, share_of_little = _levels_of(some)
+    counts = Counter(hash(image.tobytes()) for image in some)
     return Looks(
         greyness=round(float(np.mean(4 * grey * (1 - grey))), 4),
         channels=images.shape[-1],
-        lowest=int(lowest.min()),
-        highest=int(highest.max()),
-        largest_range=int(np.max(highest - lowest)),
+        lowest=lowest,
+        highest=highest,
+        share_of_little=share_of_little,
+        share_of_same=max(counts.values()) / len(some),
         share_lost=_share_lost(grey),
     )
+
+
+def _levels_of(images: np.ndarray) -> tuple[int, int, float]:
+    """The lowest and the highest level, and the share of images that have but a few levels.
+
+    If nearly all have, a few others, as with a broken pixel, do not count; nor do empty images.
+    """
+    lowest, highest = images.min(axis=(1, 2, 3)), images.max(axis=(1, 2, 3))
+    ranges = highest - lowest
+    is_drawn = ranges > 0 if ranges.any() else ranges == 0
+    share_of_little = float(np.mean(ranges[is_drawn] < _SMALL_PART))
+    if share_of_little > _MOST:
+        is_usual = is_drawn & (ranges < _SMALL_PART)
+        lowest, highest = lowest[is_usual], highest[is_usual]
+    return int(lowest.min()), int(highest.max()), share_of_little
 
 
 def are_identical(images: Any) -> bool:

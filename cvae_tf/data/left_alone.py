@@ -68,7 +68,7 @@ def warn_of_tables(listing: Listing) -> None:
     if tables:
         folder, name = tables[0][0].folder, tables[0][1]
         count = sum(each.count for each, _ in tables)
-        others = f" and {count - 1:,} more files" if count > 1 else ""
+        others = f" and {count - 1:,} more" if count > 1 else ""
         warn(
             f"{printable(folder + b'/' + name if folder else name)}{others} may hold labels, but "
             "tables are not read: there are no labels. To have some, make a folder for each class."

@@ -31,7 +31,7 @@ def without_masks(listing: Listing) -> Listing:
         first, count = sorted(left_out), len(folders) - len(rows)
         where = printable(listing.root / os.fsdecode(first[0]))
         warn(
-            f"{listed(first)} hold masks of the pictures beside them, {count:,} files, and are "
+            f"{count:,} files in {listed(first)} are masks of the pictures beside them, and are "
             f"left out. To learn from masks, give --data_path={where}."
         )
     return listing._replace(paths=[listing.paths[row] for row in rows], facts=listing.facts[rows])

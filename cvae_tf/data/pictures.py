@@ -56,7 +56,7 @@ class Picture(NamedTuple):
     """What a file holds."""
 
     pixels: np.ndarray  # uint8 [H, W, C]
-    is_deep: bool  # whether its levels have 16 bits
+    is_deep: bool  # whether its levels have 16 bits, or are floats
     is_transparent: bool
     num_pages: int
     size: tuple[int, int]  # height and width before it was brought to that of its form
@@ -102,13 +102,17 @@ def read(path: str | Path, form: Form, page: int = 0) -> Picture:
 def largest_level(path: str | Path, page: int = 0) -> tuple[float, bool]:
     """The largest level of a picture as its file has it, and whether it is one of 16 bits.
 
+    What is below full transparency does not count.
+
     Raises:
         BadPictureError: if it cannot be read.
     """
     with _opened(path, page) as image:
-        if _is_deep(image):
-            return float(_deep_levels(image)[0].max()), True
-        return float(np.max(np.asarray(image.convert("RGB")))), False
+        if not _is_deep(image):
+            return float(np.max(np.asarray(_plain(image, Form())[0]))), False
+        levels, opacity = _deep_levels(image)
+        seen = levels if opacity is None else levels[opacity > 0]
+        return float(seen.max(initial=0)), image.mode != "F"
 
 
 def count_pages(path: str | Path) -> int:
@@ -120,13 +124,13 @@ def count_pages(path: str | Path) -> int:
         return 1
 
 
-def read_size(path: str | Path) -> tuple[int, int]:
+def read_size(path: str | Path, page: int = 0) -> tuple[int, int]:
     """Reads height and width of a picture as it stands upright, from its header alone.
 
     Raises:
         BadPictureError: if it cannot be read.
     """
-    with _opened(path) as image:
+    with _opened(path, page) as image:
         width, height = image.size
         is_lying = image.format != "TIFF" and _orientation(image) >= 5
         return (width, height) if is_lying else (height, width)
@@ -338,7 +342,7 @@ def _check_levels(levels: np.ndarray, are_floats: bool, white_level: float | Non
     if white_level is None and high > (1 if are_floats else _SIXTEEN_BITS):
         wanted = "floats in [0, 1]" if are_floats else "16 bits"
         raise BadPictureError(
-            f"levels from {low:g} to {high:g}, not {wanted}; --white_level={high:g} takes them"
+            f"levels from {low:g} to {high:g}, not {wanted}; --white_level=auto takes them"
         )
 
 

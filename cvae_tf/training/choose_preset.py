@@ -26,10 +26,16 @@ def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> 
     Raises:
         UserError: if they make no sense together, or for such images.
     """
-    if are_identical(dataset.train.images):
-        raise UserError(f"{dataset.name}: all training images are the same one.")
     looks = look_at(dataset.train.images)
+    if are_identical(dataset.train.images):
+        hint = " If their files differ, see --white_level and --background." if dataset.form else ""
+        raise UserError(
+            f"{dataset.name}: all training images are the same one, of {looks.levels}.{hint}"
+        )
+    if looks.are_nearly_all_the_same:
+        warn("nearly all training images are the same one.")
     _warn_of_range(looks, dataset.form)
+    _warn_of_test_images(looks, look_at(dataset.test.images))
     if config is not None:
         return _completed(config, dataset, looks)
     config = Config.create_for_images(looks.are_black_and_white, **given)
@@ -48,15 +54,27 @@ def _warn_of_range(looks: Looks, form: Form | None) -> None:
     """Warns of images that use but a small part of the levels, whatever learns them."""
     if not looks.use_little_of_the_range:
         return
+    nearly = "nearly " if looks.share_of_little < 1 else ""
     if not looks.are_dark:
         remedy = "raise their contrast if that is not meant"
     elif form is None:  # arrays
-        remedy = f"multiply them by {255 / max(looks.highest, 1):.3g} if that is not meant"
+        remedy = "divide all by the level that is to be white if that is not meant"
+    elif nearly:
+        remedy = "--white_level says which level is white"
     else:
         has_eight_bits = not (form.white_level or form.deep_white_level)
-        known = f"--white_level={looks.highest}, or " if has_eight_bits else ""
-        remedy = f"{known}--white_level=auto, makes the brightest level white"
-    warn(f"each image uses but a small part of the range: {looks.levels}; {remedy}.")
+        known = f"--white_level={looks.highest} or " if has_eight_bits else ""
+        remedy = f"{known}--white_level=auto makes the brightest level white"
+    warn(f"{nearly}each image uses but a small part of the range: {looks.levels}; {remedy}.")
+
+
+def _warn_of_test_images(train: Looks, test: Looks) -> None:
+    """Warns of images for testing that seem to be in other units than those for training."""
+    if test.use_little_of_the_range and not train.use_little_of_the_range:
+        warn(
+            "each test image uses but a small part of the range, unlike those for training: "
+            f"{test.levels}."
+        )
 
 
 def _completed(config: Config, dataset: Dataset, looks: Looks) -> Config:

@@ -59,8 +59,8 @@ def _save_deep(root, largest, num=4, dtype=np.uint16):
 
 @pytest.mark.parametrize(
     ("largest", "white", "bits"),
-    [(4, 255, 8), (255, 255, 8), (256, 1023, 10), (1023, 1023, 10), (3000, 4095, 12),
-     (4096, 65535, None), (65535, 65535, None)],
+    [(1, 255, 8), (4, 255, 8), (255, 255, 8), (256, 1023, 10), (1023, 1023, 10), (3000, 4095, 12),
+     (4096, 16383, 14), (16384, 65535, None), (65535, 65535, None)],
 )  # fmt: skip
 def test_bits_that_16_bit_pictures_use_are_found_and_said(root, largest, white, bits, capsys):
     levels = _save_deep(root, largest)
@@ -116,6 +116,33 @@ def test_pages_are_left_out_and_it_is_said_or_each_is_an_image(root, disk_mb, ca
     seen = _rows(dataset.train.images) | _rows(dataset.test.images)
     assert seen == {pixels_of(number).tobytes() for number in (0, 1, 2, 3, 4, 9)}
     assert "left out" not in capsys.readouterr().out
+
+
+def test_sizes_of_pages_are_counted_page_by_page(root):
+    first = Image.fromarray(pixels_of(0)[..., 0])
+    save(root / "a.png", pixels_of(9))
+    first.save(root / "b.tif", save_all=True, append_images=[first.resize((4, 4))])
+    assert "several sizes, height x width: 8x8 (2), 4x4 (1)" in _refusal(root, pages="all")
+
+
+def test_floats_do_not_decide_which_bits_are_used(root, capsys):
+    root.mkdir()
+    for number in range(3):
+        Image.fromarray(np.eye(8, k=number, dtype=np.float32)).save(root / f"{number}.tif")
+    assert set(np.unique(_load(root).train.images)) == {0, 255} and not capsys.readouterr().out
+    Image.fromarray(np.eye(8).astype(np.uint16) * 4095).save(root / "deep.png")
+    dataset = _load(root)
+    assert dataset.form.deep_white_level == 4095
+    assert set(np.unique(dataset.train.images)) == {0, 255}
+
+
+def test_what_nobody_sees_is_not_the_largest_level(root):
+    for number in range(4):
+        drawn = np.full((8, 8, 2), 255, np.uint8)
+        drawn[..., 1] = 0
+        drawn[number] = [40, 255]
+        save(root / f"{number}.png", drawn)
+    assert _load(root, white_level="auto").form.white_level == 40
 
 
 @pytest.mark.parametrize(("ink", "background", "remedy"), [(0, 0, 255), (255, 255, 0)])
@@ -307,8 +334,8 @@ def test_all_pictures_damaged(root):
         (root / name).write_bytes(b"no picture")
     for skip_bad in (False, True):
         text = _refusal(root, skip_bad=skip_bad)
-        assert "7 of 7 pictures cannot be read: a/000.png (its content is no picture)" in text
-        assert "a/004.png" in text and "a/005.png" not in text and "and 2 more" in text
+        assert "7 of 7 pictures cannot be read: a/000.png, a/001.png, " in text
+        assert "a/004.png and 2 more (its content is no picture)." in text
         assert "--skip_bad" not in text
 
 
@@ -322,7 +349,8 @@ def test_some_pictures_damaged(root, capsys):
     capsys.readouterr()
     dataset = _load(root, skip_bad=True)
     assert len(dataset.train.images) + len(dataset.test.images) == 19
-    assert "2 of 21 pictures cannot be read and are left out" in capsys.readouterr().out
+    said = "2 of 21 pictures cannot be read and are left out: a/003.png (an empty file); and 1 more"
+    assert said in capsys.readouterr().out
     assert dataset.class_names == ("a", "b")
 
 

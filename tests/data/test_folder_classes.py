@@ -268,6 +268,10 @@ WARNINGS = {
         "testing, training seem to be for training and for testing, but it is not clear which is "
         "which, and they are not read so. If they are, name two train/ and test/",
     ),
+    "a copy within": (
+        "x/{a,b,x/a,x/b}/1.png",
+        "x holds folders of the same names as those beside it (a, b), and is read as one class.",
+    ),
     "splits and classes in one name": (
         "{train_cat,test_cat,train_dog,test_dog}/1.png",
         "test_cat, test_dog, train_cat, train_dog seem to be for training and for testing",

@@ -336,6 +336,18 @@ def test_given_images_that_use_little_of_the_range_are_warned_of(tmp_path, grey,
         assert warned in shown and bool(warned) == ("small part of the range" in shown)
 
 
+@pytest.mark.parametrize(("pages", "count"), [("first", 1), ("all", 3)])
+def test_pages_of_a_single_file_are_read_as_in_the_training(tmp_path, pages, count, capsys):
+    frames = [Image.new("L", (8, 8), level) for level in (0, 100, 255)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    for path in (tmp_path / "a.tif", tmp_path):
+        images = read_images(path, Fit((8, 8, 1), invert=False, pages=pages))
+        wanted = np.array([0, 100, 255])[:count] / 255
+        np.testing.assert_allclose(images.pixels[:, 0, 0, 0], wanted, atol=1e-6)
+        assert images.names == ["a.tif"] * count
+        assert ("2 others are left out" in capsys.readouterr().out) == (pages == "first")
+
+
 # What is read, and what is said of it
 
 

@@ -60,8 +60,8 @@ def test_pictures_that_are_not_read_are_warned_of(capsys):
         ("train.csv", "train.csv"),
         ("README.txt annotations.json", "annotations.json"),
         ("images/metadata.jsonl", "images/metadata.jsonl"),
-        ("labels/{1,2}.txt", "labels/1.txt and 1 more files"),
-        ("{train,val}.txt", "train.txt and 1 more files"),
+        ("labels/{1,2}.txt", "labels/1.txt and 1 more"),
+        ("{train,val}.txt", "train.txt and 1 more"),
     ],
 )
 def test_tables_are_warned_of(others, named, capsys):

@@ -26,7 +26,7 @@ def test_masks_beside_pictures_are_left_out_and_that_is_said(pictures, masks, ca
     assert listing.paths == sorted(map(os.fsencode, wanted)) and len(listing.facts) == len(wanted)
     count = len(expand(pictures)) - len(wanted)
     assert capsys.readouterr().err == (
-        f"warning: {', '.join(masks)} hold masks of the pictures beside them, {count} files, and "
+        f"warning: {count} files in {', '.join(masks)} are masks of the pictures beside them, and "
         f"are left out. To learn from masks, give --data_path=data/{masks[0]}.\n"
     )
 

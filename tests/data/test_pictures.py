@@ -163,8 +163,8 @@ def test_white_level_scales_8_bits_below_transparency_too(tmp_path):
         (np.zeros((8, 8), np.int8), {}, "1 band of 8-bit signed numbers"),
         (np.zeros((8, 8, 2), np.uint8), {}, "2 bands of 8-bit unsigned numbers"),
         (np.full((8, 8), -3, np.int16), {}, "levels from -3 to -3; black must be 0"),
-        (np.full((8, 8), 70000, np.int32), {}, "not 16 bits; --white_level=70000 takes them"),
-        (np.full((8, 8), 255, np.float32), {}, r"not floats in \[0, 1\]; --white_level=255"),
+        (np.full((8, 8), 70000, np.int32), {}, "not 16 bits; --white_level=auto takes them"),
+        (np.full((8, 8), 255, np.float32), {}, r"not floats in \[0, 1\]; --white_level=auto"),
     ],
 )
 def test_odd_tiffs_say_what_they_are_and_nothing_else_is_said(

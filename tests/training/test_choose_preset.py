@@ -99,13 +99,13 @@ def test_a_threshold_that_takes_some_of_the_images_is_warned_of(capsys):
 @pytest.mark.parametrize(
     ("levels", "form", "remedy"),
     [
-        ((0, 4), FORM, "levels from 0 to 4 of 0 to 255; --white_level=4, or --white_level=auto"),
+        ((0, 4), FORM, "levels from 0 to 4 of 0 to 255; --white_level=4 or --white_level=auto"),
         (
             (0, 16),
             FORM._replace(deep_white_level=65535),
             "levels from 0 to 16 of 0 to 255; --white_level=auto",
         ),
-        ((3, 110), None, "levels from 3 to 110 of 0 to 255; multiply them by 2.3"),
+        ((3, 110), None, "levels from 3 to 110 of 0 to 255; divide all by the level"),
         ((250, 150), None, "levels from 150 to 250 of 0 to 255; raise their contrast"),
     ],
 )
@@ -116,6 +116,32 @@ def test_images_that_use_little_of_the_range_are_warned_of(model, levels, form, 
     assert len(shown.splitlines()) == 1
     _complete(_strokes(0, 255), form, model=model)
     assert capsys.readouterr().err == ""
+
+
+def test_a_broken_pixel_or_empty_images_do_not_hide_that_the_others_are_dark(capsys):
+    dark = _strokes(0, 16, num=30)
+    dark[3, 0, 0] = 255
+    dark = np.concatenate([dark, np.zeros_like(dark)])
+    _complete(dark, FORM, model="gan")
+    said = "nearly each image uses but a small part of the range: levels from 0 to 16 of 0 to 255"
+    assert f"warning: {said}; --white_level says which" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("test", [_strokes(0, 5), np.zeros((3, 16, 16, 1), np.uint8)])
+def test_images_for_testing_in_other_units_are_warned_of(test, capsys):
+    train = _strokes(0, 255)
+    complete(None, {}, Dataset("mine", "mine.", Split(train, None), Split(test, None)))
+    said = "each test image uses but a small part of the range, unlike those for training: levels"
+    assert f"warning: {said} from 0 to {test.max()} of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [{}, {"model": "gan"}])
+def test_images_that_are_nearly_all_the_same_are_warned_of(given, capsys):
+    images = np.repeat(_strokes(0, 255, 2), [199, 1], axis=0)
+    assert _complete(images, **given).preset != "fast"
+    captured = capsys.readouterr()
+    assert captured.err == "warning: nearly all training images are the same one.\n"
+    assert given or "because the images are nearly all the same" in captured.out
 
 
 @pytest.mark.parametrize("given", [{}, {"preset": "fast"}, {"preset": "photo"}, {"model": "gan"}])
