@@ -5,9 +5,10 @@ from cvae_tf.data.greyness import look_at
 
 
 def _images(levels, channels=1, num=10):
-    """Images of which every other pixel has one of two levels."""
+    """Images of stripes of some levels, each beginning at another place."""
     row = np.resize(np.array(levels, np.uint8), 8)
-    return np.broadcast_to(row[None, None, :, None], (num, 8, 8, channels)).copy()
+    rows = np.stack([np.roll(row, number) for number in range(num)])
+    return np.broadcast_to(rows[:, None, :, None], (num, 8, 8, channels)).copy()
 
 
 @pytest.mark.parametrize(
