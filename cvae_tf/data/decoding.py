@@ -141,7 +141,7 @@ def say_pages_left_out(count: int, why: str) -> None:
     if count:
         say(
             f"images:  of files with several pages or frames the first one is taken; {count:,} "
-            f"others are left out ({why})"
+            f"more are left out ({why})"
         )
 
 

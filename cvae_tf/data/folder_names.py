@@ -81,6 +81,11 @@ class Meaning(NamedTuple):
         """The words that are neither neutral nor those of a split."""
         return self.words - _SPLIT_WORDS - _NEUTRAL_WORDS
 
+    @property
+    def longer(self) -> frozenset[str]:
+        """The others without single letters, such as those of "a. Training", "b. Testing"."""
+        return frozenset(word for word in self.others if len(word) > 1)
+
 
 @functools.lru_cache(_KEPT)
 def words_of(name: str | bytes) -> tuple[str, ...]:
@@ -182,7 +187,7 @@ def seem_to_be_splits(names: Collection[bytes]) -> list[bytes]:
         name
         for one, first in train
         for other, second in test
-        if first.others <= second.others or second.others <= first.others
+        if first.longer <= second.longer or second.longer <= first.longer
         for name in (one, other)
     }
     return sorted(found)

@@ -54,18 +54,18 @@ def _warn_of_range(looks: Looks, form: Form | None) -> None:
     """Warns of images that use but a small part of the levels, whatever learns them."""
     if not looks.use_little_of_the_range:
         return
-    nearly = "nearly " if looks.share_of_little < 1 else ""
+    which = "each" if looks.share_of_little == 1 else "nearly every"
     if not looks.are_dark:
         remedy = "raise their contrast if that is not meant"
     elif form is None:  # arrays
         remedy = "divide all by the level that is to be white if that is not meant"
-    elif nearly:
+    elif looks.share_of_little < 1:
         remedy = "--white_level says which level is white"
     else:
         has_eight_bits = not (form.white_level or form.deep_white_level)
         known = f"--white_level={looks.highest} or " if has_eight_bits else ""
         remedy = f"{known}--white_level=auto makes the brightest level white"
-    warn(f"{nearly}each image uses but a small part of the range: {looks.levels}; {remedy}.")
+    warn(f"{which} image uses but a small part of the range: {looks.levels}; {remedy}.")
 
 
 def _warn_of_test_images(train: Looks, test: Looks) -> None:

@@ -111,7 +111,7 @@ def test_pages_are_left_out_and_it_is_said_or_each_is_an_image(root, disk_mb, ca
     pages[0].save(root / "b.tif", save_all=True, append_images=pages[1:])
     dataset = _load(root, disk_mb=disk_mb)
     assert len(dataset.train.images) + len(dataset.test.images) == 2
-    assert "the first one is taken; 4 others are left out (--pages=all" in capsys.readouterr().out
+    assert "the first one is taken; 4 more are left out (--pages=all" in capsys.readouterr().out
     dataset = _load(root, pages="all", disk_mb=disk_mb)
     seen = _rows(dataset.train.images) | _rows(dataset.test.images)
     assert seen == {pixels_of(number).tobytes() for number in (0, 1, 2, 3, 4, 9)}

@@ -268,6 +268,10 @@ WARNINGS = {
         "testing, training seem to be for training and for testing, but it is not clear which is "
         "which, and they are not read so. If they are, name two train/ and test/",
     ),
+    "numbered by letters": (
+        "{a._Training_Set,b._Testing_Set}/{1,2}.png",
+        "a._Training_Set, b._Testing_Set seem to be for training and for testing, but it is",
+    ),
     "a copy within": (
         "x/{a,b,x/a,x/b}/1.png",
         "x holds folders of the same names as those beside it (a, b), and is read as one class.",

@@ -345,7 +345,7 @@ def test_pages_of_a_single_file_are_read_as_in_the_training(tmp_path, pages, cou
         wanted = np.array([0, 100, 255])[:count] / 255
         np.testing.assert_allclose(images.pixels[:, 0, 0, 0], wanted, atol=1e-6)
         assert images.names == ["a.tif"] * count
-        assert ("2 others are left out" in capsys.readouterr().out) == (pages == "first")
+        assert ("2 more are left out" in capsys.readouterr().out) == (pages == "first")
 
 
 # What is read, and what is said of it

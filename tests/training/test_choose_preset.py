@@ -123,7 +123,7 @@ def test_a_broken_pixel_or_empty_images_do_not_hide_that_the_others_are_dark(cap
     dark[3, 0, 0] = 255
     dark = np.concatenate([dark, np.zeros_like(dark)])
     _complete(dark, FORM, model="gan")
-    said = "nearly each image uses but a small part of the range: levels from 0 to 16 of 0 to 255"
+    said = "nearly every image uses but a small part of the range: levels from 0 to 16 of 0 to 255"
     assert f"warning: {said}; --white_level says which" in capsys.readouterr().err
 
 
