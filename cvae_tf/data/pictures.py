@@ -289,7 +289,7 @@ def _plain(image: Image.Image, form: Form) -> tuple[Image.Image, bool]:
 
 
 def _scaled(plain: Image.Image, white_level: float | None) -> Image.Image:
-    if white_level is None:
+    if white_level is None or white_level > 255:  # which is meant of pictures of 16 bits beside it
         return plain
     return plain.point(_to_8_bits(np.arange(256), white_level).tolist() * len(plain.getbands()))
 

@@ -98,6 +98,16 @@ def test_white_level_is_that_of_all_pictures(root, white_level, white):
     assert levels == [round(255 * min(number / white, 1)) for number in range(4)]
 
 
+@pytest.mark.parametrize("white_level", ["4095", "auto"])
+def test_white_level_of_16_bits_leaves_pictures_of_8_bits_as_they_are(root, white_level):
+    deep = _save_deep(root, 4095, num=2)
+    flat = save_all(root, ["x.png", "y.png"])
+    dataset = _load(root, white_level=white_level)
+    wanted = {np.rint(each / 4095 * 255).astype(np.uint8).tobytes() for each in deep}
+    seen = _rows(dataset.train.images) | _rows(dataset.test.images)
+    assert seen == wanted | {each.tobytes() for each in flat.values()}
+
+
 @pytest.mark.parametrize("white_level", ["0", "-4", "nan", "inf", "white", ""])
 def test_white_levels_that_are_none_are_refused(white_level):
     with pytest.raises(UserError, match="^--white_level='.*': must be a number above 0"):
