@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
+from cvae_tf.models.keras_loop import CheckedModel
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks.building import ImageShape
 
@@ -22,7 +23,7 @@ Signatures = dict[str, tuple[Callable[..., dict[str, tf.Tensor]], list[tf.Tensor
 _NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
 
 
-class GenerativeModel(keras.Model):
+class GenerativeModel(CheckedModel):
     """A Keras model that draws images from latents, and knows how it is trained and shown."""
 
     title = "generative model"  # for people

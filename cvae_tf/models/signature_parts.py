@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, derived_key
 
+NO_GREY_LEVELS = "images must be grey levels in [0, 1], as in training, without NaN."
+OTHER_NUMBER_OF_LABELS = "labels must be as many as there are images."
 LARGEST_SAMPLE = 10_000  # a gigabyte for one feature map of the tutorial's decoder
 
 
@@ -82,15 +84,23 @@ def checked_labels(model: Any, labels: tuple[tf.Tensor, ...], num: tf.Tensor) ->
     """
     if not labels:
         return None
-    valid = tf.debugging.Assert(
-        tf.reduce_all((labels[0] >= 0) & (labels[0] < model.num_classes)),
-        [f"labels must be numbers of classes, from 0 to {model.num_classes - 1}."],
-    )
-    fits = tf.debugging.Assert(
-        tf.shape(labels[0])[0] == num, ["labels must be as many as there are images."]
-    )
-    with tf.control_dependencies([valid, fits]):
+    with tf.control_dependencies(class_checks(labels[0], num, model.num_classes)):
         return _at_least_one(labels[0])
+
+
+def class_checks(labels: tf.Tensor, num: tf.Tensor, num_classes: int) -> list[tf.Operation]:
+    """Assertions that labels are numbers of classes, and `num` of them."""
+    whole = tf.round(labels) if labels.dtype.is_floating else labels
+    valid = tf.reduce_all((labels >= 0) & (labels < num_classes) & (labels == whole))
+    return [
+        tf.debugging.Assert(valid, [no_classes(num_classes)]),
+        tf.debugging.Assert(tf.size(labels) == num, [OTHER_NUMBER_OF_LABELS]),
+    ]
+
+
+def no_classes(num_classes: int) -> str:
+    """What is said of labels that are no numbers of classes."""
+    return f"labels must be numbers of classes, from 0 to {num_classes - 1}."
 
 
 def with_latents(latents: tf.Tensor) -> tf.Tensor:
@@ -100,12 +110,14 @@ def with_latents(latents: tf.Tensor) -> tf.Tensor:
 
 def with_an_image(images: tf.Tensor) -> tf.Tensor:
     """Refuses what is no grey level, and adds an image to an empty batch."""
-    valid = tf.debugging.Assert(
-        tf.reduce_all((images >= 0) & (images <= 1)),
-        ["images must be grey levels in [0, 1], as in training, without NaN."],
-    )
-    with tf.control_dependencies([valid]):
+    with tf.control_dependencies([image_check(images)]):
         return _at_least_one(images)
+
+
+def image_check(images: tf.Tensor, what: str = NO_GREY_LEVELS) -> tf.Operation:
+    """An assertion, that says `what`, that images are grey levels; a NaN is the smallest of all."""
+    fits = (tf.reduce_min(images) >= 0) & (tf.reduce_max(images) <= 1)
+    return tf.debugging.Assert(fits, [what])
 
 
 def first_results(results: dict[str, tf.Tensor], batch: tf.Tensor) -> dict[str, tf.Tensor]:

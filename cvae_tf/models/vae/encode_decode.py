@@ -153,6 +153,11 @@ class EncoderDecoder(GenerativeModel):
         """
         return self.reconstruct(*images_and_labels(inputs, self.num_classes))
 
+    def predict_step(self, batch: Any) -> tf.Tensor:
+        """Reconstructs what `predict` is given, if it fits."""
+        inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
+        return self.checked(self, inputs)
+
     def reconstruct(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Decodes the posterior means of images [B, H, W, C], as mean images."""
         return self.decode_mean(self.encode(images, labels).mean, labels)

@@ -35,9 +35,9 @@ class CVAE(EncoderDecoder):
     """A VAE with Gaussian posterior, standard Gaussian prior and, by default, Bernoulli pixels.
 
     `compile(optimizer)` and `fit(images)` work as with any Keras model, on images [B, H, W, C]
-    of such pixels as the likelihood knows; a conditional one takes `fit(images, labels)`, and is
-    one of p(x|y), with q(z|x, y). All noise follows from `seed` and the optimizer's step, so that a
-    run can be repeated and resumed.
+    of such pixels as the likelihood knows, in [0, 1]; a conditional one takes
+    `fit(images, labels)`, and is one of p(x|y), with q(z|x, y). All noise follows from `seed` and
+    the optimizer's step, so that a run can be repeated and resumed.
     """
 
     title = "variational autoencoder"
