@@ -52,9 +52,9 @@ def expand(path: str | Path) -> Path:
 def _how_to_fetch(address: str | Path, scheme: str) -> str:
     if scheme.lower() == "file":
         return "give the path alone, without file://."
-    if command := _FETCH.get(scheme.lower()):
-        return f"copy it here first, as by {command.format(address)}, and give that file or folder."
-    return "copy it here first, and give that file or folder."
+    command = _FETCH.get(scheme.lower())
+    example = f", as by {command.format(address)}" if command else ""
+    return f"what is read must be copied here first{example}; what is written, afterwards."
 
 
 def absolute(path: str | Path) -> str:
@@ -176,6 +176,6 @@ def check_letters(path: Path, name: str) -> None:
         str(path.absolute()).encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f"--{name}={path}: has letters that cannot be written in UTF-8; choose another name, "
-            "or set PYTHONUTF8=1."
+            f"--{name}={path.absolute()}: has letters that cannot be written in UTF-8; choose "
+            "another name, or set PYTHONUTF8=1."
         ) from error

@@ -89,7 +89,8 @@ def test_nothing_is_written_beside_the_pictures(root, saved, home):
 
 def test_without_a_set_home_it_is_that_of_keras(root, saved, monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_HOME")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "me")
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    (tmp_path / "me").mkdir()
     assert _read(root).pixels.is_relative_to(tmp_path / "me" / ".keras" / "cvae-tf")
 
 
