@@ -96,6 +96,9 @@ def test_an_older_model_says_what_to_do(model, monkeypatch):
 
 
 def test_steps_out_of_range_are_refused_in_use(model, grey):
+    for steps in (-1, 2.5, True):
+        with pytest.raises(UserError, match=f"steps={steps}; must be a whole number from 0 to"):
+            RefinedModel(model, steps)
     with pytest.raises(tf.errors.InvalidArgumentError, match="steps must be"):
         model.functions.refine(tf.constant(grey[:2]), tf.constant(-1))
 
