@@ -14,6 +14,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
+from cvae_tf.core.quiet import quiet_logging
+
 Image.init()  # all formats, before several threads need them at once
 # Known by their content. Others are left out: some start programs (EPS), some claim any file (TGA).
 _WANTED = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
@@ -139,15 +141,9 @@ def read_size(path: str | Path, page: int = 0) -> tuple[int, int]:
 @contextlib.contextmanager
 def without_warnings() -> Iterator[None]:
     """Keeps Pillow's remarks on odd files from the screen, in all threads."""
-    logger = logging.getLogger("PIL")
-    level = logger.level
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), quiet_logging("PIL", logging.CRITICAL):
         warnings.simplefilter("ignore")
-        logger.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
+        yield
 
 
 @contextlib.contextmanager
