@@ -1,4 +1,6 @@
+import contextlib
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -8,19 +10,22 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from cvae_tf import registry, workflows
+from cvae_tf import registry, whole_run, workflows
 from cvae_tf.config import Config
 from cvae_tf.core.threads import set_threads
 from cvae_tf.data import feeding
 from cvae_tf.data.datasets import Dataset, Split, load_dataset
 from cvae_tf.distances import classifier
-from cvae_tf.exporting import writing
+from cvae_tf.exporting import export_run, writing
 from cvae_tf.models.networks.building import Networks, build_networks
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
-from cvae_tf.training import run_directory
+from cvae_tf.training import finishing, run_directory
+from cvae_tf.training.run_files import SAVED_MODEL
+from cvae_tf.training.run_pictures import RunPictures
 from cvae_tf.training.trainer import Trainer
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -190,9 +195,30 @@ def exported_finished_digits(finished_digits, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def small_npz(digits, tmp_path_factory):
+def shared_place(tmp_path_factory):
+    """A folder that all processes of this test session share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def built_once(shared_place, name, build):
+    """What `build(place)` returns; the first process that asks builds, the others read it."""
+    result = shared_place / f"{name}.pickle"
+    with FileLock(shared_place / f"{name}.lock"):
+        if not result.exists():
+            (shared_place / name).mkdir()
+            result.write_bytes(pickle.dumps(build(shared_place / name)))
+    return pickle.loads(result.read_bytes())
+
+
+@pytest.fixture(scope="session")
+def small_npz(shared_place):
     """128 and 32 real digits with labels, in the form of a user's own file."""
-    path = tmp_path_factory.mktemp("data") / "small.npz"
+    return built_once(shared_place, "data", _save_small_npz)
+
+
+def _save_small_npz(place):
+    path, digits = place / "small.npz", load_dataset("digits", seed=0)
     np.savez_compressed(
         path,
         x_train=digits.train.images[:128, ..., 0],
@@ -204,12 +230,60 @@ def small_npz(digits, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def quick_features(tmp_path_factory):
-    """A classifier of few steps, in a cache of its own, to compare images by."""
+def quick_features(shared_place):
+    """A classifier of few steps, in a cache of the test session, to compare images by."""
+    with _quick_features(shared_place):
+        yield
+
+
+@contextlib.contextmanager
+def _quick_features(shared_place):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        patch.setenv("KERAS_HOME", str(shared_place / "keras"))
         patch.setattr(classifier, "_FEWEST_STEPS", 30)
         yield
+
+
+# Whole runs, each trained once for all tests: to be read, or copied, never changed.
+
+
+@pytest.fixture(scope="session")
+def vae_run(shared_place, small_npz):
+    """Two epochs of four steps with the default preset."""
+    settings = {"epochs": 2, "batch_size": 32, "seed": 5, "learning_rate": 1e-3}
+    return _trained(shared_place, "vae_run", small_npz, settings)
+
+
+@pytest.fixture(scope="session")
+def conditional_run(shared_place, small_npz):
+    """A conditional VAE of three latents and small networks."""
+    settings = {"preset": "mlp20", "hidden": "32", "latent_dim": 3, "conditional": True,
+                "epochs": 1, "batch_size": 32, "seed": 5}  # fmt: skip
+    return _trained(shared_place, "conditional_run", small_npz, settings)
+
+
+@pytest.fixture(scope="session")
+def gan_run(shared_place, small_npz):
+    """Two epochs of four steps of a GAN; use it with `quick_features`."""
+    settings = {"model": "gan", "latent_dim": 8, "epochs": 2, "batch_size": 32, "seed": 3}
+    with _quick_features(shared_place):
+        return _trained(shared_place, "gan_run", small_npz, settings)
+
+
+def _trained(shared_place, name, data_path, settings):
+    def train(place):
+        return workflows.train(run_dir=place / "run", data_path=data_path, verbose=0, **settings)
+
+    return built_once(shared_place, name, train)
+
+
+@pytest.fixture
+def training_only(monkeypatch):
+    """Runs end after the last epoch: without scores, SavedModel, summary pictures and page."""
+    monkeypatch.setattr(finishing, "finish", lambda *_: None)
+    monkeypatch.setattr(export_run, "export", lambda run, *_: run.directory / SAVED_MODEL)
+    monkeypatch.setattr(RunPictures, "draw_summary", lambda *_: None)
+    monkeypatch.setattr(whole_run, "_write_page", lambda *_: None)
 
 
 def train_twice(place, monkeypatch, **settings):

@@ -158,7 +158,11 @@ def test_run_of_half_precision_is_exported_as_documented(tmp_path, small_npz, mo
         assert metadata["config"]["precision"] == "mixed_bfloat16"
     serving = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")
     snippets = re.findall(r"```python\n(.*?)```", serving, re.DOTALL)
-    code = "".join(snippet for snippet in snippets if "latest/export/1" not in snippet)
+    code = "".join(
+        snippet
+        for snippet in snippets
+        if "latest/export/1" not in snippet and "picture.jpg" not in snippet
+    )
     code = code.replace("import json\n", "images = np.zeros([2, 28, 28, 1])\nimport json\n")
     imports = f"import sys; sys.path.insert(0, {str(PROJECT)!r})\nimport numpy as np\n"
     done = run_python("-c", f"{imports}{code}\nprint(images.shape, len(body))", cwd=tmp_path)
