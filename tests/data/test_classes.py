@@ -76,19 +76,16 @@ def _dataset(train, test, names=None):
     return Dataset("toy", "", Split(IMAGES[:3], train), Split(IMAGES[3:], test), class_names=names)
 
 
-@pytest.mark.parametrize(
-    ("train", "test", "numbers", "names"),
-    [
+def test_labels_become_numbers_of_sorted_classes():
+    for train, test, numbers, names in (
         ([7, 3, 7], [3, 7], ([1, 0, 1], [0, 1]), ("3", "7")),
         ([-1, 10, 2], [10, 10], ([0, 2, 1], [2, 2]), ("-1", "2", "10")),
         ([True, False, True], [False, False], ([1, 0, 1], [0, 0]), ("False", "True")),
-    ],
-)
-def test_labels_become_numbers_of_sorted_classes(train, test, numbers, names):
-    found = with_classes(_dataset(train, test))
-    assert found.class_names == names and found.train.labels.dtype == np.int64
-    assert (found.train.labels.tolist(), found.test.labels.tolist()) == numbers
-    assert with_classes(found) is found
+    ):
+        found = with_classes(_dataset(train, test))
+        assert found.class_names == names and found.train.labels.dtype == np.int64
+        assert (found.train.labels.tolist(), found.test.labels.tolist()) == numbers
+        assert with_classes(found) is found
 
 
 @pytest.mark.parametrize(
@@ -122,19 +119,16 @@ def _given(labels, names=None):
     return Images(IMAGES, np.array(labels), [""] * 5, "toys", names)
 
 
-@pytest.mark.parametrize(
-    ("labels", "own", "known", "numbers"),
-    [
+def test_images_are_known_by_the_names_or_numbers_of_their_classes():
+    for labels, own, known, numbers in (
         ([0, 1, 0, 1, 1], ("cat", "ant"), ABC, [2, 0, 2, 0, 0]),
         ([3, 7, 7, 3, 3], None, ("3", "7"), [0, 1, 1, 0, 0]),
         ([2, 0, 1, 1, 0], None, ABC, [2, 0, 1, 1, 0]),
         ([0, 1, 0, 0, 1], (APART, "a"), ("a", COMPOSED), [1, 0, 1, 1, 0]),
         ([0, 1, 0, 0, 1], (COMPOSED, "a"), ("a", APART), [1, 0, 1, 1, 0]),
         ([0, 0, 0, 0, 0], (APART,), (COMPOSED, APART), [1] * 5),  # of a run that knew both
-    ],
-)
-def test_images_are_known_by_the_names_or_numbers_of_their_classes(labels, own, known, numbers):
-    np.testing.assert_array_equal(class_numbers(_given(labels, own), known), numbers)
+    ):
+        np.testing.assert_array_equal(class_numbers(_given(labels, own), known), numbers)
 
 
 def test_labels_that_a_model_does_not_know_are_named():

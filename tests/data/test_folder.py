@@ -189,14 +189,18 @@ def test_few_pictures_of_a_class_stay_for_training_and_gaps_are_named(
     assert set(dataset.train.labels) == set(range(len(sizes))) or max(sizes) == 1
 
 
-def test_a_data_set_is_another_if_its_pictures_are_of_other_classes(root):
+def test_a_data_set_is_another_if_its_splits_or_classes_are_others(root):
     """The pixels in the order of the paths are the same."""
-    layouts = ("{1,2,3,4}.png", "a/{1,2}.png b/{3,4}.png", "a/1.png b/{2,3,4}.png",
-               "c/{1,2}.png d/{3,4}.png", "train/a/{1,2}.png test/a/{3,4}.png")  # fmt: skip
-    for layout in layouts:
-        save_all(root / layout.replace("/", ""), expand(layout))
-    sums = {_load(root / layout.replace("/", "")).sha256 for layout in layouts}
-    assert len(sums) == len(layouts)
+    layouts = (
+        "test/a/1.png train/a/{2,3}.png train/b/4.png",
+        "test/a/1.png train/a/2.png train/b/{3,4}.png",  # other labels
+        "test/c/1.png train/c/{2,3}.png train/d/4.png",  # other names
+        "test/a/{1,2}.png train/a/3.png train/b/4.png",  # other splits
+        "test/1.png train/{2,3,4}.png",
+    )
+    for number, layout in enumerate(layouts):
+        save_all(root / str(number), expand(layout))
+    assert len({_load(root / str(number)).sha256 for number in range(len(layouts))}) == len(layouts)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ Train/<{cat,dog}>/1.png                    | VALID/<{cat,eel}>/1.png            
 train/{1,2}.png                            | test/3.png                         | train test
 training_set/training_set/<{a,b}>/1.png | test_set/test_set/<{a,b}>/1.png | training_set test_set
 data/chest/train/<{a,b}>/1.png | data/chest/test/<a>/1.png | data/chest/train data/chest/test
+train/images/<{a,b}>/1.png                 | test/images/<{a,b}>/1.png          | train test
 train/<{a,b}>/1.png                        | test/all/<{a,b}>/1.png             | train test
 train/<{a,b}>/1.png                        | test/<a>/1.png                     | train test
 train/<good>/1.png                         | test/<bad>/1.png                   | train test

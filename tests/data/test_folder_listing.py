@@ -9,7 +9,7 @@ from folder_helpers import listing_of, pixels_of, save, save_all
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import left_alone
-from cvae_tf.data.folder_listing import list_pictures, listed, printable
+from cvae_tf.data.folder_listing import list_pictures
 from cvae_tf.reading import ReadingSettings
 
 
@@ -95,12 +95,6 @@ def test_fingerprint_is_of_names_times_and_settings(tmp_path):
     save(tmp_path / "c.png", pixels_of(7))
     seen.append(known())
     assert len(set(seen)) == len(seen) and known() == seen[-1] == known(skip_bad=True)
-
-
-def test_names_are_shown_in_one_short_line():
-    assert listed([str(number) for number in range(1005)]) == "0, 1, 2, 3, 4 and 1,000 more"
-    assert listed(("b", "a")) == "b, a" and printable(b"\xff") == "\\udcff"
-    assert printable("кошка\n猫") == "кошка\\n猫" and len(printable("x" * 999)) < 150
 
 
 # Files that are no pictures
