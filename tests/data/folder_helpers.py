@@ -6,16 +6,20 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from cvae_tf.data.folder_listing import LeftAlone, Listing, list_pictures
+from cvae_tf.data.folder_listing import LeftAlone, Listing
 from cvae_tf.reading import ReadingSettings
 
 READING = ReadingSettings()
 
 
+def grey(*shape, seed=0):
+    """Random levels, uint8."""
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
 def pixels_of(number, height=8, width=8, channels=1):
     """Random pixels, others for each number; uint8 [H, W, C]."""
-    shape = (height, width, channels)
-    return np.random.default_rng(number).integers(0, 256, shape).astype(np.uint8)
+    return grey(height, width, channels, seed=number)
 
 
 def save(path, pixels, **options):
@@ -66,11 +70,6 @@ def save_all(root, names, **options):
     return pixels
 
 
-def names_of(root):
-    """The listed paths of a folder, as texts."""
-    return [os.fsdecode(path) for path in list_pictures(root).paths]
-
-
 def expand(patterns):
     """Texts as a shell writes them: "{a,b}/{1,2}.png c" are five."""
     waiting, done = patterns.split(), []
@@ -99,13 +98,3 @@ def listing_of(pictures, others="", folders=""):
             for folder, _, name in (path.rpartition("/") for path in others)
         ],
     )
-
-
-def splits_and_classes(listing, classes):
-    """The split and the class of each listed picture, by its path."""
-    count = len(listing.paths)
-    splits = [None] * count if classes.splits is None else classes.splits.tolist()
-    labels = [None] * count if classes.labels is None else classes.labels.tolist()
-    names = [None if label in (None, -1) else classes.names[label] for label in labels]
-    paths = map(os.fsdecode, listing.paths)
-    return dict(zip(paths, zip(splits, names, strict=True), strict=True))

@@ -1,80 +1,62 @@
+"""Labels: numbers or texts, the names of classes, and what a conditional model makes of them."""
+
 import numpy as np
 import pytest
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.classes import are_classes, name_classes
+from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.given_images import Images
+from cvae_tf.data.labelled import class_number, class_numbers, fingerprint_of_labels, with_classes
 
+APART, COMPOSED = "e\u0301", "\u00e9"
 NAMES = np.array(["cat", "dog"])
+ABC = ("ant", "bee", "cat")
 
 
 def test_numbers_without_names_stay_as_they_are():
     labels = [np.array([3, 1], np.uint8), None, np.array([0.5, np.nan]), np.array([True])]
     found, names = name_classes(labels, None, "a.npz")
-    assert names is None
-    assert all(own is given for own, given in zip(found, labels, strict=True))
-
-
-def test_names_without_labels_are_none():
+    assert names is None and all(own is given for own, given in zip(found, labels, strict=True))
     assert name_classes([None, None], NAMES, "a.npz") == ([None, None], None)
 
 
-def test_texts_are_sorted_over_all_parts():
-    parts = [np.array(["\u00e9t\u00e9", "b"]), None, np.array([b"a", b"b"]), np.array(["c c"])]
+def test_texts_are_sorted_over_all_parts_however_accents_are_written():
+    parts = [np.array([APART, "b"]), None, np.array([b"a", COMPOSED.encode()]), np.array(["c c"])]
     found, names = name_classes(parts, None, "a.npz")
-    assert names == ("a", "b", "c c", "\u00e9t\u00e9")
-    assert found.pop(1) is None
-    assert [part.tolist() for part in found] == [[3, 1], [0, 1], [2]]
+    assert names == ("a", "b", "c c", COMPOSED) and found.pop(1) is None
+    assert [part.tolist() for part in found] == [[3, 1], [0, 3], [2]]
     assert {part.dtype for part in found} == {np.dtype(np.int64)}
+    halves = np.array([0xD800, 65], np.uint32).view("<U1")
+    _, names = name_classes([halves], None, "a.npz")
+    assert [name.encode() for name in names] == [b"?", b"A"]  # all can be written
 
 
-@pytest.mark.parametrize("names", [NAMES, NAMES.astype(bytes)])
-def test_labels_with_names_are_their_numbers(names):
-    found, known = name_classes([np.array([1, 0], np.int8), None], names, "a.npz")
-    assert known == ("cat", "dog") and found[0].tolist() == [1, 0] and found[1] is None
-    assert found[0].dtype == np.int64 and type(known[0]) is str
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ([0, 2], "has labels from 0 to 2; with 2 class_names .* whole numbers from 0 to 1"),
-        ([-1, 1], "has labels from -1 to 1"),
-        ([0.5, 1.0], "has labels of float64; with 2 class_names"),
-        (["cat", "dog"], "has labels of <U3"),
-        ([True, False], "has labels of bool"),
-        (np.array([2**64 - 1], np.uint64), "has labels from 18446744073709551615"),
-    ],
-)
-def test_labels_that_are_no_numbers_of_names_are_refused_in_a_line(labels, message):
-    with pytest.raises(UserError, match=f"a.npz: {message}") as error:
-        name_classes([None, np.asarray(labels)], NAMES, "a.npz")
-    assert "\n" not in str(error.value)
+def test_labels_with_names_are_their_numbers():
+    for names in (NAMES, NAMES.astype(bytes)):
+        found, known = name_classes([np.array([1, 0], np.int8), None], names, "a.npz")
+        assert known == ("cat", "dog") and found[0].tolist() == [1, 0] and found[1] is None
+        assert found[0].dtype == np.int64 and type(known[0]) is str
 
 
 @pytest.mark.parametrize(
-    ("names", "message"),
+    ("labels", "names", "message"),
     [
-        (np.array([["a", "b"]]), r"is <U1 of shape \(1, 2\); it must be texts, one for each class"),
-        (np.array("a"), r"is <U1 of shape \(\)"),
-        (np.array([], str), r"is <U1 of shape \(0,\)"),
-        (np.arange(3), "is int64 of shape"),
-        (np.array(["a", "b", "a"]), "has 'a' more than once"),
-        (np.array([2**31 - 1, 65], np.uint32).view("<U1"), "has texts that cannot be read"),
+        ([0, 2], NAMES, " has labels from 0 to 2; with 2 class_names .* numbers from 0 to 1"),
+        ([-1, 1], NAMES, " has labels from -1 to 1"),
+        ([0.5, 1.0], NAMES, " has labels of float64; with 2 class_names"),
+        (["cat", "dog"], NAMES, " has labels of <U3"),
+        (np.array([2**64 - 1], np.uint64), NAMES, " has labels from 18446744073709551615"),
+        ([0], [["a", "b"]], r" class_names is <U1 of shape \(1, 2\); it must be texts, one for"),
+        ([0], np.array([], str), r" class_names is <U1 of shape \(0,\)"),
+        ([0], np.arange(3), " class_names is int64 of shape"),
+        ([0], [APART, "b", COMPOSED], f" class_names has '{COMPOSED}' more than once"),
+        ([0], np.array([2**31 - 1, 65], np.uint32).view("<U1"), ".* texts that cannot be read"),
     ],
 )
-def test_names_that_are_none_are_refused(names, message):
-    with pytest.raises(UserError, match=f"a.npz: class_names:? ?{message}"):
-        name_classes([np.zeros(2, np.int64)], names, "a.npz")
-
-
-def test_accents_that_are_written_apart_make_no_other_class():
-    parts = [np.array(["e\u0301", "f"]), np.array(["\u00e9".encode(), "e\u0301".encode()])]
-    found, names = name_classes(parts, None, "a.npz")
-    assert names == ("f", "\u00e9") and [part.tolist() for part in found] == [[1, 0], [1, 1]]
-    _, names = name_classes([np.array([0, 1])], np.array(["e\u0301", "f"]), "a.npz")
-    assert names == ("\u00e9", "f")
-    with pytest.raises(UserError, match="has '\u00e9' more than once"):
-        name_classes([np.array([0, 1])], np.array(["e\u0301", "\u00e9"]), "a.npz")
+def test_labels_and_names_that_are_none_are_refused_in_a_line(labels, names, message):
+    with pytest.raises(UserError, match=f"^a.npz:{message}[^\n]*$"):
+        name_classes([None, np.asarray(labels)], np.asarray(names), "a.npz")
 
 
 def test_classes_are_told_from_values():
@@ -84,7 +66,75 @@ def test_classes_are_told_from_values():
         assert not are_classes(labels)
 
 
-def test_every_name_can_be_written():
-    halves = np.array([0xD800, 65], np.uint32).view("<U1")
-    _, names = name_classes([halves], None, "a.npz")
-    assert [name.encode() for name in names] == [b"?", b"A"]
+# For a conditional model
+
+IMAGES = np.zeros((5, 8, 8, 1), np.uint8)
+
+
+def _dataset(train, test, names=None):
+    train, test = (None if labels is None else np.array(labels) for labels in (train, test))
+    return Dataset("toy", "", Split(IMAGES[:3], train), Split(IMAGES[3:], test), class_names=names)
+
+
+def test_labels_become_numbers_of_sorted_classes():
+    for train, test, numbers, names in (
+        ([7, 3, 7], [3, 7], ([1, 0, 1], [0, 1]), ("3", "7")),
+        ([-1, 10, 2], [10, 10], ([0, 2, 1], [2, 2]), ("-1", "2", "10")),
+        ([True, False, True], [False, False], ([1, 0, 1], [0, 0]), ("False", "True")),
+    ):
+        found = with_classes(_dataset(train, test))
+        assert found.class_names == names and found.train.labels.dtype == np.int64
+        assert (found.train.labels.tolist(), found.test.labels.tolist()) == numbers
+        assert with_classes(found) is found
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "names", "message"),
+    [
+        (None, None, None, "the training images .toy. have no labels; give y_train"),
+        ([1, 2, 3], None, None, "the test images .toy. have no labels"),
+        ([7, 7, 7], [7, 7], None, r"all images are of one class .7.; it takes two or more"),
+        ([0, 0, 0], [0, 0], ("cat",), "all images are of one class .cat."),
+        ([0, 2, 0], [1, 2], ABC, "no training image is of the class bee"),
+        ([0, 1, 2], [1, 2], tuple(map(str, range(1001))), "1001 different labels .0, 1, ....; the"),
+        ([1, 2, 1], [2, 5], None, "a test image has the label 5, which no training image has"),
+        ([0.5, 0.25, 1.5], [0.5, 0.5], None, r"fractions .0.25, ....; these are values"),
+    ],
+)
+def test_what_are_no_classes_is_refused_in_a_line(train, test, names, message):
+    with pytest.raises(UserError, match=f"^--conditional: .*{message}[^\n]*$"):
+        with_classes(_dataset(train, test, names))
+
+
+def test_labels_are_known_again_by_their_fingerprint():
+    found = [
+        fingerprint_of_labels(_dataset([0, 1, 0], test, names))
+        for test, names in (([1, 1], ("a", "b")), ([1, 0], ("a", "b")), ([1, 1], ("a", "c")))
+    ]
+    again = _dataset([0, 1, 0], [1, 1], ("a", "b"))
+    assert len(set(found)) == 3 and fingerprint_of_labels(again) == found[0]
+
+
+def _given(labels, names=None):
+    return Images(IMAGES, np.array(labels), [""] * 5, "toys", names)
+
+
+def test_images_are_known_by_the_names_or_numbers_of_their_classes():
+    for labels, own, known, numbers in (
+        ([0, 1, 0, 1, 1], ("cat", "ant"), ABC, [2, 0, 2, 0, 0]),
+        ([3, 7, 7, 3, 3], None, ("3", "7"), [0, 1, 1, 0, 0]),
+        ([2, 0, 1, 1, 0], None, ABC, [2, 0, 1, 1, 0]),
+        ([0, 1, 0, 0, 1], (APART, "a"), ("a", COMPOSED), [1, 0, 1, 1, 0]),
+        ([0, 1, 0, 0, 1], (COMPOSED, "a"), ("a", APART), [1, 0, 1, 1, 0]),
+        ([0, 0, 0, 0, 0], (APART,), (COMPOSED, APART), [1] * 5),  # of a run that knew both
+    ):
+        np.testing.assert_array_equal(class_numbers(_given(labels, own), known), numbers)
+
+
+def test_labels_that_a_model_does_not_know_are_named():
+    images = _given([3, 4, 7, 3, 3])
+    with pytest.raises(UserError, match="toys: has the label 4, which the model does not know; it"):
+        class_numbers(images, ("3", "7"))
+    with pytest.raises(UserError, match="needs labelled images"):
+        class_numbers(images._replace(labels=None), ("3", "7"))
+    assert class_number("7", ("3", "7")) == 1 and class_number("2", ("3", "7")) is None

@@ -1,13 +1,14 @@
-import importlib
+"""Data sets by name, and known again: also those of runs that older versions began."""
+
+import hashlib
 import subprocess
-import sys
 
 import numpy as np
 import pytest
+from folder_helpers import expand, grey, save_all
 
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import tfds_sets
 from cvae_tf.data.datasets import (
     Dataset,
     Split,
@@ -19,36 +20,23 @@ from cvae_tf.data.datasets import (
 from cvae_tf.reading import ReadingSettings
 
 
-def _grey(*shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
-
-
-def _dataset(name, value=7):
-    images = np.full((4, 3, 3, 1), value, np.uint8)
+def _dataset(name):
+    images = np.full((4, 3, 3, 1), 7, np.uint8)
     return Dataset(name, f"{name}.", Split(images, None), Split(images[:2], None))
 
 
 @pytest.fixture
-def table(monkeypatch):
-    """The table of data sets with small ones for its entries, and the seeds they were asked for."""
-    seeds = []
+def seeds(monkeypatch):
+    """Small data sets for those of the table; the seeds that they were asked for."""
+    asked = []
 
-    def loader(name):
-        def load(seed, seconds=None):
-            seeds.append(seed)
-            return _dataset(name)
+    def entry(title):
+        return registry.Entry(lambda seed, seconds=None: asked.append(seed) or _dataset(title))
 
-        return load
-
-    entries = {name: registry.Entry(loader(title)) for name, title in
-               (("mnist", "MNIST"), ("digits", "bundled digits"))}  # fmt: skip
-    monkeypatch.setattr(
-        registry.DATASETS, "_entries", {"auto": registry.DATASETS["auto"], **entries}
-    )
-    return seeds
-
-
-# By name
+    table = {"auto": registry.DATASETS["auto"], "mnist": entry("MNIST"),
+             "digits": entry("bundled digits")}  # fmt: skip
+    monkeypatch.setattr(registry.DATASETS, "_entries", table)
+    return asked
 
 
 @pytest.mark.parametrize("name", ["cifar", "MNIST", "", "tfds:"])
@@ -57,73 +45,22 @@ def test_unknown_names_are_refused_with_those_that_are_known(name):
         load_dataset(name)
 
 
-@pytest.fixture
-def own_module(tmp_path, monkeypatch):
-    """A data set as someone else would add it: one file, and one line in the table."""
-    (tmp_path / "stripes.py").write_text(
-        "import numpy as np\n"
-        "from cvae_tf.data.datasets import Dataset, Split\n"
-        "def load(seed):\n"
-        "    images = np.full((9, 4, 4, 1), seed, np.uint8)\n"
-        "    return Dataset('Stripes', 'Made up.', Split(images, None), Split(images, None))\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    registry.DATASETS.add("stripes", registry.Entry("stripes:load", "stripes"))
-    yield
-    registry.DATASETS.remove("stripes")
-    sys.modules.pop("stripes", None)
-
-
-def test_a_data_set_is_one_file_and_one_line_in_the_table(own_module):
-    dataset = load_dataset("stripes", seed=5)
-    assert (dataset.name, dataset.key, dataset.image_shape) == ("Stripes", "stripes", (4, 4, 1))
-    assert np.all(dataset.train.images == 5)
-    again = load_again({"name": "Stripes", "key": "stripes"}, None, 5)
-    assert fingerprint(again) == fingerprint(dataset)
-
-
-def test_names_of_another_package_say_how_to_get_it(monkeypatch):
-    def import_module(name):
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr(importlib, "import_module", import_module)
-    with pytest.raises(UserError) as error:
-        tfds_sets.load("kmnist")
-    assert str(error.value) == (
-        "--dataset=tfds:kmnist needs other packages: "
-        "pip install tensorflow-datasets importlib_resources"
-    )
-
-
-@pytest.mark.parametrize("flag", [{"image_size": "32"}, {"skip_bad": True}])
-def test_what_is_wrong_with_a_path_comes_before_the_flags_of_folders(tmp_path, flag):
-    reading, name = ReadingSettings(**flag), next(iter(flag))
+def test_what_is_wrong_with_a_path_comes_before_the_flags_of_folders(tmp_path):
     (tmp_path / "pictures").mkdir()
-    (tmp_path / "a.csv").write_text("1,2")
-    np.save(tmp_path / "a.npy", _grey(3, 8, 8))
+    np.save(tmp_path / "a.npy", grey(3, 8, 8))
     for path, reason in (
-        ("pictrues", "pictrues: no such file or folder. Did you mean .*pictures"),
-        ("a.csv", "a.csv: a table"),
-        ("a.npy", f"--{name} is for a folder of pictures, and .*a.npy is a file of arrays"),
+        (tmp_path / "pictrues", "pictrues: no such file or folder. Did you mean .*pictures"),
+        (tmp_path / "a.npy", "--skip_bad is for a folder of pictures, and .*a.npy is a file of"),
+        (None, "--skip_bad is for a folder of pictures, in --data_path"),
     ):
         with pytest.raises(UserError, match=reason):
-            load_dataset(data_path=tmp_path / path, reading=reading, cache_mb=3)
-    with pytest.raises(UserError, match=f"--{name} is for a folder of pictures, in --data_path"):
-        load_dataset("digits", reading=reading)
+            load_dataset("digits", path, reading=ReadingSettings(skip_bad=True), cache_mb=3)
+    with pytest.raises(UserError, match="--cache_mb is for a folder of pictures"):
+        load_dataset("digits", cache_mb=3)
 
 
-# Whatever is there
-
-
-def test_auto_takes_mnist_and_remembers_that_it_did(table):
-    dataset = load_dataset("auto", seed=4)
-    assert (dataset.name, dataset.key) == ("MNIST", "mnist")
-    assert table == [4]
-
-
-@pytest.fixture
-def without_mnist(tmp_path, monkeypatch):
-    """No MNIST in the cache and no network; the waits for a download."""
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_auto_without_mnist_takes_the_digits_and_says_so(tmp_path, monkeypatch, is_damaged):
     waits = []
 
     def run(*_, timeout, **__):
@@ -131,121 +68,126 @@ def without_mnist(tmp_path, monkeypatch):
         raise subprocess.TimeoutExpired("python", timeout)
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("cvae_tf.data.digits.load", lambda seed: _dataset("bundled digits"))
     monkeypatch.setattr(subprocess, "run", run)
-    return waits
-
-
-@pytest.fixture
-def small_digits(monkeypatch):
-    home = "cvae_tf.data.digits.load"
-    monkeypatch.setattr(home, lambda seed: _dataset("bundled digits"))
-
-
-def test_auto_waits_less_then_takes_the_digits_and_says_so(without_mnist, small_digits):
+    if is_damaged:
+        (tmp_path / "datasets").mkdir()
+        np.savez(tmp_path / "datasets" / "mnist.npz", x_train=grey(2, 28, 28))
     dataset = load_dataset("auto")
-    assert without_mnist == [30]
     assert (dataset.name, dataset.key) == ("bundled digits", "digits")
-    assert "bundled digits" in dataset.origin and "Not MNIST" in dataset.origin
-    assert "cannot be downloaded" in dataset.origin and "\n" not in dataset.origin
+    assert waits == ([] if is_damaged else [30])
+    reason = "mnist.npz does not hold MNIST" if is_damaged else "cannot be downloaded"
+    assert dataset.origin.startswith("bundled digits. Not MNIST: ") and reason in dataset.origin
+    assert "\n" not in dataset.origin
 
 
-def test_auto_with_a_damaged_cache_names_it_and_takes_the_digits(
-    tmp_path, without_mnist, small_digits
-):
-    (tmp_path / "datasets").mkdir()
-    np.savez(tmp_path / "datasets" / "mnist.npz", x_train=_grey(2, 28, 28))
-    assert "mnist.npz does not hold MNIST" in load_dataset("auto").origin
-
-
-# Again
-
-
-@pytest.mark.parametrize(
-    ("recorded", "title"),
-    [
-        ({"name": "MNIST"}, "MNIST"),
-        ({"name": "bundled digits"}, "bundled digits"),
-        ({"name": "a new title", "key": "mnist"}, "MNIST"),
-        ({"name": "bundled digits", "key": None}, "bundled digits"),
-    ],
-)
-def test_data_are_found_again_by_their_key_or_by_the_title_that_older_runs_recorded(
-    table, recorded, title
-):
-    dataset = load_again(recorded, None, 3)
-    assert dataset.name == title
-    assert table == [3]
-
-
-def test_a_file_is_found_again_whatever_it_is_called(tmp_path, table):
-    np.savez(tmp_path / "MNIST", x_train=_grey(5, 3, 3))
-    dataset = load_again({"name": "MNIST"}, str(tmp_path / "MNIST.npz"), 0)
-    assert dataset.name == "MNIST.npz" and dataset.key is None and table == []
-
-
-def test_data_that_cannot_be_known_again_are_not_guessed(table):
-    with pytest.raises(UserError, match="not recorded which images"):
-        load_again({"name": "toy"}, None, 0)
-    assert table == []
-
-
-@pytest.fixture
-def moved(tmp_path):
-    """What a run recorded of a file, where that was, and where it is now."""
-    now = tmp_path / "new.npz"
-    np.savez(now, x_train=_grey(5, 3, 3), x_test=_grey(2, 3, 3))
-    known = fingerprint(load_dataset(data_path=now))
-    return {"name": "old.npz", "key": None, "sha256": known}, str(tmp_path / "old.npz"), str(now)
-
-
-def test_images_that_were_moved_are_known_again(moved):
-    recorded, before, now = moved
-    with pytest.raises(UserError, match=r"old.npz: no such .* --resume .* --data_path=NEW_PLACE"):
-        load_again(recorded, before, 0)
-    dataset = load_again(recorded, before, 0, moved_to=now)
-    assert fingerprint(dataset) == recorded["sha256"]
-
-
-def test_other_images_are_not_taken_for_those_that_were_moved(moved, tmp_path):
-    recorded, before, now = moved
-    np.savez(tmp_path / "others.npz", x_train=_grey(5, 3, 3, seed=1), x_test=_grey(2, 3, 3))
-    with pytest.raises(UserError, match="others.npz: the images are not those of the training"):
-        load_again(recorded, before, 0, moved_to=str(tmp_path / "others.npz"))
-    with pytest.raises(UserError, match=r"nowhere: no such file or folder\.$"):
-        load_again(recorded, before, 0, moved_to=str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="not recorded which images"):
-        load_again({**recorded, "sha256": None}, before, 0, moved_to=now)
-
-
-def test_fingerprint_is_that_of_the_bytes_of_all_images():
-    import hashlib
-
-    dataset = _dataset("toy")._replace(test=Split(_grey(2, 3, 3, 1), None))
-    expected = hashlib.sha256(bytes([7] * 36) + _grey(2, 3, 3, 1).tobytes()).hexdigest()
-    assert fingerprint(dataset) == expected
-    assert fingerprint(dataset._replace(test=Split(_grey(2, 3, 3, 1, seed=1), None))) != expected
-
-
-# How they look
-
-
-def test_brightness_is_that_of_the_margins_alone():
+def test_brightness_is_that_of_the_margins_each_side_a_quarter():
     images = np.zeros((2, 6, 9, 1), np.uint8)
     images[:, 1:-1, 1:-1] = 255
-    assert margin_brightness(images) == 0.0
-    assert margin_brightness(255 - images) == 1.0
-    images[0] = 255
-    assert margin_brightness(images) == pytest.approx(0.5)
-    assert type(margin_brightness(images)) is float
-
-
-def test_every_side_counts_for_a_quarter():
+    assert margin_brightness(images) == 0.0 and margin_brightness(255 - images) == 1.0
     for side in (np.s_[:, 0], np.s_[:, -1], np.s_[:, :, 0], np.s_[:, :, -1]):
         images = np.zeros((3, 100, 100, 3), np.uint8)
         images[side] = 255
         assert margin_brightness(images) == pytest.approx(0.255, abs=0.01)
 
 
-def test_digits_have_black_margins(digits):
-    assert margin_brightness(digits.train.images) < 0.01
-    assert margin_brightness(255 - digits.train.images) > 0.99
+# Again
+
+
+def test_fingerprint_is_that_of_the_bytes_of_all_images():
+    dataset = _dataset("toy")._replace(test=Split(grey(2, 3, 3, 1), None))
+    expected = hashlib.sha256(bytes([7] * 36) + grey(2, 3, 3, 1).tobytes()).hexdigest()
+    assert fingerprint(dataset) == expected
+    assert fingerprint(dataset._replace(sha256="known")) == "known"
+
+
+def test_data_are_found_again_by_their_key_or_by_the_title_that_older_runs_recorded(seeds):
+    dataset = load_dataset("auto", seed=4)
+    assert (dataset.name, dataset.key) == ("MNIST", "mnist")  # it remembers what it took
+    for recorded, title in (
+        ({"name": "MNIST"}, "MNIST"),
+        ({"name": "a new title", "key": "mnist"}, "MNIST"),
+        ({"name": "bundled digits", "key": None}, "bundled digits"),
+    ):
+        assert load_again(recorded, None, 3).name == title
+    assert seeds == [4, 3, 3, 3]
+
+
+def test_images_that_were_moved_are_known_again_and_others_not_taken_for_them(tmp_path):
+    def save(name, seed):
+        np.savez(tmp_path / name, x_train=grey(5, 3, 3, seed=seed), x_test=grey(2, 3, 3))
+        return str(tmp_path / name)
+
+    before, now = str(tmp_path / "MNIST.npz"), save("new.npz", 0)
+    sha256 = fingerprint(load_dataset(data_path=now))
+    recorded = {"name": "MNIST", "key": None, "sha256": sha256}
+    assert fingerprint(load_again(recorded, before, 0, moved_to=now)) == sha256
+    for known, path, moved_to, message in (
+        (recorded, before, None, r"MNIST.npz: no such .* --resume .* --data_path=NEW_PLACE"),
+        (recorded, before, save("others.npz", 1), "others.npz: the images are not those of the"),
+        (recorded, before, str(tmp_path / "nowhere"), r"nowhere: no such file or folder\.$"),
+        ({**recorded, "sha256": None}, before, now, "not recorded which images"),
+        ({"name": "toy"}, None, None, "not recorded which images"),
+    ):
+        with pytest.raises(UserError, match=message):
+            load_again(known, path, 0, moved_to=moved_to)
+
+
+# What version 2e41088 read of folders: pictures, the seed, the classes, and the sum. Most of them
+# are read in another way now.
+OLDER = [
+    ("{a,b}/{0,1}{0,1,2,3,4,5,6,7,8,9}.png c/1.png", 3, "a b c",
+     "5cc033cf0f34d8ce14a938177208e677ffa862ff895cb374ae40638341c0d96e"),
+    ("{0,1,2,3,4}{0,1,2,3}.png", 1, "",
+     "5f03051d18c1fb5050147a72aefd28aa0232eea44d12ca60fc2b5b2c2e52fc25"),
+    ("{a,b,c,d,e,f,g,h,i,j}/{1,2}.png", 1, "a b c d e f g h i j",
+     "595c9b8d9345c894d2126125d34771df38bdc26e63fae9fc201b95e159418781"),
+    ("{train,test,val}/{a,b}/{1,2}.png", 0, "a b",
+     "6fecbada26b676a1a52c8a90fff30796faf9c10caf69dc7a661de89daa21aac9"),
+    ("{Training,Testing}/{a,b}/{1,2}.png", 0, "Testing Training",
+     "e627f1cb8ca73672e63fd6f143b6b9be6db7bde6df7546a5e42ff8b2f7536217"),
+    ("x/{train,test}/{a,b}/{1,2}.png", 0, "x",
+     "2e17c493f631dec0a358b06219515d8cfd1a83eadac995d8e762c353f94f3496"),
+    ("images/{1,2,3,4}.png", 0, "images",
+     "2961bf98a05b4b1a92a0a245d968610ddf1a49f4ec37bfb08d8e3a2c143fd31f"),
+    ("{images,masks}/{1,2,3}.png", 0, "images masks",
+     "d84360dba599e997a3affd88a8805e2369f61ed5492f198090e8094fe27877ae"),
+    ("{e\u0301,f}/{1,2,3}.png", 0, "e\u0301 f",
+     "ba5ee03ac0ec46ce7cf9a8971c03f7353c8784949e55c87edcd86050dac50e80"),
+    ("{a,b}/1.png c/{1,2,3}.png", 0, "a b c",
+     "54bfbbad845320cf1b75eadbcf7cc3b7267427e5fa16665523bf133aa66aa4d0"),
+]  # fmt: skip
+NUM_SAME = 4
+
+
+@pytest.mark.parametrize("number", range(len(OLDER)))
+def test_a_run_goes_on_with_the_splits_and_classes_that_it_began_with(
+    tmp_path, monkeypatch, capsys, number
+):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    (pictures, seed, names, sha256), path = OLDER[number], str(tmp_path / "x")
+    save_all(tmp_path / "x", expand(pictures))
+    is_same = number < NUM_SAME
+    assert (load_dataset(data_path=path, seed=seed).sha256 == sha256) == is_same
+    recorded = {"name": "x", "sha256": sha256, "class_names": names.split()}
+    dataset = load_again(recorded, path, seed)
+    assert dataset.sha256 == sha256 and dataset.class_names == (tuple(names.split()) or None)
+    said = "its splits and classes are those of the version that began the run"
+    assert (said in capsys.readouterr().out) != is_same
+    save_all(tmp_path / "x", ["a.png"])
+    with pytest.raises(UserError, match="the images are not those of the training"):
+        load_again(recorded, path, seed)
+
+
+@pytest.mark.parametrize("labels", [["e\u0301", "f"] * 10, np.arange(20) == 19])
+def test_so_does_a_run_of_a_file(tmp_path, labels):
+    """Accents stay apart, and a class may lose its last image."""
+    np.savez(tmp_path / "x.npz", x_train=grey(20, 4, 4), y_train=labels)
+    path = str(tmp_path / "x.npz")
+    dataset, older = (load_dataset(data_path=path, as_before=each) for each in (False, True))
+    names = {"class_names": list(older.class_names)} if older.class_names else {}
+    again = load_again({"name": "x", "sha256": fingerprint(older), **names}, path, 0)
+    for split, wanted in ((again.train, older.train), (again.test, older.test)):
+        np.testing.assert_array_equal(split.images, wanted.images)
+        np.testing.assert_array_equal(split.labels, wanted.labels)
+    assert (fingerprint(dataset), dataset.class_names) != (fingerprint(again), again.class_names)

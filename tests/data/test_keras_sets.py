@@ -1,3 +1,5 @@
+"""The data sets of Keras, made small: what is cached is read, checked, left alone, or fetched."""
+
 import dataclasses
 import gzip
 import hashlib
@@ -10,372 +12,211 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_plain_pickle import python_2_pickle
+from folder_helpers import grey
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import keras_files, keras_sets
+from cvae_tf.data import keras_sets, plain_pickle
 from cvae_tf.data.datasets import load_dataset
+from cvae_tf.data.keras_files import IDX_FILES
+from cvae_tf.data.own_file import IMAGES_AND_LABELS
 
-CIFAR_CLASSES = (
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-)  # fmt: skip
-FINE_CLASSES = tuple(f"kind {i}" for i in range(100))
-
-
-def _grey(*shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
-
-
-@pytest.fixture
-def keras_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    return tmp_path
+NAMES = [b"kind %d" % number for number in range(10)]
+LABELS = np.arange(10, dtype=np.uint8)[::-1]
+GREY = [grey(10, 28, 28), LABELS, grey(3, 28, 28, seed=1), LABELS[[0, 9, 6]]]
+COLOUR = [grey(10, 32, 32, 3), LABELS, grey(3, 32, 32, 3, seed=1), LABELS[[0, 9, 6]]]
+HTML = b"<html>404</html>"
 
 
-def _names(directory):
-    return [path.name for path in directory.iterdir()]
+# Each puts a data set into a folder; returns the sum that it is then known by.
 
 
-def _forbid_processes(monkeypatch, error=None):
-    def run(*_, **__):
-        raise error or AssertionError("no download may start")
-
-    monkeypatch.setattr(subprocess, "run", run)
-
-
-def _known_by(monkeypatch, name, sha256):
-    """Makes a data set one that is known by another sum."""
-    of_keras = getattr(keras_sets, name.upper())
-    load = dataclasses.replace(of_keras, sha256=sha256).load
-    monkeypatch.setattr(keras_sets, f"load_{name}", load)
-
-
-# MNIST: one .npz
-
-
-def _put_into_cache(home, **arrays):
-    (home / "datasets").mkdir()
-    np.savez(home / "datasets" / "mnist.npz", **arrays)
-    return home / "datasets" / "mnist.npz"
-
-
-def _pretend_mnist(monkeypatch):
-    """Arrays in the form of MNIST, which are taken for it."""
-    arrays = {
-        "x_train": _grey(6, 28, 28),
-        "y_train": np.arange(6, dtype=np.uint8),
-        "x_test": _grey(3, 28, 28, seed=1),
-        "y_test": np.arange(3, dtype=np.uint8),
-    }
-    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()
-    _known_by(monkeypatch, "mnist", digest)
-    return arrays
-
-
-@pytest.mark.parametrize("name", ["auto", "mnist"])
-def test_cached_mnist_is_used_without_the_network(keras_home, monkeypatch, name):
-    arrays = _pretend_mnist(monkeypatch)
-    path = _put_into_cache(keras_home, **arrays)
-    _forbid_processes(monkeypatch)
-    dataset = load_dataset(name)
-    assert (dataset.name, dataset.key) == ("MNIST", "mnist")
-    assert dataset.origin == f"MNIST, from {path}."
-    assert dataset.licence == "MNIST (Y. LeCun, C. Cortes, C. J. C. Burges): CC BY-SA 3.0"
-    np.testing.assert_array_equal(dataset.train.images[..., 0], arrays["x_train"])
-    np.testing.assert_array_equal(dataset.test.labels, arrays["y_test"])
-    assert dataset.test.labels.dtype == np.uint8 and dataset.class_names is None
-
-
-def test_mnist_is_known_by_the_sum_of_its_published_arrays():
-    expected = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
-    assert keras_sets.MNIST.sha256 == expected
-
-
-def test_mnist_is_known_however_it_was_packed(keras_home, monkeypatch):
-    arrays = _pretend_mnist(monkeypatch)
-    (keras_home / "datasets").mkdir()
-    reversed_order = dict(reversed(arrays.items()))
-    np.savez_compressed(keras_home / "datasets" / "mnist.npz", **reversed_order)
-    assert load_dataset("mnist").name == "MNIST"
-
-
-DAMAGES = {
-    "text": lambda path, arrays: path.write_text("<html>404</html>"),
-    "truncated": lambda path, arrays: path.write_bytes(path.read_bytes()[:3000]),
-    "other pixels": lambda path, arrays: np.savez(path, **{**arrays, "x_train": arrays["x_test"]}),
-    "lacks labels": lambda path, arrays: np.savez(path, x_train=arrays["x_train"]),
-    "nothing": lambda path, arrays: np.savez(path),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_damaged_cached_mnist_is_refused_and_left_as_it_is(keras_home, monkeypatch, damage):
-    arrays = _pretend_mnist(monkeypatch)
-    path = _put_into_cache(keras_home, **arrays)
-    damage(path, arrays)
-    before = path.read_bytes()
-    _forbid_processes(monkeypatch)
-    with pytest.raises(UserError, match=f"{path}.*(?s:.*)--dataset=digits"):
-        load_dataset("mnist")
-    assert path.read_bytes() == before
-
-
-# Fashion-MNIST: four files of bytes with a header
+def _save_mnist(place):
+    named = dict(zip(IMAGES_AND_LABELS, GREY, strict=True))
+    np.savez_compressed(place / "mnist.npz", **dict(reversed(named.items())))
+    return hashlib.sha256(b"".join(array.tobytes() for array in GREY)).hexdigest()
 
 
 def _idx(array):
     header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
-    return gzip.compress(header + array.tobytes(), mtime=0)
+    return gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)
 
 
-def _fashion(home):
-    """Six and three images in the cache, as Keras keeps them."""
-    arrays = [_grey(6, 28, 28), np.arange(6) + 4, _grey(3, 28, 28, seed=1), np.array([9, 0, 3])]
-    folder = home / "datasets" / "fashion-mnist"
-    folder.mkdir(parents=True)
-    for name, array in zip(keras_files.IDX_FILES, arrays, strict=True):
-        (folder / name).write_bytes(_idx(array.astype(np.uint8)))
-    return folder, arrays
+def _save_fashion_mnist(place):
+    (place / "fashion-mnist").mkdir()
+    for name, array in zip(IDX_FILES, GREY, strict=True):
+        (place / "fashion-mnist" / name).write_bytes(_idx(array))
 
 
-def test_cached_fashion_mnist_is_what_keras_reads(keras_home, monkeypatch):
-    folder, (images, labels, *_) = _fashion(keras_home)
-    _forbid_processes(monkeypatch)
-    dataset = load_dataset("fashion_mnist")
-    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(keras_home))
-    (x_train, y_train), (x_test, y_test) = keras.datasets.fashion_mnist.load_data()
-    np.testing.assert_array_equal(x_train, images)
-    for split, of_keras in ((dataset.train, (x_train, y_train)), (dataset.test, (x_test, y_test))):
-        np.testing.assert_array_equal(split.images[..., 0], of_keras[0])
-        np.testing.assert_array_equal(split.labels, of_keras[1])
-        assert split.labels.dtype == np.int64 and split.images.flags.writeable
-    assert (dataset.name, dataset.key) == ("Fashion-MNIST", "fashion_mnist")
-    assert dataset.origin == f"Fashion-MNIST, from {folder}." and "MIT" in dataset.licence
-    assert [dataset.class_names[label] for label in dataset.test.labels] == [
-        "Ankle boot", "T-shirt/top", "Dress",
-    ]  # fmt: skip
+def _python_2_pickle(images, labels):
+    """What Python 2 wrote of {"data": planes, "labels": list}: protocol 2, all texts as bytes."""
+    pixels = images.transpose(0, 3, 1, 2).tobytes()
+    return (
+        b"\x80\2}(U\4datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85U\1b\x87R(K\1"
+        b"K" + bytes([len(images)]) + b"M\0\x0c\x86cnumpy\ndtype\nU\2u1K\0K\1\x87R(K\3U\1|NNNJ\xff"
+        b"\xff\xff\xffJ\xff\xff\xff\xffK\0tb\x89T" + len(pixels).to_bytes(4, "little") + pixels
+        + b"tbU\6labels](" + b"".join(b"K" + bytes([label]) for label in labels) + b"eu."
+    )  # fmt: skip
 
 
-FASHION_DAMAGES = {
-    "text": lambda data: b"<html>404</html>",
-    "truncated": lambda data: data[:-40],
-    "no sum": lambda data: data[:-8] + bytes(8),
-    "other kind": lambda data: gzip.compress(b"\0\0\x0d" + gzip.decompress(data)[3:]),
-    "fewer": lambda data: gzip.compress(gzip.decompress(data)[:-1]),
-    "more": lambda data: gzip.compress(gzip.decompress(data) + b"\0"),
-    "header alone": lambda data: gzip.compress(gzip.decompress(data)[:6]),
-    "nothing": lambda data: b"",
-}
+def _python_3_pickle(images, labels):
+    planes = np.asfortranarray(images.transpose(0, 3, 1, 2).reshape(len(images), -1))
+    return pickle.dumps({b"data": planes, b"fine_labels": labels.tolist(), b"coarse": [1]}, 4)
 
 
-@pytest.mark.parametrize("name", keras_files.IDX_FILES[:2])
-@pytest.mark.parametrize("damage", FASHION_DAMAGES.values(), ids=FASHION_DAMAGES)
-def test_damaged_cached_fashion_mnist_is_refused(keras_home, monkeypatch, damage, name):
-    path = _fashion(keras_home)[0] / name
-    path.write_bytes(damage(path.read_bytes()))
-    before = path.read_bytes()
-    _forbid_processes(monkeypatch)
-    with pytest.raises(UserError, match=f"{path}: .*(?s:.*)--dataset=digits"):
-        load_dataset("fashion_mnist")
-    assert path.read_bytes() == before
-
-
-def test_files_of_fashion_mnist_that_do_not_fit_each_other_are_refused(keras_home):
-    folder, _ = _fashion(keras_home)
-    (folder / keras_files.IDX_FILES[1]).write_bytes(_idx(np.zeros(5, np.uint8)))
-    with pytest.raises(UserError, match="one label for each of the 6 images"):
-        load_dataset("fashion_mnist")
-
-
-# CIFAR: an archive of pickles
-
-
-def _archive(path, members):
+def _archive(path, folder, members):
     with tarfile.open(path, "w:gz") as archive:
         for name, contents in members.items():
-            info = tarfile.TarInfo(name)
+            info = tarfile.TarInfo(f"{folder}/{name}")
             info.size = len(contents)
             archive.addfile(info, io.BytesIO(contents))
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _cifar10(path):
-    """Ten training and two test images as published; their pixels [N, 3072] and labels."""
-    pixels, labels = _grey(12, 3072), np.array([3, 9, 0, 1, 2, 4, 5, 6, 7, 8, 0, 3])
-    folder = "cifar-10-batches-py"
-    members = {f"{folder}/readme.html": b"<html>"}
-    for i in reversed(range(5)):  # the archive need not have them in their order
-        part = slice(2 * i, 2 * i + 2)
-        members[f"{folder}/data_batch_{i + 1}"] = python_2_pickle(pixels[part], labels[part])
-    members[f"{folder}/test_batch"] = python_2_pickle(pixels[10:], labels[10:])
-    names = [name.encode() for name in CIFAR_CLASSES]
-    members[f"{folder}/batches.meta"] = pickle.dumps({b"label_names": names}, 4)
-    return _archive(path, members), pixels, labels
+def _save_cifar10(place):
+    images, labels, *test = COLOUR
+    members = {"test_batch": _python_2_pickle(*test), "readme.html": HTML}
+    for i in (4, 1, 0, 3, 2):  # the archive need not have them in their order
+        members[f"data_batch_{i + 1}"] = _python_2_pickle(images[2 * i :][:2], labels[2 * i :][:2])
+    members["batches.meta"] = pickle.dumps({b"label_names": NAMES}, 4)
+    path = place / "cifar-10-batches-py-target_archive"
+    return _archive(path, "cifar-10-batches-py", members)
 
 
-@pytest.fixture(params=["cifar-10-batches-py-target_archive", "cifar-10-batches-py.tar.gz"])
-def cifar10(keras_home, monkeypatch, request):
-    (keras_home / "datasets").mkdir()
-    path = keras_home / "datasets" / request.param
-    digest, pixels, labels = _cifar10(path)
-    _known_by(monkeypatch, "cifar10", digest)
-    _forbid_processes(monkeypatch)
-    return path, pixels, labels
+def _save_cifar100(place):
+    members = {"train": _python_3_pickle(*COLOUR[:2]), "test": _python_3_pickle(*COLOUR[2:]),
+               "meta": pickle.dumps({b"fine_label_names": NAMES}, 4)}  # fmt: skip
+    path = place / "cifar-100-python.tar.gz"  # as older versions of Keras call it
+    return _archive(path, "cifar-100-python", members)
 
 
-def test_cached_cifar10_is_read_from_its_archive(cifar10):
-    path, pixels, labels = cifar10
-    dataset = load_dataset("cifar10")
-    assert (dataset.name, dataset.key, dataset.origin) == (
-        "CIFAR-10", "cifar10", f"CIFAR-10, from {path}.",
-    )  # fmt: skip
-    assert dataset.class_names == CIFAR_CLASSES and "no licence" in dataset.licence
-    images = np.concatenate([dataset.train.images, dataset.test.images])
-    assert images.shape == (12, 32, 32, 3) and len(dataset.test.images) == 2
-    for channel in range(3):  # stored one after the other, each row by row
-        plane = pixels[:, 1024 * channel : 1024 * (channel + 1)].reshape(12, 32, 32)
-        np.testing.assert_array_equal(images[..., channel], plane)
-    np.testing.assert_array_equal(np.concatenate([dataset.train.labels, dataset.test.labels]),
-                                  labels)  # fmt: skip
-    assert _names(path.parent) == [path.name]
+SAVES = {"mnist": _save_mnist, "fashion_mnist": _save_fashion_mnist, "cifar10": _save_cifar10,
+         "cifar100": _save_cifar100}  # fmt: skip
 
 
-def test_cifar10_is_read_as_keras_reads_it(cifar10, keras_home, monkeypatch):
-    """Keras wants 10,000 images in each batch, so its function for one batch is asked."""
-    from keras.src.datasets.cifar import load_batch
-
-    path, _, _ = cifar10
-    with tarfile.open(path) as archive:
-        archive.extractall(keras_home)  # made by the fixture; Python 3.11.2 knows no filter yet
-    images, labels = load_batch(keras_home / "cifar-10-batches-py" / "test_batch")
-    test = load_dataset("cifar10").test
-    np.testing.assert_array_equal(test.images, images.transpose(0, 2, 3, 1))
-    np.testing.assert_array_equal(test.labels, labels)
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    _let_processes(monkeypatch, AssertionError("no download may start"))
+    (tmp_path / "datasets").mkdir()
+    return tmp_path / "datasets"
 
 
-CIFAR_DAMAGES = {
-    "text": (lambda data: b"<html>404</html>", False, "does not hold CIFAR-10 as it was published"),
-    "one byte": (lambda data: data + b"\0", False, "does not hold CIFAR-10 as it was published"),
-    "no archive": (lambda data: b"<html>404</html>", True, "cannot be read"),
-    "truncated": (lambda data: data[:-4000], True, "cannot be read"),
-}
+def _let_processes(monkeypatch, result):
+    """Instead of a download, raises an error or calls a function with the code and a folder."""
+
+    def run(command, env, timeout, **_):
+        if isinstance(result, Exception):
+            raise result
+        place = Path(env["KERAS_HOME"]) / "datasets"
+        place.mkdir()
+        result(command[-1], place, timeout)
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+def _known_by(monkeypatch, name, sha256):
+    load = dataclasses.replace(getattr(keras_sets, name.upper()), sha256=sha256).load
+    monkeypatch.setattr(keras_sets, f"load_{name}", load)
 
 
 @pytest.mark.parametrize(
-    ("damage", "is_taken_for_it", "message"), CIFAR_DAMAGES.values(), ids=CIFAR_DAMAGES
-)
-def test_damaged_cached_cifar10_is_refused(cifar10, monkeypatch, damage, is_taken_for_it, message):
-    path, _, _ = cifar10
-    path.write_bytes(damage(path.read_bytes()))
-    if is_taken_for_it:
-        _known_by(monkeypatch, "cifar10", hashlib.sha256(path.read_bytes()).hexdigest())
-    before = path.read_bytes()
-    with pytest.raises(UserError, match=f"{path}.* {message}.*(?s:.*)--dataset=digits"):
-        load_dataset("cifar10")
-    assert path.read_bytes() == before
+    ("name", "title", "licence", "first_class"),
+    [("mnist", "MNIST", "CC BY-SA 3.0", None), ("cifar10", "CIFAR-10", "no licence is", "kind 9"),
+     ("cifar100", "CIFAR-100", "no licence is stated", "kind 9"),
+     ("fashion_mnist", "Fashion-MNIST", "MIT", "Ankle boot")],
+)  # fmt: skip
+def test_cached_data_sets_are_used_without_the_network(
+    cache, monkeypatch, name, title, licence, first_class
+):
+    _known_by(monkeypatch, name, SAVES[name](cache))
+    dataset = load_dataset(name)
+    (place,) = cache.iterdir()
+    assert (dataset.name, dataset.key) == (title, name) and licence in dataset.licence
+    assert dataset.origin == f"{title}, from {place}."
+    arrays = COLOUR if "cifar" in name else GREY
+    for found, wanted in zip((*dataset.train, *dataset.test), arrays, strict=True):
+        np.testing.assert_array_equal(found.reshape(wanted.shape), wanted)
+    assert dataset.train.images.ndim == 4 and dataset.train.images.flags.writeable
+    assert (dataset.class_names and dataset.class_names[dataset.test.labels[0]]) == first_class
 
 
-def test_cifar100_has_the_names_of_its_100_classes(keras_home, monkeypatch):
-    (keras_home / "datasets").mkdir()
-    pixels = _grey(5, 3072)
-    batches = {
-        "train": {b"data": pixels[:3], b"fine_labels": [99, 0, 7], b"coarse_labels": [1, 1, 1]},
-        "test": {b"data": pixels[3:], b"fine_labels": [8, 8], b"coarse_labels": [1, 1]},
-        "meta": {b"fine_label_names": [name.encode() for name in FINE_CLASSES]},
-    }
-    members = {f"cifar-100-python/{name}": pickle.dumps(batch, 4) for name, batch in
-               batches.items()}  # fmt: skip
-    path = keras_home / "datasets" / "cifar-100-python-target_archive"
-    _known_by(monkeypatch, "cifar100", _archive(path, members))
-    dataset = load_dataset("cifar100")
-    assert (dataset.name, dataset.key) == ("CIFAR-100", "cifar100")
-    assert dataset.class_names == FINE_CLASSES
-    assert dataset.train.labels.tolist() == [99, 0, 7] and dataset.test.labels.tolist() == [8, 8]
-    np.testing.assert_array_equal(dataset.test.images[1, 0, :, 2], pixels[4, 2048:2080])
+def test_data_sets_are_known_by_the_sums_and_names_that_keras_has():
+    for name in ("cifar10", "cifar100"):
+        code = Path(getattr(keras.datasets, name).load_data.__code__.co_filename).read_text()
+        ours = getattr(keras_sets, name.upper())
+        place = ours.places[0][0].removesuffix("_archive")
+        assert ours.sha256 in code and f'"{place}"' in code
+    # Of MNIST Keras has the sum of the file, this is that of the arrays in it.
+    sha256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
+    assert keras_sets.MNIST.sha256 == sha256
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_archives_are_known_by_the_sums_and_names_that_keras_has(name):
-    module = getattr(keras.datasets, name)
-    code = Path(module.load_data.__code__.co_filename).read_text()
-    ours = getattr(keras_sets, name.upper())
-    assert ours.sha256 in code
-    assert f'"{ours.places[0][0].removesuffix("_archive")}"' in code
+DAMAGES = [  # what becomes of a file, whether its sum is the right one then, what is said
+    ("mnist", lambda data: HTML, False, "not an .npz"),
+    ("mnist", lambda data: data.replace(b"x_test", b"x_tess"), False, "does not hold MNIST as"),
+    ("cifar10", lambda data: data + b"\0", False, "does not hold CIFAR-10 as it was published"),
+    ("cifar10", lambda data: HTML, True, "cannot be read"),
+    ("cifar10", lambda data: data[:-4000], True, "cannot be read"),
+    ("fashion_mnist", lambda data: data[:-8] + bytes(8), True, "cannot be read"),
+    ("fashion_mnist", lambda data: _idx(np.zeros((2, 2))), True, "not a file of images"),
+    ("fashion_mnist", lambda data: gzip.compress(gzip.decompress(data)[:-1]), True, "more or less"),
+    ("fashion_mnist", lambda data: gzip.compress(gzip.decompress(data) + b"\0"), True, "or less"),
+    ("fashion_mnist", lambda data: gzip.compress(gzip.decompress(data)[:6]), True, "more or less"),
+    ("fashion_mnist", lambda data: _idx(np.zeros((5, 28, 28))), True, "each of the 5 images"),
+]
 
 
-# Downloads
+@pytest.mark.parametrize(("name", "damage", "is_sum_right", "message"), DAMAGES)
+def test_damaged_caches_are_refused_and_left_as_they_are(
+    cache, monkeypatch, name, damage, is_sum_right, message
+):
+    SAVES[name](cache)
+    path = cache / getattr(keras_sets, name.upper()).places[0][0]
+    damaged = damage(path.read_bytes())
+    path.write_bytes(damaged)
+    if is_sum_right:
+        _known_by(monkeypatch, name, hashlib.sha256(damaged).hexdigest())
+    with pytest.raises(UserError, match=f"{cache}(?s:.*){message}(?s:.*)\n.*--dataset=digits"):
+        load_dataset(name)
+    assert path.read_bytes() == damaged
 
 
-def test_download_goes_into_the_cache(keras_home, monkeypatch):
-    arrays = _pretend_mnist(monkeypatch)
-
-    def download(command, env, timeout, **_):
-        assert timeout == 300 and "keras.datasets.mnist.load_data()" in command[-1]
-        _put_into_cache(Path(env["KERAS_HOME"]), **arrays)
-
-    monkeypatch.setattr(subprocess, "run", download)
-    assert load_dataset("mnist").name == "MNIST"
-    assert _names(keras_home / "datasets") == ["mnist.npz"]
-
-
-def test_downloads_of_several_files_replace_none_that_is_there(keras_home, monkeypatch):
-    folder, _ = _fashion(keras_home)
-    own = folder / keras_files.IDX_FILES[0]
-    (folder / keras_files.IDX_FILES[2]).unlink()
-    own.write_bytes(_idx(np.full((6, 28, 28), 77, np.uint8)))
-
-    def download(command, env, **_):
-        assert "keras.datasets.fashion_mnist.load_data()" in command[-1]
-        _fashion(Path(env["KERAS_HOME"]))
-
-    monkeypatch.setattr(subprocess, "run", download)
-    dataset = load_dataset("fashion_mnist")
-    assert np.all(dataset.train.images == 77) and len(dataset.test.images) == 3
-    assert sorted(_names(folder)) == sorted(keras_files.IDX_FILES)
-    assert _names(keras_home / "datasets") == ["fashion-mnist"]
-
-
-def test_archives_are_kept_without_what_keras_has_unpacked(keras_home, monkeypatch):
-    def download(command, env, timeout, **_):
-        place = Path(env["KERAS_HOME"]) / "datasets"
-        (place / "cifar-10-batches-py-target").mkdir(parents=True)
-        digest, *_ = _cifar10(place / "cifar-10-batches-py-target_archive")
-        seen.append((digest, timeout))
+def test_downloaded_archives_are_kept_without_what_keras_has_unpacked(cache, monkeypatch):
+    def download(code, place, timeout):
+        (place / "cifar-10-batches-py-target").mkdir()
+        seen.append((code, timeout, _save_cifar10(place)))
 
     seen = []
-    monkeypatch.setattr(subprocess, "run", download)
+    _let_processes(monkeypatch, download)
     with pytest.raises(UserError, match="does not hold CIFAR-10"):
         load_dataset("cifar10")
-    assert _names(keras_home / "datasets") == ["cifar-10-batches-py-target_archive"]
-    assert seen[0][1] == 1800
-    _known_by(monkeypatch, "cifar10", seen[0][0])
+    assert [path.name for path in cache.iterdir()] == ["cifar-10-batches-py-target_archive"]
+    _known_by(monkeypatch, "cifar10", seen[0][2])
     assert len(load_dataset("cifar10").train.images) == 10 and len(seen) == 1
+    assert "keras.datasets.cifar10.load_data()" in seen[0][0] and seen[0][1] == 1800
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
-@pytest.mark.parametrize(
-    "error",
-    [
+def test_failed_downloads_leave_nothing_and_say_how_to_get_on(cache, monkeypatch):
+    for result in (
         subprocess.TimeoutExpired("python", 1),
         subprocess.CalledProcessError(1, "python"),
-        OSError("no more processes"),
-        None,
-    ],
-)
-def test_failed_downloads_leave_nothing_and_say_how_to_get_on(keras_home, monkeypatch, error, name):
-    _forbid_processes(monkeypatch, error)
-    if error is None:  # the process ends well and has brought nothing
-        monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
-    message = "(?s)is not in the Keras cache and cannot be downloaded.*--data_path=.*--dataset=dig"
-    with pytest.raises(UserError, match=message):
-        load_dataset(name)
-    assert _names(keras_home / "datasets") == []
+        lambda code, place, timeout: None,  # it ends well and has brought nothing
+    ):
+        _let_processes(monkeypatch, result)
+        with pytest.raises(UserError, match="is not in the Keras cache and cannot be downloaded"):
+            load_dataset("mnist")
+        assert list(cache.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["mnist", "cifar10"])
-def test_without_a_network_data_sets_are_refused_soon(keras_home, monkeypatch, name):
-    for variable in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(variable, "http://127.0.0.1:9")
-    with pytest.raises(UserError, match="cannot be downloaded"):
-        load_dataset(name)
-    assert _names(keras_home / "datasets") == []
+def test_pickles_of_anything_else_are_refused_and_nothing_in_them_is_called():
+    short = _python_2_pickle(*COLOUR[2:]).replace(b"K\3M\0\x0c", b"K\4M\0\x0c")
+    for contents, message in (
+        (b"cbuiltins\nexec\n(V1 / 0\ntR.", "names builtins.exec, which is never called"),
+        (pickle.dumps({"data": np.zeros(3)}, 4), "something else than uint8"),
+        (pickle.dumps({"data": np.array([{}])}, 4), "something else than uint8"),
+        (short, "cannot reshape"),
+        (HTML, "no pickle of plain values"),
+        (pickle.dumps([1]), "no pickle of plain values"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            plain_pickle.load(io.BytesIO(contents))
