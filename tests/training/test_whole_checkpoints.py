@@ -11,7 +11,7 @@ from cvae_tf.training.checkpoint_files import Progress
 
 @pytest.mark.parametrize("step", [3, 4], ids=["of the same step", "of the next step"])
 def test_a_checkpoint_that_cannot_be_written_leaves_all_as_it_was(tmp_path, monkeypatch, step):
-    """The disk is full after the arrays: no half of a checkpoint stays, or takes another's place."""
+    """The disk is full after the arrays: no half of it stays, or takes another's place."""
     model = tiny_cvae()
     model.optimizer.iterations.assign(3)
     checkpoint_files.save_checkpoint(tmp_path, model, Progress(1, 3, []))
