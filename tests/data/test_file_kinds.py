@@ -15,49 +15,47 @@ from cvae_tf.data.file_kinds import FOLDER, NPY, NPZ, kind_of
 IMAGES = np.zeros((2, 8, 8), np.uint8)
 
 
-def _packed(**members):
+def _written(write):
+    """The bytes that a function writes to a file."""
     with io.BytesIO() as file:
+        write(file)
+        return file.getvalue()
+
+
+def _packed(**members):
+    def write(file):
         with zipfile.ZipFile(file, "w") as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
-        return file.getvalue()
+
+    return _written(write)
 
 
-def _saved(save, *arguments):
-    with io.BytesIO() as file:
-        save(file, *arguments)
-        return file.getvalue()
-
-
-def _tar():
-    with io.BytesIO() as file:
-        with tarfile.open(fileobj=file, mode="w") as archive:
-            archive.addfile(tarfile.TarInfo("cat/1.png"))
-        return file.getvalue()
+def _write_tar(file):
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("cat/1.png"))
 
 
 def _picture(kind):
-    with io.BytesIO() as file:
-        Image.fromarray(IMAGES[0]).save(file, kind)
-        return file.getvalue()
+    return _written(lambda file: Image.fromarray(IMAGES[0]).save(file, kind))
 
 
-NAMED = _packed(**{"x_train.npy": _saved(np.save, IMAGES)})
+AN_NPY = _written(lambda file: np.save(file, IMAGES))
+NAMED = _packed(**{"x_train.npy": AN_NPY})
+TAR = _written(_write_tar)
 CONTENTS = {  # what a file of some name holds, and its kind or the beginning of what is said of it
     "mine.npz": (NAMED, NPZ),
     "mine": (NAMED, NPZ),
-    "MINE.NPZ": (NAMED, NPZ),
     "mine.zip": (NAMED, NPZ),
     "cut_off.npz": (NAMED[:99], NPZ),
-    "mine.npy": (_saved(np.save, IMAGES), NPY),
-    "an_npy.npz": (_saved(np.save, IMAGES), NPY),
+    "mine.npy": (AN_NPY, NPY),
+    "an_npy.npz": (AN_NPY, NPY),
     "pictures.zip": (_packed(cat=b""), "an archive; unpack it"),
     "pictures.npz": (_packed(cat=b""), "an archive; unpack it"),
     "cut_off.zip": (NAMED[:99], "an archive; unpack it"),
-    "pictures.tar": (_tar(), "an archive; unpack it"),
-    "pictures.tar.gz": (gzip.compress(_tar()), "an archive; unpack it"),
+    "pictures.tar": (TAR, "an archive; unpack it"),
+    "pictures.tar.gz": (gzip.compress(TAR), "an archive; unpack it"),
     "a.7z": (b"7z\xbc\xaf\x27\x1c", "an archive; unpack it"),
-    "a.rar": (b"Rar!", "an archive; unpack it"),
     "a.h5": (b"\x89HDF\r\n\x1a\n", "an HDF5 file; read its arrays by h5py.File, and write"),
     "a.mat": (b"MATLAB 5.0 MAT-file, Platform", "a MATLAB file; read its arrays by scipy.io"),
     "newer.mat": (b"\x89HDF\r\n\x1a\n", "an HDF5 file; read its arrays by h5py.File"),
@@ -82,7 +80,7 @@ CONTENTS = {  # what a file of some name holds, and its kind or the beginning of
     "page.npz": (b"\n <!DOCTYPE html><p>", "a web page; download the file itself"),
     "pointer.npz": (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS, not"),
     "empty.npz": (b"", "empty; it may not have been copied"),
-    "no_arrays.npz": (_saved(np.savez), "empty; "),
+    "no_arrays.npz": (_packed(), "empty; "),
     "text.npz": (b"just some text", "not an .npz file, or a damaged one, nor anything else"),
 }
 
@@ -101,14 +99,11 @@ def test_each_kind_of_file_is_read_or_told_what_to_do(tmp_path, name):
     assert "\n" not in str(error.value)
 
 
-def test_folders_are_none_whatever_they_are_called(tmp_path):
+def test_what_is_no_file_is_known_without_being_opened(tmp_path):
     (tmp_path / "pictures.zip").mkdir()
     assert kind_of(tmp_path / "pictures.zip") == FOLDER
     with pytest.raises(MissingPathError, match="Did you mean"):
         kind_of(tmp_path / "picture.zip")
-
-
-def test_what_could_be_waited_for_without_an_end_is_not_opened(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe")  # which could be waited for without an end
     with pytest.raises(UserError, match="pipe: not an .npz file"):
         kind_of(tmp_path / "pipe")

@@ -1,9 +1,8 @@
 import os
-import struct
-import zlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from folder_helpers import pixels_of, save, save_tiff
 from PIL import Image
 
@@ -17,22 +16,25 @@ from cvae_tf.data.pictures import (
     without_warnings,
 )
 
-# What is in the file
+
+def _options(suffix):
+    return {"lossless": True} if suffix == "webp" else {}
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "gif", "tif", "webp", "ppm", "jp2"])
 def test_formats_without_loss_are_read_exactly_whatever_the_suffix(tmp_path, suffix):
     for channels in (1, 3):
         pixels = pixels_of(0, 9, 7, channels) // 64 * 85  # a GIF has but 256 colours
-        options = {"lossless": True} if suffix == "webp" else {}
-        path = save(tmp_path / f"a.{suffix}", pixels, **options).rename(tmp_path / "no_suffix")
+        path = save(tmp_path / f"a.{suffix}", pixels, **_options(suffix))
+        path = path.rename(tmp_path / "no_suffix")
         np.testing.assert_array_equal(read_picture(path, Form()), pixels)
+
+
+# Levels
 
 
 def _deep_file(path, kind):
     """Writes levels of 12 bits in 16; returns them, with a last axis."""
-    import tensorflow as tf
-
     bands = {"png la": 2, "png rgb": 3, "png rgba": 4}.get(kind, 3 if "tiff rgb" in kind else 1)
     levels = np.random.default_rng(0).integers(0, 4096, (9, 12, bands)).astype(np.uint16)
     levels[0, 0, 0] = 4095
@@ -55,11 +57,8 @@ def test_bits_that_are_used_of_16_become_all_levels(tmp_path, kind):
     path = tmp_path / "a.bin"
     levels = _deep_file(path, kind)
     assert largest_level(path) == (4095, True)
-    for form, white in (
-        (Form(deep_white_level=4095), 4095),
-        (Form(white_level=2000), 2000),
-        (Form(), 65535),
-    ):
+    forms = {4095: Form(deep_white_level=4095), 2000: Form(white_level=2000), 65535: Form()}
+    for white, form in forms.items():
         picture = read(path, form)
         wanted = np.rint(np.minimum(levels * 255.0 / white, 255))
         np.testing.assert_array_equal(picture.pixels, wanted)
@@ -67,17 +66,13 @@ def test_bits_that_are_used_of_16_become_all_levels(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "ink", "form"),
-    [
-        (np.uint8, 255, Form()),
-        (np.uint16, 65535, Form()),
-        (np.uint16, 4095, Form(deep_white_level=4095)),
-    ],
+    ("dtype", "ink", "bits"), [("u1", 255, None), ("u2", 65535, None), ("u2", 4095, 4095)]
 )
-def test_tiff_in_which_0_is_white_is_no_negative(tmp_path, dtype, ink, form):
+def test_tiff_in_which_0_is_white_is_no_negative(tmp_path, dtype, ink, bits):
     drawn = (np.eye(8) * ink).astype(dtype)
     path = save_tiff(tmp_path / "a.tif", drawn, PHOTOMETRIC_INTERPRETATION=0)
-    np.testing.assert_array_equal(read_picture(path, form)[..., 0], 255 * (1 - np.eye(8)))
+    pixels = read_picture(path, Form(deep_white_level=bits))
+    np.testing.assert_array_equal(pixels[..., 0], 255 * (1 - np.eye(8)))
 
 
 def test_one_bit_and_floats_and_ink_become_8_bits(tmp_path):
@@ -90,91 +85,80 @@ def test_one_bit_and_floats_and_ink_become_8_bits(tmp_path):
     levels = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     floats = pixels_of_saved(Image.fromarray(levels))
     np.testing.assert_allclose(floats[..., 0], levels * 255, atol=0.51)
-    ink = np.zeros((8, 8, 4), np.uint8)
-    ink[:4, :, 0] = 255  # cyan, which keeps red back
-    coloured = pixels_of_saved(Image.fromarray(ink, "CMYK"))
-    assert coloured[[0, 7], 0].tolist() == [[0, 255, 255], [255, 255, 255]]
-
-
-def _floats(value):
-    return np.full((8, 8), value, np.float32)
+    cyan, paper = [255, 0, 0, 0], [0, 0, 0, 0]
+    ink = pixels_of_saved(Image.fromarray(np.uint8([[cyan], [paper]]), "CMYK"))
+    assert ink[:, 0].tolist() == [[0, 255, 255], [255, 255, 255]]
 
 
 @pytest.mark.parametrize(
-    ("samples", "tags", "reason"),
+    ("shape", "dtype", "value", "reason"),
     [
-        (np.zeros((8, 8, 13), np.uint8), {}, "13 bands of 8-bit unsigned numbers; save it"),
-        (np.zeros((8, 8), np.float16), {}, "1 band of 16-bit float numbers"),
-        (np.zeros((8, 8), np.float64), {}, "1 band of 64-bit float numbers"),
-        (np.zeros((8, 8, 3), np.float32), {}, "3 bands of 32-bit float numbers"),
-        (np.zeros((8, 8), np.complex64), {}, "1 band of 64-bit complex numbers"),
+        ((8, 8, 13), "u1", 0, "13 bands of 8-bit unsigned numbers; save it"),
+        ((8, 8), "f2", 0, "1 band of 16-bit float numbers"),
+        ((8, 8), "f8", 0, "1 band of 64-bit float numbers"),
+        ((8, 8, 3), "f4", 0, "3 bands of 32-bit float numbers"),
+        ((8, 8), "c8", 0, "1 band of 64-bit complex numbers"),
         # These Pillow would read, and wrongly.
-        (np.zeros((8, 8, 3), np.uint16), {"are_planes": True}, "numbers, one after the other"),
-        (np.zeros((8, 8), np.int8), {}, "1 band of 8-bit signed numbers"),
-        (np.zeros((8, 8, 2), np.uint8), {}, "2 bands of 8-bit unsigned numbers"),
-        (np.full((8, 8), -3, np.int16), {}, "levels from -3 to -3; black must be 0"),
-        (np.full((8, 8), 70000, np.int32), {}, "not 16 bits; --white_level=auto takes them"),
-        (_floats(255), {}, r"not floats in \[0, 1\]; --white_level=auto"),
-        (_floats(-1), {}, "levels from -1 to -1; black must be 0"),
-        (_floats(np.nan), {}, "no finite numbers"),
+        ((8, 8, 3), "u2", "planes", "numbers, one after the other"),
+        ((8, 8), "i1", 0, "1 band of 8-bit signed numbers"),
+        ((8, 8, 2), "u1", 0, "2 bands of 8-bit unsigned numbers"),
+        ((8, 8), "i2", -3, "levels from -3 to -3; black must be 0"),
+        ((8, 8), "i4", 70000, "not 16 bits; --white_level=auto takes them"),
+        ((8, 8), "f4", 255, r"not floats in \[0, 1\]; --white_level=auto"),
+        ((8, 8), "f4", np.nan, "no finite numbers"),
     ],
 )
 def test_odd_tiffs_say_what_they_are_and_nothing_else_is_said(
-    tmp_path, samples, tags, reason, capfd, caplog
+    tmp_path, shape, dtype, value, reason, capfd, caplog
 ):
-    path = save_tiff(tmp_path / "a.tif", samples, **tags)
+    are_planes = value == "planes"
+    samples = np.full(shape, 0 if are_planes else value, dtype)
+    path = save_tiff(tmp_path / "a.tif", samples, are_planes)
     with without_warnings(), pytest.raises(BadPictureError, match=reason):
         read_picture(path, Form())
     assert capfd.readouterr() == ("", "") and not caplog.records
 
 
 def test_white_level_scales_8_bits_but_not_the_background(tmp_path):
-    levels = np.array([[0, 1, 2, 4, 9]] * 5, np.uint8)
-    mask = save(tmp_path / "mask.png", levels[..., np.newaxis])
-    pixels = read_picture(mask, Form(white_level=4))
+    levels = np.array([[[0], [1], [2], [4], [9]]] * 5, np.uint8)
+    pixels = read_picture(save(tmp_path / "mask.png", levels), Form(white_level=4))
     assert pixels[0, :, 0].tolist() == [0, 64, 128, 255, 255]
-    clear = save(tmp_path / "clear.png", np.stack([levels, np.zeros_like(levels)], axis=-1))
+    clear = save(tmp_path / "clear.png", np.concatenate([levels, 0 * levels], axis=-1))
     picture = read(clear, Form(white_level=4, background=100))
     assert np.all(picture.pixels == 100) and picture.is_transparent
-
-
-def _with_transparency(path, kind):
-    """Writes columns of 200: three transparent, three half so if there is such, three opaque."""
-    if kind in ("RGBA", "LA"):
-        levels = np.full((8, 9, 4), 200, np.uint8)
-        levels[..., 3] = np.repeat([0, 128, 255], 3)
-        Image.fromarray(levels).convert(kind).save(path)
-    elif kind == "16 bits":
-        levels = np.full((8, 9), 200 * 257, np.uint16)
-        levels[:, :3] = 500
-        Image.fromarray(levels).save(path, transparency=500)
-    else:
-        picture = Image.new("RGB", (9, 8), (200, 200, 200))
-        picture.paste((1, 2, 3), (0, 0, 3, 8))
-        if kind == "P":
-            picture = picture.convert("P", palette=Image.Palette.ADAPTIVE)
-        picture.save(path, transparency=picture.getpixel((0, 0)))
 
 
 @pytest.mark.parametrize(
     ("kind", "half"), [("RGBA", 150), ("LA", 150), ("P", 200), ("RGB", 200), ("16 bits", 200)]
 )
 def test_transparency_is_over_the_background(tmp_path, kind, half):
-    _with_transparency(tmp_path / "a.png", kind)
-    row = read_picture(tmp_path / "a.png", Form(background=100))[0, ::3, 0]
-    np.testing.assert_allclose(row, [100, half, 200], atol=1)
+    """Three levels of 200: transparent, half so if the kind has that, and opaque."""
+    path = tmp_path / "a.png"
+    if kind in ("RGBA", "LA"):
+        colours = np.uint8([[[200, 200, 200, alpha] for alpha in (0, 128, 255)]])
+        Image.fromarray(colours).convert(kind).save(path)
+    elif kind == "16 bits":
+        Image.fromarray(np.uint16([[500, 200 * 257, 200 * 257]])).save(path, transparency=500)
+    else:
+        picture = Image.new("RGB", (3, 1), (200, 200, 200))
+        picture.putpixel((0, 0), (1, 2, 3))
+        if kind == "P":
+            picture = picture.convert("P", palette=Image.Palette.ADAPTIVE)
+        picture.save(path, transparency=picture.getpixel((0, 0)))
+    pixels = read_picture(path, Form(background=100))
+    np.testing.assert_allclose(pixels[0, :, 0], [100, half, 200], atol=1)
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
 def test_pages_are_counted_and_read_one_by_one(tmp_path, suffix):
+    path, options = tmp_path / f"a.{suffix}", _options(suffix)
     frames = [Image.new("RGB", (8, 8), (level, 0, 0)) for level in (255, 128, 0)]
-    options = {"lossless": True} if suffix == "webp" else {}
-    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], **options)
+    frames[0].save(path, save_all=True, append_images=frames[1:], **options)
     for page, level in enumerate((255, 128, 0)):
-        picture = read(tmp_path / f"a.{suffix}", Form(channels=3), page)
+        picture = read(path, Form(channels=3), page)
         assert np.all(picture.pixels == [level, 0, 0]) and picture.num_pages == 3
-    frames[0].save(tmp_path / f"one.{suffix}", **options)
-    assert read(tmp_path / f"one.{suffix}", Form()).num_pages == 1
+    frames[0].save(path, **options)
+    assert read(path, Form()).num_pages == 1
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
@@ -184,22 +168,13 @@ def test_pictures_stand_upright(tmp_path, suffix):
     seen[:8], seen[:8, :8] = 120, 250
     as_it_lay = [seen, np.fliplr(seen), np.rot90(seen, 2), np.flipud(seen), seen.T,
                  np.rot90(seen), np.rot90(seen, 2).T, np.rot90(seen, -1)]  # fmt: skip
-    options = {"lossless": True} if suffix == "webp" else {}
-    path = tmp_path / f"a.{suffix}"
+    path, exif = tmp_path / f"a.{suffix}", Image.Exif()
     for orientation, lying in enumerate(as_it_lay, 1):
-        exif = Image.Exif()
         exif[274] = orientation
-        Image.fromarray(np.ascontiguousarray(lying)).save(path, exif=exif, **options)
+        save(path, np.ascontiguousarray(lying)[..., np.newaxis], exif=exif, **_options(suffix))
         pixels = read_picture(path, Form())[..., 0].astype(int)
         np.testing.assert_allclose(pixels, seen, atol=12, err_msg=str(orientation))
         assert read_size(path) == (24, 16)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_damaged_notes_of_a_camera_do_no_harm(tmp_path):
-    exif = b"Exif\0\0II*\0\xff\xff\xff\xff nonsense"
-    path = save(tmp_path / "a.jpg", pixels_of(0, 16, 16, 3), exif=exif)
-    assert read_picture(path, Form()).shape == (16, 16, 3)
 
 
 # Channels and sizes
@@ -212,46 +187,36 @@ def test_channels_are_those_of_the_picture_or_as_asked_for(tmp_path):
     np.testing.assert_array_equal(read_picture(path, Form(channels=3)), grey)
     grey[3, 3, 2] ^= 1  # one pixel is not quite grey
     np.testing.assert_array_equal(read_picture(save(path, grey), Form()), grey)
-    save(path, np.full((8, 8, 3), [255, 0, 0], np.uint8))
-    brightness = round(0.299 * 255)  # of red
-    assert np.all(read_picture(path, Form(channels=1)) == brightness)
+    red = save(path, np.full((8, 8, 3), [255, 0, 0], np.uint8))
+    assert np.all(read_picture(red, Form(channels=1)) == round(0.299 * 255))
 
 
 def test_pictures_are_cut_or_get_margins_or_are_stretched(tmp_path):
     wide = np.zeros((20, 60, 1), np.uint8)
     wide[:, 20:40] = 200
     path = save(tmp_path / "a.png", wide)
-
-    def row(fit):
-        form = Form((12, 12), fit, background=7)
-        pixels = read_picture(path, form)[..., 0]
+    for fit, row in (
+        ("crop", [200, 200, 200, 200, 200, 200]),
+        ("pad", [0, 0, 200, 200, 0, 0]),
+        ("stretch", [0, 0, 200, 200, 0, 0]),
+    ):
+        pixels = read_picture(path, Form((12, 12), fit, background=7))[..., 0].astype(int)
+        np.testing.assert_allclose(pixels[6, [0, 2, 5, 6, 9, 11]], row, atol=12)
         assert np.all(pixels[[0, 11]] == 7) == (fit == "pad")
-        return pixels[6].astype(int)
-
-    near = {"atol": 12}  # a little comes from beyond the edges
-    np.testing.assert_allclose(row("crop"), 200, **near)
-    for fit in ("pad", "stretch"):
-        np.testing.assert_allclose(row(fit)[[0, 2, 5, 6, 9, 11]], [0, 0, 200, 200, 0, 0], **near)
-
-
-@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-def test_any_size_becomes_the_size_asked_for(tmp_path, fit):
-    for size in ((1, 1), (3, 300), (64, 64), (1, 2000)):
-        path = save(tmp_path / "a.png", pixels_of(0, *size, 3))
-        assert read_picture(path, Form((24, 16), fit)).shape == (24, 16, 3)
-        assert read_size(path) == size
+        for size in ((1, 1), (3, 300), (1, 2000)):
+            odd = save(tmp_path / "odd.png", pixels_of(0, *size, 3))
+            assert read_picture(odd, Form((24, 16), fit)).shape == (24, 16, 3)
 
 
 def test_shrinking_is_antialiased_and_of_a_jpeg_as_if_decoded_in_full(tmp_path):
-    fine = np.zeros((256, 256, 1), np.uint8)
-    fine[:, ::2] = 255  # lines finer than a pixel of the result: grey, not some of the lines
+    fine = np.tile(np.uint8([[[0], [255]]]), (256, 128, 1))  # lines finer than the result's pixels
     pixels = read_picture(save(tmp_path / "fine.png", fine), Form((8, 8)))
     assert pixels.min() >= 120 and pixels.max() <= 136
     waves = np.rint(128 + 100 * np.sin(np.arange(600) * 2 * np.pi / 20)).astype(np.uint8)
-    pixels = np.tile(waves[np.newaxis, :, np.newaxis], (450, 1, 1))
+    pixels = np.tile(waves[:, np.newaxis], (450, 1, 1))
     small, wanted = (
-        read_picture(save(tmp_path / name, pixels, **options), Form((64, 64))).astype(int)
-        for name, options in (("a.jpg", {"quality": 95}), ("a.png", {}))
+        read_picture(save(tmp_path / name, pixels, quality=95), Form((64, 64))).astype(int)
+        for name in ("a.jpg", "a.png")
     )
     np.testing.assert_allclose(small[:, 4:-4], wanted[:, 4:-4], atol=12)
 
@@ -267,47 +232,38 @@ def _reason(path):
     return reason
 
 
-def _png(width, height, data):
-    """A PNG whose header says what it likes."""
-
-    def chunk(kind, content):
-        check = struct.pack(">I", zlib.crc32(kind + content))
-        return struct.pack(">I", len(content)) + kind + content + check
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
 @pytest.mark.filterwarnings("ignore")
-def test_a_bomb_is_refused_by_its_header(tmp_path):
-    path = tmp_path / "bomb.png"
-    for side in (60_000, 12_000):
-        path.write_bytes(_png(side, side, bytes(1000)))
-        assert "pixels" in _reason(path)
-        with pytest.raises(BadPictureError):
-            read_size(path)
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "an empty file"),
+        (b"P is how some formats begin, but this is a text.\n", "its content is no picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "its content is no picture"),
+        (b"P6 60000 60000 255\n" + bytes(99), "more than 100,000,000 pixels"),
+        (b"P6 12000 12000 255\n" + bytes(99), "12000 x 12000 pixels, not 1 to 100,000,000 in all"),
+    ],
+)
+def test_what_is_no_picture_or_too_large_is_refused_by_its_beginning(tmp_path, content, reason):
+    (tmp_path / "a.png").write_bytes(content)
+    assert _reason(tmp_path / "a.png") == reason
+    with pytest.raises(BadPictureError):
+        read_size(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "tif", "webp"])
-def test_truncated_files_are_refused(tmp_path, suffix):
-    path = save(tmp_path / f"a.{suffix}", pixels_of(0, 64, 64, 3))
+def test_truncated_files_are_refused_but_damaged_notes_of_a_camera_do_no_harm(tmp_path, suffix):
+    notes = {"exif": b"Exif\0\0II*\0\xff\xff\xff\xff nonsense"} if suffix == "jpg" else {}
+    path = save(tmp_path / f"a.{suffix}", pixels_of(0, 64, 64, 3), **notes)
+    with without_warnings():
+        assert read_picture(path, Form()).shape == (64, 64, 3)
     whole = path.read_bytes()
     for share in (0.5, 0.1):
         path.write_bytes(whole[: int(len(whole) * share)])
         _reason(path)
 
 
-def test_what_is_no_picture_is_refused_and_what_is_no_file_not_even_opened(tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    assert _reason(path) == "No such file or directory"
-    for content, reason in (
-        (b"", "an empty file"),
-        (b"P is how some formats begin, but this is a text.\n", "its content is no picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "its content is no picture"),
-    ):
-        path.write_bytes(content)
-        assert _reason(path) == reason
+def test_what_is_no_file_is_not_even_opened(tmp_path, monkeypatch):
+    assert _reason(tmp_path / "a.png") == "No such file or directory"
     os.mkfifo(tmp_path / "pipe.png")
     monkeypatch.delattr(os, "open")
     for path in (tmp_path / "pipe.png", tmp_path, "/dev/zero"):
