@@ -69,12 +69,9 @@ def test_all_images_come_in_their_order_in_parts_of_whole_multiples(
     assert list(firsts) == [sum(sizes[:number]) for number in range(len(sizes))]
     np.testing.assert_array_equal(np.concatenate(parts), images)
     np.testing.assert_array_equal(np.concatenate(labels), LABELS)
-
-
-def test_images_in_memory_are_one_part_without_labels_unless_there_are_any(images):
-    ((first, part, labels),) = Feed(images).parts(5)
-    assert first == 0 and len(labels) == 0
+    ((first, part, labels),) = Feed(images).parts(5)  # from memory, and without labels
     np.testing.assert_array_equal(part, images)
+    assert first == 0 and len(labels) == 0
 
 
 def test_few_parts_are_read_ahead(on_disk, monkeypatch):
