@@ -13,12 +13,10 @@ from cvae_tf.reading import ReadingSettings
 from cvae_tf.training.trainer import Trainer
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [(None, None), ("64", (64, 64)), (64, (64, 64)), ("64x48", (64, 48)), ("8X256", (8, 256))],
-)
-def test_sizes_are_height_and_width(text, size):
-    assert ReadingSettings(image_size=text).height_and_width == size
+def test_sizes_are_height_and_width():
+    sizes = {None: None, "64": (64, 64), 64: (64, 64), "64x48": (64, 48), "8X256": (8, 256)}
+    for text, size in sizes.items():
+        assert ReadingSettings(image_size=text).height_and_width == size
 
 
 @pytest.mark.parametrize(

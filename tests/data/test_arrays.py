@@ -33,7 +33,6 @@ def test_true_is_white_in_any_shape_that_is_in_order(shape):
 
 REMEDIES = [
     (_zeros(5, 3, 32, 32), "channels come first ([N, C, H, W]): np.moveaxis(x, 1, -1)."),
-    (_zeros(5, 1, 28, 28), "np.moveaxis(x, 1, -1)."),
     (_zeros(32, 32, 3, 500), "images come last ([H, W, C, N]): np.moveaxis(x, -1, 0)."),
     (_zeros(500, 784), "rows seem to be images: x.reshape(-1, 28, 28)."),
     (_zeros(500, 3072), "x.reshape(-1, height, width)."),
@@ -41,7 +40,6 @@ REMEDIES = [
     (LEVELS + 1, "photos has values from 1 to 256; they must lie in 0 to 255"),
     (_ramp(0, 255, "f4"), "x / 255,"),
     (_ramp(3, 3987, "f8"), "x / 4095,"),
-    (_ramp(0, 1e6, "f8"), "x / 1e+06,"),
     (_ramp(-0.97, 0.95, "f4"), "(x + 1) / 2."),
     (_ramp(-2.5, 3, "f4"), "(x + 2.5) / 5.5."),
     (_ramp(-0.002, 1.003, "f4"), "np.clip(x, 0, 1)."),
@@ -49,7 +47,6 @@ REMEDIES = [
     (_ramp(7, 65000, "u2"), "x / 65535,"),
     (_ramp(-1024, 3071, "i2"), "(x + 1024) / 4095."),
     (LEVELS % 2, "is int64 with values 0 and 1 only; white must be 255: x * 255."),
-    ((LEVELS % 2).astype(np.uint8), "is uint8 with values 0 and 1 only"),
     (np.array([[[0.5, np.nan]]]), "must lie in [0, 1], without NaN."),
     (np.array([[[0.5, -np.inf]]]), "must lie in [0, 1], without NaN."),
 ]
@@ -70,7 +67,6 @@ def test_other_orders_and_ranges_are_told_how_to_mend_them(images, remedy):
         (["a", "b", "c"], ["a", "b", "c"]),
         (np.array([7.0, -2.0, 0.0], np.float16), ["7", "-2", "0"]),
         (np.array([7.0, -2.0, 0.0], ">f8"), ["7", "-2", "0"]),
-        ([7.0, 0.5, 1.0], ["7.0", "0.5", "1.0"]),
         ([7.0, np.nan, np.inf], ["7.0", "nan", "inf"]),
         ([7.0, 1e300, 1.0], ["7.0", "1e+300", "1.0"]),
     ],

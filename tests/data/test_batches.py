@@ -89,21 +89,6 @@ def test_each_image_is_shifted_by_pixels_or_turned_as_by_numpy():
     np.testing.assert_allclose(lying, np.rot90(_images(1, 7, 8, 1)[0]), atol=1e-5)
 
 
-def test_no_spread_is_the_plain_enlargement_about_the_centre_with_black_around():
-    def enlarged(image, to_size):
-        maps = warps.random_transforms(1, [0, 0], WarpRange(), (8, 8), (to_size, to_size))
-        return warps.warp(image, maps, (28, 28))[0, :, :, 0].numpy()
-
-    as_it_is = enlarged(_images(1, 8, 8, 1), 8)
-    np.testing.assert_allclose(as_it_is, np.pad(_images(1, 8, 8, 1)[0, ..., 0], 10), atol=1e-6)
-    image = np.zeros((1, 8, 8, 1), np.float32)
-    image[0, 3:5, 3:5] = 1
-    result = enlarged(image, 20)
-    np.testing.assert_allclose(result, result[::-1], atol=1e-5)
-    np.testing.assert_allclose(result, result.T, atol=1e-5)
-    assert result.sum() == pytest.approx(4 * (20 / 8) ** 2, rel=0.05)
-
-
 def test_each_kind_of_warp_has_the_given_spread():
     def drawn(from_size=(10, 10), to_size=(10, 10), **spread):
         maps = warps.random_transforms(20_000, [0, 1], WarpRange(**spread), from_size, to_size)

@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,19 +26,6 @@ def images():
 def on_disk(images, tmp_path):
     images.tofile(tmp_path / "images")
     return DiskImages(tmp_path / "images", images.shape)
-
-
-class Watched:
-    """Images on the disk, and what was read of them; or none any more."""
-
-    def __init__(self, images, are_lost=False):
-        self.shape, self.read, self._images, self._are_lost = images.shape, [], images, are_lost
-
-    def __getitem__(self, index):
-        self.read.append(index)
-        if self._are_lost:
-            raise LostImagesError("cat.png: cannot be read any more.")
-        return self._images[index]
 
 
 @pytest.mark.parametrize("part_bytes", [1, 300, 10**6])
@@ -74,15 +63,22 @@ def test_all_images_come_in_their_order_in_parts_of_whole_multiples(
     assert first == 0 and len(labels) == 0
 
 
-def test_few_parts_are_read_ahead(on_disk, monkeypatch):
-    """Else all images would be in memory after all."""
+@pytest.fixture
+def watched(on_disk, monkeypatch):
+    """The same images, which tell how often they were read, one step at a time."""
     monkeypatch.setattr(feeding, "_PART_BYTES", 1)
-    watched = Watched(on_disk)
-    parts = Feed(watched).training_parts(ORDER, 0, 5, 4)
-    next(parts)
-    assert len(watched.read) <= 1 + feeding._READ_AT_ONCE + 1
+    watched = mock.MagicMock(shape=on_disk.shape)
+    watched.__getitem__.side_effect = on_disk.__getitem__
+    return watched
 
 
-def test_images_that_cannot_be_read_any_more_are_named(on_disk):
+def test_few_parts_are_read_ahead(watched):
+    """Else all images would be in memory after all."""
+    next(Feed(watched).training_parts(ORDER, 0, 5, 4))
+    assert watched.__getitem__.call_count <= 1 + feeding._READ_AT_ONCE + 1
+
+
+def test_images_that_cannot_be_read_any_more_are_named(watched):
+    watched.__getitem__.side_effect = LostImagesError("cat.png: cannot be read any more.")
     with pytest.raises(LostImagesError, match=r"^cat.png: cannot be read any more\.$"):
-        list(Feed(Watched(on_disk, are_lost=True)).training_parts(ORDER, 0, 5, 4))
+        list(Feed(watched).training_parts(ORDER, 0, 5, 4))

@@ -52,7 +52,6 @@ def test_a_folder_gives_its_pictures_in_the_order_of_names(tmp_path, grey):
     ("names", "taken", "labels", "what"),
     [
         ("x/{Training,Testing}/{b,a}/1.png", [2, 3], ["b", "a"], "test pictures"),
-        ("x/y/{a,b}/1.png", [0, 1], ["a", "b"], "pictures"),
         ("one/{1,2}.png", [0, 1], ["one", "one"], "pictures"),  # which a model may know
         ("{images,masks}/{1,2}.png", [0, 1], ["images", "images"], "pictures"),
     ],
@@ -61,9 +60,9 @@ def test_folders_are_read_as_those_for_training(tmp_path, grey, names, taken, la
     for name, image in zip(expand(names), grey, strict=False):
         save(tmp_path / name, image[..., np.newaxis])
     images = read_images(tmp_path, FIT)
-    found = dict(zip(images.names, images.shown_labels.tolist(), strict=True))
-    wanted = [expand(names)[row] for row in taken]
-    assert found == dict(zip(wanted, labels, strict=True)) and images.names == sorted(wanted)
+    found = zip(images.names, images.shown_labels, strict=True)
+    wanted = zip([expand(names)[row] for row in taken], labels, strict=True)
+    assert list(found) == sorted(wanted)
     assert images.origin == f"{what} of {tmp_path}"
 
 
@@ -96,7 +95,6 @@ COLOURS = np.zeros((4, 12, 12, 3), np.uint8)
     [
         ("missing.png", None, "no such file"),
         ("bad.png", b"not a picture", "cannot be read as a picture"),
-        ("bad.npz", b"not an archive", "not an .npz file"),
         ("photos.zip", b"Rar!", "an archive; unpack it"),
         ("a.npz", {"pixels": ZEROS}, "holds no array x_test, x_train or images"),
         ("a.npz", {"x_test": ZEROS, "y_test": [1, 2]}, "one label for each of the 4 images"),
@@ -110,9 +108,6 @@ def test_what_holds_no_images_that_fit_is_refused(tmp_path, name, content, messa
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_images(tmp_path / name, FIT)
-    if name == "bad.png":
-        with pytest.raises(UserError, match="images of 2 channels; give an .npz"):
-            read_images(tmp_path / name, Fit((12, 12, 2)))
 
 
 # The images of the training itself
@@ -152,11 +147,9 @@ def test_own_images_are_taken_as_they_are_or_inverted_but_no_others(tmp_path, gr
     ("margins", "given_inverted", "refusal"),
     [
         (None, True, "to be dark on white, and the model knows white on black; give --invert"),
-        (0.0, False, None),
         (0.0, True, "to be dark on white, and the model knows white on black; give --invert"),
         (1.0, False, "to be white on black, and the model knows dark on white; give --invert"),
         (1.0, True, None),
-        (0.5, False, None),
         (0.5, True, None),
         ("nonsense", False, None),
     ],

@@ -8,7 +8,7 @@ from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.pictures import Form
 from cvae_tf.training.choose_preset import complete
 
-FORM = Form()
+FORM, DEEP = Form(), Form(deep_white_level=65535)
 
 
 def _strokes(paper, ink, num=30, noise=0):
@@ -38,11 +38,9 @@ def _complete(images, form=None, test=None, **given):
 
 VANISH = {
     "pencil": _strokes(250, 150),
-    "pencil, noisy": _strokes(250, 150, noise=5),
     "pencil in a frame": _with_black([0, -1], slice(None)),
     "pencil with spots": _with_black(3, [2, 7, 12]),
     "12 bits in 16": _strokes(0, 16),
-    "a mask of 0 and 1": _strokes(0, 1),
     "a map of 0 to 4": np.maximum(_strokes(0, 2), _strokes(0, 4)[::-1]),
     "dim": _strokes(3, 110),
     "white or black by its brightness": np.concatenate([_strokes(250, 200), _strokes(10, 60)]),
@@ -110,11 +108,7 @@ def test_grey_levels_and_colours_decide_unless_something_else_is_asked_for(
     ("levels", "form", "remedy"),
     [
         ((0, 4), FORM, "levels from 0 to 4 of 0 to 255; --white_level=4 or --white_level=auto"),
-        (
-            (0, 16),
-            FORM._replace(deep_white_level=65535),
-            "levels from 0 to 16 of 0 to 255; --white_level=auto",
-        ),
+        ((0, 16), DEEP, "levels from 0 to 16 of 0 to 255; --white_level=auto"),
         ((3, 110), None, "levels from 3 to 110 of 0 to 255; divide all by the level"),
         ((250, 150), None, "levels from 150 to 250 of 0 to 255; raise their contrast"),
     ],
