@@ -39,7 +39,7 @@ files_of_arrays = st.builds(_npz, x_train=arrays) | st.builds(_npz, x_train=arra
 @settings(
     deadline=None,
     derandomize=True,
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(content=damaged_files | files_of_arrays | st.binary(max_size=300))

@@ -3,6 +3,7 @@
 import gc
 import weakref
 
+import pytest
 import tensorflow as tf
 from conftest import METADATA, tiny_cvae, tiny_images
 from tensorflow.python.framework.func_graph import FuncGraph
@@ -26,6 +27,7 @@ def _train(directory):
     writing.write_model(model, "saved_model", directory / "1", METADATA)
 
 
+@pytest.mark.slow
 def test_graphs_of_a_training_that_was_exported_go_with_it(tmp_path):
     counts = []
     for number in range(3):

@@ -28,30 +28,30 @@ def on_disk(images, tmp_path):
     return DiskImages(tmp_path / "images", images.shape)
 
 
-@pytest.mark.parametrize("part_bytes", [1, 300, 10**6])
-@pytest.mark.parametrize(("first", "last"), [(0, 5), (2, 5), (5, 5)])
-def test_steps_take_the_same_images_and_labels_from_disk_as_from_memory(
-    images, on_disk, first, last, part_bytes, monkeypatch
-):
-    monkeypatch.setattr(feeding, "_PART_BYTES", part_bytes)
+@pytest.fixture(params=[1, 300, 10**6])
+def parts(request, monkeypatch):
+    """Parts from the disk, and from memory, are small, or not so small, or all at once."""
+    monkeypatch.setattr(feeding, "_PART_BYTES", request.param)
     monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 3)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+@pytest.mark.usefixtures("parts")
+def test_steps_take_the_same_from_disk_as_from_memory(images, on_disk, first):
     for source in (images, on_disk):
         taken = []
-        for part in Feed(source, LABELS).training_parts(ORDER, first, last, 4):
+        for part in Feed(source, LABELS).training_parts(ORDER, first, 5, 4):
             for step in range(part.first, part.last):
                 taken.append(part.begins + step)
                 rows = part.order[4 * step : 4 * step + 4]
                 wanted = ORDER[4 * taken[-1] : 4 * taken[-1] + 4]
                 np.testing.assert_array_equal(tf.gather(part.images, rows), images[wanted])
                 np.testing.assert_array_equal(tf.gather(part.labels, rows), LABELS[wanted])
-        assert taken == list(range(first, last))
+        assert taken == list(range(first, 5))
 
 
-@pytest.mark.parametrize("part_bytes", [1, 400, 10**6])
-def test_all_images_come_in_their_order_in_parts_of_whole_multiples(
-    images, on_disk, part_bytes, monkeypatch
-):
-    monkeypatch.setattr(feeding, "_PART_BYTES", part_bytes)
+@pytest.mark.usefixtures("parts")
+def test_all_images_come_in_their_order_in_parts_of_whole_multiples(images, on_disk):
     firsts, parts, labels = zip(*Feed(on_disk, LABELS).parts(5), strict=True)
     sizes = [len(part) for part in parts]
     assert all(size % 5 == 0 for size in sizes[:-1])

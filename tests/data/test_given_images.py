@@ -142,37 +142,38 @@ def test_own_images_are_taken_as_they_are_or_inverted_but_no_others(tmp_path, gr
 # How images look, and how those of the model do
 
 
-@pytest.mark.parametrize("invert", [None, True, False])
+PAPER_IS_GIVEN = "dark on white, and the model knows white on black"
+PAPER_IS_KNOWN = "white on black, and the model knows dark on white"
+
+
 @pytest.mark.parametrize(
-    ("margins", "given_inverted", "refusal"),
+    ("margins", "is_paper", "refusal"),
     [
-        (None, True, "to be dark on white, and the model knows white on black; give --invert"),
-        (0.0, True, "to be dark on white, and the model knows white on black; give --invert"),
-        (1.0, False, "to be white on black, and the model knows dark on white; give --invert"),
+        (0.0, True, PAPER_IS_GIVEN),
+        (1.0, False, PAPER_IS_KNOWN),
         (1.0, True, None),
+        (0.5, False, None),
         (0.5, True, None),
+        (None, True, PAPER_IS_GIVEN),
         ("nonsense", False, None),
     ],
 )
-def test_images_are_compared_with_those_of_the_model(
-    tmp_path, grey, margins, given_inverted, refusal, invert
-):
-    given = 255 - grey if given_inverted else grey
+def test_images_are_compared_with_the_models(tmp_path, grey, margins, is_paper, refusal):
+    given = 255 - grey if is_paper else grey
     np.savez(tmp_path / "given.npz", x_test=given)
-    metadata = {"data": {} if margins is None else {"margin_brightness": margins}}
-    settings = ImageSettings(data_path=str(tmp_path / "given.npz"), invert=invert)
-    if refusal and invert is None:
-        with pytest.raises(UserError, match=f"given.npz: x_test seems {refusal}.*--noinvert"):
-            read_asked_for(settings, SHAPE, metadata)
-        return
-    images = read_asked_for(settings, SHAPE, metadata)
-    _assert_levels(images, 255 - given if invert else given)
+    for invert in (None, True, False):
+        settings = ImageSettings(data_path=str(tmp_path / "given.npz"), invert=invert)
+        asked_for = settings, SHAPE, {"data": {"margin_brightness": margins}}
+        if refusal and invert is None:
+            said = f"given.npz: x_test seems to be {refusal}; give --invert, or --noinvert"
+            with pytest.raises(UserError, match=said):
+                read_asked_for(*asked_for)
+        else:
+            _assert_levels(read_asked_for(*asked_for), 255 - given if invert else given)
 
 
 @pytest.mark.parametrize(("margins", "invert", "paper"), [(0, None, 0), (1, None, 1), (0, True, 0)])
-def test_margins_and_what_is_transparent_are_as_the_model_knows_them(
-    tmp_path, margins, invert, paper
-):
+def test_margins_and_what_is_transparent_are_like_the_models(tmp_path, margins, invert, paper):
     fit = Fit(SHAPE, margins=margins, invert=invert)
     Image.new("LA", (12, 12), (128, 0)).save(tmp_path / "clear.png")
     assert np.all(read_images(tmp_path / "clear.png", fit).pixels == paper)
@@ -256,12 +257,13 @@ def test_pages_of_a_single_file_are_read_as_in_the_training(tmp_path, pages, lev
         assert ("2 more are left out" in capsys.readouterr().out) == (pages == "first")
 
 
-def test_documented_lines_prepare_a_picture_as_the_training_does(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_documented_lines_prepare_a_picture_as_training_does(tmp_path, monkeypatch, kind):
     serving = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")
     (lines,) = re.findall(r"```python\n([^`]*picture\.jpg[^`]*)```", serving)
     exif = Image.Exif()
     exif[274] = 6
-    save(tmp_path / "picture.jpg", pixels_of(0, 300, 200, 3), exif=exif)
+    save(tmp_path / "picture.jpg", pixels_of(0, 600, 500, 3), exif=exif, format=kind)
     monkeypatch.chdir(tmp_path)
     found = {}
     exec(lines, found)

@@ -92,9 +92,7 @@ def test_a_threshold_that_takes_some_of_the_images_is_warned_of(capsys):
         ([0, 255], 3, {}, "photo", "because the images have colours"),
     ],
 )
-def test_grey_levels_and_colours_decide_unless_something_else_is_asked_for(
-    levels, channels, settings, preset, reason, capsys
-):
+def test_grey_levels_and_colours_decide(levels, channels, settings, preset, reason, capsys):
     images = np.random.default_rng(0).choice(np.uint8(levels), (20, 8, 8, channels))
     assert _complete(images, **settings).preset == preset
     assert reason in capsys.readouterr().out
