@@ -10,7 +10,7 @@ from cvae_tf.data import feeding
 from cvae_tf.data.datasets import load_dataset
 from cvae_tf.data.disk_images import DiskImages
 from cvae_tf.reading import ReadingSettings
-from cvae_tf.training.trainer import Trainer
+from cvae_tf.training import trainer
 
 
 def test_sizes_are_height_and_width():
@@ -41,15 +41,18 @@ def test_values_that_cannot_be_are_refused_by_name_in_one_line(name, values):
 def test_streamed_training_is_that_from_memory_to_the_last_bit(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setattr(feeding, "_PART_BYTES", 2 * 4 * 6 * 6)  # two steps
-    (tmp_path / "pictures").mkdir()
-    for number, image in enumerate(tiny_images(24)):
-        Image.fromarray(image[..., 0]).save(tmp_path / "pictures" / f"{number:02}.png")
+    monkeypatch.setattr(trainer, "_EVALUATION_BATCH", 4)
+    for number, image in enumerate(tiny_images(34)):
+        folder = tmp_path / "pictures" / ("train" if number < 22 else "test")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[..., 0]).save(folder / f"{number}.png")
     found = []
     for cache_mb, kind in ((None, np.ndarray), (0, DiskImages)):
         dataset = load_dataset(data_path=tmp_path / "pictures", cache_mb=cache_mb)
         assert isinstance(dataset.train.images, kind)
         model = tiny_cvae()
-        rows = [(each.train, each.test) for each in Trainer(model, dataset, 4).run_epochs(2)]
+        epochs = trainer.Trainer(model, dataset, 4).run_epochs(2)
+        rows = [(epoch.train, epoch.test) for epoch in epochs]
         found.append((rows, [weight.tobytes() for weight in weights_of(model)]))
     assert found[0] == found[1]
 

@@ -36,6 +36,7 @@ REMEDIES = [
     (_zeros(32, 32, 3, 500), "images come last ([H, W, C, N]): np.moveaxis(x, -1, 0)."),
     (_zeros(500, 784), "rows seem to be images: x.reshape(-1, 28, 28)."),
     (_zeros(500, 3072), "x.reshape(-1, height, width)."),
+    (_zeros(0, 8, 8), "photos is empty (shape (0, 8, 8))."),
     (LEVELS - 1, "photos has values from -1 to 254; they must lie in 0 to 255"),
     (LEVELS + 1, "photos has values from 1 to 256; they must lie in 0 to 255"),
     (_ramp(0, 255, "f4"), "x / 255,"),

@@ -108,6 +108,11 @@ def test_what_holds_no_images_that_fit_is_refused(tmp_path, name, content, messa
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_images(tmp_path / name, FIT)
+    if name == "bad.png":
+        with pytest.raises(UserError, match=message):
+            read_images(tmp_path, FIT)
+        with pytest.raises(UserError, match="images of 2 channels; give an .npz"):
+            read_images(tmp_path, Fit((12, 12, 2)))
 
 
 # The images of the training itself

@@ -98,6 +98,7 @@ def test_grey_saved_as_colours_is_grey_unless_there_are_colours_or_they_are_aske
 def test_several_sizes_and_large_pictures_need_a_size(root, saved, home):
     for number, height in enumerate([9, 9, 10, 11, 12, 13, 14]):
         save(root / f"odd{number}.png", pixels_of(number, height, 8))
+    (root / "bad.png").write_bytes(b"")
     text = r".*8x8 \(20\), 9x8 \(2\).* and 2 more\. Give --image_size=64"
     with pytest.raises(UserError, match=text) as caught:
         _read(root)
