@@ -229,6 +229,7 @@ def _reason(path):
     return reason
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
