@@ -7,64 +7,75 @@ from cvae_tf.data.arrays import to_labels, to_uint8
 LEVELS = np.arange(256).reshape(1, 16, 16)
 
 
+def _zeros(*shape):
+    return np.zeros(shape, np.uint8)
+
+
+def _ramp(low, high, dtype):
+    return np.linspace(low, high, 256).reshape(1, 16, 16).astype(dtype)
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i2", ">u2", "i4", "i8", "u8"])
 def test_whole_numbers_are_grey_levels(dtype):
-    images = to_uint8(LEVELS.astype(dtype), "images")
+    levels = LEVELS.astype(dtype)
+    images = to_uint8(levels, "images")
     assert images.dtype == np.uint8 and images.shape == (1, 16, 16, 1)
     np.testing.assert_array_equal(images.ravel(), np.arange(256))
+    assert np.shares_memory(images, levels) == (dtype == "u1")
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 9, 3), (5, 3, 9, 1), (2, 9, 8, 7)])
+def test_true_is_white_in_any_shape_that_is_in_order(shape):
+    drawn = np.arange(np.prod(shape)).reshape(shape) % 2 > 0
+    for bits in (drawn, np.ones(shape, bool), np.zeros(shape, bool)):
+        np.testing.assert_array_equal(to_uint8(bits, "images"), np.where(bits, 255, 0))
+
+
+REMEDIES = [
+    (_zeros(5, 3, 32, 32), "channels come first ([N, C, H, W]): np.moveaxis(x, 1, -1)."),
+    (_zeros(32, 32, 3, 500), "images come last ([H, W, C, N]): np.moveaxis(x, -1, 0)."),
+    (_zeros(500, 784), "rows seem to be images: x.reshape(-1, 28, 28)."),
+    (_zeros(500, 3072), "x.reshape(-1, height, width)."),
+    (_zeros(0, 8, 8), "photos is empty (shape (0, 8, 8))."),
+    (LEVELS - 1, "photos has values from -1 to 254; they must lie in 0 to 255"),
+    (LEVELS + 1, "photos has values from 1 to 256; they must lie in 0 to 255"),
+    (_ramp(0, 255, "f4"), "x / 255,"),
+    (_ramp(3, 3987, "f8"), "x / 4095,"),
+    (_ramp(-0.97, 0.95, "f4"), "(x + 1) / 2."),
+    (_ramp(-2.5, 3, "f4"), "(x + 2.5) / 5.5."),
+    (_ramp(-0.002, 1.003, "f4"), "np.clip(x, 0, 1)."),
+    (_ramp(0, 1023, "u2"), "x / 1023,"),
+    (_ramp(7, 65000, "u2"), "x / 65535,"),
+    (_ramp(-1024, 3071, "i2"), "(x + 1024) / 4095."),
+    (LEVELS % 2, "is int64 with values 0 and 1 only; white must be 255: x * 255."),
+    (np.array([[[0.5, np.nan]]]), "must lie in [0, 1], without NaN."),
+    (np.array([[[0.5, -np.inf]]]), "must lie in [0, 1], without NaN."),
+]
+
+
+@pytest.mark.parametrize(("images", "remedy"), REMEDIES, ids=str)
+def test_other_orders_and_ranges_are_told_how_to_mend_them(images, remedy):
+    with pytest.raises(UserError) as error:
+        to_uint8(images, "photos")
+    assert remedy in str(error.value)
+    assert not str(remedy).endswith(".") or str(error.value).endswith(remedy)
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
-    [(-1, "photos has values from -1 to 254"), (1, "photos has values from 1 to 256; they must")],
+    ("values", "wanted"),
+    [
+        ([3, 1, 4], ["3", "1", "4"]),
+        (["a", "b", "c"], ["a", "b", "c"]),
+        (np.array([7.0, -2.0, 0.0], np.float16), ["7", "-2", "0"]),
+        (np.array([7.0, -2.0, 0.0], ">f8"), ["7", "-2", "0"]),
+        ([7.0, np.nan, np.inf], ["7.0", "nan", "inf"]),
+        ([7.0, 1e300, 1.0], ["7.0", "1e+300", "1.0"]),
+    ],
 )
-def test_numbers_that_are_no_grey_levels_are_refused(change, message):
-    with pytest.raises(UserError, match=message):
-        to_uint8(LEVELS + change, "photos")
-
-
-def test_true_is_white():
-    images = to_uint8(np.array([[[True, False], [False, False]]]), "images")
-    assert images.dtype == np.uint8
-    np.testing.assert_array_equal(images[0, ..., 0], [[255, 0], [0, 0]])
-
-
-@pytest.mark.parametrize("value", [True, False])
-def test_bool_of_one_value_is_taken(value):
-    assert np.all(to_uint8(np.full((1, 2, 2), value), "images") == 255 * value)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
-def test_0_and_1_could_be_black_and_white_or_two_dark_levels(dtype):
-    with pytest.raises(UserError, match=f"is {np.dtype(dtype)} with values 0 and 1 only"):
-        to_uint8((LEVELS % 2).astype(dtype), "images")
-
-
-def test_uint8_images_are_not_copied():
-    images = LEVELS.astype(np.uint8)
-    assert np.shares_memory(to_uint8(images, "images"), images)
-
-
-@pytest.mark.parametrize("shape", [(4,), (4, 1)])
-@pytest.mark.parametrize("values", [[3, 1, 4, 1], ["a", "b", "c", "d"], [0.5, 1, 2, 3]])
-def test_labels_are_one_for_each_image(shape, values):
-    labels = to_labels(np.array(values).reshape(shape), 4, "labels")
-    assert labels.tolist() == values
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f8"])
-def test_whole_floats_become_whole_numbers(dtype):
-    labels = to_labels(np.array([7.0, -2.0, 0.0], dtype), 3, "labels")
-    assert [str(label) for label in labels] == ["7", "-2", "0"]
-
-
-@pytest.mark.parametrize("value", [0.5, np.nan, np.inf, -np.inf, 1e300])
-def test_other_floats_stay_what_they_are(value):
-    labels = to_labels(np.array([7.0, value]), 2, "labels")
-    np.testing.assert_array_equal(labels, [7.0, value])
-
-
-def test_there_may_be_no_labels():
+def test_labels_are_one_for_each_image_and_whole_floats_whole_numbers(values, wanted):
+    for shape in ((3,), (3, 1)):
+        labels = to_labels(np.array(values).reshape(shape), 3, "labels")
+        assert [str(label) for label in labels] == wanted
     assert to_labels(None, 3, "labels") is None
 
 
@@ -72,53 +83,3 @@ def test_there_may_be_no_labels():
 def test_other_shapes_of_labels_are_refused(shape):
     with pytest.raises(UserError, match="y has the shape .* one label for each of the 4 images"):
         to_labels(np.zeros(shape), 4, "y")
-
-
-@pytest.mark.parametrize(
-    ("shape", "remedy"),
-    [
-        ((5, 3, 32, 32), "channels come first ([N, C, H, W]): np.moveaxis(x, 1, -1)."),
-        ((5, 1, 28, 28), "np.moveaxis(x, 1, -1)."),
-        ((5, 4, 64, 48), "np.moveaxis(x, 1, -1)."),
-        ((32, 32, 3, 500), "images come last ([H, W, C, N]): np.moveaxis(x, -1, 0)."),
-        ((500, 784), "rows seem to be images: x.reshape(-1, 28, 28)."),
-        ((500, 3072), "x.reshape(-1, height, width)."),
-    ],
-)
-def test_arrays_in_another_order_are_told_how_to_mend_it(shape, remedy):
-    with pytest.raises(UserError) as error:
-        to_uint8(np.zeros(shape, np.uint8), "photos")
-    assert str(error.value).endswith(remedy)
-
-
-@pytest.mark.parametrize("shape", [(5, 3, 9, 3), (5, 3, 9, 1), (2, 9, 8, 7)])
-def test_arrays_in_the_right_order_are_taken(shape):
-    assert to_uint8(np.zeros(shape, np.uint8), "photos").shape == shape
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "dtype", "remedy"),
-    [
-        (0, 255, "f4", "x / 255,"),
-        (3, 3987, "f8", "x / 4095,"),
-        (0, 1e6, "f8", "x / 1e+06,"),
-        (-0.97, 0.95, "f4", "(x + 1) / 2."),
-        (-2.5, 3, "f4", "(x + 2.5) / 5.5."),
-        (-0.002, 1.003, "f4", "np.clip(x, 0, 1)."),
-        (0, 1023, "u2", "x / 1023,"),
-        (7, 65000, "u2", "x / 65535,"),
-        (-1024, 3071, "i2", "(x + 1024) / 4095."),
-        (0, 1, "u1", "white must be 255: x * 255."),
-    ],
-)
-def test_other_ranges_are_told_how_to_mend_them(low, high, dtype, remedy):
-    images = np.linspace(low, high, 256).reshape(1, 16, 16).astype(dtype)
-    with pytest.raises(UserError) as error:
-        to_uint8(images, "photos")
-    assert remedy in str(error.value)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_nothing_is_said_of_a_range_without_an_end(value):
-    with pytest.raises(UserError, match=r"must lie in \[0, 1\], without NaN\.$"):
-        to_uint8(np.array([[[0.5, value]]]), "photos")

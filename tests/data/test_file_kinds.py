@@ -1,88 +1,57 @@
-import gzip
 import io
 import os
 import pickle
-import tarfile
 import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from cvae_tf.core.errors import MissingPathError, UserError
 from cvae_tf.data.file_kinds import FOLDER, NPY, NPZ, kind_of
 
-IMAGES = np.zeros((2, 8, 8), np.uint8)
 
-
-def _packed(**members):
+def _packed(*names):
     with io.BytesIO() as file:
         with zipfile.ZipFile(file, "w") as archive:
-            for name, content in members.items():
-                archive.writestr(name, content)
+            for name in names:
+                archive.writestr(name, b"")
         return file.getvalue()
 
 
-def _saved(save, *arguments):
-    with io.BytesIO() as file:
-        save(file, *arguments)
-        return file.getvalue()
-
-
-def _tar():
-    with io.BytesIO() as file:
-        with tarfile.open(fileobj=file, mode="w") as archive:
-            archive.addfile(tarfile.TarInfo("cat/1.png"))
-        return file.getvalue()
-
-
-def _picture(kind):
-    with io.BytesIO() as file:
-        Image.fromarray(IMAGES[0]).save(file, kind)
-        return file.getvalue()
-
-
-NAMED = _packed(**{"x_train.npy": _saved(np.save, IMAGES)})
+NAMED, AN_NPY, PICKLE = _packed("x_train.npy"), b"\x93NUMPY\1\0", pickle.dumps(np.zeros(2))
 CONTENTS = {  # what a file of some name holds, and its kind or the beginning of what is said of it
     "mine.npz": (NAMED, NPZ),
-    "mine": (NAMED, NPZ),
-    "MINE.NPZ": (NAMED, NPZ),
     "mine.zip": (NAMED, NPZ),
-    "cut_off.npz": (NAMED[:99], NPZ),
-    "mine.npy": (_saved(np.save, IMAGES), NPY),
-    "an_npy.npz": (_saved(np.save, IMAGES), NPY),
-    "pictures.zip": (_packed(cat=b""), "an archive; unpack it"),
-    "pictures.npz": (_packed(cat=b""), "an archive; unpack it"),
-    "cut_off.zip": (NAMED[:99], "an archive; unpack it"),
-    "pictures.tar": (_tar(), "an archive; unpack it"),
-    "pictures.tar.gz": (gzip.compress(_tar()), "an archive; unpack it"),
-    "a.7z": (b"7z\xbc\xaf\x27\x1c", "an archive; unpack it"),
-    "a.rar": (b"Rar!", "an archive; unpack it"),
+    "cut_off.npz": (NAMED[:50], NPZ),
+    "mine.npy": (AN_NPY, NPY),
+    "an_npy.npz": (AN_NPY, NPY),
+    "pictures.zip": (_packed("cat"), "an archive; unpack it"),
+    "pictures.npz": (_packed("cat"), "an archive; unpack it"),
+    "cut_off.zip": (NAMED[:50], "an archive; unpack it"),
+    "pictures.tar": (bytes(257) + b"ustar", "an archive; unpack it"),
+    "pictures.tar.gz": (b"\x1f\x8b\x08", "an archive; unpack it"),
     "a.h5": (b"\x89HDF\r\n\x1a\n", "an HDF5 file; read its arrays by h5py.File, and write"),
     "a.mat": (b"MATLAB 5.0 MAT-file, Platform", "a MATLAB file; read its arrays by scipy.io"),
-    "newer.mat": (b"\x89HDF\r\n\x1a\n", "an HDF5 file; read its arrays by h5py.File"),
     "a.CSV": (b"1,2,3\n", "a table; if its rows are the pixels of images, write numpy.savez("),
     "a.parquet": (b"PAR1", "a table; "),
-    "a.xlsx": (_packed(**{"xl/workbook.xml": b""}), "a table; "),
-    "a.pt": (_packed(**{"archive/data.pkl": b""}), "a file of PyTorch; "),
-    "older.pt": (pickle.dumps(IMAGES), "a file of PyTorch; "),
-    "a.pkl": (pickle.dumps(IMAGES), "a pickle, which may run any code and is never loaded; "),
-    "pickle.npz": (pickle.dumps(IMAGES), "a pickle, which may run any code and is never loaded; "),
-    "a.keras": (_packed(**{"model.weights.h5": b""}), "a model; --data_path is for images"),
+    "a.xlsx": (_packed("xl/workbook.xml"), "a table; "),
+    "a.pt": (_packed("archive/data.pkl"), "a file of PyTorch; "),
+    "a.pkl": (PICKLE, "a pickle, which may run any code and is never loaded; "),
+    "pickle.npz": (PICKLE, "a pickle, which may run any code and is never loaded; "),
+    "a.keras": (_packed("model.weights.h5"), "a model; --data_path is for images"),
     "a.tfrecord": (b"\x99\0\0", "a file of TFRecords; read its arrays by tf.data"),
     "a.mp4": (b"\0\0\0 ftypisom", "a video; write its frames as pictures into a folder"),
-    "a.avi": (b"RIFF\0\0\0\0AVI ", "a video; "),
-    "a.png": (_picture("PNG"), "one picture; give the folder that holds all of them"),
-    "jpeg": (_picture("JPEG"), "one picture; "),
-    "a.webp": (_picture("WEBP"), "one picture; "),
+    "a.png": (b"\x89PNG\r\n", "one picture; give the folder that holds all of them"),
+    "jpeg": (b"\xff\xd8\xff\xe0", "one picture; "),
+    "a.webp": (b"RIFF\0\0\0\0WEBP", "one picture; "),
     "a.heic": (b"\0\0\0 ftypheic", "a picture of a kind that is not read here; make it a PNG"),
-    "a.nii.gz": (gzip.compress(b""), "a medical image; write its slices as PNG files"),
+    "a.nii.gz": (b"\x1f\x8b\x08", "a medical image; write its slices as PNG files"),
     "a.dcm": (bytes(128) + b"DICM", "a medical image; "),
     "train-images-idx3-ubyte": (b"\0\0\x08\x03\0\0", "an IDX file, as of MNIST; take --dataset"),
     "page.npz": (b"\n <!DOCTYPE html><p>", "a web page; download the file itself"),
     "pointer.npz": (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS, not"),
     "empty.npz": (b"", "empty; it may not have been copied"),
-    "no_arrays.npz": (_saved(np.savez), "empty; "),
+    "no_arrays.npz": (_packed(), "empty; "),
     "text.npz": (b"just some text", "not an .npz file, or a damaged one, nor anything else"),
 }
 
@@ -101,14 +70,11 @@ def test_each_kind_of_file_is_read_or_told_what_to_do(tmp_path, name):
     assert "\n" not in str(error.value)
 
 
-def test_folders_are_none_whatever_they_are_called(tmp_path):
+def test_what_is_no_file_is_known_without_being_opened(tmp_path):
     (tmp_path / "pictures.zip").mkdir()
     assert kind_of(tmp_path / "pictures.zip") == FOLDER
     with pytest.raises(MissingPathError, match="Did you mean"):
         kind_of(tmp_path / "picture.zip")
-
-
-def test_what_could_be_waited_for_without_an_end_is_not_opened(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe")  # which could be waited for without an end
     with pytest.raises(UserError, match="pipe: not an .npz file"):
         kind_of(tmp_path / "pipe")

@@ -1,44 +1,40 @@
+"""How a set looks, and which of its images are shown: by a few from the whole of it."""
+
 import numpy as np
 import pytest
 
 from cvae_tf.data.greyness import look_at
+from cvae_tf.data.shown_images import choose_shown
 
 
-def _images(levels, channels=1, num=10):
-    """Images of stripes of some levels, each beginning at another place."""
-    row = np.resize(np.array(levels, np.uint8), 8)
-    rows = np.stack([np.roll(row, number) for number in range(num)])
-    return np.broadcast_to(rows[:, None, :, None], (num, 8, 8, channels)).copy()
-
-
-@pytest.mark.parametrize(
-    ("levels", "channels", "black_and_white", "said"),
-    [
-        ([0, 255], 1, True, "are black and white or nearly so"),
-        (
-            [0, 0, 0, 0, 128],
-            1,
-            True,
-            "are black and white or nearly so",
-        ),
-        ([0, 100, 200], 1, False, "have grey levels"),
-        ([0, 255], 3, False, "have colours"),
-    ],
-)
-def test_looks_decide(levels, channels, black_and_white, said):
-    looks = look_at(_images(levels, channels))
-    assert (looks.are_black_and_white, looks.description) == (black_and_white, said)
-
-
-def test_greyness_is_0_without_grey_and_1_if_all_is_halfway():
-    assert look_at(_images([0, 255])).greyness == 0
-    assert look_at(_images([127, 128])).greyness == pytest.approx(1, abs=1e-4)
-
-
-def test_the_digits_are_black_and_white_enough(digits):
+def test_greyness_is_that_of_the_whole_set(digits):
+    for levels, greyness in (([0, 255], 0), ([128], 1), ([0, 128], 0.5)):
+        images = np.repeat(np.uint8(levels), 2000 * 64).reshape(-1, 8, 8, 1)
+        assert look_at(images).greyness == pytest.approx(greyness, abs=0.01)
     assert look_at(digits.train.images).are_black_and_white
 
 
-def test_images_of_the_whole_set_are_looked_at():
-    images = np.concatenate([_images([0, 255], num=2000), _images([128], num=2000)])
-    assert look_at(images).greyness == pytest.approx(0.5, abs=0.01)
+@pytest.mark.parametrize("labels", [None, np.arange(50) % 7, np.zeros(50), np.arange(50)])
+def test_as_many_are_shown_as_there_are_and_none_twice(labels):
+    for count in (0, 1, 7, 49, 50, 64):
+        chosen = choose_shown(labels, 50, count)
+        assert chosen.dtype == np.int64
+        assert len(chosen) == len(set(chosen.tolist())) == min(50, count)
+        assert all(0 <= index < 50 for index in chosen)
+        np.testing.assert_array_equal(chosen, choose_shown(labels, 50, count))
+
+
+def test_shown_images_are_of_all_classes_in_turn_and_from_the_whole_set():
+    for labels in (None, np.zeros(1000)):
+        np.testing.assert_array_equal(choose_shown(labels, 1000, 4), [0, 250, 500, 750])
+    labels = np.repeat(np.arange(10), 100)
+    shown = labels[choose_shown(labels, 1000, 32)]
+    np.testing.assert_array_equal(shown[:30], np.tile(np.arange(10), 3))
+    assert len(set(shown[30:])) == 2
+    many = np.arange(1000)[::-1]
+    assert sorted(many[choose_shown(many, 1000, 4)].tolist()) == [0, 250, 500, 750]
+    odd = np.array([np.nan, 1.0, np.nan, 2.0])
+    assert sorted(choose_shown(odd, 4, 4).tolist()) == [0, 1, 2, 3]
+    few = np.array(["b"] * 40 + ["a"] * 2 + ["c"] * 40)  # their places go to others
+    names, counts = np.unique(few[choose_shown(few, 82, 22)], return_counts=True)
+    assert dict(zip(names.tolist(), counts.tolist(), strict=True)) == {"a": 2, "b": 10, "c": 10}

@@ -1,16 +1,25 @@
+"""Pictures of a folder become images, once: found out, kept on the disk, read as from an array."""
+
 import concurrent.futures
+import hashlib
 import json
+import os
+import threading
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from folder_helpers import READING, pixels_of, save, save_all
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import picture_cache
+from cvae_tf.data import decoding, disk_images, memory, picture_cache
+from cvae_tf.data.datasets import margin_brightness
 from cvae_tf.data.disk_images import DiskImages
 from cvae_tf.data.folder_listing import list_pictures
 from cvae_tf.data.picture_cache import read_pictures
 from cvae_tf.data.picture_images import PictureImages
+from cvae_tf.data.pictures import Form
 from cvae_tf.reading import ReadingSettings
 
 NAMES = [f"{number:02}.png" for number in range(20)]
@@ -33,139 +42,166 @@ def saved(root):
 
 
 @pytest.fixture
-def decoded(monkeypatch):
-    """How often all pictures were decoded."""
-    calls = []
-    decode_all = picture_cache.decode_all
-
-    def counted(*arguments):
-        calls.append(None)
-        return decode_all(*arguments)
-
+def decode_all(monkeypatch):
+    """Counts how often all pictures are decoded."""
+    counted = mock.Mock(wraps=picture_cache.decode_all)
     monkeypatch.setattr(picture_cache, "decode_all", counted)
-    return calls
+    return counted
 
 
-def _read(root, reading=READING, disk_mb=None):
-    return read_pictures(list_pictures(root), reading, disk_mb)
+def _read(root, disk_mb=None, **reading):
+    return read_pictures(list_pictures(root), ReadingSettings(**reading), disk_mb)
 
 
 def _all(pictures):
     return pictures.images(np.arange(pictures.facts.count))
 
 
-def test_pictures_are_decoded_once(root, saved, decoded, monkeypatch):
-    first = _read(root)
-    assert isinstance(_all(first), DiskImages) and len(decoded) == 1
-    np.testing.assert_array_equal(_all(first)[:], saved)
-
-    def refuse(*arguments, **options):
-        raise AssertionError("opened")
-
-    monkeypatch.setattr("PIL.Image.open", refuse)
-    second = _read(root)
-    assert len(decoded) == 1 and second.facts == first.facts
-    np.testing.assert_array_equal(_all(second)[:], saved)
-
-
-def test_other_settings_and_changed_pictures_are_decoded_anew(root, saved, decoded):
-    _read(root)
-    _read(root, ReadingSettings(channels=3))
-    save(root / "03.png", pixels_of(99))
-    np.testing.assert_array_equal(_all(_read(root))[np.array([3])][0], pixels_of(99))
-    assert len(decoded) == 3
-
-
-def test_nothing_is_written_beside_the_pictures(root, saved, home):
-    before = sorted(root.parent.rglob("*"))
-    _read(root)
-    written = set(root.parent.rglob("*")) - set(before)
-    assert all(path.is_relative_to(home.parent) for path in written)
-    (entry,) = home.iterdir()
-    assert sorted(path.name for path in entry.iterdir()) == ["facts.json", "pixels.bin"]
-    assert (entry / "pixels.bin").read_bytes() == saved.tobytes()
-
-
-def test_without_a_set_home_it_is_that_of_keras(root, saved, monkeypatch, tmp_path):
-    monkeypatch.delenv("KERAS_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    (tmp_path / "me").mkdir()
-    assert _read(root).pixels.is_relative_to(tmp_path / "me" / ".keras" / "cvae-tf")
-
-
-def test_too_little_room_on_disk(root, saved, decoded, home):
-    pictures = _read(root, disk_mb=0)
-    images = _all(pictures)
-    assert isinstance(images, PictureImages)
-    np.testing.assert_array_equal(images[:], saved)
-    assert sum(path.stat().st_size for path in home.rglob("pixels.bin")) == 0
-    assert _read(root, disk_mb=0).facts == pictures.facts and len(decoded) == 1
-    larger = _read(root)  # now there is room
-    assert isinstance(_all(larger), DiskImages) and len(decoded) == 2
-    assert larger.facts == pictures.facts
+# What is found out
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("is_coloured", [False, True])
-def test_pixels_are_the_same_from_disk_and_from_pictures(root, channels, is_coloured):
+def test_facts_are_of_the_good_pictures_and_bad_ones_are_tried_again(root, decode_all, channels):
+    saved = np.stack(list(save_all(root, NAMES, channels=channels, width=6).values()))
+    contents = (root / NAMES[4]).read_bytes()
+    bad = [0, 4, 15, 16, 19]
+    for number in bad:
+        (root / NAMES[number]).write_bytes(b"")
+    good, pictures = np.delete(saved, bad, axis=0), _read(root)
+    np.testing.assert_array_equal(_all(pictures)[:], good)
+    facts = pictures.facts
+    assert facts.bad == [(number, "an empty file") for number in bad] and facts.count == 15
+    assert facts.image_shape == (8, 6, channels)
+    assert facts.sha256 == hashlib.sha256(good.tobytes()).hexdigest()
+    assert facts.margins == pytest.approx(margin_brightness(good), abs=1e-9)
+    assert _read(root).facts == facts and decode_all.call_count == 1
+    # As if a disk in a network had failed for a while: the file seems to be the same.
+    listing = list_pictures(root)
+    (root / NAMES[4]).write_bytes(contents)
+    assert len(read_pictures(listing, READING, None).facts.bad) == 4
+
+
+def test_grey_saved_as_colours_is_grey_unless_there_are_colours_or_they_are_asked_for(root):
+    for number in range(100):
+        save(root / f"{number:03}.png", np.repeat(pixels_of(0), 3, axis=-1))
+    np.testing.assert_array_equal(_all(_read(root))[:], np.stack([pixels_of(0)] * 100))
+    assert _read(root, channels=3).facts.image_shape == (8, 8, 3)
+    save(root / "098.png", pixels_of(1, channels=3))  # not among those that are looked at first
+    images = _all(_read(root))
+    assert images.shape == (100, 8, 8, 3) and isinstance(images, DiskImages)
+    np.testing.assert_array_equal(images[98:99][0], pixels_of(1, channels=3))
+    np.testing.assert_array_equal(images[:1][0], np.repeat(pixels_of(0), 3, axis=-1))
+    assert _read(root).facts.sha256 == hashlib.sha256(images[:].tobytes()).hexdigest()
+    assert _read(root, channels=1).facts.image_shape == (8, 8, 1)
+
+
+def test_several_sizes_and_large_pictures_need_a_size(root, saved, home):
+    for number, height in enumerate([9, 9, 10, 11, 12, 13, 14]):
+        save(root / f"odd{number}.png", pixels_of(number, height, 8))
+    (root / "bad.png").write_bytes(b"")
+    text = r".*8x8 \(20\), 9x8 \(2\).* and 2 more\. Give --image_size=64"
+    with pytest.raises(UserError, match=text) as caught:
+        _read(root)
+    assert "\n" not in str(caught.value) and not list(home.iterdir())
+    assert _all(_read(root, image_size="16x12")).shape == (27, 16, 12, 1)
+    for number in range(3):
+        save(root / "large" / f"{number}.png", np.zeros((1025, 40, 1), np.uint8))
+    with pytest.raises(UserError, match=r"too large to learn.*1025x40 \(3\). Give --image_size=64"):
+        _read(root / "large")
+
+
+def test_several_are_decoded_at_a_time_in_order_and_not_far_ahead(monkeypatch):
+    monkeypatch.setattr(decoding, "count_cores", lambda: 3)
+    began, second_is_done = [], threading.Event()
+
+    def work(number):
+        began.append(number)
+        if number == 0:
+            assert second_is_done.wait(60)
+        if number == 1:
+            second_is_done.set()
+        return number
+
+    results = decoding.several_at_a_time(work, range(40))
+    for wanted, result in enumerate(results):
+        assert result == wanted and max(began) <= wanted + 8
+    assert len(began) == 40
+
+
+# What is kept
+
+
+def test_same_pictures_are_decoded_once(root, saved, decode_all, home, monkeypatch):
+    first = _read(root)
+    with monkeypatch.context() as patch:
+        patch.delattr("PIL.Image.open")
+        second = _read(root)
+    assert decode_all.call_count == 1 and second.facts == first.facts
+    for pictures in (first, second):
+        assert isinstance(_all(pictures), DiskImages)
+        np.testing.assert_array_equal(_all(pictures)[:], saved)
+    (entry,) = home.iterdir()
+    assert (entry / "pixels.bin").read_bytes() == saved.tobytes()
+    assert sorted(path.name for path in root.iterdir()) == NAMES  # nothing beside the pictures
+    _read(root, channels=3)
+    save(root / "03.png", pixels_of(99))
+    np.testing.assert_array_equal(_all(_read(root))[np.array([3])][0], pixels_of(99))
+    assert decode_all.call_count == 3
+
+
+def test_without_room_on_disk_pictures_are_decoded_each_time(root, decode_all):
     save_all(root, NAMES[:9], height=20, width=30, channels=1)
-    if is_coloured:
-        save_all(root, NAMES[9:], height=30, width=25, channels=3)
-    for settings in ({}, {"channels": channels}):
-        reading = ReadingSettings(image_size="16", **settings)
-        streamed, kept = _all(_read(root, reading, 0))[:], _all(_read(root, reading))[:]
-        np.testing.assert_array_equal(streamed, kept)
+    save_all(root, NAMES[9:], height=30, width=25, channels=3)
+    for channels in (0, 1, 3):
+        reading = {"image_size": "16", "channels": channels}
+        pictures = _read(root, 0, **reading)
+        assert _read(root, 0, **reading).facts == pictures.facts
+        larger = _read(root, **reading)  # now there is room
+        assert isinstance(_all(pictures), PictureImages) and isinstance(_all(larger), DiskImages)
+        assert larger.facts == pictures.facts
+        np.testing.assert_array_equal(_all(pictures)[:], _all(larger)[:])
+    assert decode_all.call_count == 6
 
 
-def test_cache_that_cannot_be_written_is_said_once(root, saved, decoded, home, capsys):
-    home.parent.mkdir()
-    home.write_text("a file where the folder should be")
+def test_cache_that_cannot_be_written_is_left_out(root, saved, home, capsys, monkeypatch):
+    no_room = OSError(28, "No space left on device")
+    monkeypatch.setattr(picture_cache.files, "write_json", mock.Mock(side_effect=no_room))
     pictures = _read(root)
+    assert isinstance(_all(pictures), PictureImages) and not list(home.iterdir())
     np.testing.assert_array_equal(_all(pictures)[:], saved)
-    assert isinstance(_all(pictures), PictureImages)
-    warned = capsys.readouterr().err
-    assert warned.count("warning") == 1 and "cannot be written" in warned
+    (warned,) = capsys.readouterr().err.splitlines()
+    assert "No space left" in warned and "The pictures are decoded each time" in warned
 
 
-def test_disk_that_becomes_full_is_said_once(root, saved, monkeypatch, capsys, home):
-    write_json = picture_cache.files.write_json
-
-    def fail(path, values):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(picture_cache.files, "write_json", fail)
-    np.testing.assert_array_equal(_all(_read(root))[:], saved)
-    assert "No space left on device" in capsys.readouterr().err
-    assert not list(home.iterdir())
-    monkeypatch.setattr(picture_cache.files, "write_json", write_json)
-    assert isinstance(_all(_read(root)), DiskImages)
+def test_what_was_being_written_is_removed_if_it_is_stopped(root, saved, home, decode_all):
+    decode_all.side_effect = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        _read(root)
+    assert list(home.iterdir()) == []
 
 
 def _damages(entry):
     facts = json.loads((entry / "facts.json").read_text())
-    for changed in (
-        {"image_shape": [8, 8]},
-        {"image_shape": [8, -8, 1]},
-        {"image_shape": None},
-        {"count": 19},
-        {"bad": [[5, "reason"]]},
-        {"sha256": 5},
-        {"margins": "bright"},
+    for name, value in (
+        ("image_shape", [8, -8, 1]),
+        ("image_shape", None),
+        ("count", 19),
+        ("bad", [[5, "reason"]]),
+        ("margins", "bright"),
     ):
-        yield "facts.json", json.dumps({**facts, **changed}).encode()
-    for content in (b"", b"{", b"[]", b"null", b"\xff", json.dumps(facts).encode()[:-5]):
-        yield "facts.json", content
-    yield "pixels.bin", b"short"
-    yield "pixels.bin", None
+        yield "facts.json", json.dumps({**facts, name: value})
+    yield "facts.json", "[]"
+    yield "facts.json", json.dumps(facts)[:-5]
+    yield "pixels.bin", "short"
 
 
-def test_damaged_entries_are_made_again(root, saved, decoded, home):
+def test_damaged_entries_are_made_again(root, saved, decode_all, home):
     _read(root)
     (entry,) = home.iterdir()
     for number, (name, content) in enumerate(list(_damages(entry)), 2):
-        (entry / name).unlink() if content is None else (entry / name).write_bytes(content)
+        (entry / name).write_text(content)
         np.testing.assert_array_equal(_all(_read(root))[:], saved)
-        assert len(decoded) == number, (name, content)
+        assert decode_all.call_count == number, (name, content)
 
 
 def test_several_at_once_all_succeed(root, saved, home):
@@ -178,55 +214,84 @@ def test_several_at_once_all_succeed(root, saved, home):
     assert [path.name for path in home.iterdir()] == [results[0].pixels.parent.name]
 
 
-def test_bad_pictures_are_kept_in_mind_until_they_can_be_read(root, saved, decoded, monkeypatch):
-    content = (root / "04.png").read_bytes()
-    (root / "04.png").write_bytes(b"")
-    pictures = _read(root)
-    assert pictures.facts.bad == [(4, "an empty file")]
-    np.testing.assert_array_equal(pictures.numbers, [*range(4), *range(5, 20)])
-    np.testing.assert_array_equal(_all(pictures)[:], np.delete(saved, 4, axis=0))
-    assert _read(root).facts == pictures.facts and len(decoded) == 1
-    # As if a disk in a network had failed for a while: the file seems to be the same.
-    listing = list_pictures(root)
-    (root / "04.png").write_bytes(content)
-    assert read_pictures(listing, READING, None).facts.bad == [] and len(decoded) == 2
+# How it is read
 
 
-def test_several_sizes_are_named(root, saved, home):
-    for number, height in enumerate([9, 9, 10, 11, 12, 13, 14]):
-        save(root / f"odd{number}.png", pixels_of(number, height, 8))
-    with pytest.raises(UserError) as caught:
-        _read(root)
-    text = str(caught.value)
-    assert "8x8 (20), 9x8 (2)" in text and "and 2 more" in text and "--image_size=64" in text
-    assert "\n" not in text
-    assert not list(home.iterdir())
-    assert _all(_read(root, ReadingSettings(image_size="16x12"))).shape == (27, 16, 12, 1)
+@pytest.fixture
+def flat(tmp_path, saved):
+    saved.tofile(tmp_path / "pixels.bin")
+    return tmp_path / "pixels.bin"
 
 
-def test_large_pictures_of_one_size_need_another(root, home):
-    """As those of a camera are."""
-    for number in range(3):
-        save(root / f"{number}.png", np.zeros((1025, 40, 1), np.uint8))
-    with pytest.raises(UserError, match=r"too large to learn.*1025x40 \(3\). Give --image_size=64"):
-        _read(root)
-    assert _all(_read(root, ReadingSettings(image_size="64"))).shape == (3, 64, 64, 1)
+INDICES = [
+    slice(None), slice(3, 8), slice(None, None, -2), slice(5, 5), np.array([7, 7, 0, 8, 1]),
+    np.array([], np.int64), np.array([-1, 2]), np.array([[1, 2], [3, 0]]),
+]  # fmt: skip
 
 
-def test_late_colours_begin_the_file_anew(root):
-    save_all(root, [f"{number:03}.png" for number in range(100)])
-    save(root / "098.png", pixels_of(1000, channels=3))
-    images = _all(_read(root))
-    assert images.shape == (100, 8, 8, 3) and isinstance(images, DiskImages)
-    np.testing.assert_array_equal(images[98:99][0], pixels_of(1000, channels=3))
-    np.testing.assert_array_equal(images[:1][0], np.repeat(pixels_of(0), 3, axis=-1))
+@pytest.mark.parametrize("reads", ["whole", "in small parts", "with other calls"])
+def test_indices_are_those_of_an_array(root, flat, saved, monkeypatch, reads):
+    read_at = disk_images._read_at
+    if reads == "in small parts":
+        seven = lambda file, view, at: read_at(file, view[:7], at)  # noqa: E731
+        monkeypatch.setattr(disk_images, "_read_at", seven)
+    if reads == "with other calls":  # on systems that cannot read at a place
+        monkeypatch.delattr(os, "preadv", raising=False)
+    rows, shape = np.array([4, 5, 6, 1, 19, 0, 2, 11, 10]), saved.shape
+    for stored, in_memory in (
+        (DiskImages(flat, shape), saved),
+        (DiskImages(flat, shape, rows), saved[rows]),
+        (PictureImages(list_pictures(root), rows, Form(), shape[1:]), saved[rows]),
+    ):
+        assert (stored.shape, len(stored)) == (in_memory.shape, len(in_memory))
+        for index in INDICES:
+            found = stored[index]
+            np.testing.assert_array_equal(found, in_memory[index], err_msg=str(index))
+            assert found.dtype == stored.dtype == np.uint8 and found.flags.c_contiguous
 
 
-def test_what_was_being_written_is_removed_if_it_is_stopped(root, saved, home, monkeypatch):
-    def stop(*arguments):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("count", [1, 10])
+def test_pictures_that_vanish_or_break_or_change_are_named(root, saved, count):
+    path = root / NAMES[0]
+    stored = PictureImages(list_pictures(root), np.arange(10), Form(), (8, 8, 1))
+    for change, message in (
+        (lambda: save(path, pixels_of(0, 9, 9)), "has become another one"),
+        (lambda: save(path, pixels_of(1)), "has become another one"),
+        (lambda: path.write_bytes(path.read_bytes()[:50]), "cannot be read any more"),
+        (path.unlink, "cannot be read any more .No such file"),
+    ):
+        change()
+        with pytest.raises(UserError, match=f"00.png: .*{message}"):
+            stored[:count]
+    np.testing.assert_array_equal(stored[1:], saved[1:10])
 
-    monkeypatch.setattr(picture_cache, "decode_all", stop)
-    with pytest.raises(KeyboardInterrupt):
-        _read(root)
-    assert list(home.iterdir()) == []
+
+def test_a_file_is_read_by_several_threads_also_after_it_was_removed(flat, saved):
+    stored = DiskImages(flat, saved.shape)
+    flat.unlink()
+    orders = [np.random.default_rng(seed).permutation(20) for seed in range(50)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for order, found in zip(orders, pool.map(stored.__getitem__, orders), strict=True):
+            np.testing.assert_array_equal(found, saved[order])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    del stored
+    assert len(list(Path("/proc/self/fd").iterdir())) == before - 1
+
+
+def test_file_that_is_not_there_or_too_short_is_named(flat, saved):
+    with pytest.raises(UserError, match="missing.bin: cannot be read"):
+        DiskImages(flat.with_name("missing.bin"), saved.shape)
+    stored = DiskImages(flat, saved.shape)
+    os.truncate(flat, 100)
+    for read in (lambda: stored[:], lambda: DiskImages(flat, saved.shape)):
+        with pytest.raises(UserError, match="pixels.bin: the file is shorter"):
+            read()
+
+
+def test_free_memory_is_that_of_the_machine_or_less_in_a_container(monkeypatch):
+    files = {"/sys/fs/cgroup/memory.current": "2000"}
+    monkeypatch.setattr(Path, "read_text", lambda path, **options: files.get(str(path), "max"))
+    for machine, limit, free in ((8, "9000", 7000), (5, "9000", 5120), (8, "max", 8192)):
+        files["/sys/fs/cgroup/memory.max"] = limit
+        files["/proc/meminfo"] = f"MemTotal: 9 kB\nMemAvailable: {machine} kB\n"
+        assert memory.free_bytes() == free

@@ -8,7 +8,7 @@ from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.pictures import Form
 from cvae_tf.training.choose_preset import complete
 
-FORM = Form()
+FORM, DEEP = Form(), Form(deep_white_level=65535)
 
 
 def _strokes(paper, ink, num=30, noise=0):
@@ -23,32 +23,24 @@ def _strokes(paper, ink, num=30, noise=0):
     return images.clip(0, 255).astype(np.uint8)[..., np.newaxis]
 
 
-def _framed(images):
-    """A black frame on each, which a threshold keeps."""
-    framed = images.copy()
-    framed[:, [0, -1]] = framed[:, :, [0, -1]] = 0
-    return framed
+def _with_black(rows, columns):
+    """Pencil strokes, and black pixels at the same places of each, which a threshold keeps."""
+    images = _strokes(250, 150)
+    images[:, rows, columns] = 0
+    return images
 
 
-def _spotted(images):
-    """Three black spots on each."""
-    spotted = images.copy()
-    spotted[:, 3, [2, 7, 12]] = 0
-    return spotted
-
-
-def _complete(images, form=None, **given):
-    dataset = Dataset("mine", "mine.", Split(images, None), Split(images[:2], None), form=form)
+def _complete(images, form=None, test=None, **given):
+    test = images[:2] if test is None else test
+    dataset = Dataset("mine", "mine.", Split(images, None), Split(test, None), form=form)
     return complete(None, given, dataset)
 
 
 VANISH = {
     "pencil": _strokes(250, 150),
-    "pencil, noisy": _strokes(250, 150, noise=5),
-    "pencil in a frame": _framed(_strokes(250, 150)),
-    "pencil with spots": _spotted(_strokes(250, 150)),
+    "pencil in a frame": _with_black([0, -1], slice(None)),
+    "pencil with spots": _with_black(3, [2, 7, 12]),
     "12 bits in 16": _strokes(0, 16),
-    "a mask of 0 and 1": _strokes(0, 1),
     "a map of 0 to 4": np.maximum(_strokes(0, 2), _strokes(0, 4)[::-1]),
     "dim": _strokes(3, 110),
     "white or black by its brightness": np.concatenate([_strokes(250, 200), _strokes(10, 60)]),
@@ -63,29 +55,24 @@ STAY = {
 
 
 @pytest.mark.parametrize("name", VANISH)
-def test_what_a_threshold_would_take_is_learned_as_grey_levels(name, capsys):
-    assert _complete(VANISH[name]).preset == "photo"
+def test_what_a_threshold_would_take_is_learned_as_grey_levels_and_never_thresholded(name, capsys):
+    images = VANISH[name]
+    assert _complete(images).preset == "photo"
     assert "preset:  photo, because the images would lose" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("name", VANISH)
-@pytest.mark.parametrize(
-    "given", [{"preset": "fast"}, {"preset": "tutorial"}, {"binarize": "threshold"}]
-)
-def test_a_threshold_that_takes_everything_is_refused_with_the_range_seen(name, given):
-    low, high = VANISH[name].min(), VANISH[name].max()
-    with pytest.raises(
-        UserError, match=f"blank or the same: levels from {low} to {high} of"
-    ) as told:
-        _complete(VANISH[name], **given)
-    assert "\n" not in str(told.value)
+    seen = f"blank or the same: levels from {images.min()} to {images.max()} of"
+    for given in ({"preset": "fast"}, {"preset": "tutorial"}, {"binarize": "threshold"}):
+        with pytest.raises(UserError, match=seen) as told:
+            _complete(images, **given)
+        assert "\n" not in str(told.value)
 
 
 @pytest.mark.parametrize("name", STAY)
 def test_black_and_white_stays_black_and_white(name, capsys):
     config = _complete(STAY[name].astype(np.uint8))
     assert (config.preset, config.binarize) == ("fast", "threshold")
-    assert "warning" not in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "preset:  fast, because the images are black and white or nearly so" in captured.out
+    assert "warning" not in captured.err
 
 
 def test_a_threshold_that_takes_some_of_the_images_is_warned_of(capsys):
@@ -95,16 +82,31 @@ def test_a_threshold_that_takes_some_of_the_images_is_warned_of(capsys):
     assert "warning: at the threshold 33% of the images lose" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("levels", "channels", "settings", "preset", "reason"),
+    [
+        ([0, 120, 240], 1, {}, "photo", "because the images have grey levels"),
+        ([0, 120, 240], 1, {"preset": "fast"}, "fast", ""),
+        ([0, 120, 240], 1, {"binarize": "dynamic"}, "fast", "because the images are made black"),
+        ([0, 255], 1, {"preset": "photo"}, "photo", ""),
+        ([0, 255], 3, {}, "photo", "because the images have colours"),
+    ],
+)
+def test_grey_levels_and_colours_decide(levels, channels, settings, preset, reason, capsys):
+    images = np.random.default_rng(0).choice(np.uint8(levels), (20, 8, 8, channels))
+    assert _complete(images, **settings).preset == preset
+    assert reason in capsys.readouterr().out
+    for thresholded in ({"binarize": "threshold"}, {"preset": "tutorial"}) if channels == 3 else ():
+        with pytest.raises(UserError, match=r"^--binarize=threshold: the images have colours"):
+            _complete(images, **thresholded)
+
+
 @pytest.mark.parametrize("model", ["vae", "gan"])
 @pytest.mark.parametrize(
     ("levels", "form", "remedy"),
     [
         ((0, 4), FORM, "levels from 0 to 4 of 0 to 255; --white_level=4 or --white_level=auto"),
-        (
-            (0, 16),
-            FORM._replace(deep_white_level=65535),
-            "levels from 0 to 16 of 0 to 255; --white_level=auto",
-        ),
+        ((0, 16), DEEP, "levels from 0 to 16 of 0 to 255; --white_level=auto"),
         ((3, 110), None, "levels from 3 to 110 of 0 to 255; divide all by the level"),
         ((250, 150), None, "levels from 150 to 250 of 0 to 255; raise their contrast"),
     ],
@@ -119,7 +121,7 @@ def test_images_that_use_little_of_the_range_are_warned_of(model, levels, form, 
 
 
 def test_a_broken_pixel_or_empty_images_do_not_hide_that_the_others_are_dark(capsys):
-    dark = _strokes(0, 16, num=30)
+    dark = _strokes(0, 16)
     dark[3, 0, 0] = 255
     dark = np.concatenate([dark, np.zeros_like(dark)])
     _complete(dark, FORM, model="gan")
@@ -129,40 +131,17 @@ def test_a_broken_pixel_or_empty_images_do_not_hide_that_the_others_are_dark(cap
 
 @pytest.mark.parametrize("test", [_strokes(0, 5), np.zeros((3, 16, 16, 1), np.uint8)])
 def test_images_for_testing_in_other_units_are_warned_of(test, capsys):
-    train = _strokes(0, 255)
-    complete(None, {}, Dataset("mine", "mine.", Split(train, None), Split(test, None)))
+    _complete(_strokes(0, 255), test=test)
     said = "each test image uses but a small part of the range, unlike those for training: levels"
     assert f"warning: {said} from 0 to {test.max()} of" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("given", [{}, {"model": "gan"}])
-def test_images_that_are_nearly_all_the_same_are_warned_of(given, capsys):
-    images = np.repeat(_strokes(0, 255, 2), [199, 1], axis=0)
-    assert _complete(images, **given).preset != "fast"
-    captured = capsys.readouterr()
-    assert captured.err == "warning: nearly all training images are the same one.\n"
-    assert given or "because the images are nearly all the same" in captured.out
-
-
 @pytest.mark.parametrize("given", [{}, {"preset": "fast"}, {"preset": "photo"}, {"model": "gan"}])
-def test_images_that_are_all_the_same_are_refused(given):
+def test_images_that_are_all_the_same_are_refused_and_nearly_all_warned_of(given, capsys):
     with pytest.raises(UserError, match="mine: all training images are the same"):
-        _complete(np.repeat(_strokes(0, 255)[:1], 1200, axis=0), **given)
-
-
-@pytest.mark.parametrize(
-    ("levels", "settings", "preset", "reason"),
-    [
-        ([0, 120, 240], {}, "photo", "because the images have grey levels"),
-        ([0, 120, 240], {"preset": "fast"}, "fast", ""),
-        ([0, 120, 240], {"binarize": "dynamic"}, "fast", "because the images are made black and"),
-        ([0, 255], {}, "fast", "because the images are black and white or nearly so"),
-        ([0, 255], {"preset": "photo"}, "photo", ""),
-    ],
-)
-def test_grey_levels_decide_unless_something_else_is_asked_for(
-    levels, settings, preset, reason, capsys
-):
-    images = np.random.default_rng(0).choice(np.uint8(levels), (20, 8, 8, 1))
-    assert _complete(images, **settings).preset == preset
-    assert reason in capsys.readouterr().out
+        _complete(np.repeat(_strokes(0, 255, 1), 1200, axis=0), **given)
+    if "preset" not in given:
+        assert _complete(np.repeat(_strokes(0, 255, 2), [199, 1], axis=0), **given).preset != "fast"
+        captured = capsys.readouterr()
+        assert captured.err == "warning: nearly all training images are the same one.\n"
+        assert given or "because the images are nearly all the same" in captured.out
