@@ -17,7 +17,6 @@ from conftest import PROJECT, run_python
 
 from cvae_tf import cli, workflows
 from cvae_tf.config import Config
-from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.presets import PRESETS
 from cvae_tf.training import run_directory
 from cvae_tf.training.stop_signals import Stopped
@@ -60,19 +59,11 @@ def test_every_setting_has_a_flag_with_its_help_that_arrives(parse):
         assert field.metadata["help"] in flags.FLAGS[name].help
 
 
-@pytest.mark.parametrize(
-    ("field", "presets", "text"),
-    [
-        (FIELDS["seed"], PRESETS, "(default: 0)"),
-        (FIELDS["importance_samples"], PRESETS, "(1 to 10000; default: 1)"),
-        (FIELDS["batch_size"], {"a": {"batch_size": 2}, "b": {"batch_size": 3}},
-         "(default by preset; a: 2, b: 3)"),
-        (FIELDS["data_path"], PRESETS, ""),
-        (EvaluationSettings.__dataclass_fields__["batch_size"], {}, "(default: 1000)"),
-    ],
-)  # fmt: skip
-def test_help_tells_ranges_and_defaults(field, presets, text):
-    assert cli.describe(field, presets) == text
+def test_help_tells_ranges_and_defaults():
+    assert cli.describe(FIELDS["importance_samples"], PRESETS) == "(1 to 10000; default: 1)"
+    assert cli.describe(FIELDS["data_path"], PRESETS) == ""
+    two = {"a": {"batch_size": 2}, "b": {"batch_size": 3}}
+    assert cli.describe(FIELDS["batch_size"], two) == "(default by preset; a: 2, b: 3)"
 
 
 HOW = {"checkpoint_every": "9", "tensorboard": True, "cache_mb": 5, "disk_mb": 6,

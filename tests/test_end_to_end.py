@@ -1,7 +1,6 @@
 """One run as people start it, in a process of its own, and what its files must say."""
 
 import json
-import shutil
 
 import imageio.v3 as iio
 import numpy as np
@@ -88,22 +87,6 @@ def test_model_and_elbo_of_a_run_are_those_of_its_checkpoint(vae_run, small_npz)
     row, error = vae_run.history[-1], log_likelihood.std()
     assert abs(log_likelihood.mean() - row["test_log_likelihood"]) < 5 * error + 0.01
     assert abs(log_likelihood.mean() - kl - row["test_elbo"]) < 5 * error + 0.5
-
-
-@pytest.mark.slow
-def test_exporting_again_gives_the_same_model(vae_run, tmp_path):
-    run = shutil.copytree(vae_run.directory, tmp_path / "run")
-    before = _contents(run)
-    shutil.rmtree(run / "export")
-    (run / "progress.gif").unlink()
-    export_run.export_from_checkpoint(run)
-    for name in ("progress.gif", "export/1/model.json", "export/1/README.md"):
-        assert (run / name).read_bytes() == before[run / name]
-    samples = [
-        tf.saved_model.load(str(place / "export" / "1")).sample(4, [1, 2])["images"]
-        for place in (vae_run.directory, run)
-    ]
-    np.testing.assert_array_equal(*samples)
 
 
 def test_an_export_elsewhere_replaces_nothing_and_the_run_stays_as_it_is(
