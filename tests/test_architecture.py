@@ -1,23 +1,19 @@
 """Imports point one way, and what must be light is light: read from the source by `ast`."""
 
 import ast
+import importlib
+import types
 
-import pytest
 from conftest import PROJECT
 
 PACKAGE = PROJECT / "cvae_tf"
 # Each level may import what stands before it; rooms of one level know nothing of each other.
 LEVELS = [
     ["core"],
-    [
-        "registry_entries",
-        "registry",
-        "presets",
-        "reading",
-        "network_settings",
-        "gan_settings",
-        "config",
-    ],
+    ["registry_entries"],
+    ["registry"],
+    ["presets", "reading", "network_settings", "gan_settings"],
+    ["config"],
     ["data", "drawing"],
     ["distances"],
     ["models"],
@@ -27,10 +23,12 @@ LEVELS = [
     ["reporting"],
     ["whole_run"],
     ["workflows"],
-    ["cli", "commands", "__init__", "__main__"],
+    ["cli", "__init__"],
+    ["commands", "__main__"],
 ]
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names}
-SOURCES = sorted(PACKAGE.rglob("*.py"))
+SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
 
 
 def _home(parts):
@@ -38,63 +36,30 @@ def _home(parts):
     return parts[0] if parts else "__init__"
 
 
-def _imports(path):
+def _imports(tree):
     """The modules that a file imports anywhere in it, as lists of their parts."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            for alias in node.names:
-                yield [*node.module.split("."), alias.name]
+            assert node.level == 0, f"a relative import of {node.module}"
+            yield from ([*node.module.split("."), alias.name] for alias in node.names)
 
 
-def _own_imports(path):
-    return {_home(parts[1:]) for parts in _imports(path) if parts[0] == "cvae_tf"}
+def test_no_import_points_up():
+    for path, tree in TREES.items():
+        own = _home(path.relative_to(PACKAGE).with_suffix("").parts)
+        rooms = {_home(parts[1:]) for parts in _imports(tree) if parts[0] == "cvae_tf"}
+        above = {name for name in rooms - {own} if LEVEL_OF[name] >= LEVEL_OF[own]}
+        assert not above, f"{path} imports {above}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_import_points_up(path):
-    own = _home(path.relative_to(PACKAGE).with_suffix("").parts)
-    above = {
-        name
-        for name in _own_imports(path)
-        if name != own and LEVEL_OF[name] >= LEVEL_OF[own] and not _is_earlier(name, own)
-    }
-    assert not above, f"{own} imports {above}"
-
-
-def _is_earlier(name, own):
-    """`config` and `presets` may ask what stands before them; the hall's files each other."""
-    level = LEVELS[LEVEL_OF[own]]
-    return (
-        name in level
-        and own in level
-        and own
-        in (
-            "registry",
-            "presets",
-            "network_settings",
-            "gan_settings",
-            "config",
-            "__main__",
-            "commands",
-        )
-    )
-
-
-def test_every_file_has_its_level():
-    for path in SOURCES:
-        assert _home(path.relative_to(PACKAGE).with_suffix("").parts) in LEVEL_OF
-
-
-@pytest.mark.parametrize("name", ["config", "registry"])
-def test_settings_and_tables_need_the_standard_library_alone(name):
-    waiting, seen = [PACKAGE / f"{name}.py"], set()
+def test_settings_and_tables_need_the_standard_library_alone():
+    waiting, seen = [PACKAGE / "config.py", PACKAGE / "registry.py"], set()
     while waiting:
         path = waiting.pop()
         seen.add(path)
-        for parts in _imports(path):
+        for parts in _imports(TREES[path]):
             assert parts[0] not in ("tensorflow", "keras", "numpy"), f"{path}: {parts}"
             if parts[0] == "cvae_tf":
                 file = _file_of(parts)
@@ -111,19 +76,18 @@ def _file_of(parts):
 
 
 def test_modules_are_of_a_size_to_be_read():
-    long = {path.name: n for path in SOURCES if (n := len(path.read_text().splitlines())) > 500}
-    assert not long
+    assert not [path for path, text in SOURCES.items() if len(text.splitlines()) > 500]
 
 
-def _calls(path):
-    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+CALLS = [
+    (path, node)
+    for path, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Call)
+]  # fmt: skip
 
 
 def test_only_messages_print():
     """No other message would be worth no run; see `core.messages.show`."""
-    printing = {
-        path.name for path in SOURCES for call in _calls(path) if ast.unparse(call.func) == "print"
-    }
+    printing = {path.name for path, call in CALLS if ast.unparse(call.func) == "print"}
     assert printing == {"messages.py"}
 
 
@@ -139,5 +103,26 @@ def _is_text_of_the_system(call):
 
 
 def test_texts_are_utf_8_in_every_language():
-    assert not [f"{path}: {ast.unparse(call)}" for path in SOURCES for call in _calls(path)
+    assert not [f"{path}: {ast.unparse(call)}" for path, call in CALLS
                 if _is_text_of_the_system(call)]  # fmt: skip
+
+
+def test_programs_in_benchmarks_use_names_that_there_are():
+    """They take hours, so here their names alone are tried."""
+    for program in (PROJECT / "benchmarks").glob("*.py"):
+        tree, known = ast.parse(program.read_text(encoding="utf-8")), {}
+        nodes = list(ast.walk(tree))
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("cvae_tf"):
+                known |= {a.asname or a.name: _object(node.module, a.name) for a in node.names}
+        for node in nodes:
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                home = known.get(node.value.id)
+                is_module = isinstance(home, types.ModuleType)
+                assert not is_module or hasattr(home, node.attr), f"{program}: {node.attr}"
+
+
+def _object(home, name):
+    """What an import names: something in a module, or a module of a package."""
+    found = getattr(importlib.import_module(home), name, None)
+    return found or importlib.import_module(f"{home}.{name}")

@@ -1,4 +1,8 @@
+"""The commands as people start them: flags of settings, mistakes in a line, exit codes."""
+
 import dataclasses
+import functools
+import importlib
 import os
 import shlex
 import subprocess
@@ -9,34 +13,33 @@ from pathlib import Path
 import pytest
 import setuptools
 from absl import flags
-from absl.testing import flagsaver
-from conftest import PROJECT, run_python, run_script
+from conftest import PROJECT, run_python
 
-from cvae_tf import cli
+from cvae_tf import cli, workflows
 from cvae_tf.config import Config
-from cvae_tf.core.errors import UserError
-from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.presets import PRESETS
+from cvae_tf.training import run_directory
 from cvae_tf.training.stop_signals import Stopped
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
+DEFINE = [name for name in vars(flags) if name.startswith("DEFINE_")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _config_flags():
-    if "latent_dim" not in flags.FLAGS:
-        cli.define_flags(Config, PRESETS)
+@pytest.fixture
+def parse(monkeypatch):
+    """Reads the flags of a command as its script does; returns its `main` and what is left."""
 
+    def parse(command, *arguments):
+        values, module = flags.FlagValues(), importlib.import_module(f"cvae_tf.commands.{command}")
+        with monkeypatch.context() as patch:
+            for name in DEFINE:
+                own = functools.partial(getattr(flags, name), flag_values=values)
+                patch.setattr(flags, name, own)
+            module.define_flags()
+        monkeypatch.setattr(flags, "FLAGS", values)
+        return module.main, values([f"{command}.py", *arguments])
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_each_setting_has_a_flag_with_its_help(name):
-    flag = flags.FLAGS[name]
-    assert flag.default is None
-    assert FIELDS[name].metadata["help"] in flag.help
-
-
-def test_no_flags_give_the_default_configuration():
-    assert cli.settings_from_flags(Config) == {}
+    return parse
 
 
 def _another_value(field):
@@ -46,133 +49,186 @@ def _another_value(field):
     return {int: 7, float: 0.125, bool: True}.get(field.type, "/mine")
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_every_flag_arrives_in_the_configuration(name):
-    value = _another_value(FIELDS[name])
-    with flagsaver.as_parsed(**{name: str(value)}):
+def test_every_setting_has_a_flag_with_its_help_that_arrives(parse):
+    parse("train")
+    assert cli.settings_from_flags(Config) == {}
+    for name, field in FIELDS.items():
+        value = _another_value(field)
+        parse("train", f"--{name}={value}")
         assert cli.settings_from_flags(Config) == {name: value}
+        assert field.metadata["help"] in flags.FLAGS[name].help
 
 
-def test_given_flags_override_the_preset_and_the_others_do_not():
-    with flagsaver.as_parsed(preset="tutorial", batch_size="64"):
-        config = Config.create(**cli.settings_from_flags(Config))
-    assert config.batch_size == 64
-    assert config.learning_rate == PRESETS["tutorial"]["learning_rate"]
+def test_help_tells_ranges_and_defaults():
+    assert cli.describe(FIELDS["importance_samples"], PRESETS) == "(1 to 10000; default: 1)"
+    assert cli.describe(FIELDS["data_path"], PRESETS) == ""
+    two = {"a": {"batch_size": 2}, "b": {"batch_size": 3}}
+    assert cli.describe(FIELDS["batch_size"], two) == "(default by preset; a: 2, b: 3)"
 
 
-def test_values_out_of_range_are_refused():
-    with flagsaver.as_parsed(epochs="0"), pytest.raises(UserError, match="--epochs=0"):
-        Config.create(**cli.settings_from_flags(Config))
-
-
-@pytest.mark.parametrize(("name", "value"), [("epochs", "many"), ("network", "resnet")])
-def test_values_of_the_wrong_kind_are_refused(name, value):
-    with (
-        pytest.raises(flags.IllegalFlagValueError, match=name),
-        flagsaver.as_parsed(**{name: value}),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("name", ["digits", "tfds:kmnist", "tfds:emnist/letters"])
-def test_data_sets_may_have_names_that_another_package_knows(name):
-    with flagsaver.as_parsed(dataset=name):
-        assert Config.create(**cli.settings_from_flags(Config)).dataset == name
+HOW = {"checkpoint_every": "9", "tensorboard": True, "cache_mb": 5, "disk_mb": 6,
+       "strategy": "mirrored", "logical_cpus": 2}  # fmt: skip
+GIVEN = [f"--{name}={value}" for name, value in HOW.items()]
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("arguments", "called", "positional", "named"),
     [
-        ("seed", "(default: 0)"),
-        ("importance_samples", "(1 to 10000; default: 1)"),
-        (
-            "batch_size",
-            "(default by preset; tutorial: 32, fast: 128, mlp20: 128, mlp: 128, hybrid: 128, "
-            "best: 256, photo: 128, gan: 64, dcgan: 128)",
-        ),
-        ("data_path", ""),
+        (["train", "--run_dir=r", "--epochs=3", "--conditional", *GIVEN],
+         "train", (None, "r"), {**HOW, "epochs": 3, "conditional": True}),
+        (["train", "--resume", "--run_dir=r", "--epochs=3", *GIVEN],
+         "resume", ("r",), {**HOW, "epochs": 3}),
+        (["export", "--run_dir=r", "--output=o", "--format=onnx"],
+         "export", ("r", "o", "onnx"), {}),
+        (["export"], "export", (str(Path("runs") / "latest"), None, "saved_model"), {}),
+        (["generate", "--run_dir=r", "--mode=class", "--label=3", "--output=o", "--num=4"],
+         "generate", ("r", "class", "o"), {"label": "3", "num": 4}),
+        (["evaluate", "--run_dir=r", "--samples=3"], "evaluate", ("r", None), {"samples": 3}),
+        (["report", "--run_dir=r", "--compare=a", "--compare=b", "--output=o.html"],
+         "report", ("r", "o.html"), {"compare": ["a", "b"]}),
+    ],
+)  # fmt: skip
+def test_commands_pass_on_what_their_flags_say(
+    parse, monkeypatch, arguments, called, positional, named
+):
+    calls = []
+    monkeypatch.setattr(run_directory, "find_run", str)
+    monkeypatch.setattr(workflows, called, lambda *given, **more: calls.append((given, more)))
+    cli.call_for_people(*parse(*arguments))
+    ((given, more),) = calls
+    assert given == positional
+    assert {name: value for name, value in more.items() if value is not None} == named
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train true", "unexpected argument 'true'; flags are --name=value."),
+        ("train --resume", "--resume needs --run_dir, such as"),
+        ("train --epochs=0", "--epochs=0: must be a whole number"),
+        ("train --run_dir=", "--run_dir= is empty; give a path, or leave the flag out."),
+        ("train --data_path=", "--data_path= is empty"),
+        ("report --compare=a --compare=", "--compare= is empty"),
+        ("generate --output=", "--output= is empty"),
+        ("evaluate --saved_model=", "--saved_model= is empty"),
+        ("export --run_dir=nowhere", "--run_dir=nowhere: holds no run"),
+        ("generate --saved_model=nowhere", "--saved_model=nowhere: holds no SavedModel"),
+        ("evaluate --run_dir=a --saved_model=b", "--run_dir and --saved_model: give one"),
+        ("evaluate --importance_samples=0", "--importance_samples=0"),
+        ("evaluate --output=numbers.txt", "--output=numbers.txt: must end in .json"),
     ],
 )
-def test_help_tells_ranges_and_defaults(name, text):
-    assert cli.describe(FIELDS[name], PRESETS) == text
-
-
-def test_presets_are_those_of_training_alone():
-    (field,) = [
-        field for field in dataclasses.fields(EvaluationSettings) if field.name == "batch_size"
-    ]
-    assert cli.describe(field, {}) == "(default: 1000)"
-
-
-def _call(main, *arguments):
+def test_mistakes_end_in_one_line(parse, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        cli.call_for_people(main, ["train.py", *arguments])
-    return stopped.value.code
+        cli.call_for_people(*parse(*arguments.split()))
+    told = stopped.value.code
+    assert told.startswith("error: ") and message in told and "\n" not in told
+    assert list(tmp_path.iterdir()) == []
 
 
-def _raise(error):
-    def main():
-        raise error
+def test_stopping_ends_without_a_traceback_and_says_what_to_type(monkeypatch, capsys):
+    def told_of(error, **options):
+        def fail(*_):
+            raise error
 
-    return main
-
-
-def test_mistakes_of_users_end_in_one_line():
-    assert _call(_raise(UserError("no such file."))) == "error: no such file."
-
-
-def test_stray_arguments_are_refused_before_anything_is_done():
-    assert "unexpected argument 'true'" in _call(pytest.fail, "true")
-
-
-def test_mistakes_of_the_program_keep_their_traceback():
-    with pytest.raises(ZeroDivisionError):
-        cli.call_for_people(_raise(ZeroDivisionError()), ["train.py"])
-
-
-@pytest.fixture
-def run_raising(monkeypatch):
-    """Runs a command that raises an error, as the script `my train.py`."""
-
-    def run(error, **options):
-        monkeypatch.setattr(cli, "_run", lambda *_: _raise(error)())
-        monkeypatch.setattr(os, "_exit", sys.exit)
-        monkeypatch.setattr(sys, "argv", ["my train.py"])
+        monkeypatch.setattr(cli, "_run", fail)
         with pytest.raises(SystemExit) as stopped:
             cli.run("train", **options)
-        return stopped.value.code
+        return stopped.value.code, capsys.readouterr().err
 
-    return run
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr(sys, "argv", ["my train.py"])
+    assert told_of(KeyboardInterrupt()) == (130, "\nstopped by Interrupt\n")
+    programs = (None, "python 'my train.py'"), ("cvae-tf train", "cvae-tf train")
+    for started_as, command in programs:
+        code, told = told_of(Stopped(15, Path("/runs/a 'run'")), started_as=started_as)
+        advice = told.strip().removeprefix("stopped by Terminated; go on with: ")
+        assert code == 143 and advice.startswith(f"{command} --resume --run_dir=")
+        assert shlex.split(advice)[-1] == "--run_dir=/runs/a 'run'"
 
 
-def test_interruption_ends_without_a_traceback(run_raising, capsys):
-    assert run_raising(KeyboardInterrupt()) == 130
-    assert capsys.readouterr().err == "\nstopped by Interrupt\n"
+def test_mistakes_of_the_program_keep_their_traceback(parse):
+    with pytest.raises(ZeroDivisionError):
+        cli.call_for_people(lambda: 1 / 0, parse("train")[1])
+
+
+# In processes of their own, which fail if they import TensorFlow.
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts Python in a folder that stays empty."""
+    place, cwd = tmp_path_factory.mktemp("path"), tmp_path_factory.mktemp("empty")
+    (place / "tensorflow.py").write_text("raise AssertionError('TensorFlow is imported')")
+
+    def start(*arguments):
+        path = os.pathsep.join([str(place), str(PROJECT)])
+        done = run_python(*arguments, cwd=cwd, PYTHONPATH=path)
+        assert list(cwd.iterdir()) == []
+        return done
+
+    return start
 
 
 @pytest.mark.parametrize(
-    ("started_as", "command"),
-    [(None, "python 'my train.py'"), ("cvae-tf train", "cvae-tf train")],
+    ("command", "names"),
+    [
+        ("train", ["run_dir", "resume", *FIELDS]),
+        ("export", ["run_dir", "output", "format"]),
+        ("generate", ["mode", "run_dir", "saved_model", "output", "data_path", "num"]),
+        ("evaluate", ["run_dir", "saved_model", "output", "data_path", "samples"]),
+        ("report", ["run_dir", "saved_model", "output", "compare"]),
+    ],
 )
-def test_stopping_by_a_signal_says_what_to_type(run_raising, capsys, started_as, command):
-    stopped = Stopped(15, Path("/runs/a 'run'"))
-    assert run_raising(stopped, started_as=started_as) == 143
-    advice = capsys.readouterr().err.strip().removeprefix("stopped by Terminated; go on with: ")
-    assert advice.startswith(f"{command} --resume --run_dir=")
-    assert shlex.split(advice)[-1] == "--run_dir=/runs/a 'run'"
+def test_help_shows_the_flags_of_a_command_and_no_others(start, command, names):
+    told = start(PROJECT / f"{command}.py", "--help")
+    assert told.stderr == ""
+    text = told.stdout.replace("--[no]", "--")
+    assert not [name for name in names if f"--{name}:" not in text]
+    assert ("--epochs:" in text) == ("by preset" in text) == (command == "train")
 
 
-@pytest.mark.parametrize("program", [["train.py"], ["-m", "cvae_tf", "train"]])
-def test_help_may_be_cut_off(tmp_path, program):
-    """As by `| head -3`: the reader is gone before the end."""
-    process = subprocess.Popen(
-        [sys.executable, *program, "--help"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=PROJECT,
-    )  # fmt: skip
+def test_the_installed_command_is_that_of_the_scripts(start):
+    usage = start("-m", "cvae_tf", "--help").stdout
+    assert [line.split()[0] for line in usage.splitlines() if line[:2] == "  "] == [*cli.COMMANDS]
+    script, command = PROJECT / "export.py", "python -m cvae_tf export"
+    told = start("-m", "cvae_tf", "export", "--help").stdout
+    assert told == start(script, "--help").stdout.replace(str(script), command)
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"cvae-tf": "cvae_tf.cli:main"}
+    assert "cvae_tf.commands" in setuptools.find_packages(str(PROJECT), include=["cvae_tf*"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train --epoch_count=3", "epoch_count"),
+        ("train --epochs=many", "flag --epochs=many"),
+        ("train --network=resnet", "flag --network=resnet"),
+        ("train --dataset=cifar", "error: --dataset=cifar: unknown"),
+        ("evaluate --run_dir=nowhere --samples=0", "error: --samples=0: must be a whole number"),
+        ("fly", "error: fly: is no command.\nusage: "),
+        ("", "error: no command.\nusage: "),
+    ],
+)
+def test_mistyped_commands_are_answered_at_once_with_exit_code_1(start, arguments, message):
+    done = start("-m", "cvae_tf", *arguments.split())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_help_that_nobody_can_take_ends_without_a_traceback():
+    """As with `| head -3`, whose reader is gone before the end, and on a full disk."""
+    command = [sys.executable, "train.py", "--help"]
+    options = {"stderr": subprocess.PIPE, "text": True, "cwd": PROJECT}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, **options)
     process.stdout.close()
-    told = process.stderr.read()
+    assert process.stderr.read() == ""
     process.wait()
-    assert told == ""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, **options)
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device.\n")
 
 
 HANDLES = """
@@ -197,116 +253,3 @@ def test_no_file_takes_the_place_of_a_closed_output(tmp_path, closed):
     )
     shown = "a result\n\\u65e5\\u672c\n" if closed == "2>&-" else ""
     assert (done.returncode, done.stdout, done.stderr) == (0, shown, "")
-
-
-def test_help_for_which_there_is_no_room_ends_in_a_line():
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "train.py", "--help"],
-            stdout=full, stderr=subprocess.PIPE, text=True, cwd=PROJECT,
-        )  # fmt: skip
-    assert (done.returncode, done.stderr) == (1, "error: No space left on device.\n")
-
-
-@pytest.mark.parametrize("name", ["run_dir", "saved_model", "output", "compare", "data_path"])
-def test_empty_paths_are_refused_before_anything_is_done(name):
-    values = flags.FlagValues()
-    define = flags.DEFINE_multi_string if name == "compare" else flags.DEFINE_string
-    define(name, None, "A path.", flag_values=values)
-    values(["train.py", f"--{name}="])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flags, "FLAGS", values)
-        assert (
-            _call(pytest.fail) == f"error: --{name}= is empty; give a path, or leave the flag out."
-        )
-
-
-def _command(*arguments, cwd):
-    return run_python("-m", "cvae_tf", *arguments, cwd=cwd, PYTHONPATH=str(PROJECT))
-
-
-def test_installed_command_tells_its_commands(tmp_path):
-    helped, nothing, unknown = (
-        _command(*arguments, cwd=tmp_path) for arguments in (["--help"], [], ["fly"])
-    )
-    assert (helped.returncode, helped.stderr) == (0, "")
-    assert all(f"  {name} " in helped.stdout for name in cli.COMMANDS)
-    usage = helped.stdout
-    assert (nothing.returncode, nothing.stderr) == (1, f"error: no command.\n{usage}")
-    assert (unknown.returncode, unknown.stderr) == (1, f"error: fly: is no command.\n{usage}")
-    assert nothing.stdout == unknown.stdout == ""
-
-
-def test_installed_command_has_the_flags_of_its_scripts(tmp_path, helps):
-    for name, script in helps.items():
-        command = name.removesuffix(".py")
-        told = _command(command, "--help", cwd=tmp_path).stdout
-        assert told == script.stdout.replace(str(PROJECT / name), f"python -m cvae_tf {command}")
-        assert cli.COMMANDS[command]
-
-
-def test_console_script_is_the_same_command():
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["scripts"] == {"cvae-tf": "cvae_tf.cli:main"}
-    packages = setuptools.find_packages(str(PROJECT), include=["cvae_tf*"])
-    assert "cvae_tf.commands" in packages
-
-
-def test_installed_command_refuses_in_one_line(tmp_path):
-    done = _command("evaluate", "--run_dir=nowhere", "--samples=0", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: --samples=0: must be a whole number from 1 to 1000000.\n"
-
-
-@pytest.fixture(scope="module")
-def helps(tmp_path_factory):
-    place = tmp_path_factory.mktemp("help")
-    return {f"{name}.py": run_script(f"{name}.py", "--help", cwd=place) for name in cli.COMMANDS}
-
-
-@pytest.mark.parametrize(
-    ("script", "others"),
-    [
-        ("train.py", ["run_dir", "resume", *FIELDS]),
-        ("export.py", ["run_dir", "output", "format"]),
-        ("generate.py", ["mode", "run_dir", "saved_model", "output", "data_path", "num"]),
-        ("evaluate.py", ["run_dir", "saved_model", "output", "data_path", "samples"]),
-    ],
-)
-def test_help_shows_the_flags_of_a_command_and_no_others(helps, script, others):
-    text = helps[script].stdout.replace("--[no]", "--")
-    for name in others:
-        assert f"--{name}:" in text
-    assert ("--epochs:" in text) == (script == "train.py")
-    assert ("by preset" in text) == (script == "train.py")
-    assert helps[script].stderr == ""
-
-
-def test_readme_names_every_flag():
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    others = [field.name for field in dataclasses.fields(EvaluationSettings)]
-    missing = [name for name in (*FIELDS, *others, "run_dir") if f"`--{name}" not in readme]
-    assert not missing
-
-
-@pytest.mark.parametrize(
-    ("script", "arguments", "message"),
-    [
-        ("train.py", ["--epochs=1", "digits"], "error: unexpected argument 'digits'"),
-        ("export.py", ["--run_dir=nowhere"], "error: --run_dir=nowhere: holds no run"),
-    ],
-)
-def test_mistakes_end_in_one_line_on_the_screen(tmp_path, script, arguments, message):
-    done = run_script(script, *arguments, cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.startswith(message) and done.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("argument", ["--epoch_count=3", "--epochs=many", "--dataset=cifar"])
-def test_unknown_flags_and_values_are_named(tmp_path, argument):
-    done = run_script("train.py", argument, cwd=tmp_path)
-    assert done.returncode == 1
-    assert argument.split("=")[0].strip("-") in done.stderr
-    assert "Traceback" not in done.stderr
-    assert list(tmp_path.iterdir()) == []

@@ -1,71 +1,41 @@
 """What the README says of adding a network, a likelihood, ...: each is followed, from outside."""
 
 import json
-import math
 import re
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import PROJECT
+from conftest import METADATA, PROJECT
 
 from cvae_tf import registry, workflows
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.drawing import mosaics
+from cvae_tf.exporting import writing
 from cvae_tf.generation.common import Generated
-from cvae_tf.models.networks.building import Networks, build_networks, through, with_labels
-from cvae_tf.models.vae.likelihoods import Likelihood
+from cvae_tf.models.vae.likelihoods import GAUSSIAN
 
 TABLES = {
-    "NETWORKS": registry.NETWORKS,
-    "LIKELIHOODS": registry.LIKELIHOODS,
-    "DATASETS": registry.DATASETS,
-    "MODES": registry.MODES,
-    "FORMATS": registry.FORMATS,
-    "FAMILIES": registry.FAMILIES,
+    name: getattr(registry, name)
+    for name in ("NETWORKS", "LIKELIHOODS", "DATASETS", "MODES", "FORMATS", "FAMILIES")
 }
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 SECTION = README[README.index("## How to add") : README.index("## Map")]
-VARIANCE = 0.05
 
 
-def build(plan):
-    """A network: one dense layer each way."""
-    height, width, _ = plan.image_shape
-    shape = (height, width, plan.outputs)
-    inputs, images, labels = plan.image_input()
-    features = with_labels(plan.encoder, keras.layers.Flatten()(images), labels)
-    code = plan.encoder.dense(2 * plan.latent_dim, "mean_and_logvar")(features)
-    latent_inputs, latents, labels = plan.latent_input()
-    features = with_labels(plan.decoder, latents, labels)
-    decoder = [plan.decoder.dense(math.prod(shape), "logits"), keras.layers.Reshape(shape)]
-    return Networks(
-        keras.Model(inputs, code, name="encoder"),
-        keras.Model(latent_inputs, through(decoder, features), name="decoder"),
-    )
+def _network_of_the_docs():
+    """What docs/models.md shows as a file of one's own."""
+    text = (PROJECT / "docs" / "models.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(\"\"\".*?)```", text, re.DOTALL)
+    module = {}
+    exec(compile(code, "mine.py", "exec"), module)
+    return module["build"]
 
 
-def flat(images):
-    return tf.reshape(images, [tf.shape(images)[0], 64])
-
-
-def log_prob(images, logits):
-    """A likelihood: grey levels with the same noise in all pixels."""
-    error = tf.reduce_sum(tf.square(images - tf.sigmoid(logits)), axis=(1, 2, 3))
-    return -0.5 * (error / VARIANCE + 64 * math.log(2 * math.pi * VARIANCE))
-
-
-def natural(logits):
-    mean = flat(tf.sigmoid(logits))
-    rest = tf.square(mean) / VARIANCE + math.log(2 * math.pi * VARIANCE)
-    products = tf.concat([mean / VARIANCE, tf.fill(tf.shape(mean), -0.5 / VARIANCE)], axis=1)
-    return products, 0.5 * tf.reduce_sum(rest, axis=1)
-
-
-def features(images):
-    return tf.concat([flat(images), tf.square(flat(images))], axis=1)
+def log_prob(images, outputs):
+    """A likelihood: half as sure as the Gaussian one."""
+    return 0.5 * GAUSSIAN.log_prob(images, outputs)
 
 
 def load(seed):
@@ -90,85 +60,60 @@ def write(model, directory, metadata):
 
 
 ADDED = {
-    "NETWORKS": registry.Network(build, "one dense layer each way"),
-    "LIKELIHOODS": registry.LikelihoodEntry(
-        Likelihood(log_prob, keras.ops.sigmoid, features, natural), "the same noise everywhere"
-    ),
+    "NETWORKS": registry.Network(_network_of_the_docs(), "that of the docs"),
+    "LIKELIHOODS": registry.LikelihoodEntry(GAUSSIAN._replace(log_prob=log_prob), "wider"),
     "DATASETS": registry.Entry(load, "bright rows"),
     "MODES": registry.Mode(make, "the mean of samples", settings=("num", "seed")),
     "FORMATS": registry.Format(write, "arrays of NumPy"),
 }
-SETTINGS = {"network": "mine", "likelihood": "mine", "binarize": "none", "dataset": "mine"}
+SETTINGS = {"network": "mine", "likelihood": "mine", "binarize": "none", "dataset": "mine",
+            "epochs": 1, "batch_size": 20, "latent_dim": 3}  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run of all that was added; nothing of it is known to the tests that come after."""
+@pytest.fixture(scope="module", autouse=True)
+def _added():
+    """Nothing of it is known to the tests that come after."""
     for table, entry in ADDED.items():
         TABLES[table].add("mine", entry)
-    place = tmp_path_factory.mktemp("added")
-    yield workflows.train(run_dir=place / "run", epochs=1, batch_size=20, verbose=0, **SETTINGS)
+    yield
     for table in ADDED:
         TABLES[table].remove("mine")
 
 
-def test_network_likelihood_and_data_set_of_ones_own_train_to_a_model(trained):
-    contents = json.loads((trained.directory / "config.json").read_text())
-    assert {name: contents["config"][name] for name in SETTINGS} == SETTINGS
+@pytest.mark.parametrize("conditional", [False, True])
+def test_network_likelihood_and_data_set_of_ones_own_are_trained(
+    tmp_path, training_only, conditional
+):
+    given = {**SETTINGS, "conditional": conditional}
+    run = workflows.train(run_dir=tmp_path / "run", verbose=0, **given)
+    contents = json.loads((run.directory / "config.json").read_text())
+    assert {name: contents["config"][name] for name in given} == given
     assert (contents["data"]["name"], contents["data"]["key"]) == ("rows", "mine")
-    assert list(trained.history[0])[3] == "test_elbo"  # it is a density
-    model = tf.saved_model.load(str(trained.saved_model))
-    assert model.sample(2, [0, 1])["images"].shape == (2, 8, 8, 1)
+    assert list(run.history[0])[3] == "test_elbo"  # it is a density
 
 
-def test_network_of_ones_own_can_be_conditional(trained, tmp_path):
-    run = workflows.train(
-        run_dir=tmp_path / "run", epochs=1, batch_size=20, conditional=True, verbose=0, **SETTINGS
-    )
+@pytest.mark.slow
+def test_a_model_of_ones_own_is_exported_and_evaluated(tmp_path):
+    run = workflows.train(run_dir=tmp_path / "run", verbose=0, **SETTINGS)
     model = tf.saved_model.load(str(run.saved_model))
-    drawn = model.sample(2, [0, 1], labels=[0, 7])["images"]
-    assert drawn.shape == (2, 8, 8, 1)
+    assert model.sample(2, [0, 1])["images"].shape == (2, 8, 8, 1)
+    how = {"measures": "likelihood", "samples": 20, "importance_samples": "1,10"}
+    found = workflows.evaluate(run.directory, verbose=0, **how)
+    assert found.elbo.shape == (20,) and np.isfinite(found.elbo).all()
 
 
-def test_likelihood_of_ones_own_is_integrated(trained):
-    found = workflows.evaluate(
-        trained.directory, samples=200, importance_samples="2000", measures="likelihood", verbose=0
-    )
-    assert found.elbo.shape == found.log_evidence.shape == (20,)
-    assert np.all(found.log_evidence > found.elbo)
-    assert np.mean(found.log_evidence) == pytest.approx(np.mean(found.best_bound[1]), abs=1)
-
-
-def test_mode_of_ones_own_looks_at_its_settings_alone(trained, tmp_path):
-    made = workflows.generate(trained.directory, "mine", tmp_path, num=3, verbose=0)
+def test_mode_of_ones_own_looks_at_its_settings_alone(exported_digits, tmp_path):
+    made = workflows.generate(exported_digits, "mine", tmp_path, num=3, verbose=0)
     assert [path.name for path in made.files] == ["mean.png"] and made.files[0].exists()
     with pytest.raises(UserError, match="--spread does nothing with --mode=mine"):
-        workflows.generate(trained.directory, "mine", tmp_path, spread=2.0, verbose=0)
+        workflows.generate(exported_digits, "mine", tmp_path, spread=2.0, verbose=0)
 
 
-def test_format_of_ones_own_is_written_with_its_description(trained):
-    directory = workflows.export(trained.directory, format="mine", verbose=0)
-    assert directory == trained.directory / "export" / "mine"
+def test_format_of_ones_own_is_written_with_its_description(tiny_model, tmp_path):
+    directory = tmp_path / "mine"
+    writing.write_model(tiny_model, "mine", directory, METADATA)
     assert {path.name for path in directory.iterdir()} == {"weights.npz", "model.json"}
-    assert len(np.load(directory / "weights.npz").files) == 4
-
-
-def test_the_network_of_the_docs_can_be_built():
-    text = (PROJECT / "docs" / "models.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(\"\"\".*?)```", text, re.DOTALL)
-    module = {}
-    exec(compile(code, "mine.py", "exec"), module)
-    registry.NETWORKS.add("docs", registry.Network(module["build"]))
-    try:
-        for num_classes in (0, 3):
-            pair = build_networks("docs", (9, 12, 3), 2, seed=0, num_classes=num_classes)
-            labels = [np.array([0, 2])] if num_classes else []
-            images = np.zeros((2, 9, 12, 3), np.float32)
-            assert pair.encoder([images, *labels] if labels else images).shape == (2, 4)
-            latents = np.zeros((2, 2), np.float32)
-            assert pair.decoder([latents, *labels] if labels else latents).shape == (2, 9, 12, 3)
-    finally:
-        registry.NETWORKS.remove("docs")
+    assert len(np.load(directory / "weights.npz").files) == len(tiny_model.weights)
 
 
 @pytest.mark.parametrize("name", TABLES)

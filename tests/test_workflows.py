@@ -8,174 +8,132 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import PROJECT, create_run, run_python
 
 import cvae_tf
-from cvae_tf import whole_run
+from cvae_tf import whole_run, workflows
 from cvae_tf.core.errors import UserError
+from cvae_tf.exporting import export_run
+from cvae_tf.reporting import making
+from cvae_tf.training import finishing
+from cvae_tf.training.run_files import SAVED_MODEL
 from cvae_tf.training.run_pictures import RunPictures
 
-# Three latents: two are integrated over, which takes long for a model that has learned nothing.
-SMALL = {"preset": "tutorial", "epochs": 1, "batch_size": 32, "latent_dim": 3}
+SMALL = {"network": "mlp", "hidden": "8", "preset": "fast", "epochs": 1, "batch_size": 32}
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A home directory with images, in which everything below happens."""
-    return tmp_path_factory.mktemp("home")
+@pytest.fixture
+def home(tmp_path, monkeypatch, small_npz):
+    """A home directory with images, in which everything happens."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(small_npz, tmp_path / "images.npz")
+    return tmp_path
 
 
-@pytest.fixture(scope="module")
-def trained(home, small_npz):
-    """A run from another thread than the main one, by a path in the home directory."""
-    (home / "images.npz").write_bytes(small_npz.read_bytes())
+def test_a_run_from_a_thread_is_returned_and_costs_nothing_that_fails_after_the_export(
+    home, monkeypatch, capsys
+):
+    ended = []
+
+    def fail(*_):
+        raise ZeroDivisionError("no picture today")
+
+    monkeypatch.setattr(finishing, "finish", lambda *_: ended.append("scores"))
+    monkeypatch.setattr(
+        export_run, "export", lambda run, *_: ended.append("export") or run.directory / SAVED_MODEL
+    )
+    monkeypatch.setattr(RunPictures, "draw_summary", lambda *_: ended.append("pictures"))
+    monkeypatch.setattr(making, "write_run", fail)
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     results = []
 
     def work():
         results.append(cvae_tf.train(data_path="~/images.npz", run_dir="~/my run", **SMALL))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(home))
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    return results[0]
-
-
-@pytest.fixture(autouse=True)
-def _at_home(home, monkeypatch):
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("HOME", str(home))
-
-
-def test_results_of_training_are_returned_as_well_as_written(trained, home):
-    assert trained.directory == home / "my run"
-    assert trained.saved_model == home / "my run" / "export" / "1"
-    assert trained.config == cvae_tf.Config.create(data_path=home / "images.npz", **SMALL)
-    (row,) = trained.history
-    header, values = (trained.directory / "metrics.csv").read_text().splitlines()
+    (run,) = results
+    assert ended == ["scores", "export", "pictures"]
+    assert "report.html is missing (no picture today)" in capsys.readouterr().err
+    assert (run.directory, run.saved_model) == (home / "my run", home / "my run" / "export" / "1")
+    assert run.config == cvae_tf.Config.create(data_path=home / "images.npz", **SMALL)
+    (row,) = run.history
+    header, values = (run.directory / "metrics.csv").read_text().splitlines()
     assert dict(zip(header.split(","), map(float, values.split(",")), strict=True)) == row
-    assert row["step"] == 4 and row["test_elbo"] < 0
-
-
-def test_paths_are_recorded_as_they_hold_in_any_folder(trained, home):
-    recorded = json.loads((trained.directory / "config.json").read_text())["config"]["data_path"]
+    recorded = json.loads((run.directory / "config.json").read_text())["config"]["data_path"]
     assert recorded == str(home / "images.npz")
-    assert cvae_tf.Config.create(data_path="images.npz").data_path == recorded
-    assert cvae_tf.Config.create(data_path=Path("~/images.npz")).data_path == recorded
 
-
-def test_run_is_resumed_by_path_objects_and_numbers_of_numpy(trained):
-    run = cvae_tf.resume(
-        Path("~/my run"), data_path="images.npz", batch_size=np.int64(32), verbose=0
-    )
-    assert run == trained
-
-
-def test_picture_that_fails_at_the_end_does_not_cost_the_model(trained, home, monkeypatch):
-    def fail(*_):
-        raise ZeroDivisionError
-
-    shutil.copytree(trained.directory, home / "copy")
-    shutil.rmtree(home / "copy" / "export")
+    given = {"data_path": "images.npz", "batch_size": np.int64(32), "verbose": 0}
+    assert cvae_tf.resume(Path("~/my run"), **given) == run
+    ended.clear()
     monkeypatch.setattr(RunPictures, "draw_summary", fail)
     with pytest.raises(ZeroDivisionError):
-        cvae_tf.resume("copy", verbose=0)
-    assert tf.saved_model.contains_saved_model(str(home / "copy" / "export" / "1"))
+        cvae_tf.resume("my run", verbose=0)
+    assert ended == ["scores", "export"]
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"sed": 3}, "sed: is no setting"),
-        ({"seed": 3}, "--seed=3 contradicts --seed=0"),
-        ({"checkpoint_every": "soon"}, "--checkpoint_every=soon"),
-    ],
-)
-def test_wrong_resumptions_are_refused(trained, settings, message):
-    with pytest.raises(UserError, match=message):
-        cvae_tf.resume(trained.directory, **settings)
+WRONG = [
+    ("train", {"epoch": 3}, "epoch: is no setting; there are activation, augment, background, "),
+    ("train", {"data_path": "images.npz", "run_dir": "~nobody-at-all/x"}, "no such home"),
+    ("train", {"checkpoint_every": "soon"}, "--checkpoint_every=soon"),
+    ("train", {"config": cvae_tf.Config.create(), "epochs": 3}, "or settings by name"),
+    ("train", {"data_path": "large.npz", "network": "tutorial"}, "28 x 28 .* images are 32 x 32"),
+    ("train", {"data_path": "large.npz", "conditional": True}, "--conditional: .* have no labels"),
+    ("train", {"data_path": "images.npz", "model": "gan", "diff_augment": "colour"},
+     "--diff_augment=colour: the images have no colours"),
+    ("resume", {"run_dir": "nowhere"}, "nowhere: holds no run"),
+    ("resume", {"run_dir": "started", "sed": 3}, "sed: is no setting"),
+    ("resume", {"run_dir": "started", "seed": 3}, "--seed=3 contradicts --seed=0"),
+    ("resume", {"run_dir": "started", "checkpoint_every": "soon"}, "--checkpoint_every=soon"),
+    ("export", {"run_dir": "started", "format": "pdf"}, "--format=pdf: unknown; .*saved_model, "),
+    ("export", {"run_dir": "started"}, "no checkpoint yet"),
+    ("generate", {"model": "started"}, "started: this run has no exported model yet; export --"),
+    ("generate", {"model": "started", "mode": "portrait"}, "--mode=portrait: unknown"),
+    ("generate", {"model": "started", "nmu": 3}, "nmu: is no setting"),
+    ("evaluate", {"model": "started", "smaples": 3}, "smaples: is no setting"),
+    ("evaluate", {"model": "started", "importance_samples": "0"}, "--importance_samples=0"),
+    ("report", {"model": "nowhere"}, "holds no"),
+]  # fmt: skip
 
 
-def test_configuration_and_settings_are_not_mixed(trained):
-    with pytest.raises(UserError, match="or settings by name"):
-        cvae_tf.train(trained.config, epochs=3)
+def test_wrong_calls_are_refused_in_a_line_and_leave_nothing(home, digits):
+    random = np.random.default_rng(0)
+    np.savez("large.npz", x_train=random.integers(0, 256, (9, 32, 32), np.uint8))
+    create_run("started", cvae_tf.Config.create(dataset="digits"), digits)
+    before = sorted(home.rglob("*"))
+    for function, given, message in WRONG:
+        with pytest.raises(UserError, match=message) as refusal:
+            getattr(cvae_tf, function)(verbose=0, **given)
+        assert "\n" not in str(refusal.value)
+        assert sorted(home.rglob("*")) == before, function
 
 
-def test_export_goes_to_another_place(trained, home):
-    assert cvae_tf.export("~/my run", "~/exported", verbose=0) == home / "exported" / "1"
-    assert tf.saved_model.contains_saved_model(str(home / "exported" / "1"))
-    with pytest.raises(UserError, match="--format=pdf: unknown; choose from saved_model, "):
-        cvae_tf.export(trained.directory, format="pdf")
-
-
-def test_printed_command_can_be_copied_into_a_shell(trained, capsys):
-    cvae_tf.export(trained.directory, "another place")
-    assert "--dir 'another place/1' --all" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("kind", ["run", "export", "loaded"])
-def test_generation_takes_runs_exports_and_loaded_models(trained, home, kind):
-    models = {
-        "run": "~/my run",
-        "export": trained.saved_model,
-        "loaded": cvae_tf.load(trained.saved_model),
-    }
-    cvae_tf.generate(models[kind], "samples", f"~/of {kind}", num=np.int32(4), verbose=0)
-    assert [path.name for path in (home / f"of {kind}").iterdir()] == ["samples.png"]
-
-
-def test_run_without_an_export_is_named_with_what_to_do(trained, home):
-    started = create_run("started", trained.config, cvae_tf.load_dataset("digits"))
-    with pytest.raises(UserError, match="started: this run has no exported model yet; export --"):
-        cvae_tf.generate(started.directory)
-
-
-@pytest.mark.parametrize(
-    ("mode", "settings", "message"),
-    [("portrait", {}, "--mode=portrait: unknown"), ("samples", {"nmu": 3}, "nmu: is no setting")],
-)
-def test_wrong_generations_are_refused_before_anything_is_made(trained, mode, settings, message):
-    with pytest.raises(UserError, match=message):
-        cvae_tf.generate(trained.saved_model, mode, "portraits", **settings)
-    assert not Path("portraits").exists()
-
-
-def test_evaluation_of_a_run_is_returned_and_written_into_it(trained, capsys):
-    found = cvae_tf.evaluate(
-        "~/my run", importance_samples="1,5", samples=np.int64(2), measures="likelihood"
-    )
+def test_an_evaluation_is_returned_and_written_into_the_run_or_where_it_is_told_to(
+    home, conditional_run, monkeypatch, capsys
+):
+    run = shutil.copytree(conditional_run.directory, home / "run")
+    how = {"importance_samples": "1,5", "samples": np.int64(2), "measures": "likelihood"}
+    found = cvae_tf.evaluate("~/run", **how)
     assert found.elbo.shape == (32,) and np.isfinite(found.elbo).all()
     said = capsys.readouterr().out
-    assert "ELBO" in said and "written: " in said
-    numbers = json.loads((trained.directory / "evaluation.json").read_text())["numbers"]
-    (elbo,) = [number for number in numbers if number["quantity"] == "ELBO"]
+    assert "32 images" in said and "written: " in said
+    numbers = json.loads((run / "evaluation.json").read_text())["numbers"]
+    (elbo,) = [number for number in numbers if number["quantity"] == "pseudo-ELBO"]
     assert elbo["nats_per_image"] == pytest.approx(found.elbo.mean(), rel=1e-5)
+    assert found.elbo.mean() == pytest.approx(
+        conditional_run.history[-1]["test_pseudo_elbo"], rel=0.02
+    )
 
-
-def test_evaluation_of_an_export_writes_only_where_it_is_told_to(trained, home):
+    monkeypatch.setattr(workflows.subjects, "evaluate", lambda *_: found)
     before = set(home.rglob("*"))
-    settings = {"importance_samples": "1", "samples": 1, "measures": "likelihood", "verbose": 0}
-    cvae_tf.evaluate(cvae_tf.load(trained.saved_model), **settings)
+    assert cvae_tf.evaluate(run / "export" / "1", verbose=0, **how) is found
     assert set(home.rglob("*")) == before
-    cvae_tf.evaluate(trained.saved_model, "~/numbers/all.json", **settings)
+    cvae_tf.evaluate(run / "export" / "1", "~/numbers/all.json", verbose=0, **how)
     assert (home / "numbers" / "all.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("output", "settings", "message"),
-    [
-        ("numbers.txt", {}, "must end in .json"),
-        (None, {"smaples": 3}, "smaples: is no setting"),
-        (None, {"importance_samples": "0"}, "--importance_samples=0"),
-    ],
-)
-def test_wrong_evaluations_are_refused(trained, output, settings, message):
-    with pytest.raises(UserError, match=message):
-        cvae_tf.evaluate(trained.directory, output, **settings)
+    assert capsys.readouterr() == ("", "")
 
 
 _SILENT = """
@@ -183,21 +141,22 @@ import sys
 sys.path.insert(0, sys.argv[1])
 sys.ps1 = ">>> "  # as in a notebook, where TensorFlow says more
 import cvae_tf
-run = cvae_tf.train(
-    data_path="images.npz", network="mlp", latent_dim=3, epochs=1, batch_size=32, verbose=0
-)
+from cvae_tf.distances import classifier
+
+classifier._FEWEST_STEPS = 3
+cvae_tf.train(data_path="images.npz", network="mlp", hidden="8", latent_dim=3, epochs=1, verbose=0)
 assert str(cvae_tf.load("runs/latest").image_shape) == "(28, 28, 1)"
 cvae_tf.resume("runs/latest", verbose=0)
 cvae_tf.export("runs/latest", verbose=0)
 cvae_tf.generate("runs/latest", verbose=0)
 cvae_tf.evaluate("runs/latest", samples=1, importance_samples="1", verbose=0)
+cvae_tf.report("runs/latest", verbose=0)
 """
 
 
 @pytest.mark.slow
-def test_silence_is_silence(trained, tmp_path):
-    tmp_path.joinpath("images.npz").write_bytes(Path("images.npz").read_bytes())
-    done = run_python("-c", _SILENT, PROJECT, cwd=tmp_path)
+def test_silence_is_silence(home):
+    done = run_python("-c", _SILENT, PROJECT, cwd=home, KERAS_HOME=str(home / "keras"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -198,8 +198,9 @@ def _rows(source: Source, samples: np.ndarray) -> list[tuple[str, str]]:
 
 def _unusual(source: Source) -> list[tuple[str, str]]:
     """The test images with the lowest scores, and their p-values."""
-    if not len(source.images) or "encode" not in source.model.abilities:
-        return []  # the score of a GAN says how real images look
+    needed = {"encode", "score"}  # the score of a GAN says how real images look
+    if not len(source.images) or not needed <= set(source.model.abilities):
+        return []
     model = most_telling(source.model)
     measure = model.main_score
     few = spread_rows(len(source.images), 2000)
