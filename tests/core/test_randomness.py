@@ -1,3 +1,5 @@
+"""Noise is a pure function of (seed, purpose, step or image); uses never share a key."""
+
 import itertools
 import statistics
 
@@ -6,93 +8,71 @@ import pytest
 import tensorflow as tf
 
 from cvae_tf.core import randomness
+from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 
-
-def test_the_same_use_has_the_same_seed():
-    first, again = (derived_key(5, Purpose.DATA_ORDER, 7).numpy() for _ in range(2))
-    assert first.dtype == np.int32 and first.shape == (2,)
-    np.testing.assert_array_equal(first, again)
+PURPOSES = Purpose.__members__.values()  # also those that were one number under two names
 
 
-def test_every_seed_stream_and_index_has_seeds_of_its_own():
-    uses = itertools.product(range(8), Purpose, range(8))
-    seeds = [tuple(derived_key(seed, stream, index).numpy()) for seed, stream, index in uses]
-    assert len(set(seeds)) == len(seeds) == 8 * len(Purpose) * 8
-
-
-def test_the_first_use_is_index_zero():
-    left, right = derived_key(3, Purpose.PICTURES), derived_key(3, Purpose.PICTURES, 0)
-    np.testing.assert_array_equal(left, right)
-
-
-def test_tensors_of_any_integer_type_and_numbers_agree():
-    expected = derived_key(9, Purpose.TRAINING_NOISE, 123).numpy()
-    for dtype in (tf.int32, tf.int64):
-        index = tf.constant(123, dtype)
-        seed = tf.function(derived_key)(tf.constant(9, dtype), Purpose.TRAINING_NOISE, index)
-        np.testing.assert_array_equal(seed, expected)
-
-
-def test_the_largest_seed_is_taken():
-    assert derived_key(2**31 - 1, Purpose.DATA_ORDER).shape == (2,)
-
-
-def test_noise_of_different_steps_is_not_correlated():
-    seeds = [derived_key(0, Purpose.TRAINING_NOISE, step) for step in range(20)]
-    noise = np.stack([tf.random.stateless_normal([5000], seed) for seed in seeds])
-    correlations = np.corrcoef(noise) - np.eye(20)
-    assert np.abs(correlations).max() < 5 / np.sqrt(5000)
-
-
-def test_a_pair_of_numbers_is_a_seed_too():
-    keys = [derived_key(tf.constant(pair), Purpose.SAMPLES).numpy() for pair in ([1, 2], [1, 3])]
-    assert keys[0].shape == (2,) and np.any(keys[0] != keys[1])
+def test_a_use_has_always_the_same_key_and_shares_it_with_no_other():
+    uses = list(itertools.product((0, 1, 2, 2**31 - 1), PURPOSES, range(4)))
+    keys = [derived_key(*use).numpy() for use in uses]
+    assert {(key.dtype, key.shape) for key in keys} == {(np.dtype("int32"), (2,))}
+    assert len({tuple(key) for key in keys}) == len(uses)
+    np.testing.assert_array_equal(derived_key(*uses[0][:2]), keys[0])
+    seed, purpose, index = uses[-1]
+    for dtype in (tf.int32, tf.int64):  # in a graph
+        key = tf.function(derived_key)(tf.constant(seed, dtype), purpose, tf.constant(index, dtype))
+        np.testing.assert_array_equal(key, keys[-1])
+    pairs = [derived_key(tf.constant([1, i]), Purpose.SAMPLES) for i in (2, 3)]
+    assert pairs[0].shape == (2,) and np.any(pairs[0] != pairs[1])
 
 
 @pytest.mark.parametrize("draw", [randomness.normal_of_images, randomness.uniform_of_images])
-@pytest.mark.parametrize("width", [1, 2, 4, 7])
+@pytest.mark.parametrize("width", [1, 4, 7])
 def test_numbers_of_an_image_depend_on_its_number_alone(draw, width):
     key = derived_key(3, Purpose.EVALUATION_NOISE)
-    together = draw(key, 0, 50, width).numpy()
-    in_graph = tf.function(draw)
+    together, in_graph = draw(key, 0, 50, width).numpy(), tf.function(draw)
     for first, num in ((0, 7), (7, 43), (49, 1)):
-        np.testing.assert_array_equal(draw(key, first, num, width), together[first : first + num])
+        own = together[first : first + num]
+        np.testing.assert_array_equal(draw(key, first, num, width), own)
         part = in_graph(key, tf.constant(first), tf.constant(num), width)
-        np.testing.assert_array_equal(part, together[first : first + num])
+        np.testing.assert_array_equal(part, own)
     assert len(np.unique(together)) == together.size
-
-
-def test_numbers_of_images_have_the_distributions_they_are_named_after():
-    key = derived_key(4, Purpose.EVALUATION_NOISE)
-    normal = np.sort(randomness.normal_of_images(key, 10, 20_000, 3).numpy().ravel())
-    uniform = np.sort(randomness.uniform_of_images(key, 10, 20_000, 3).numpy().ravel())
-    shares = (np.arange(60_000) + 0.5) / 60_000
-    of_normal = np.array([statistics.NormalDist().cdf(x) for x in normal[::50]])
-    assert np.abs(of_normal - shares[::50]).max() < 2 / np.sqrt(60_000)  # Kolmogorov-Smirnov
-    assert np.abs(uniform - shares).max() < 2 / np.sqrt(60_000)
-
-
-def test_samples_of_images_are_those_of_their_numbers():
-    key = derived_key(5, Purpose.EVALUATION_NOISE)
-    whole = randomness.normal_of_samples(key, 0, 6, 2, 0, 5).numpy().reshape(5, 6, 2)
-    part = randomness.normal_of_samples(key, 2, 3, 2, 1, 4).numpy().reshape(4, 3, 2)
+    whole = randomness.normal_of_samples(key, 0, 6, width, 0, 5).numpy().reshape(5, 6, width)
+    part = randomness.normal_of_samples(key, 2, 3, width, 1, 4).numpy().reshape(4, 3, width)
     np.testing.assert_array_equal(part, whole[1:, 2:5])
     assert len(np.unique(whole)) == whole.size
 
 
-def test_numpy_draws_other_numbers_for_every_purpose():
-    draws = [randomness.numpy_generator(1, purpose).random(4).tolist() for purpose in Purpose]
-    assert len({tuple(draw) for draw in draws}) == len(Purpose)
-    assert randomness.numpy_generator(1, Purpose.SCORES).random(4).tolist() in draws
+def test_numbers_of_images_have_the_distributions_they_are_named_after():
+    key = derived_key(4, Purpose.EVALUATION_NOISE)
+    normal = randomness.normal_of_images(key, 10, 5000, 3).numpy().ravel()
+    of_normal = np.array([statistics.NormalDist().cdf(x) for x in normal])
+    of_uniform = randomness.uniform_of_images(key, 10, 5000, 3).numpy().ravel()
+    for shares in (of_normal, of_uniform):
+        even = (np.arange(15_000) + 0.5) / 15_000
+        assert np.abs(np.sort(shares) - even).max() < 2 / np.sqrt(15_000)  # Kolmogorov-Smirnov
 
 
-def test_layers_get_seeds_by_their_names():
-    seeds = [
-        randomness.layer_seed(seed, network, layer)
-        for seed in (0, 1, 2**31 - 1)
-        for network in ("encoder", "decoder")
-        for layer in ("conv_1", "conv_2", "dense")
-    ]
+def test_numpy_and_layers_draw_other_numbers_for_every_use():
+    uses = list(itertools.product((0, 1), PURPOSES))
+    draws = [tuple(randomness.numpy_generator(*use).random(4)) for use in uses]
+    assert len(set(draws)) == len(draws)
+    assert tuple(randomness.numpy_generator(*uses[5]).random(4)) == draws[5]
+    layers = list(itertools.product((0, 1, 2**31 - 1), ("encoder", "decoder"), ("conv", "dense")))
+    seeds = [randomness.layer_seed(*layer) for layer in layers]
     assert len(set(seeds)) == len(seeds) and all(0 <= seed < 2**31 for seed in seeds)
-    assert randomness.layer_seed(1, "encoder", "conv_2") == seeds[7]
+    assert randomness.layer_seed(*layers[5]) == seeds[5]
+
+
+@pytest.mark.parametrize(
+    ("shape", "at_once"),
+    [((32, 32, 3), 256), ((256, 256), 4), ((4000, 4000), 1)],
+)
+def test_parts_of_many_images_are_all_of_them_once_and_bounded_in_pixels(shape, at_once):
+    for num in (0, 1, at_once, at_once + 1, 1000):
+        parts = list(slices(num, shape))
+        assert [i for part in parts for i in range(num)[part]] == list(range(num))
+        assert all(part.stop <= num for part in parts)
+        assert all(part.stop - part.start == at_once for part in parts[:-1])

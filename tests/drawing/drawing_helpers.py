@@ -21,13 +21,14 @@ def size_of(path):
     return iio.improps(path).shape[:2]
 
 
-def watch_pages(monkeypatch):
-    """A list that the pages come into, as matplotlib figures, when they are written."""
-    written, save = [], canvas.save
+def watch_pages(monkeypatch, write=True):
+    """A list that the pages come into, as matplotlib figures, also if they are not written."""
+    pages, save = [], canvas.save
 
     def keep(figure, path, **options):
-        written.append(figure)
-        save(figure, path, **options)
+        pages.append(figure)
+        if write:
+            save(figure, path, **options)
 
     monkeypatch.setattr(canvas, "save", keep)
-    return written
+    return pages

@@ -1,62 +1,77 @@
+"""Pages have the right pixels in the right place; text fits, means nothing, and is readable."""
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
-from cvae_tf.drawing import canvas
-
-
-@pytest.mark.parametrize("size", [(300, 201), (1043, 577), (29, 57), (115, 999)])
-def test_page_has_exactly_its_pixels(tmp_path, size):
-    canvas.save(canvas.new_page(*size), tmp_path / "page.png")
-    assert iio.imread(tmp_path / "page.png").shape[:2] == size[::-1]
+from cvae_tf.core import messages
+from cvae_tf.drawing import canvas, fonts, latents
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_are_placed_pixel_by_pixel(tmp_path, channels):
-    picture = np.random.default_rng(0).integers(0, 256, (37, 23, channels), dtype=np.uint8)
-    page = canvas.new_page(115, 57)  # sizes that are not whole in inches times dots
-    canvas.place(page, picture, left=11, top=5)
-    canvas.save(page, tmp_path / "page.png")
-    pixels = iio.imread(tmp_path / "page.png", mode="RGB")
-    np.testing.assert_array_equal(pixels[5:42, 11:34], np.broadcast_to(picture, (37, 23, 3)))
-    pixels[5:42, 11:34] = 255
-    assert pixels.min() == 255
+@pytest.fixture(autouse=True)
+def _nothing_was_said(monkeypatch):
+    monkeypatch.setattr(fonts, "_warnings", set())
 
 
-def test_lines_are_written_where_they_are_wanted(tmp_path):
+def test_pictures_are_placed_pixel_by_pixel_on_pages_of_exactly_their_size(tmp_path):
+    for width, height, channels in ((115, 157, 1), (443, 277, 3)):  # not whole in inches x dots
+        picture = np.random.default_rng(0).integers(0, 256, (77, 23, channels), np.uint8)
+        page = canvas.new_page(width, height)
+        canvas.place(page, picture, left=11, top=5)
+        canvas.save(page, tmp_path / "page.png")
+        expected = np.full((height, width, 3), 255)
+        expected[5:82, 11:34] = picture
+        np.testing.assert_array_equal(iio.imread(tmp_path / "page.png", mode="RGB"), expected)
+    assert pyplot.get_fignums() == []  # no figure stays open
+
+
+def test_lines_stand_where_they_are_wanted_and_fit(tmp_path):
     page = canvas.new_page(400, 100)
     canvas.write(page, "MMM", x=300, y=25, width=400, size=14)
     canvas.save(page, tmp_path / "page.png")
     rows, columns = np.nonzero(iio.imread(tmp_path / "page.png", mode="L") < 128)
     assert (rows.min() + rows.max()) / 2 == pytest.approx(25, abs=3)
     assert (columns.min() + columns.max()) / 2 == pytest.approx(300, abs=2)
-
-
-@pytest.mark.parametrize(("letters", "ending"), [(20, "x"), (32, "x"), (300, "…")])
-def test_long_lines_become_smaller_and_then_shorter(letters, ending):
-    page = canvas.new_page(330, 100)
-    canvas.write(page, "x" * letters, x=150, y=50, width=300, size=14)
-    line = page.texts[0]
-    assert line.get_window_extent().width <= 300
-    assert line.get_text().endswith(ending)
-    assert 10 <= line.get_fontsize() <= 14
-
-
-@pytest.mark.parametrize("text", ["$x^$", "50$ or 60$", "a\nb", "$", r"\$x^$", "_", ""])
-def test_no_letter_has_a_meaning_for_matplotlib(tmp_path, text):
-    page = canvas.new_page(300, 60)
-    canvas.write(page, text, 150, 30, 300, size=12)
-    canvas.save(page, tmp_path / "page.png")
-    assert page.texts[0].get_text().replace(r"\$", "$") == text.replace("\n", " ")
-
-
-def test_names_are_cut_only_if_they_are_long():
+    for letters, ending in ((20, "x"), (32, "x"), (300, "…")):  # smaller, then shorter
+        canvas.write(page, "x" * letters, x=150, y=50, width=300, size=14)
+        line = page.texts[-1]
+        assert line.get_window_extent().width <= 300 and line.get_text().endswith(ending)
+        assert 10 <= line.get_fontsize() <= 14
     assert canvas.shortened("a" * 40) == "a" * 40
     assert canvas.shortened("ab " * 20, 10) == "ab ab ab…"
 
 
-def test_pages_leave_no_figures_open(tmp_path):
-    from matplotlib import pyplot
+def _page(text, path):
+    page = canvas.new_page(300, 60)
+    canvas.write(page, text, 150, 30, 300, size=12)
+    canvas.save(page, path / "page.png")
+    return page.texts[0]
 
-    canvas.save(canvas.new_figure(2, 1), tmp_path / "page.png")
-    assert pyplot.get_fignums() == []
+
+@pytest.mark.parametrize("text", ["$x^$", "a\nb", "$", r"\$x^$", ""])
+def test_no_letter_has_a_meaning_for_matplotlib(tmp_path, text):
+    assert _page(text, tmp_path).get_text().replace(r"\$", "$") == text.replace("\n", " ")
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_that_no_font_has_are_boxes_and_said_once(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(fonts, "_known_others", list)
+    with messages.verbosity(0):
+        assert _page("字", tmp_path).get_text() == "□"
+    assert _page("a 数字 é", tmp_path).get_text() == "a □□ é"
+    labels, names = np.arange(40) % 2, ["カナ", "b\x1b\udce9"]  # along an axis
+    latents.draw_latents(tmp_path / "a.png", np.zeros((40, 1)), labels, "a title", names)
+    said = capfd.readouterr().err
+    assert said.startswith("warning: no common font of this machine has such letters as '数字'; p")
+    assert said.count("\n") == 1 and "\x1b" not in said
+
+
+@pytest.mark.filterwarnings("error")
+def test_other_alphabets_are_written_if_a_font_has_them(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(fonts, "_OTHERS", ("No Such Font", "STIXGeneral"))
+    usual = _page("Größe, Ωμέγα, Жук − 5 × 3 …", tmp_path).get_fontfamily()
+    letter = min(filter(str.isalpha, fonts._letters("STIXGeneral") - fonts._letters(usual[0])))
+    line = _page(letter, tmp_path)
+    assert line.get_text() == letter and line.get_fontfamily() == [*usual, "STIXGeneral"]
+    assert capfd.readouterr().err == ""

@@ -1,6 +1,5 @@
 import math
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
 from drawing_helpers import watch_pages
@@ -14,66 +13,46 @@ GROUPS = [
 
 
 def _rows(epochs):
-    names = ("train_elbo", "test_elbo", "test_kl")
+    columns = {"train_elbo": 0.0, "test_elbo": 10.0, "test_kl": 20.0}
     return [
-        {"epoch": i + 1, **{name: 10.0 * k + i for k, name in enumerate(names)}}
+        {"epoch": i + 1, **{name: first + i for name, first in columns.items()}}
         for i in range(epochs)
     ]
 
 
-def test_groups_have_their_curves_in_their_styles(tmp_path, monkeypatch):
-    pages = watch_pages(monkeypatch)
-    draw_curves(tmp_path / "curves.png", _rows(3), GROUPS, "mnist $x^$")
-    left, right = pages[0].axes
+@pytest.fixture
+def draw(tmp_path, monkeypatch):
+    pages = watch_pages(monkeypatch, write=False)
+
+    def call(rows, groups=GROUPS, title="Title"):
+        draw_curves(tmp_path / "curves.png", rows, groups, title)
+        return pages[-1]
+
+    return call
+
+
+def test_groups_have_their_curves_in_their_styles(draw):
+    left, right = draw(_rows(3), title="mnist $x^$").axes
     assert (left.get_title(), left.get_ylabel()) == ("Bounds", "nats")
     assert (right.get_title(), right.get_ylabel()) == ("Divergence", "nats per image")
-    lines = {line.get_label(): line for line in (*left.lines, *right.lines)}
-    assert [line.get_linestyle() for line in lines.values()] == ["--", "-", ":"]
-    assert list(lines) == ["train elbo", "test elbo", "test kl"]
-    for k, line in enumerate(lines.values()):
+    lines = [*left.lines, *right.lines]
+    assert [line.get_label() for line in lines] == ["train elbo", "test elbo", "test kl"]
+    assert [line.get_linestyle() for line in lines] == ["--", "-", ":"]
+    for k, line in enumerate(lines):
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
         np.testing.assert_array_equal(line.get_ydata(), 10 * k + np.arange(3))
-    assert len({line.get_color() for line in lines.values()}) == 3
-    assert iio.imread(tmp_path / "curves.png").std() > 1
+    assert len({line.get_color() for line in lines}) == 3
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 7, 333])
-def test_ticks_are_whole_epochs(tmp_path, monkeypatch, epochs):
-    pages = watch_pages(monkeypatch)
-    draw_curves(tmp_path / "curves.png", _rows(epochs), GROUPS, "Title")
-    for axes in pages[0].axes:
-        low, high = axes.get_xlim()
-        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
-        assert ticks and all(tick == round(tick) for tick in ticks)
-        labels = [text.get_text() for text in axes.get_xticklabels() if text.get_text()]
-        assert all(label.replace("−", "-").lstrip("-").isdecimal() for label in labels)
-        assert low <= 1 and high >= epochs
-
-
-def test_groups_without_a_column_are_left_out(tmp_path, monkeypatch):
-    pages = watch_pages(monkeypatch)
+def test_any_rows_and_any_groups_are_drawn_as_far_as_there_are_values(draw):
     rows = [{"epoch": 1, "test_elbo": -3.0}, {"epoch": 2, "test_elbo": math.nan}]
-    draw_curves(tmp_path / "curves.png", rows, GROUPS, "Title")
-    assert [axes.get_title() for axes in pages[0].axes] == ["Bounds"]
-    assert pages[0].axes[0].get_legend() is None
-
-
-def test_column_that_begins_later_is_drawn_from_there(tmp_path, monkeypatch):
-    pages = watch_pages(monkeypatch)
-    rows = [{"epoch": 1, "test_elbo": -3.0}, {"epoch": 2, "test_elbo": -2.0, "test_kl": 1.0}]
-    draw_curves(tmp_path / "curves.png", rows, GROUPS, "Title")
-    np.testing.assert_array_equal(pages[0].axes[1].lines[0].get_ydata(), [math.nan, 1.0])
-
-
-@pytest.mark.parametrize("num", [1, 5])
-def test_any_number_of_groups_is_drawn(tmp_path, monkeypatch, num):
-    pages = watch_pages(monkeypatch)
-    draw_curves(tmp_path / "curves.png", _rows(2), (GROUPS * 3)[:num], "Title " * 100)
-    assert len(pages[0].axes) == num
-    width = iio.imread(tmp_path / "curves.png").shape[1]
-    assert width <= 1500
-    assert pages[0].get_suptitle().endswith("…")
-
-
-def test_no_epoch_at_all_is_no_error(tmp_path):
-    draw_curves(tmp_path / "curves.png", [], GROUPS, "Title")
+    (axes,) = draw(rows).axes
+    assert axes.get_title() == "Bounds" and axes.get_legend() is None
+    right = draw([rows[0], rows[1] | {"test_kl": 1.0}]).axes[1]
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), [math.nan, 1.0])
+    assert len(draw([]).axes) == 1  # no epoch at all
+    page = draw(_rows(2), (GROUPS * 3)[:5], "Title " * 100)
+    assert len(page.axes) == 5 and page.get_suptitle().endswith("…")
+    low, high = page.axes[0].get_xlim()
+    ticks = [tick for tick in page.axes[0].get_xticks() if low <= tick <= high]
+    assert ticks and all(tick == round(tick) for tick in ticks)  # whole epochs

@@ -1,130 +1,153 @@
-"""Modes with --refine, by a real exported model."""
+"""Anomalies by each kind of score, and what `--refine` changes in the modes that take it."""
 
 import numpy as np
 import pytest
+from generation_helpers import LABELS, HalvesModel, RefinedHalves, halves_of, lit_images, logits
+from generation_helpers import make as make_with
 
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import loading
-from cvae_tf.exporting.refined_model import RefinedModel, RegretModel
-from cvae_tf.generation.generating import generate
-from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.generation import anomalies, generating
 
-MODES = [name for name in registry.MODES if "refine" in registry.MODES[name].settings]
+IMAGES = np.maximum(lit_images(), 60)
+SCORES = -(IMAGES / 255).sum((1, 2, 3)) - 1 + 0.001 * 8
 
 
-@pytest.fixture(scope="module")
-def model(exported_digits):
-    return loading.load(exported_digits)
+class RegretHalves(RefinedHalves):
+    """As `RegretModel`."""
+
+    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
+        refined = super().mean_scores(images)["elbo"]
+        return {"elbo": self.unrefined.mean_scores(images)["elbo"] - 2 * refined}
 
 
-@pytest.fixture(scope="module")
-def data_path(tmp_path_factory, digits):
-    path = tmp_path_factory.mktemp("data") / "images.npz"
-    np.savez(path, images=digits.test.images[:12])
-    return str(path)
+class RelativeHalves(HalvesModel):
+    """As `RelativeModel`."""
+
+    def __init__(self, model):
+        pass
+
+    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
+        return {"elbo": 1 - super().mean_scores(images)["elbo"]}
 
 
-def _make(model, mode, data_path, output, **settings):
-    chosen = GenerationSettings.create(mode, data_path=data_path, **settings)
-    return generate(model, mode, chosen, output)
+@pytest.fixture(autouse=True)
+def _no_real_models(monkeypatch):
+    monkeypatch.setattr(generating, "RefinedModel", RefinedHalves)
+    monkeypatch.setattr(generating, "RegretModel", RegretHalves)
+    monkeypatch.setattr(anomalies, "RelativeModel", RelativeHalves)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_refined_posteriors_change_what_is_made(model, mode, data_path, tmp_path):
-    own, refined = (
-        _make(model, mode, data_path, tmp_path / str(steps), refine=steps) for steps in (0, 4)
-    )
-    assert [path.name for path in own.files] == [path.name for path in refined.files]
-    assert all(path.exists() for path in refined.files)
-    both = own.arrays.keys() & refined.arrays.keys()
-    changed = [name for name in both if np.any(own.arrays[name] != refined.arrays[name])]
-    assert changed
+@pytest.fixture
+def make(tmp_path):
+    np.savez(tmp_path / "images.npz", x_test=IMAGES, y_test=LABELS)
+
+    def call(mode, model=None, output=tmp_path / "out", **settings):
+        path = str(tmp_path / "images.npz")
+        return make_with(model or HalvesModel(), mode, output, data_path=path, **settings)
+
+    return call
 
 
-def test_reconstructions_stand_beside_the_encoders(model, data_path, tmp_path):
-    made = _make(model, "reconstruct", data_path, tmp_path, num=5, refine=5)
-    own = _make(model, "reconstruct", data_path, tmp_path / "own", num=5)
-    np.testing.assert_array_equal(made.arrays["encoders_images"], own.arrays["images"])
-    gain = made.arrays["log_likelihood"] - made.arrays["encoders_log_likelihood"]
-    assert gain.shape == (5,) and gain.mean() > 0
-
-
-def test_refined_latents_are_written_with_their_covariances(model, data_path, tmp_path):
-    _make(model, "latents", data_path, tmp_path, refine=3)
-    with np.load(tmp_path / "latents.npz") as written:
-        expected = RefinedModel(model, 3)
-        np.testing.assert_allclose(written["covariance"].shape, (12, 2, 2))
-        variances = np.exp(written["logvar"])
-        diagonal = np.diagonal(written["covariance"], axis1=1, axis2=2)
-        np.testing.assert_allclose(variances, diagonal, rtol=1e-4)
-        with np.load(data_path) as given:
-            np.testing.assert_allclose(
-                written["mean"], expected.encode(given["images"]).mean, rtol=1e-4, atol=1e-5
-            )
+def _read(path):
+    header, *rows = path.read_text().splitlines()
+    return header, [row.split(",") for row in rows]
 
 
 @pytest.mark.parametrize(
-    ("score", "column"),
-    [("elbo", "elbo"), ("refined", "refined_elbo"), ("regret", "elbo_minus_refined_elbo")],
+    ("settings", "column", "expected"),
+    [
+        ({}, "elbo_nats", SCORES),
+        ({"refine": 2}, "refined_elbo_nats", SCORES + 20),
+        ({"score": "refined"}, "refined_elbo_nats", SCORES + 50),  # the usual five steps
+        ({"score": "regret", "refine": 1}, "elbo_minus_refined_elbo_nats", -SCORES - 20),
+        ({"score": "relative"}, "relative_elbo_nats", 1 - SCORES),
+    ],
 )
-def test_images_are_sorted_by_the_score_that_is_asked_for(
-    model, data_path, tmp_path, score, column
-):
-    made = _make(model, "anomalies", data_path, tmp_path, score=score, num=3)
-    scorer = {"refined": RefinedModel(model, 5), "regret": RegretModel(model, 5)}.get(score, model)
-    with np.load(data_path) as given:
-        expected = np.sort(scorer.mean_scores(given["images"])["elbo"])
-    header, *rows = (tmp_path / "anomalies.csv").read_text().splitlines()
-    assert header == f"name,{column}_nats"
-    np.testing.assert_allclose([float(row.split(",")[1]) for row in rows], expected, atol=2e-3)
-    np.testing.assert_array_equal(np.sort(made.arrays["scores"]), expected)
+def test_images_are_sorted_by_the_score_that_is_asked_for(make, settings, column, expected):
+    made = make("anomalies", num=2, **settings)
+    picture, table = made.files
+    header, rows = _read(table)
+    order = np.argsort(expected)
+    assert header == f"name,{column}" and [row[0] for row in rows] == [str(i) for i in order]
+    np.testing.assert_allclose([float(row[1]) for row in rows], expected[order], atol=2e-3)
+    np.testing.assert_allclose(made.arrays["scores"], expected, rtol=1e-5)
+    np.testing.assert_allclose(made.arrays["images"], IMAGES[order[:2]] / 255, atol=1e-6)
+    assert picture.stat().st_size > 1000
 
 
-@pytest.mark.parametrize("score", ["elbo", "relative"])
-def test_steps_without_refinement_are_refused(score):
-    with pytest.raises(UserError, match=f"--refine=3 does nothing with --score={score}"):
-        GenerationSettings.create("anomalies", score=score, refine=3)
+class KnowingHalves(HalvesModel):
+    """Knows the scores of nine usual images: a p-value is the share that is as low."""
+
+    usual = np.sort(SCORES)[[0, 0, 1, 2, 2, 2, 3, 4, 5]] + 0.5
+
+    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
+        found = super().mean_scores(images)["elbo"]
+        return {"elbo": np.where(found == found.max(), np.nan, found)}
+
+    def p_values(self, scores):
+        scores = np.where(np.isnan(scores), -np.inf, scores)
+        return (1 + (self.usual <= scores[:, None]).sum(axis=1)) / 10
 
 
-def test_relative_scores_are_what_images_are_sorted_by_if_they_are_known(
-    model, exported_finished_digits, tmp_path
-):
-    finished = loading.load(exported_finished_digits)
-    settings = GenerationSettings.create("anomalies", num=3)
-    made = generate(finished, "anomalies", settings, tmp_path)
-    header, *rows = (tmp_path / "anomalies.csv").read_text().splitlines()
-    assert header == "name,relative_elbo_nats,p_value"
-    scores = [float(row.split(",")[1]) for row in rows]
-    np.testing.assert_allclose(scores, np.sort(made.arrays["scores"]), atol=1e-3)
-    own = loading.as_loaded(finished).mean_scores(made.arrays["images"])["elbo"]
-    assert np.all(np.abs(np.array(scores[:3])) < np.abs(own))
-    with pytest.raises(UserError, match="^--score=relative: this model knows no scores"):
-        settings = GenerationSettings.create("anomalies", num=3, score="relative")
-        generate(model, "anomalies", settings, tmp_path)
+def test_images_are_marked_at_the_rate_that_is_asked_for(make, monkeypatch):
+    monkeypatch.setattr(anomalies, "knows_relative", lambda model: True)
+    assert _read(make("anomalies").files[1])[0] == "name,relative_elbo_nats"  # if not asked
+    made = make("anomalies", KnowingHalves(), score="elbo", false_alarms=0.3)
+    header, rows = _read(made.files[1])
+    assert header == "name,elbo_nats,p_value,marked"
+    best = str(SCORES.argmax())  # here its score is no number: the most unusual of all
+    assert rows[0] == [best, "nan", "0.10000", "yes"]
+    p_values = [float(row[2]) for row in rows[1:]]
+    np.testing.assert_allclose(p_values, [0.1, 0.3, 0.4, 0.7, 0.8])
+    assert [row[3] for row in rows[1:]] == ["yes", "yes", "no", "no", "no"]
+    assert made.notes[0].startswith("3 of 6 images are marked, 50.00%; of usual images at most 30")
 
 
-def test_neighbours_lie_as_the_covariance_says(model, data_path, tmp_path, monkeypatch):
-    decoded = []
-    decode = RefinedModel.decode
-    monkeypatch.setattr(
-        RefinedModel,
-        "decode",
-        lambda self, latents, labels=None: decoded.append(latents) or decode(self, latents, labels),
+@pytest.mark.parametrize(
+    ("model", "settings", "message"),
+    [
+        (KnowingHalves(), {"false_alarms": 0.05}, "with 9 usual images.* can be told is 0.1"),
+        (HalvesModel(), {"false_alarms": 0.1}, "this model knows no scores of usual images"),
+        (HalvesModel(), {"false_alarms": 0.1, "refine": 2}, "and with --refine=5 only"),
+    ],
+)
+def test_rates_that_cannot_be_told_are_refused(make, tmp_path, model, settings, message):
+    with pytest.raises(UserError, match=f"^--false_alarms.*{message}"):
+        make("anomalies", model, **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_mode_that_refines_uses_the_refined_posteriors(make, tmp_path):
+    asked = {
+        "reconstruct": {"num": 6}, "interpolate": {"start": "2", "end": "5"},
+        "neighbours": {"index": 1, "num": 900}, "denoise": {"num": 6}, "latents": {},
+    }  # fmt: skip
+    takes = {mode for mode in registry.MODES if "refine" in registry.MODES[mode].settings}
+    assert takes == {*asked, "anomalies"}
+    own, made = (
+        {
+            mode: make(mode, output=tmp_path / f"{mode} {steps}", refine=steps, **asked[mode])
+            for mode in asked
+        }
+        for steps in (0, 3)
     )
-    _make(model, "neighbours", data_path, tmp_path, refine=3, num=2000, index=1)
-    with np.load(data_path) as given:
-        posterior = RefinedModel(model, 3).encode(given["images"][1:2])
-    latents = np.asarray(decoded[-1], np.float64)
-    np.testing.assert_allclose(
-        np.cov(latents.T), posterior.factor[0] @ posterior.factor[0].T, rtol=0.15, atol=1e-5
-    )
-
-
-def test_a_model_without_an_encoder_is_refused(model, data_path, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        model, "abilities", tuple(name for name in model.abilities if name != "refine")
-    )
-    with pytest.raises(UserError, match="^This model cannot refine"):
-        _make(model, "anomalies", data_path, tmp_path / "new", refine=5)
-    assert not (tmp_path / "new").exists()
+    assert np.any(own["denoise"].arrays["images"] != made["denoise"].arrays["images"])
+    means = logits(halves_of(IMAGES / 255)) + 0.3
+    both, encoders = made["reconstruct"].arrays, own["reconstruct"].arrays["images"]
+    np.testing.assert_allclose(both["images"], HalvesModel().decode(means), atol=1e-5)
+    np.testing.assert_array_equal(both["encoders_images"], encoders)
+    gain = both["log_likelihood"] - both["encoders_log_likelihood"]
+    np.testing.assert_allclose(gain, 30, rtol=1e-5)
+    way = halves_of(made["interpolate"].arrays["images"])
+    np.testing.assert_allclose(logits(way[[0, -1]]), means[[2, 5]], atol=1e-4)
+    near = logits(halves_of(made["neighbours"].arrays["images"]))
+    covariance = RefinedHalves.factor @ RefinedHalves.factor.T
+    np.testing.assert_allclose(near.mean(axis=0), means[1], atol=0.05)
+    np.testing.assert_allclose(np.cov(near.T), covariance, atol=0.01)
+    with np.load(made["latents"].files[0]) as written:
+        np.testing.assert_allclose(written["mean"], means, rtol=1e-5)
+        np.testing.assert_allclose(written["covariance"], [covariance] * 6, rtol=1e-5)
+        np.testing.assert_allclose(written["refined_elbo"], SCORES - 0.007 + 30, rtol=1e-5)
+    with pytest.raises(UserError, match="--refine does nothing: neither --start nor --end is an"):
+        make("interpolate", refine=3, start="0,1", end="1,0")

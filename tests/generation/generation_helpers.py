@@ -1,0 +1,91 @@
+"""Models that need no training: what they make shows the latents, and the labels, by its pixels."""
+
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf.generation import generating
+from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
+
+LABELS = np.array([0, 1, 0, 1, 0, 0])
+
+
+def lit_images():
+    """Left half lit (label 0) or right half lit (label 1), more and more brightly."""
+    images = np.zeros((6, 8, 8, 1), np.uint8)
+    for number, label in enumerate(LABELS):
+        images[number, :, 4 * label : 4 * label + 4] = 140 + 20 * number
+    return images
+
+
+def logits(halves):
+    halves = np.clip(halves, 0.002, 0.998)
+    return np.log(halves / (1 - halves))
+
+
+def halves_of(images):
+    """The left and the right pixel of each image, [..., 2]."""
+    return images[..., 0, [0, 7], 0]
+
+
+class HalvesModel:
+    """Images of 8 x 8 pixels whose left and right halves are as bright as the two latents."""
+
+    latent_dim, image_shape = 2, (8, 8, 1)
+    metadata = {}
+    abilities = ("sample", "decode", "encode", "reconstruct", "score")
+    main_score = Pixels().terms["elbo"]
+    is_conditional, class_names = False, ()
+
+    def decode(self, latents, labels=None):
+        halves = 1 / (1 + np.exp(-np.asarray(latents, np.float32)))
+        return np.repeat(halves, 4, axis=1)[:, None, :, None].repeat(8, axis=1)
+
+    def sample_latents(self, num, key):
+        return tf.random.stateless_normal([num, 2], key)
+
+    def sample(self, num, seed, labels=None):
+        return self.decode(np.random.default_rng(seed).standard_normal((num, 2)))
+
+    def sample_in_parts(self, num, seed, labels=None):
+        yield from np.split(self.sample(num, seed), [num // 2])
+
+    def encode(self, images, labels=None):
+        mean = logits(halves_of(images)).astype(np.float32)
+        return Posterior(mean, np.full_like(mean, -4.0))
+
+    def reconstruct(self, images, labels=None):
+        return self.decode(self.encode(images).mean)
+
+    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
+        elbo = -images.sum((1, 2, 3)) - 1 + 0.001 * num_samples
+        return {"elbo": elbo, "log_likelihood": elbo + 1}
+
+    def score(self, images, seed, labels=None):
+        return self.mean_scores(images, seed, 1)
+
+    def p_values(self, scores):
+        return None
+
+
+class RefinedHalves(HalvesModel):
+    """As `RefinedModel`; each step moves the mean by a tenth and the score by ten."""
+
+    factor = np.array([[0.3, 0], [0.2, 0.1]], np.float32)
+
+    def __init__(self, model, steps):
+        self.unrefined, self.steps = model, steps
+
+    def encode(self, images, labels=None):
+        mean = super().encode(images).mean + np.float32(self.steps / 10)
+        return FullPosterior(mean, np.tile(self.factor, (len(images), 1, 1)))
+
+    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
+        found = super().mean_scores(images, seed, num_samples)
+        return {name: scores + 10 * self.steps for name, scores in found.items()}
+
+
+def make(model, mode, output, **settings):
+    chosen = GenerationSettings.create(mode, **settings)
+    return generating.generate(model, mode, chosen, output)
