@@ -1,3 +1,5 @@
+"""Refined posteriors where the true ones are known, where a decoder bends, and by NumPy."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,9 +12,9 @@ DIM, PIXELS, IMAGES = 3, 20, 5
 VARIANCE = 0.3
 
 
-def _linear_gaussian(seed=0):
+def _linear_gaussian():
     """A decoder whose posteriors are known: means that are linear in z, one variance."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     weights = random.normal(size=(DIM, PIXELS))
     pixels = random.normal(size=(IMAGES, PIXELS))
 
@@ -33,9 +35,9 @@ def _linear_gaussian(seed=0):
     return decode, density, images, mean, np.linalg.inv(precision)
 
 
-def _curved(seed=0):
+def _curved():
     """Black-and-white images of a decoder that is bent."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     weights = tf.constant(2 * random.normal(size=(2, PIXELS)), tf.float32)
 
     def decode(latents):
@@ -50,58 +52,41 @@ def test_few_steps_find_the_posterior_of_a_linear_decoder():
     decode, density, pixels, mean, covariance = _linear_gaussian()
     found = refinement.refine(decode, density, pixels, tf.zeros([IMAGES, DIM]), 3)
     np.testing.assert_allclose(found.mean, mean, atol=2e-3)
-    np.testing.assert_allclose(
-        found.covariance, np.tile(covariance, (IMAGES, 1, 1)), rtol=0.02, atol=2e-4
-    )
+    expected = np.tile(covariance, (IMAGES, 1, 1))
+    np.testing.assert_allclose(found.covariance, expected, rtol=0.02, atol=2e-4)
+    wide = FullPosterior(tf.zeros([IMAGES, DIM]), tf.eye(DIM, batch_shape=[IMAGES]))
+    best = refinement.best_gaussian(decode, density, pixels, wide, 4)
+    np.testing.assert_allclose(best.mean, mean, atol=5e-3)
+    np.testing.assert_allclose(best.covariance, expected, atol=5e-3)
 
 
-def test_log_joint_never_falls_and_mostly_rises():
+def test_steps_never_go_down_and_end_at_a_mode():
     decode, pixels, start = _curved()
     values = []
-    for steps in (0, 1, 2, 5, 20):
+    for steps in (0, 1, 3, 20):
         mean = refinement.refine(decode, BERNOULLI, pixels, start, steps).mean
         values.append(refinement.log_joint(decode, BERNOULLI, pixels, mean).numpy())
     assert np.all(np.diff(values, axis=0) >= 0)
     assert np.all(values[-1] > values[0] + 1)
-
-
-def test_the_end_is_a_mode_and_the_precision_its_curvature():
-    decode, pixels, start = _curved()
-    found = refinement.refine(decode, BERNOULLI, pixels, start, 100)
-    step = 0.02
-
-    def value(offset):
-        latents = found.mean + tf.constant(offset, tf.float32)
-        return refinement.log_joint(decode, BERNOULLI, pixels, latents).numpy()
-
-    here = value([0, 0])
     for angle in np.linspace(0, 2 * np.pi, 12, endpoint=False):
-        around = value([step * np.cos(angle), step * np.sin(angle)])
-        assert np.all(around < here + 1e-3)
+        away = tf.constant([0.02 * np.cos(angle), 0.02 * np.sin(angle)], tf.float32)
+        around = refinement.log_joint(decode, BERNOULLI, pixels, mean + away)
+        assert np.all(around < values[-1] + 1e-3)
 
 
 def test_the_curvature_is_that_of_the_jacobian():
     decode, pixels, start = _curved()
-    factor = refinement.refine(decode, BERNOULLI, pixels, start, 0).factor.numpy().astype(float)
+    found = refinement.refine(decode, BERNOULLI, pixels, start, 0)
     with tf.GradientTape() as tape:
         tape.watch(start)
         outputs = tf.reshape(decode(start), [IMAGES, PIXELS])
     jacobian = tape.batch_jacobian(outputs, start).numpy().astype(float)
     white = 1 / (1 + np.exp(-outputs.numpy().astype(float)))
     information = np.einsum("bpi,bp,bpj->bij", jacobian, white * (1 - white), jacobian) + np.eye(2)
-    np.testing.assert_allclose(
-        factor @ np.swapaxes(factor, 1, 2), np.linalg.inv(information), rtol=0.05, atol=1e-4
-    )
+    np.testing.assert_allclose(found.covariance, np.linalg.inv(information), rtol=0.05, atol=1e-4)
 
 
-def test_a_start_that_cannot_be_bettered_is_kept():
-    decode, pixels, start = _curved()
-    best = refinement.refine(decode, BERNOULLI, pixels, start, 200).mean
-    again = refinement.refine(decode, BERNOULLI, pixels, best, 5).mean
-    np.testing.assert_allclose(again, best, atol=2e-2)
-
-
-def _elbo(decode, pixels, gaussians, num=20_000):
+def _elbo(decode, pixels, gaussians, num=5_000):
     """By many samples, in NumPy."""
     noise = np.random.default_rng(1).normal(size=(num, 2))
     elbos = []
@@ -118,18 +103,10 @@ def _elbo(decode, pixels, gaussians, num=20_000):
 
 def test_the_best_gaussian_has_a_higher_elbo_than_that_at_the_mode():
     decode, pixels, start = _curved()
-    at_mode = refinement.refine(decode, BERNOULLI, pixels, start, 20)
-    best = refinement.best_gaussian(decode, BERNOULLI, pixels, at_mode, 20)
+    at_mode = refinement.refine(decode, BERNOULLI, pixels, start, 10)
+    best = refinement.best_gaussian(decode, BERNOULLI, pixels, at_mode, 10)
     gain = _elbo(decode, pixels, best) - _elbo(decode, pixels, at_mode)
     assert np.all(gain > -0.03) and gain.mean() > 0.01
-
-
-def test_the_best_gaussian_of_a_linear_decoder_is_its_posterior():
-    decode, density, pixels, mean, covariance = _linear_gaussian()
-    wide = FullPosterior(tf.zeros([IMAGES, DIM]), tf.eye(DIM, batch_shape=[IMAGES]))
-    found = refinement.best_gaussian(decode, density, pixels, wide, 4)
-    np.testing.assert_allclose(found.mean, mean, atol=5e-3)
-    np.testing.assert_allclose(found.covariance, np.tile(covariance, (IMAGES, 1, 1)), atol=5e-3)
 
 
 def test_images_do_not_depend_on_those_beside_them():
