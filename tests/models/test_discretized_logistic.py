@@ -2,16 +2,13 @@
 
 import decimal
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvae_tf.config import Config
 from cvae_tf.models.layers import LogisticParameters
 from cvae_tf.models.vae import discretized_logistic
 from cvae_tf.models.vae.discretized_logistic import log_prob, log_prob_of_levels
-from cvae_tf.models.vae.model import CVAE
 
 LEVELS = np.arange(256) / 255
 SMALLEST = -7 - np.log(2)  # log scale of PixelCNN++, for levels in [0, 1]
@@ -123,57 +120,19 @@ def test_parameters_begin_wide_about_the_middle_and_have_a_floor_that_they_can_l
     assert np.all(tape.gradient(log_scale, made)[..., 1] > 0)
 
 
+def test_images_are_compared_with_latents_some_at_a_time(monkeypatch):
+    random = np.random.default_rng(0)
+    features = tf.constant(random.integers(0, 256, (5, 12)) / 255, tf.float32)
+    natural = tf.constant(random.uniform(-1, 1, (21, 24)), tf.float32)
+    whole = log_prob_of_levels(features, *tf.split(natural[:, None], 2, axis=-1))
+    monkeypatch.setattr(discretized_logistic, "_VALUES_AT_ONCE", 200)
+    found = discretized_logistic._sums.python_function(features, natural)
+    np.testing.assert_allclose(found, np.sum(whole, axis=-1).T, rtol=1e-5)
+
+
 def test_mean_is_that_of_the_levels():
     expected = np.exp(_log_probs(PARAMETERS[..., 0], PARAMETERS[..., 1])) @ LEVELS
     outputs = PARAMETERS.reshape(-1, 1, 1, 2).astype(np.float32)
     away = np.abs(np.ravel(discretized_logistic.mean(outputs)) - expected)
     is_wide = PARAMETERS[:, 0, 1] > -5
     assert away[is_wide].max() < 2e-5 and away.max() < 0.5 / 255  # narrow ones are where they are
-
-
-@pytest.mark.parametrize(("num_images", "num_latents"), [(1, 300), (40, 21)])
-def test_images_are_compared_with_latents_in_little_memory(monkeypatch, num_images, num_latents):
-    random, sizes = np.random.default_rng(0), []
-    features = tf.constant(random.integers(0, 256, (num_images, 768)) / 255, tf.float32)
-    natural = tf.constant(random.uniform(-1, 1, (num_latents, 2 * 768)), tf.float32)
-    whole = log_prob_of_levels(features, *tf.split(natural[:, None], 2, axis=-1))
-
-    def watched(*arguments):
-        values = log_prob_of_levels(*arguments)
-        sizes.append(int(tf.size(values)))
-        return values
-
-    monkeypatch.setattr(discretized_logistic, "log_prob_of_levels", watched)
-    found = discretized_logistic._sums.python_function(features, natural)
-    np.testing.assert_allclose(found, np.sum(whole, axis=-1).T, rtol=1e-5)
-    assert len(sizes) > 1 and max(sizes) <= 100_000 + tf.size(features)
-
-
-def test_a_model_of_colours_learns_it():
-    settings = {"latent_dim": 5, "binarize": "none", "likelihood": "discretized_logistic"}
-    config = Config.create(network="mlp", hidden="20", **settings)
-    model = CVAE.from_settings(config, (8, 8, 3), steps_per_epoch=1)
-    latents = np.zeros((3, 5), np.float32)
-    assert model.decode(latents).shape == (3, 8, 8, 6)
-    assert model.decode_mean(latents).shape == (3, 8, 8, 3)
-    model.compile(keras.optimizers.Adam(0.01))
-    blocks = np.random.default_rng(0).integers(0, 256, (8, 2, 2, 3)) / np.float32(255)
-    images = tf.constant(blocks.repeat(4, axis=1).repeat(4, axis=2))
-    found = []
-    for _ in range(4):
-        model.reset_metrics()
-        found.append(float(model.train_step(images)["log_likelihood"]))
-    assert 5 < -found[0] / (192 * np.log(2)) < 9.5  # 8 bits are of no knowledge at all
-    assert found[-1] > found[0]
-
-
-def test_information_is_nearly_the_mean_square_of_the_slope():
-    grid = np.meshgrid([-0.2, 0.0, 0.4, 0.99, 1.1], [-6.0, -4.0, -2.0])
-    location, log_scale = (each.reshape(-1, 1) for each in grid)
-    move, weights = 1e-6, np.exp(_log_probs(location, log_scale))
-    ends = [_log_probs(location + sign * move, log_scale) for sign in (1, -1)]
-    expected = np.sum(weights * np.square((ends[0] - ends[1]) / (2 * move)), axis=1)
-    outputs = tf.constant(np.stack([location, log_scale], -1).reshape(-1, 1, 1, 2))
-    found = discretized_logistic.DISCRETIZED_LOGISTIC.information(outputs)[:, 0, 0, 0]
-    away = np.abs(found - expected)
-    assert np.all(away <= 0.12 * expected + 1e-6 * np.exp(-2 * log_scale[:, 0]))
