@@ -57,16 +57,16 @@ def test_a_saved_and_loaded_model_trains_on_as_without_the_break(tmp_path, epoch
 
 
 def test_checkpoints_of_keras_hold_all_and_fit_raises_the_elbo(tmp_path):
-    model = _compiled(keras.optimizers.Adam(0.05), run_eagerly=True)
+    model = _compiled(keras.optimizers.Adam(0.05))
     best = {"monitor": "val_elbo", "mode": "max", "save_best_only": True}
     callbacks = [
         keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", **best),
         keras.callbacks.ModelCheckpoint(tmp_path / "all.weights.h5", save_weights_only=True),
     ]
-    settings = {"epochs": 8, "batch_size": 8, "callbacks": callbacks, "verbose": 0}
+    settings = {"epochs": 6, "batch_size": 8, "callbacks": callbacks, "verbose": 0}
     history = model.fit(IMAGES, validation_data=(IMAGES, IMAGES), **settings).history
     assert set(history) >= {"elbo", "log_likelihood", "kl", "val_elbo"}
-    assert history["elbo"][-1] > history["elbo"][0] + 3
+    assert history["elbo"][-1] > history["elbo"][0] + 1
     best = keras.saving.load_model(tmp_path / "best.keras").evaluate(IMAGES, verbose=0)[0]
     assert best == pytest.approx(max(history["val_elbo"]), rel=1e-5)
     fresh = _compiled(keras.optimizers.Adam(0.05))
