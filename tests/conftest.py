@@ -164,12 +164,6 @@ def tiny_model():
 
 
 @pytest.fixture(scope="session")
-def digits_model():
-    """The tutorial's network with random weights; not to be trained."""
-    return CVAE(build_networks("tutorial", (28, 28, 1), latent_dim=2, seed=3), seed=3)
-
-
-@pytest.fixture(scope="session")
 def exported_digits(tmp_path_factory):
     """A SavedModel of an untrained network that knows the bundled digits as its own data."""
     directory = tmp_path_factory.mktemp("digits") / "export" / "1"

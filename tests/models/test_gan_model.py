@@ -1,7 +1,4 @@
-"""The GAN as a Keras model: its step against separate gradients, norms, labels, Keras."""
-
-import functools
-import itertools
+"""The GAN: its losses by formulas, its step by separate gradients, norms, labels, Keras."""
 
 import keras
 import numpy as np
@@ -9,9 +6,8 @@ import pytest
 import tensorflow as tf
 
 from cvae_tf import registry
-from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
-from cvae_tf.models.gan import comparison, diff_augment, losses
+from cvae_tf.models.gan import comparison, generator_discriminator, losses
 from cvae_tf.models.gan.layers import BatchDeviation
 from cvae_tf.models.gan.model import GAN
 from cvae_tf.models.gan.recipe import Recipe
@@ -38,18 +34,22 @@ def _weights(network):
     return [variable.numpy() for variable in network.trainable_variables]
 
 
-def _separate_gradients(model, real, r1=0.0):
+def _separate_gradients(model, real, weight_of_r1=0.0):
     """Gradients of the two losses, each by a tape of its own and by what the other draws."""
-    key = derived_key(1, Purpose.TRAINING_NOISE, 0)
-    latents = tf.random.stateless_normal([len(real), 5], key)
-    found = []
+    latents = tf.random.stateless_normal(
+        [len(real), 5], derived_key(1, Purpose.TRAINING_NOISE, model.steps)
+    )
+    key, found = derived_key(1, Purpose.GRADIENT_PENALTY, model.steps), []
     for which in ("discriminator", "generator"):
         with tf.GradientTape() as tape:
             drawn = model.generator(latents, training=True)
             logits = [model.discriminator(images, training=True) for images in (real, drawn)]
             if which == "discriminator":
                 loss = tf.reduce_mean(model.recipe.terms.discriminator(*logits))
-                loss += 16 * r1 * losses.r1_penalty(model.logits, real)
+                loss += weight_of_r1 * losses.r1_penalty(model.logits, real)
+                if model.recipe.loss == "wgan_gp":
+                    shares = tf.random.stateless_uniform([len(real), 1, 1, 1], key)
+                    loss += 10 * losses.distance_penalty(model.logits, real, drawn, shares)
             else:
                 loss = tf.reduce_mean(model.recipe.terms.generator(logits[1]))
         variables = getattr(model, which).trainable_variables
@@ -57,40 +57,35 @@ def _separate_gradients(model, real, r1=0.0):
     return found
 
 
-@pytest.mark.parametrize("loss", ["non_saturating", "hinge"])
-@pytest.mark.parametrize("r1", [0.0, 0.5])
-def test_a_step_goes_down_both_losses_from_where_both_were(loss, r1):
+@pytest.mark.parametrize(
+    ("loss", "r1", "step", "weight_of_r1"),
+    [
+        ("non_saturating", 0.5, 0, 8.0),  # R1 counts at every sixteenth step, sixteen times
+        ("hinge", 0.5, 1, 0.0),
+        ("non_saturating", 0.5, 15, 0.0),
+        ("hinge", 0.5, 16, 8.0),
+        ("wgan_gp", 0.0, 0, 0.0),
+    ],
+)
+def test_a_step_goes_down_both_losses_from_where_both_were(loss, r1, step, weight_of_r1):
     model, real = _model(recipe=Recipe(loss, r1)), _images()
-    before = _weights(model.discriminator), _weights(model.generator)
+    model.compile(keras.optimizers.SGD(1.0))
+    model.optimizer.iterations.assign(step)
     start = [variable.numpy() for variable in model.variables]
-    expected = _separate_gradients(model, real, r1)
+    before = _weights(model.discriminator), _weights(model.generator)
+    expected = _separate_gradients(model, real, weight_of_r1)
     for variable, value in zip(model.variables, start, strict=True):
         variable.assign(value)  # the usual deviation moved
-    model.compile(keras.optimizers.SGD(1.0))
     model.train_step(real)
     after = _weights(model.discriminator), _weights(model.generator)
     for old, new, gradients in zip(before, after, expected, strict=True):
         for first, second, gradient in zip(old, new, gradients, strict=True):
-            np.testing.assert_allclose(first - second, gradient, atol=2e-5)
+            np.testing.assert_allclose(first - second, gradient, rtol=1e-4, atol=2e-5)
             assert np.any(gradient != 0) or first.shape == (1,)
 
 
-def test_r1_counts_at_every_sixteenth_step_alone():
-    changed = []
-    for step in (0, 1, 15, 16):
-        moved = []
-        for r1 in (0.0, 2.0):
-            model = _model(recipe=Recipe(r1=r1))
-            model.compile(keras.optimizers.SGD(0.1))
-            model.optimizer.iterations.assign(step)
-            model.train_step(_images())
-            moved.append(_weights(model.discriminator))
-        changed.append(any(np.any(a != b) for a, b in zip(*moved, strict=True)))
-    assert changed == [True, False, False, True]
-
-
 @pytest.mark.parametrize("network", GAN_NETWORKS)
-@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (9, 70, 3), (32, 32, 3), (256, 256, 1)])
+@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 70, 3)])
 def test_networks_fit_every_size(network, shape):
     model = _model(network, shape)
     drawn = model(tf.zeros([2, 5]))
@@ -98,22 +93,10 @@ def test_networks_fit_every_size(network, shape):
     assert np.min(drawn) >= 0 and np.max(drawn) <= 1
     logits = model.logits(drawn)
     assert logits.shape == (2,) and np.all(np.isfinite(logits))
-    assert sum(map(np.size, model.get_weights())) < 12e6
 
 
-@pytest.mark.parametrize("network", GAN_NETWORKS)
-def test_seeds_decide_the_weights(network):
-    def weights(seed):
-        networks = build_gan_networks(network, (12, 12, 1), 5, seed)
-        return [weight for each in networks for weight in each.get_weights()]
-
-    first, again, other = weights(1), weights(1), weights(2)
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    kernels = [(a, b) for a, b in zip(first, other, strict=True) if a.ndim > 1]
-    assert all(np.any(a != b) for a, b in kernels)
-
-
-def test_settled_statistics_are_those_of_drawn_images():
+def test_settled_statistics_are_those_of_drawn_images(monkeypatch):
+    monkeypatch.setattr(generator_discriminator, "_SETTLED_ON", 64)
     model = _model("dcgan")
     latents = tf.random.stateless_normal([4, 5], [1, 1])
     before = model(latents).numpy()
@@ -121,38 +104,27 @@ def test_settled_statistics_are_those_of_drawn_images():
     after = model(latents).numpy()
     assert np.abs(before - after).max() > 1e-4
     key = derived_key(1, Purpose.NORMALIZATION_STATISTICS)
-    own = tf.random.stateless_normal([2048, 5], key)
+    own = tf.random.stateless_normal([64, 5], key)
     np.testing.assert_allclose(model(own), model.generator(own, training=True), atol=1e-4)
     model.settle()
     np.testing.assert_array_equal(model(latents), after)
 
 
-@pytest.mark.parametrize("network", GAN_NETWORKS)
-def test_spectral_norms_become_one(network):
-    model = _model(network, spectral_norm=True)
-    model.compile(keras.optimizers.SGD(1e-4))
-    for _ in range(30):
-        model.train_step(_images())
+def test_spectral_norms_become_one_and_begin_the_same_in_any_process():
+    def vectors(model):
+        return [w.numpy() for w in model.discriminator.variables if "vector" in w.name]
+
+    model, again = (_model(spectral_norm=True) for _ in range(2))
+    first = vectors(model)
+    assert len(first) >= 3
+    for one, other in zip(first, vectors(again), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for _ in range(20):
+        model.logits(_images(), training=True)
     kernels = [w.numpy() for w in model.discriminator.trainable_variables if w.name == "kernel"]
-    assert len(kernels) >= 3
     for kernel in kernels:
         norm = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2)
         assert norm == pytest.approx(1, abs=0.1)
-
-
-def test_spectral_vectors_are_the_same_in_any_process():
-    vectors = [
-        [
-            w.numpy()
-            for w in _model(spectral_norm=True).discriminator.variables
-            if "vector" in w.name
-        ]
-        for _ in range(2)
-    ]
-    assert len(vectors[0]) >= 3
-    for first, second in zip(*vectors, strict=True):
-        np.testing.assert_array_equal(first, second)
-    assert np.any(vectors[0][0].ravel()[:3] != vectors[0][1].ravel()[:3])
 
 
 def test_the_deviation_of_a_batch_is_beside_its_features_and_the_usual_one_in_use():
@@ -170,7 +142,7 @@ def test_the_deviation_of_a_batch_is_beside_its_features_and_the_usual_one_in_us
 def test_labels_change_what_is_drawn_and_judged(network):
     model = _model(network, num_classes=3)
     model.compile(keras.optimizers.SGD(0.1))
-    for _ in range(3):  # gains of classes are all the same at first
+    for _ in range(2):  # gains of classes are all the same at first
         model.train_step((_images(), LABELS))
     latents = tf.ones([3, 5])
     drawn = model((latents, tf.constant([0, 1, 2]))).numpy()
@@ -181,57 +153,29 @@ def test_labels_change_what_is_drawn_and_judged(network):
         model.train_step(_images())
 
 
-@pytest.mark.parametrize("loss", list(registry.GAN_LOSSES))
-def test_keras_fits_saves_and_loads_it(tmp_path, loss):
-    kinds = ("translation", "cutout")
-    model = _model(recipe=Recipe(loss, 0.0 if loss == "wgan_gp" else 0.1, kinds))
-    model.compile("adam")
-    history = model.fit(_images(), batch_size=4, epochs=2, verbose=0).history
+def test_keras_fits_saves_and_loads_it(tmp_path):
+    model = _model(recipe=Recipe("wgan_gp", 0.0, ("translation", "cutout")))
+    model.compile("adam", run_eagerly=True)
+    history = model.fit(_images(), batch_size=4, epochs=1, verbose=0).history
     assert set(history) == set(model.means) and np.all(np.isfinite(list(history.values())))
-    assert np.isfinite(model.evaluate(_images(), verbose=0, return_dict=True)["generator_loss"])
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.recipe == model.recipe
     for each in (model, loaded):
-        each.fit(_images(), batch_size=4, epochs=1, verbose=0, shuffle=False)
+        each.train_step(_images())
     for first, second in zip(model.variables, loaded.variables, strict=True):
         np.testing.assert_allclose(first, second, atol=1e-6)
 
 
 def test_a_callback_moves_the_learning_rate_of_both():
-    model = _model()
-    model.compile(keras.optimizers.Adam(1e-3))
-    model.fit(_images(), batch_size=8, verbose=0)
+    model, stopped = _model(), keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.0)
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
+    model.train_step(_images())
     before = [_weights(network) for network in model.networks.values()]
-    stop = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.0)
-    model.fit(_images(), batch_size=8, verbose=0, callbacks=[stop])
+    model.fit(_images(), batch_size=8, verbose=0, callbacks=[stopped])
     after = [_weights(network) for network in model.networks.values()]
     for first, second in zip(before, after, strict=True):
         assert all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
-
-
-def test_noise_is_a_function_of_seed_and_step(monkeypatch):
-    def trained(steps):
-        model = _model(recipe=Recipe(r1=0.1, augment=("translation", "colour")), shape=(8, 8, 3))
-        model.compile(keras.optimizers.SGD(0.1))
-        step = tf.function(model.train_step)
-        for _ in range(steps):
-            step(_images(8, (8, 8, 3)))
-        return model
-
-    first, second = trained(2), trained(2)
-    for one, other in zip(first.variables, second.variables, strict=True):
-        np.testing.assert_array_equal(one, other)
-    seen = []
-    real, augment = _images(8, (8, 8, 3)), diff_augment.augment
-    monkeypatch.setattr(
-        diff_augment, "augment", lambda *given: seen.append(augment(*given)) or seen[-1]
-    )
-    first._judged(real, real, None, training=True)
-    second.optimizer.iterations.assign_add(1)
-    second._judged(real, real, None, training=True)
-    for one, other in itertools.combinations(seen, 2):  # kinds, steps
-        assert np.any(one != other)
 
 
 def test_all_images_count_alike_in_what_is_measured():
@@ -270,12 +214,51 @@ def test_what_goes_wrong_is_said_in_a_line():
     assert "hardly differ" in alike and "--seed" in alike
 
 
-def test_a_pair_that_takes_no_labels_is_refused(monkeypatch):
-    def build(plan):
-        plain = plan._replace(num_classes=0)
-        return registry.import_home("cvae_tf.models.networks.dcgan:build")(plain)
+# Losses and penalties, against NumPy, finite differences and closed forms.
 
-    entry = registry.Network(build, pair="generator and discriminator")
-    monkeypatch.setitem(registry.NETWORKS._entries, "plain", entry)
-    with pytest.raises(UserError, match="'plain' takes no labels"):
-        functools.partial(_model, "plain", num_classes=3)()
+REAL = np.array([-30.0, -1.5, 0.0, 0.4, 3.0, 40.0])
+DRAWN = np.array([25.0, 2.0, 0.0, -0.3, -1.0, -50.0])
+
+
+def test_losses_are_those_of_the_papers():
+    """Logarithms of probabilities, hinges, and differences of logits."""
+    log_real, log_drawn = (-np.logaddexp(0, -logits) for logits in (REAL, DRAWN))
+    log_no_drawn = -np.logaddexp(0, DRAWN)
+    hinges = np.maximum(0, 1 - REAL) + np.maximum(0, 1 + DRAWN)
+    for loss, of_discriminator, of_generator in (
+        (losses.NON_SATURATING, -log_real - log_no_drawn, -log_drawn),
+        (losses.HINGE, hinges, -DRAWN),
+        (losses.WGAN_GP, DRAWN - REAL, -DRAWN),
+    ):
+        real, drawn = tf.constant(REAL), tf.constant(DRAWN)
+        np.testing.assert_allclose(loss.discriminator(real, drawn), of_discriminator, 1e-6, 1e-12)
+        np.testing.assert_allclose(loss.generator(drawn), of_generator, 1e-6, 1e-12)
+
+
+def _judge(images):
+    """A smooth function of each image, with no gradient of length one."""
+    flat = tf.reshape(images, [tf.shape(images)[0], -1])
+    weights = tf.constant(np.linspace(-1, 2, 12), flat.dtype)
+    return tf.sin(tf.linalg.matvec(flat, weights)) + tf.reduce_sum(flat**3, axis=1)
+
+
+def _squared_gradients(images, step=1e-5):
+    """By finite differences."""
+    squares = np.zeros(len(images))
+    for index in np.ndindex(images.shape[1:]):
+        move = np.zeros_like(images)
+        move[(slice(None), *index)] = step
+        squares += ((_judge(images + move) - _judge(images - move)) / (2 * step)).numpy() ** 2
+    return squares
+
+
+def test_penalties_are_of_gradients_at_real_images_and_between_them_and_drawn_ones():
+    random = np.random.default_rng(1)
+    real, drawn = random.uniform(size=(2, 4, 2, 3, 2))
+    squares = _squared_gradients(real)
+    np.testing.assert_allclose(losses.squared_gradients(_judge, tf.constant(real)), squares, 1e-6)
+    np.testing.assert_allclose(losses.r1_penalty(_judge, tf.constant(real)), squares.mean() / 2)
+    shares = random.uniform(size=(4, 1, 1, 1))
+    norms = np.sqrt(_squared_gradients(shares * real + (1 - shares) * drawn))
+    found = losses.distance_penalty(_judge, *map(tf.constant, (real, drawn, shares)))
+    np.testing.assert_allclose(found, np.mean((norms - 1) ** 2), rtol=1e-6)

@@ -1,12 +1,12 @@
-"""Scores of held-out images, and the p-values that follow from them."""
+"""Scores of held-out images, and the p-values that follow from them; how they are kept."""
 
-import keras
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import METADATA
+from conftest import METADATA, vivid
 
-import cvae_tf
 from cvae_tf.core.errors import LostImagesError, UserError
 from cvae_tf.data.datasets import Split
 from cvae_tf.exporting import loading, writing
@@ -14,30 +14,48 @@ from cvae_tf.exporting.refined_model import RefinedModel, RegretModel
 from cvae_tf.exporting.relative_model import RelativeModel
 from cvae_tf.generation.generating import generate
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.models.networks.building import build_networks
+from cvae_tf.models.networks.building import Options, build_networks
 from cvae_tf.models.vae import amounts, held_out_scores
 from cvae_tf.models.vae.held_out_scores import HeldOutScores
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
-from cvae_tf.training import building
+from cvae_tf.training import finishing
 
 SCORERS = {
-    "elbo": lambda model: model,
-    "refined": lambda model: RefinedModel(model, amounts.STEPS),
-    "regret": lambda model: RegretModel(model, amounts.STEPS),
-    "relative": RelativeModel,
+    "encoders": ("p_values", lambda model: model),
+    "relative": ("p_values_relative", RelativeModel),
+    "refined": ("p_values_refined", lambda model: RefinedModel(model, amounts.STEPS)),
+    "regret": ("p_values_regret", lambda model: RegretModel(model, amounts.STEPS)),
 }
 
 
-def _untrained():
-    model = CVAE(build_networks("patches", (28, 28, 1), latent_dim=2, seed=3), seed=3)
-    model.compile(keras.optimizers.SGD())
+def _small(shape=(8, 8, 1), latent_dim=3, pixels=Pixels(), num_classes=0):  # noqa: B008
+    networks = build_networks(
+        "mlp", shape, latent_dim, seed=3, num_classes=num_classes, options=Options(hidden=(16,))
+    )
+    return CVAE(networks, 3, pixels, num_classes=num_classes)
+
+
+@pytest.fixture(scope="module")
+def halves(digits):
+    """Half of the test images is held out, the other half is new."""
+    images, labels = digits.test
+    return Split(images[::2], labels[::2]), Split(images[1::2], labels[1::2])
+
+
+@pytest.fixture(scope="module")
+def finished(digits, halves):
+    model = vivid(_small((28, 28, 1)))
+    model.finish("held_out_scores", digits._replace(test=halves[0]))
     return model
 
 
 @pytest.fixture(scope="module")
-def model(exported_finished_digits):
-    return loading.load(exported_finished_digits)
+def model(finished, tmp_path_factory):
+    """It as others use it."""
+    directory = tmp_path_factory.mktemp("finished") / "1"
+    writing.write_model(finished, "saved_model", directory, METADATA)
+    return loading.load(directory)
 
 
 def test_p_values_count_what_is_as_low():
@@ -49,78 +67,24 @@ def test_p_values_count_what_is_as_low():
     new = np.array([-np.inf, *held_out[:5], 0.3, np.inf], np.float32)
     expected = [(1 + np.sum(held_out <= value)) / 100 for value in new]
     np.testing.assert_allclose(scores.p_values("encoders", tf.constant(new)), expected, rtol=1e-6)
-
-
-def test_what_has_no_finite_score_is_the_most_unusual():
-    scores = HeldOutScores()
-    scores.take("refined", np.array([1.0, np.nan, -np.inf, 3.0, 2.0]))
-    assert scores.known == {"refined": 5}
+    scores.take("refined", np.array([1.0, np.nan, -np.inf, 3.0, 2.0]))  # the most unusual ones
     p_values = scores.p_values("refined", tf.constant([np.nan, -np.inf, 0.5, 2.0, 9.0]))
     np.testing.assert_allclose(p_values, np.array([3, 3, 3, 5, 6]) / 6, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("kind", "num"), [("encoders", 49), ("relative", 19)])
-def test_a_rate_of_usual_images_gets_p_values_up_to_it(kind, num):
-    random = np.random.default_rng(1)
-    rates = []
-    for _ in range(200):
-        scores, known = HeldOutScores(), random.gamma(2.0, size=num)
-        new = tf.constant(random.gamma(2.0, size=100), tf.float32)
-        if kind == "encoders":
-            scores.take(kind, known)
-        else:  # scores that have nothing to do with how complex the images are
-            complexities = random.normal(size=(num + 100, 2)).astype(np.float32)
-            scores.take_relative(complexities[:num], known)
-            new = scores.relative(complexities[num:], new)
-        rates.append(np.mean(scores.p_values(kind, new).numpy() <= 0.1))
-    error = np.std(rates) / 200**0.5
-    assert np.mean(rates) <= 0.1 + 4 * error
-    assert np.mean(rates) >= (0.1 - 4 * error if kind == "encoders" else 0.05)
-
-
-@pytest.mark.parametrize("kind", ["elbo", "refined", "regret", "relative"])
-def test_an_exported_model_knows_how_unusual_its_test_images_are(model, digits, kind):
-    scorer = SCORERS[kind](model)
-    scores = scorer.mean_scores(digits.test.images, seed=3, num_samples=amounts.SCORE_SAMPLES)[
-        "elbo"
-    ]
+@pytest.mark.parametrize("kind", SCORERS)
+def test_an_exported_model_has_the_scores_of_the_model(finished, model, halves, kind):
+    signature, scorer = SCORERS[kind]
+    scorer, held_out = scorer(model), halves[0].images
+    scores = scorer.mean_scores(held_out, seed=5, num_samples=amounts.SCORE_SAMPLES)["elbo"]
     p_values = scorer.p_values(scores)
     ranks = (1 + np.argsort(np.argsort(scores))) / (1 + len(scores))
-    np.testing.assert_allclose(p_values, ranks, atol=0.1)  # other noise, the same images
-
-
-def test_the_saved_model_has_the_scores_of_the_model(finished_digits, exported_finished_digits):
-    functions = tf.saved_model.load(str(exported_finished_digits))
-    signatures = {"encoders": "p_values"}
-    signatures |= {kind: f"p_values_{kind}" for kind in ("refined", "regret", "relative")}
-    for kind, signature in signatures.items():
-        variables = finished_digits.held_out_scores.variables
-        held_out = next(each for each in variables if each.name == kind).numpy()
-        scores = tf.constant(np.quantile(held_out[np.isfinite(held_out)], [0, 0.2, 0.5, 1]) + 0.01)
-        scores = tf.cast(scores, tf.float32)
-        expected = finished_digits.held_out_scores.p_values(kind, scores)
-        np.testing.assert_array_equal(
-            getattr(functions, signature)(scores=scores)["p_values"], expected
-        )
-        assert len(np.unique(expected)) == 4
-
-
-def _small_run(data_path, place):
-    settings = {"data_path": data_path, "epochs": 1, "network": "mlp", "hidden": "8"}
-    return cvae_tf.train(run_dir=place / "run", verbose=0, **settings)
-
-
-def test_scores_are_kept_with_the_run(small_npz, tmp_path, capsys):
-    trained = _small_run(small_npz, tmp_path).directory
-    run, model = building.load_trained(str(trained))[:2]
-    assert model.held_out_scores.known == dict.fromkeys(
-        ("encoders", "refined", "regret", "relative"), 32
-    )
-    assert "missing" not in capsys.readouterr().out
-    run.finishing.unlink()
-    model = building.load_trained(str(trained)).model
-    assert "missing: its scores come without p-values; train.py --resume" in capsys.readouterr().out
-    assert model.held_out_scores.known == {} and "p_values" not in model.signatures()
+    # Of the same images, by other noise.
+    assert np.corrcoef(p_values, ranks)[0, 1] > 0.9 and np.abs(p_values - ranks).mean() < 0.08
+    expected = finished.held_out_scores.p_values(kind, tf.constant(scores))
+    np.testing.assert_array_equal(p_values, expected)
+    found = getattr(model.functions, signature)(scores=tf.constant(scores))["p_values"]
+    np.testing.assert_array_equal(found, expected)
 
 
 def _anomalies(model, output, **settings):
@@ -128,86 +92,19 @@ def _anomalies(model, output, **settings):
     return generate(model, "anomalies", chosen, output)
 
 
-def test_images_that_were_never_seen_are_marked_at_the_rate(digits, tmp_path_factory, tmp_path):
-    """Half of the test images are held out, the other half is new."""
-    half = digits._replace(test=Split(digits.test.images[::2], digits.test.labels[::2]))
-    directory = tmp_path_factory.mktemp("half") / "1"
-    own = _untrained()
-    own.finish("held_out_scores", half)
-    writing.write_model(own, "saved_model", directory, METADATA)
-    new = digits.test.images[1::2]
+def test_images_that_were_never_seen_are_marked_at_the_rate(model, halves, tmp_path):
+    new = halves[1].images
     np.savez(tmp_path / "images.npz", images=new)
     settings = {"data_path": str(tmp_path / "images.npz"), "false_alarms": 0.2}
-    made = _anomalies(loading.load(directory), tmp_path / "made", **settings)
+    made = _anomalies(model, tmp_path / "made", **settings)
     marked = made.arrays["marked"]
     assert np.mean(marked) == pytest.approx(0.2, abs=3 * (2 * 0.16 / len(new)) ** 0.5)
     lines = (tmp_path / "made" / "anomalies.csv").read_text().splitlines()
     assert lines[0].endswith(",p_value,marked")
     assert sum(line.endswith(",yes") for line in lines) == marked.sum()
     assert made.notes[0].startswith(f"{marked.sum():,} of {len(marked):,} images are marked")
-    assert len(made.notes) == 1
-
-
-def test_that_test_images_are_compared_with_themselves_is_said(model, tmp_path):
+    assert len(made.notes) == 1  # which says that images are compared with themselves, here:
     assert "compared with" in _anomalies(model, tmp_path / "own", num=4).notes[-1]
-
-
-OF_ENCODER = ["encoders", "relative"]
-ALL = [*OF_ENCODER, "refined", "regret"]
-CASES = [
-    ({"num_classes": 3}, Pixels(), ALL),
-    ({}, Pixels("dynamic"), ALL),
-    ({}, Pixels("none"), ALL),
-    ({"latent_dim": 65}, Pixels(), OF_ENCODER),
-]
-
-
-@pytest.mark.parametrize(("options", "pixels", "kinds"), CASES)
-def test_models_of_every_kind_score_held_out_images(options, pixels, kinds):
-    options = {"latent_dim": 2, **options}
-    networks = build_networks("mlp", (8, 8, 1), seed=1, **options)
-    own = CVAE(networks, 1, pixels, num_classes=options.get("num_classes", 0))
-    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), np.uint8)
-    held_out_scores.measure(own, Split(images, np.arange(300) % 3))
-    assert own.held_out_scores.known == dict.fromkeys(kinds, 300)
-    better = {"p_values_refined", "p_values_regret"} if "refined" in kinds else set()
-    expected = {"p_values", "p_values_relative", *better}
-    assert {name for name in own.signatures() if name.startswith("p_values")} == expected
-
-
-def test_regrets_are_of_the_images_that_were_refined(monkeypatch):
-    own = CVAE(build_networks("mlp", (8, 8, 1), latent_dim=2, seed=1), 1)
-    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 1), np.uint8)
-    monkeypatch.setattr(held_out_scores, "_FEWEST", 5)
-    monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 20 * 64 * 26)  # 32 for the encoder's
-    held_out_scores.measure(own, Split(images, None))
-    assert own.held_out_scores.known == {
-        "encoders": 32,
-        "relative": 32,
-        "refined": 20,
-        "regret": 20,
-    }
-
-
-def test_large_images_are_fewer(monkeypatch):
-    own = CVAE(build_networks("mlp", (8, 8, 1), latent_dim=65, seed=1), 1)
-    images = np.zeros((40, 8, 8, 1), np.uint8)
-    monkeypatch.setattr(held_out_scores, "_FEWEST", 5)
-    monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 7 * 64 * 16)
-    held_out_scores.measure(own, Split(images, None))
-    assert own.held_out_scores.known == {"encoders": 7, "relative": 7}
-
-
-@pytest.mark.parametrize(
-    "error", [tf.errors.ResourceExhaustedError(None, None, "no memory"), LostImagesError("gone")]
-)
-def test_failing_at_the_end_does_not_cost_the_model(small_npz, tmp_path, monkeypatch, error):
-    def fail(*arguments):
-        raise error
-
-    monkeypatch.setattr(held_out_scores, "measure", fail)
-    run = _small_run(small_npz, tmp_path)
-    assert "p_values" not in loading.load(run.saved_model).abilities
 
 
 def test_rates_that_cannot_be_told_are_refused(model, tmp_path):
@@ -216,3 +113,73 @@ def test_rates_that_cannot_be_told_are_refused(model, tmp_path):
     with pytest.raises(UserError, match="--refine=5 only"):
         _anomalies(model, tmp_path / "b", false_alarms=0.1, refine=2)
     assert not (tmp_path / "a" / "anomalies.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "affordable", "expected"),
+    [
+        ({"num_classes": 3, "pixels": Pixels("none")}, 10**6,
+         {"encoders": 40, "relative": 40, "refined": 40, "regret": 40}),
+        ({}, 20 * 32, {"encoders": 40, "relative": 40, "refined": 20, "regret": 20}),
+        ({"latent_dim": 65, "pixels": Pixels("dynamic")}, 7 * 16, {"encoders": 7, "relative": 7}),
+    ],
+)  # fmt: skip
+def test_models_of_every_kind_score_as_many_images_as_are_affordable(
+    monkeypatch, options, affordable, expected
+):
+    monkeypatch.setattr(held_out_scores, "_FEWEST", 5)
+    monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 64 * affordable)
+    own, images = _small(**options), np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1))
+    held_out_scores.measure(own, Split(images.astype(np.uint8), np.arange(40) % 3))
+    assert own.held_out_scores.known == expected
+    found = {name for name in own.signatures() if name.startswith("p_values")}
+    assert found == {SCORERS[kind][0] for kind in expected}
+
+
+# What is learned at the end is kept with the run.
+
+
+@pytest.fixture
+def run(tmp_path):
+    return types.SimpleNamespace(finishing=tmp_path / "finishing.npz")
+
+
+def _with_scores(steps=4):
+    model = _small()
+    model.compile("sgd")
+    model.optimizer.iterations.assign(steps)
+    return model
+
+
+def test_they_come_back_with_the_run_if_they_are_of_its_weights_and_fit(run, monkeypatch):
+    model, again = _with_scores(), _with_scores()
+    monkeypatch.setattr(
+        CVAE, "finish", lambda own, *_: own.held_out_scores.take("encoders", np.arange(9.0))
+    )
+    finishing.finish(run, model, None)
+    assert finishing.restore(run, again) == []
+    for first, second in zip(
+        model.held_out_scores.variables, again.held_out_scores.variables, strict=True
+    ):
+        np.testing.assert_array_equal(first, second)
+    missing = ["its scores come without p-values"]
+    assert finishing.restore(run, _with_scores(steps=5)) == missing
+    with np.load(run.finishing) as arrays:
+        shorter = {name: values[:-1] if values.ndim else values for name, values in arrays.items()}
+    np.savez(run.finishing, **shorter)
+    assert finishing.restore(run, _with_scores()) == missing
+    run.finishing.unlink()
+    assert finishing.restore(run, _with_scores()) == missing
+
+
+@pytest.mark.parametrize(
+    "error", [tf.errors.ResourceExhaustedError(None, None, "no memory"), LostImagesError("gone")]
+)
+def test_failing_at_the_end_does_not_cost_the_model(run, monkeypatch, capsys, error):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(CVAE, "finish", fail)
+    finishing.finish(run, _with_scores(), None)
+    assert "is missing: its scores come without p-values" in capsys.readouterr().err
+    assert not run.finishing.exists()

@@ -6,11 +6,13 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
+from conftest import METADATA, tiny_images, tiny_networks
 
-from cvae_tf import workflows
+from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.exporting import writing
 from cvae_tf.models.vae import latent_mixture
 from cvae_tf.models.vae.latent_mixture import LatentSampler, Mixture
-from cvae_tf.training import building
+from cvae_tf.models.vae.model import CVAE
 
 
 def _known():
@@ -49,21 +51,15 @@ def test_a_fit_is_as_good_on_new_latents_as_what_they_come_from(monkeypatch):
     np.testing.assert_allclose(np.exp(found.log_weights[order]), [0.3, 0.7], atol=0.03)
 
 
-@pytest.mark.parametrize("num", [1, 5, 40])
-def test_few_latents_make_fewer_gaussians(num):
-    found = latent_mixture.fit(
-        np.ones((num, 3)) * np.arange(num)[:, None], np.random.default_rng(0)
-    )
-    assert 1 <= len(found.means) <= max(1, num // 6)
+@pytest.mark.parametrize(("num", "step", "most"), [(1, 1, 1), (5, 1, 1), (40, 1, 6), (40, 0, 1)])
+def test_few_latents_or_such_as_are_alike_make_fewer_gaussians(num, step, most):
+    latents = np.ones((num, 3)) * step * np.arange(num)[:, None]
+    found = latent_mixture.fit(latents, np.random.default_rng(0))
+    assert 1 <= len(found.means) <= most
     assert all(np.isfinite(part).all() for part in found)
 
 
-def test_images_that_are_all_alike_make_one_gaussian():
-    found = latent_mixture.fit(np.ones((40, 2)), np.random.default_rng(0))
-    assert found.means.shape == (1, 2) and np.isfinite(found.roots).all()
-
-
-def test_a_sampler_draws_from_the_mixture():
+def test_a_sampler_draws_from_the_mixture_and_before_it_is_fitted_from_the_prior():
     sampler = LatentSampler(3)
     prior = sampler.draw(5000, tf.constant([1, 2])).numpy()
     np.testing.assert_allclose(np.cov(prior.T), np.eye(3), atol=0.1)
@@ -77,68 +73,27 @@ def test_a_sampler_draws_from_the_mixture():
     np.testing.assert_array_equal(sampler.draw(3, tf.constant([1, 2])), drawn[:3])
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, small_npz):
-    place = tmp_path_factory.mktemp("mixture") / "run"
-    settings = {
-        "data_path": str(small_npz),
-        "epochs": 1,
-        "batch_size": 32,
-        "latent_dim": 3,
-        "network": "mlp",
-        "hidden": "32",
-    }
-    return workflows.train(run_dir=place, sampler="mixture", verbose=0, **settings)
-
-
-def test_samples_of_a_run_come_from_it(run, small_npz):
-    model = workflows.loading.load(run.saved_model)
-    latents = model.sample_latents(2000, tf.constant([3, 4])).numpy()
-    trained = building.load_trained(str(run.directory)).model
-    np.testing.assert_allclose(
-        trained.sample_latents(2000, tf.constant([3, 4])), latents, atol=1e-5
-    )
-    dataset = workflows.load_dataset(data_path=str(small_npz))
-    means = model.encode(dataset.train.images).mean
-    np.testing.assert_allclose(np.cov(latents.T), np.cov(means.T), rtol=0.2, atol=0.02)
-    functions = tf.saved_model.load(str(run.saved_model))
-    first = functions.sample(num=2, seed=[5, 6])["images"]
-    np.testing.assert_allclose(first, functions.sample(num=3, seed=[5, 6])["images"][:2], atol=1e-6)
-    assert "mixture of Gaussians" in (run.saved_model / "README.md").read_text()
-
-
-def test_an_unfinished_run_draws_from_the_prior(run, tmp_path, capsys):
-    (run.directory / "finishing.npz").rename(tmp_path / "gone.npz")
-    try:
-        model = building.load_trained(str(run.directory)).model
-    finally:
-        (tmp_path / "gone.npz").rename(run.directory / "finishing.npz")
-    assert "the end is missing: samples come from the prior" in capsys.readouterr().out
-    drawn = model.sample_latents(5000, tf.constant([1, 2])).numpy()
-    np.testing.assert_allclose(np.cov(drawn.T), np.eye(3), atol=0.1)
-
-
-def test_what_has_another_number_of_gaussians_is_not_taken(run, capsys):
-    path = run.directory / "finishing.npz"
-    whole = path.read_bytes()
-    with np.load(path) as arrays:
-        others = {
-            name: values[:-1] if name.startswith("sampler.") else values
-            for name, values in arrays.items()
-        }
-    try:
-        np.savez(path, **others)
-        building.load_trained(str(run.directory))
-    finally:
-        path.write_bytes(whole)
-    assert "the end is missing: samples come from the prior" in capsys.readouterr().out
+def test_a_model_draws_latents_like_those_of_its_training_images():
+    model = CVAE(tiny_networks(), seed=3, sampler="mixture")
+    images = tiny_images(600)
+    model.finish("sampler", Dataset("toy", "", Split(images, None), Split(images[:9], None)))
+    assert "mixture of Gaussians" in model.describe()["limits"]
+    copy, key = model.for_inference(), tf.constant([3, 4])
+    latents = copy.sample_latents(3000, key).numpy()
+    np.testing.assert_array_equal(latents, model.sample_latents(3000, key))
+    means = model.encode((images > 127).astype(np.float32)).mean
+    np.testing.assert_allclose(latents.mean(axis=0), np.mean(means, axis=0), atol=0.03)
+    np.testing.assert_allclose(np.cov(latents.T), np.cov(np.transpose(means)), rtol=0.2, atol=0.02)
+    np.testing.assert_allclose(copy.sample(2, key), model.decode_mean(latents[:2]), atol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format_name", ["litert", "onnx"])
-def test_other_runtimes_have_the_sampler(run, tmp_path, format_name):
-    directory = workflows.export(run.directory, tmp_path, format_name, verbose=0)
-    sampler = building.load_trained(str(run.directory)).model.sampler
+def test_other_runtimes_have_the_sampler(tmp_path, format_name):
+    model = CVAE(tiny_networks(latent_dim=3), seed=3, sampler="mixture")
+    model.sampler.take(_known())
+    directory = tmp_path / "export"
+    writing.write_model(model, format_name, directory, METADATA)
     random = np.random.default_rng(0)
     noise, uniform = random.normal(size=(9, 3)).astype("f4"), np.linspace(0, 1, 9, dtype="f4")
     if format_name == "onnx":
@@ -148,4 +103,4 @@ def test_other_runtimes_have_the_sampler(run, tmp_path, format_name):
         runner = Interpreter(str(directory / "sampler.tflite")).get_signature_runner()
         rows = zip(noise[:, None], uniform[:, None], strict=True)
         found = np.concatenate([runner(noise=z, uniform=u)["latents"] for z, u in rows])
-    np.testing.assert_allclose(found, sampler(noise, uniform), atol=1e-5)
+    np.testing.assert_allclose(found, model.sampler(noise, uniform), atol=1e-5)

@@ -1,3 +1,5 @@
+"""What a pixel is: how it is made of a grey level, and what its likelihood may be called."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,15 +11,13 @@ KEY = tf.constant([1, 2])
 GREY = np.arange(256, dtype=np.float32).reshape(1, 16, 16, 1) / 255
 
 
-def test_pixels_from_128_are_white():
-    binary = Pixels("threshold").drawn(tf.constant(GREY), KEY).numpy()
-    assert binary.dtype == np.float32
-    np.testing.assert_array_equal(binary.ravel(), [0.0] * 128 + [1.0] * 128)
-
-
-def test_one_half_is_black():
-    grey = tf.constant([0.5, 0.50001], shape=(1, 1, 2, 1))
+def test_grey_levels_above_one_half_are_white_where_nothing_is_drawn():
+    expected = [0.0] * 128 + [1.0] * 128
+    for found in (Pixels("threshold").drawn(GREY, KEY), Pixels("dynamic").likeliest(GREY)):
+        np.testing.assert_array_equal(np.ravel(found), expected)
+    grey = np.float32([0.5, 0.50001]).reshape(1, 1, 2, 1)
     np.testing.assert_array_equal(np.ravel(Pixels().likeliest(grey)), [0, 1])
+    np.testing.assert_array_equal(Pixels("none").drawn(GREY, KEY), GREY)
 
 
 def test_drawn_pixels_are_white_with_the_grey_level_as_their_probability():
@@ -25,15 +25,6 @@ def test_drawn_pixels_are_white_with_the_grey_level_as_their_probability():
     drawn = Pixels("dynamic").drawn(tf.constant(grey), KEY).numpy()
     np.testing.assert_allclose(drawn.mean(axis=(0, 1, 2)), [0, 0.1, 0.9, 1], atol=0.01)
     assert set(np.unique(drawn)) == {0, 1}
-
-
-def test_where_nothing_may_be_drawn_the_likeliest_pixels_are_taken():
-    grey = tf.constant(GREY)
-    np.testing.assert_array_equal(Pixels("dynamic").likeliest(grey), GREY > 0.5)
-
-
-def test_grey_levels_may_stay_as_they_are():
-    np.testing.assert_array_equal(Pixels("none").drawn(tf.constant(GREY), KEY), GREY)
 
 
 @pytest.mark.parametrize("side", [5, 6])  # values of an image that are whole counts, or not
@@ -57,14 +48,10 @@ def test_cross_entropy_of_grey_levels_is_never_called_a_likelihood():
     grey = Pixels("none", "bernoulli")
     assert not grey.has_likelihood
     for measure in grey.terms.values():
-        assert "likelihood" not in measure.name and "likelihood" not in measure.title
-        assert measure.name != "elbo"
-    for proper in (
-        Pixels("threshold"),
-        Pixels("dynamic"),
-        Pixels("none", "continuous_bernoulli"),
-        Pixels("none", "gaussian"),
-        Pixels("none", "discretized_logistic"),
-    ):
-        assert proper.has_likelihood
-        assert [measure.name for measure in proper.terms.values()] == list(proper.terms)
+        assert "likelihood" not in measure.name + measure.title and measure.name != "elbo"
+    proper = [Pixels("threshold"), Pixels("dynamic")]
+    for name in ("continuous_bernoulli", "gaussian", "discretized_logistic"):
+        proper.append(Pixels("none", name))
+    for pixels in proper:
+        assert pixels.has_likelihood
+        assert [measure.name for measure in pixels.terms.values()] == list(pixels.terms)

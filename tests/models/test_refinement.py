@@ -1,18 +1,27 @@
+"""Refined posteriors: known ones are found, bent decoders are climbed, and so are whole models."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import binary_images, tiny_cvae, vivid
 
-from cvae_tf.models.vae import refinement
+from cvae_tf import registry
+from cvae_tf.models.networks.building import Options, build_networks
+from cvae_tf.models.vae import inferring, refinement
 from cvae_tf.models.vae.likelihoods import BERNOULLI, GAUSSIAN
+from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import FullPosterior
 
 DIM, PIXELS, IMAGES = 3, 20, 5
 VARIANCE = 0.3
+LABELS = tf.constant([0, 2, 1, 2])
+SMALL = Options(hidden=(16,))
 
 
-def _linear_gaussian(seed=0):
+def _linear_gaussian():
     """A decoder whose posteriors are known: means that are linear in z, one variance."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     weights = random.normal(size=(DIM, PIXELS))
     pixels = random.normal(size=(IMAGES, PIXELS))
 
@@ -33,9 +42,9 @@ def _linear_gaussian(seed=0):
     return decode, density, images, mean, np.linalg.inv(precision)
 
 
-def _curved(seed=0):
+def _curved():
     """Black-and-white images of a decoder that is bent."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     weights = tf.constant(2 * random.normal(size=(2, PIXELS)), tf.float32)
 
     def decode(latents):
@@ -50,111 +59,106 @@ def test_few_steps_find_the_posterior_of_a_linear_decoder():
     decode, density, pixels, mean, covariance = _linear_gaussian()
     found = refinement.refine(decode, density, pixels, tf.zeros([IMAGES, DIM]), 3)
     np.testing.assert_allclose(found.mean, mean, atol=2e-3)
-    np.testing.assert_allclose(
-        found.covariance, np.tile(covariance, (IMAGES, 1, 1)), rtol=0.02, atol=2e-4
-    )
+    expected = np.tile(covariance, (IMAGES, 1, 1))
+    np.testing.assert_allclose(found.covariance, expected, rtol=0.02, atol=2e-4)
+    wide = FullPosterior(tf.zeros([IMAGES, DIM]), tf.eye(DIM, batch_shape=[IMAGES]))
+    best = refinement.best_gaussian(decode, density, pixels, wide, 4)
+    np.testing.assert_allclose(best.mean, mean, atol=5e-3)
+    np.testing.assert_allclose(best.covariance, expected, atol=5e-3)
 
 
-def test_log_joint_never_falls_and_mostly_rises():
+def test_steps_never_go_down_and_end_at_a_mode():
     decode, pixels, start = _curved()
     values = []
-    for steps in (0, 1, 2, 5, 20):
+    for steps in (0, 1, 3, 20):
         mean = refinement.refine(decode, BERNOULLI, pixels, start, steps).mean
         values.append(refinement.log_joint(decode, BERNOULLI, pixels, mean).numpy())
     assert np.all(np.diff(values, axis=0) >= 0)
     assert np.all(values[-1] > values[0] + 1)
-
-
-def test_the_end_is_a_mode_and_the_precision_its_curvature():
-    decode, pixels, start = _curved()
-    found = refinement.refine(decode, BERNOULLI, pixels, start, 100)
-    step = 0.02
-
-    def value(offset):
-        latents = found.mean + tf.constant(offset, tf.float32)
-        return refinement.log_joint(decode, BERNOULLI, pixels, latents).numpy()
-
-    here = value([0, 0])
     for angle in np.linspace(0, 2 * np.pi, 12, endpoint=False):
-        around = value([step * np.cos(angle), step * np.sin(angle)])
-        assert np.all(around < here + 1e-3)
+        away = tf.constant([0.02 * np.cos(angle), 0.02 * np.sin(angle)], tf.float32)
+        around = refinement.log_joint(decode, BERNOULLI, pixels, mean + away)
+        assert np.all(around < values[-1] + 1e-3)
 
 
-def test_the_curvature_is_that_of_the_jacobian():
-    decode, pixels, start = _curved()
-    factor = refinement.refine(decode, BERNOULLI, pixels, start, 0).factor.numpy().astype(float)
-    with tf.GradientTape() as tape:
-        tape.watch(start)
-        outputs = tf.reshape(decode(start), [IMAGES, PIXELS])
-    jacobian = tape.batch_jacobian(outputs, start).numpy().astype(float)
-    white = 1 / (1 + np.exp(-outputs.numpy().astype(float)))
-    information = np.einsum("bpi,bp,bpj->bij", jacobian, white * (1 - white), jacobian) + np.eye(2)
-    np.testing.assert_allclose(
-        factor @ np.swapaxes(factor, 1, 2), np.linalg.inv(information), rtol=0.05, atol=1e-4
+# Of whole models: where they begin, parts, labels, every likelihood.
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A model of 6 x 6 pixels whose images differ by their latents."""
+    return vivid(tiny_cvae(seed=2))
+
+
+def _log_joint(model, pixels, latents, labels=None):
+    decode = inferring.decoder_for(model, labels)
+    return refinement.log_joint(decode, model.pixels.density, pixels, latents).numpy()
+
+
+def test_images_begin_at_the_likeliest_of_many_places(model):
+    pixels = tf.constant(binary_images(12))
+    start = inferring.first_latents(model, pixels, None)
+    own = _log_joint(model, pixels, model.encode(pixels).mean)
+    found = _log_joint(model, pixels, start)
+    assert np.all(found >= own) and found.mean() > own.mean() + 0.1
+    random = np.random.default_rng(0)
+    for _ in range(20):  # no place drawn from the prior is much better
+        other = tf.constant(random.normal(size=(12, 2)), tf.float32)
+        assert np.all(_log_joint(model, pixels, other) < found + 0.5)
+    many = tiny_cvae(seed=2, latent_dim=5)
+    np.testing.assert_array_equal(
+        inferring.first_latents(many, pixels, None), many.encode(pixels).mean
     )
 
 
-def test_a_start_that_cannot_be_bettered_is_kept():
-    decode, pixels, start = _curved()
-    best = refinement.refine(decode, BERNOULLI, pixels, start, 200).mean
-    again = refinement.refine(decode, BERNOULLI, pixels, best, 5).mean
-    np.testing.assert_allclose(again, best, atol=2e-2)
+def test_parts_are_joined_in_order_and_better_than_the_encoders(model, monkeypatch):
+    pixels = tf.constant(binary_images(11))
+    monkeypatch.setattr(inferring, "_PIXELS", 12 * 36)  # four images at once
+    assert inferring.images_at_once(model) == 4
+    start = inferring.first_latents(model, pixels, None)
+    whole = inferring.from_latents(model, pixels, None, start, 3)
+    in_parts = inferring.inference(model)(pixels, None, 3)
+    for one, other in zip(whole, in_parts, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-3)
+    noise = tf.constant(np.random.default_rng(0).normal(size=(400 * 11, 2)), tf.float32)
+    own, refined = (
+        model.terms_with_noise(pixels, posterior, noise, 400)[0].elbo.numpy().mean()
+        for posterior in (model.encode(pixels), in_parts)
+    )
+    assert refined > own + 0.3
 
 
-def _elbo(decode, pixels, gaussians, num=20_000):
-    """By many samples, in NumPy."""
-    noise = np.random.default_rng(1).normal(size=(num, 2))
-    elbos = []
-    for image, mean, factor in zip(pixels.numpy(), *map(np.asarray, gaussians), strict=True):
-        latents = mean + noise @ factor.T.astype(float)
-        logits = decode(tf.constant(latents, tf.float32)).numpy().reshape(num, -1).astype(float)
-        signs = 2 * image.reshape(-1) - 1
-        log_likelihood = -np.logaddexp(0, -signs * logits).sum(axis=1).mean()
-        covariance = factor.astype(float) @ factor.T
-        kl = 0.5 * (np.trace(covariance) + mean @ mean - 2 - np.linalg.slogdet(covariance)[1])
-        elbos.append(log_likelihood - kl)
-    return np.array(elbos)
+def test_every_class_is_refined_under_its_own_labels():
+    networks = build_networks("mlp", (8, 8, 1), 2, seed=1, num_classes=3, options=SMALL)
+    model = vivid(CVAE(networks, seed=1, num_classes=3))
+    pixels = tf.constant(np.random.default_rng(0).integers(0, 2, (4, 8, 8, 1)), tf.float32)
+    start = inferring.first_latents(model, pixels, LABELS)
+    together = inferring.from_latents(model, pixels, LABELS, start, 4)
+    for row in range(4):
+        own = slice(row, row + 1)
+        begin = inferring.first_latents(model, pixels[own], LABELS[own])
+        np.testing.assert_allclose(start[own], begin, atol=1e-3)
+        alone = inferring.from_latents(model, pixels[own], LABELS[own], begin, 4)
+        np.testing.assert_allclose(together.mean[own], alone.mean, atol=1e-3)
+    before = _log_joint(model, pixels, start, LABELS)
+    assert np.all(_log_joint(model, pixels, together.mean, LABELS) >= before - 1e-3)
 
 
-def test_the_best_gaussian_has_a_higher_elbo_than_that_at_the_mode():
-    decode, pixels, start = _curved()
-    at_mode = refinement.refine(decode, BERNOULLI, pixels, start, 20)
-    best = refinement.best_gaussian(decode, BERNOULLI, pixels, at_mode, 20)
-    gain = _elbo(decode, pixels, best) - _elbo(decode, pixels, at_mode)
-    assert np.all(gain > -0.03) and gain.mean() > 0.01
-
-
-def test_the_best_gaussian_of_a_linear_decoder_is_its_posterior():
-    decode, density, pixels, mean, covariance = _linear_gaussian()
-    wide = FullPosterior(tf.zeros([IMAGES, DIM]), tf.eye(DIM, batch_shape=[IMAGES]))
-    found = refinement.best_gaussian(decode, density, pixels, wide, 4)
-    np.testing.assert_allclose(found.mean, mean, atol=5e-3)
-    np.testing.assert_allclose(found.covariance, np.tile(covariance, (IMAGES, 1, 1)), atol=5e-3)
-
-
-def test_images_do_not_depend_on_those_beside_them():
-    decode, pixels, start = _curved()
-    together = refinement.refine(decode, BERNOULLI, pixels, start, 5)
-    alone = refinement.refine(decode, BERNOULLI, pixels[2:3], start[2:3], 5)
-    for whole, one in zip(together, alone, strict=True):
-        np.testing.assert_allclose(whole[2], one[0], rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("dim", [1, 2])
-def test_spread_latents_have_the_quantiles_of_the_prior(dim):
-    latents = refinement.spread_latents(50, dim)
-    assert latents.shape == (50**dim, dim)
-    np.testing.assert_allclose(latents.mean(axis=0), 0, atol=1e-6)
-    below = (latents[:, 0] < -1).mean()
-    assert below == pytest.approx(0.1587, abs=0.02)  # of a standard Gaussian
-
-
-def test_the_best_of_a_set_is_the_likeliest():
-    decode, pixels, _ = _curved()
-    latents = tf.constant(np.random.default_rng(2).normal(size=(40, 2)), tf.float32)
-    places, values = refinement.best_of(BERNOULLI, pixels, latents, decode(latents))
-    for row in range(IMAGES):
-        repeated = tf.repeat(pixels[row : row + 1], 40, axis=0)
-        expected = refinement.log_joint(decode, BERNOULLI, repeated, latents).numpy()
-        np.testing.assert_allclose(values[row], expected.max(), rtol=1e-5)
-        np.testing.assert_array_equal(places[row], latents[expected.argmax()])
+@pytest.mark.parametrize(
+    ("likelihood", "latent_dim"), list(zip(registry.LIKELIHOODS, (6, 1, 6, 1), strict=True))
+)
+def test_every_likelihood_can_be_refined(likelihood, latent_dim):
+    pixels_kind = Pixels("threshold" if likelihood == "bernoulli" else "none", likelihood)
+    density = pixels_kind.density
+    networks = build_networks(
+        "mlp", (8, 8, 1), latent_dim, seed=1, options=SMALL,
+        outputs=density.decoder_channels(1), head=density.head and density.head(),
+    )  # fmt: skip
+    model = CVAE(networks, seed=1, pixels=pixels_kind)
+    grey = tf.constant(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)) / 255, tf.float32)
+    pixels = pixels_kind.likeliest(grey)
+    start = inferring.first_latents(model, pixels, None)
+    found = inferring.from_latents(model, pixels, None, start, 5)
+    assert np.all(_log_joint(model, pixels, found.mean) >= _log_joint(model, pixels, start) - 1e-3)
+    variances = np.linalg.eigvalsh(found.covariance)
+    assert variances.min() > 0 and variances.max() <= 1.001  # no wider than the prior
