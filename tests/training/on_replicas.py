@@ -24,9 +24,12 @@ DENSE = {"preset": "fast", "network": "mlp", "hidden": "8", **SMALL}
 CONFIGS = {
     "noise and labels": {
         **DENSE, "binarize": "dynamic", "augment": 0.5, "objective": "iwae", "denoise": 0.2,
-        "importance_samples": 3, "conditional": True, "ema": 0.9, "clip_norm": 0.1, "flip": True,
+        "importance_samples": 3, "conditional": True, "ema": 0.9, "flip": True,
+        "optimizer": "sgd",  # Adam would hide gradients that are too long
     },
-    "convolutions": {"preset": "fast", "objective": "elbo", "free_bits": 0.5, **SMALL},
+    "convolutions": {
+        "preset": "fast", "objective": "elbo", "free_bits": 0.5, "clip_norm": 0.1, **SMALL,
+    },
     "shared latents": {**DENSE, "objective": "shared", "shared_latents": 24, "conditional": True},
     "GAN": {"model": "gan", "preset": "gan", "latent_dim": 4, "r1": 0.1,
             "diff_augment": "colour,translation", **SMALL},

@@ -46,7 +46,7 @@ def on_two(tmp_path_factory):
         output = tmp_path_factory.mktemp("replicas") / "found.json"
         command = [sys.executable, Path(__file__).with_name("on_replicas.py"), output, *arguments]
         environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        subprocess.run(command, check=True, env=environment, timeout=300, capture_output=True)
+        subprocess.run(command, check=True, env=environment, timeout=900, capture_output=True)
         return json.loads(output.read_text())
 
     return find

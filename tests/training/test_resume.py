@@ -312,12 +312,11 @@ def _results(run_dir):
     """What must be the same in each run: state, metrics without timings, last pictures."""
     newest = checkpoint_files.list_checkpoints(run_dir / "checkpoints")[-1]
     with np.load(newest / "state.npz") as arrays:
-        results = {name: arrays[name].tobytes() for name in arrays if name != "state"}
+        state = {name: arrays[name].tobytes() for name in arrays if name != "state"}
     rows = (run_dir / "metrics.csv").read_text().splitlines()
-    results["metrics"] = [row.split(",")[:-3] for row in rows]
-    for name in ("images/image_at_epoch_0002.png", "manifold.png", "latents.png", "curves.png"):
-        results[name] = (run_dir / name).read_bytes()
-    return results
+    names = ("images/image_at_epoch_0002.png", "manifold.png", "latents.png", "curves.png")
+    pictures = [(run_dir / name).read_bytes() for name in names]
+    return state, [row.split(",")[:-3] for row in rows], pictures
 
 
 def _no_room_for_a_checkpoint():

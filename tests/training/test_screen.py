@@ -26,21 +26,18 @@ def run(tmp_path, toy_dataset):
     return create_run(tmp_path / "my run", Config.create(latent_dim=7), toy_dataset)
 
 
-@pytest.mark.parametrize(
-    ("names", "shown"),
-    [
+def test_announcement_names_data_model_and_directory(run, capsys):
+    for names, shown in (
         ((), "Invented."),
         (("x\ny", "dog"), "Invented; classes: x\\ny, dog (2)."),
         (tuple("abcdefg"), "Invented; classes: a, b, c, d, e, ... (7)."),
-    ],
-)
-def test_announcement_names_data_model_and_directory(run, capsys, names, shown):
-    run = run._replace(data={**run.data, "class_names": names})
-    screen.announce(run, Progress(epoch=3, steps_done=7, metrics=[]), ["Dented."])
-    told = capsys.readouterr()
-    assert told.err == "warning: Dented.\n" and told.out.startswith(f"data:    {shown}\n")
-    lines = ("40 training images, 20 test", "7 latent", str(run.directory))
-    assert all(line in told.out for line in (*lines, "resumed: in epoch 3 after 7 steps"))
+    ):
+        run = run._replace(data={**run.data, "class_names": names})
+        screen.announce(run, Progress(epoch=3, steps_done=7, metrics=[]), ["Dented."])
+        told = capsys.readouterr()
+        assert told.err == "warning: Dented.\n" and told.out.startswith(f"data:    {shown}\n")
+        lines = ("40 training images, 20 test", "7 latent", str(run.directory))
+        assert all(line in told.out for line in (*lines, "resumed: in epoch 3 after 7 steps"))
 
 
 def test_a_run_that_goes_on_otherwise_says_how(capsys):
