@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import functools
 import json
 import os
 import signal
@@ -31,25 +30,23 @@ from cvae_tf.training.stop_signals import Stopped, stopping_by_signals
 from cvae_tf.training.trainer import EpochResult, Trainer
 
 GONE = object()  # instead of what another worker says
-QUICK = "noise and labels"
 
 
 # Replicas
 
 
-@pytest.fixture(scope="module")
-def on_two(tmp_path_factory):
+def _compare(place, *arguments):
     """What `on_replicas.py` finds of configurations."""
+    output = place / "found.json"
+    command = [sys.executable, Path(__file__).with_name("on_replicas.py"), output, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run(command, check=True, env=environment, timeout=900, capture_output=True)
+    return json.loads(output.read_text())
 
-    @functools.cache
-    def find(*arguments):
-        output = tmp_path_factory.mktemp("replicas") / "found.json"
-        command = [sys.executable, Path(__file__).with_name("on_replicas.py"), output, *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        subprocess.run(command, check=True, env=environment, timeout=900, capture_output=True)
-        return json.loads(output.read_text())
 
-    return find
+@pytest.fixture(scope="module")
+def in_graphs(tmp_path_factory):
+    return _compare(tmp_path_factory.mktemp("replicas"), "in graphs", *CONFIGS)
 
 
 def _assert_alike(compared):
@@ -57,15 +54,16 @@ def _assert_alike(compared):
     assert compared["weights"] < 0.02  # Adam makes much of rounding errors
 
 
-def test_two_replicas_train_as_one_device(on_two):
+def test_two_replicas_train_as_one_device(tmp_path):
     """Without graphs, which take longer to make than a few steps."""
-    _assert_alike(on_two("eagerly", QUICK)[QUICK])
+    name = "noise and labels"
+    _assert_alike(_compare(tmp_path, "eagerly", name)[name])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
-def test_two_replicas_train_each_kind_of_model_as_one_device(on_two, name):
-    _assert_alike(on_two("in graphs", *CONFIGS)[name])
+def test_two_replicas_train_each_kind_of_model_as_one_device(in_graphs, name):
+    _assert_alike(in_graphs[name])
 
 
 def test_a_batch_is_shared_out_evenly_among_replicas_and_workers():
