@@ -1,32 +1,44 @@
+"""The workers of a cluster: who they are, and how they meet."""
+
+import concurrent.futures
 import json
+import socket
 
 import pytest
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.training.cluster import Cluster
+from cvae_tf.training.handshake import meet
 
-WORKERS = ["a:1", "b:2", "c:3"]
+WORKERS = {"worker": ["a:1", "b:2", "c:3"]}
+CHIEF = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
+SLURM = {
+    "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "node[7-8]",
+    "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _no_cluster_around(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "")  # which is put back, also if Slurm has changed it
+    for name in ("TF_CONFIG", *SLURM):
+        monkeypatch.delenv(name, raising=False)
 
 
 def _read(monkeypatch, given):
-    text = given if isinstance(given, str) else json.dumps(given)
-    monkeypatch.setenv("TF_CONFIG", text)
+    monkeypatch.setenv("TF_CONFIG", given if isinstance(given, str) else json.dumps(given))
     return Cluster.from_environment()
 
 
-def _config(cluster=None, **task):
-    return {"cluster": cluster or {"worker": WORKERS}, "task": {"type": "worker", **task}}
+def _config(cluster=WORKERS, **task):
+    return {"cluster": cluster, "task": {"type": "worker", **task}}
 
 
-def test_the_first_worker_is_the_chief(monkeypatch):
-    assert _read(monkeypatch, _config(index=2)) == Cluster(("a:1", "b:2", "c:3"), 2)
-
-
-def test_a_chief_stands_before_the_workers(monkeypatch):
-    jobs = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
-    assert _read(monkeypatch, _config(jobs, index=1)) == Cluster(("a:1", "b:2", "c:3"), 2)
-    chief = {"cluster": jobs, "task": {"type": "chief", "index": 0}}
-    assert _read(monkeypatch, chief).number == 0
+def test_the_chief_stands_before_the_workers_and_is_else_the_first(monkeypatch):
+    all_workers = ("a:1", "b:2", "c:3")
+    assert _read(monkeypatch, _config(index=2)) == Cluster(all_workers, 2)
+    assert _read(monkeypatch, _config(CHIEF, index=1)) == Cluster(all_workers, 2)
+    assert _read(monkeypatch, _config(CHIEF, type="chief", index=0)).number == 0
 
 
 @pytest.mark.parametrize(
@@ -34,52 +46,85 @@ def test_a_chief_stands_before_the_workers(monkeypatch):
     [
         ("{bad", "is no JSON"),
         ("[]", "has no 'cluster'"),
-        ({"cluster": {"worker": WORKERS}}, "has no 'task'"),
+        ({"cluster": WORKERS}, "has no 'task'"),
         (_config(index=3), "index is 3; of 'worker' there are 3"),
         (_config(index=-1), "index is -1"),
         (_config(index="0"), "index is '0'"),
-        (_config(), "index is None"),
         (_config({"evaluator": ["a:1"]}, index=0), "neither a chief nor a worker"),
-        (_config({"ps": ["a:1"], "worker": WORKERS}, index=0), "'ps' is unknown"),
+        (_config({"ps": ["a:1"], **WORKERS}, index=0), "'ps' is unknown"),
         (_config({"chief": ["a:1", "b:1"]}, index=0), "one chief only"),
         (_config({"worker": "a:1"}, index=0), "not a list"),
         (_config({"worker": ["a"]}, index=0), "'a' is no address"),
         (_config({"worker": ["a:99999"]}, index=0), "no address"),
-        (_config({"worker": [7]}, index=0), "7 is no address"),
         (_config({"worker": ["a:1", "a:1"]}, index=0), "twice"),
-        ({**_config(), "task": {"type": "evaluator", "index": 0}}, "must be chief or worker"),
+        (_config(type="evaluator", index=0), "must be chief or worker"),
     ],
 )
 def test_what_is_no_cluster_is_refused_in_one_line(monkeypatch, given, said):
     with pytest.raises(UserError, match="^TF_CONFIG: ") as refused:
         _read(monkeypatch, given)
-    assert said in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert said in str(refused.value) and "\n" not in str(refused.value)
 
 
-def test_without_a_variable_it_is_said_what_to_set(monkeypatch):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    monkeypatch.delenv("SLURM_PROCID", raising=False)
+def test_slurm_names_the_cluster_and_without_one_it_is_said_what_to_set(monkeypatch):
     with pytest.raises(UserError, match="TF_CONFIG is not set"):
         Cluster.from_environment()
-
-
-def test_slurm_names_the_cluster(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", "")
-    monkeypatch.delenv("TF_CONFIG")
-    for name, value in {
-        "SLURM_PROCID": "1",
-        "SLURM_STEP_NUM_TASKS": "2",
-        "SLURM_STEP_NODELIST": "node[7-8]",
-        "SLURM_STEP_TASKS_PER_NODE": "1(x2)",
-    }.items():
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    with pytest.raises(UserError, match="Slurm's variables name no cluster"):
+        Cluster.from_environment()
+    for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
     assert Cluster.from_environment() == Cluster(("node7:8888", "node8:8888"), 1)
 
 
-def test_slurm_variables_that_name_none_are_refused(monkeypatch):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    monkeypatch.setenv("SLURM_PROCID", "0")
-    monkeypatch.delenv("SLURM_STEP_NODELIST", raising=False)
-    with pytest.raises(UserError, match="Slurm"):
-        Cluster.from_environment()
+def _addresses(num):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(num)]
+    found = tuple(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
+    for each in sockets:
+        each.close()
+    return found
+
+
+def _meet_all(clusters, settings, seconds=10.0):
+    """What each worker is told: None, or the error."""
+
+    def one(cluster, own):
+        try:
+            meet(cluster, {"settings": own, "versions": {"keras": "3"}}, seconds)
+        except UserError as error:
+            return str(error)
+        return None
+
+    with concurrent.futures.ThreadPoolExecutor(len(clusters)) as pool:
+        return list(pool.map(one, clusters, settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ([{}], None),
+        ([{"epochs": 3}] * 3, None),
+        ([{"epochs": 3}, {"epochs": 3}, {"epochs": 4}], "epochs is 4 there, 3 at the chief"),
+        ([{"seed": 1}, {}], "seed is not given there, 1 at the chief"),
+    ],
+)
+def test_workers_meet_if_they_want_the_same_and_all_are_told_who_does_not(settings, fault):
+    addresses, last = _addresses(len(settings)), len(settings) - 1
+    told = set(_meet_all([Cluster(addresses, number) for number in range(last + 1)], settings))
+    who = f"--strategy=multiworker: worker {last} ({addresses[last]}) has other settings"
+    assert told == {fault and f"{who} than the chief: {fault}."}
+
+
+def test_all_are_told_who_is_missing_or_has_another_number():
+    a, b, c = addresses = _addresses(3)
+    told = _meet_all([Cluster(addresses, 0), Cluster(addresses, 1)], [{}, {}], seconds=1.5)
+    assert told[0] == told[1] and f"worker 2 ({c}) did not answer within 2 s" in told[0]
+    (told,) = _meet_all([Cluster(addresses, 1)], [{}], seconds=0.5)
+    assert f"the chief ({a}) did not call" in told
+    exchanged = [Cluster((a, b, c), 0), Cluster((a, c, b), 2), Cluster((a, c, b), 1)]
+    told = _meet_all(exchanged, [{}] * 3)
+    assert len(set(told)) == 1 and "takes itself for worker 2" in told[0]
+    with socket.create_server(("", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UserError, match="cannot listen there"):
+            meet(Cluster((address,), 0), {})

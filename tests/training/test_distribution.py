@@ -15,70 +15,89 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import PROJECT
+from conftest import PROJECT, binary_images, tiny_cvae
 from on_replicas import CONFIGS
 
 from cvae_tf import whole_run, workflows
+from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.training import strategies
+from cvae_tf.training import checkpoint_files, following, strategies
 from cvae_tf.training.checkpoint_files import list_checkpoints
 from cvae_tf.training.cluster import Cluster
 from cvae_tf.training.distribution import SINGLE, Distribution
+from cvae_tf.training.run_files import Run
 from cvae_tf.training.stop_signals import Stopped, stopping_by_signals
-from cvae_tf.training.trainer import Trainer
+from cvae_tf.training.trainer import EpochResult, Trainer
 
-HERE = Path(__file__).parent
 GONE = object()  # instead of what another worker says
-SETTINGS = ["--dataset=digits", "--network=mlp", "--hidden=16", "--batch_size=510", "--seed=3"]
 
 
-@pytest.fixture(scope="module")
-def on_two(tmp_path_factory):
-    """What `on_replicas.py` found."""
-    output = tmp_path_factory.mktemp("replicas") / "found.json"
-    command = [sys.executable, HERE / "on_replicas.py", output]
+# Replicas
+
+
+def _compare(place, *arguments):
+    """What `on_replicas.py` finds of configurations."""
+    output = place / "found.json"
+    command = [sys.executable, Path(__file__).with_name("on_replicas.py"), output, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run(command, check=True, env=environment, timeout=300, capture_output=True)
+    subprocess.run(command, check=True, env=environment, timeout=900, capture_output=True)
     return json.loads(output.read_text())
 
 
+@pytest.fixture(scope="module")
+def in_graphs(tmp_path_factory):
+    return _compare(tmp_path_factory.mktemp("replicas"), "in graphs", *CONFIGS)
+
+
+def _assert_alike(compared):
+    assert compared["figures"] < 1e-5
+    assert compared["weights"] < 0.02  # Adam makes much of rounding errors
+
+
+def test_two_replicas_train_as_one_device(tmp_path):
+    """Without graphs, which take longer to make than a few steps."""
+    name = "noise and labels"
+    _assert_alike(_compare(tmp_path, "eagerly", name)[name])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
-def test_two_replicas_train_as_one_device(on_two, name):
-    assert on_two["compared"][name]["figures"] < 1e-5
-    assert on_two["compared"][name]["weights"] < 0.02  # Adam makes much of rounding errors
+def test_two_replicas_train_each_kind_of_model_as_one_device(in_graphs, name):
+    _assert_alike(in_graphs[name])
 
 
-def test_rows_are_those_of_the_whole_batch(on_two):
-    pieces = on_two["pieces"]
-    rows = np.arange(8.0).reshape(4, 2)
-    np.testing.assert_array_equal(pieces["rolled"], np.roll(rows, 1, axis=0))
-    np.testing.assert_array_equal(pieces["gathered"], [rows, rows])
-    drawn = np.arange(12).reshape(3, 4)
-    np.testing.assert_array_equal(pieces["drawn"], [drawn[:, :2].ravel(), drawn[:, 2:].ravel()])
-    assert pieces["count"] == [2, 2]
+def test_a_batch_is_shared_out_evenly_among_replicas_and_workers():
+    two = Distribution(SimpleNamespace(num_replicas_in_sync=2))
+    two.check_batch(8)
+    for batch_size, said in ((9, "cannot be shared out evenly"), (6, "take at least 8")):
+        with pytest.raises(UserError, match=said):
+            two.check_batch(batch_size)
+    workers = [Distribution(cluster=Cluster(("a:1", "b:2"), number)) for number in range(2)]
+    shares = [worker.own_order(tf.range(11), 4).numpy() for worker in workers]
+    np.testing.assert_array_equal(shares, [[0, 1, 4, 5], [2, 3, 6, 7]])
 
 
-def test_a_mean_over_replicas_can_be_differentiated(on_two):
-    pieces, rows = on_two["pieces"], np.arange(8.0).reshape(4, 2)
-    mean = (rows**2).mean(axis=0)
-    np.testing.assert_allclose(pieces["mean"], [mean, mean])
-    # Each replica's value is the same function of all rows; their gradients are averaged later.
-    np.testing.assert_allclose(pieces["gradient"], 2 * (2 * mean) * (2 * rows) / 4)
+@pytest.mark.parametrize(
+    ("name", "cpus", "said"),
+    [
+        ("single", 2, "logical_cpus is for --strategy=mirrored"),
+        ("mirrored", 0, "sees no GPU; .* --logical_cpus=2"),
+        ("none", 0, "strategy=none: unknown"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(name, cpus, said):
+    with pytest.raises(UserError, match=said):
+        strategies.start(name, cpus, {})
 
 
-def test_one_device_shares_nothing():
-    assert SINGLE.num_replicas == SINGLE.num_workers == 1
-    assert SINGLE.is_chief
-    assert SINGLE.from_chief(lambda: pytest.fail("nobody needs it")) == b""
-    assert SINGLE.agreed_signal(15) == 15
-    assert SINGLE.agreed_signal(None) is None
+# Workers
 
 
-class _Together(Distribution):
-    """The second of two workers, of whose sums it gets those that are foreseen."""
+class _Second(Distribution):
+    """The second of two workers, which gets from the other what is foreseen."""
 
-    def foresee(self, *sums):
-        object.__setattr__(self, "foreseen", list(sums))
+    def foresee(self, *found):
+        object.__setattr__(self, "foreseen", list(found))
         return self
 
     def total(self, values):
@@ -88,25 +107,40 @@ class _Together(Distribution):
         return np.asarray(found) + 0 * values
 
 
-def _worker():
-    return _Together(cluster=Cluster(("one:1", "two:2"), 1))
+class _Told(_Second):
+    """The same, for what the chief hands out."""
+
+    def from_chief(self, make):
+        return self.foreseen.pop(0)
+
+
+CLUSTER = Cluster(("one:1", "two:2"), 1)
+
+
+def test_one_device_shares_nothing():
+    assert SINGLE.num_replicas == SINGLE.num_workers == 1 and SINGLE.is_chief
+    assert SINGLE.from_chief(lambda: pytest.fail("nobody needs it")) == b""
+    assert (SINGLE.agreed_signal(15), SINGLE.agreed_signal(None)) == (15, None)
 
 
 @pytest.mark.parametrize("last", [[0.0], GONE])
 def test_nobody_leaves_before_all_know_why(last):
-    worker = _worker().foresee([1.0, 0.0], last)
-    assert worker.agreed_signal(None) == signal.SIGTERM
-    assert worker.foreseen == []
+    worker = _Second(cluster=CLUSTER).foresee([1.0, 0.0], last)
+    assert worker.agreed_signal(None) == signal.SIGTERM and worker.foreseen == []
     worker.foresee([0.0], last).end_together()
     assert worker.foreseen == []
     worker.foresee([4.0], [120.0] * 4, [0.0, 1.0], last)
     with pytest.raises(UserError, match="has other images than the chief"):
         worker.check_same("images", lambda: "mine")
     assert worker.foreseen == []
+    with pytest.raises(UserError, match="the loss is nan"):
+        trainer = SimpleNamespace(distribution=worker.foresee(last))
+        Trainer._check_finite(trainer, float("nan"), "the loss")
+    assert worker.foreseen == []
 
 
 def test_who_is_missed_before_the_end_is_an_error():
-    worker = _worker()
+    worker = _Second(cluster=CLUSTER)
     assert worker.foresee([0.0, 0.0]).agreed_signal(None) is None  # and nothing is left to say
     for wait in (worker.end_together, lambda: worker.agreed_signal(None)):
         worker.foresee(GONE)
@@ -114,45 +148,47 @@ def test_who_is_missed_before_the_end_is_an_error():
             wait()
 
 
-def test_a_worker_stopped_after_the_last_step_stays_until_the_chief_has_written(monkeypatch):
-    def stopped(*_):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return []
-
-    monkeypatch.setattr(whole_run.following, "follow", stopped)
-    worker = _worker().foresee([1.0], [ord("x")], [0.0], [0.0])
-    trainer = SimpleNamespace(distribution=worker)
+@pytest.mark.parametrize("end", [([0.0], [0.0]), (GONE,)])
+def test_a_worker_stopped_after_the_last_step_stays_until_the_chief_has_written(monkeypatch, end):
+    """Or has gone: that it was stopped says more than that the chief was stopped first."""
+    monkeypatch.setattr(following, "follow", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    worker = _Second(cluster=CLUSTER).foresee([1.0], [ord("x")], *end)
     with pytest.raises(Stopped), stopping_by_signals():
-        whole_run.follow(None, trainer)
+        whole_run.follow(None, SimpleNamespace(distribution=worker))
     assert worker.foreseen == []
 
 
-def test_a_signal_says_more_than_that_the_chief_was_stopped_first(monkeypatch):
-    monkeypatch.setattr(
-        whole_run.following, "follow", lambda *_: os.kill(os.getpid(), signal.SIGTERM)
-    )
-    trainer = SimpleNamespace(distribution=_worker().foresee([1.0], [ord("x")], GONE))
-    with pytest.raises(Stopped), stopping_by_signals():
-        whole_run.follow(None, trainer)
-    trainer = SimpleNamespace(distribution=_worker().foresee(GONE))
-    with pytest.raises(tf.errors.UnavailableError), stopping_by_signals():
-        whole_run.follow(None, trainer)
+def test_a_worker_goes_on_from_the_run_the_weights_and_the_rows_of_the_chief(tmp_path):
+    chief, model, config = tiny_cvae(seed=1), tiny_cvae(seed=2), Config.create(early_stop=2)
+    run = Run(tmp_path, config, {"name": "x"})
+    told = {"directory": str(tmp_path), "config": config.to_json(), "data": run.data}
+    chief.train_step(tf.constant(binary_images(8)))
+    rows, began = [{"epoch": 1, "step": 5, "test_elbo": -3.0}], []
+    packed = checkpoint_files.packed(chief, checkpoint_files.Progress(2, 2, rows))
+    worker = _Told(cluster=CLUSTER).foresee(json.dumps(told).encode(), b"\0", packed)
+
+    def run_epochs(last, on_progress, first, steps_done):
+        began.append((last, first, steps_done))
+        for epoch in range(first, last + 1):
+            yield EpochResult(epoch, 5 * epoch, {}, {"elbo": -4.0}, 1.0, 1.0, 1.0)
+
+    assert following.known_run(tmp_path / "elsewhere", "multiworker") is None
+    assert following.run_of_chief(None, worker) == run
+    trainer = SimpleNamespace(model=model, distribution=worker, run_epochs=run_epochs)
+    found = following.follow(config, trainer, lambda: None)
+    assert began == [(10, 2, 2)]
+    assert [row["epoch"] for row in found] == [1, 2, 3]  # after two that are no better
+    for first, second in zip(chief.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(first, second)
+    with pytest.raises(UserError, match="holds no run on the chief"):
+        following.run_of_chief(None, Distribution(cluster=Cluster(CLUSTER.workers, 0)))
 
 
-def test_all_learn_that_the_loss_is_not_finite_before_anyone_leaves():
-    worker = _worker().foresee([0.0])
-    with pytest.raises(UserError, match="the loss is nan"):
-        Trainer._check_finite(SimpleNamespace(distribution=worker), float("nan"), "the loss")
-    assert worker.foreseen == []
+# Processes
 
-
-def test_what_makes_no_sense_is_refused():
-    with pytest.raises(UserError, match="logical_cpus is for --strategy=mirrored"):
-        strategies.start("single", 2, {})
-    with pytest.raises(UserError, match="sees no GPU; .* --logical_cpus=2"):
-        strategies.start("mirrored", 0, {})
-    with pytest.raises(UserError, match="strategy=none: unknown"):
-        strategies.start("none", 0, {})
+SETTINGS = {"dataset": "digits", "network": "mlp", "hidden": "16", "batch_size": 510, "seed": 3}
+EPOCHS = {"epochs": 4}
+FLAGS = [f"--{name}={value}" for name, value in {**SETTINGS, **EPOCHS}.items()]
 
 
 @contextlib.contextmanager
@@ -181,7 +217,7 @@ def _cluster(num, logs, arguments):
 
 
 def _codes(workers):
-    return [worker.wait(timeout=240) for worker in workers]
+    return [worker.wait(timeout=900) for worker in workers]
 
 
 def _rows(run_dir):
@@ -190,7 +226,7 @@ def _rows(run_dir):
 
 
 def _wait_for(path, text):
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while time.monotonic() < until:
         if path.exists() and text in path.read_text():
             return
@@ -204,32 +240,26 @@ def _arrays(run_dir):
 
 
 @pytest.mark.slow
-def test_two_workers_train_as_one_and_the_chief_alone_writes(tmp_path):
-    settings = {"dataset": "digits", "network": "mlp", "hidden": "16", "batch_size": 510}
-    alone = workflows.train(run_dir=tmp_path / "one", epochs=1, seed=3, verbose=0, **settings)
-    run_dir = tmp_path / "two"
-    with _cluster(2, tmp_path, [*SETTINGS, "--epochs=1", f"--run_dir={run_dir}"]) as workers:
+def test_two_workers_train_as_one_and_stopped_or_killed_go_on_to_the_same_bits(
+    tmp_path, training_only
+):
+    alone = workflows.train(run_dir=tmp_path / "one", verbose=0, **SETTINGS, **EPOCHS)
+    calm, run_dir, again = tmp_path / "calm", tmp_path / "run", ["--resume", "--run_dir=run"]
+    with _cluster(2, tmp_path, [*FLAGS, f"--run_dir={calm}"]) as workers:
         assert _codes(workers) == [0, 0], (tmp_path / "0.log").read_text()
-    np.testing.assert_allclose(_rows(run_dir), _rows(alone.directory), rtol=1e-4)
-    assert (run_dir / "export" / "1" / "saved_model.pb").exists()
-    assert (tmp_path / "1.log").read_text() == ""
-    assert {path.name for path in tmp_path.iterdir()} == {"one", "two", "0.log", "1.log"}
+    np.testing.assert_allclose(_rows(calm)[0], _rows(alone.directory)[0], rtol=1e-4)
+    assert (calm / "export" / "1" / "saved_model.pb").exists()
+    assert (tmp_path / "1.log").read_text() == ""  # the chief alone speaks and writes
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "calm", "0.log", "1.log"}
 
-
-@pytest.mark.slow
-def test_a_stopped_or_killed_cluster_goes_on_to_the_same_bits(tmp_path):
-    calm, run_dir = tmp_path / "calm", tmp_path / "run"
-    with _cluster(2, tmp_path, [*SETTINGS, "--epochs=6", f"--run_dir={calm}"]) as workers:
-        assert _codes(workers) == [0, 0]
-    with _cluster(2, tmp_path, [*SETTINGS, "--epochs=6", f"--run_dir={run_dir}"]) as workers:
-        _wait_for(tmp_path / "0.log", "epoch 1/6")
+    with _cluster(2, tmp_path, [*FLAGS, f"--run_dir={run_dir}"]) as workers:
+        _wait_for(tmp_path / "0.log", "epoch 1/4")
         workers[1].send_signal(signal.SIGTERM)
         assert _codes(workers) == [143, 143], (tmp_path / "0.log").read_text()
-    again = ["--resume", f"--run_dir={run_dir}"]
     with _cluster(2, tmp_path, again) as workers:
         _wait_for(tmp_path / "0.log", "resumed")
         workers[1].kill()
-        assert workers[0].wait(timeout=60) == 1
+        assert workers[0].wait(timeout=900) == 1
     said = (tmp_path / "0.log").read_text()
     assert "error: --strategy=multiworker: another worker has ended" in said
     assert "Traceback" not in said
@@ -238,17 +268,5 @@ def test_a_stopped_or_killed_cluster_goes_on_to_the_same_bits(tmp_path):
     expected, found = _arrays(calm), _arrays(run_dir)
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
 
-
-@pytest.mark.slow
-def test_another_number_of_workers_goes_on_and_needs_no_copy_of_the_run(tmp_path):
-    run_dir, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
-    with _cluster(2, tmp_path, [*SETTINGS, "--epochs=1", f"--run_dir={run_dir}"]) as workers:
-        assert _codes(workers) == [0, 0]
-    elsewhere.mkdir()
-    with _cluster(3, elsewhere, ["--resume", "--epochs=2", "--run_dir=run"]) as workers:
-        codes = _codes(workers)  # none of them, nor the chief, has a run of this name
-    assert codes == [1, 1, 1]
-    assert "holds no run on the chief" in (elsewhere / "0.log").read_text()
-    with _cluster(3, tmp_path, ["--resume", "--epochs=2", "--run_dir=run"]) as workers:
-        assert _codes(workers) == [0, 0, 0], (tmp_path / "0.log").read_text()
-    assert len(_rows(run_dir)) == 2
+    longer = workflows.resume(calm, epochs=5, verbose=0)  # by another number of workers
+    assert [row["epoch"] for row in longer.history] == [1, 2, 3, 4, 5]

@@ -1,3 +1,5 @@
+"""Optimizers and their schedules; the averages of weights that they keep."""
+
 import gc
 import math
 import weakref
@@ -6,80 +8,68 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_cvae, tiny_images, weights_of
+from conftest import binary_images, create_run, tiny_cvae, weights_of
 
+from cvae_tf.config import Config
+from cvae_tf.core.errors import UserError
+from cvae_tf.exporting import loading
+from cvae_tf.training import building, checkpoint_files, run_directory
+from cvae_tf.training.averaged_weights import averaged, is_within, take_averages
 from cvae_tf.training.optimizers import FusedAdam, build_optimizer
 
 
-def _train(optimizer, steps=30):
-    model = tiny_cvae(optimizer=optimizer)
-    step = tf.function(model.train_step)
-    for number in range(steps):
-        step((tiny_images(8, seed=number) > 127).astype(np.float32))
-    return model
+def _assert_weights(model, expected, rtol=0.0, atol=0.0):
+    for weight, value in zip(weights_of(model), expected, strict=True):
+        np.testing.assert_allclose(weight, value, rtol, atol)
 
 
-@pytest.mark.parametrize("weight_decay", [None, 0.1])
-def test_fused_adam_is_the_adam_of_keras(weight_decay):
-    fused = _train(FusedAdam(0.01, weight_decay=weight_decay))
-    of_keras = keras.optimizers.Adam(0.01, weight_decay=weight_decay)
+def test_fused_adam_is_the_adam_of_keras():
+    of_keras = keras.optimizers.Adam(0.01, weight_decay=0.1)
     of_keras.exclude_from_weight_decay(var_names=["bias"])
-    of_keras = _train(of_keras)
-    for first, second in zip(weights_of(fused), weights_of(of_keras), strict=True):
-        np.testing.assert_allclose(first, second, rtol=1e-3, atol=2e-5)
-    states = (model.optimizer.variables for model in (fused, of_keras))
+    fused, other = (
+        tiny_cvae(optimizer=each) for each in (FusedAdam(0.01, weight_decay=0.1), of_keras)
+    )
+    for step in range(6):
+        fused.train_step(binary_images(8, seed=step))
+        other.train_step(binary_images(8, seed=step))
+    _assert_weights(fused, weights_of(other), rtol=1e-3, atol=2e-5)
+    states = (model.optimizer.variables for model in (fused, other))
     for first, second in zip(*states, strict=True):
         np.testing.assert_allclose(first.numpy(), second.numpy(), rtol=1e-2, atol=1e-4)
 
 
-def test_first_step_is_the_learning_rate_against_the_sign_of_the_gradient():
-    optimizer = build_optimizer(0.25)
-    variable = keras.Variable([1.0, 2.0, 3.0], name="kernel")
-    optimizer.apply([tf.constant([5.0, -0.01, 0.0])], [variable])
-    np.testing.assert_allclose(variable, [0.75, 2.25, 3.0], rtol=1e-4)
+COSINE = {"schedule": "cosine", "learning_rate": 0.4, "total_steps": 200, "warmup_steps": 20}
+LINE = {"schedule": "linear", "learning_rate": 0.4, "total_steps": 200}
+QUARTER = 0.2 * (1 + math.cos(math.pi / 4))
 
 
-def _rates(steps, schedule="cosine", **options):
-    schedule = build_optimizer(schedule=schedule, **options)._learning_rate
-    return np.array([float(schedule(step)) for step in steps])
+@pytest.mark.parametrize(
+    ("settings", "rates"),
+    [
+        (COSINE, {0: 0, 10: 0.2, 20: 0.4, 65: QUARTER, 110: 0.2, 200: 0}),
+        ({**COSINE, "total_steps": 100, "warmup_steps": 5000}, {0: 0, 5: 0.2, 10: 0.4, 100: 0}),
+        ({**COSINE, "total_steps": 3}, {0: 0.4, 1: 0.3, 2: 0.1, 3: 0}),
+        (LINE, {0: 0.4, 50: 0.4, 100: 0.4, 150: 0.26, 200: 0.12}),
+    ],
+    ids=["cosine", "warm-up of a tenth at most", "few steps", "a line in the second half"],
+)
+def test_the_rate_follows_its_schedule(settings, rates):
+    optimizer = build_optimizer(**settings)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    for each in (optimizer, again):
+        found = [each._learning_rate(step) for step in rates]
+        np.testing.assert_allclose(found, [*rates.values()], atol=1e-6)
 
 
-def test_constant_rate_stays():
-    optimizer = build_optimizer(0.5)
-    assert float(optimizer.learning_rate) == 0.5
-
-
-def test_cosine_warms_up_and_falls_to_0():
-    steps = [0, 10, 20, 110, 200]
-    rates = _rates(steps, learning_rate=0.4, total_steps=200, warmup_steps=20)
-    np.testing.assert_allclose(rates, [0, 0.2, 0.4, 0.2, 0], atol=1e-6)
-    middle = _rates([65], learning_rate=0.4, total_steps=200, warmup_steps=20)[0]
-    assert middle == pytest.approx(0.2 * (1 + math.cos(math.pi / 4)), rel=1e-5)
-
-
-def test_warm_up_is_a_tenth_of_short_runs():
-    rates = _rates([0, 5, 10, 100], learning_rate=1.0, total_steps=100, warmup_steps=5000)
-    np.testing.assert_allclose(rates, [0, 0.5, 1, 0], atol=1e-6)
-
-
-def test_a_line_falls_in_the_second_half():
-    rates = _rates([0, 50, 100, 150, 200], "linear", learning_rate=0.4, total_steps=200)
-    np.testing.assert_allclose(rates, [0.4, 0.4, 0.4, 0.26, 0.12], rtol=1e-5)
-
-
-def test_runs_of_a_few_steps_start_at_the_full_rate():
-    rates = _rates([0, 1, 2, 3], learning_rate=1.0, total_steps=3, warmup_steps=200)
-    np.testing.assert_allclose(rates, [1, 0.75, 0.25, 0], atol=1e-6)
-
-
-def test_weight_decay_shrinks_kernels_only():
+@pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
+def test_weight_decay_shrinks_kernels_only(name):
     pair = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(2), keras.layers.LayerNormalization()]
     )
-    for variable in pair.trainable_variables:
-        variable.assign(tf.ones_like(variable))
-    optimizer = build_optimizer(0.5, weight_decay=0.1)
     variables = pair.trainable_variables
+    for variable in variables:
+        variable.assign(tf.ones_like(variable))
+    optimizer = build_optimizer(0.5, weight_decay=0.1, name=name)
     optimizer.apply([tf.zeros(variable.shape) for variable in variables], variables)
     values = {variable.name: float(np.mean(variable)) for variable in variables}
     assert values == pytest.approx({"kernel": 0.95, "bias": 1, "gamma": 1, "beta": 1})
@@ -95,23 +85,78 @@ def test_long_gradients_are_shortened_together(clip_norm, length):
     np.testing.assert_allclose(seen, length * np.array([0.6, 0.8]), rtol=1e-5)
 
 
-def test_optimizer_comes_back_from_its_config():
-    optimizer = build_optimizer(0.4, "cosine", total_steps=200, warmup_steps=20)
-    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
-    assert isinstance(again, FusedAdam)
-    assert float(again._learning_rate(10)) == pytest.approx(0.2)
-
-
 def test_the_graph_of_a_step_is_not_kept():
     optimizer, variable = FusedAdam(0.1), keras.Variable([1.0, 2.0], name="kernel")
     optimizer.build([variable])
-
-    @tf.function
-    def step(gradient):
-        optimizer.apply([gradient], [variable])
-
+    step = tf.function(lambda gradient: optimizer.apply([gradient], [variable]))
     graph = weakref.ref(step.get_concrete_function(tf.TensorSpec([2])).graph)
     step(tf.constant([0.1, 0.2]))
     del step
     gc.collect()
     assert graph() is None
+
+
+# Averages
+
+DECAY = 0.8
+
+
+def test_within_it_the_weights_are_their_averages_and_then_as_before():
+    """Also after an error, or Ctrl-C."""
+    model, average = tiny_cvae(optimizer=build_optimizer(1e-2, ema=DECAY)), None
+    for _ in range(5):
+        model.train_step(tf.constant(binary_images(16)))
+        weights = weights_of(model)
+        average = weights if average is None else [
+            DECAY * old + (1 - DECAY) * new for old, new in zip(average, weights, strict=True)
+        ]  # fmt: skip
+    with pytest.raises(KeyboardInterrupt), averaged(model):
+        with averaged(model):
+            _assert_weights(model, average, 1e-5, 1e-6)
+        _assert_weights(model, average, 1e-5, 1e-6)
+        assert is_within(model)
+        raise KeyboardInterrupt
+    assert not is_within(model)
+    _assert_weights(model, weights)
+    assert np.abs(weights[0] - average[0]).max() > 1e-4
+    take_averages(model)
+    _assert_weights(model, average, 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [build_optimizer(1e-2, ema=DECAY), keras.optimizers.SGD()])
+def test_without_a_step_or_without_averages_nothing_changes(optimizer):
+    model = tiny_cvae(optimizer=optimizer)
+    before = weights_of(model)
+    with averaged(model):
+        take_averages(model)
+    _assert_weights(model, before)
+
+
+def test_a_trained_run_has_the_averages_of_its_newest_or_best_epoch(tmp_path, tiny_dataset):
+    own = {"network": "mlp", "hidden": "4", "ema": DECAY}
+    run = create_run(tmp_path / "run", Config.create(**own), tiny_dataset)
+    with pytest.raises(UserError, match="the run has no checkpoint yet"):
+        building.load_trained(run.directory)
+    model, rows, averages = building.build_model(run.config, (28, 28, 1), 64), [], []
+    for epoch, elbo in enumerate([-5.0, -6.0], start=1):
+        model.train_step(tf.constant(tiny_dataset.train.images[:8] / np.float32(255)))
+        rows = [*rows, {"epoch": epoch, "step": epoch, "test_elbo": elbo}]
+        progress = checkpoint_files.Progress(epoch + 1, 0, rows)
+        checkpoint_files.save_checkpoint(run.checkpoints, model, progress)
+        with averaged(model):
+            averages.append(weights_of(model))
+    for early_stop, step in ((0, 2), (1, 1)):
+        run_directory.write_config(run._replace(config=Config.create(**own, early_stop=early_stop)))
+        found = building.load_trained(run.directory)
+        assert found.metrics == rows[:step] and found.run.config.early_stop == early_stop
+        _assert_weights(found.model, averages[step - 1])
+
+
+@pytest.mark.usefixtures("quick_features")
+def test_what_is_exported_are_the_averages(gan_run):
+    model = building.load_trained(gan_run.directory).model
+    latents = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
+    exported = loading.load(gan_run.saved_model).decode(latents)
+    np.testing.assert_allclose(exported, model.decode_mean(latents), atol=1e-5)
+    checkpoint_files.restore_newest(gan_run.directory / "checkpoints", model)
+    assert np.abs(exported - model.decode_mean(latents)).max() > 1e-4

@@ -1,105 +1,215 @@
-"""Runs that are stopped, killed or run out of disk, and end as if they had not been."""
+"""A run that ended anywhere goes on to the same bits: each kind of model, each option."""
 
 import errno
 import itertools
 import os
-import re
+import resource
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
-from conftest import PROJECT, run_script
+import tensorflow as tf
+import test_own_family  # noqa: F401 (it registers a family from outside)
+from conftest import PROJECT, tiny_cvae
 
-import cvae_tf
-from cvae_tf import workflows
+from cvae_tf import whole_run, workflows
 from cvae_tf.config import Config
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import feeding
-from cvae_tf.exporting import export_run
-from cvae_tf.models.vae.pixels import Pixels
-from cvae_tf.training import checkpoint_files, run_directory
-from cvae_tf.training.run_pictures import RunPictures
+from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.models.gan import generator_discriminator
+from cvae_tf.models.gan.model import GAN
+from cvae_tf.models.networks import dcgan
+from cvae_tf.training import checkpoint_files, early_stopping, run_directory
+from cvae_tf.training.distribution import SINGLE
+from cvae_tf.training.optimizers import build_optimizer
+from cvae_tf.training.train_run import Session, train_run
 from cvae_tf.training.trainer import Trainer
 
-EVERY_STEP = {"checkpoint_every": 1}
+STEPS = 3  # in an epoch, of which there are two
 
 
-@pytest.fixture(scope="module")
-def config(small_npz):
-    return Config.create("tutorial", data_path=str(small_npz), epochs=2, batch_size=32, seed=5)
+def _dataset(side=8, channels=1):
+    """Random images of two classes."""
+    random = np.random.default_rng(3)
+    splits = [
+        Split(random.integers(0, 256, (num, side, side, channels), np.uint8), np.arange(num) % 2)
+        for num in (8 * STEPS, 6)
+    ]
+    return Dataset("random", "Invented.", *splits, class_names=("even", "odd"))
 
 
-@pytest.fixture(scope="module")
-def whole(config, tmp_path_factory):
-    """A run that nothing disturbed."""
-    return workflows.train(config, str(tmp_path_factory.mktemp("whole") / "run")).directory
+def _draw_nothing(run):
+    """Makes empty files in place of pictures."""
+    return SimpleNamespace(draw_epoch=lambda epoch, _: run.epoch_image(epoch).touch())
 
 
-def _results(run_dir):
-    """What must be the same in each run: state, metrics without timings, pictures, by name."""
-    newest = checkpoint_files.list_checkpoints(run_dir / "checkpoints")[-1]
-    with np.load(newest / "state.npz") as arrays:
-        results = {name: arrays[name].tobytes() for name in arrays if name != "state"}
-    rows = (run_dir / "metrics.csv").read_text().splitlines()
-    results["metrics"] = [row.split(",")[:-3] for row in rows]
-    for path in [*run_dir.rglob("*.png"), run_dir / "progress.gif"]:
-        results[str(path.relative_to(run_dir))] = path.read_bytes()
-    return results
+def _train(run, trainer, pictures=None, every="300s"):
+    """Trains a run, or goes on with it; returns the rows of `metrics.csv` without timings."""
+    rows = train_run(run, trainer, pictures or _draw_nothing(run), Session.prepare(every, False))
+    return [{name: row[name] for name in row if "second" not in name} for row in rows]
 
 
-def _leftovers(run_dir):
-    return [path.name for path in run_dir.rglob(".*")]
+def _variables(model):
+    """All variables of a model and of its optimizers, whatever checkpoints hold of them."""
+    parts = [each for each in vars(model).values() if isinstance(each, keras.optimizers.Optimizer)]
+    parts += [model, *model.means.values()]
+    return [variable for part in parts for variable in part.variables]
 
 
-def _flags(config, run_dir):
-    return [
-        f"--run_dir={run_dir}", f"--data_path={config.data_path}", "--preset=tutorial",
-        "--epochs=2", "--batch_size=32", "--seed=5",
-    ]  # fmt: skip
+def _state(model):
+    return [(variable.path, variable.numpy()) for variable in _variables(model)]
+
+
+def _assert_same(found, expected):
+    for (name, value), (_, wanted) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(value, wanted, err_msg=name)
+
+
+@pytest.fixture(autouse=True)
+def _one_step_in_a_call(monkeypatch):
+    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 1)
+
+
+# Every kind of model and of option
+
+
+@pytest.fixture
+def end(monkeypatch, tmp_path):
+    """What is left if a process ends after two steps: its directory, and the model's state."""
+    found, save = [], checkpoint_files.save_checkpoint
+
+    def save_and_copy(directory, model, progress):
+        path = save(directory, model, progress)
+        if path.name == "step_00000002":
+            copy = shutil.copytree(directory.parent, tmp_path / "end")
+            found.extend((copy, _state(model)))
+        return path
+
+    monkeypatch.setattr(checkpoint_files, "save_checkpoint", save_and_copy)
+    return found
+
+
+@pytest.fixture
+def _small_gan(monkeypatch):
+    """Few filters; measured by its weights, without a classifier."""
+
+    def measure_set(model, images, means):
+        labels = tf.constant([0, 1, 0, 1]) if model.num_classes else None
+        drawn = model.sample(4, tf.constant([1, 2]), labels)
+        return {"frechet_distance": float(np.mean(drawn)), "spread": 1.0}
+
+    monkeypatch.setattr(GAN, "measure_set", measure_set)
+    monkeypatch.setattr(generator_discriminator, "_SETTLED_ON", 32)
+    monkeypatch.setattr(dcgan, "_FIRST", 4)
+    monkeypatch.setattr(dcgan, "_FILTERS", ((4, 1), (4, 2)))
+    monkeypatch.setattr(dcgan, "_DISCRIMINATOR_FILTERS", (4, 4))
+
+
+DENSE = {"network": "mlp", "hidden": "12"}
+CASES = {
+    "noise of all kinds, adamw": {
+        **DENSE, "optimizer": "adamw", "weight_decay": 0.1, "activation": "silu", "dropout": 0.2,
+        "denoise": 0.3, "flip": True, "augment": 0.5, "ema": 0.9, "conditional": True,
+    },
+    "another objective, muon": {
+        **DENSE, "optimizer": "muon", "objective": "iwae", "importance_samples": 2, "beta": 0.7,
+        "binarize": "dynamic", "kl_warmup_epochs": 2, "free_bits": 0.1,
+    },
+    "mixed precision, adam": {
+        **DENSE, "precision": "mixed_bfloat16", "schedule": "cosine", "clip_norm": 1.0,
+        "binarize": "none", "likelihood": "discretized_logistic", "sampler": "mixture",
+    },
+    "dcgan": {"preset": "dcgan", "latent_dim": 4, "ema": 0.9},
+}  # fmt: skip
+DEAR = {
+    "tutorial, lion": {"preset": "tutorial", "optimizer": "lion"},
+    "fast, adamax": {"preset": "fast", "optimizer": "adamax"},
+    "best, rmsprop": {"preset": "best", "optimizer": "rmsprop"},
+    "photo, sgd": {"preset": "photo", "latent_dim": 8, "optimizer": "sgd"},
+    "gan": {"preset": "gan", "latent_dim": 4, "conditional": True, "spectral_norm": True},
+    "a family from outside": {
+        "model": "autoencoder", "network": "patches", "ema": 0.9, "clip_norm": 1.0,
+    },
+}  # fmt: skip
+SHAPES = {"tutorial": (28, 1), "photo": (8, 3)}
 
 
 @pytest.mark.parametrize(
-    ("line", "number", "code"), [("run:", signal.SIGINT, 130), ("epoch 1/2", signal.SIGTERM, 143)]
+    "settings",
+    [pytest.param(case, id=name) for name, case in CASES.items()]
+    + [pytest.param(case, id=name, marks=pytest.mark.slow) for name, case in DEAR.items()],
 )
-@pytest.mark.slow
-def test_stopped_process_tells_how_to_go_on_and_ends_the_same(
-    tmp_path, config, whole, line, number, code
-):
-    run_dir = tmp_path / "a run"
-    process = subprocess.Popen(
-        [sys.executable, str(PROJECT / "train.py"), *_flags(config, run_dir)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    for said in process.stdout:
-        if said.startswith(line):
-            process.send_signal(number)
-            break
-    _, told = process.communicate()
-    assert process.returncode == code
-    script = shlex.quote(str(PROJECT / "train.py"))
-    advice = f"go on with: python {script} --resume --run_dir={shlex.quote(str(run_dir))}\n"
-    assert told.endswith(advice) and told.count("\n") == 2
-    assert "Traceback" not in told
-    assert _leftovers(run_dir) == []
-    done = run_script("train.py", "--resume", f"--run_dir={run_dir}", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert _results(run_dir) == _results(whole)
+@pytest.mark.usefixtures("_small_gan")
+def test_a_run_that_ended_within_an_epoch_goes_on_to_the_same_bits(tmp_path, end, settings):
+    dataset = _dataset(*SHAPES.get(settings.get("preset"), (8, 1)))
+    config = Config.create(**{"epochs": 2, "batch_size": 8, "seed": 5, **settings})
+    with run_directory.new_run(tmp_path / "whole", config, dataset) as run:
+        whole = whole_run.build_trainer(config, dataset, SINGLE)
+        expected = _train(run, whole, every=1)
+    directory, state = end
+    run = run_directory.load_run(directory)
+    trainer = whole_run.build_trainer(run.config, dataset, SINGLE)
+    checkpoint_files.restore_newest(run.checkpoints, trainer.model)
+    assert int(trainer.model.steps.numpy()) == 2
+    _assert_same(_state(trainer.model), state)
+    assert _train(run, trainer) == expected
+    _assert_same(_state(trainer.model), _state(whole.model))
 
 
-STRIKES = [
-    (Trainer, "evaluate", 1),  # before there is anything to keep
-    (Trainer, "_train_steps", 2),  # a call has taken its steps, nobody has counted them
-    (RunPictures, "draw_epoch", 1),  # the first epoch is trained, and not yet done
-    (run_directory, "write_metrics", 1),
-    (checkpoint_files, "save_checkpoint", 1),
-    (Trainer, "_train_steps", 1),
-    (RunPictures, "draw_summary", 1),
-    (export_run, "export", 1),
+# Every moment; one trainer is used again, with its first weights, so that it is traced once
+
+
+class Whole:
+    """A trainer of tiny networks with averages, and what comes of a run that nothing disturbs."""
+
+    def __init__(self, place):
+        model = tiny_cvae(optimizer=build_optimizer(1e-2, ema=0.8))
+        self.dataset = _dataset(side=6)
+        self.trainer = Trainer(model, self.dataset, 8)
+        self.first = _state(model)
+        run = self.new_run(place / "whole")
+        self.rows, self.state = _train(run, self.trainer), _state(model)
+
+    def new_run(self, path, **settings):
+        config = Config.create(batch_size=8, **{"epochs": 2, **settings})
+        with run_directory.new_run(path, config, self.dataset) as run:
+            return run
+
+    def train(self, run, **options):
+        """As a new process does: with the weights that a run begins with."""
+        for variable, (_, value) in zip(_variables(self.trainer.model), self.first, strict=True):
+            variable.assign(value)
+        return _train(run, self.trainer, **options)
+
+    def check(self, rows):
+        assert rows == self.rows
+        _assert_same(_state(self.trainer.model), self.state)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feeding, "_STEPS_PER_CALL", 1)
+        return Whole(tmp_path_factory.mktemp("whole"))
+
+
+PICTURES = SimpleNamespace(draw_epoch=None)
+STRIKES = [  # what Ctrl-C comes in, at which call of it, and how many steps are kept then
+    (Trainer, "evaluate", 1, 0),  # before there is anything to keep
+    (Trainer, "_train_steps", 2, 2),  # the steps are taken, nobody has counted them
+    (PICTURES, "draw_epoch", 1, 3),  # the first epoch is trained, and not yet done
+    (run_directory, "write_metrics", 1, 3),
+    (checkpoint_files, "save_checkpoint", 1, 3),
+    (Trainer, "_train_steps", 1, 4),
+    (Trainer, "_means_of_test_images", 1, 6),  # where the weights are their averages
 ]
 
 
@@ -116,178 +226,126 @@ def _strike(monkeypatch, owner, name, number):
     monkeypatch.setattr(owner, name, struck)
 
 
-@pytest.mark.slow
-def test_ctrl_c_from_python_may_strike_anywhere(tmp_path, config, whole):
-    run_dir = tmp_path / "run"
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    steps = []
-    for owner, name, number in STRIKES:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(feeding, "_STEPS_PER_CALL", 1)
+def test_ctrl_c_may_strike_anywhere(whole, tmp_path, monkeypatch):
+    run = whole.new_run(tmp_path / "run")
+    monkeypatch.setattr(PICTURES, "draw_epoch", _draw_nothing(run).draw_epoch)
+    for owner, name, number, steps in STRIKES:
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
             _strike(patch, owner, name, number)
-            with pytest.raises(KeyboardInterrupt, match=re.escape(f"resume({str(run_dir)!r})")):
-                if run_dir.exists():
-                    workflows.resume(run_dir, verbose=0)
-                else:
-                    workflows.train(config, run_dir, verbose=0)
-        kept = checkpoint_files.list_checkpoints(run_dir / "checkpoints")
-        steps.append(int(kept[-1].name[5:]) if kept else 0)
-    assert steps == [0, 2, 4, 4, 4, 5, 8, 8]
-    assert _leftovers(run_dir) == []
-    workflows.resume(run_dir, verbose=0)
-    assert _results(run_dir) == _results(whole)
-    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+            whole.train(run, pictures=PICTURES)
+        kept = checkpoint_files.list_checkpoints(run.checkpoints)
+        assert (int(kept[-1].name[5:]) if kept else 0) == steps, name
+    whole.check(whole.train(run))
+    assert not list(run.directory.rglob(".*"))
 
 
-def test_all_but_configuration_and_checkpoints_can_be_made_again(tmp_path, whole):
-    run_dir = tmp_path / "run"
-    shutil.copytree(whole, run_dir)
-    for path in run_dir.iterdir():
-        if path.is_dir() and path.name != "checkpoints":
-            shutil.rmtree(path)
-        elif path.is_file() and path.name != "config.json":
-            path.unlink()
-    workflows.resume(run_dir, verbose=0)
-    again, before = _results(run_dir), _results(whole)
-    (before.pop("images/image_at_epoch_0001.png"), before.pop("progress.gif"))  # those of the past
-    assert again.pop("progress.gif")
-    assert again == before
-    assert (run_dir / "export" / "1" / "saved_model.pb").exists()
+def test_a_full_disk_is_told_at_any_write_and_nothing_is_lost(whole, tmp_path, monkeypatch):
+    run, flush = whole.new_run(tmp_path / "run"), files._flush
+    for room in (0, 1, 2, 3, 6, 8, 13):
+        left = iter(range(room))
+
+        def into_what_is_left(path, left=left):
+            if next(left, None) is None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            flush(path)
+
+        monkeypatch.setattr(files, "_flush", into_what_is_left)
+        with pytest.raises(UserError, match="cannot be written .No space left on device"):
+            whole.train(run, every=1)
+        assert not list(run.directory.rglob(".*"))
+    assert checkpoint_files.list_checkpoints(run.checkpoints)
+    monkeypatch.setattr(files, "_flush", flush)
+    whole.check(whole.train(run))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("write", [14, 30])
-def test_full_disk_is_told_and_nothing_is_lost(tmp_path, monkeypatch, config, whole, write):
-    counter, flush = itertools.count(), files._flush
-
-    def sometimes_full(path):
-        if next(counter) == write:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        flush(path)
-
-    run_dir = tmp_path / "run"
-    monkeypatch.setattr(files, "_flush", sometimes_full)
-    with pytest.raises(UserError, match="cannot be written .No space left on device"):
-        workflows.train(config, str(run_dir), **EVERY_STEP)
-    assert _leftovers(run_dir) == []
-    workflows.resume(run_dir, **EVERY_STEP)
-    assert _results(run_dir) == _results(whole)
+def test_what_a_run_has_lost_beside_its_checkpoints_is_made_again(whole, tmp_path):
+    run = whole.new_run(tmp_path / "run")
+    whole.train(run)
+    written = run.metrics.read_bytes()
+    run.metrics.unlink()
+    run.epoch_image(2).unlink()
+    whole.check(whole.train(run))
+    assert run.metrics.read_bytes() == written and run.epoch_image(2).exists()
 
 
-def test_loss_that_is_not_finite_stops_the_run_and_exports_nothing(tmp_path, small_npz):
-    run_dir = tmp_path / "run"
-    done = run_script(
-        "train.py", f"--run_dir={run_dir}", f"--data_path={small_npz}", "--preset=tutorial",
-        "--learning_rate=1e30", cwd=tmp_path,
+def test_early_stopping_counts_the_epochs_before_a_break(whole, tmp_path, monkeypatch, capsys):
+    """Two epochs are not better than the second; the fifth never comes, nor again later."""
+    run, model = whole.new_run(tmp_path / "run", epochs=5, early_stop=2), whole.trainer.model
+    by_steps = {0: -9.0, 3: -5.0, 6: -3.0, 9: -3.0, 12: -4.0}
+    figures = {"log_likelihood": 0.0, "kl": 0.0}
+    monkeypatch.setattr(
+        Trainer, "evaluate", lambda _: {"elbo": by_steps[int(model.steps.numpy())], **figures}
+    )
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _strike(patch, Trainer, "_train_steps", 10)
+        whole.train(run)
+    for _ in range(2):
+        rows = whole.train(run)
+        assert [row["test_elbo"] for row in rows] == [-5.0, -3.0, -3.0, -4.0]
+        said = capsys.readouterr().out
+        assert "after epoch 4: none since epoch 2 was better" in said and "--early_stop=2" in said
+    assert int(model.steps.numpy()) == 12
+    assert early_stopping.take_best(run, model, rows)[-1]["epoch"] == 2
+    assert int(model.steps.numpy()) == 6
+
+
+# Processes
+
+
+def _script(run_dir, *arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, str(PROJECT / "train.py"), f"--run_dir={run_dir}", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: epoch 1, step 2: the training ELBO is ")
-    assert done.stderr.count("\n") == 1
-    assert not (run_dir / "export").exists()
 
 
-def test_second_process_on_a_run_is_refused(whole, tmp_path):
-    with run_directory.locked(run_directory.load_run(str(whole))):
-        done = run_script("train.py", "--resume", f"--run_dir={whole}", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "another process is using it" in done.stderr
+def _send(process, line, number):
+    """Sends a signal when the process has said a line; what it tells after that."""
+    for said in process.stdout:
+        if said.startswith(line):
+            process.send_signal(number)
+            break
+    return process.communicate()[1]
 
 
-def test_extended_run_says_how_its_schedule_goes_on(whole, tmp_path, capsys):
-    before = _results(whole)
-    run_dir = tmp_path / "run"
-    subprocess.run(["cp", "-r", str(whole), str(run_dir)], check=True)
-    run = workflows.resume(run_dir, epochs=3)
-    told = capsys.readouterr().out
-    assert "extended from 2 to 3 epochs. Its learning rate stays constant." in told
-    assert run_directory.load_run(str(run_dir)).config.epochs == run.config.epochs == 3
-    after = _results(run_dir)
-    assert after["metrics"][:3] == before["metrics"] and len(after["metrics"]) == 4
+def _results(run_dir):
+    """What must be the same in each run: state, metrics without timings, last pictures."""
+    newest = checkpoint_files.list_checkpoints(run_dir / "checkpoints")[-1]
+    with np.load(newest / "state.npz") as arrays:
+        state = {name: arrays[name].tobytes() for name in arrays if name != "state"}
+    rows = (run_dir / "metrics.csv").read_text().splitlines()
+    names = ("images/image_at_epoch_0002.png", "manifold.png", "latents.png", "curves.png")
+    pictures = [(run_dir / name).read_bytes() for name in names]
+    return state, [row.split(",")[:-3] for row in rows], pictures
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"seed": 6}, "--seed=6 contradicts --seed=5 of the run"),
-        ({"epochs": 1}, "--epochs=1 contradicts --epochs=2 of the run"),
-        ({"preset": "fast"}, "--preset=fast contradicts --preset=tutorial"),
-    ],
-)
-def test_contradicting_settings_are_refused(whole, settings, message):
-    with pytest.raises(UserError, match=message):
-        workflows.resume(whole, **settings)
-
-
-def test_other_images_under_the_same_name_are_refused(tmp_path, digits):
-    path = tmp_path / "images.npz"
-    np.savez(path, x_train=digits.train.images[:64], x_test=digits.test.images[:8])
-    config = Config.create("tutorial", data_path=str(path), epochs=1, batch_size=32)
-    run = workflows.train(config, str(tmp_path / "run"))
-    np.savez(path, x_train=digits.train.images[1:65], x_test=digits.test.images[:8])
-    with pytest.raises(UserError, match="the images are not those of the training"):
-        workflows.resume(run.directory)
-
-
-def test_a_run_goes_on_with_its_images_elsewhere(whole, small_npz, tmp_path, capsys):
-    run_dir, before = tmp_path / "run", _results(whole)
-    shutil.copytree(whole, run_dir)
-    contents = files.read_json(run_dir / "config.json")
-    contents["config"]["data_path"] = str(tmp_path / "gone.npz")
-    files.write_json(run_dir / "config.json", contents)
-    with pytest.raises(UserError, match=r"gone.npz: no such .* --resume .* --data_path=NEW_PLACE"):
-        workflows.resume(run_dir)
-    np.savez(tmp_path / "others.npz", x_train=np.zeros((160, 28, 28), np.uint8))
-    with pytest.raises(UserError, match="others.npz: the images are not those of the training"):
-        workflows.resume(run_dir, data_path=tmp_path / "others.npz")
-    assert files.read_json(run_dir / "config.json") == contents
-    moved = tmp_path / "moved" / small_npz.name
-    moved.parent.mkdir()
-    shutil.copy(small_npz, moved)
-    workflows.resume(run_dir, data_path=moved)
-    assert f"are at {moved} now" in capsys.readouterr().out
-    for path in (run_dir / "config.json", run_dir / "export" / "1" / "model.json"):
-        written = files.read_json(path)
-        assert written["config"]["data_path"] == str(moved)
-        assert str(moved) in written["data"]["origin"]
-        assert written["data"]["sha256"] == contents["data"]["sha256"]
-    assert _results(run_dir) == before
+def _no_room_for_a_checkpoint():
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
 
 
 @pytest.mark.slow
-def test_other_objectives_and_drawn_pixels_go_on_as_well(tmp_path, small_npz):
-    settings = {"data_path": str(small_npz), "epochs": 2, "batch_size": 32, "binarize": "dynamic"}
-    settings |= {"objective": "iwae", "importance_samples": 2, "kl_warmup_epochs": 2, "beta": 0.7}
-    config = Config.create("tutorial", **settings)
-    whole = workflows.train(config, str(tmp_path / "whole")).directory
-    part = workflows.train(config, str(tmp_path / "part"), **EVERY_STEP).directory
-    newest = checkpoint_files.list_checkpoints(part / "checkpoints")
-    for path in newest[1:]:
-        shutil.rmtree(path)
-    for path in [*part.glob("images/*0002.png"), part / "progress.gif"]:
-        path.unlink()
-    workflows.resume(part)
-    assert _results(part) == _results(whole)
-    assert "train_objective" in (part / "metrics.csv").read_text()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli", "discretized_logistic"])
-def test_runs_on_grey_levels_have_everything(tmp_path, small_npz, likelihood):
-    settings = {"data_path": str(small_npz), "epochs": 2, "batch_size": 32, "binarize": "none"}
-    config = Config.create("tutorial", **settings, likelihood=likelihood)
-    run_dir = workflows.train(config, str(tmp_path / "run")).directory
-    header = (run_dir / "metrics.csv").read_text().splitlines()[0]
-    card = (run_dir / "export" / "1" / "README.md").read_text(encoding="utf-8")
-    is_likelihood = likelihood != "bernoulli"
-    assert ("test_log_likelihood" in header) == is_likelihood
-    assert ("a lower bound on log p(x)" in card) == is_likelihood
-    assert ("test_pseudo_elbo" in header) != is_likelihood
-    model = cvae_tf.load(run_dir)
-    is_of_levels = likelihood == "discretized_logistic"
-    assert ("bits/dim" in card) == ("bits" in model.metadata) == is_of_levels
-    scores = model.score(np.zeros((2, 28, 28, 1)))
-    names = [measure.name for measure in Pixels("none", likelihood).terms.values()]
-    elbo, log_likelihood, kl = (scores[name] for name in names)
-    assert elbo.shape == (2,)
-    np.testing.assert_allclose(elbo, log_likelihood - kl, rtol=1e-5)
-    assert (run_dir / "curves.png").exists()
+def test_a_process_that_is_stopped_out_of_disk_or_killed_goes_on_to_the_same_run(
+    vae_run, small_npz, tmp_path
+):
+    run_dir = tmp_path / "a run"
+    settings = ["--epochs=2", "--batch_size=32", "--seed=5", "--learning_rate=1e-3"]
+    process = _script(run_dir, f"--data_path={small_npz}", *settings)
+    told = _send(process, "epoch 1/2", signal.SIGTERM)
+    script = shlex.quote(str(PROJECT / "train.py"))
+    advice = f"go on with: python {script} --resume --run_dir={shlex.quote(str(run_dir))}\n"
+    assert process.returncode == 143
+    assert told.endswith(advice) and told.count("\n") == 2 and "Traceback" not in told
+    process = _script(run_dir, "--resume", preexec_fn=_no_room_for_a_checkpoint)
+    _, told = process.communicate()
+    assert process.returncode == 1
+    assert told.startswith("error: ") and "cannot be written (File too large" in told
+    assert told.count("\n") == 1 and not list(run_dir.rglob(".*"))
+    process = _script(run_dir, "--resume")
+    assert _send(process, "resumed: ", signal.SIGKILL) == ""
+    assert process.returncode == -signal.SIGKILL
+    shutil.rmtree(run_dir / "images")
+    (run_dir / "metrics.csv").unlink()
+    workflows.resume(run_dir, verbose=0)
+    assert _results(run_dir) == _results(vae_run.directory)
+    assert not list(run_dir.rglob(".*")) and (run_dir / "export/1/saved_model.pb").exists()

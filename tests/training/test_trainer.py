@@ -2,252 +2,204 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_cvae, tiny_images, weights_of
+from conftest import binary_images, tiny_cvae, tiny_images, weights_of
 
+from cvae_tf.config import Config
+from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.data import feeding
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.models.vae.objectives import Objective
-from cvae_tf.training import trainer
-from cvae_tf.training.trainer import Trainer
+from cvae_tf.training import building, trainer
+from cvae_tf.training.averaged_weights import averaged
+from cvae_tf.training.optimizers import build_optimizer
+from cvae_tf.training.trainer import EpochResult, Trainer
 
 
-def _unequal_images():
-    """Twenty images of which the last four, a smaller batch, are unlike the others."""
-    images = tiny_images(20)
-    images[16:] = 255
-    return images
+def _dataset(images, labels=None):
+    split = Split(images, labels)
+    return Dataset("toy", "Invented.", split, split)
 
 
-def _terms_of_parts(model, images, size):
-    pixels = (images > 127).astype(np.float32)
-    key = derived_key(model.seed, Purpose.EVALUATION_NOISE)
-    noise = normal_of_images(key, 0, len(images), model.latent_dim)
-    terms, _ = model.terms_with_noise(pixels, model.encode(pixels), noise)
-    both = np.stack([terms.log_likelihood, terms.kl])
-    return np.split(both, range(size, len(images), size), axis=1)
+# What training shows to a model
 
 
-def _evaluation(model, images):
-    """What a trainer measures of test images."""
-    split = Split(images, None)
-    return Trainer(model, Dataset("toy", "Invented.", split, split), 4).evaluate()
+def _shown(model, dataset, epochs=2, batch_size=8, values=lambda step: 1.0, **options):
+    """The batches that a model gets, which counts them and learns nothing."""
+    found = []
+
+    def train_step(batch):
+        parts = batch if isinstance(batch, tuple) else (batch,)
+        tf.py_function(lambda *arrays: found.append([each.numpy() for each in arrays]), parts, [])
+        model.means["elbo"].update_state(values(model.steps.value))
+        model.optimizer.iterations.assign_add(1)
+        return {"elbo": model.means["elbo"].result()}
+
+    model.train_step = train_step
+    own = Trainer(model, dataset, batch_size, **options)
+    own.evaluate = lambda: {model.test_measures[0].name: 0.0}
+    list(own.run_epochs(epochs))
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
-def test_evaluation_weighs_images_equally_with_a_smaller_last_batch(monkeypatch):
-    monkeypatch.setattr(trainer, "_EVALUATION_BATCH", 8)
-    model, images = tiny_cvae(seed=5), _unequal_images()
-    model.decoder.layers[-1].bias.assign([1.0])
-    parts = _terms_of_parts(model, images, 8)
-    expected = np.concatenate(parts, axis=1).mean(axis=1)
-    of_batches = np.mean([part.mean(axis=1) for part in parts], axis=0)
-    assert np.abs(expected - of_batches).max() > 0.1
-    found = _evaluation(model, images)
-    assert [found["log_likelihood"], found["kl"]] == pytest.approx(expected, rel=1e-5)
+def test_an_epoch_shows_images_once_with_their_labels_in_an_order_of_its_own():
+    """Of twenty images four are left over, others in each epoch."""
+    levels, orders = 10 * np.arange(20, dtype=np.uint8), []
+    images = np.tile(levels[:, None, None, None], (1, 6, 6, 1))
+    for seed in (1, 1, 2):
+        model = tiny_cvae(seed, binarize="none")
+        model.num_classes = 20
+        shown, labels = _shown(model, _dataset(images, np.arange(20)))
+        assert shown.shape == (32, 6, 6, 1)
+        np.testing.assert_allclose(shown[:, 3, 2, 0] * 255, 10 * labels, atol=1e-4)
+        orders.append([tuple(epoch) for epoch in labels.reshape(2, 16)])
+    assert all(len(set(epoch)) == 16 for epochs in orders for epoch in epochs)
+    assert orders[0] == orders[1] != orders[2]
+    assert set(orders[0][0]) != set(orders[0][1])
 
 
-def test_evaluation_sees_every_image_of_more_than_one_batch(tiny_model):
-    images = np.concatenate([tiny_images(1000), np.full((3, 6, 6, 1), 255, np.uint8)])
-    expected = np.concatenate(
-        _terms_of_parts(tiny_model, images, trainer._EVALUATION_BATCH), axis=1
-    ).mean(axis=1)
-    found = _evaluation(tiny_model, images)
-    assert [found["log_likelihood"], found["kl"]] == pytest.approx(expected, rel=1e-5)
+def test_a_batch_larger_than_the_training_set_is_all_of_it():
+    model = tiny_cvae()
+    (images,) = _shown(model, _dataset(tiny_images(20)), batch_size=41)
+    assert len(images) == 40 and int(model.steps.numpy()) == 2
 
 
-def test_evaluation_elbo_is_log_likelihood_minus_kl(tiny_model, toy_dataset):
-    found = Trainer(tiny_model, toy_dataset, 8).evaluate()
-    assert found["elbo"] == pytest.approx(found["log_likelihood"] - found["kl"], rel=1e-12)
+def test_dynamic_pixels_are_drawn_anew_at_each_visit():
+    dataset = _dataset(np.full((20, 6, 6, 1), 64, np.uint8))
+    (visits,), (again,) = (
+        _shown(tiny_cvae(binarize="dynamic"), dataset, batch_size=10) for _ in range(2)
+    )
+    assert visits.shape == (40, 6, 6, 1) and set(np.unique(visits)) == {0, 1}
+    assert abs(visits.mean() - 64 / 255) < 5 * np.sqrt(0.19 / visits.size)
+    assert len(np.unique(visits.reshape(40, -1), axis=0)) == 40
+    np.testing.assert_array_equal(visits, again)
 
 
-def test_a_family_may_measure_the_whole_set_itself(tiny_model, toy_dataset, monkeypatch):
-    def measure_set(images, means):
-        return {**means(), "elbo": float(len(images))}
-
-    monkeypatch.setattr(tiny_model, "measure_set", measure_set)
-    (result,) = Trainer(tiny_model, toy_dataset, 8).run_epochs(1)
-    assert result.test["elbo"] == 20 and result.test["kl"] > 0
-
-
-def test_evaluation_is_repeatable_and_follows_the_weights(tiny_model, toy_dataset):
-    own = Trainer(tiny_model, toy_dataset, 8)
-    first = own.evaluate()
-    assert own.evaluate() == first
-    list(own.run_epochs(1))
-    assert own.evaluate() != first
+def test_images_are_mirrored_and_warped_by_chance():
+    image = tiny_images(1)[0]
+    dataset = _dataset(np.stack([image] * 16))
+    (mirrored,) = _shown(tiny_cvae(binarize="none"), dataset, flip=True)
+    (warped,) = _shown(tiny_cvae(binarize="none"), dataset, augment=1.0)
+    grey = (image / 255.0).astype(np.float32)
+    is_same, is_other = (
+        np.isclose(mirrored, each, atol=1e-6).all(axis=(1, 2, 3)) for each in (grey, grey[:, ::-1])
+    )
+    assert (is_same | is_other).all() and 8 < is_same.sum() < 24
+    assert len(np.unique(warped.reshape(32, -1), axis=0)) == 32
+    assert 0.01 < np.abs(warped - grey).mean() < 0.3
 
 
-def test_epochs_count_their_steps_and_images(tiny_model, toy_dataset):
-    own = Trainer(tiny_model, toy_dataset, batch_size=12)  # 40 images: 3 steps, 4 left over
-    results = list(own.run_epochs(3))
-    assert [result.epoch for result in results] == [1, 2, 3]
-    assert [result.step for result in results] == [3, 6, 9]
-    assert all(result.train_seconds > 0 and result.test_seconds > 0 for result in results)
-    for result in results:
-        assert result.images_per_second == pytest.approx(36 / result.train_seconds)
+def test_a_figure_that_is_not_finite_stops_training_at_its_step(tiny_model):
+    def values(step):
+        return tf.where(step == 2, float("nan"), 1.0)
+
+    with pytest.raises(UserError, match="epoch 1, step 3: the training ELBO is nan.*checkpoints"):
+        _shown(tiny_model, _dataset(tiny_images(40)), values=values)
+    assert int(tiny_model.steps.numpy()) == 3
 
 
-def test_epochs_are_yielded_as_they_are_finished(tiny_model, toy_dataset):
-    epochs = Trainer(tiny_model, toy_dataset, 20).run_epochs(5)
-    assert int(tiny_model.optimizer.iterations) == 0
-    next(epochs)
-    assert int(tiny_model.optimizer.iterations) == 2
-
-
-def test_training_raises_the_elbo(tiny_model, toy_dataset):
-    results = list(Trainer(tiny_model, toy_dataset, 8).run_epochs(30))
-    assert results[-1].train["elbo"] > results[0].train["elbo"] + 3
-    assert results[-1].test["elbo"] > results[0].test["elbo"] + 2
-
-
-def test_train_elbo_is_the_mean_of_this_epoch_alone(toy_dataset):
-    """With a learning rate of 0 each epoch sees the same model, so that the mean can be known."""
-    model = tiny_cvae(optimizer=keras.optimizers.SGD(0.0))
-    images = (toy_dataset.train.images > 127).astype(np.float32)
-    for result in Trainer(model, toy_dataset, 40).run_epochs(3):
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(40), derived_key(0, Purpose.DATA_ORDER, result.epoch)
-        )
-        noise = derived_key(0, Purpose.TRAINING_NOISE, result.epoch - 1)
-        elbo = model.elbo_terms(tf.gather(images, order), noise).elbo
-        assert result.train["elbo"] == pytest.approx(np.mean(elbo), rel=1e-5)
-
-
-@pytest.mark.parametrize(("steps_per_call", "calls"), [(100, [5]), (2, [2, 4, 5]), (5, [5])])
-def test_progress_reaches_the_last_step(
-    monkeypatch, tiny_model, toy_dataset, steps_per_call, calls
-):
-    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", steps_per_call)
-    seen = []
-    own = Trainer(tiny_model, toy_dataset, 8)
-    (result,) = own.run_epochs(1, lambda epoch, step, elbo: seen.append((step, elbo)))
-    assert [step for step, _ in seen] == calls
-    assert seen[-1][1] == result.train["elbo"]
-    assert result.step == own.steps_per_epoch == 5
-
-
-def _trained(dataset, seed, epochs=2, initial_seed=None):
-    model = tiny_cvae(seed=seed if initial_seed is None else initial_seed)
-    model.seed = seed
-    results = list(Trainer(model, dataset, 8).run_epochs(epochs))
-    return weights_of(model), [(result.train, result.test) for result in results]
-
-
-def test_the_same_seed_gives_the_same_run(toy_dataset):
-    (weights, results), (again, results_again) = (_trained(toy_dataset, 7) for _ in range(2))
-    assert results == results_again
-    for first, second in zip(weights, again, strict=True):
-        np.testing.assert_array_equal(first, second)
+# What comes of it
 
 
 def test_steps_in_one_call_or_in_many_are_the_same_run(toy_dataset, monkeypatch):
-    weights, results = _trained(toy_dataset, 7)
-    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 2)
-    in_many_calls, results_of_many = _trained(toy_dataset, 7)
-    assert results == results_of_many
-    for first, second in zip(weights, in_many_calls, strict=True):
+    found = []
+    for steps_per_call, calls in ((100, [5, 5]), (2, [2, 4, 5, 2, 4, 5])):
+        monkeypatch.setattr(feeding, "_STEPS_PER_CALL", steps_per_call)
+        model, seen = tiny_cvae(seed=7), []
+        own = Trainer(model, toy_dataset, 8)
+        own.evaluate = lambda: {"elbo": 0.0}
+        results = list(own.run_epochs(2, lambda *given, seen=seen: seen.append(given)))
+        assert [step for _, step, _ in seen] == calls
+        assert seen[-1] == (2, 5, results[1].train["elbo"])
+        assert [result.step for result in results] == [5, 10] and own.steps_per_epoch == 5
+        found.append((weights_of(model), [each.train for each in results]))
+    (weights, results), (others, other_results) = found
+    assert results == other_results
+    for first, second in zip(weights, others, strict=True):
         np.testing.assert_array_equal(first, second)
 
 
-def test_another_seed_gives_another_run_even_if_the_weights_start_alike(toy_dataset):
-    (weights, _), (others, _) = (_trained(toy_dataset, seed, initial_seed=0) for seed in (1, 2))
-    assert any(np.any(first != second) for first, second in zip(weights, others, strict=True))
-
-
-def test_the_order_of_the_images_changes_from_epoch_to_epoch(tiny_model, toy_dataset, monkeypatch):
-    own, orders = Trainer(tiny_model, toy_dataset, 8), []
-    train_steps = own._train_steps
-
-    def remember(part):
-        orders.append(part.order.numpy())
-        return train_steps(part)
-
-    monkeypatch.setattr(own, "_train_steps", remember)
-    list(own.run_epochs(2))
-    assert np.any(orders[0] != orders[1])
-
-
-def test_augmentation_warps_the_training_images_only(toy_dataset):
-    evaluations, weights = [], []
-    for augment in (0.0, 1.0):
-        model = tiny_cvae()
-        own = Trainer(model, toy_dataset, 8, augment=augment)
-        evaluations.append(own.evaluate())
-        list(own.run_epochs(1))
-        weights.append(weights_of(model))
-    assert evaluations[0] == evaluations[1]
-    assert any(np.any(plain != warped) for plain, warped in zip(*weights, strict=True))
-
-
+@pytest.mark.slow
 def test_training_compiled_by_xla_raises_the_elbo(toy_dataset):
     model = tiny_cvae()
     model.compile(optimizer=keras.optimizers.Adam(1e-2), jit_compile=True)
-    results = list(Trainer(model, toy_dataset, 8).run_epochs(20))
+    own = Trainer(model, toy_dataset, 8)
+    own.evaluate = lambda: {"elbo": 0.0}
+    results = list(own.run_epochs(20))
     assert results[-1].train["elbo"] > results[0].train["elbo"] + 3
     assert results[-1].step == 100
 
 
-def test_batch_larger_than_the_training_set_is_all_of_it(tiny_model, toy_dataset):
-    own = Trainer(tiny_model, toy_dataset, 41)
-    (result,) = own.run_epochs(1)
-    assert (own.batch_size, result.step) == (40, 1)
+def test_evaluation_weighs_each_image_alike_by_the_averaged_weights(monkeypatch):
+    """Twenty images as they are, of which the last four, a smaller batch, are unlike the others."""
+    monkeypatch.setattr(trainer, "_EVALUATION_BATCH", 8)
+    images = tiny_images(20)
+    images[16:] = 255
+    model = tiny_cvae(seed=5, optimizer=build_optimizer(0.1, ema=0.8))
+    for _ in range(3):
+        model.train_step(tf.constant(binary_images(8)))
+    noise = normal_of_images(derived_key(5, Purpose.EVALUATION_NOISE), 0, 20, 2)
+    with averaged(model):
+        pixels = (images > 127).astype(np.float32)
+        terms, _ = model.terms_with_noise(pixels, model.encode(pixels), noise)
+    own = Trainer(model, _dataset(images), 4, augment=1.0, flip=True)
+    found = own.evaluate()
+    for name in ("log_likelihood", "kl"):
+        assert found[name] == pytest.approx(np.mean(getattr(terms, name)), rel=1e-5)
+    assert found["elbo"] == pytest.approx(found["log_likelihood"] - found["kl"], rel=1e-12)
+    assert own.evaluate() == found
 
 
-def test_one_test_image_is_enough(tiny_model, toy_dataset):
-    dataset = toy_dataset._replace(test=Split(tiny_images(1), None))
-    assert np.isfinite(Trainer(tiny_model, dataset, 8).evaluate()["elbo"])
+def test_a_family_may_measure_the_whole_set_itself(tiny_model, toy_dataset, monkeypatch):
+    monkeypatch.setattr(tiny_model, "measure_set", lambda images, _: {"elbo": len(images)})
+    assert Trainer(tiny_model, toy_dataset, 8).evaluate() == {"elbo": 20}
 
 
-def _pixels_of_visits(dataset, binarize, epochs=2):
-    """What the model is shown, sorted by image and epoch, where each image is of one grey level."""
-    shown = []
-    model = tiny_cvae(binarize=binarize)
-    step = model.train_step
-    model.train_step = lambda images: (tf.py_function(shown.append, [images], []), step(images))[1]
-    list(Trainer(model, dataset, 10).run_epochs(epochs))
-    return np.concatenate([images.numpy() for images in shown])
+@pytest.mark.parametrize(
+    ("options", "columns"),
+    [
+        ({}, ["train_elbo", "test_elbo", "test_log_likelihood", "test_kl"]),
+        ({"objective": Objective("iwae", 3)}, ["train_elbo", "train_objective", "test_elbo"]),
+        (
+            {"binarize": "none"},
+            ["train_pseudo_elbo", "test_pseudo_elbo", "test_negative_cross_entropy", "test_kl"],
+        ),
+    ],
+)
+def test_rows_have_what_is_climbed_and_what_is_measured(toy_dataset, options, columns):
+    model = tiny_cvae(**options)
+    train = Trainer(model, toy_dataset, 8)._train_means()
+    test = {measure.name: -1.23456 for measure in model.test_measures}
+    row = EpochResult(2, 10, train, test, 1.23456, 2.0, 3.0).as_row()
+    assert list(row)[: 2 + len(columns)] == ["epoch", "step", *columns]
+    assert list(row)[-3:] == ["train_seconds", "test_seconds", "images_per_second"]
+    assert list(row.values())[:2] == [2, 10] and row["test_kl"] == -1.2346
 
 
-def test_dynamic_pixels_are_drawn_anew_at_each_visit(toy_dataset):
-    grey = np.full((20, 6, 6, 1), 64, np.uint8)
-    dataset = toy_dataset._replace(train=Split(grey, None))
-    visits = _pixels_of_visits(dataset, "dynamic")
-    assert visits.shape == (40, 6, 6, 1) and set(np.unique(visits)) == {0, 1}
-    assert abs(visits.mean() - 64 / 255) < 5 * np.sqrt(0.19 / visits.size)
-    flat = visits.reshape(40, -1)
-    assert len(np.unique(flat, axis=0)) == 40
-    np.testing.assert_array_equal(visits, _pixels_of_visits(dataset, "dynamic"))
-
-
-def test_grey_levels_stay_as_they_are_if_asked_for(toy_dataset):
-    grey = np.full((20, 6, 6, 1), 64, np.uint8)
-    visits = _pixels_of_visits(toy_dataset._replace(train=Split(grey, None)), "none")
-    np.testing.assert_allclose(visits, 64 / 255, rtol=1e-6)
-
-
-def test_evaluation_draws_the_same_pixels_every_time(tiny_model, toy_dataset):
-    own = Trainer(tiny_cvae(binarize="dynamic"), toy_dataset, 8)
-    first, again = own.evaluate(), own.evaluate()
-    assert first == again
-    assert first != Trainer(tiny_model, toy_dataset, 8).evaluate()
-
-
-def test_what_is_climbed_stands_beside_the_elbo(toy_dataset):
-    model = tiny_cvae(objective=Objective("iwae", 3))
-    (result,) = Trainer(model, toy_dataset, 8).run_epochs(1)
-    assert result.train["objective"] > result.train["elbo"]
-    row = result.as_row()
-    assert list(row)[:5] == ["epoch", "step", "train_elbo", "train_objective", "test_elbo"]
-    assert row["train_objective"] == round(result.train["objective"], 4)
-
-
-def test_rows_of_the_elbo_alone_have_no_other_objective(tiny_model, toy_dataset):
-    (result,) = Trainer(tiny_model, toy_dataset, 8).run_epochs(1)
-    assert list(result.as_row())[:4] == ["epoch", "step", "train_elbo", "test_elbo"]
-
-
-def test_rows_of_grey_levels_have_no_likelihood(toy_dataset):
-    (result,) = Trainer(tiny_cvae(binarize="none"), toy_dataset, 8).run_epochs(1)
-    assert list(result.as_row())[2:6] == [
-        "train_pseudo_elbo", "test_pseudo_elbo", "test_negative_cross_entropy", "test_kl",
-    ]  # fmt: skip
+def test_every_setting_of_a_model_reaches_what_it_is_for():
+    config = Config.create(
+        dataset="digits", network="mlp", hidden="30,20", activation="silu", dropout=0.2, seed=4,
+        denoise=0.3, latent_dim=3, conditional=True, precision="mixed_bfloat16", jit=True,
+        objective="iwae", importance_samples=4, beta=0.7, kl_warmup_epochs=2, free_bits=0.1,
+        binarize="none", likelihood="gaussian", sampler="mixture", batch_size=8, epochs=5,
+        optimizer="adamw", learning_rate=0.5, schedule="cosine", warmup_steps=3, ema=0.9,
+        weight_decay=0.1, clip_norm=2.0,
+    )  # fmt: skip
+    model = building.build_model(config, (28, 28, 1), 80, num_classes=10)
+    assert (model.image_shape, model.latent_dim, model.num_classes) == ((28, 28, 1), 3, 10)
+    assert (model.seed, model.input_noise, model.sampler_name) == (4, 0.3, "mixture")
+    assert model.objective == Objective("iwae", 4, 0.7, 20, 0.1, config.shared_latents)
+    assert tuple(model.pixels) == ("none", "gaussian") and model.jit_compile is True
+    layers = model.encoder._flatten_layers()
+    kinds = {type(layer).__name__: layer for layer in layers}
+    assert kinds["Dropout"].rate == 0.2
+    dense = [layer for layer in model.encoder.layers if isinstance(layer, keras.layers.Dense)]
+    assert [layer.units for layer in dense] == [30, 20, 6]
+    assert dense[0].activation is keras.activations.silu
+    assert dense[0].compute_dtype == "bfloat16"
+    optimizer = model.optimizer
+    assert type(optimizer).__name__ == "AdamW" and optimizer.use_ema
+    assert (optimizer.ema_momentum, optimizer.weight_decay) == (0.9, 0.1)
+    assert optimizer.global_clipnorm == 2.0
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 3, 50)]
+    assert rates == pytest.approx([0.0, 0.5, 0.0], abs=1e-6)  # ten steps in an epoch
