@@ -169,12 +169,14 @@ def digits_model():
 
 
 @pytest.fixture(scope="session")
-def exported_digits(tmp_path_factory):
+def exported_digits(shared_place):
     """A SavedModel of an untrained network that knows the bundled digits as its own data."""
-    directory = tmp_path_factory.mktemp("digits") / "export" / "1"
-    networks = build_networks("patches", (28, 28, 1), latent_dim=2, seed=3)
-    writing.write_model(CVAE(networks, seed=3), "saved_model", directory, METADATA)
-    return directory
+
+    def export(place):
+        networks = build_networks("patches", (28, 28, 1), latent_dim=2, seed=3)
+        return _export(CVAE(networks, seed=3), place)
+
+    return built_once(shared_place, "digits", export)
 
 
 @pytest.fixture(scope="session")
@@ -187,11 +189,18 @@ def finished_digits(digits):
 
 
 @pytest.fixture(scope="session")
-def exported_finished_digits(finished_digits, tmp_path_factory):
+def exported_finished_digits(shared_place, request):
     """A SavedModel of it."""
-    directory = tmp_path_factory.mktemp("finished") / "1"
-    writing.write_model(finished_digits, "saved_model", directory, METADATA)
-    return directory
+
+    def export(place):
+        return _export(request.getfixturevalue("finished_digits"), place)
+
+    return built_once(shared_place, "finished_digits", export)
+
+
+def _export(model, place):
+    writing.write_model(model, "saved_model", place / "export" / "1", METADATA)
+    return place / "export" / "1"
 
 
 @pytest.fixture(scope="session")
