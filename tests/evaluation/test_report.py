@@ -20,9 +20,9 @@ from cvae_tf.models.vae.pixels import Pixels
 def data_path(tmp_path_factory):
     """White training images and test images that are half white."""
     path = tmp_path_factory.mktemp("data") / "images.npz"
-    test = np.zeros((6, 6, 6, 1), np.uint8)
-    test[:2, 1:3] = 255
-    test[2:, :, 2] = 200
+    test = np.zeros((30, 6, 6, 1), np.uint8)
+    test[:15, 1:3] = 255
+    test[15:, :, 2] = 200
     np.savez(path, x_train=np.full((40, 6, 6, 1), 255, np.uint8), x_test=test)
     return str(path)
 
@@ -90,9 +90,9 @@ def test_every_number_names_its_conditions_and_every_image_has_its_row(
     contents = json.loads(written[0].read_text())
     for number in contents["numbers"]:
         conditions = [number[name] for name in ("binarize", "seed", "split", "images", "refine")]
-        assert conditions == ["threshold", 0, "images.npz test", 6, 5]
+        assert conditions == ["threshold", 0, "images.npz test", 30, 5]
         assert math.isfinite(number["nats_per_image"]) and number["method"]
-    assert contents["active_units"].items() >= {"of": 2, "seed": 0, "images": 6}.items()
+    assert contents["active_units"].items() >= {"of": 2, "seed": 0, "images": 30}.items()
     for picture in written[2:]:
         assert iio.imread(picture).std() > 10
     lines = [line for line in report.as_table(found).splitlines() if "+-" in line]
@@ -101,7 +101,7 @@ def test_every_number_names_its_conditions_and_every_image_has_its_row(
     with written[1].open() as file:
         names = next(csv.reader(file))
     rows = np.loadtxt(written[1], delimiter=",", skiprows=1)
-    np.testing.assert_array_equal(rows[:, 0], np.arange(6))
+    np.testing.assert_array_equal(rows[:, 0], np.arange(30))
     np.testing.assert_allclose(rows[:, names.index("ELBO (K = 10)")], found.elbo, atol=1e-4)
     exact = rows[:, names.index("log p(x), exact")]
     np.testing.assert_allclose(exact, found.exact.log_evidence, atol=1e-4)
@@ -122,44 +122,31 @@ def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path, tmp_p
     assert "ELBO" not in texts and not any("log p(x)" in text for text in texts)
 
 
-def _evaluate(path, model=None, **settings):
-    chosen = {"importance_samples": "2", "samples": 2, **settings}
-    return evaluating.evaluate(model or _model(str(path)), EvaluationSettings(**chosen))
+def _evaluate(own_data, **settings):
+    chosen = EvaluationSettings(importance_samples="2", samples=2, **settings)
+    return evaluating.evaluate(_model(own_data), chosen)
 
 
-def test_the_report_says_what_bits_are(data_path):
-    found = _evaluate(data_path)
-    for likelihood, said, unsaid in (
+def test_other_images_may_be_given_and_what_was_done_to_them_is_named(data_path, tmp_path):
+    found = _evaluate(data_path, data_path=data_path, invert=True)
+    assert found.images.origin == f"x_test of {data_path}, inverted"
+    assert found.exact is found.refined is None  # with three latents
+    assert len(report.write(found, tmp_path / "three.json")) == 3
+    for likelihood, said, unsaid in (  # of bits
         ("gaussian", "do not compare", "256 levels for"),
         ("discretized_logistic", "probabilities of 256 levels", "densities"),
     ):
         model = found.model._replace(pixels=Pixels("none", likelihood))
         table = report.as_table(found._replace(model=model))
         assert said in table and unsaid not in table
-    assert "levels" not in report.as_table(found)
 
 
-def test_other_images_may_be_given_and_what_was_done_to_them_is_named(data_path, tmp_path):
-    found = _evaluate(data_path, data_path=data_path, invert=True)
-    assert found.images.origin == f"x_test of {data_path}, inverted"
-    assert found.exact is None and len(report.write(found, tmp_path / "three.json")) == 3
+def test_a_single_image_has_no_standard_error(data_path, tmp_path):
     np.savez(tmp_path / "one.npz", images=np.eye(6, dtype=np.uint8)[None] * 255)
     found = _evaluate(data_path, data_path=str(tmp_path / "one.npz"))
     assert len(found.pixels) == 1 and found.images.origin.startswith("images of")
-    assert "+-" not in report.as_table(found)  # a single image has no standard error
+    assert "+-" not in report.as_table(found)
     assert all(number["standard_error"] is None for number in report.as_json(found)["numbers"])
-
-
-def test_refinement_is_as_asked_for(data_path):
-    assert _evaluate(data_path).refined is None  # with three latents
-    refined = _evaluate(data_path, refine=2).refined
-    assert refined.steps == 2 and refined.best_elbo is None
-    assert refined.posteriors.factor.shape == (6, 3, 3)
-    with pytest.raises(UserError, match="--refine=3: This model cannot refine"):
-        _evaluate(data_path, _model(data_path)._replace(can_refine=False), refine=3)
-    for can, is_exact, steps in ((True, True, 5), (True, False, 0), (False, True, 0)):
-        assert EvaluationSettings().steps_of_refinement(can, is_exact) == steps
-    assert EvaluationSettings(refine=0).steps_of_refinement(True, True) == 0
 
 
 def test_settings_are_in_range_and_follow_what_else_is_known():
@@ -172,3 +159,9 @@ def test_settings_are_in_range_and_follow_what_else_is_known():
     for is_exact, sizes in ((True, [1, 10]), (False, [1, 10, 100, 1000, 5000])):
         assert EvaluationSettings().sizes(is_exact) == sizes
         assert EvaluationSettings(importance_samples="7,3").sizes(is_exact) == [3, 7]
+    for can, is_exact, steps in ((True, True, 5), (True, False, 0), (False, True, 0)):
+        assert EvaluationSettings().steps_of_refinement(can, is_exact) == steps
+    assert EvaluationSettings(refine=0).steps_of_refinement(True, True) == 0
+    assert EvaluationSettings(refine=3).steps_of_refinement(True, False) == 3
+    with pytest.raises(UserError, match="--refine=3: This model cannot refine"):
+        EvaluationSettings(refine=3).steps_of_refinement(False, True)

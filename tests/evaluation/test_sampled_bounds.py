@@ -8,7 +8,6 @@ from conftest import binary_images, tiny_cvae, vivid
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_samples
 from cvae_tf.evaluation import evaluated_model, refined, sampled_bounds
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.models.vae import inferring
 from cvae_tf.models.vae.posterior import Posterior
 
 
@@ -56,11 +55,10 @@ def test_bounds_are_means_of_joint_over_posterior(tiny, pixels):
 def test_numbers_depend_on_the_seed_and_on_nothing_else(tiny, pixels):
     """Not on the size of batches, nor on what else is asked for."""
     expected = _bounds(tiny, pixels, [1, 5], samples=3, batch_size=1000)
-    for batch_size in (7, 60):
-        found = _bounds(tiny, pixels, [5, 13], samples=3, batch_size=batch_size)
-        np.testing.assert_allclose(found.log_likelihood, expected.log_likelihood, rtol=1e-5)
-        values = found.importance_weighted[5]
-        np.testing.assert_allclose(values, expected.importance_weighted[5], rtol=1e-5)
+    found = _bounds(tiny, pixels, [5, 13], samples=3, batch_size=7)
+    np.testing.assert_allclose(found.log_likelihood, expected.log_likelihood, rtol=1e-5)
+    values = found.importance_weighted[5]
+    np.testing.assert_allclose(values, expected.importance_weighted[5], rtol=1e-5)
     other = _bounds(tiny, pixels, [5], seed=1).importance_weighted[5]
     assert np.all(other != expected.importance_weighted[5])
 
@@ -84,17 +82,17 @@ def test_bounds_of_images_that_are_too_unlikely_for_a_float_are_finite(tiny):
     np.testing.assert_allclose(found.importance_weighted[4], -3600, rtol=1e-5)
 
 
-def test_refined_posteriors_and_elbos_are_those_of_each_image_by_the_formula(tiny, pixels):
-    settings = EvaluationSettings(samples=60, batch_size=12)
-    found = refined.measure(tiny, pixels, 5, [1, 50], settings, None)
-    expected = inferring.inference(tiny)(tf.constant(pixels), None, 5)
-    for one, other in zip(expected, found.posteriors, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-3)
+def test_refined_elbos_are_those_of_the_formula_and_rise_to_the_best_gaussian(tiny, pixels):
+    settings = EvaluationSettings(samples=30, batch_size=10)
+    found = refined.measure(tiny, pixels, 5, [1, 30], settings, None)
     mean, factor = (np.asarray(part, np.float64) for part in found.posteriors)
     covariance = factor @ factor.transpose(0, 2, 1)
     trace, determinant = np.trace(covariance, axis1=1, axis2=2), np.linalg.det(covariance)
     kl = 0.5 * (trace + np.square(mean).sum(axis=1) - 2 - np.log(determinant))
     np.testing.assert_allclose(found.elbo, found.bounds.log_likelihood - kl, rtol=1e-4, atol=1e-4)
-    assert found.best_elbo.mean() > found.elbo.mean() - 0.01
+    own = sampled_bounds.encode(tiny, pixels, 20)
+    own_kl = sampled_bounds.kl_per_dimension(own).sum(axis=1)
+    of_encoder = _bounds(tiny, pixels, [1], samples=30).log_likelihood - own_kl
+    assert of_encoder.mean() < found.elbo.mean() < found.best_elbo.mean() + 0.01
     bounds = found.bounds.importance_weighted
-    assert bounds[50].mean() > max(bounds[1].mean(), found.best_elbo.mean() - 0.05)
+    assert bounds[30].mean() > max(bounds[1].mean(), found.best_elbo.mean() - 0.1)

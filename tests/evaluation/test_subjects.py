@@ -80,6 +80,7 @@ def test_images_that_are_gone_are_an_error_in_a_line(tmp_path):
         distance.measure(model._replace(metadata={}), EvaluationSettings())
 
 
+@pytest.mark.slow
 def test_a_vae_is_evaluated_by_both(tmp_path, conditional_run, small_npz, capsys):
     found = workflows.evaluate(conditional_run.directory, tmp_path / "both.json", samples=1)
     said = capsys.readouterr().out

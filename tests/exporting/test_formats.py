@@ -26,7 +26,8 @@ def _model(network="mlp", num_classes=0, family="vae", **settings):
     few = {"hidden": "7"} if "hidden" in own else {}
     few |= {"dropout": 0.4} if "dropout" in own else {}
     settings = {"conditional": num_classes > 0, "latent_dim": 2, "seed": 3, **few, **settings}
-    config = Config.create(model=family, network=network, **settings)
+    preset = "gan" if family == "gan" else "fast"
+    config = Config.create(preset, network=network, **settings)
     shape = (28, 28, 1) if network == "tutorial" else (9, 8, 3)
     return registry.FAMILIES.load(family).from_settings(config, shape, 7, num_classes)
 
@@ -39,7 +40,6 @@ _WEIGHED = {"objective": "elbo_analytic", "beta": 0.5, "free_bits": 0.25}
     ("network", "settings"),
     [
         ("mlp", {"binarize": "none", "likelihood": "gaussian", **_WARMING_UP}),
-        ("patches", {"binarize": "dynamic", **_WEIGHED}),
         *(pytest.param(network, _WEIGHED, marks=pytest.mark.slow) for network in VAE_NETWORKS),
     ],
 )
@@ -125,7 +125,6 @@ QUICK = [
     ("onnx", {"activation": "gelu", "num_classes": 3}),
     ("litert", {"activation": "gelu", "num_classes": 3}),
     ("onnx", {"network": "patches", "likelihood": "gaussian", **_GREY}),
-    ("litert", {"likelihood": "discretized_logistic", **_GREY}),
     ("onnx", _GAN),
 ]
 _WITH_GELU = [each for each in VAE_NETWORKS if "activation" in registry.NETWORKS[each].settings]
@@ -136,7 +135,7 @@ SLOW = [
         *({"activation": activation} for activation in ACTIVATIONS),
         *({"network": network, "activation": "gelu"} for network in _WITH_GELU),
         {"network": "tutorial"},
-        *({"likelihood": name, **_GREY} for name in ("continuous_bernoulli", "gaussian")),
+        *({"likelihood": name, **_GREY} for name in tuple(registry.LIKELIHOODS)[1:]),
         _GAN,
         {"family": "gan", "network": "dcgan", "num_classes": 3},
     )

@@ -7,7 +7,6 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import PROJECT, run_python
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
@@ -150,18 +149,6 @@ def test_mean_scores_are_of_samples_that_no_other_seed_has(model, many, monkeypa
     for seed in range(1, 10):
         model.mean_scores(many[:5], seed)
     assert len(set(keys)) == len(keys) == 3 + 9 * 8
-
-
-def test_training_code_is_not_needed(gan_run, tmp_path):
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import cvae_tf\n"
-        "print(cvae_tf.load(sys.argv[2]).sample(2).shape)\n"
-        "needless = ('vae.model', 'trainer', 'building')\n"
-        "own = [name for name in sys.modules if name.startswith('cvae_tf')]\n"
-        "print([name for name in own if name.endswith(needless)])"
-    )
-    done = run_python("-c", code, PROJECT, gan_run.saved_model, cwd=tmp_path)
-    assert done.stdout.splitlines() == ["(2, 28, 28, 1)", "[]"]
 
 
 def _save(place, *names, num_arguments=1):

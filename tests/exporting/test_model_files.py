@@ -32,26 +32,21 @@ def test_description_says_what_a_model_was_made_from(run):
     assert described["versions"] == {name: metadata.version(name) for name in packages}
 
 
-@pytest.mark.parametrize(
-    ("answers", "commit"),
-    [
-        ({"ls-files": "model_json.py\n", "rev-parse": "0123abc\n"}, "0123abc"),
-        ({"ls-files": "", "rev-parse": "0123abc\n"}, None),  # in the repository of something else
-        ({}, None),  # in none
-        ({"ls-files": "model_json.py\n"}, None),  # in one without commits
-        (None, None),  # on a machine without git
-    ],
-)
-def test_commit_is_that_of_this_source_code_only(run, monkeypatch, answers, commit):
-    def of_git(command, **_):
-        if answers is None:
-            raise FileNotFoundError("git")
-        if command[3] not in answers:
-            raise subprocess.CalledProcessError(128, command)
-        return subprocess.CompletedProcess(command, 0, stdout=answers[command[3]])
+def test_commit_is_that_of_this_source_code_only(run, monkeypatch):
+    def commit(**answers):
+        def of_git(command, **_):
+            answer = answers[command[3].replace("-", "_")]
+            if isinstance(answer, Exception):
+                raise answer
+            return subprocess.CompletedProcess(command, 0, stdout=answer)
 
-    monkeypatch.setattr(subprocess, "run", of_git)
-    assert model_json.describe(run, tiny_cvae(), ROWS)["git_commit"] == commit
+        monkeypatch.setattr(subprocess, "run", of_git)
+        return model_json.describe(run, tiny_cvae(), ROWS)["git_commit"]
+
+    assert commit(ls_files="model_json.py\n", rev_parse="0123abc\n") == "0123abc"
+    assert commit(ls_files="", rev_parse="0123abc\n") is None  # in another repository
+    assert commit(ls_files=subprocess.CalledProcessError(128, "git")) is None  # in none
+    assert commit(ls_files=FileNotFoundError("git")) is None
 
 
 def test_card_tells_data_numbers_and_versions():
@@ -71,7 +66,7 @@ def test_card_tells_data_numbers_and_versions():
     for text in (
         "bundled digits, 24,000 training images, 297 test images", "CC BY 4.0",
         "A variational autoencoder of 28 x 28 images",
-        "draws new images, finds the latents of images, reconstructs them, scores how usual they",
+        "draws new images, finds the latents of images, reconstructs them and scores how usual",
         "pixels above 0.5 are white", "ELBO -106.25", "log p(x|z) -99.12", "7.12",
         "tensorflow 2.21.0", "commit 0123456789.", "10,000 images at most",
     ):  # fmt: skip
