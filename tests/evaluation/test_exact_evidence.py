@@ -5,8 +5,15 @@ import pytest
 import tensorflow as tf
 from conftest import binary_images, tiny_cvae, tiny_images
 
-from cvae_tf.evaluation import evaluated_model, everywhere, exact_evidence, sampled_bounds
+from cvae_tf.evaluation import (
+    cell_masses,
+    evaluated_model,
+    everywhere,
+    exact_evidence,
+    sampled_bounds,
+)
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
+from cvae_tf.models.vae.likelihoods import matrix_product
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
 
@@ -165,3 +172,20 @@ def test_grey_levels_are_integrated_too(name):
     ]
     expected = np.logaddexp.reduce(np.array(log_joint, float), axis=1) + np.log(16 / 8000)
     np.testing.assert_allclose(_integrate(model, grey).log_evidence, expected, atol=5e-3)
+
+
+def test_cells_are_added_up_roughly_for_every_image_and_small_ones_apart():
+    random, (images, cells, nodes, width) = np.random.default_rng(0), (5, 3, 4, 6)
+    natural, features = (random.normal(size=(rows, width)) for rows in (cells * nodes, images))
+    log_density, log_weights = random.normal(size=cells * nodes), np.log([0.1, 0.2, 0.3, 0.4])
+    joint = features @ natural.T + log_density + np.tile(log_weights, cells)
+    expected = np.logaddexp.reduce(joint.reshape(images, cells, nodes), axis=2)
+    least = np.median(expected, axis=1) - 1e-3
+    of_nodes = cell_masses.by_node(log_weights, tf.constant(natural), tf.constant(log_density))
+    given = tf.constant(features, tf.float32), tf.constant(least, tf.float32), *of_nodes
+    excess, matters, small = cell_masses.of_cells(*given, nodes, matrix_product)
+    found = np.logaddexp.reduce(excess.numpy().reshape(images, nodes, cells), axis=1)
+    np.testing.assert_allclose(found + least[:, None], expected, rtol=1e-4)
+    np.testing.assert_array_equal(matters, expected > least[:, None])
+    below = np.where(expected > least[:, None], -np.inf, expected)
+    np.testing.assert_allclose(small, np.logaddexp.reduce(below, axis=1), rtol=1e-4)

@@ -134,7 +134,7 @@ def test_scores_add_up_and_follow_from_the_seed(model, many):
     elbo, kl = scores["elbo"], scores["kl"]
     np.testing.assert_allclose(elbo, scores["log_likelihood"] - kl, atol=1e-3)
     np.testing.assert_array_equal(elbo, model.score(images, seed=5)["elbo"])
-    assert np.all(kl[:4] != kl[256:]), "each part needs noise of its own"
+    assert np.abs(kl[:4] - kl[256:]).min() > 1e-3, "each part needs noise of its own"
 
 
 def test_mean_scores_are_of_samples_that_no_other_seed_has(model, many, monkeypatch):
