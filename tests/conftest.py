@@ -164,12 +164,14 @@ def tiny_model():
 
 
 @pytest.fixture(scope="session")
-def exported_digits(tmp_path_factory):
+def exported_digits(shared_place):
     """A SavedModel of an untrained network that knows the bundled digits as its own data."""
-    directory = tmp_path_factory.mktemp("digits") / "export" / "1"
-    networks = build_networks("patches", (28, 28, 1), latent_dim=2, seed=3)
-    writing.write_model(CVAE(networks, seed=3), "saved_model", directory, METADATA)
-    return directory
+
+    def export(place):
+        networks = build_networks("patches", (28, 28, 1), latent_dim=2, seed=3)
+        return _export(CVAE(networks, seed=3), place)
+
+    return built_once(shared_place, "digits", export)
 
 
 @pytest.fixture(scope="session")
@@ -182,11 +184,18 @@ def finished_digits(digits):
 
 
 @pytest.fixture(scope="session")
-def exported_finished_digits(finished_digits, tmp_path_factory):
+def exported_finished_digits(shared_place, request):
     """A SavedModel of it."""
-    directory = tmp_path_factory.mktemp("finished") / "1"
-    writing.write_model(finished_digits, "saved_model", directory, METADATA)
-    return directory
+
+    def export(place):
+        return _export(request.getfixturevalue("finished_digits"), place)
+
+    return built_once(shared_place, "finished_digits", export)
+
+
+def _export(model, place):
+    writing.write_model(model, "saved_model", place / "export" / "1", METADATA)
+    return place / "export" / "1"
 
 
 @pytest.fixture(scope="session")
@@ -293,24 +302,6 @@ def training_only(monkeypatch):
     monkeypatch.setattr(export_run, "export", lambda run, *_: run.directory / SAVED_MODEL)
     monkeypatch.setattr(RunPictures, "draw_summary", lambda *_: None)
     monkeypatch.setattr(whole_run, "_write_page", lambda *_: None)
-
-
-def train_twice(place, monkeypatch, **settings):
-    """Trains a run of two epochs of four steps, and another that is stopped in the second."""
-    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 1)
-    whole = workflows.train(run_dir=place / "whole", verbose=0, **settings)
-    take, taken = Trainer._train_steps, []
-
-    def stop_in_the_second_epoch(trainer, part):
-        taken.append(part)
-        if len(taken) == 7:
-            raise KeyboardInterrupt
-        return take(trainer, part)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "_train_steps", stop_in_the_second_epoch)
-        workflows.train(run_dir=place / "run", verbose=0, **settings)
-    return whole, workflows.resume(place / "run", verbose=0)
 
 
 def assert_same_runs(whole, resumed):

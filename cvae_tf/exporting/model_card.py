@@ -108,7 +108,8 @@ def render(
 def _describe_labels(signatures: dict[str, Any], data: dict[str, Any]) -> dict[str, str]:
     """An example of `sample`, and of a conditional model what its labels mean."""
     example = "num=16, seed=[1, 2]"
-    if "labels" not in signatures["sample"].structured_input_signature[1]:
+    arguments, _ = signatures["sample"].structured_input_signature
+    if "labels" not in [spec.name for spec in arguments]:
         return {"example": example, "labels": ""}
     classes = ", ".join(f"{i}: {name}" for i, name in enumerate(data["class_names"][:_LISTED]))
     more = ", ..." if len(data["class_names"]) > _LISTED else ""

@@ -1,282 +1,226 @@
-import json
+"""SavedModels: every signature does what the model does, with TensorFlow alone, or refuses."""
+
+import inspect
+import pickle
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import METADATA, run_python, tiny_cvae
+from conftest import run_python
 
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.exporting import writing
-from cvae_tf.models.networks.building import build_networks
 from cvae_tf.models.signature_parts import LARGEST_SAMPLE
+from cvae_tf.models.vae.complexity import complexities
 from cvae_tf.models.vae.inferring import inference
 from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.posterior import FullPosterior
+from cvae_tf.training import building
 
-TRIED = [  # patches_large differs in its widths only
-    "patches",
-    *(pytest.param(each, marks=pytest.mark.slow) for each in ("tutorial", "patches_smooth")),
-]
-SIGNATURES = {
-    "sample": ({"num": "int32 []", "seed": "int32 [2]"}, ["images"]),
-    "decode": ({"latents": "float32 [None, 2]"}, ["images"]),
-    "parameters": ({"latents": "float32 [None, 2]"}, ["parameters"]),
-    "encode": ({"images": "float32 [None, 28, 28, 1]"}, ["logvar", "mean"]),
-    "reconstruct": ({"images": "float32 [None, 28, 28, 1]"}, ["images"]),
-    "score": (
-        {"images": "float32 [None, 28, 28, 1]", "seed": "int32 [2]"},
-        ["elbo", "kl", "log_likelihood"],
-    ),
-    "infer": ({"images": "float32 [None, 28, 28, 1]"}, ["covariance", "mean"]),
-    "refine": (
-        {"images": "float32 [None, 28, 28, 1]", "steps": "int32 []"},
-        ["covariance", "factor", "mean"],
-    ),
-    "reconstruct_refined": (
-        {"images": "float32 [None, 28, 28, 1]", "steps": "int32 []"},
-        ["images"],
-    ),
-    "score_refined": (
-        {
-            "images": "float32 [None, 28, 28, 1]",
-            "seed": "int32 [2]",
-            "steps": "int32 []",
-            "samples": "int32 []",
-        },
-        ["elbo", "kl", "log_likelihood"],
-    ),
-}
+KINDS = ("vae", "conditional", "gan")
 
-# What a user does who has TensorFlow and the SavedModel, but not this project.
+# What a user does who has TensorFlow and SavedModels, but not this project: first as the card
+# beside each says, then every signature for some sizes of batches.
 _USE = """
-import importlib.util, json, sys
-import numpy as np
+import importlib.util, os, pickle, re, sys
 import tensorflow as tf
 
 assert importlib.util.find_spec("cvae_tf") is None
-inputs, output, directory = sys.argv[1:]
-images, latents = (np.load(inputs)[name] for name in ("images", "latents"))
-calls = {
-    "sample": lambda use: use(num=tf.constant(5), seed=tf.constant([1, 2])),
-    "again": lambda use: use(num=tf.constant(5), seed=tf.constant([1, 2])),
-    "other": lambda use: use(num=tf.constant(5), seed=tf.constant([1, 3])),
-    "serving_default": lambda use: use(num=tf.constant(5), seed=tf.constant([1, 2])),
-    "decode": lambda use: use(latents=tf.constant(latents)),
-    "encode": lambda use: use(images=tf.constant(images)),
-    "reconstruct": lambda use: use(images=tf.constant(images)),
-    "score": lambda use: use(images=tf.constant(images), seed=tf.constant([7, 8])),
-    "infer": lambda use: use(images=tf.constant(images)),
-    "refine": lambda use: use(images=tf.constant(images), steps=tf.constant(5)),
-}
-signature_of = {"again": "sample", "other": "sample"}
-model = tf.saved_model.load(directory)
-results = {}
-for name, call in calls.items():
-    for key, value in call(model.signatures[signature_of.get(name, name)]).items():
-        results[name + "." + key] = value.numpy()
-np.savez(output, **results)
+inputs, output, *directories = sys.argv[1:]
+with open(inputs, "rb") as file:
+    given = pickle.load(file)
+
+def fit(spec, num):
+    value = num if spec.name == "num" else given[spec.name]
+    if spec.shape.rank and spec.shape[0] is None:
+        value = value[:num]
+    if spec.name == "latents":
+        value = value[:, :spec.shape[1]]
+    return tf.constant(value, spec.dtype)
+
+answers = {}
+for directory in directories:
+    os.chdir(directory)
+    with open("README.md", encoding="utf-8") as file:
+        snippet, = re.findall("```python\\n(.*?)```", file.read(), re.DOTALL)
+    names = {}
+    exec(snippet, names)
+    for name, signature in names["model"].signatures.items():
+        specs = signature.structured_input_signature[1]
+        for num in (0, 1, 3):
+            arguments = {each: fit(spec, num) for each, spec in specs.items()}
+            for result, value in signature(**arguments).items():
+                answers[directory, name, num, result] = value.numpy()
+with open(output, "wb") as file:
+    pickle.dump(answers, file)
 assert "cvae_tf" not in sys.modules
 """
 
 
-def _random_model(network):
-    """Random weights, but such that images differ by their scores."""
-    model = CVAE(build_networks(network, (28, 28, 1), latent_dim=2, seed=3), seed=3)
-    kernel = model.decoder.get_layer("logits").kernel
-    logits = model.decode(tf.random.stateless_normal([8, 2], [0, 0]))
-    kernel.assign(kernel * 5 / tf.reduce_max(tf.abs(logits)))
-    return model
-
-
-def _export(model, directory, metadata=METADATA):
-    writing.write_model(model, "saved_model", directory, metadata)
-
-
-@pytest.fixture(scope="module", params=TRIED)
-def network(request):
-    return request.param
+@pytest.fixture(scope="module")
+def given(digits):
+    """Arguments of signatures by their names, for the largest batch."""
+    random = np.random.default_rng(0)
+    return {
+        "seed": [7, 8], "steps": 3, "samples": 2, "labels": [3, 0, 9],
+        "images": (digits.test.images[:3] / 255).astype(np.float32),
+        "latents": random.normal(size=(3, 8)).astype(np.float32),
+        "scores": np.array([-539.3, -449.2, -0.1], np.float32),
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def model(network):
-    return _random_model(network)
+def runs(vae_run, conditional_run, gan_run):
+    return dict(zip(KINDS, (vae_run, conditional_run, gan_run), strict=True))
 
 
 @pytest.fixture(scope="module")
-def exported(model, tmp_path_factory):
-    """The directory of its SavedModel."""
-    directory = tmp_path_factory.mktemp("models") / "export" / "1"
-    _export(model, directory)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def loaded(exported):
-    return tf.saved_model.load(str(exported))
-
-
-@pytest.fixture(scope="module")
-def grey_images(tiny_dataset):
-    return (tiny_dataset.test.images[:6] / 255).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def results(exported, grey_images, tmp_path_factory):
-    """What a process that knows TensorFlow alone gets from the SavedModel."""
+def answers(runs, given, tmp_path_factory):
+    """By directory, name of the signature, size of the batch and name of the result."""
     place = tmp_path_factory.mktemp("elsewhere")
-    latents = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
-    np.savez(place / "in.npz", images=grey_images, latents=latents)
-    done = run_python("-c", _USE, place / "in.npz", place / "out.npz", exported, cwd=place)
+    directories = [run.saved_model for run in runs.values()]
+    (place / "in").write_bytes(pickle.dumps(given))
+    done = run_python("-c", _USE, place / "in", place / "out", *directories, cwd=place)
     assert done.returncode == 0, done.stderr
-    return {"latents": latents, **np.load(place / "out.npz")}
+    assert done.stdout == 3 * "(16, 28, 28, 1)\n"  # by the snippets of the cards
+    return pickle.loads((place / "out").read_bytes())
 
 
-def _assert_close(actual, expected):
-    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+def _expected(model, labels):
+    """By signature: what the model itself makes of the arguments, which have these names."""
+
+    def sample(num, seed):
+        return {"images": model.sample(num, derived_key(seed, Purpose.SAMPLES), labels)}
+
+    own = {
+        "sample": sample,
+        "serving_default": sample,
+        "decode": lambda latents: {"images": model.decode_mean(latents, labels)},
+    }
+    if isinstance(model, CVAE):
+        return (
+            own | _of_vae(model, labels) | _of_refined(model, labels) | _of_held_out(model, labels)
+        )
+    return own | {"score": lambda images: {"logit": model.discriminator(images)}}
 
 
-def test_the_same_seed_gives_the_same_images_and_another_seed_others(results):
-    assert results["sample.images"].shape == (5, 28, 28, 1)
-    np.testing.assert_array_equal(results["sample.images"], results["again.images"])
-    assert np.all(np.any(results["sample.images"] != results["other.images"], axis=(1, 2, 3)))
-    assert results["sample.images"].min() >= 0 and results["sample.images"].max() <= 1
+def _reconstruct(model, images, labels):
+    return model.decode_mean(model.encode(model.pixels.likeliest(images), labels).mean, labels)
 
 
-def test_serving_default_is_sample(results):
-    np.testing.assert_array_equal(results["sample.images"], results["serving_default.images"])
+def _drawn(model, images, seed):
+    return model.pixels.drawn(images, derived_key(seed, Purpose.SCORE_BINARIZATION))
 
 
-def test_samples_are_those_of_the_model(results, model):
-    key = derived_key(tf.constant([1, 2]), Purpose.SAMPLES)
-    _assert_close(results["sample.images"], model.sample(5, key))
+def _of_vae(model, labels):
+    def score(images, seed):
+        key = derived_key(seed, Purpose.SCORE_NOISE)
+        return model.pixels.named(model.elbo_terms(_drawn(model, images, seed), key, labels))
+
+    return {
+        "parameters": lambda latents: {"parameters": model.decode(latents, labels)},
+        "encode": lambda images: model.encode(model.pixels.likeliest(images), labels)._asdict(),
+        "reconstruct": lambda images: {"images": _reconstruct(model, images, labels)},
+        "score": score,
+    }
 
 
-def test_decoded_latents_are_probabilities_of_the_model(results, model):
-    logits = model.decoder(results["latents"]).numpy().astype(float)
-    assert np.abs(logits).max() > 1
-    _assert_close(results["decode.images"], 1 / (1 + np.exp(-logits)))
+def _of_refined(model, labels):
+    find, known = inference(model), {}
+
+    def refine(images, steps):
+        if steps not in known:  # for all that begins with it
+            known[steps] = find(model.pixels.likeliest(images), labels, tf.constant(steps))
+        found = known[steps]
+        covariance = found.factor @ tf.transpose(found.factor, [0, 2, 1])
+        return {**found._asdict(), "covariance": covariance}
+
+    def infer(images):
+        found = refine(images, 5)
+        return {name: found[name] for name in ("mean", "covariance")}
+
+    def reconstruct_refined(images, steps):
+        return {"images": model.decode_mean(refine(images, steps)["mean"], labels)}
+
+    def score_refined(images, seed, steps, samples):
+        pixels, key = _drawn(model, images, seed), derived_key(seed, Purpose.SCORE_NOISE)
+        refined = refine(images, steps)
+        found, draws = FullPosterior(refined["mean"], refined["factor"]), []
+        for number in range(samples):
+            noise = tf.random.stateless_normal(found.mean.shape, tf.random.fold_in(key, number))
+            terms, _ = model.terms_with_noise(pixels, found, noise, labels=labels)
+            draws.append(model.pixels.named(terms))
+        return {name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]}
+
+    return {each.__name__: each for each in (infer, refine, reconstruct_refined, score_refined)}
 
 
-def test_codes_and_reconstructions_are_those_of_the_model(results, model, grey_images):
-    binary = (grey_images > 0.5).astype(np.float32)
-    mean, logvar = np.hsplit(model.encoder(binary).numpy(), 2)
-    _assert_close(results["encode.mean"], mean)
-    _assert_close(results["encode.logvar"], logvar)
-    logits = model.decoder(mean).numpy().astype(float)
-    _assert_close(results["reconstruct.images"], 1 / (1 + np.exp(-logits)))
+def _of_held_out(model, labels):
+    if not model.held_out_scores.known:
+        return {}
+
+    def p_values(kind):
+        (own,) = (each for each in model.held_out_scores.variables if each.name == kind)
+        known = own.numpy()[own.numpy() < np.inf]
+        return lambda scores: {
+            "p_values": [(1 + np.sum(known <= each)) / (1 + len(known)) for each in scores]
+        }
+
+    def score_relative(images, scores):
+        known = complexities(model.pixels.likeliest(images), _reconstruct(model, images, labels))
+        return {"scores": model.held_out_scores.relative(known, scores)}
+
+    better = {f"p_values_{kind}": p_values(kind) for kind in ("refined", "regret", "relative")}
+    return {"p_values": p_values("encoders"), **better, "score_relative": score_relative}
 
 
-def test_scores_are_those_of_the_model(results, model, grey_images):
-    key = derived_key(tf.constant([7, 8]), Purpose.SCORE_NOISE)
-    terms = model.elbo_terms((grey_images > 0.5).astype(np.float32), key)
-    for name in ("elbo", "log_likelihood", "kl"):
-        expected = getattr(terms, name)
-        assert results[f"score.{name}"].shape == (6,)
-        np.testing.assert_allclose(results[f"score.{name}"], expected, rtol=1e-5, atol=1e-3)
-    assert np.std(results["score.elbo"]) > 1
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_signature_does_what_the_model_does(runs, answers, given, kind):
+    run = runs[kind]
+    model = building.load_trained(run.directory).model.for_inference()
+    found = {key[1:]: value for key, value in answers.items() if key[0] == str(run.saved_model)}
+    own = {**given, "num": 3, "latents": given["latents"][:, : model.latent_dim]}
+    expected = _expected(model, tf.constant(given["labels"]) if model.num_classes else None)
+    assert {name for name, *_ in found} == set(expected)
+    for name, function in expected.items():
+        wanted = function(*(own[each] for each in inspect.signature(function).parameters))
+        assert {result for each, _, result in found if each == name} == set(wanted), name
+        is_refined = name in ("infer", "refine") or name.endswith("_refined")
+        near = {"rtol": 1e-2, "atol": 5e-3} if is_refined else {"rtol": 1e-4, "atol": 1e-5}
+        for result, values in wanted.items():
+            three, one, none = (found[name, num, result] for num in (3, 1, 0))
+            np.testing.assert_allclose(three, values, **near, err_msg=f"{name}: {result}")
+            np.testing.assert_allclose(one, three[:1], **near, err_msg=f"{name}: {result}")
+            assert three.dtype == np.float32 and none.shape == (0, *three.shape[1:])
+    assert np.ptp(found["decode", 3, "images"], axis=0).max() > 1e-3
+    if kind == "vae":  # by NumPy: what is black and white, and with which probability
+        mean, logvar = np.hsplit(model.encoder((given["images"] > 0.5).astype(np.float32)), 2)
+        np.testing.assert_allclose(found["encode", 3, "mean"], mean, atol=1e-5)
+        np.testing.assert_allclose(found["encode", 3, "logvar"], logvar, atol=1e-5)
+        white = 1 / (1 + np.exp(-model.decoder(own["latents"]).numpy().astype(float)))
+        np.testing.assert_allclose(found["decode", 3, "images"], white, atol=1e-5)
 
 
-def test_inferred_posteriors_are_those_of_the_model(results, model, grey_images):
-    pixels = tf.constant((grey_images > 0.5).astype(np.float32))
-    expected = inference(model)(pixels, None, 5)
-    for name in ("infer", "refine"):
-        np.testing.assert_allclose(results[f"{name}.mean"], expected.mean, rtol=1e-2, atol=2e-3)
-        covariance = results[f"{name}.covariance"]
-        np.testing.assert_allclose(covariance, expected.covariance, rtol=0.05, atol=1e-4)
+def test_what_is_out_of_range_is_refused_by_the_graph(conditional_run, given):
+    functions = tf.saved_model.load(str(conditional_run.saved_model))
+    labels, images, seed = [3, 0, 9], given["images"], [1, 2]
 
+    def refused(message, function, *arguments):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            function(*arguments)
 
-def _arguments(signature):
-    specs = signature.structured_input_signature[1]
-    return {name: f"{spec.dtype.name} {spec.shape.as_list()}" for name, spec in specs.items()}
-
-
-def test_signatures_and_their_arguments_are_those_promised(loaded):
-    assert set(loaded.signatures) == {*SIGNATURES, "serving_default"}
-    for name, (arguments, outputs) in SIGNATURES.items():
-        signature = loaded.signatures[name]
-        assert _arguments(signature) == arguments
-        assert sorted(signature.structured_outputs) == outputs
-    assert _arguments(loaded.signatures["serving_default"]) == SIGNATURES["sample"][0]
-
-
-def test_functions_can_be_called_as_the_readme_does(loaded):
-    images = loaded.sample(num=3, seed=[1, 2])["images"]
-    assert images.shape == (3, 28, 28, 1)
-    np.testing.assert_array_equal(images, loaded.sample(num=3, seed=[1, 2])["images"])
-
-
-def test_pixels_are_made_black_and_white_inside(loaded, grey_images):
-    light = np.where(grey_images > 0.5, 0.6, 0.4).astype(np.float32)
-    crisp = np.where(grey_images > 0.5, 1.0, 0.0).astype(np.float32)
-    seed = tf.constant([1, 2])
-    for use in (loaded.encode, loaded.reconstruct, lambda images: loaded.score(images, seed)):
-        for name, value in use(tf.constant(light)).items():
-            np.testing.assert_array_equal(value, use(tf.constant(crisp))[name])
-
-
-def test_empty_batches_give_empty_answers(loaded):
-    nothing = tf.zeros([0, 28, 28, 1])
-    assert loaded.sample(num=0, seed=[1, 2])["images"].shape == (0, 28, 28, 1)
-    assert loaded.decode(tf.zeros([0, 2]))["images"].shape == (0, 28, 28, 1)
-    assert loaded.encode(nothing)["mean"].shape == (0, 2)
-    assert loaded.reconstruct(nothing)["images"].shape == (0, 28, 28, 1)
-    assert loaded.score(nothing, [1, 2])["elbo"].shape == (0,)
-
-
-@pytest.mark.parametrize("num", [-1, 10**9, LARGEST_SAMPLE + 1])
-def test_absurd_numbers_of_samples_are_refused(loaded, num):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="num must be from 0 to 10000"):
-        loaded.sample(num=num, seed=[1, 2])
-
-
-@pytest.mark.parametrize("pixel", [np.nan, 2.0, -0.1, 255.0, np.inf])
-@pytest.mark.parametrize("name", ["encode", "reconstruct", "score"])
-def test_images_that_are_no_grey_levels_are_refused(loaded, grey_images, pixel, name):
-    images = grey_images.copy()
-    images[3, 14, 14, 0] = pixel
-    arguments = {"images": tf.constant(images)} | ({"seed": [1, 2]} if name == "score" else {})
-    with pytest.raises(tf.errors.InvalidArgumentError, match="grey levels in"):
-        getattr(loaded, name)(**arguments)
-
-
-@pytest.mark.parametrize("latent", [np.nan, np.inf])
-def test_latents_that_are_not_finite_are_refused(loaded, latent):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="latents must be finite"):
-        loaded.decode(tf.constant([[0.0, latent]]))
-
-
-def test_other_batch_sizes_need_no_new_graph(loaded):
-    for num in (1, 2, 64):
-        loaded.sample(num=num, seed=[1, 2])
-        loaded.encode(tf.zeros([num, 28, 28, 1]))
-    for function in (loaded.sample, loaded.encode, loaded.decode, loaded.score):
-        assert len(function.concrete_functions) == 1
-
-
-def test_metadata_lie_beside_the_model(exported):
-    assert json.loads((exported / "model.json").read_text(encoding="utf-8")) == METADATA
-    assert (exported / "saved_model.pb").stat().st_size > 1000
-
-
-def test_exporting_again_replaces_the_model(tmp_path):
-    directory = tmp_path / "1"
-    answers = []
-    for seed in (0, 1):
-        model = tiny_cvae(seed=seed)
-        _export(model, directory, {**METADATA, "git_commit": str(seed)})
-        loaded = tf.saved_model.load(str(directory))
-        answers.append(loaded.decode(tf.ones([1, 2]))["images"])
-        _assert_close(answers[-1], tf.sigmoid(model.decode(tf.ones([1, 2]))))
-    assert np.any(answers[0] != answers[1])
-    assert json.loads((directory / "model.json").read_text())["git_commit"] == "1"
-    assert [path.name for path in tmp_path.iterdir()] == ["1"]
-
-
-def test_failed_export_leaves_the_old_model(tmp_path):
-    directory, model = tmp_path / "1", tiny_cvae()
-    _export(model, directory)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(TypeError):
-        _export(model, directory, {**METADATA, "not json": object()})
-    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert after == before
-    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    for num in (-1, 10**9, LARGEST_SAMPLE + 1):
+        refused("num must be from 0 to 10000", functions.sample, num, seed, labels)
+    for pixel in (np.nan, 2.0, -0.1, 255.0, np.inf):
+        wrong = images.copy()
+        wrong[2, 14, 14, 0] = pixel
+        refused("grey levels in", functions.encode, wrong, labels)
+    refused("grey levels in", functions.reconstruct, images + 0.1, labels)
+    refused("grey levels in", functions.score, images + 0.1, seed, labels)
+    refused("grey levels in", functions.infer, images + 0.1, labels)
+    for latent in (np.nan, np.inf):
+        refused("latents must be finite", functions.decode, [[0.0, 0.0, latent]], [1])
+    refused("steps must be", functions.refine, images, -1, labels)
+    for wrong, message in (([3, 0, 10], "from 0 to 9"), ([-1, 0, 1], "from 0 to 9"),
+                           ([1, 2], "as many as there are images")):  # fmt: skip
+        refused(message, functions.encode, images, wrong)
+        refused(message, functions.sample, 3, seed, wrong)

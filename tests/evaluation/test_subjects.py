@@ -1,0 +1,101 @@
+"""Who is evaluated: runs and exported models; drawn images beside real ones."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import tiny_images
+
+from cvae_tf import workflows
+from cvae_tf.core.errors import UserError
+from cvae_tf.distances.frechet import frechet_distance, statistics
+from cvae_tf.evaluation import distance, evaluated_model
+from cvae_tf.evaluation.drawing_model import DrawingModel
+from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.models.vae.pixels import Pixels
+
+pytestmark = pytest.mark.usefixtures("quick_features")
+
+
+def test_drawn_pixels_follow_the_seed_alone_and_are_of_the_kind_that_the_model_knows():
+    grey = np.tile((tiny_images(12) / 255).astype(np.float32), (100, 1, 1, 1))
+    first, again, other = (
+        evaluated_model.draw_pixels(grey, Pixels("dynamic"), seed) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other) and set(np.unique(first)) == {0, 1}
+    assert np.any(first[:12] != first[12:24]) and np.any(first[:12] != first[996:1008])
+    np.testing.assert_allclose(first.mean(), grey.mean(), atol=0.01)
+    np.testing.assert_array_equal(evaluated_model.draw_pixels(grey, Pixels(), 0), grey > 0.5)
+    np.testing.assert_array_equal(evaluated_model.draw_pixels(grey, Pixels("none"), 0), grey)
+
+
+def _drawing(images, path, **metadata):
+    """A model that draws these images, one after the other."""
+    numbers = np.arange(len(images), dtype=np.float32)[:, None]
+    known = {
+        "data": {"name": "own", "key": None, "sha256": None},
+        "config": {"data_path": str(path), "seed": 0},
+        **metadata,
+    }
+    return DrawingModel(
+        lambda num, key: tf.constant(numbers[:num]),
+        lambda latents: tf.constant(images[latents.numpy()[:, 0].astype(int)]),
+        images.shape[1:],
+        known,
+    )
+
+
+@pytest.fixture(scope="module")
+def held_out(small_npz):
+    return np.load(small_npz)["x_test"][..., None].astype(np.float32) / 255
+
+
+def test_test_images_themselves_have_no_distance(small_npz, held_out):
+    found = distance.measure(_drawing(held_out, small_npz), EvaluationSettings())
+    assert found.images == 32 and found.frechet == pytest.approx(0, abs=1e-3)
+    assert found.share == (1, 1)
+    dataset = workflows.load_dataset(data_path=str(small_npz))
+    features = distance.image_features.for_dataset(dataset)
+    test, training = dataset.test.images, dataset.train.images[np.arange(32) * 128 // 32]
+    floor = frechet_distance(*(statistics(features.of(each)) for each in (test, training)))
+    assert found.floor == pytest.approx(floor, rel=1e-5) and floor > 0
+
+
+def test_black_and_white_models_are_compared_in_black_and_white(small_npz, held_out):
+    drawn = 0.5 + 0.1 * np.sign(held_out - 0.5)  # pale, but of the same shapes
+    settings = EvaluationSettings()
+    pale = distance.measure(_drawing(drawn, small_npz), settings)
+    found = distance.measure(_drawing(drawn, small_npz, black_and_white=True), settings)
+    assert found.frechet == pytest.approx(0, abs=1e-3) and pale.frechet > 1
+    assert "white above .5" in distance.as_table(found)
+
+
+def test_images_that_are_gone_are_an_error_in_a_line(tmp_path):
+    model = _drawing(np.zeros((2, 8, 8, 1), np.float32), tmp_path / "gone.npz")
+    with pytest.raises(UserError, match="gone.npz: no such file"):
+        distance.measure(model, EvaluationSettings())
+    with pytest.raises(UserError, match="does not say what it was trained on"):
+        distance.measure(model._replace(metadata={}), EvaluationSettings())
+
+
+@pytest.mark.slow
+def test_a_vae_is_evaluated_by_both(tmp_path, conditional_run, small_npz, capsys):
+    found = workflows.evaluate(conditional_run.directory, tmp_path / "both.json", samples=1)
+    said = capsys.readouterr().out
+    assert "pseudo-ELBO" in said and "Frechet distance" in said and "recall" in said
+    assert found.distance.frechet > found.distance.floor
+    written = json.loads((tmp_path / "both.json").read_text())["distance"]
+    assert written["distance"] == found.distance.frechet and written["neighbours"] == 3
+    exported = conditional_run.saved_model
+    own = {"data_path": str(small_npz), "verbose": 0}
+    with pytest.raises(UserError, match="--data_path is for --measures=likelihood alone; here di"):
+        workflows.evaluate(exported, measures="distance", **own)
+    other = workflows.evaluate(exported, samples=1, **own)
+    for name in ("latent_dim", "image_shape", "pixels", "class_names", "can_refine"):
+        assert getattr(other.model, name) == getattr(found.model, name)
+    np.testing.assert_allclose(other.elbo, found.elbo, rtol=1e-4)
+    assert other.distance is None  # drawn images are compared with the model's own ones
+    alone = workflows.evaluate(exported, measures="distance", verbose=0)
+    assert alone.frechet == pytest.approx(found.distance.frechet, rel=1e-3)

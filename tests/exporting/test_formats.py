@@ -1,0 +1,232 @@
+"""Models in other formats, each asked by its own library; none is written that cannot be run."""
+
+import dataclasses
+import json
+import re
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from conftest import METADATA, PROJECT, VAE_NETWORKS, run_python, tiny_cvae
+
+from cvae_tf import registry, workflows
+from cvae_tf.config import Config
+from cvae_tf.core.errors import UserError
+from cvae_tf.exporting import export_run, litert, onnx_files, writing
+from cvae_tf.models.vae.model import CVAE
+from cvae_tf.network_settings import ACTIVATIONS
+
+
+def _model(network="mlp", num_classes=0, family="vae", **settings):
+    own = registry.NETWORKS[network].settings
+    few = {"hidden": "7"} if "hidden" in own else {}
+    few |= {"dropout": 0.4} if "dropout" in own else {}
+    settings = {"conditional": num_classes > 0, "latent_dim": 2, "seed": 3, **few, **settings}
+    preset = "gan" if family == "gan" else "fast"
+    config = Config.create(preset, network=network, **settings)
+    shape = (28, 28, 1) if network == "tutorial" else (9, 8, 3)
+    return registry.FAMILIES.load(family).from_settings(config, shape, 7, num_classes)
+
+
+_WARMING_UP = {"objective": "iwae", "importance_samples": 3, "kl_warmup_epochs": 2}
+_WEIGHED = {"objective": "elbo_analytic", "beta": 0.5, "free_bits": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("network", "settings"),
+    [
+        ("mlp", {"binarize": "none", "likelihood": "gaussian", **_WARMING_UP}),
+        *(pytest.param(network, _WEIGHED, marks=pytest.mark.slow) for network in VAE_NETWORKS),
+    ],
+)
+def test_a_file_of_keras_is_the_whole_model(tmp_path, network, settings):
+    model = _model(network, **settings)
+    model.compile("adam")
+    writing.write_model(model, "keras", tmp_path / "keras", METADATA)
+    loaded = keras.saving.load_model(tmp_path / "keras" / "cvae.keras", safe_mode=True)
+    assert (loaded.pixels, loaded.objective) == (model.pixels, model.objective)
+    assert loaded.objective.kl_warmup_steps == 7 * settings.get("kl_warmup_epochs", 0)
+    assert (loaded.seed, loaded.image_shape, loaded.compiled) == (3, model.image_shape, False)
+    images = np.random.default_rng(0).uniform(size=(3, *model.image_shape)).astype(np.float32)
+    for first, second in zip(*(m.elbo_terms(images, [1, 2]) for m in (model, loaded)), strict=True):
+        np.testing.assert_array_equal(first, second)
+    loaded.compile(optimizer="adam")
+    assert np.isfinite(list(loaded.fit(images, verbose=0).history.values())).all()
+
+
+def test_exporting_again_replaces_the_model_or_leaves_the_old_one(tmp_path):
+    place = tmp_path / "keras"
+    place.mkdir()
+    (place / "old").write_text("old")
+    writing.write_model(tiny_cvae(seed=1), "keras", place, METADATA)
+    assert sorted(path.name for path in place.iterdir()) == ["cvae.keras", "model.json"]
+    assert json.loads((place / "model.json").read_text()) == METADATA
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(TypeError):
+        writing.write_model(tiny_cvae(), "keras", place, {"not json": object()})
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before and [path.name for path in tmp_path.iterdir()] == ["keras"]
+
+
+def test_missing_packages_are_named(tmp_path, monkeypatch):
+    entry = registry.FORMATS["onnx"]
+    lacking = dataclasses.replace(entry, packages=("tf2onnx", "no_such_package"))
+    monkeypatch.setitem(registry.FORMATS._entries, "onnx", lacking)
+    with pytest.raises(UserError, match="pip install tf2onnx no_such_package"):
+        writing.write_model(tiny_cvae(), "onnx", tmp_path / "onnx", METADATA)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _ask(directory, format_name, name, **batch):
+    """What the file of a network answers, by its own runtime."""
+    if format_name == "litert":
+        interpreter = Interpreter(str(directory / f"{name}.tflite"))
+        operations = {detail["op_name"] for detail in interpreter._get_ops_details()}
+        assert not {each for each in operations if "Flex" in each or "CUSTOM" in each}
+        return interpreter.get_signature_runner()(**batch)
+    assert {node.domain for node in onnx.load(directory / f"{name}.onnx").graph.node} <= {""}
+    session = onnxruntime.InferenceSession(directory / f"{name}.onnx")
+    names = [each.name for each in session.get_outputs()]
+    return dict(zip(names, session.run(names, batch), strict=True))
+
+
+def _expected(model, images, latents, labels):
+    """By network and result: what the model itself says."""
+    drawn = {"images": model.decode_mean(latents, labels)}
+    if not isinstance(model, CVAE):
+        return {"generator": drawn, "discriminator": {"logit": model.logits(images, labels)}}
+    posterior = model.encode(model.pixels.likeliest(images), labels)
+    return {"decoder": drawn, "encoder": posterior._asdict()}
+
+
+def _assert_same(model, directory, format_name, reach=3):
+    """Compares with the model itself, for latents that are so far away."""
+    random = np.random.default_rng(0)
+    images = random.uniform(size=(4, *model.image_shape)).astype(np.float32)
+    latents = reach * random.normal(size=(4, 2)).astype(np.float32)
+    labels = np.array([0, 2, 1, 2], np.int32) if model.num_classes else None
+    for name, expected in _expected(model, images, latents, labels).items():
+        given = {"images": images} if name in ("encoder", "discriminator") else {"latents": latents}
+        given |= {} if labels is None else {"labels": labels}
+        found = _ask(directory, format_name, name, **given)
+        assert set(found) == set(expected)
+        for result, values in expected.items():
+            assert np.ptp(values, axis=0).max() > 1e-4
+            np.testing.assert_allclose(found[result], values, rtol=0, atol=2e-5 * max(reach, 1))
+
+
+_GREY = {"binarize": "none"}
+_GAN = {"family": "gan", "network": "sub_pixel", "spectral_norm": True}
+QUICK = [
+    ("onnx", {"activation": "gelu", "num_classes": 3}),
+    ("litert", {"activation": "gelu", "num_classes": 3}),
+    ("onnx", {"network": "patches", "likelihood": "gaussian", **_GREY}),
+    ("onnx", _GAN),
+]
+_WITH_GELU = [each for each in VAE_NETWORKS if "activation" in registry.NETWORKS[each].settings]
+SLOW = [
+    (format_name, settings)
+    for format_name in ("onnx", "litert")
+    for settings in (
+        *({"activation": activation} for activation in ACTIVATIONS),
+        *({"network": network, "activation": "gelu"} for network in _WITH_GELU),
+        {"network": "tutorial"},
+        *({"likelihood": name, **_GREY} for name in tuple(registry.LIKELIHOODS)[1:]),
+        _GAN,
+        {"family": "gan", "network": "dcgan", "num_classes": 3},
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("format_name", "settings"),
+    [*QUICK, *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW)],
+)
+def test_other_runtimes_do_what_the_model_does(tmp_path, format_name, settings):
+    model = _model(**settings)
+    if model.num_classes and isinstance(model, CVAE):
+        for network in model.networks.values():
+            gains = network.get_layer("label").gains
+            gains.assign(np.random.default_rng(1).normal(size=gains.shape))
+    writing.write_model(model, format_name, tmp_path / "written", METADATA)
+    for reach in (3, 30) if "likelihood" in settings else (3,):  # until all is black or white
+        _assert_same(model, tmp_path / "written", format_name, reach)
+
+
+class _OneNetwork:
+    """A model of one network that applies a function to its latents."""
+
+    title, num_classes = "one network", 0
+
+    def __init__(self, function):
+        self._function = function
+
+    def standalone_parts(self):
+        latents = keras.Input((3,), name="latents")
+        images = keras.layers.Lambda(self._function)(latents)
+        return {"decoder": keras.Model(latents, {"images": images}, name="decoder")}
+
+
+@pytest.mark.parametrize(
+    ("format_name", "function", "message"),
+    [
+        ("onnx", tf.math.lgamma, "decoder.onnx cannot be written: ONNX has no operation Lgamma"),
+        ("litert", tf.math.digamma, "decoder.tflite .* LiteRT has no operation Digamma"),
+        # Which the converter writes, but with constants of no numbers.
+        ("litert", tf.math.lgamma, "decoder.tflite cannot be written: .* not broadcastable"),
+    ],
+)
+def test_what_a_runtime_cannot_run_is_refused_in_a_line(
+    tmp_path, capfd, monkeypatch, format_name, function, message
+):
+    if format_name == "onnx":  # also where its runtime is not installed
+        monkeypatch.setattr(onnx_files, "_run", lambda path, batch: None)
+    with pytest.raises(UserError, match=message) as refused:
+        writing.write_model(_OneNetwork(function), format_name, tmp_path / "written", METADATA)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 300
+    assert list(tmp_path.iterdir()) == []
+    written = capfd.readouterr()
+    assert "not supported" not in written.err and "error" not in written.err
+
+
+@pytest.mark.parametrize(("format_name", "module"), [("onnx", onnx_files), ("litert", litert)])
+def test_a_file_that_says_something_else_is_refused(tmp_path, monkeypatch, format_name, module):
+    run = module._run
+    monkeypatch.setattr(
+        module, "_run", lambda *given: {name: each + 0.01 for name, each in run(*given).items()}
+    )
+    with pytest.raises(UserError, match="would not be right: its 'images' is not what the network"):
+        writing.write_model(_OneNetwork(tf.sin), format_name, tmp_path / "written", METADATA)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_formats_do_not_overwrite_in_another_directory(tmp_path, conditional_run):
+    export = export_run.export_from_checkpoint
+    assert export(conditional_run.directory, tmp_path, "keras") == tmp_path / "keras"
+    metadata = json.loads((tmp_path / "keras" / "model.json").read_text())
+    assert metadata["metrics"] == conditional_run.history[-1]
+    with pytest.raises(UserError, match="keras exists; choose another directory"):
+        export(conditional_run.directory, tmp_path, "keras")
+
+
+@pytest.mark.slow
+def test_run_of_half_precision_is_exported_as_documented(tmp_path, small_npz, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {"epochs": 1, "batch_size": 64, "precision": "mixed_bfloat16"}
+    run = workflows.train(data_path=small_npz, verbose=0, **settings)
+    for name in ("litert", "onnx", "keras"):
+        export_run.export_from_checkpoint("runs/latest", format_name=name)
+        metadata = json.loads((run.directory / "export" / name / "model.json").read_text())
+        assert metadata["config"]["precision"] == "mixed_bfloat16"
+    serving = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", serving, re.DOTALL)
+    others = "latest/export/1", "picture.jpg"
+    code = "".join(each for each in snippets if not any(other in each for other in others))
+    code = code.replace("import json\n", "images = np.zeros([2, 28, 28, 1])\nimport json\n")
+    imports = f"import sys; sys.path.insert(0, {str(PROJECT)!r})\nimport numpy as np\n"
+    done = run_python("-c", f"{imports}{code}\nprint(images.shape, len(body))", cwd=tmp_path)
+    assert done.stdout.startswith("(4, 28, 28, 1) "), done.stderr
