@@ -16,7 +16,6 @@ from filelock import FileLock
 from cvae_tf import registry, whole_run, workflows
 from cvae_tf.config import Config
 from cvae_tf.core.threads import set_threads
-from cvae_tf.data import feeding
 from cvae_tf.data.datasets import Dataset, Split, load_dataset
 from cvae_tf.distances import classifier
 from cvae_tf.exporting import export_run, writing
@@ -27,7 +26,6 @@ from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.training import finishing, run_directory
 from cvae_tf.training.run_files import SAVED_MODEL
 from cvae_tf.training.run_pictures import RunPictures
-from cvae_tf.training.trainer import Trainer
 
 PROJECT = Path(__file__).resolve().parents[1]
 VAE_NETWORKS = registry.networks_of(registry.FAMILIES["vae"])
