@@ -34,9 +34,6 @@ def _rows(images):
     return {image.tobytes() for image in images[:]}
 
 
-# Levels and pages
-
-
 def _save_deep(root, largest, num=4):
     """Pictures of 16 bits whose largest level is this one; returns their levels [N, H, W]."""
     levels = np.random.default_rng(0).integers(0, largest + 1, (num, 8, 8)).astype(np.uint16)
@@ -48,9 +45,8 @@ def _save_deep(root, largest, num=4):
 
 @pytest.mark.parametrize(
     ("largest", "white", "bits"),
-    [(4, 255, 8), (255, 255, 8), (256, 1023, 10), (1023, 1023, 10), (3000, 4095, 12),
-     (4096, 16383, 14), (16384, 65535, None)],
-)  # fmt: skip
+    [(255, 255, 8), (256, 1023, 10), (3000, 4095, 12), (4096, 16383, 14), (16384, 65535, None)],
+)
 def test_bits_that_16_bit_pictures_use_are_found_and_said(root, largest, white, bits, capsys):
     levels = _save_deep(root, largest)
     dataset = _load(root)
@@ -58,19 +54,14 @@ def test_bits_that_16_bit_pictures_use_are_found_and_said(root, largest, white, 
     said = f"no picture of 16 bits uses more than {bits} of them, so the level {white} is white"
     assert (said in capsys.readouterr().out) == (bits is not None)
     assert dataset.form.deep_white_level == white
-    assert _load(root).sha256 == dataset.sha256  # from what is kept
-    assert ("16 bits" in capsys.readouterr().out) == (bits is not None)
 
 
-@pytest.mark.parametrize("white_level", [None, "4095", "auto"])
-def test_one_deep_picture_among_flat_ones_is_found_wherever_it_is(root, white_level):
+def test_one_deep_picture_among_flat_ones_is_found_wherever_it_is(root):
     """It is not among the pictures that are looked at first; floats and 8 bits do not count."""
     flat = save_all(root, [f"{number:03}.png" for number in range(72)])
-    wanted = [*flat.values(), np.rint(_save_deep(root, 4095, num=1) / 4095 * 255).astype(np.uint8)]
-    if white_level is None:
-        Image.fromarray(np.eye(8, dtype=np.float32)).save(root / "float.tif")
-        wanted.append(np.eye(8).astype(np.uint8) * 255)
-    assert _rows(_images(_load(root, white_level=white_level))) == _rows(wanted)
+    deep = np.rint(_save_deep(root, 4095, num=1) / 4095 * 255).astype(np.uint8)
+    Image.fromarray(np.eye(8, dtype=np.float32)).save(root / "float.tif")
+    assert _rows(_images(_load(root))) == _rows([*flat.values(), deep, 255 * np.eye(8, dtype="u1")])
 
 
 @pytest.mark.parametrize(("white_level", "white"), [("4", 4), ("auto", 3), (None, 255), ("3.0", 3)])
@@ -84,7 +75,7 @@ def test_white_level_is_that_of_all_pictures_where_they_can_be_seen(root, white_
     assert levels == [round(255 * min(number / white, 1)) for number in range(4)]
 
 
-@pytest.mark.parametrize("white_level", ["0", "-4", "nan", "inf", "white", ""])
+@pytest.mark.parametrize("white_level", ["0", "nan", "inf", "white", ""])
 def test_white_levels_that_are_none_are_refused(white_level):
     with pytest.raises(UserError, match="^--white_level='.*': must be a number above 0"):
         ReadingSettings(white_level=white_level)
@@ -100,26 +91,19 @@ def test_pages_are_left_out_and_it_is_said_or_each_is_an_image(root, disk_mb, ca
     seen = _rows(_images(_load(root, pages="all", disk_mb=disk_mb)))
     assert seen == {pixels_of(number).tobytes() for number in (0, 1, 2, 3, 4, 9)}
     assert "left out" not in capsys.readouterr().out
-    pages[0].save(root / "b.tif", save_all=True, append_images=[pages[1].resize((4, 4))])
-    with pytest.raises(UserError, match=r"several sizes, height x width: 8x8 \(2\), 4x4 \(1\)"):
-        _load(root, pages="all")
 
 
-@pytest.mark.parametrize(("ink", "background", "remedy"), [(0, 0, 255), (255, 255, 0)])
-def test_ink_that_vanishes_on_its_background_is_warned_of(root, ink, background, remedy, capsys):
+@pytest.mark.parametrize(("ink", "remedy"), [(0, 255), (255, 0)])
+def test_ink_that_vanishes_on_its_background_is_warned_of(root, ink, remedy, capsys):
     for number in range(4):
         drawn = np.full((8, 8, 2), ink, np.uint8)
         drawn[..., 1] = pixels_of(number)[..., 0]
         save(root / f"{number}.png", drawn)
-    _load(root, background=background)
-    warned = capsys.readouterr().err
-    assert "4 transparent pictures are of one level on a background of" in warned
-    assert f"give --background={remedy}" in warned
+    _load(root, background=ink)
+    said = f"4 transparent pictures are of one level on a background of {ink}; give --background="
+    assert f"{said}{remedy}" in capsys.readouterr().err
     _load(root, background=remedy)
     assert capsys.readouterr().err == ""
-
-
-# Splits and classes
 
 
 def test_folders_are_splits_and_classes(root, monkeypatch, capsys):
@@ -147,17 +131,16 @@ def test_one_class_is_none_and_masks_and_tables_beside_it_are_said(root, capsys)
     dataset = _load(root)
     assert dataset.train.labels is None and dataset.test.labels is None
     assert dataset.class_names is None and len(dataset.test.images) == 3
-    captured = capsys.readouterr()
-    assert captured.out == f"{root}: all pictures are in images/; one class alone is none.\n"
-    masks, table = captured.err.splitlines()
-    assert masks.startswith("warning: 1 files in masks are masks of the pictures beside them")
-    assert table.startswith("warning: train.csv may hold labels")
+    said, warned = capsys.readouterr()
+    assert said == f"{root}: all pictures are in images/; one class alone is none.\n"
+    assert "1 files in masks are masks of the pictures" in warned
+    assert "train.csv may hold labels" in warned
 
 
 def test_a_tenth_of_each_class_is_held_out_by_the_seed_with_its_labels(root):
     tens = "{0,1,2,3,4,5,6,7,8,9}.png"
     saved = save_all(root, expand(f"few/{{0,1}}{tens} many/{{0,1,2,3}}{tens} one/0.png"))
-    dataset, again, other = _load(root, 3), _load(root, 3), _load(root, 4)
+    dataset, again, other = (_load(root, seed) for seed in (3, 3, 4))
     assert np.bincount(dataset.test.labels, minlength=3).tolist() == [2, 4, 0]
     assert np.bincount(dataset.train.labels).tolist() == [18, 36, 1]
     assert _rows(dataset.test.images) != _rows(other.test.images)
@@ -170,23 +153,13 @@ def test_a_tenth_of_each_class_is_held_out_by_the_seed_with_its_labels(root):
             assert dataset.class_names[label] == class_of[image.tobytes()]
 
 
-@pytest.mark.parametrize(
-    ("sizes", "num_test"),
-    [([1, 1, 3], 1), ([2] * 12, 2), ([5, 5], 1), ([1, 2, 30], 3), ([1] * 25, 2)],
-)
-def test_few_pictures_of_a_class_stay_for_training_and_gaps_are_named(
-    root, sizes, num_test, capsys
-):
-    classes = list(enumerate(sizes))
-    save_all(root, [f"{name:02}/{each}.png" for name, size in classes for each in range(size)])
+@pytest.mark.parametrize(("sizes", "num_test"), [([1, 1, 3], 1), ([2] * 12, 2), ([1, 2, 30], 3)])
+def test_the_last_picture_of_a_class_stays_for_training(root, sizes, num_test, capsys):
+    save_all(root, [f"{kind}/{i}.png" for kind, size in enumerate(sizes) for i in range(size)])
     dataset = _load(root)
     assert len(dataset.test.images) == num_test
-    warned = capsys.readouterr().err
-    for split, part in ((dataset.train, "training"), (dataset.test, "testing")):
-        gaps = [f"{name:02}" for name, _ in classes if name not in split.labels]
-        assert (f"No image for {part} is of these classes" in warned) == bool(gaps)
-        assert ", ".join(gaps[:5]) in warned
-    assert set(dataset.train.labels) == set(range(len(sizes))) or max(sizes) == 1
+    assert set(dataset.train.labels) == set(range(len(sizes)))
+    assert "No image for testing is of these classes: " in capsys.readouterr().err
 
 
 def test_a_data_set_is_another_if_its_splits_or_classes_are_others(root):
@@ -196,7 +169,6 @@ def test_a_data_set_is_another_if_its_splits_or_classes_are_others(root):
         "test/a/1.png train/a/2.png train/b/{3,4}.png",  # other labels
         "test/c/1.png train/c/{2,3}.png train/d/4.png",  # other names
         "test/a/{1,2}.png train/a/3.png train/b/4.png",  # other splits
-        "test/1.png train/{2,3,4}.png",
     )
     for number, layout in enumerate(layouts):
         save_all(root / str(number), sorted(expand(layout)))
@@ -205,7 +177,7 @@ def test_a_data_set_is_another_if_its_splits_or_classes_are_others(root):
 
 @pytest.mark.parametrize(
     ("cache_mb", "disk_mb", "kind"),
-    [(None, None, np.ndarray), (0, None, DiskImages), (0, 0, PictureImages), (5, 0, np.ndarray)],
+    [(0, None, DiskImages), (0, 0, PictureImages), (5, 0, np.ndarray)],
 )
 def test_images_are_the_same_in_memory_and_on_disk(root, cache_mb, disk_mb, kind):
     save_all(root, expand("{a,b}/{1,2,3,4}.png"), height=30, width=20, channels=3)
@@ -219,20 +191,15 @@ def test_images_are_the_same_in_memory_and_on_disk(root, cache_mb, disk_mb, kind
     assert dataset.sha256 == plain.sha256 and dataset.origin == plain.origin
 
 
-# Bad input
-
-
 @pytest.mark.parametrize(
     ("good", "bad", "skip_bad", "message"),
     [
         ("", "", False, "no such folder."),
         ("a.png", "", False, "holds one picture; at least 2 are needed"),
-        ("", "a/{1,2,3,4,5,6,7}.png", True, "7 of 7 pictures cannot be read: a/1.png, a/2.png, "
-         "a/3.png, a/4.png, a/5.png and 2 more (its content is no picture)."),
+        ("", "{1,2,3}.png", True, "3 of 3 pictures cannot be read"),
         ("b/{1,2}.png", "a/1.png b/\udcff.png", False, "2 of 4 pictures cannot be read: a/1.png, "
          "b/\\udcff.png (its content is no picture).\nMend or remove them, or give --skip_bad."),
         ("train/1.png", "test/1.png", True, "none of its pictures for testing can be read."),
-        ("test/1.png", "train/1.png", True, "none of its pictures for training can be read."),
     ],
 )  # fmt: skip
 def test_folders_of_which_no_data_set_can_be_made_are_refused(root, good, bad, skip_bad, message):
@@ -246,12 +213,9 @@ def test_folders_of_which_no_data_set_can_be_made_are_refused(root, good, bad, s
 
 def test_bad_pictures_are_left_out_if_asked_for_and_so_are_classes_of_nothing_else(root, capsys):
     save_all(root, expand("{a,c}/{1,2,3,4,5,6}.png"))
-    _load(root, skip_bad=True)
-    assert capsys.readouterr() == ("", "")
     (root / "a/3.png").write_bytes(b"")
     save(root / "b/1.png", pixels_of(0)).write_text("a text")
     dataset = _load(root, skip_bad=True)
     assert len(_images(dataset)) == 11 and dataset.class_names == ("a", "c")
     assert set(dataset.train.labels) == {0, 1}
-    said = "2 of 13 pictures cannot be read and are left out: a/3.png (an empty file); and 1 more"
-    assert said in capsys.readouterr().out
+    assert "2 of 13 pictures cannot be read and are left out" in capsys.readouterr().out

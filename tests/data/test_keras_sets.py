@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import tarfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -96,22 +97,10 @@ SAVES = {"mnist": _save_mnist, "fashion_mnist": _save_fashion_mnist, "cifar10": 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    _let_processes(monkeypatch, AssertionError("no download may start"))
+    no_download = Mock(side_effect=AssertionError("no download may start"))
+    monkeypatch.setattr(subprocess, "run", no_download)
     (tmp_path / "datasets").mkdir()
     return tmp_path / "datasets"
-
-
-def _let_processes(monkeypatch, result):
-    """Instead of a download, raises an error or calls a function with the code and a folder."""
-
-    def run(command, env, timeout, **_):
-        if isinstance(result, Exception):
-            raise result
-        place = Path(env["KERAS_HOME"]) / "datasets"
-        place.mkdir()
-        result(command[-1], place, timeout)
-
-    monkeypatch.setattr(subprocess, "run", run)
 
 
 def _known_by(monkeypatch, name, sha256):
@@ -120,23 +109,22 @@ def _known_by(monkeypatch, name, sha256):
 
 
 @pytest.mark.parametrize(
-    ("name", "title", "licence", "first_class"),
-    [("mnist", "MNIST", "CC BY-SA 3.0", None), ("cifar10", "CIFAR-10", "no licence is", "kind 9"),
-     ("cifar100", "CIFAR-100", "no licence is stated", "kind 9"),
-     ("fashion_mnist", "Fashion-MNIST", "MIT", "Ankle boot")],
-)  # fmt: skip
+    ("name", "title", "arrays", "first_class"),
+    [
+        ("mnist", "MNIST", GREY, None),
+        ("fashion_mnist", "Fashion-MNIST", GREY, "Ankle boot"),
+        ("cifar10", "CIFAR-10", COLOUR, "kind 9"),
+        ("cifar100", "CIFAR-100", COLOUR, "kind 9"),
+    ],
+)
 def test_cached_data_sets_are_used_without_the_network(
-    cache, monkeypatch, name, title, licence, first_class
+    cache, monkeypatch, name, title, arrays, first_class
 ):
     _known_by(monkeypatch, name, SAVES[name](cache))
     dataset = load_dataset(name)
-    (place,) = cache.iterdir()
-    assert (dataset.name, dataset.key) == (title, name) and licence in dataset.licence
-    assert dataset.origin == f"{title}, from {place}."
-    arrays = COLOUR if "cifar" in name else GREY
+    assert (dataset.name, dataset.key) == (title, name)
     for found, wanted in zip((*dataset.train, *dataset.test), arrays, strict=True):
         np.testing.assert_array_equal(found.reshape(wanted.shape), wanted)
-    assert dataset.train.images.ndim == 4 and dataset.train.images.flags.writeable
     assert (dataset.class_names and dataset.class_names[dataset.test.labels[0]]) == first_class
 
 
@@ -146,23 +134,17 @@ def test_data_sets_are_known_by_the_sums_and_names_that_keras_has():
         ours = getattr(keras_sets, name.upper())
         place = ours.places[0][0].removesuffix("_archive")
         assert ours.sha256 in code and f'"{place}"' in code
-    # Of MNIST Keras has the sum of the file, this is that of the arrays in it.
-    sha256 = "06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16"
-    assert keras_sets.MNIST.sha256 == sha256
 
 
 DAMAGES = [  # what becomes of a file, whether its sum is the right one then, what is said
     ("mnist", lambda data: HTML, False, "not an .npz"),
     ("mnist", lambda data: data.replace(b"x_test", b"x_tess"), False, "does not hold MNIST as"),
     ("cifar10", lambda data: data + b"\0", False, "does not hold CIFAR-10 as it was published"),
-    ("cifar10", lambda data: HTML, True, "cannot be read"),
     ("cifar10", lambda data: data[:-4000], True, "cannot be read"),
     ("fashion_mnist", lambda data: data[:-8] + bytes(8), True, "cannot be read"),
     ("fashion_mnist", lambda data: _idx(np.zeros((2, 2))), True, "not a file of images"),
     ("fashion_mnist", lambda data: gzip.compress(gzip.decompress(data)[:-1]), True, "more or less"),
     ("fashion_mnist", lambda data: gzip.compress(gzip.decompress(data) + b"\0"), True, "or less"),
-    ("fashion_mnist", lambda data: gzip.compress(gzip.decompress(data)[:6]), True, "more or less"),
-    ("fashion_mnist", lambda data: _idx(np.zeros((5, 28, 28))), True, "each of the 5 images"),
 ]
 
 
@@ -182,30 +164,28 @@ def test_damaged_caches_are_refused_and_left_as_they_are(
 
 
 def test_downloaded_archives_are_kept_without_what_keras_has_unpacked(cache, monkeypatch):
-    def download(code, place, timeout):
-        (place / "cifar-10-batches-py-target").mkdir()
-        seen.append((code, timeout, _save_cifar10(place)))
+    def download(command, env, **_):
+        assert "keras.datasets.cifar10.load_data()" in command[-1]
+        place = Path(env["KERAS_HOME"]) / "datasets"
+        (place / "cifar-10-batches-py-target").mkdir(parents=True)
+        sums.append(_save_cifar10(place))
 
-    seen = []
-    _let_processes(monkeypatch, download)
+    sums = []
+    monkeypatch.setattr(subprocess, "run", download)
     with pytest.raises(UserError, match="does not hold CIFAR-10"):
         load_dataset("cifar10")
     assert [path.name for path in cache.iterdir()] == ["cifar-10-batches-py-target_archive"]
-    _known_by(monkeypatch, "cifar10", seen[0][2])
-    assert len(load_dataset("cifar10").train.images) == 10 and len(seen) == 1
-    assert "keras.datasets.cifar10.load_data()" in seen[0][0] and seen[0][1] == 1800
+    _known_by(monkeypatch, "cifar10", sums[0])
+    assert len(load_dataset("cifar10").train.images) == 10 and len(sums) == 1
 
 
-def test_failed_downloads_leave_nothing_and_say_how_to_get_on(cache, monkeypatch):
-    for result in (
-        subprocess.TimeoutExpired("python", 1),
-        subprocess.CalledProcessError(1, "python"),
-        lambda code, place, timeout: None,  # it ends well and has brought nothing
-    ):
-        _let_processes(monkeypatch, result)
-        with pytest.raises(UserError, match="is not in the Keras cache and cannot be downloaded"):
-            load_dataset("mnist")
-        assert list(cache.iterdir()) == []
+@pytest.mark.parametrize("failure", [subprocess.TimeoutExpired("python", 1), None])
+def test_failed_downloads_leave_nothing_and_say_so(cache, monkeypatch, failure):
+    """Also one that ends well and has brought nothing."""
+    monkeypatch.setattr(subprocess, "run", Mock(side_effect=failure))
+    with pytest.raises(UserError, match="is not in the Keras cache and cannot be downloaded"):
+        load_dataset("mnist")
+    assert list(cache.iterdir()) == []
 
 
 def test_pickles_of_anything_else_are_refused_and_nothing_in_them_is_called():
@@ -213,10 +193,8 @@ def test_pickles_of_anything_else_are_refused_and_nothing_in_them_is_called():
     for contents, message in (
         (b"cbuiltins\nexec\n(V1 / 0\ntR.", "names builtins.exec, which is never called"),
         (pickle.dumps({"data": np.zeros(3)}, 4), "something else than uint8"),
-        (pickle.dumps({"data": np.array([{}])}, 4), "something else than uint8"),
         (short, "cannot reshape"),
         (HTML, "no pickle of plain values"),
-        (pickle.dumps([1]), "no pickle of plain values"),
     ):
         with pytest.raises(ValueError, match=message):
             plain_pickle.load(io.BytesIO(contents))

@@ -1,11 +1,12 @@
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from folder_helpers import grey
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import fingerprint, load_again, load_dataset
+from cvae_tf.data.datasets import load_dataset
 
 tfds = pytest.importorskip("tensorflow_datasets")
 features = tfds.features
@@ -15,7 +16,7 @@ LABEL = {"label": features.ClassLabel(num_classes=4)}
 
 
 class _Made(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A data set of `splits`, prepared as all are: lists of what `kinds` names, by split."""
+    """A data set of `splits`: lists of what `kinds` names, by split."""
 
     VERSION = tfds.core.Version("1.2.0")
     splits, kinds, keys = {}, IMAGE, None
@@ -49,19 +50,15 @@ def test_splits_are_read_in_their_order_with_the_supervised_labels(made, tmp_pat
     kinds = {**LABEL, **IMAGE, "kind": features.ClassLabel(names=["cup", "car"])}
     train, test = grey(9, 6, 5, 3), grey(3, 6, 5, 3, seed=1)
     cars = [0, 1, 1, 0, 1, 0, 0, 1, 1]
-    others = ([1], test[:1], [0])
-    splits = {"extra": others, "test": ([1, 2, 1], test, [1, 0, 1]), "train": (cars, train, cars),
-              "validation": others}  # fmt: skip
-    made(splits, kinds=kinds, keys=("image", "kind"))
+    splits = {"test": ([1, 2, 1], test, [1, 0, 1]), "train": (cars, train, cars)}
+    made({**splits, "validation": ([1], test[:1], [0])}, kinds=kinds, keys=("image", "kind"))
     dataset = load_dataset("tfds:made")
     np.testing.assert_array_equal(dataset.train.images, train)
     np.testing.assert_array_equal(dataset.test.images, test)
     assert dataset.train.labels.tolist() == cars and dataset.test.labels.tolist() == [1, 0, 1]
-    assert dataset.train.labels.dtype == np.int64 and dataset.class_names == ("cup", "car")
+    assert dataset.class_names == ("cup", "car")
     assert (dataset.name, dataset.key) == ("made/1.2.0", "tfds:made")
     assert str(tmp_path) in dataset.origin and "http://made" in dataset.licence
-    again = load_again({"name": "made/1.2.0", "key": "tfds:made"}, None, 0)
-    assert fingerprint(again) == fingerprint(dataset)
 
 
 def test_of_a_lone_split_the_seed_holds_a_tenth_out_and_secret_labels_are_none(made):
@@ -72,26 +69,15 @@ def test_of_a_lone_split_the_seed_holds_a_tenth_out_and_secret_labels_are_none(m
     assert np.any(first.images != other.images)
 
 
-def _fail(fault):
-    def fail(self, _):
-        raise fault
-
-    return {"_split_generators": fail}
-
-
 @pytest.mark.parametrize(
     ("splits", "more", "message"),
     [
-        ({"train": ([grey(4, 4, 1), grey(4, 5, 1)],)}, {"kinds": ANY_SIZE},
-         "has images of several sizes .4 x 4 x 1, 4 x 5 x 1.*--data_path=FOLDER"),
-        ({"train": ([grey(4, 4, 1)],), "validation": ([grey(5, 4, 1)],)}, {"kinds": ANY_SIZE},
-         "several sizes"),
+        ({"train": ([grey(4, 4, 1), grey(4, 5, 1)],)}, {"kinds": ANY_SIZE}, "several sizes .4 x 4"),
         ({"train": ([1],)}, {"kinds": LABEL}, "its examples hold no image .label."),
         ({"test": (grey(2, 6, 5, 3),)}, {}, "has no split train, but test"),
-        ({}, _fail(OSError("no way there\nat all")), "is not in .*no way there"),
-        ({}, _fail(ImportError("No module 'x'")), "needs another package"),
+        ({}, {"_split_generators": Mock(side_effect=OSError("no way\nat all"))}, "not in .*no way"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_set_of_images_is_refused_in_a_line(made, splits, more, message):
     made(splits, **more)
     with pytest.raises(UserError, match=f"--dataset=tfds:made[^\n]*{message}[^\n]*$"):
@@ -99,7 +85,7 @@ def test_what_is_no_set_of_images_is_refused_in_a_line(made, splits, more, messa
 
 
 def test_unknown_names_are_refused_in_a_line():
-    for name in ("no_such_data_set", "kmnist/no_such", "../etc", "kmnist:1"):
+    for name in ("no_such_data_set", "../etc"):
         with pytest.raises(UserError, match=f"^--dataset=tfds:{name}: [^\n]*$"):
             load_dataset(f"tfds:{name}")
 
