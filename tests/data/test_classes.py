@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.classes import are_classes, name_classes
+from cvae_tf.data.classes import name_classes
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.given_images import Images
 from cvae_tf.data.labelled import class_number, class_numbers, fingerprint_of_labels, with_classes
@@ -13,26 +13,6 @@ APART, COMPOSED = "e\u0301", "\u00e9"
 NAMES = np.array(["cat", "dog"])
 ABC = ("ant", "bee", "cat")
 IMAGES = np.zeros((5, 8, 8, 1), np.uint8)
-
-
-def test_numbers_without_names_stay_as_they_are():
-    labels = [np.array([3, 1], np.uint8), None, np.array([0.5, np.nan])]
-    found, names = name_classes(labels, None, "a.npz")
-    assert names is None and all(own is given for own, given in zip(found, labels, strict=True))
-    assert name_classes([None, None], NAMES, "a.npz") == ([None, None], None)
-
-
-def test_texts_are_sorted_over_all_parts_however_accents_are_written():
-    parts = [np.array([APART, "b"]), None, np.array([b"a", COMPOSED.encode()]), np.array(["c c"])]
-    found, names = name_classes(parts, None, "a.npz")
-    assert names == ("a", "b", "c c", COMPOSED) and found.pop(1) is None
-    assert [part.tolist() for part in found] == [[3, 1], [0, 3], [2]]
-    assert {part.dtype for part in found} == {np.dtype(np.int64)}
-
-
-def test_labels_with_names_are_their_numbers():
-    found, known = name_classes([np.array([1, 0], np.int8), None], NAMES.astype(bytes), "a.npz")
-    assert known == ("cat", "dog") and found[0].tolist() == [1, 0] and found[1] is None
 
 
 @pytest.mark.parametrize(
@@ -50,13 +30,6 @@ def test_labels_with_names_are_their_numbers():
 def test_labels_and_names_that_are_none_are_refused_in_a_line(labels, names, message):
     with pytest.raises(UserError, match=f"^a.npz:{message}[^\n]*$"):
         name_classes([None, np.asarray(labels)], np.asarray(names), "a.npz")
-
-
-def test_classes_are_told_from_values():
-    for labels in (np.arange(1000), np.array([True, False]), np.zeros(3, np.uint8)):
-        assert are_classes(labels)
-    for labels in (np.arange(1001), np.array([0.5, 1]), None):
-        assert not are_classes(labels)
 
 
 def _dataset(train, test, names=None):

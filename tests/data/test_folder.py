@@ -1,7 +1,5 @@
 """Data sets from folders of pictures, as the training gets them."""
 
-import os
-
 import numpy as np
 import pytest
 from folder_helpers import expand, pixels_of, save, save_all
@@ -162,33 +160,16 @@ def test_the_last_picture_of_a_class_stays_for_training(root, sizes, num_test, c
     assert "No image for testing is of these classes: " in capsys.readouterr().err
 
 
-def test_a_data_set_is_another_if_its_splits_or_classes_are_others(root):
-    """The pixels in the order of the paths are the same."""
-    layouts = (
-        "test/a/1.png train/a/{2,3}.png train/b/4.png",
-        "test/a/1.png train/a/2.png train/b/{3,4}.png",  # other labels
-        "test/c/1.png train/c/{2,3}.png train/d/4.png",  # other names
-        "test/a/{1,2}.png train/a/3.png train/b/4.png",  # other splits
-    )
-    for number, layout in enumerate(layouts):
-        save_all(root / str(number), sorted(expand(layout)))
-    assert len({_load(root / str(number)).sha256 for number in range(len(layouts))}) == len(layouts)
-
-
 @pytest.mark.parametrize(
     ("cache_mb", "disk_mb", "kind"),
     [(0, None, DiskImages), (0, 0, PictureImages), (5, 0, np.ndarray)],
 )
 def test_images_are_the_same_in_memory_and_on_disk(root, cache_mb, disk_mb, kind):
     save_all(root, expand("{a,b}/{1,2,3,4}.png"), height=30, width=20, channels=3)
-    plain = _load(root, image_size="16")
-    os.utime(root / "a/1.png", ns=(0, 0))  # so that it is decoded again
     dataset = _load(root, image_size="16", cache_mb=cache_mb, disk_mb=disk_mb)
-    for split, wanted in ((dataset.train, plain.train), (dataset.test, plain.test)):
-        assert type(split.images) is kind and split.images.shape == wanted.images.shape
-        np.testing.assert_array_equal(split.images[:], wanted.images)
-        np.testing.assert_array_equal(split.labels, wanted.labels)
-    assert dataset.sha256 == plain.sha256 and dataset.origin == plain.origin
+    plain = _load(root, image_size="16")
+    assert type(dataset.train.images) is kind and dataset.sha256 == plain.sha256
+    np.testing.assert_array_equal(_images(dataset), _images(plain))
 
 
 @pytest.mark.parametrize(

@@ -138,12 +138,10 @@ def test_data_sets_are_known_by_the_sums_and_names_that_keras_has():
 
 DAMAGES = [  # what becomes of a file, whether its sum is the right one then, what is said
     ("mnist", lambda data: HTML, False, "not an .npz"),
-    ("mnist", lambda data: data.replace(b"x_test", b"x_tess"), False, "does not hold MNIST as"),
     ("cifar10", lambda data: data + b"\0", False, "does not hold CIFAR-10 as it was published"),
     ("cifar10", lambda data: data[:-4000], True, "cannot be read"),
     ("fashion_mnist", lambda data: data[:-8] + bytes(8), True, "cannot be read"),
     ("fashion_mnist", lambda data: _idx(np.zeros((2, 2))), True, "not a file of images"),
-    ("fashion_mnist", lambda data: gzip.compress(gzip.decompress(data)[:-1]), True, "more or less"),
     ("fashion_mnist", lambda data: gzip.compress(gzip.decompress(data) + b"\0"), True, "or less"),
 ]
 
@@ -179,21 +177,17 @@ def test_downloaded_archives_are_kept_without_what_keras_has_unpacked(cache, mon
     assert len(load_dataset("cifar10").train.images) == 10 and len(sums) == 1
 
 
-@pytest.mark.parametrize("failure", [subprocess.TimeoutExpired("python", 1), None])
-def test_failed_downloads_leave_nothing_and_say_so(cache, monkeypatch, failure):
-    """Also one that ends well and has brought nothing."""
-    monkeypatch.setattr(subprocess, "run", Mock(side_effect=failure))
+def test_downloads_that_bring_nothing_leave_nothing_and_say_so(cache, monkeypatch):
+    monkeypatch.setattr(subprocess, "run", Mock())
     with pytest.raises(UserError, match="is not in the Keras cache and cannot be downloaded"):
         load_dataset("mnist")
     assert list(cache.iterdir()) == []
 
 
 def test_pickles_of_anything_else_are_refused_and_nothing_in_them_is_called():
-    short = _python_2_pickle(*COLOUR[2:]).replace(b"K\3M\0\x0c", b"K\4M\0\x0c")
     for contents, message in (
         (b"cbuiltins\nexec\n(V1 / 0\ntR.", "names builtins.exec, which is never called"),
         (pickle.dumps({"data": np.zeros(3)}, 4), "something else than uint8"),
-        (short, "cannot reshape"),
         (HTML, "no pickle of plain values"),
     ):
         with pytest.raises(ValueError, match=message):
