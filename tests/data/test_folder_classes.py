@@ -8,7 +8,7 @@ import pytest
 from folder_helpers import expand, listing_of
 
 from cvae_tf.data.folder_classes import read_classes
-from cvae_tf.data.folder_names import LEFT_OUT, TEST, TRAIN, find_splits
+from cvae_tf.data.folder_names import TEST, TRAIN, find_splits
 from cvae_tf.data.masks import without_masks
 
 # Of names side by side those [for training] and those (for testing); or none.
@@ -45,14 +45,12 @@ data/chest/train/<{a,b}>/1.png | data/chest/test/<a>/1.png | data/chest/train da
 train/images/<{a,b}>/1.png                 | test/images/<{a,b}>/1.png          | train test
 train/<{a,b}>/1.png                        | test/all/<{a,b}>/1.png             | train test
 train/<good>/1.png                         | test/<bad>/1.png                   | train test
-train/images_tr/1.png                      | test/images_te/1.png               | train test
 <{cat,dog}>/train/1.png                    | <{cat,dog}>/test/1.png             | */train */test
 images/train/{1,2}.png                     | images/val/{1,2}.png     | images/train images/val
 train_birds/<{a,b}>/1.png                  | test/<{a,b}>/1.png                 | train_birds test
 train/<e\u0301>/1.png train/<f>/1.png      | test/<\u00e9>/2.png                | train test
 {a,b}.png
 <cat>/1.png <cat>/old/2.png <dog>/3.png <ant>/x/y/4.png
-train/<{cat,dog}>/1.png
 <{train,car}>/1.png
 <{cat,dog}>/images/1.png
 <e\u0301>/1.png <f>/1.png <\u00e9>/2.png
@@ -82,18 +80,11 @@ def test_layouts(line, capsys):
     assert classes.how == said and capsys.readouterr().err == ""
 
 
-def test_test_is_taken_before_validation_and_the_rest_is_left_out(capsys):
-    classes = read_classes(listing_of("{train,test}/a/1.png val/{a,b}/1.png cover.png"))
-    assert classes.splits.tolist() == [LEFT_OUT, TEST, TRAIN, LEFT_OUT, LEFT_OUT]
-    assert classes.labels.tolist() == [-1, 0, 0, -1, -1] and classes.names == ("a",)
-    assert "3 of 5 pictures are left out (cover.png, val)" in capsys.readouterr().err
-
-
 WARNINGS = """
 cat/1.png dog/2.png 3.png | 3.png is in no folder of a class, so there are no classes
 train/{a,b}/images/1.png val/images/1.png | val/images/1.png is in no folder of a class, so there
 {cat,dog}/{train,test,val}/1.png | 2 of 6 pictures are left out (val), because there are */train/
-x/{cover,train/1,test/1}.png | 1 of 3 pictures are left out (cover.png), because there are x/train/
+{train,test}/a/1.png val/{a,b}/1.png cover.png | 3 of 5 pictures are left out (cover.png, val),
 {cat,dog}/{train,test,plane}/1.png | cat/test, cat/train seem to be for training and for testing
 {train_birds,test}/1.png | test, train_birds seem to be for training and for testing, but it is not
 {training,testing,plane}/{a,b}/1.png | testing, training seem to be for training and for testing
@@ -116,7 +107,6 @@ def test_what_is_not_clear_is_said(line, capsys):
 EMPTY = """
 {a,c}/1.png | b/{1,2}.heic b/x.csv | | b (2 .heic, 1 .csv)
 x/{a,c}/1.png | x/b/in/{1,2}.heic | y | b (2 .heic), y
-train/a/1.png | test/a/1.heic | | test (1 .heic)
 {train,test}/{a,c}/1.png | {train,test}/b/1.heic | | b (2 .heic)
 cat/{1,2}.png | dog/1.heic | | dog (1 .heic)
 {1,2}.png | | notes |
@@ -137,7 +127,6 @@ MASKS = {
     "train/{ab,cd}_1.jpg train_masks/{ab,cd}_1_mask.gif": "train_masks",
     "{train,val}/{images,segm}/{1,2}.png": "train/segm val/segm",
     "{train/good,test/bad}/1.png ground_truth/bad/1_mask.png": "ground_truth",
-    "{id1,id2}/{images/1,masks/{x,y}}.png": "id1/masks id2/masks",
     "images/{1,2,3,4}.png masks/{3,4,5,6}.png": "masks",
     "images/{1,2,3,4}.png masks/{4,5,6,7}.png": "",
     "{mask,no_mask}/{1,2}.png": "",

@@ -65,7 +65,7 @@ def test_fingerprint_is_of_names_times_and_settings(tmp_path):
     assert len(set(seen)) == len(seen) and known() == seen[-1] == known(skip_bad=True)
 
 
-def test_other_files_are_counted_by_suffix_and_the_first_are_named(tmp_path):
+def test_other_files_are_counted_by_suffix(tmp_path):
     names = ["a.HEIC", "a/b.heic", "x.csv", "y.nii.gz", "z.tar.gz", "LICENSE", "Dr. No and so on"]
     for name in [*names, ".hidden", "Thumbs.db", "b/y.csv", "v1.2.gz"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -91,7 +91,6 @@ def test_a_folder_without_pictures_is_refused_with_what_it_holds(others, text):
 
 WARNINGS = {
     "train.csv": "train.csv may hold labels, but tables are not read",
-    "README.txt annotations.json": "annotations.json may hold labels",
     "labels/{1,2}.txt": "labels/1.txt and 1 more may hold labels",
     "{trainLabels,classes}.txt": "trainLabels.txt and 1 more may hold labels",
     "{1,2}.heic 3.psd x.zip": "2 .heic, 1 .psd cannot be read as pictures and are left alone",

@@ -86,14 +86,10 @@ def test_the_seed_holds_out_the_same_tenth_from_version_to_version(load):
 
 
 def test_no_class_loses_its_last_image(load):
-    for labels, num_test in (
-        (np.repeat(np.arange(100), 3).astype(str), 30),
-        ([0, *range(99)], 1),  # all but one class have one image
-        ([*range(1500), *range(100)], 160),  # values, of which few are there twice
-    ):
-        dataset = load(x_train=grey(len(labels), 2, 2), y_train=labels)
-        assert len(dataset.test.images) == num_test
-        assert len(np.unique(dataset.train.labels)) == len(np.unique(labels)) or num_test == 160
+    dataset = load(x_train=grey(300, 2, 2), y_train=np.repeat(np.arange(100), 3).astype(str))
+    assert len(dataset.test.images) == 30 and len(np.unique(dataset.train.labels)) == 100
+    values = [*range(1500), *range(100)]  # of which few are there twice
+    assert len(load(x_train=grey(1600, 2, 2), y_train=values).test.images) == 160
 
 
 IMAGES = grey(6, 4, 4)
@@ -103,9 +99,7 @@ BAD_ARRAYS = [
     ({"x_train": IMAGES, "y_train": np.arange(5)}, r"y_train has the shape \(5,\)"),
     ({"x_train": IMAGES[:1]}, "x_train has one image"),
     ({"ids": np.zeros(5), "pixels": IMAGES, "kinds": np.arange(6)}, "holds no array x_train; it "
-     r"holds ids float64\[5\], pixels uint8\[6, 4, 4\], kinds int64\[6\]. Call the images x_train, "
-     r"as by data = numpy.load\('mine.npz'\); numpy.savez\('images.npz', x_train=data\['pixels'\], "
-     r"y_train=data\['kinds'\]\)."),
+     r"holds ids float64\[5\], pixels .*x_train=data\['pixels'\], y_train=data\['kinds'\]\)."),
 ]  # fmt: skip
 
 
