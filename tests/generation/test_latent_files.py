@@ -10,54 +10,40 @@ from cvae_tf.data.given_images import Images
 from cvae_tf.generation import latent_files
 from cvae_tf.models.vae.posterior import Posterior
 
-PIXELS = np.random.default_rng(0).random((5, 8, 6, 1)).astype(np.float32)
-POSTERIOR = Posterior(*np.random.default_rng(1).normal(size=(2, 5, 3)).astype(np.float32))
-ELBO = np.random.default_rng(2).normal(size=5).astype(np.float32)
-LABELS, NAMES = np.array([3, 1, 4, 1, 5]), ("0", "cat", "2", "sea horse", "dog\nand bone", "f")
-SHOWN = ["sea horse", "cat", "dog\nand bone", "cat", "f"]
-
-
-def _images(labels, names=None):
-    return Images(PIXELS, labels, [f"{name}.png" for name in "abcde"], class_names=names)
+LABELS, NAMES = np.array([3, 1, 3, 1, 0]), ("0", "cat", "2", "sea horse")
 
 
 @pytest.mark.parametrize(
     ("labels", "names", "shown"),
-    [(None, None, None), (LABELS, None, list("31415")), (LABELS, NAMES, SHOWN)],
-    ids=["unlabelled", "numbers", "names"],
+    [(None, None, None), (LABELS, NAMES, ["sea horse", "cat", "sea horse", "cat", "0"])],
 )
-def test_arrays_and_table_have_what_is_known_of_each_image(tmp_path, labels, names, shown):
-    latent_files.write(tmp_path, _images(labels, names), POSTERIOR, {"elbo": ELBO})
+def test_files_have_what_is_known_of_each_image(tmp_path, monkeypatch, labels, names, shown):
+    random = np.random.default_rng(0)
+    pixels, elbo = random.random((5, 8, 6, 1)).astype(np.float32), random.random(5)
+    posterior, files = (
+        Posterior(*random.normal(size=(2, 5, 3))),
+        [f"{name}.png" for name in "abcde"],
+    )
+    images = Images(pixels, labels, files, class_names=names)
+    monkeypatch.setattr(latent_files, "_LARGEST_SPRITE", 16)  # 2 x 2 images
+    latent_files.write(tmp_path, images, posterior, {"elbo": elbo})
     with np.load(tmp_path / "latents.npz") as arrays:
-        for name, expected in (("mean", POSTERIOR.mean), ("logvar", POSTERIOR.logvar)):
+        for name, expected in (*posterior._asdict().items(), ("elbo", elbo)):
             np.testing.assert_array_equal(arrays[name], expected)
-        np.testing.assert_array_equal(arrays["elbo"], ELBO)
-        found = arrays["label"].astype(str).tolist() if "label" in arrays else None
-        assert found == shown
+        assert (arrays["label"].astype(str).tolist() if "label" in arrays else None) == shown
     with (tmp_path / "latents.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["name"] for row in rows] == [f"{name}.png" for name in "abcde"]
+    assert [row["name"] for row in rows] == files
     assert [row.get("label") for row in rows] == (shown or [None] * 5)
     columns = ["elbo_nats", *(f"{part}_{i}" for part in ("mean", "logvar") for i in (1, 2, 3))]
     found = [[float(row[column]) for column in columns] for row in rows]
-    np.testing.assert_allclose(found, np.column_stack([ELBO, *POSTERIOR]), rtol=1e-6)
-
-
-def test_projector_has_vectors_names_and_pictures_within_its_limit(tmp_path, monkeypatch):
-    latent_files.write(tmp_path, _images(LABELS), POSTERIOR, {"elbo": ELBO})
+    np.testing.assert_allclose(found, np.column_stack([elbo, *posterior]), rtol=1e-6)
     projector = tmp_path / "projector"
     vectors = np.loadtxt(projector / "vectors.tsv", delimiter="\t")
-    np.testing.assert_allclose(vectors, POSTERIOR.mean, rtol=1e-5)
+    np.testing.assert_allclose(vectors, posterior.mean[:4], rtol=1e-5)
     lines = (projector / "metadata.tsv").read_text().splitlines()
-    assert [line.split("\t")[:2] for line in lines[:2]] == [["name", "label"], ["a.png", "3"]]
-    sprite = iio.imread(projector / "sprite.png")
-    assert sprite.shape == (3 * 8, 3 * 6) and sprite[16:].max() == 0
-    np.testing.assert_allclose(sprite[8:16, 6:12] / 255, PIXELS[4, ..., 0], atol=0.003)
+    assert [line.split("\t")[0] for line in lines] == ["name", *files[:4]]
+    sprite = iio.imread(projector / "sprite.png") / 255
+    np.testing.assert_allclose(sprite[8:, :6], pixels[2, ..., 0], atol=0.003)
     config = (projector / "projector_config.pbtxt").read_text()
     assert config.index("single_image_dim: 6") < config.index("single_image_dim: 8")
-    monkeypatch.setattr(latent_files, "_LARGEST_SPRITE", 16)
-    latent_files.write(tmp_path, _images(LABELS), POSTERIOR, {"elbo": ELBO})
-    assert iio.imread(projector / "sprite.png").shape == (16, 12)
-    lengths = [len((projector / f"{name}.tsv").read_text().splitlines())
-               for name in ("vectors", "metadata")]  # fmt: skip
-    assert lengths == [4, 5]
