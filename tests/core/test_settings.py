@@ -20,7 +20,6 @@ class Some:
     whole: int = setting("", 3, least=1, most=10)
     share: float = setting("", 0.5, least=0, most=1)
     positive: float = setting("", 1.0, least=0)
-    name: str = setting("", "a", choices=("a", "b"))
     open: str = setting("", "a", choices=_OPEN)
     text: str | None = setting("", None)
     path: str | None = setting("", None, is_path=True)
@@ -37,11 +36,10 @@ class Some:
         ("whole", 0, "--whole=0: must be a whole number from 1 to 10"),
         ("share", 1.01, "--share=1.01: must be a number from 0 to 1"),
         ("positive", 0, "--positive=0: must be a number above 0"),
-        ("name", "c", "--name=c: unknown; choose from a, b"),
         ("open", "b", "--open=b: unknown; choose from a, x:NAME"),
         ("flag", 1, "--flag=1: has the wrong type"),
         ("rate", float("nan"), "--rate=nan: must be a number from 0 to 1"),
-        ("hwole", 7, "hwole: is no setting; there are flag, name, open, path"),
+        ("hwole", 7, "hwole: is no setting; there are flag, open, path"),
     ],
 )
 def test_values_that_cannot_be_are_refused_by_name(name, value, message):

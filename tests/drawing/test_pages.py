@@ -19,17 +19,13 @@ def test_a_line_fits_and_means_nothing_to_matplotlib():
         assert line.get_text().endswith(shown) and line.get_window_extent().width <= 300
 
 
-@pytest.mark.filterwarnings("error")
-def test_letters_that_no_font_has_are_boxes_and_said_once(tmp_path, capfd, monkeypatch):
+def test_letters_that_no_font_has_are_boxes_and_said_once(capfd, monkeypatch):
     monkeypatch.setattr(fonts, "_warnings", set())
     monkeypatch.setattr(fonts, "_known_others", list)
-    labels, names = np.arange(40) % 2, ["カナ", "b\x1b\udce9"]  # along an axis
-    for title in ("a 数字", "字"):
-        latents.draw_latents(tmp_path / "a.png", np.zeros((40, 1)), labels, title, names)
+    assert fonts.readable("a 数字 é") == "a □□ é" and fonts.readable("\x1b字") == "□□"
     said = capfd.readouterr().err
-    assert said.startswith("warning: no common font of this machine has such letters as ")
-    assert said.count("\n") == 1 and "\x1b" not in said
-    assert fonts.readable("a 数字 é") == "a □□ é"
+    assert said.startswith("warning: no common font of this machine has such letters as '数字'")
+    assert said.count("\n") == 1
 
 
 @pytest.fixture
@@ -63,13 +59,9 @@ def test_curves_stand_in_their_groups_as_far_as_there_are_values(axes_of):
     assert len(axes_of(draw_curves, [], groups, "")) == 1  # no epoch at all
 
 
-def test_many_numbers_are_values_and_all_else_is_classes():
-    texts = np.array([f"{i}" for i in range(99)])
-    assert not any(map(are_values, (np.arange(20), np.array([0.5, np.nan] * 30), texts)))
-    assert are_values(np.arange(21)) and not are_values(np.arange(21), label_names=["cat"])
-
-
-def test_classes_are_sorted_and_named_and_the_commonest_are_kept():
+def test_few_labels_are_classes_and_of_many_with_names_the_commonest():
+    assert are_values(np.arange(21)) and not are_values(np.arange(20))
+    assert not are_values(np.arange(21), label_names=["cat"])
     classes = as_classes(np.array([10, 2, 2, 7]))
     assert classes.names == ["2", "7", "10"] and classes.indices.tolist() == [2, 0, 0, 1]
     named = as_classes(np.array([1, 0, 5, -1]), ["cat", "a $x^$ dog"])
@@ -115,7 +107,7 @@ def test_more_dimensions_are_drawn_by_their_principal_components(axes_of):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(("num", "dimensions"), [(0, 3), (2, 3), (30, 1)])
+@pytest.mark.parametrize(("num", "dimensions"), [(0, 3), (2, 3), (2, 1), (30, 1)])
 def test_equal_means_are_no_error(axes_of, num, dimensions):
     axes_of(latents.draw_latents, np.full((num, dimensions), 1e6), np.arange(num), "Title")
     axes_of(latents.draw_latents, np.full((num, dimensions), 1e6), None, "Title")

@@ -6,17 +6,15 @@ import tensorflow as tf
 from cvae_tf.generation import generating
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.vae.pixels import Pixels
-from cvae_tf.models.vae.posterior import Posterior
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 LABELS = np.array([0, 1, 0, 1, 0, 0])
 
 
-def lit_images():
-    """Left half lit (label 0) or right half lit (label 1), more and more brightly."""
-    images = np.zeros((6, 8, 8, 1), np.uint8)
-    for number, label in enumerate(LABELS):
-        images[number, :, 4 * label : 4 * label + 4] = 140 + 20 * number
-    return images
+# The left half lit (label 0) or the right half (label 1), more and more brightly.
+IMAGES = np.full((6, 8, 8, 1), 60, np.uint8)
+for number, label in enumerate(LABELS):
+    IMAGES[number, :, 4 * label : 4 * label + 4] = 140 + 20 * number
 
 
 def logits(halves):
@@ -67,6 +65,29 @@ class HalvesModel:
 
     def p_values(self, scores):
         return None
+
+
+class RefinedHalves(HalvesModel):
+    """As `RefinedModel`; each step moves the mean by a tenth and the score by ten."""
+
+    factor, sign = np.array([[0.3, 0], [0.2, 0.1]], np.float32), 1
+
+    def __init__(self, model, steps=0):
+        self.unrefined, self.steps = model, steps
+
+    def encode(self, images, labels=None):
+        mean = super().encode(images).mean + np.float32(self.steps / 10)
+        return FullPosterior(mean, np.tile(self.factor, (len(images), 1, 1)))
+
+    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
+        found = super().mean_scores(images, seed, num_samples)
+        return {name: self.sign * scores + 10 * self.steps for name, scores in found.items()}
+
+
+class OppositeHalves(RefinedHalves):
+    """As `RelativeModel` and `RegretModel`: what has the lowest score has the highest by these."""
+
+    sign = -1
 
 
 class Drawer(HalvesModel):

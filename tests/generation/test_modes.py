@@ -1,25 +1,42 @@
 """What each mode of `generate.py` makes, by a model whose images show its latents."""
 
+import csv
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import run_script
-from generation_helpers import LABELS, Drawer, HalvesModel, halves_of, lit_images, logits
+from generation_helpers import (
+    IMAGES,
+    LABELS,
+    Drawer,
+    HalvesModel,
+    OppositeHalves,
+    RefinedHalves,
+    halves_of,
+    logits,
+)
 from generation_helpers import make as make_with
+from PIL import Image
 
 from cvae_tf.core import parts
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.data.given_images import Images
 from cvae_tf.drawing.manifold import normal_quantile_grid
-from cvae_tf.generation import of_class, plane
+from cvae_tf.generation import anomalies, generating, latent_files, of_class, plane
+from cvae_tf.models.vae.posterior import Posterior
 from cvae_tf.registry import MODES
 
-IMAGES = lit_images()
+SCORES = -(IMAGES / 255).sum((1, 2, 3)) - 1 + 0.001 * 8
 
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     """Makes what is asked for in a folder that holds two files of images."""
+    monkeypatch.setattr(generating, "RefinedModel", RefinedHalves)
+    monkeypatch.setattr(generating, "RegretModel", OppositeHalves)
+    monkeypatch.setattr(anomalies, "RelativeModel", OppositeHalves)
     monkeypatch.chdir(tmp_path)
     np.savez("images.npz", x_test=IMAGES, y_test=LABELS)
     np.savez("bare.npz", x_test=IMAGES)
@@ -88,13 +105,15 @@ def test_interpolation_is_straight_in_the_latent_space(make):
         shares = np.linspace(0, 1, num)[:, None]
         expected = 1 / (1 + np.exp(-(first * (1 - shares) + last * shares)))
         np.testing.assert_allclose(halves, expected, atol=0.01)
+    with Image.open(made.files[1]) as animation:
+        assert animation.n_frames > 20
 
 
 @pytest.mark.parametrize("spread", [0.0, 3.0])
 def test_neighbours_lie_as_far_away_as_asked(make, spread):
     made = make("neighbours", index=1, num=399, spread=spread, seed=1)
     first = _tiles(made.files[0], 20, 20)[0, 0]
-    np.testing.assert_allclose(first, [0, 160 / 255], atol=0.01)
+    np.testing.assert_allclose(first, [60 / 255, 160 / 255], atol=0.01)
     latents = logits(halves_of(made.arrays["images"]))[:, 1]
     mean = HalvesModel().encode(IMAGES[1:2] / 255).mean[0, 1]
     assert latents.mean() == pytest.approx(mean, abs=0.1)
@@ -121,7 +140,7 @@ def test_images_of_a_label_are_like_its_examples(make, names, label, lit):
     """Labels are found by name, however written, and where nothing is called so, by number."""
     np.savez("named.npz", x_test=IMAGES, y_test=LABELS, class_names=names)
     halves = halves_of(make("class", data_path="named.npz", label=label, num=4).arrays["images"])
-    assert np.all(halves[:, lit] > 0.5) and np.all(halves[:, 1 - lit] < 0.1)
+    assert np.all(halves[:, lit] > 0.5) and np.all(halves[:, 1 - lit] < 0.4)
 
 
 def test_typical_examples_come_first():
@@ -131,45 +150,131 @@ def test_typical_examples_come_first():
     assert of_class.typical_examples(means, is_wanted)[-1] == 3  # which is among others
 
 
-def test_noise_is_added_and_explained(make, monkeypatch):
+def test_noise_is_added_and_explained(make):
     made = make("denoise", num=4, noise=0.2)
     clean = IMAGES[[0, 1, 3, 4]] / 255
     flipped = np.isclose(made.arrays["noisy"], 1 - clean)
     assert np.all(flipped | np.isclose(made.arrays["noisy"], clean))
-    assert 0.1 < flipped.mean() < 0.3 and made.notes == ()
+    assert 0.1 < flipped.mean() < 0.3
     tiles = _tiles(made.files[0], 3, 4)  # clean, noisy, explained
     np.testing.assert_allclose(tiles[0], halves_of(clean), atol=0.01)
     np.testing.assert_array_equal(tiles[2] > 0.5, halves_of(clean) > 0.5)
-    monkeypatch.setattr(HalvesModel, "metadata", {"config": {"binarize": "none"}})
-    made = make("denoise", num=4)  # noisy already
-    np.testing.assert_allclose(made.arrays["noisy"], clean, atol=1e-6)
-    assert "black and white" in made.notes[0]
+    found = make("denoise", num=4).arrays["noisy"]  # as they were given
+    np.testing.assert_allclose(found, clean, atol=1e-6)
 
 
-@pytest.mark.parametrize("black_and_white", [True, False])
-def test_samples_stand_over_the_nearest_training_images(make, monkeypatch, black_and_white):
+def test_samples_stand_over_the_nearest_training_images(make, monkeypatch):
     monkeypatch.setattr(parts, "_PIXELS", 7 * 64)  # seven training images at a time
-    training = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    training = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
     np.savez("own.npz", x_train=training, x_test=training[:5] // 2)
     metadata = {
         "config": {"data_path": "own.npz", "seed": 0},
         "data": {"name": "own", "key": None, "sha256": None},
-        "black_and_white": black_and_white,
+        "black_and_white": True,
     }
     monkeypatch.setattr(HalvesModel, "metadata", metadata)
     made = make("nearest", data_path=None, num=9, seed=2)
-
-    def known(images):
-        return (images > 0.5).astype(float) if black_and_white else images
-
-    drawn, own = known(made.arrays["images"]), known(training[..., None] / 255)
-    distances = np.square(drawn[:, None] - own).sum(axis=(2, 3, 4))
+    drawn, own = made.arrays["images"] > 0.5, training > 127  # as the model knows them
+    distances = (drawn[:, None] != own).sum(axis=(2, 3, 4))
     np.testing.assert_array_equal(made.arrays["rows"], distances.argmin(axis=1))
     np.testing.assert_allclose(made.arrays["squared_distances"], distances.min(axis=1), rtol=1e-4)
-    nearest = own[distances.argmin(axis=1)]
-    np.testing.assert_allclose(made.arrays["nearest"], nearest, atol=1e-6)
+    np.testing.assert_array_equal(made.arrays["nearest"], own[distances.argmin(axis=1)])
     of_pixel = np.sqrt(np.median(distances.min(axis=1)) / 64)
     assert f"samples {of_pixel:.3f}, test images" in made.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "column", "expected"),
+    [
+        ({}, "elbo_nats", SCORES),
+        ({"score": "refined"}, "refined_elbo_nats", SCORES + 50),  # the usual five steps
+        ({"score": "regret", "refine": 1}, "elbo_minus_refined_elbo_nats", 10 - SCORES),
+        ({"score": "relative"}, "relative_elbo_nats", -SCORES),
+    ],
+)
+def test_images_are_sorted_by_the_score_that_is_asked_for(make, settings, column, expected):
+    made = make("anomalies", num=2, **settings)
+    header, *rows = csv.reader(made.files[1].read_text().splitlines())
+    order = np.argsort(expected)
+    assert header == ["name", column] and [row[0] for row in rows] == [str(i) for i in order]
+    np.testing.assert_allclose([float(row[1]) for row in rows], expected[order], atol=2e-3)
+    np.testing.assert_allclose(made.arrays["scores"], expected, rtol=1e-5)
+    np.testing.assert_allclose(made.arrays["images"], IMAGES[order[:2]] / 255, atol=1e-6)
+
+
+class KnowingHalves(HalvesModel):
+    """Knows scores of nine usual images: a tenth is the least share that it can tell."""
+
+    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
+        return {"elbo": np.array([3, 1, np.nan, 2, 5, 4])}
+
+    def p_values(self, scores):
+        return np.fmax(scores, 1) / 10
+
+
+def test_images_are_marked_at_the_rate_that_is_asked_for(make, monkeypatch):
+    monkeypatch.setattr(anomalies, "knows_relative", lambda model: True)
+    assert make("anomalies").files[1].read_text().startswith("name,relative_elbo_nats")
+    made = make("anomalies", KnowingHalves, score="elbo", false_alarms=0.3)
+    header, *rows = csv.reader(made.files[1].read_text().splitlines())
+    assert header == ["name", "elbo_nats", "p_value", "marked"]
+    assert rows[0] == ["2", "nan", "0.10000", "yes"]  # no number: the most unusual of all
+    assert [row[0] for row in rows] == ["2", "1", "3", "0", "5", "4"]
+    assert [row[3] for row in rows] == ["yes"] * 4 + ["no"] * 2
+    assert made.notes[0].startswith("4 of 6 images are marked, 66.67%; of usual images at most 30")
+    with pytest.raises(UserError, match="^--false_alarms=0.05: with 9 usual .* be told is 0.1"):
+        make("anomalies", KnowingHalves, score="elbo", false_alarms=0.05)
+
+
+def test_modes_that_refine_use_the_refined_posteriors(make):
+    means = logits(halves_of(IMAGES / 255)) + 0.3
+    both = make("reconstruct", num=6, refine=3).arrays
+    np.testing.assert_allclose(both["images"], HalvesModel().decode(means), atol=1e-5)
+    np.testing.assert_allclose(both["encoders_images"], IMAGES / 255, atol=0.003)
+    gain = both["log_likelihood"] - both["encoders_log_likelihood"]
+    np.testing.assert_allclose(gain, 30, rtol=1e-5)
+    with np.load(make("latents", refine=3).files[0]) as written:
+        np.testing.assert_allclose(written["mean"], means, rtol=1e-5)
+        covariance = RefinedHalves.factor @ RefinedHalves.factor.T
+        np.testing.assert_allclose(written["covariance"], [covariance] * 6, rtol=1e-5)
+        np.testing.assert_allclose(written["refined_elbo"], SCORES - 0.007 + 30, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "shown"),
+    [
+        (None, None, None),
+        (np.array([3, 1, 3, 1, 0]), ("0", "cat", "2", "fox"), ["fox", "cat", "fox", "cat", "0"]),
+    ],
+)
+def test_files_have_what_is_known_of_each_image(tmp_path, monkeypatch, labels, names, shown):
+    random = np.random.default_rng(0)
+    pixels, elbo = random.random((5, 8, 6, 1)).astype(np.float32), random.random(5)
+    posterior = Posterior(*random.normal(size=(2, 5, 3)))
+    files = [f"{name}.png" for name in "abcde"]
+    images = Images(pixels, labels, files, class_names=names)
+    monkeypatch.setattr(latent_files, "_LARGEST_SPRITE", 16)  # 2 x 2 images
+    latent_files.write(tmp_path, images, posterior, {"elbo": elbo})
+    with np.load(tmp_path / "latents.npz") as arrays:
+        for name, expected in (*posterior._asdict().items(), ("elbo", elbo)):
+            np.testing.assert_array_equal(arrays[name], expected)
+        assert (arrays["label"].astype(str).tolist() if "label" in arrays else None) == shown
+    with (tmp_path / "latents.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == files
+    assert [row.get("label") for row in rows] == (shown or [None] * 5)
+    columns = ["elbo_nats", *(f"{part}_{i}" for part in ("mean", "logvar") for i in (1, 2, 3))]
+    found = [[float(row[column]) for column in columns] for row in rows]
+    np.testing.assert_allclose(found, np.column_stack([elbo, *posterior]), rtol=1e-6)
+    projector = tmp_path / "projector"
+    vectors = np.loadtxt(projector / "vectors.tsv", delimiter="\t")
+    np.testing.assert_allclose(vectors, posterior.mean[:4], rtol=1e-5)
+    lines = (projector / "metadata.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["name", *files[:4]]
+    sprite = iio.imread(projector / "sprite.png") / 255
+    np.testing.assert_allclose(sprite[8:, :6], pixels[2, ..., 0], atol=0.003)
+    config = (projector / "projector_config.pbtxt").read_text()
+    assert config.index("single_image_dim: 6") < config.index("single_image_dim: 8")
 
 
 class NoEncoder(HalvesModel):
@@ -188,16 +293,17 @@ class ThreeLatents(HalvesModel):
         ("manifold", {"model": ThreeLatents}, "needs 2 latent dimensions; this model has 3"),
         ("interpolate", {"end": "0.5,nan"}, "must be the number of an image, or 2 latents"),
         ("interpolate", {"end": "1,2,3"}, "must be the number of an image, or 2 latents"),
+        ("interpolate", {"refine": 3, "start": "0,1", "end": "1,0"}, "--refine does nothing: nei"),
         ("interpolate", {"start": "6"}, "--start=6: there are 6 images"),
         ("class", {"label": "7"}, "--label=7: unknown; choose from 0, 1"),
         ("class", {"data_path": "bare.npz", "label": "7"}, "needs labelled images"),
         ("anomalies", {"score": "elbo", "refine": 3}, "--refine=3 does nothing with --score=elbo"),
+        ("anomalies", {"false_alarms": 0.1}, "this model knows no scores of usual images"),
         ("styles", {}, "--mode=styles needs a conditional model"),
         ("latents", {"model": NoEncoder}, "needs .*; this one can decode, sample"),
         ("interpolate", {"model": NoEncoder, "data_path": "a.npz"}, "nothing: this model has no"),
         ("class", {"model": Drawer, "data_path": None}, "--label is needed; choose from ant, bee"),
         ("class", {"model": Drawer, "label": "ant"}, "draws its classes without examples"),
-        ("samples", {"model": Drawer, "label": "dog"}, "--label=dog: unknown; choose from ant"),
         ("interpolate", {"model": Drawer, "start": "0,1", "end": "1,0"}, "--label is needed"),
         ("reconstruct", {"model": Drawer, "data_path": "bare.npz"}, "and needs labelled images"),
     ],
