@@ -1,7 +1,6 @@
 """Files and folders are whole or not there; what was there before stays until then."""
 
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -59,38 +58,23 @@ def test_what_takes_its_place_is_on_the_disk_before(tmp_path, monkeypatch):
     assert flushed[-1] == tmp_path.stat().st_ino
 
 
-def test_threads_that_write_the_same_file_do_not_meet(tmp_path):
-    path, together = tmp_path / "a.json", threading.Barrier(4)
+def test_of_two_who_write_the_same_both_are_heard_or_one_is_refused(tmp_path):
+    path, folder = tmp_path / "a.json", tmp_path / "new" / "1"
 
-    def write(number):
-        together.wait()
-        for _ in range(10):
-            files.write_json(path, [number] * 1000)
+    def write_meanwhile():
+        files.write_json(path, "early")
+        with files.creating_directory(folder) as temporary:
+            (temporary / "early").touch()
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(write, range(4)))
-    assert len(set(files.read_json(path))) == 1 and _names(tmp_path) == ["a.json"]
-
-
-def test_of_many_who_create_a_folder_one_succeeds(tmp_path):
-    path, together = tmp_path / "new" / "1", threading.Barrier(4)
-
-    def create(number):
-        try:
-            with files.creating_directory(path) as temporary:
-                (temporary / str(number)).touch()
-                together.wait()
-        except UserError as error:
-            return str(error)
-        return str(number)
-
-    with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(create, range(4)))
-    refusal = f"{path} exists; choose another directory."
-    assert set(results) == {*_names(path), refusal} and results.count(refusal) == 3
-    with pytest.raises(UserError, match="exists"), files.creating_directory(path):
+    refused = pytest.raises(UserError, match=f"^{folder} exists; choose another directory")
+    with refused, files.creating_directory(folder), files.replacing(path) as temporary:
+        temporary.write_text('"late"')
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(write_meanwhile).result()
+    assert files.read_json(path) == "late" and _names(tmp_path) == ["a.json", "new"]
+    assert _names(folder) == ["early"] and _names(folder.parent) == ["1"]
+    with pytest.raises(UserError, match="exists"), files.creating_directory(folder):
         pytest.fail("work was done in vain")
-    assert _names(path.parent) == ["1"]
 
 
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
@@ -106,7 +90,7 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
     assert table.read_text(encoding="utf-8") == "name\n日本\n"
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize("content", [None, b"{", b"\xff\xfe", b"[" * 100_000])
 def test_what_is_no_json_is_refused_by_name(tmp_path, content):
     path = tmp_path / "broken.json"
     if content is not None:

@@ -21,15 +21,14 @@ def test_a_use_has_always_the_same_key_and_shares_it_with_no_other():
     assert len({tuple(key) for key in keys}) == len(uses)
     np.testing.assert_array_equal(derived_key(*uses[0][:2]), keys[0])
     seed, purpose, index = uses[-1]
-    for dtype in (tf.int32, tf.int64):  # in a graph
-        key = tf.function(derived_key)(tf.constant(seed, dtype), purpose, tf.constant(index, dtype))
-        np.testing.assert_array_equal(key, keys[-1])
+    in_graph = tf.function(derived_key)(tf.constant(seed), purpose, tf.constant(index, tf.int64))
+    np.testing.assert_array_equal(in_graph, keys[-1])
     pairs = [derived_key(tf.constant([1, i]), Purpose.SAMPLES) for i in (2, 3)]
     assert pairs[0].shape == (2,) and np.any(pairs[0] != pairs[1])
 
 
 @pytest.mark.parametrize("draw", [randomness.normal_of_images, randomness.uniform_of_images])
-@pytest.mark.parametrize("width", [1, 4, 7])
+@pytest.mark.parametrize("width", [1, 7])
 def test_numbers_of_an_image_depend_on_its_number_alone(draw, width):
     key = derived_key(3, Purpose.EVALUATION_NOISE)
     together, in_graph = draw(key, 0, 50, width).numpy(), tf.function(draw)
@@ -66,13 +65,9 @@ def test_numpy_and_layers_draw_other_numbers_for_every_use():
     assert randomness.layer_seed(*layers[5]) == seeds[5]
 
 
-@pytest.mark.parametrize(
-    ("shape", "at_once"),
-    [((32, 32, 3), 256), ((256, 256), 4), ((4000, 4000), 1)],
-)
-def test_parts_of_many_images_are_all_of_them_once_and_bounded_in_pixels(shape, at_once):
-    for num in (0, 1, at_once, at_once + 1, 1000):
-        parts = list(slices(num, shape))
-        assert [i for part in parts for i in range(num)[part]] == list(range(num))
-        assert all(part.stop <= num for part in parts)
-        assert all(part.stop - part.start == at_once for part in parts[:-1])
+def test_parts_of_many_images_are_all_of_them_once_and_bounded_in_pixels():
+    for shape, at_once in (((32, 32, 3), 256), ((4000, 4000), 1)):
+        for num in (0, at_once + 1, 1000):
+            parts = list(slices(num, shape))
+            assert [i for part in parts for i in range(num)[part]] == list(range(num))
+            assert all(part.stop - part.start == at_once for part in parts[:-1])

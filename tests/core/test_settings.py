@@ -20,12 +20,10 @@ class Some:
     whole: int = setting("", 3, least=1, most=10)
     share: float = setting("", 0.5, least=0, most=1)
     positive: float = setting("", 1.0, least=0)
-    name: str = setting("", "a", choices=("a", "b"))
     open: str = setting("", "a", choices=_OPEN)
     text: str | None = setting("", None)
     path: str | None = setting("", None, is_path=True)
     flag: bool = setting("", False)
-    steps: int | None = setting("", None, least=0, most=9)
     rate: float | None = setting("", None, least=0, most=1)
 
     def __post_init__(self):
@@ -36,20 +34,12 @@ class Some:
     ("name", "value", "message"),
     [
         ("whole", 0, "--whole=0: must be a whole number from 1 to 10"),
-        ("whole", 11, "from 1 to 10"),
-        ("whole", 2.0, "whole number"),
-        ("whole", True, "whole number"),
         ("share", 1.01, "--share=1.01: must be a number from 0 to 1"),
-        ("share", "half", "--share='half': must be a number from 0 to 1"),
         ("positive", 0, "--positive=0: must be a number above 0"),
-        ("positive", float("inf"), "above 0"),
-        ("name", "c", "--name=c: unknown; choose from a, b"),
         ("open", "b", "--open=b: unknown; choose from a, x:NAME"),
         ("flag", 1, "--flag=1: has the wrong type"),
-        ("text", 1.5, "--text=1.5: has the wrong type"),
-        ("steps", -3, "--steps=-3: must be a whole number from 0 to 9"),
         ("rate", float("nan"), "--rate=nan: must be a number from 0 to 1"),
-        ("hwole", 7, "hwole: is no setting; there are flag, name, open, path"),
+        ("hwole", 7, "hwole: is no setting; there are flag, open, path"),
     ],
 )
 def test_values_that_cannot_be_are_refused_by_name(name, value, message):
@@ -59,12 +49,8 @@ def test_values_that_cannot_be_are_refused_by_name(name, value, message):
 
 @pytest.mark.parametrize(
     ("name", "value", "plain"),
-    [
-        ("whole", np.int64(10), 10), ("whole", 1, 1), ("share", np.float32(0.25), 0.25),
-        ("share", 1, 1), ("share", 0.0, 0.0), ("open", "x:anything", "x:anything"),
-        ("flag", np.bool_(True), True), ("text", np.int64(7), "7"), ("steps", 0, 0),
-        ("rate", None, None),
-    ],
+    [("whole", np.int64(10), 10), ("share", np.float32(0.25), 0.25), ("share", 0.0, 0.0),
+     ("open", "x:any", "x:any"), ("flag", np.bool_(True), True), ("text", np.int64(7), "7")],
 )  # fmt: skip
 def test_values_in_range_are_taken_as_plain_ones(name, value, plain):
     own = getattr(Some(**{name: value}), name)
@@ -74,20 +60,18 @@ def test_values_in_range_are_taken_as_plain_ones(name, value, plain):
 def test_paths_hold_in_any_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    for path in ("~/data/a.npz", Path("~/data/a.npz"), "data/a.npz"):
+    for path in (Path("~/data/a.npz"), "data/a.npz"):
         assert Some(path=path).path == str(tmp_path / "data" / "a.npz")
 
 
-@pytest.mark.parametrize(("wanted", "inter", "intra"), [(1, 1, 1), (2, 2, 1), (8, 2, 4), (0, 2, 3)])
-def test_each_half_of_a_batch_gets_half_of_the_threads(monkeypatch, wanted, inter, intra):
-    given = {}
+def test_each_half_of_a_batch_gets_half_of_the_threads(monkeypatch):
+    inter, intra = [], []
     monkeypatch.setattr(threads, "count_cores", lambda: 6)
-    for name in ("inter", "intra"):
-        setter = f"set_{name}_op_parallelism_threads"
-        monkeypatch.setattr(
-            tf.config.threading, setter, lambda n, name=name: given.update({name: n})
-        )
-    assert threads.set_threads(wanted) and given == {"inter": inter, "intra": intra}
+    config = tf.config.threading
+    monkeypatch.setattr(config, "set_inter_op_parallelism_threads", inter.append)
+    monkeypatch.setattr(config, "set_intra_op_parallelism_threads", intra.append)
+    assert all(threads.set_threads(wanted) for wanted in (1, 2, 8, 0))
+    assert (inter, intra) == ([1, 2, 2, 2], [1, 1, 4, 3])
 
 
 def test_tensorflow_in_use_keeps_its_threads_and_nothing_fails():

@@ -11,12 +11,10 @@ from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 LABELS = np.array([0, 1, 0, 1, 0, 0])
 
 
-def lit_images():
-    """Left half lit (label 0) or right half lit (label 1), more and more brightly."""
-    images = np.zeros((6, 8, 8, 1), np.uint8)
-    for number, label in enumerate(LABELS):
-        images[number, :, 4 * label : 4 * label + 4] = 140 + 20 * number
-    return images
+# The left half lit (label 0) or the right half (label 1), more and more brightly.
+IMAGES = np.full((6, 8, 8, 1), 60, np.uint8)
+for number, label in enumerate(LABELS):
+    IMAGES[number, :, 4 * label : 4 * label + 4] = 140 + 20 * number
 
 
 def logits(halves):
@@ -72,9 +70,9 @@ class HalvesModel:
 class RefinedHalves(HalvesModel):
     """As `RefinedModel`; each step moves the mean by a tenth and the score by ten."""
 
-    factor = np.array([[0.3, 0], [0.2, 0.1]], np.float32)
+    factor, sign = np.array([[0.3, 0], [0.2, 0.1]], np.float32), 1
 
-    def __init__(self, model, steps):
+    def __init__(self, model, steps=0):
         self.unrefined, self.steps = model, steps
 
     def encode(self, images, labels=None):
@@ -83,7 +81,43 @@ class RefinedHalves(HalvesModel):
 
     def mean_scores(self, images, seed=0, num_samples=8, labels=None):
         found = super().mean_scores(images, seed, num_samples)
-        return {name: scores + 10 * self.steps for name, scores in found.items()}
+        return {name: self.sign * scores + 10 * self.steps for name, scores in found.items()}
+
+
+class OppositeHalves(RefinedHalves):
+    """As `RelativeModel` and `RegretModel`: what has the lowest score has the highest by these."""
+
+    sign = -1
+
+
+class Drawer(HalvesModel):
+    """A conditional model: the upper half is the first latent, the lower half the label / 10."""
+
+    is_conditional, class_names = True, ("ant", "bee", "cat")
+
+    def decode(self, latents, labels):
+        images = np.zeros((len(latents), 8, 8, 1), np.float32)
+        images[:, :4] = np.clip(np.asarray(latents, np.float32)[:, :1, None, None], 0, 1)
+        images[:, 4:] = np.asarray(labels, np.float32)[:, None, None, None] / 10
+        return images
+
+    def labels_in_turn(self, num):
+        return np.arange(num) % 3
+
+    def sample(self, num, seed, labels=None):
+        latents = np.random.default_rng(seed).uniform(size=(num, 2))
+        return self.decode(latents, self.labels_in_turn(num) if labels is None else labels)
+
+    def encode(self, images, labels):
+        assert len(labels) == len(images)
+        mean = np.stack([images[:, 0, 0, 0], np.asarray(labels, np.float32)], axis=1)
+        return Posterior(mean, np.full_like(mean, -100.0))
+
+    def reconstruct(self, images, labels):
+        return self.decode(self.encode(images, labels).mean, labels)
+
+    def mean_scores(self, images, seed, num_samples=8, labels=None):
+        return {"elbo": -10.0 * labels - images[:, 0, 0, 0]}
 
 
 def make(model, mode, output, **settings):

@@ -1,41 +1,52 @@
 """What each mode of `generate.py` makes, by a model whose images show its latents."""
 
-import dataclasses
+import csv
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import run_script
-from generation_helpers import LABELS, HalvesModel, halves_of, lit_images, logits, make
+from generation_helpers import (
+    IMAGES,
+    LABELS,
+    Drawer,
+    HalvesModel,
+    OppositeHalves,
+    RefinedHalves,
+    halves_of,
+    logits,
+)
+from generation_helpers import make as make_with
 from PIL import Image
 
 from cvae_tf.core import parts
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.data.given_images import Images
 from cvae_tf.drawing.manifold import normal_quantile_grid
-from cvae_tf.generation import of_class, plane
-from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.generation import anomalies, generating, latent_files, of_class, plane
+from cvae_tf.models.vae.posterior import Posterior
 from cvae_tf.registry import MODES
 
-
-@pytest.fixture
-def model():
-    return HalvesModel()
+SCORES = -(IMAGES / 255).sum((1, 2, 3)) - 1 + 0.001 * 8
 
 
 @pytest.fixture
-def images():
-    return lit_images()
+def make(tmp_path, monkeypatch):
+    """Makes what is asked for in a folder that holds two files of images."""
+    monkeypatch.setattr(generating, "RefinedModel", RefinedHalves)
+    monkeypatch.setattr(generating, "RegretModel", OppositeHalves)
+    monkeypatch.setattr(anomalies, "RelativeModel", OppositeHalves)
+    monkeypatch.chdir(tmp_path)
+    np.savez("images.npz", x_test=IMAGES, y_test=LABELS)
+    np.savez("bare.npz", x_test=IMAGES)
 
+    def call(mode, model=HalvesModel, **settings):
+        if "data_path" in MODES[mode].settings and "encode" in model.abilities:
+            settings = {"data_path": "images.npz"} | settings
+        return make_with(model(), mode, tmp_path / "out", **settings)
 
-@pytest.fixture
-def data_path(tmp_path, images):
-    return _saved(tmp_path / "images.npz", x_test=images, y_test=LABELS)
-
-
-def _saved(path, **arrays):
-    np.savez(path, **arrays)
-    return str(path)
+    return call
 
 
 def _tiles(path, rows, columns):
@@ -47,32 +58,28 @@ def _tiles(path, rows, columns):
     return picture[np.ix_(middles, halves)].reshape(rows, columns, 2)
 
 
-def test_samples_are_a_square_or_a_file_each(model, tmp_path):
-    made = make(model, "samples", tmp_path, num=9, seed=4)
-    np.testing.assert_array_equal(made.arrays["images"], model.sample(9, 4))
-    expected = halves_of(model.sample(9, 4)).reshape(3, 3, 2)
-    np.testing.assert_allclose(_tiles(made.files[0], 3, 3), expected, atol=0.01)
-    paths = make(model, "samples", tmp_path, num=5, seed=4, individual=True).files
-    assert [path.name for path in paths] == [f"sample_{i:06d}.png" for i in range(5)]
+def test_samples_are_a_square_or_a_file_each(make):
+    expected = HalvesModel().sample(9, 4)
+    made = make("samples", num=9, seed=4)
+    np.testing.assert_array_equal(made.arrays["images"], expected)
+    found = _tiles(made.files[0], 3, 3)
+    np.testing.assert_allclose(found, halves_of(expected).reshape(3, 3, 2), atol=0.01)
+    paths = make("samples", num=9, seed=4, individual=True).files
+    assert [path.name for path in paths] == [f"sample_{i:06d}.png" for i in range(9)]
     written = [iio.imread(path) / 255 for path in paths]
-    np.testing.assert_allclose(written, model.sample(5, 4)[..., 0], atol=0.003)
+    np.testing.assert_allclose(written, expected[..., 0], atol=0.003)
 
 
-def test_the_manifold_is_the_grid_of_quantiles(model, tmp_path):
-    made = make(model, "manifold", tmp_path)
-    grid = normal_quantile_grid(20, 20)
-    np.testing.assert_array_equal(made.arrays["images"], model.decode(grid))
-    assert [path.name for path in made.files] == ["manifold.png"] and made.files[0].exists()
-
-
-def test_the_plane_goes_through_what_a_seed_draws(model, tmp_path):
-    made = make(model, "plane", tmp_path, seed=3)
-    corners = model.sample_latents(3, derived_key(3, Purpose.SAMPLES)).numpy()
-    square = made.arrays["latents"].reshape(15, 15, 2)
+def test_manifold_and_plane_are_grids_of_latents(make):
+    expected = HalvesModel().decode(normal_quantile_grid(20, 20))
+    np.testing.assert_array_equal(make("manifold").arrays["images"], expected)
+    made = make("plane", seed=3).arrays
+    corners = HalvesModel().sample_latents(3, derived_key(3, Purpose.SAMPLES)).numpy()
+    square = made["latents"].reshape(15, 15, 2)
     found = [square[0, 0], square[0, -1], square[-1, 0], square[-1, -1]]
     expected = [*corners, corners[1] + corners[2] - corners[0]]
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    np.testing.assert_array_equal(made.arrays["images"], model.decode(made.arrays["latents"]))
+    np.testing.assert_array_equal(made["images"], HalvesModel().decode(made["latents"]))
     corners = np.random.default_rng(0).normal(size=(3, 40)) * [[1], [2], [3]]  # many latents
     row = plane.on_plane(corners, 5)[:5]
     lengths = np.linalg.norm(corners, axis=1)
@@ -80,131 +87,202 @@ def test_the_plane_goes_through_what_a_seed_draws(model, tmp_path):
     assert np.corrcoef(row[2], corners[0] + corners[1])[0, 1] == pytest.approx(1)
 
 
-def test_originals_of_all_classes_stand_over_reconstructions(model, tmp_path, images):
+def test_originals_of_all_classes_stand_over_reconstructions(make):
     order = np.argsort(LABELS, kind="stable")  # four of one class, then two of the other
-    path = _saved(tmp_path / "sorted.npz", x_test=images[order], y_test=LABELS[order])
-    made = make(model, "reconstruct", tmp_path, data_path=path, num=4)
-    grey = images[order][[0, 2, 4, 5]] / 255
+    np.savez("images.npz", x_test=IMAGES[order], y_test=LABELS[order])
+    made = make("reconstruct", num=4)
+    grey = IMAGES[order][[0, 2, 4, 5]] / 255
     np.testing.assert_allclose(made.arrays["originals"], grey, atol=1e-6)
-    both = halves_of(np.stack([grey, model.reconstruct(grey)]))
+    both = halves_of(np.stack([grey, HalvesModel().reconstruct(grey)]))
     np.testing.assert_allclose(_tiles(made.files[0], 2, 4), both, atol=0.01)
-    noisy = make(model, "denoise", tmp_path, data_path=path, num=4).arrays["noisy"]
-    np.testing.assert_allclose(noisy, grey, atol=1e-6)
 
 
-def test_interpolation_is_straight_in_the_latent_space(model, tmp_path, data_path, images):
-    made = make(model, "interpolate", tmp_path, data_path=data_path, start="3", end="-1,1")
-    first, last = model.encode(images[[3]] / 255).mean[0], np.array([-1, 1])
+def test_interpolation_is_straight_in_the_latent_space(make):
+    made = make("interpolate", start="2", end="-2,2")
+    first, last = HalvesModel().encode(IMAGES[[2]] / 255).mean[0], np.array([-2, 2])
     strip = _tiles(made.files[0], 1, 10)[0]
     for num, halves in ((10, strip), (40, halves_of(made.arrays["images"]))):
         shares = np.linspace(0, 1, num)[:, None]
         expected = 1 / (1 + np.exp(-(first * (1 - shares) + last * shares)))
-        np.testing.assert_allclose(halves, expected, atol=0.01)
-    with Image.open(made.files[1]) as gif:
-        assert gif.info["loop"] == 0 and gif.n_frames > 40
+        np.testing.assert_allclose(halves, expected, atol=0.005)
+    with Image.open(made.files[1]) as animation:
+        assert animation.n_frames > 70  # there and back
 
 
-def test_without_an_encoder_ends_are_what_seeds_draw(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(HalvesModel, "abilities", ("sample", "decode"))
-    made = make(model, "interpolate", tmp_path, start=5, end=6)
-    drawn = [model.sample_latents(1, derived_key(seed, Purpose.SAMPLES)) for seed in (5, 6)]
-    ends = made.arrays["images"][[0, -1]]
-    np.testing.assert_allclose(ends, model.decode(np.concatenate(drawn)), atol=1e-6)
-    with pytest.raises(UserError, match="--data_path and --invert do nothing: this model has no"):
-        make(model, "interpolate", tmp_path, data_path="a.npz")
+@pytest.mark.parametrize("spread", [0.0, 3.0])
+def test_neighbours_lie_as_far_away_as_asked(make, spread):
+    made = make("neighbours", index=1, num=399, spread=spread, seed=1)
+    first = _tiles(made.files[0], 20, 20)[0, 0]
+    np.testing.assert_allclose(first, [60 / 255, 160 / 255], atol=0.01)
+    latents = logits(halves_of(made.arrays["images"]))[:, 1]
+    mean = HalvesModel().encode(IMAGES[1:2] / 255).mean[0, 1]
+    assert latents.mean() == pytest.approx(mean, abs=0.1)
+    assert latents.std() == pytest.approx(spread * np.exp(-2), rel=0.15, abs=1e-3)
 
 
-def test_neighbours_lie_as_far_away_as_asked(model, tmp_path, data_path, images):
-    posterior = model.encode(images[1:2] / 255)
-    for spread in (0.0, 3.0):
-        settings = {"data_path": data_path, "index": 1, "num": 399, "spread": spread}
-        made = make(model, "neighbours", tmp_path, seed=1, **settings)
-        tiles = _tiles(made.files[0], 20, 20).reshape(400, 2)
-        np.testing.assert_allclose(tiles[0], [0, 160 / 255], atol=0.01)
-        latents = logits(halves_of(made.arrays["images"]))[:, 1]
-        assert latents.mean() == pytest.approx(posterior.mean[0, 1], abs=0.1)
-        assert latents.std() == pytest.approx(spread * np.exp(-2), rel=0.15, abs=1e-3)
-
-
-@pytest.mark.parametrize(("first", "second"), [("neighbours", "class"), ("samples", "neighbours")])
-def test_one_seed_gives_each_mode_noise_of_its_own(model, tmp_path, data_path, first, second):
+def test_one_seed_gives_each_mode_noise_of_its_own(make):
     latents = []
-    for mode in (first, second):
-        more = {"label": "0"} if mode == "class" else {}
-        more |= {} if mode == "samples" else {"data_path": data_path}
-        images = make(model, mode, tmp_path, num=400, seed=3, **more).arrays["images"]
-        of_mode = logits(halves_of(images))
+    for mode, more in (("neighbours", {}), ("class", {"label": "0"}), ("samples", {})):
+        of_mode = logits(halves_of(make(mode, num=400, seed=3, **more).arrays["images"]))
         latents.append((of_mode - of_mode.mean(axis=0)).ravel())
-    assert abs(np.corrcoef(latents)[0, 1]) < 0.2
+    assert np.abs(np.corrcoef(latents) - np.eye(3)).max() < 0.2
 
 
 @pytest.mark.parametrize(
     ("names", "label", "lit"),
     [
-        (None, "0", 0), (["cat", "7"], "cat", 0), (["cat", "7"], "1", 1), (["cat", "7"], "7", 1),
-        (["1", "0"], "1", 0), (["e\u0301", "b"], "\u00e9", 0),
+        (["cat", "7"], "1", 1),
+        (["1", "0"], "1", 0),
+        (["e\u0301", "b"], "\u00e9", 0),
     ],
-)  # fmt: skip
-def test_images_of_a_label_are_like_its_examples(model, tmp_path, images, names, label, lit):
+)
+def test_images_of_a_label_are_like_its_examples(make, names, label, lit):
     """Labels are found by name, however written, and where nothing is called so, by number."""
-    known = {} if names is None else {"class_names": names}
-    path = _saved(tmp_path / "named.npz", x_test=images, y_test=LABELS, **known)
-    made = make(model, "class", tmp_path, data_path=path, label=label, num=4)
-    tiles = _tiles(made.files[0], 2, 2)
-    assert np.all(tiles[..., lit] > 0.5) and np.all(tiles[..., 1 - lit] < 0.1)
+    np.savez("named.npz", x_test=IMAGES, y_test=LABELS, class_names=names)
+    halves = halves_of(make("class", data_path="named.npz", label=label, num=4).arrays["images"])
+    assert np.all(halves[:, lit] > 0.5) and np.all(halves[:, 1 - lit] < 0.4)
 
 
 def test_typical_examples_come_first():
     means = np.random.default_rng(0).normal(size=(40, 2))
-    means[:20] += [9, 9]
-    means[3] = [0, 0]
-    order = of_class.typical_examples(means, np.arange(40) < 20)
-    assert sorted(order) == list(range(20)) and order[-1] == 3
+    is_wanted = np.arange(40) < 20
+    means[is_wanted & (np.arange(40) != 3)] += 9
+    assert of_class.typical_examples(means, is_wanted)[-1] == 3  # which is among others
 
 
-def test_noise_is_added_and_explained(model, tmp_path, data_path, images, monkeypatch):
-    made = make(model, "denoise", tmp_path, data_path=data_path, num=4, noise=0.2)
-    clean = images[[0, 1, 3, 4]] / 255
-    flipped = ~np.isclose(made.arrays["noisy"], clean)
-    np.testing.assert_allclose(made.arrays["noisy"], np.where(flipped, 1 - clean, clean), atol=1e-6)
+def test_noise_is_added_and_explained(make):
+    made = make("denoise", num=4, noise=0.2)
+    clean = IMAGES[[0, 1, 3, 4]] / 255
+    flipped = np.isclose(made.arrays["noisy"], 1 - clean)
+    assert np.all(flipped | np.isclose(made.arrays["noisy"], clean))
     assert 0.1 < flipped.mean() < 0.3
     tiles = _tiles(made.files[0], 3, 4)  # clean, noisy, explained
     np.testing.assert_allclose(tiles[0], halves_of(clean), atol=0.01)
     np.testing.assert_array_equal(tiles[2] > 0.5, halves_of(clean) > 0.5)
-    assert made.notes == ()
-    monkeypatch.setattr(HalvesModel, "metadata", {"config": {"binarize": "none"}})
-    made = make(model, "denoise", tmp_path, data_path=data_path, num=4)  # noisy already
-    noisy = halves_of(made.arrays["noisy"])
-    np.testing.assert_allclose(_tiles(made.files[0], 2, 4)[0], noisy, atol=0.01)
-    assert "black and white" in made.notes[0]
+    found = make("denoise", num=4).arrays["noisy"]  # as they were given
+    np.testing.assert_allclose(found, clean, atol=1e-6)
 
 
-@pytest.mark.parametrize("black_and_white", [True, False])
-def test_samples_stand_over_the_nearest_training_images(
-    model, tmp_path, monkeypatch, black_and_white
-):
+def test_samples_stand_over_the_nearest_training_images(make, monkeypatch):
     monkeypatch.setattr(parts, "_PIXELS", 7 * 64)  # seven training images at a time
-    training = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
-    path = _saved(tmp_path / "own.npz", x_train=training, x_test=training[:5] // 2)
+    training = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
+    np.savez("own.npz", x_train=training, x_test=training[:5] // 2)
     metadata = {
-        "config": {"data_path": path, "seed": 0},
+        "config": {"data_path": "own.npz", "seed": 0},
         "data": {"name": "own", "key": None, "sha256": None},
-        "black_and_white": black_and_white,
+        "black_and_white": True,
     }
     monkeypatch.setattr(HalvesModel, "metadata", metadata)
-    made = make(model, "nearest", tmp_path, num=9, seed=2)
-
-    def known(images):
-        return (images > 0.5).astype(float) if black_and_white else images
-
-    drawn, own = known(made.arrays["images"]), known(training[..., None] / 255)
-    distances = np.square(drawn[:, None] - own).sum(axis=(2, 3, 4))
+    made = make("nearest", data_path=None, num=9, seed=2)
+    drawn, own = made.arrays["images"] > 0.5, training > 127  # as the model knows them
+    distances = (drawn[:, None] != own).sum(axis=(2, 3, 4))
     np.testing.assert_array_equal(made.arrays["rows"], distances.argmin(axis=1))
     np.testing.assert_allclose(made.arrays["squared_distances"], distances.min(axis=1), rtol=1e-4)
-    nearest = own[distances.argmin(axis=1)]
-    np.testing.assert_allclose(made.arrays["nearest"], nearest, atol=1e-6)
+    np.testing.assert_array_equal(made.arrays["nearest"], own[distances.argmin(axis=1)])
     of_pixel = np.sqrt(np.median(distances.min(axis=1)) / 64)
     assert f"samples {of_pixel:.3f}, test images" in made.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "column", "expected"),
+    [
+        ({}, "elbo_nats", SCORES),
+        ({"score": "refined"}, "refined_elbo_nats", SCORES + 50),  # the usual five steps
+        ({"score": "regret", "refine": 1}, "elbo_minus_refined_elbo_nats", 10 - SCORES),
+        ({"score": "relative"}, "relative_elbo_nats", -SCORES),
+    ],
+)
+def test_images_are_sorted_by_the_score_that_is_asked_for(make, settings, column, expected):
+    made = make("anomalies", num=2, **settings)
+    header, *rows = csv.reader(made.files[1].read_text().splitlines())
+    order = np.argsort(expected)
+    assert header == ["name", column] and [row[0] for row in rows] == [str(i) for i in order]
+    np.testing.assert_allclose([float(row[1]) for row in rows], expected[order], atol=2e-3)
+    np.testing.assert_allclose(made.arrays["scores"], expected, rtol=1e-5)
+    np.testing.assert_allclose(made.arrays["images"], IMAGES[order[:2]] / 255, atol=1e-6)
+
+
+class KnowingHalves(HalvesModel):
+    """Knows scores of nine usual images: a tenth is the least share that it can tell."""
+
+    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
+        return {"elbo": np.array([3, 1, np.nan, 2, 5, 4])}
+
+    def p_values(self, scores):
+        return np.fmax(scores, 1) / 10
+
+
+def test_images_are_marked_at_the_rate_that_is_asked_for(make, monkeypatch):
+    monkeypatch.setattr(anomalies, "knows_relative", lambda model: True)
+    assert make("anomalies").files[1].read_text().startswith("name,relative_elbo_nats")
+    made = make("anomalies", KnowingHalves, score="elbo", false_alarms=0.3)
+    header, *rows = csv.reader(made.files[1].read_text().splitlines())
+    assert header == ["name", "elbo_nats", "p_value", "marked"]
+    assert rows[0] == ["2", "nan", "0.10000", "yes"]  # no number: the most unusual of all
+    assert [row[0] for row in rows] == ["2", "1", "3", "0", "5", "4"]
+    assert [row[3] for row in rows] == ["yes"] * 4 + ["no"] * 2
+    assert made.notes[0].startswith("4 of 6 images are marked, 66.67%; of usual images at most 30")
+    with pytest.raises(UserError, match="^--false_alarms=0.05: with 9 usual .* be told is 0.1"):
+        make("anomalies", KnowingHalves, score="elbo", false_alarms=0.05)
+
+
+def test_modes_that_refine_use_the_refined_posteriors(make):
+    means = logits(halves_of(IMAGES / 255)) + 0.3
+    both = make("reconstruct", num=6, refine=3).arrays
+    np.testing.assert_allclose(both["images"], HalvesModel().decode(means), atol=1e-5)
+    np.testing.assert_allclose(both["encoders_images"], IMAGES / 255, atol=0.003)
+    gain = both["log_likelihood"] - both["encoders_log_likelihood"]
+    np.testing.assert_allclose(gain, 30, rtol=1e-5)
+    with np.load(make("latents", refine=3).files[0]) as written:
+        np.testing.assert_allclose(written["mean"], means, rtol=1e-5)
+        covariance = RefinedHalves.factor @ RefinedHalves.factor.T
+        np.testing.assert_allclose(written["covariance"], [covariance] * 6, rtol=1e-5)
+        np.testing.assert_allclose(written["refined_elbo"], SCORES - 0.007 + 30, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "shown"),
+    [
+        (None, None, None),
+        (np.array([3, 1, 3, 1, 0]), ("0", "cat", "2", "fox"), ["fox", "cat", "fox", "cat", "0"]),
+    ],
+)
+def test_files_have_what_is_known_of_each_image(tmp_path, monkeypatch, labels, names, shown):
+    random = np.random.default_rng(0)
+    pixels, elbo = random.random((5, 8, 6, 1)).astype(np.float32), random.random(5)
+    posterior = Posterior(*random.normal(size=(2, 5, 3)))
+    files = [f"{name}.png" for name in "abcde"]
+    images = Images(pixels, labels, files, class_names=names)
+    monkeypatch.setattr(latent_files, "_LARGEST_SPRITE", 16)  # 2 x 2 images
+    latent_files.write(tmp_path, images, posterior, {"elbo": elbo})
+    with np.load(tmp_path / "latents.npz") as arrays:
+        for name, expected in (*posterior._asdict().items(), ("elbo", elbo)):
+            np.testing.assert_array_equal(arrays[name], expected)
+        assert (arrays["label"].astype(str).tolist() if "label" in arrays else None) == shown
+    with (tmp_path / "latents.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == files
+    assert [row.get("label") for row in rows] == (shown or [None] * 5)
+    columns = ["elbo_nats", *(f"{part}_{i}" for part in ("mean", "logvar") for i in (1, 2, 3))]
+    found = [[float(row[column]) for column in columns] for row in rows]
+    np.testing.assert_allclose(found, np.column_stack([elbo, *posterior]), rtol=1e-6)
+    projector = tmp_path / "projector"
+    vectors = np.loadtxt(projector / "vectors.tsv", delimiter="\t")
+    np.testing.assert_allclose(vectors, posterior.mean[:4], rtol=1e-5)
+    lines = (projector / "metadata.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["name", *files[:4]]
+    sprite = iio.imread(projector / "sprite.png") / 255
+    np.testing.assert_allclose(sprite[8:, :6], pixels[2, ..., 0], atol=0.003)
+    config = (projector / "projector_config.pbtxt").read_text()
+    assert config.index("single_image_dim: 6") < config.index("single_image_dim: 8")
+
+
+class NoEncoder(HalvesModel):
+    abilities = ("sample", "decode")
+
+
+class ThreeLatents(HalvesModel):
+    latent_dim = 3
 
 
 @pytest.mark.parametrize(
@@ -212,66 +290,28 @@ def test_samples_stand_over_the_nearest_training_images(
     [
         ("samples", {"num": 10_001}, "10000 images at most; --mode=samples --individual"),
         ("samples", {"label": "7"}, "--label=7: this model knows no labels"),
-        *(
-            ("interpolate", {"end": text}, "must be the number of an image, or 2 latents")
-            for text in ("a", "0.5,nan", "1,2,3")
-        ),
+        ("manifold", {"model": ThreeLatents}, "needs 2 latent dimensions; this model has 3"),
+        ("interpolate", {"end": "0.5,nan"}, "must be the number of an image, or 2 latents"),
+        ("interpolate", {"end": "1,2,3"}, "must be the number of an image, or 2 latents"),
+        ("interpolate", {"refine": 3, "start": "0,1", "end": "1,0"}, "--refine does nothing: nei"),
         ("interpolate", {"start": "6"}, "--start=6: there are 6 images"),
-        ("neighbours", {"index": 6}, "--index=6: there are 6 images"),
         ("class", {"label": "7"}, "--label=7: unknown; choose from 0, 1"),
-        ("class", {}, "--label is needed; choose from 0, 1"),
-        ("styles", {}, "--mode=styles needs a conditional model"),
-        ("styles", {"label": "7"}, "--label does nothing with --mode=styles; it is for samp"),
-        ("samples", {"num": 0}, "--num=0: must be"),
-        ("samples", {"seed": 2**31}, f"--seed={2**31}: must be"),
-        ("neighbours", {"index": -1}, "--index=-1: must be"),
-        ("neighbours", {"spread": -0.1}, "--spread=-0.1: must be"),
-        ("denoise", {"noise": 0.6}, "--noise=0.6: must be"),
-        ("anomalies", {"false_alarms": 2}, "--false_alarms=2: must be"),
+        ("class", {"data_path": "bare.npz", "label": "7"}, "needs labelled images"),
         ("anomalies", {"score": "elbo", "refine": 3}, "--refine=3 does nothing with --score=elbo"),
-        ("anomalies", {"score": "relative", "refine": 3}, "does nothing with --score=relative"),
-        ("transfer", {}, "--mode=transfer needs a conditional model"),
+        ("anomalies", {"false_alarms": 0.1}, "this model knows no scores of usual images"),
+        ("styles", {}, "--mode=styles needs a conditional model"),
+        ("latents", {"model": NoEncoder}, "needs .*; this one can decode, sample"),
+        ("interpolate", {"model": NoEncoder, "data_path": "a.npz"}, "nothing: this model has no"),
+        ("class", {"model": Drawer, "data_path": None}, "--label is needed; choose from ant, bee"),
+        ("class", {"model": Drawer, "label": "ant"}, "draws its classes without examples"),
+        ("interpolate", {"model": Drawer, "start": "0,1", "end": "1,0"}, "--label is needed"),
+        ("reconstruct", {"model": Drawer, "data_path": "bare.npz"}, "and needs labelled images"),
     ],
 )
-def test_what_cannot_be_is_refused_and_nothing_is_left(
-    model, tmp_path, data_path, mode, settings, message
-):
-    if "data_path" in MODES[mode].settings:
-        settings = {"data_path": data_path, **settings}
+def test_what_cannot_be_is_refused_and_nothing_is_left(make, tmp_path, mode, settings, message):
     with pytest.raises(UserError, match=message):
-        make(model, mode, tmp_path / "out", **settings)
+        make(mode, **settings)
     assert not (tmp_path / "out").exists()
-
-
-def test_modes_that_a_model_cannot_do_are_refused(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(HalvesModel, "abilities", ("sample", "decode"))
-    for mode in ("reconstruct", "anomalies", "latents", "class", "neighbours", "denoise"):
-        with pytest.raises(UserError, match=f"--mode={mode} needs .*; this one can decode, sample"):
-            make(model, mode, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_other_files_and_models_do_not_fit(model, tmp_path, images, monkeypatch):
-    many = _saved(tmp_path / "m.npz", x_test=np.repeat(images, 5, axis=0), y_test=np.arange(30))
-    with pytest.raises(UserError, match=r"choose from 0, 1, 10, .* and 10 more\.$"):
-        make(model, "class", tmp_path, data_path=many, label="cat")
-    bare = _saved(tmp_path / "bare.npz", x_test=images)
-    with pytest.raises(UserError, match="needs labelled images"):
-        make(model, "class", tmp_path, data_path=bare, label="7")
-    with pytest.raises(UserError, match="cannot be made"):
-        make(model, "samples", tmp_path / "bare.npz" / "out")
-    monkeypatch.setattr(HalvesModel, "latent_dim", 3)
-    with pytest.raises(UserError, match="needs 2 latent dimensions; this model has 3"):
-        make(model, "manifold", tmp_path)
-
-
-def test_modes_take_the_settings_that_they_look_at():
-    used = {name for mode in MODES for name in MODES[mode].settings}
-    assert used == {field.name for field in dataclasses.fields(GenerationSettings)}
-    request = GenerationSettings.create("class", label="7", num=3)
-    assert (request.label, request.num, request.seed) == ("7", 3, 0)
-    assert GenerationSettings.create("digit", label="7", num=3) == request  # an older name
-    assert MODES["digit"] is MODES["class"] and "digit" not in list(MODES)
 
 
 @pytest.mark.slow

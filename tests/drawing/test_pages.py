@@ -1,0 +1,112 @@
+"""Pages with texts and axes: text that fits and can be read, curves, latents and their labels."""
+
+import math
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+from cvae_tf.drawing import canvas, fonts, latents
+from cvae_tf.drawing.curves import CurveGroup, draw_curves
+from cvae_tf.drawing.labels import are_values, as_classes
+
+
+def test_a_line_fits_and_means_nothing_to_matplotlib():
+    page = canvas.new_page(400, 100)
+    for text, shown in (("a\nb $x^$", r"a b \$x^\$"), ("x" * 300, "…")):
+        canvas.write(page, text, x=150, y=50, width=300, size=14)
+        line = page.texts[-1]
+        assert line.get_text().endswith(shown) and line.get_window_extent().width <= 300
+
+
+def test_letters_that_no_font_has_are_boxes_and_said_once(capfd, monkeypatch):
+    monkeypatch.setattr(fonts, "_warnings", set())
+    monkeypatch.setattr(fonts, "_known_others", list)
+    assert fonts.readable("a 数字 é") == "a □□ é" and fonts.readable("\x1b字") == "□□"
+    said = capfd.readouterr().err
+    assert said.startswith("warning: no common font of this machine has such letters as '数字'")
+    assert said.count("\n") == 1
+
+
+@pytest.fixture
+def axes_of(tmp_path, monkeypatch):
+    """Draws something, and returns the axes of its page, which is not written."""
+    pages = []
+    monkeypatch.setattr(canvas, "save", lambda page, *_, **__: pages.append(page))
+
+    def call(draw, *arguments):
+        draw(tmp_path / "page.png", *arguments)
+        return pages[-1].axes
+
+    return call
+
+
+def test_curves_stand_in_their_groups_as_far_as_there_are_values(axes_of):
+    groups = [
+        CurveGroup("Bounds", "nats", {"train_elbo": "--", "old_elbo": "-.", "test_elbo": "-"}),
+        CurveGroup("Divergence", "nats per image", {"test_kl": ":"}),
+    ]
+    rows = [
+        {"epoch": 1, "train_elbo": 3.0, "test_elbo": 5.0},
+        {"epoch": 2, "train_elbo": 4.0, "test_elbo": 6.0, "test_kl": 1.0},
+    ]
+    left, right = axes_of(draw_curves, rows, groups, "mnist $x^$")
+    lines = [*left.lines, *right.lines]
+    assert [line.get_label() for line in lines] == ["train elbo", "test elbo", "test kl"]
+    for line, values in zip(lines, ([3, 4], [5, 6], [math.nan, 1]), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), [1, 2])
+        np.testing.assert_array_equal(line.get_ydata(), values)
+    assert len(axes_of(draw_curves, [], groups, "")) == 1  # no epoch at all
+
+
+def test_few_labels_are_classes_and_of_many_with_names_the_commonest():
+    assert are_values(np.arange(21)) and not are_values(np.arange(20))
+    assert not are_values(np.arange(21), label_names=["cat"])
+    classes = as_classes(np.array([10, 2, 2, 7]))
+    assert classes.names == ["2", "7", "10"] and classes.indices.tolist() == [2, 0, 0, 1]
+    named = as_classes(np.array([1, 0, 5, -1]), ["cat", "a $x^$ dog"])
+    assert named.names == ["-1", "cat", r"a \$x^\$ dog", "5"]
+    labels = np.concatenate([np.arange(100), np.repeat(np.arange(50, 90), 3), [7] * 9])
+    classes = as_classes(labels, [f"name {i}" for i in range(100)])
+    assert classes.names == ["name 7", *(f"name {i}" for i in range(50, 68)), "and 81 more"]
+    assert classes.indices[[0, 7, 50, 67, 68]].tolist() == [19, 0, 1, 18, 19]
+
+
+def test_points_stand_at_their_means_in_the_colours_of_the_legend(axes_of):
+    means = np.random.default_rng(0).normal(size=(50, 2)) * [30, 1]
+    means[3, 1] = np.nan
+    shown, labels = np.arange(50) != 3, np.arange(50) % 2
+    (axes,) = axes_of(latents.draw_latents, means, labels, "Title", ["dog", "cat"])
+    assert axes.get_title() == "Title\n1 of 50 are not finite and left out"
+    np.testing.assert_allclose(axes.collections[0].get_offsets(), means[shown])
+    legend = axes.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["dog", "cat"]
+    dots = [to_rgb(str(dot.get_color())) for dot in legend.get_lines()]
+    colours = axes.collections[0].get_facecolors()[:, :3]
+    np.testing.assert_allclose(colours, np.array(dots)[labels][shown])
+    values = np.linspace(-1, 1, 50)
+    axes, bar = axes_of(latents.draw_latents, means, values, "Title")
+    assert axes.get_legend() is None and bar.get_ylabel() == "Label"
+    np.testing.assert_allclose(axes.collections[0].get_array(), values[shown])
+
+
+def test_more_dimensions_are_drawn_by_their_principal_components(axes_of):
+    random = np.random.default_rng(0)
+    turn = np.linalg.qr(random.normal(size=(5, 5)))[0]
+    means = random.normal(size=(500, 5)) * [9, 4, 1, 1, 1] @ turn + 7
+    (axes,) = axes_of(latents.draw_latents, means, None, "Title")
+    points, names = axes.collections[0].get_offsets(), (axes.get_xlabel(), axes.get_ylabel())
+    centred = means - means.mean(axis=0)
+    _, spreads, directions = np.linalg.svd(centred)
+    for axis in range(2):
+        correlation = np.corrcoef(points[:, axis], centred @ directions[axis])[0, 1]
+        assert abs(correlation) == pytest.approx(1, abs=1e-6)
+        share = spreads[axis] ** 2 / np.sum(spreads**2)
+        assert names[axis] == f"principal component {axis + 1} ({share:.0%} of the variance)"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("num", "dimensions"), [(0, 3), (2, 3), (2, 1), (30, 1)])
+def test_equal_means_are_no_error(axes_of, num, dimensions):
+    axes_of(latents.draw_latents, np.full((num, dimensions), 1e6), np.arange(num), "Title")
+    axes_of(latents.draw_latents, np.full((num, dimensions), 1e6), None, "Title")
