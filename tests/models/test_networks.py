@@ -9,7 +9,7 @@ from conftest import VAE_NETWORKS
 
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError
-from cvae_tf.models.networks.building import LayerMaker, build_gan_networks, build_networks
+from cvae_tf.models.networks.building import build_gan_networks, build_networks
 
 
 def _kernels(pair):
@@ -38,16 +38,6 @@ def test_every_network_begins_by_its_seed_alone_with_layers_that_differ(name):
     assert first.decoder(np.zeros((3, 3), np.float32)).shape == (3, 28, 28, 1)
 
 
-def test_a_layer_starts_alike_whatever_layers_are_built_before_it():
-    make = LayerMaker("encoder", seed=3, precision="float32")
-    first = make.dense(4, "dense")
-    make.conv(8, "one")
-    again, other = make.dense(4, "dense"), LayerMaker("decoder", 3, "float32").dense(4, "dense")
-    kernels = [layer.kernel_initializer((5, 4)) for layer in (first, again, other)]
-    np.testing.assert_array_equal(kernels[0], kernels[1])
-    assert np.all(kernels[0] != kernels[2])
-
-
 @pytest.mark.parametrize("name", VAE_NETWORKS)
 def test_labels_change_what_every_network_says(name):
     networks = build_networks(name, (28, 28, 1), 2, seed=1, num_classes=3)
@@ -63,9 +53,7 @@ def test_labels_change_what_every_network_says(name):
     [
         ("resnet", (28, 28, 1), "--network=resnet: unknown; choose from tutorial, mlp, hybrid"),
         ("tutorial", (8, 8, 1), "28 x 28 pixels with 1 channel; these images are 8 x 8 with 1"),
-        ("tutorial", (28, 28, 3), "these images are 28 x 28 with 3"),
         ("patches", (7, 28, 1), "8 to 256 pixels a side; these images are 7 x 28 with 1"),
-        ("patches", (28, 257, 1), "8 to 256 pixels a side"),
         ("patches", (28, 28, 2), "1 or 3 channels; these images are 28 x 28 with 2"),
     ],
 )
@@ -103,13 +91,6 @@ def test_precision_is_that_of_the_layers_and_weights_stay_float32(precision):
 # The network on patches
 
 
-@pytest.mark.parametrize("shape", [(8, 8, 1), (33, 20, 3), (9, 256, 1)])
-def test_patches_take_images_of_many_sizes(shape):
-    encoder, decoder = build_networks("patches", shape, latent_dim=3, seed=0)
-    assert encoder(np.zeros((2, *shape), np.float32)).shape == (2, 6)
-    assert decoder(np.zeros((2, 3), np.float32)).shape == (2, *shape)
-
-
 def _apply(layers, values):
     for layer in layers:
         values = layer(values)
@@ -124,7 +105,7 @@ def _image_of(grid, height, width, side, channels):
     return image
 
 
-@pytest.mark.parametrize(("shape", "side"), [((28, 28, 1), 4), ((30, 18, 3), 4), ((20, 9, 1), 3)])
+@pytest.mark.parametrize(("shape", "side"), [((28, 28, 1), 4), ((9, 256, 3), 32)])
 def test_pixels_become_channels_of_their_patch_and_back(shape, side):
     encoder, decoder = build_networks("patches", shape, latent_dim=2, seed=0)
     image = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
@@ -132,5 +113,6 @@ def test_pixels_become_channels_of_their_patch_and_back(shape, side):
     grid = _apply(before, image[None])[0]
     assert grid.shape[:2] == (-(-shape[0] // side), -(-shape[1] // side))
     np.testing.assert_array_equal(_image_of(grid, *shape[:2], side, shape[2]), image)
+    assert decoder(np.zeros((2, 2), np.float32)).shape == (2, *shape)
     last = [layer.name for layer in decoder.layers].index("logits")
     np.testing.assert_array_equal(_apply(decoder.layers[last + 1 :], grid[None])[0], image)
