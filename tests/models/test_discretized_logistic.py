@@ -1,4 +1,4 @@
-"""The discretized logistic against SciPy, plain sums and finite differences."""
+"""The discretized logistic against SciPy and plain sums."""
 
 import numpy as np
 import pytest
@@ -26,8 +26,6 @@ def _log_probs(location, log_scale, dtype=np.float64):
 def test_probabilities_of_the_levels_sum_to_1(dtype, error):
     found = _log_probs(PARAMETERS[..., 0], PARAMETERS[..., 1], dtype).astype(float)
     np.testing.assert_allclose(np.exp(found).sum(axis=1), 1, rtol=error)
-    # Beyond black and white one level costs nothing: a background needs no precision.
-    assert _log_probs(-0.2, -4.0, dtype)[0] > -1e-4 and _log_probs(1.2, -4.0, dtype)[255] > -1e-4
 
 
 @pytest.mark.parametrize(
@@ -62,22 +60,6 @@ def test_pixels_and_channels_are_summed_each_with_parameters_of_its_own():
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
-def test_gradients_agree_with_finite_differences():
-    levels = tf.constant(LEVELS[[0, 1, 128, 255]])
-    grid = np.meshgrid([-0.4, 0.5, 1.1], [SMALLEST, -4.0, -3.239, 0.0, 3.0], indexing="ij")
-    location, log_scale = (tf.constant(each[..., None] + np.zeros(4)) for each in grid)
-    with tf.GradientTape() as tape:
-        tape.watch([location, log_scale])
-        values = log_prob_of_levels(levels, location, log_scale)
-    slopes = tape.gradient(values, [location, log_scale])
-    for slope, moves in zip(slopes, ((1e-6, 0), (0, 1e-6)), strict=True):
-        above, below = (
-            log_prob_of_levels(levels, location + side * moves[0], log_scale + side * moves[1])
-            for side in (1, -1)
-        )
-        np.testing.assert_allclose(slope, (above - below) / 2e-6, rtol=1e-4, atol=1e-4)
-
-
 def test_whatever_a_decoder_makes_is_finite_and_so_is_its_gradient():
     large = np.float32([-1e30, -1e4, 0, 80, 100, 1e4, 1e30])
     made = np.stack(np.meshgrid(large, large), axis=-1).reshape(1, 7, 7, 2)
@@ -91,8 +73,6 @@ def test_whatever_a_decoder_makes_is_finite_and_so_is_its_gradient():
         assert np.min(outputs[..., 1]) > SMALLEST - 1e-5
     means = discretized_logistic.mean(outputs).numpy()
     assert np.all((means >= 0) & (means <= 1))
-    is_clear = (made[..., 0] != 0) & (made[..., 1] <= 0)  # far away and narrow
-    np.testing.assert_allclose(means[..., 0][is_clear], made[..., 0][is_clear] > 0, atol=1e-6)
 
 
 def test_mean_is_that_of_the_levels():

@@ -10,18 +10,16 @@ from conftest import vivid
 from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data.datasets import Split
 from cvae_tf.models.networks.building import Options, build_networks
-from cvae_tf.models.vae import amounts, held_out_scores
+from cvae_tf.models.vae import amounts, complexity, held_out_scores
 from cvae_tf.models.vae.held_out_scores import HeldOutScores
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.training import finishing
 
 
-def _small(shape=(8, 8, 1), latent_dim=3, pixels=Pixels(), num_classes=0):  # noqa: B008
-    networks = build_networks(
-        "mlp", shape, latent_dim, seed=3, num_classes=num_classes, options=Options(hidden=(16,))
-    )
-    return CVAE(networks, 3, pixels, num_classes=num_classes)
+def _small(shape=(8, 8, 1), latent_dim=3, pixels=Pixels()):  # noqa: B008
+    networks = build_networks("mlp", shape, latent_dim, seed=3, options=Options(hidden=(16,)))
+    return CVAE(networks, 3, pixels)
 
 
 def test_p_values_count_what_is_as_low():
@@ -70,8 +68,6 @@ def test_new_usual_images_have_low_p_values_as_often_as_the_p_values_say(digits)
 @pytest.mark.parametrize(
     ("options", "affordable", "expected"),
     [
-        ({"num_classes": 3, "pixels": Pixels("none")}, 10**6,
-         {"encoders": 40, "relative": 40, "refined": 40, "regret": 40}),
         ({}, 20 * 32, {"encoders": 40, "relative": 40, "refined": 20, "regret": 20}),
         ({"latent_dim": 65, "pixels": Pixels("dynamic")}, 7 * 16, {"encoders": 7, "relative": 7}),
     ],
@@ -82,10 +78,57 @@ def test_models_of_every_kind_score_as_many_images_as_are_affordable(
     monkeypatch.setattr(held_out_scores, "_FEWEST", 5)
     monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 64 * affordable)
     own, images = _small(**options), np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1))
-    held_out_scores.measure(own, Split(images.astype(np.uint8), np.arange(40) % 3))
+    held_out_scores.measure(own, Split(images.astype(np.uint8), None))
     assert own.held_out_scores.known == expected
     found = {name for name in own.signatures() if name.startswith("p_values")}
     assert found == {f"p_values_{kind}".removesuffix("_encoders") for kind in expected}
+
+
+# What scores are to be expected of images by their complexity.
+
+
+def test_variation_is_that_of_neighbours():
+    images = np.random.default_rng(0).random((2, 4, 6, 5, 3)).astype(np.float32)
+    images[0, 0] = 0.5
+    sums = np.zeros((2, 4))
+    for axis in (2, 3):
+        sums += np.abs(np.diff(images.astype(float), axis=axis)).sum(axis=(2, 3, 4))
+    expected = np.log((sums + 1) / (6 * 5 * 3))
+    found = complexity.complexities(*map(tf.constant, images))  # of images and reconstructions
+    np.testing.assert_allclose(found, expected.T, rtol=1e-5)
+
+
+def test_scores_are_relative_to_the_parabola_that_expects_more_of_the_others():
+    random = np.random.default_rng(3)
+    known, scores = random.normal(size=(30, 2)), random.normal(size=30)
+    trends, above = complexity.fit_trends(known, scores)
+    for left_out in range(5):
+        others = np.arange(30) != left_out
+        fits = (np.polyfit(own[others], scores[others], 2) for own in known.T)
+        expects = [np.polyval(fit, at) for fit, at in zip(fits, known[left_out], strict=True)]
+        assert above[left_out] == pytest.approx(scores[left_out] - max(expects), rel=1e-6)
+    new = np.clip(4 * known[:9], known.min(axis=0), known.max(axis=0))  # what was seen, at most
+    expected = [
+        np.polyval(np.polyfit(a, scores, 2), b) for a, b in zip(known.T, new.T, strict=True)
+    ]
+    given = (tf.constant(part, tf.float32) for part in (scores[:9], 4 * known[:9], trends))
+    found = complexity.relative_scores(*given)
+    np.testing.assert_allclose(found, scores[:9] - np.maximum(*expected), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("places", "scores", "expected"),
+    [
+        ([-2.0, -2, -2], [1.0, 2, 6], [3, 3, 3]),
+        ([-2.0, -1], [np.nan, -np.inf], [0, 0]),
+        ([-2.0, -1, -1], [4.0, 7, 9], [4, 8, 8]),
+        (-2 + 1e-4 * np.linspace(-1, 1, 30), *[5 + 0.1 * np.linspace(-1, 1, 30)] * 2),
+    ],
+)
+def test_few_images_and_such_as_are_alike_have_a_trend_too(places, scores, expected):
+    trend, _ = complexity.fit_trend(np.array(places), np.array(scores))
+    found = complexity.expected_score(*(np.array(each, np.float32) for each in (places, trend)))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 # What is learned at the end is kept with the run.

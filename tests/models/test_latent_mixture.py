@@ -66,7 +66,6 @@ def test_a_sampler_draws_from_the_mixture_and_before_it_is_fitted_from_the_prior
     sampler.take(known)
     drawn = sampler.draw(20_000, tf.constant([1, 2])).numpy()
     expected = _drawn(known, 200_000)
-    np.testing.assert_allclose(drawn.mean(axis=0), expected.mean(axis=0), atol=0.1)
     np.testing.assert_allclose(np.cov(drawn.T), np.cov(expected.T), atol=0.35)
     assert np.mean(drawn[:, 0] < 0) == pytest.approx(0.3, abs=0.02)
     np.testing.assert_array_equal(sampler.draw(3, tf.constant([1, 2])), drawn[:3])
@@ -76,7 +75,6 @@ def test_a_model_draws_latents_like_those_of_its_training_images():
     model = CVAE(tiny_networks(), seed=3, sampler="mixture")
     images = tiny_images(600)
     model.finish("sampler", Dataset("toy", "", Split(images, None), Split(images[:9], None)))
-    assert "mixture of Gaussians" in model.describe()["limits"]
     copy, key = model.for_inference(), tf.constant([3, 4])
     latents = copy.sample_latents(3000, key).numpy()
     np.testing.assert_array_equal(latents, model.sample_latents(3000, key))

@@ -1,4 +1,4 @@
-"""Likelihoods of pixels: their integrals, means, slopes and information, by plain sums."""
+"""Likelihoods of pixels: integrals, means, slopes, information, by plain sums; what pixels are."""
 
 import math
 
@@ -9,6 +9,7 @@ import tensorflow as tf
 from cvae_tf import registry
 from cvae_tf.models.vae import discretized_logistic
 from cvae_tf.models.vae.likelihoods import bernoulli_log_prob
+from cvae_tf.models.vae.pixels import Pixels
 
 NAMES = list(registry.LIKELIHOODS)
 LIKELIHOODS = {name: registry.LIKELIHOODS.load(name) for name in NAMES}
@@ -113,3 +114,44 @@ def test_information_is_the_mean_square_of_the_slope(name):
             expected.append(np.nansum(weights * np.square(slope)))
         found = LIKELIHOODS[name].information(tf.constant(outputs))
         np.testing.assert_allclose(np.ravel(found), expected, rtol=1e-3, atol=1e-8)
+
+
+# What a pixel is made of a grey level, and what its likelihood may be called.
+
+KEY = tf.constant([1, 2])
+GREY = np.arange(256, dtype=np.float32).reshape(1, 16, 16, 1) / 255
+
+
+def test_grey_levels_above_one_half_are_white_where_nothing_is_drawn():
+    expected = [0.0] * 128 + [1.0] * 128
+    for found in (Pixels("threshold").drawn(GREY, KEY), Pixels("dynamic").likeliest(GREY)):
+        np.testing.assert_array_equal(np.ravel(found), expected)
+    grey = np.float32([0.5, 0.50001]).reshape(1, 1, 2, 1)
+    np.testing.assert_array_equal(np.ravel(Pixels().likeliest(grey)), [0, 1])
+    np.testing.assert_array_equal(Pixels("none").drawn(GREY, KEY), GREY)
+
+
+def test_drawn_pixels_are_white_with_the_grey_level_as_their_probability():
+    grey = np.broadcast_to(np.float32([0.0, 0.1, 0.9, 1.0]), (20_000, 1, 1, 4))
+    drawn = Pixels("dynamic").drawn(tf.constant(grey), KEY).numpy()
+    np.testing.assert_allclose(drawn.mean(axis=(0, 1, 2)), [0, 0.1, 0.9, 1], atol=0.01)
+    assert set(np.unique(drawn)) == {0, 1}
+
+
+def test_what_is_drawn_for_an_image_depends_on_its_number_and_not_on_its_batch():
+    grey = tf.fill([9, 5, 5, 1], 0.4)
+    together = Pixels("dynamic").drawn(grey, KEY).numpy()
+    for first, last in ((0, 4), (4, 9), (7, 8)):
+        own = Pixels("dynamic").drawn(grey[first:last], KEY, first)
+        np.testing.assert_array_equal(own, together[first:last])
+    assert len(np.unique(together.reshape(9, -1), axis=0)) == 9
+
+
+def test_cross_entropy_of_grey_levels_is_never_called_a_likelihood():
+    grey = Pixels("none", "bernoulli")
+    assert not grey.has_likelihood
+    for measure in grey.terms.values():
+        assert "likelihood" not in measure.name + measure.title and measure.name != "elbo"
+    for pixels in (Pixels("threshold"), Pixels("dynamic"), Pixels("none", "gaussian")):
+        assert pixels.has_likelihood
+        assert [measure.name for measure in pixels.terms.values()] == list(pixels.terms)

