@@ -167,33 +167,11 @@ def exported_digits(shared_place):
 
     def export(place):
         networks = build_networks("patches", (28, 28, 1), latent_dim=2, seed=3)
-        return _export(CVAE(networks, seed=3), place)
+        model = CVAE(networks, seed=3)
+        writing.write_model(model, "saved_model", place / "export" / "1", METADATA)
+        return place / "export" / "1"
 
     return built_once(shared_place, "digits", export)
-
-
-@pytest.fixture(scope="session")
-def finished_digits(digits):
-    """The same model, which has seen its test images at the end."""
-    model = CVAE(build_networks("patches", (28, 28, 1), latent_dim=2, seed=3), seed=3)
-    model.compile(keras.optimizers.SGD())
-    model.finish("held_out_scores", digits)
-    return model
-
-
-@pytest.fixture(scope="session")
-def exported_finished_digits(shared_place, request):
-    """A SavedModel of it."""
-
-    def export(place):
-        return _export(request.getfixturevalue("finished_digits"), place)
-
-    return built_once(shared_place, "finished_digits", export)
-
-
-def _export(model, place):
-    writing.write_model(model, "saved_model", place / "export" / "1", METADATA)
-    return place / "export" / "1"
 
 
 @pytest.fixture(scope="session")

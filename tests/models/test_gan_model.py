@@ -8,7 +8,6 @@ import tensorflow as tf
 from cvae_tf import registry
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.models.gan import comparison, generator_discriminator, losses
-from cvae_tf.models.gan.layers import BatchDeviation
 from cvae_tf.models.gan.model import GAN
 from cvae_tf.models.gan.recipe import Recipe
 from cvae_tf.models.networks.building import build_gan_networks
@@ -60,10 +59,8 @@ def _separate_gradients(model, real, weight_of_r1=0.0):
 @pytest.mark.parametrize(
     ("loss", "r1", "step", "weight_of_r1"),
     [
-        ("non_saturating", 0.5, 0, 8.0),  # R1 counts at every sixteenth step, sixteen times
-        ("hinge", 0.5, 1, 0.0),
         ("non_saturating", 0.5, 15, 0.0),
-        ("hinge", 0.5, 16, 8.0),
+        ("hinge", 0.5, 16, 8.0),  # R1 counts at every sixteenth step, sixteen times
         ("wgan_gp", 0.0, 0, 0.0),
     ],
 )
@@ -85,57 +82,35 @@ def test_a_step_goes_down_both_losses_from_where_both_were(loss, r1, step, weigh
 
 
 @pytest.mark.parametrize("network", GAN_NETWORKS)
-@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 70, 3)])
-def test_networks_fit_every_size(network, shape):
-    model = _model(network, shape)
+def test_networks_fit_every_size(network):
+    model = _model(network, (9, 70, 3))
     drawn = model(tf.zeros([2, 5]))
-    assert drawn.shape == (2, *shape) and drawn.dtype == tf.float32
-    assert np.min(drawn) >= 0 and np.max(drawn) <= 1
-    logits = model.logits(drawn)
-    assert logits.shape == (2,) and np.all(np.isfinite(logits))
+    assert drawn.shape == (2, 9, 70, 3) and np.min(drawn) >= 0 and np.max(drawn) <= 1
+    assert np.all(np.isfinite(model.logits(drawn)))
 
 
 def test_settled_statistics_are_those_of_drawn_images(monkeypatch):
     monkeypatch.setattr(generator_discriminator, "_SETTLED_ON", 64)
     model = _model("dcgan")
-    latents = tf.random.stateless_normal([4, 5], [1, 1])
-    before = model(latents).numpy()
+    own = tf.random.stateless_normal([64, 5], derived_key(1, Purpose.NORMALIZATION_STATISTICS))
+    assert np.abs(model(own) - model.generator(own, training=True)).max() > 1e-2
     model.settle()
-    after = model(latents).numpy()
-    assert np.abs(before - after).max() > 1e-4
-    key = derived_key(1, Purpose.NORMALIZATION_STATISTICS)
-    own = tf.random.stateless_normal([64, 5], key)
-    np.testing.assert_allclose(model(own), model.generator(own, training=True), atol=1e-4)
+    settled = model(own).numpy()
+    np.testing.assert_allclose(settled, model.generator(own, training=True), atol=1e-4)
     model.settle()
-    np.testing.assert_array_equal(model(latents), after)
+    np.testing.assert_array_equal(model(own), settled)
 
 
 def test_spectral_norms_become_one_and_begin_the_same_in_any_process():
-    def vectors(model):
-        return [w.numpy() for w in model.discriminator.variables if "vector" in w.name]
-
     model, again = (_model(spectral_norm=True) for _ in range(2))
-    first = vectors(model)
-    assert len(first) >= 3
-    for one, other in zip(first, vectors(again), strict=True):
+    for one, other in zip(model.variables, again.variables, strict=True):
         np.testing.assert_array_equal(one, other)
-    for _ in range(20):
+    for _ in range(12):
         model.logits(_images(), training=True)
     kernels = [w.numpy() for w in model.discriminator.trainable_variables if w.name == "kernel"]
     for kernel in kernels:
         norm = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2)
         assert norm == pytest.approx(1, abs=0.1)
-
-
-def test_the_deviation_of_a_batch_is_beside_its_features_and_the_usual_one_in_use():
-    layer, features = BatchDeviation(), np.random.default_rng(3).normal(size=(6, 2, 2, 3))
-    shown = layer(features, training=True).numpy()
-    np.testing.assert_allclose(shown[..., :3], features, rtol=1e-6)
-    groups = [features[[i, i - 1, i - 2, i - 3]].std(axis=0).mean() for i in range(6)]
-    np.testing.assert_allclose(shown[..., 3], np.tile(np.reshape(groups, (6, 1, 1)), (2, 2)), 1e-4)
-    np.testing.assert_allclose(layer(features[:1])[..., 3], 0.01 * np.mean(groups), 1e-3)
-    equal = layer(np.ones((4, 2, 2, 3)), training=True).numpy()
-    assert np.all(equal[..., 3] < 1e-3)
 
 
 @pytest.mark.parametrize("network", GAN_NETWORKS)
@@ -149,11 +124,9 @@ def test_labels_change_what_is_drawn_and_judged(network):
     assert np.abs(drawn[0] - drawn[1]).max() > 1e-6 and np.abs(drawn[1] - drawn[2]).max() > 1e-6
     logits = model.logits(tf.repeat(_images(1), 3, axis=0), tf.constant([0, 1, 2])).numpy()
     assert len(set(logits.tolist())) == 3
-    with pytest.raises(ValueError, match="needs labels"):
-        model.train_step(_images())
 
 
-def test_keras_fits_saves_and_loads_it(tmp_path):
+def test_keras_fits_saves_and_loads_it_and_a_callback_moves_the_learning_rate_of_both(tmp_path):
     model = _model(recipe=Recipe("wgan_gp", 0.0, ("translation", "cutout")))
     model.compile("adam", run_eagerly=True)
     history = model.fit(_images(), batch_size=4, epochs=1, verbose=0).history
@@ -165,17 +138,11 @@ def test_keras_fits_saves_and_loads_it(tmp_path):
         each.train_step(_images())
     for first, second in zip(model.variables, loaded.variables, strict=True):
         np.testing.assert_allclose(first, second, atol=1e-6)
-
-
-def test_a_callback_moves_the_learning_rate_of_both():
-    model, stopped = _model(), keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.0)
-    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
-    model.train_step(_images())
-    before = [_weights(network) for network in model.networks.values()]
+    before = [variable.numpy() for variable in model.trainable_variables]
+    stopped = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.0)
     model.fit(_images(), batch_size=8, verbose=0, callbacks=[stopped])
-    after = [_weights(network) for network in model.networks.values()]
-    for first, second in zip(before, after, strict=True):
-        assert all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
+    for value, variable in zip(before, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(variable, value)
 
 
 def test_all_images_count_alike_in_what_is_measured():
@@ -192,29 +159,15 @@ def test_all_images_count_alike_in_what_is_measured():
     assert found[1]["probability_of_real"] == pytest.approx(np.mean(1 / (1 + np.exp(-logits[0]))))
 
 
-def test_a_label_adds_its_product_with_the_mean_features():
-    model, real, labels = _model(num_classes=3), _images(), tf.constant(LABELS)
-    top = model.discriminator.get_layer("logit").input
-    features, embedding = top._keras_history.operation.input, model.discriminator.get_layer("class")
-    inside = keras.Model(model.discriminator.inputs, [features, top])
-    found, flat = (part.numpy() for part in inside([real, labels]))
-    plain = flat @ model.discriminator.get_layer("logit").kernel.numpy()[:, 0]
-    of_class = embedding.kernel.numpy()[LABELS]
-    expected = plain + np.sum(of_class * found.mean(axis=(1, 2)), axis=1)
-    np.testing.assert_allclose(model.logits(real, labels), expected, rtol=1e-4, atol=1e-5)
-
-
 def test_what_goes_wrong_is_said_in_a_line():
     well = {"train_accuracy": 0.8, "test_spread": 0.9}
     assert comparison.warnings(well) == []
     (sure,) = comparison.warnings({**well, "train_accuracy": 0.999})
-    assert comparison.warnings({**well, "train_accuracy": 0.999}, has_sides=False) == []
-    assert "discriminator tells all images apart" in sure and "--r1" in sure
     (alike,) = comparison.warnings({**well, "test_spread": 0.01})
-    assert "hardly differ" in alike and "--seed" in alike
+    assert "--r1" in sure and "--seed" in alike
 
 
-# Losses and penalties, against NumPy, finite differences and closed forms.
+# Losses and penalties, against NumPy.
 
 REAL = np.array([-30.0, -1.5, 0.0, 0.4, 3.0, 40.0])
 DRAWN = np.array([25.0, 2.0, 0.0, -0.3, -1.0, -50.0])
@@ -235,21 +188,18 @@ def test_losses_are_those_of_the_papers():
         np.testing.assert_allclose(loss.generator(drawn), of_generator, 1e-6, 1e-12)
 
 
+WEIGHTS = np.linspace(-1, 2, 12)
+
+
 def _judge(images):
-    """A smooth function of each image, with no gradient of length one."""
-    flat = tf.reshape(images, [tf.shape(images)[0], -1])
-    weights = tf.constant(np.linspace(-1, 2, 12), flat.dtype)
-    return tf.sin(tf.linalg.matvec(flat, weights)) + tf.reduce_sum(flat**3, axis=1)
+    flat = tf.reshape(images, [-1, 12])
+    return tf.sin(tf.linalg.matvec(flat, WEIGHTS)) + tf.reduce_sum(flat**3, axis=1)
 
 
-def _squared_gradients(images, step=1e-5):
-    """By finite differences."""
-    squares = np.zeros(len(images))
-    for index in np.ndindex(images.shape[1:]):
-        move = np.zeros_like(images)
-        move[(slice(None), *index)] = step
-        squares += ((_judge(images + move) - _judge(images - move)) / (2 * step)).numpy() ** 2
-    return squares
+def _squared_gradients(images):
+    flat = images.reshape(-1, 12)
+    gradients = np.cos(flat @ WEIGHTS)[:, None] * WEIGHTS + 3 * flat**2
+    return np.square(gradients).sum(axis=1)
 
 
 def test_penalties_are_of_gradients_at_real_images_and_between_them_and_drawn_ones():

@@ -5,57 +5,21 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import METADATA, vivid
+from conftest import vivid
 
-from cvae_tf.core.errors import LostImagesError, UserError
+from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data.datasets import Split
-from cvae_tf.exporting import loading, writing
-from cvae_tf.exporting.refined_model import RefinedModel, RegretModel
-from cvae_tf.exporting.relative_model import RelativeModel
-from cvae_tf.generation.generating import generate
-from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.networks.building import Options, build_networks
-from cvae_tf.models.vae import amounts, held_out_scores
+from cvae_tf.models.vae import amounts, complexity, held_out_scores
 from cvae_tf.models.vae.held_out_scores import HeldOutScores
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.training import finishing
 
-SCORERS = {
-    "encoders": ("p_values", lambda model: model),
-    "relative": ("p_values_relative", RelativeModel),
-    "refined": ("p_values_refined", lambda model: RefinedModel(model, amounts.STEPS)),
-    "regret": ("p_values_regret", lambda model: RegretModel(model, amounts.STEPS)),
-}
 
-
-def _small(shape=(8, 8, 1), latent_dim=3, pixels=Pixels(), num_classes=0):  # noqa: B008
-    networks = build_networks(
-        "mlp", shape, latent_dim, seed=3, num_classes=num_classes, options=Options(hidden=(16,))
-    )
-    return CVAE(networks, 3, pixels, num_classes=num_classes)
-
-
-@pytest.fixture(scope="module")
-def halves(digits):
-    """Half of the test images is held out, the other half is new."""
-    images, labels = digits.test
-    return Split(images[::2], labels[::2]), Split(images[1::2], labels[1::2])
-
-
-@pytest.fixture(scope="module")
-def finished(digits, halves):
-    model = vivid(_small((28, 28, 1)))
-    model.finish("held_out_scores", digits._replace(test=halves[0]))
-    return model
-
-
-@pytest.fixture(scope="module")
-def model(finished, tmp_path_factory):
-    """It as others use it."""
-    directory = tmp_path_factory.mktemp("finished") / "1"
-    writing.write_model(finished, "saved_model", directory, METADATA)
-    return loading.load(directory)
+def _small(shape=(8, 8, 1), latent_dim=3, pixels=Pixels()):  # noqa: B008
+    networks = build_networks("mlp", shape, latent_dim, seed=3, options=Options(hidden=(16,)))
+    return CVAE(networks, 3, pixels)
 
 
 def test_p_values_count_what_is_as_low():
@@ -72,54 +36,38 @@ def test_p_values_count_what_is_as_low():
     np.testing.assert_allclose(p_values, np.array([3, 3, 3, 5, 6]) / 6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", SCORERS)
-def test_an_exported_model_has_the_scores_of_the_model(finished, model, halves, kind):
-    signature, scorer = SCORERS[kind]
-    scorer, held_out = scorer(model), halves[0].images
-    scores = scorer.mean_scores(held_out, seed=5, num_samples=amounts.SCORE_SAMPLES)["elbo"]
-    p_values = scorer.p_values(scores)
-    ranks = (1 + np.argsort(np.argsort(scores))) / (1 + len(scores))
-    # Of the same images, by other noise.
-    assert np.corrcoef(p_values, ranks)[0, 1] > 0.9 and np.abs(p_values - ranks).mean() < 0.08
-    expected = finished.held_out_scores.p_values(kind, tf.constant(scores))
-    np.testing.assert_array_equal(p_values, expected)
-    found = getattr(model.functions, signature)(scores=tf.constant(scores))["p_values"]
-    np.testing.assert_array_equal(found, expected)
+def _p_values(model, images):
+    """Of each kind of score, as somebody computes it with a SavedModel, by noise of its own."""
+    functions = {name: function for name, (function, _) in model.signatures().items()}
+    grey, samples = tf.constant(images / 255, tf.float32), amounts.SCORE_SAMPLES
+    draws = [functions["score"](grey, tf.constant([5, i]))["elbo"] for i in range(samples)]
+    own, given = np.mean(draws, axis=0), (tf.constant(amounts.STEPS), tf.constant(samples))
+    refined = functions["score_refined"](grey, tf.constant([5, 9]), *given)["elbo"].numpy()
+    scores = {
+        "p_values": own,
+        "p_values_refined": refined,
+        "p_values_regret": own - refined,
+        "p_values_relative": functions["score_relative"](grey, own)["scores"],
+    }
+    return [functions[name](each)["p_values"].numpy() for name, each in scores.items()]
 
 
-def _anomalies(model, output, **settings):
-    chosen = GenerationSettings.create("anomalies", **settings)
-    return generate(model, "anomalies", chosen, output)
-
-
-def test_images_that_were_never_seen_are_marked_at_the_rate(model, halves, tmp_path):
-    new = halves[1].images
-    np.savez(tmp_path / "images.npz", images=new)
-    settings = {"data_path": str(tmp_path / "images.npz"), "false_alarms": 0.2}
-    made = _anomalies(model, tmp_path / "made", **settings)
-    marked = made.arrays["marked"]
-    assert np.mean(marked) == pytest.approx(0.2, abs=3 * (2 * 0.16 / len(new)) ** 0.5)
-    lines = (tmp_path / "made" / "anomalies.csv").read_text().splitlines()
-    assert lines[0].endswith(",p_value,marked")
-    assert sum(line.endswith(",yes") for line in lines) == marked.sum()
-    assert made.notes[0].startswith(f"{marked.sum():,} of {len(marked):,} images are marked")
-    assert len(made.notes) == 1  # which says that images are compared with themselves, here:
-    assert "compared with" in _anomalies(model, tmp_path / "own", num=4).notes[-1]
-
-
-def test_rates_that_cannot_be_told_are_refused(model, tmp_path):
-    with pytest.raises(UserError, match="smallest rate"):
-        _anomalies(model, tmp_path / "a", false_alarms=1e-6)
-    with pytest.raises(UserError, match="--refine=5 only"):
-        _anomalies(model, tmp_path / "b", false_alarms=0.1, refine=2)
-    assert not (tmp_path / "a" / "anomalies.csv").exists()
+def test_new_usual_images_have_low_p_values_as_often_as_the_p_values_say(digits):
+    images = digits.test.images[:, ::3, ::3]
+    held_out, new = images[::2], images[1::2]
+    model = vivid(_small((10, 10, 1)))
+    model.finish("held_out_scores", digits._replace(test=Split(held_out, None)))
+    for p_values in _p_values(model, held_out):  # each one's own place, but for the noise
+        ranks = (1 + np.argsort(np.argsort(p_values, stable=True))) / (1 + len(held_out))
+        assert np.abs(p_values - ranks).mean() < 0.08
+    for p_values in _p_values(model, new):
+        rate = pytest.approx(0.2, abs=3 * (2 * 0.16 / len(new)) ** 0.5)
+        assert np.mean(p_values <= 0.2) == rate
 
 
 @pytest.mark.parametrize(
     ("options", "affordable", "expected"),
     [
-        ({"num_classes": 3, "pixels": Pixels("none")}, 10**6,
-         {"encoders": 40, "relative": 40, "refined": 40, "regret": 40}),
         ({}, 20 * 32, {"encoders": 40, "relative": 40, "refined": 20, "regret": 20}),
         ({"latent_dim": 65, "pixels": Pixels("dynamic")}, 7 * 16, {"encoders": 7, "relative": 7}),
     ],
@@ -130,10 +78,57 @@ def test_models_of_every_kind_score_as_many_images_as_are_affordable(
     monkeypatch.setattr(held_out_scores, "_FEWEST", 5)
     monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 64 * affordable)
     own, images = _small(**options), np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1))
-    held_out_scores.measure(own, Split(images.astype(np.uint8), np.arange(40) % 3))
+    held_out_scores.measure(own, Split(images.astype(np.uint8), None))
     assert own.held_out_scores.known == expected
     found = {name for name in own.signatures() if name.startswith("p_values")}
-    assert found == {SCORERS[kind][0] for kind in expected}
+    assert found == {f"p_values_{kind}".removesuffix("_encoders") for kind in expected}
+
+
+# What scores are to be expected of images by their complexity.
+
+
+def test_variation_is_that_of_neighbours():
+    images = np.random.default_rng(0).random((2, 4, 6, 5, 3)).astype(np.float32)
+    images[0, 0] = 0.5
+    sums = np.zeros((2, 4))
+    for axis in (2, 3):
+        sums += np.abs(np.diff(images.astype(float), axis=axis)).sum(axis=(2, 3, 4))
+    expected = np.log((sums + 1) / (6 * 5 * 3))
+    found = complexity.complexities(*map(tf.constant, images))  # of images and reconstructions
+    np.testing.assert_allclose(found, expected.T, rtol=1e-5)
+
+
+def test_scores_are_relative_to_the_parabola_that_expects_more_of_the_others():
+    random = np.random.default_rng(3)
+    known, scores = random.normal(size=(30, 2)), random.normal(size=30)
+    trends, above = complexity.fit_trends(known, scores)
+    for left_out in range(5):
+        others = np.arange(30) != left_out
+        fits = (np.polyfit(own[others], scores[others], 2) for own in known.T)
+        expects = [np.polyval(fit, at) for fit, at in zip(fits, known[left_out], strict=True)]
+        assert above[left_out] == pytest.approx(scores[left_out] - max(expects), rel=1e-6)
+    new = np.clip(4 * known[:9], known.min(axis=0), known.max(axis=0))  # what was seen, at most
+    expected = [
+        np.polyval(np.polyfit(a, scores, 2), b) for a, b in zip(known.T, new.T, strict=True)
+    ]
+    given = (tf.constant(part, tf.float32) for part in (scores[:9], 4 * known[:9], trends))
+    found = complexity.relative_scores(*given)
+    np.testing.assert_allclose(found, scores[:9] - np.maximum(*expected), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("places", "scores", "expected"),
+    [
+        ([-2.0, -2, -2], [1.0, 2, 6], [3, 3, 3]),
+        ([-2.0, -1], [np.nan, -np.inf], [0, 0]),
+        ([-2.0, -1, -1], [4.0, 7, 9], [4, 8, 8]),
+        (-2 + 1e-4 * np.linspace(-1, 1, 30), *[5 + 0.1 * np.linspace(-1, 1, 30)] * 2),
+    ],
+)
+def test_few_images_and_such_as_are_alike_have_a_trend_too(places, scores, expected):
+    trend, _ = complexity.fit_trend(np.array(places), np.array(scores))
+    found = complexity.expected_score(*(np.array(each, np.float32) for each in (places, trend)))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 # What is learned at the end is kept with the run.

@@ -42,72 +42,34 @@ def _trained(model, epochs):
     return model
 
 
-@pytest.mark.parametrize("epochs", [0, 2])
-def test_a_saved_and_loaded_model_trains_on_as_without_the_break(tmp_path, epochs):
+def test_a_saved_and_loaded_model_trains_on_as_without_the_break(tmp_path):
     schedule = {"schedule": "cosine", "total_steps": 30, "warmup_steps": 3}
     whole = _compiled(build_optimizer(0.02, **schedule, weight_decay=0.1))
-    _trained(whole, epochs).save(tmp_path / "model.keras")
+    _trained(whole, 2).save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.jit_compile is False  # unlike Keras' own default
     _assert_same(whole, loaded)
     _assert_same(_trained(whole, 1), _trained(loaded, 1))
-    assert int(loaded.optimizer.iterations) == 3 * (epochs + 1)
+    assert int(loaded.optimizer.iterations) == 9
     CVAE(tiny_networks()).save(tmp_path / "bare.keras")
     assert not keras.saving.load_model(tmp_path / "bare.keras").compiled
 
 
 def test_checkpoints_of_keras_hold_all_and_fit_raises_the_elbo(tmp_path):
     model = _compiled(keras.optimizers.Adam(0.05))
-    best = {"monitor": "val_elbo", "mode": "max", "save_best_only": True}
-    callbacks = [
-        keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", **best),
-        keras.callbacks.ModelCheckpoint(tmp_path / "all.weights.h5", save_weights_only=True),
-    ]
-    settings = {"epochs": 6, "batch_size": 8, "callbacks": callbacks, "verbose": 0}
+    best = keras.callbacks.ModelCheckpoint(
+        tmp_path / "best.keras", monitor="val_elbo", mode="max", save_best_only=True
+    )
+    settings = {"epochs": 6, "batch_size": 8, "callbacks": [best], "verbose": 0}
     history = model.fit(IMAGES, validation_data=(IMAGES, IMAGES), **settings).history
     assert set(history) >= {"elbo", "log_likelihood", "kl", "val_elbo"}
     assert history["elbo"][-1] > history["elbo"][0] + 1
-    best = keras.saving.load_model(tmp_path / "best.keras").evaluate(IMAGES, verbose=0)[0]
-    assert best == pytest.approx(max(history["val_elbo"]), rel=1e-5)
+    found = keras.saving.load_model(tmp_path / "best.keras").evaluate(IMAGES, verbose=0)[0]
+    assert found == pytest.approx(max(history["val_elbo"]), rel=1e-5)
+    model.save_weights(tmp_path / "all.weights.h5")
     fresh = _compiled(keras.optimizers.Adam(0.05))
     fresh.load_weights(tmp_path / "all.weights.h5")
     _assert_same(model, fresh)
-
-
-def test_biases_do_not_decay_after_loading_either(tmp_path):
-    _compiled(build_optimizer(0.5, weight_decay=0.1)).save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    for variable in loaded.trainable_variables:
-        variable.assign(tf.ones_like(variable))
-    gradients = [tf.zeros(variable.shape) for variable in loaded.trainable_variables]
-    loaded.optimizer.apply(gradients, loaded.trainable_variables)
-    for variable in loaded.trainable_variables:
-        expected = {"kernel": 0.95, "bias": 1.0}[variable.name]
-        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-6)
-
-
-def _of_tensors(*tensors):
-    return tf.data.Dataset.from_tensor_slices(tensors[0] if len(tensors) == 1 else tensors).batch(8)
-
-
-def test_targets_are_not_looked_at_and_floats_of_other_widths_and_bool_are_taken():
-    given = [
-        (IMAGES,),
-        (IMAGES, IMAGES),
-        (_of_tensors(IMAGES),),
-        (_of_tensors(IMAGES, np.arange(20)),),
-        (_of_tensors(IMAGES.astype(np.float64)),),
-        (_of_tensors(IMAGES.astype(bool)),),
-    ]
-    models = [_compiled("adam", run_eagerly=True) for _ in given]
-    for model, own in zip(models, given, strict=True):
-        model.fit(*own, batch_size=8 if own[0] is IMAGES else None, shuffle=False, verbose=0)
-        _assert_same(models[0], model)
-    found = models[0].predict(_of_tensors(IMAGES, IMAGES), verbose=0)
-    np.testing.assert_allclose(found, models[0](IMAGES), rtol=1e-5)
-    values = models[0].evaluate(IMAGES, IMAGES, verbose=0)
-    by_name = models[0].evaluate(IMAGES, verbose=0, return_dict=True)
-    assert dict(zip(models[0].metrics_names, values, strict=True)) == by_name
 
 
 def test_weights_of_samples_losses_and_metrics_are_refused():
@@ -121,38 +83,26 @@ def test_weights_of_samples_losses_and_metrics_are_refused():
 # What does not fit a model is refused, in whatever form Keras is given it.
 
 
-def _with_pixel(value, number=17):
+def _with_pixel(value):
     """Images of which one, in the third batch of eight, has a pixel of this value."""
     images = IMAGES.copy()
-    images[number, 2, 3, 0] = value
+    images[17, 2, 3, 0] = value
     return images
-
-
-def test_pixels_of_a_later_batch_are_refused():
-    model = tiny_cvae()
-    for value in (255.0, np.nan):
-        with pytest.raises(UserError, match=NO_PIXELS):
-            model.fit(_with_pixel(value), batch_size=8, shuffle=False, verbose=0)
-        with pytest.raises(UserError, match=NO_PIXELS):
-            model.evaluate(_with_pixel(value), batch_size=8, verbose=0)
-    assert int(model.steps) == 4
-    history = model.fit(IMAGES, batch_size=8, verbose=0).history
-    assert np.all(np.isfinite(list(history.values())))
 
 
 def test_pixels_are_refused_in_every_form():
     images, model, several, eager = _with_pixel(2.0), tiny_cvae(), tiny_cvae(), tiny_cvae()
     several.compile("adam", steps_per_execution=3)
     eager.compile("adam", run_eagerly=True)
-    data = _of_tensors(images)
+    data = tf.data.Dataset.from_tensor_slices(images).batch(8)
     ways = [
         lambda: model.fit(data, verbose=0),
         lambda: several.fit(data, verbose=0),
         lambda: eager.fit(data, verbose=0),
         lambda: model.fit(((images[i : i + 8],) for i in (0, 8, 16)), verbose=0, shuffle=False),
         lambda: model.fit(IMAGES, validation_data=(images,), verbose=0),
+        lambda: model.evaluate(images, batch_size=8, verbose=0),
         lambda: model.test_on_batch(images),
-        lambda: model.predict(images, verbose=0),
         lambda: model.predict(data, verbose=0),
     ]
     for way in ways:
@@ -178,23 +128,21 @@ def test_a_refused_batch_changes_nothing(jit_compile):
     ("images", "message"),
     [
         (IMAGES[..., 0], r"^images of shape \(.*, 6, 6\) do not fit .* \[B, 6, 6, 1\]\.$"),
-        (np.repeat(IMAGES, 3, axis=-1), r"^images of shape .* do not fit"),
         ((IMAGES * 255).astype(np.uint8), r"^images are uint8; images must lie in \[0, 1\]"),
         (IMAGES.astype(np.int64), r"^images are int64; images must lie in \[0, 1\]"),
     ],
 )
 def test_images_of_another_form_are_refused(images, message):
-    for given in (images, _of_tensors(images)):
-        with pytest.raises(UserError, match=message):
-            tiny_cvae().fit(given, verbose=0)
+    with pytest.raises(UserError, match=message):
+        tiny_cvae().fit(images, verbose=0)
 
 
-def test_labels_are_whole_numbers_of_classes_and_what_is_none_is_refused():
+def test_a_conditional_model_takes_labels_of_its_classes_and_nothing_else(tmp_path):
     images, labels = np.pad(IMAGES, ((0, 0), (1, 1), (1, 1), (0, 0))), np.arange(20) % 3
-    options = Options(hidden=(4,))
-    networks = build_networks("mlp", (8, 8, 1), 2, seed=0, num_classes=3, options=options)
-    model = CVAE(networks, num_classes=3)
-    model.compile("adam", run_eagerly=True)
+    options = Options(hidden=(16,))
+    networks = build_networks("mlp", (8, 8, 1), 2, seed=1, num_classes=3, options=options)
+    model = CVAE(networks, seed=1, num_classes=3)
+    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=True)
     others = (labels - 1, np.where(labels == 1, 99, labels), labels + 0.5, labels * np.nan)
     for wrong in (*others, labels > 0):
         for use in (model.fit, model.evaluate):
@@ -202,10 +150,17 @@ def test_labels_are_whole_numbers_of_classes_and_what_is_none_is_refused():
                 use(images, wrong, verbose=0)
     with pytest.raises(UserError, match="^labels must be as many as there are images.$"):
         model.fit(images, np.eye(3)[labels], verbose=0)
+    with pytest.raises(ValueError, match="A conditional model needs labels"):
+        model.train_step(images)
+    history = model.fit(images, labels, batch_size=8, epochs=2, verbose=0).history
+    assert history["elbo"][-1] > history["elbo"][0]
     expected = model.evaluate(images, labels, verbose=0)
     assert model.evaluate(images, labels[:, None] / 1.0, verbose=0) == expected
+    model.save(tmp_path / "model.keras")
     pairs = tf.data.Dataset.from_tensors(((images, labels),))
-    assert model.predict(pairs, verbose=0).shape == images.shape
+    found = keras.saving.load_model(tmp_path / "model.keras").predict(pairs, verbose=0)
+    np.testing.assert_allclose(found, model((images, labels)), atol=1e-6)
+    np.testing.assert_allclose(found, model.for_inference()((images, labels)), atol=1e-4)
 
 
 def test_our_own_trainer_pays_for_no_check():

@@ -1,4 +1,4 @@
-"""Refined posteriors: known ones are found, bent decoders are climbed, and so are whole models."""
+"""Refined posteriors: known ones are found, and those of whole models are better."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from conftest import binary_images, tiny_cvae, vivid
 from cvae_tf import registry
 from cvae_tf.models.networks.building import Options, build_networks
 from cvae_tf.models.vae import inferring, refinement
-from cvae_tf.models.vae.likelihoods import BERNOULLI, GAUSSIAN
+from cvae_tf.models.vae.likelihoods import GAUSSIAN
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import FullPosterior
@@ -42,19 +42,6 @@ def _linear_gaussian():
     return decode, density, images, mean, np.linalg.inv(precision)
 
 
-def _curved():
-    """Black-and-white images of a decoder that is bent."""
-    random = np.random.default_rng(0)
-    weights = tf.constant(2 * random.normal(size=(2, PIXELS)), tf.float32)
-
-    def decode(latents):
-        return tf.reshape(3 * tf.sin(latents @ weights), [-1, 4, 5, 1])
-
-    pixels = tf.constant(random.integers(0, 2, (IMAGES, 4, 5, 1)), tf.float32)
-    start = tf.constant(random.normal(size=(IMAGES, 2)), tf.float32)
-    return decode, pixels, start
-
-
 def test_few_steps_find_the_posterior_of_a_linear_decoder():
     decode, density, pixels, mean, covariance = _linear_gaussian()
     found = refinement.refine(decode, density, pixels, tf.zeros([IMAGES, DIM]), 3)
@@ -65,20 +52,6 @@ def test_few_steps_find_the_posterior_of_a_linear_decoder():
     best = refinement.best_gaussian(decode, density, pixels, wide, 4)
     np.testing.assert_allclose(best.mean, mean, atol=5e-3)
     np.testing.assert_allclose(best.covariance, expected, atol=5e-3)
-
-
-def test_steps_never_go_down_and_end_at_a_mode():
-    decode, pixels, start = _curved()
-    values = []
-    for steps in (0, 1, 3, 20):
-        mean = refinement.refine(decode, BERNOULLI, pixels, start, steps).mean
-        values.append(refinement.log_joint(decode, BERNOULLI, pixels, mean).numpy())
-    assert np.all(np.diff(values, axis=0) >= 0)
-    assert np.all(values[-1] > values[0] + 1)
-    for angle in np.linspace(0, 2 * np.pi, 12, endpoint=False):
-        away = tf.constant([0.02 * np.cos(angle), 0.02 * np.sin(angle)], tf.float32)
-        around = refinement.log_joint(decode, BERNOULLI, pixels, mean + away)
-        assert np.all(around < values[-1] + 1e-3)
 
 
 # Of whole models: where they begin, parts, labels, every likelihood.
@@ -102,9 +75,8 @@ def test_images_begin_at_the_likeliest_of_many_places(model):
     found = _log_joint(model, pixels, start)
     assert np.all(found >= own) and found.mean() > own.mean() + 0.1
     random = np.random.default_rng(0)
-    for _ in range(20):  # no place drawn from the prior is much better
-        other = tf.constant(random.normal(size=(12, 2)), tf.float32)
-        assert np.all(_log_joint(model, pixels, other) < found + 0.5)
+    for other in random.normal(size=(20, 12, 2)):  # none drawn from the prior is much better
+        assert np.all(_log_joint(model, pixels, tf.constant(other, tf.float32)) < found + 0.5)
     many = tiny_cvae(seed=2, latent_dim=5)
     np.testing.assert_array_equal(
         inferring.first_latents(many, pixels, None), many.encode(pixels).mean
@@ -140,8 +112,6 @@ def test_every_class_is_refined_under_its_own_labels():
         np.testing.assert_allclose(start[own], begin, atol=1e-3)
         alone = inferring.from_latents(model, pixels[own], LABELS[own], begin, 4)
         np.testing.assert_allclose(together.mean[own], alone.mean, atol=1e-3)
-    before = _log_joint(model, pixels, start, LABELS)
-    assert np.all(_log_joint(model, pixels, together.mean, LABELS) >= before - 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -154,11 +124,15 @@ def test_every_likelihood_can_be_refined(likelihood, latent_dim):
         "mlp", (8, 8, 1), latent_dim, seed=1, options=SMALL,
         outputs=density.decoder_channels(1), head=density.head and density.head(),
     )  # fmt: skip
-    model = CVAE(networks, seed=1, pixels=pixels_kind)
+    model = vivid(CVAE(networks, seed=1, pixels=pixels_kind))
     grey = tf.constant(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)) / 255, tf.float32)
     pixels = pixels_kind.likeliest(grey)
-    start = inferring.first_latents(model, pixels, None)
-    found = inferring.from_latents(model, pixels, None, start, 5)
-    assert np.all(_log_joint(model, pixels, found.mean) >= _log_joint(model, pixels, start) - 1e-3)
+    start = inferring.first_latents(model, pixels, None) + 0.5  # away from a mode
+    places = [start]
+    for steps in (1, 5):  # never down
+        found = inferring.from_latents(model, pixels, None, start, steps)
+        places.append(found.mean)
+    values = np.array([_log_joint(model, pixels, each) for each in places])
+    assert np.all(np.diff(values, axis=0) >= -1e-3) and np.all(values[-1] > values[0])
     variances = np.linalg.eigvalsh(found.covariance)
     assert variances.min() > 0 and variances.max() <= 1.001  # no wider than the prior
