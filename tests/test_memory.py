@@ -10,17 +10,21 @@ from tensorflow.python.framework.func_graph import FuncGraph
 from cvae_tf.config import Config
 from cvae_tf.exporting import writing
 from cvae_tf.training import building
+from cvae_tf.training.optimizers import build_optimizer
 from cvae_tf.training.trainer import Trainer
+
+
+def _train(dataset, directory):
+    model = tiny_cvae(optimizer=build_optimizer(0.01))
+    list(Trainer(model, dataset, 8).run_epochs(1))
+    writing.write_model(model, "saved_model", directory, METADATA)
 
 
 @pytest.mark.slow
 def test_graphs_of_a_training_that_was_exported_go_with_it(tmp_path, toy_dataset):
     counts = []
     for number in range(3):
-        model = tiny_cvae()
-        list(Trainer(model, toy_dataset, 8).run_epochs(1))
-        writing.write_model(model, "saved_model", tmp_path / str(number), METADATA)
-        del model
+        _train(toy_dataset, tmp_path / str(number))
         gc.collect()
         counts.append(sum(isinstance(thing, FuncGraph) for thing in gc.get_objects()))
     assert counts[1] == counts[2]
