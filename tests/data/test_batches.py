@@ -1,15 +1,14 @@
-"""Batches of training images: which ones, in which order, mirrored and warped by chance."""
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from cvae_tf.data import batches, warps
+from cvae_tf.data.shown_images import choose_shown
 from cvae_tf.data.warps import WarpRange
 
 
 @pytest.mark.parametrize(
-    ("num", "size", "taken", "steps"), [(10, 10, 10, 1), (10, 3, 3, 3), (10, 128, 10, 1)]
+    ("num", "size", "taken", "steps"), [(12, 3, 3, 4), (10, 3, 3, 3), (10, 128, 10, 1)]
 )
 def test_steps_are_the_full_batches_and_a_small_set_is_one(num, size, taken, steps):
     assert batches.effective_batch_size(num, size) == taken
@@ -30,16 +29,25 @@ def test_order_is_a_permutation_for_each_seed_and_epoch():
         np.testing.assert_array_equal(np.sort(order), np.arange(1000))
 
 
-def test_a_step_takes_the_images_of_its_place_in_the_order():
+def test_a_step_takes_the_images_of_its_place_in_the_order_from_0_to_1():
     order = tf.constant([5, 0, 7, 200, 1, 6, 3])
     for step, wanted in enumerate(([5, 0, 7], [200, 1, 6])):
         np.testing.assert_array_equal(batches.batch_indices(order, tf.constant(step), 3), wanted)
-
-
-def test_grey_levels_run_from_0_to_1():
-    grey = batches.grey_levels(np.arange(256, dtype=np.uint8)).numpy()
-    assert grey.dtype == np.float32 and (grey[0], grey[255]) == (0.0, 1.0)
+    grey = batches.grey_levels(np.arange(256, dtype=np.uint8))
     np.testing.assert_allclose(grey, np.arange(256) / 255, atol=1e-7)
+
+
+def test_shown_images_are_of_all_classes_in_turn_and_from_the_whole_set():
+    np.testing.assert_array_equal(choose_shown(None, 1000, 4), [0, 250, 500, 750])
+    for labels in (None, np.zeros(50), np.arange(50) % 7):
+        assert sorted(choose_shown(labels, 50, 64).tolist()) == list(range(50))
+    labels = np.repeat(np.arange(10), 100)
+    shown = labels[choose_shown(labels, 1000, 32)]
+    np.testing.assert_array_equal(shown[:30], np.tile(np.arange(10), 3))
+    assert len(set(shown[30:])) == 2
+    few = np.array(["b"] * 40 + ["a"] * 2 + ["c"] * 40)  # their places go to others
+    names, counts = np.unique(few[choose_shown(few, 82, 22)], return_counts=True)
+    assert dict(zip(names.tolist(), counts.tolist(), strict=True)) == {"a": 2, "b": 10, "c": 10}
 
 
 def test_about_half_of_the_images_are_mirrored_left_to_right_by_seed_and_step():
@@ -55,17 +63,11 @@ def test_each_image_is_warped_its_own_way_by_strength_and_seed_and_step():
     bars = np.zeros((200, 12, 12, 1), np.float32)
     bars[:, 2:10, 4:7] = 1
     _of_seeds_and_numbers(lambda *given: batches.augment(bars, 1.0, *given))
-    none, weak, strong = (
-        np.asarray(batches.augment(bars, strength, 0, 0)) for strength in (0.0, 0.2, 1.0)
-    )
+    none, weak, strong = (batches.augment(bars, strength, 0, 0) for strength in (0, 0.2, 1.0))
     np.testing.assert_array_equal(none, bars)
-    assert len({image.tobytes() for image in strong}) == 200
+    assert len(np.unique(strong, axis=0)) == 200
     distances = [np.abs(warped - bars).mean() for warped in (weak, strong)]
     assert 0 < 2 * distances[0] < distances[1] < 0.1
-    np.testing.assert_allclose(strong.mean(axis=0)[2:10, 4:7].mean(), 0.85, atol=0.15)
-
-
-# Warps
 
 
 def _images(*shape):
@@ -85,8 +87,6 @@ def test_each_image_is_shifted_by_pixels_or_turned_as_by_numpy():
     np.testing.assert_allclose(shifted[:4, :5], images[0, 3:, 2:], atol=1e-6)
     assert np.all(shifted[4:] == 0) and np.all(shifted[:, 5:] == 0)
     np.testing.assert_allclose(turned, np.rot90(images[1]), atol=1e-5)
-    (lying,) = _warped(_images(1, 7, 8, 1), (8, 7), turn)
-    np.testing.assert_allclose(lying, np.rot90(_images(1, 7, 8, 1)[0]), atol=1e-5)
 
 
 def test_each_kind_of_warp_has_the_given_spread():
@@ -103,10 +103,6 @@ def test_each_kind_of_warp_has_the_given_spread():
     assert degrees.std() == pytest.approx(10, rel=0.03) and abs(degrees.mean()) < 0.3
     shifts = drawn(from_size=(80, 80), to_size=(20, 20), shift=0.7)[:, :, 2]
     np.testing.assert_allclose(shifts.std(axis=0), [2.8, 2.8], rtol=0.03)  # pixels of the result
-    assert abs(np.corrcoef(shifts.T)[0, 1]) < 0.03
-    scales = drawn(scale=0.1)
-    np.testing.assert_allclose(scales[:, [0, 1], [0, 1]].std(axis=0), [0.1, 0.1], rtol=0.03)
-    assert np.all(scales[:, [0, 1], [1, 0]] == 0)
-    shears = drawn(shear=0.2)
-    assert shears[:, 0, 1].std() == pytest.approx(0.2, rel=0.03)
-    assert np.all(shears[:, 0, 0] == 1) and np.all(shears[:, 1, :2] == [0, 1])
+    scales = drawn(scale=0.1)[:, [0, 1], [0, 1]]
+    np.testing.assert_allclose(scales.std(axis=0), [0.1, 0.1], rtol=0.03)
+    assert drawn(shear=0.2)[:, 0, 1].std() == pytest.approx(0.2, rel=0.03)

@@ -28,9 +28,9 @@ def on_disk(images, tmp_path):
     return DiskImages(tmp_path / "images", images.shape)
 
 
-@pytest.fixture(params=[1, 300, 10**6])
+@pytest.fixture(params=[1, 300])
 def parts(request, monkeypatch):
-    """Parts from the disk, and from memory, are small, or not so small, or all at once."""
+    """Parts from the disk, and from memory, are small, or not so small."""
     monkeypatch.setattr(feeding, "_PART_BYTES", request.param)
     monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 3)
 
@@ -63,22 +63,13 @@ def test_all_images_come_in_their_order_in_parts_of_whole_multiples(images, on_d
     assert first == 0 and len(labels) == 0
 
 
-@pytest.fixture
-def watched(on_disk, monkeypatch):
-    """The same images, which tell how often they were read, one step at a time."""
-    monkeypatch.setattr(feeding, "_PART_BYTES", 1)
-    watched = mock.MagicMock(shape=on_disk.shape)
-    watched.__getitem__.side_effect = on_disk.__getitem__
-    return watched
-
-
-def test_few_parts_are_read_ahead(watched):
+def test_few_parts_are_read_ahead_and_images_that_were_lost_are_named(on_disk, monkeypatch):
     """Else all images would be in memory after all."""
+    monkeypatch.setattr(feeding, "_PART_BYTES", 1)  # one step at a time
+    watched, lost = mock.MagicMock(shape=on_disk.shape), mock.MagicMock(shape=on_disk.shape)
+    watched.__getitem__.side_effect = on_disk.__getitem__
     next(Feed(watched).training_parts(ORDER, 0, 5, 4))
     assert watched.__getitem__.call_count <= 1 + feeding._READ_AT_ONCE + 1
-
-
-def test_images_that_cannot_be_read_any_more_are_named(watched):
-    watched.__getitem__.side_effect = LostImagesError("cat.png: cannot be read any more.")
+    lost.__getitem__.side_effect = LostImagesError("cat.png: cannot be read any more.")
     with pytest.raises(LostImagesError, match=r"^cat.png: cannot be read any more\.$"):
-        list(Feed(watched).training_parts(ORDER, 0, 5, 4))
+        list(Feed(lost).training_parts(ORDER, 0, 5, 4))
