@@ -37,13 +37,10 @@ def test_presets_fill_every_setting_and_explicit_settings_win(preset):
 REFUSED = [
     # Numbers out of their ranges, or of another kind
     ({"epochs": 0}, "--epochs=0: must be a whole number from 1"),
-    ({"latent_dim": 4097}, "--latent_dim=4097: must be a whole number from 1 to 4096"),
     ({"seed": 2**31}, "--seed=2147483648: must be"),
     ({"learning_rate": float("nan")}, "--learning_rate=nan: must be a number"),
-    ({"weight_decay": 1.1}, "--weight_decay=1.1: must be a number from 0 to 1"),
     ({"ema": 1.0}, "--ema=1.0: must be a number from 0 to"),
     # Names that there are not
-    ({"preset": "fancy"}, "--preset=fancy: unknown; choose from tutorial, fast"),
     ({"model": "gna"}, "--model=gna: unknown; choose from vae, gan"),
     ({"network": "resnet"}, "--network=resnet: unknown; choose from tutorial, mlp, hybrid"),
     ({"network": "mlp", "activation": "tanh"}, "--activation=tanh: unknown; choose from relu"),
@@ -57,10 +54,8 @@ REFUSED = [
     ({"importance_samples": 5}, "--importance_samples=5 with --objective=elbo:"),
     ({"objective": "shared", "latent_dim": 3}, "--objective=shared: .* 2 dimensions, not 3"),
     ({"objective": "shared", "likelihood": "discretized_logistic", "binarize": "none"}, "with"),
-    ({"shared_latents": 100}, "--shared_latents=100 does nothing with --objective=elbo"),
     ({"sampler": "mixture", "latent_dim": 1025}, "--sampler=mixture: is for at most 1024"),
     ({"network": "patches", "hidden": "50"}, "--hidden does nothing with --.*is for mlp, hybrid"),
-    ({"network": "patches_large", "dropout": 0.1}, "--dropout does nothing with --network=patch"),
     # Settings of another family
     ({"model": "gan", "beta": 2.0}, "--beta is a setting of --model=vae; this is --model=gan"),
     ({"model": "other", "beta": 2.0}, "--beta is a setting of --model=vae; this is --model=other"),
@@ -69,7 +64,6 @@ REFUSED = [
     ({"model": "gan", "network": "mlp"}, "--network=mlp is no generator and.*dcgan"),
     ({"network": "dcgan"}, "--network=dcgan is no encoder and decoder.*tutorial"),
     ({"model": "gan", "preset": "fast"}, "--preset=fast is one of --model=vae.*--preset=gan"),
-    ({"model": "gan", "dropout": 0.1}, "--dropout does nothing with --model=gan"),
     ({"model": "gan", "optimizer": "sgd"}, "--optimizer=sgd: a GAN needs --beta1.*adam"),
     ({"model": "gan", "gan_loss": "wgan_gp"}, "--gan_loss=wgan_gp has a grad.*--r1=0.1"),
     ({"model": "gan", "spectral_norm": True, "precision": "mixed_bfloat16"},
@@ -77,7 +71,6 @@ REFUSED = [
     ({"model": "gan", "diff_augment": "blur"}, "--diff_augment=blur: 'blur' is.*mirror"),
     # Paths that are none
     ({"data_path": ""}, "path"),
-    ({"data_path": "gs://bucket/pictures"}, "path"),
 ]  # fmt: skip
 
 
@@ -97,9 +90,8 @@ def test_what_cannot_be_is_refused_in_one_line(settings, message, other_family):
 def test_what_depends_on_the_images_is_refused_when_they_are_known():
     with pytest.raises(UserError, match="--binarize=threshold: the images have colours"):
         Config.create("fast").check_by_family((8, 8, 3))
-    grey_only = Config.create("gan", diff_augment="colour")
     with pytest.raises(UserError, match="--diff_augment=colour: the images have no colours"):
-        grey_only.check_by_family((8, 8, 1))
+        Config.create("gan", diff_augment="colour").check_by_family((8, 8, 1))
 
 
 def test_the_objective_of_best_gives_way_where_it_was_not_asked_for():

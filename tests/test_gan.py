@@ -75,10 +75,3 @@ def test_modes_without_an_encoder_make_images(model, tmp_path, mode, settings):
     if mode == "interpolate":  # a number is what a seed draws
         drawn = model.sample(64, seed=7)[0]
         np.testing.assert_allclose(made.arrays["images"][-1], drawn, atol=1e-5)
-
-
-def test_what_needs_an_encoder_is_refused(model, tmp_path):
-    for mode in ("reconstruct", "class", "anomalies"):
-        with pytest.raises(UserError, match=f"--mode={mode} needs a .*; this one can decode, sam"):
-            workflows.generate(model, mode, tmp_path / "no", verbose=0)
-    assert not (tmp_path / "no").exists()

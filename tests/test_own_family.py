@@ -85,15 +85,11 @@ class Autoencoder(GenerativeModel):
 registry.FAMILIES.add("autoencoder", registry.Family(Autoencoder, "autoencoder"))
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, small_npz):
-    return workflows.train(
-        run_dir=tmp_path_factory.mktemp("own_family") / "run", data_path=small_npz, verbose=0,
+def test_it_is_trained_exported_and_used_but_not_for_what_it_cannot_do(small_npz, tmp_path):
+    trained = workflows.train(
+        run_dir=tmp_path / "run", data_path=small_npz, verbose=0,
         model="autoencoder", network="mlp", epochs=2, batch_size=16, seed=2,
     )  # fmt: skip
-
-
-def test_it_trains_draws_is_exported_and_generates(trained, tmp_path):
     errors = [row["test_squared_error"] for row in trained.history]
     assert len(errors) == 2 and errors[1] < errors[0]
     assert list(trained.history[0])[:4] == [
@@ -109,11 +105,7 @@ def test_it_trains_draws_is_exported_and_generates(trained, tmp_path):
     assert made.files[0].stat().st_size > 1000
     with pytest.raises(UserError, match="--mode=anomalies needs a model that can score"):
         workflows.generate(model, "anomalies", tmp_path / "none", verbose=0)
-
-
-def test_what_it_cannot_do_is_refused_in_a_line(trained):
     with pytest.raises(UserError, match="autoencoder. has no likelihood to evaluate"):
         workflows.evaluate(trained.directory, verbose=0)
     with pytest.raises(UserError, match="--format=keras: this model .autoencoder. gives no"):
         workflows.export(trained.directory, format="keras", verbose=0)
-    assert not (trained.directory / "export" / "keras").exists()

@@ -89,10 +89,7 @@ def test_mean_images_are_those_of_the_likelihood(page):
         np.testing.assert_allclose(found, expected, atol=0.01)
 
 
-def test_large_weights_take_a_byte_each_and_unknown_layers_are_named():
-    _, decoder = build_networks("patches", (28, 28, 1), 2, seed=0)
-    code = code_of({"decode": decoder})
-    assert len(code["whole"]) + len(code["real"]) < 1.5 * decoder.count_params()
+def test_unknown_layers_are_named():
     inputs = keras.Input((4,))
     network = keras.Model(inputs, keras.layers.GaussianNoise(0.1)(inputs))
     with pytest.raises(UnknownLayerError, match="GaussianNoise"):
