@@ -65,7 +65,6 @@ CALLS = [
 
 
 def test_only_messages_print():
-    """No other message would be worth no run; see `core.messages.show`."""
     printing = {path.name for path, call in CALLS if ast.unparse(call.func) == "print"}
     assert printing == {"messages.py"}
 

@@ -36,12 +36,10 @@ def test_presets_fill_every_setting_and_explicit_settings_win(preset):
 
 REFUSED = [
     # Numbers out of their ranges, or of another kind
-    ({"epochs": 0}, "--epochs=0: must be a whole number from 1"),
     ({"seed": 2**31}, "--seed=2147483648: must be"),
     ({"learning_rate": float("nan")}, "--learning_rate=nan: must be a number"),
     ({"ema": 1.0}, "--ema=1.0: must be a number from 0 to"),
     # Names that there are not
-    ({"model": "gna"}, "--model=gna: unknown; choose from vae, gan"),
     ({"network": "resnet"}, "--network=resnet: unknown; choose from tutorial, mlp, hybrid"),
     ({"network": "mlp", "activation": "tanh"}, "--activation=tanh: unknown; choose from relu"),
     ({"network": "mlp", "hidden": "12,x"}, "--hidden=12,x: must be numbers of units"),
@@ -58,7 +56,6 @@ REFUSED = [
     ({"network": "patches", "hidden": "50"}, "--hidden does nothing with --.*is for mlp, hybrid"),
     # Settings of another family
     ({"model": "gan", "beta": 2.0}, "--beta is a setting of --model=vae; this is --model=gan"),
-    ({"model": "other", "beta": 2.0}, "--beta is a setting of --model=vae; this is --model=other"),
     ({"model": "other", "conditional": True}, "--conditional: --model=other knows no labels"),
     ({"r1": 1.0}, "--r1 is a setting of --model=gan; this is --model=vae"),
     ({"model": "gan", "network": "mlp"}, "--network=mlp is no generator and.*dcgan"),
