@@ -73,7 +73,7 @@ WRONG = [
     ("resume", {"run_dir": "started", "seed": 3}, "--seed=3 contradicts --seed=0"),
     ("export", {"run_dir": "started"}, "no checkpoint yet"),
     ("evaluate", {"model": "started", "importance_samples": "0"}, "--importance_samples=0"),
-    ("evaluate", {"model": "started"}, "started: this run has no exported model yet; export --"),
+    ("generate", {"model": "started"}, "started: this run has no exported model yet; export --"),
     ("report", {"model": "nowhere"}, "holds no"),
 ]  # fmt: skip
 
