@@ -7,17 +7,14 @@ import os
 import shlex
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
-import setuptools
 from absl import flags
 from conftest import PROJECT, run_python
 
 from cvae_tf import cli, workflows
 from cvae_tf.config import Config
-from cvae_tf.presets import PRESETS
 from cvae_tf.training import run_directory
 from cvae_tf.training.stop_signals import Stopped
 
@@ -57,13 +54,7 @@ def test_every_setting_has_a_flag_with_its_help_that_arrives(parse):
         parse("train", f"--{name}={value}")
         assert cli.settings_from_flags(Config) == {name: value}
         assert field.metadata["help"] in flags.FLAGS[name].help
-
-
-def test_help_tells_ranges_and_defaults():
-    assert cli.describe(FIELDS["importance_samples"], PRESETS) == "(1 to 10000; default: 1)"
-    assert cli.describe(FIELDS["data_path"], PRESETS) == ""
-    two = {"a": {"batch_size": 2}, "b": {"batch_size": 3}}
-    assert cli.describe(FIELDS["batch_size"], two) == "(default by preset; a: 2, b: 3)"
+    assert "(1 to 10000; default: 1)" in flags.FLAGS["importance_samples"].help
 
 
 HOW = {"checkpoint_every": "9", "tensorboard": True, "cache_mb": 5, "disk_mb": 6,
@@ -81,8 +72,8 @@ GIVEN = [f"--{name}={value}" for name, value in HOW.items()]
         (["export", "--run_dir=r", "--output=o", "--format=onnx"],
          "export", ("r", "o", "onnx"), {}),
         (["export"], "export", (str(Path("runs") / "latest"), None, "saved_model"), {}),
-        (["generate", "--run_dir=r", "--mode=class", "--label=3", "--output=o", "--num=4"],
-         "generate", ("r", "class", "o"), {"label": "3", "num": 4}),
+        (["generate", "--run_dir=r", "--mode=class", "--output=o", "--num=4"],
+         "generate", ("r", "class", "o"), {"num": 4}),
         (["evaluate", "--run_dir=r", "--samples=3"], "evaluate", ("r", None), {"samples": 3}),
         (["report", "--run_dir=r", "--compare=a", "--compare=b", "--output=o.html"],
          "report", ("r", "o.html"), {"compare": ["a", "b"]}),
@@ -107,14 +98,9 @@ def test_commands_pass_on_what_their_flags_say(
         ("train --resume", "--resume needs --run_dir, such as"),
         ("train --epochs=0", "--epochs=0: must be a whole number"),
         ("train --run_dir=", "--run_dir= is empty; give a path, or leave the flag out."),
-        ("train --data_path=", "--data_path= is empty"),
-        ("report --compare=a --compare=", "--compare= is empty"),
-        ("generate --output=", "--output= is empty"),
-        ("evaluate --saved_model=", "--saved_model= is empty"),
         ("export --run_dir=nowhere", "--run_dir=nowhere: holds no run"),
         ("generate --saved_model=nowhere", "--saved_model=nowhere: holds no SavedModel"),
         ("evaluate --run_dir=a --saved_model=b", "--run_dir and --saved_model: give one"),
-        ("evaluate --importance_samples=0", "--importance_samples=0"),
         ("evaluate --output=numbers.txt", "--output=numbers.txt: must end in .json"),
     ],
 )
@@ -128,24 +114,22 @@ def test_mistakes_end_in_one_line(parse, arguments, message, tmp_path, monkeypat
 
 
 def test_stopping_ends_without_a_traceback_and_says_what_to_type(monkeypatch, capsys):
-    def told_of(error, **options):
+    def told_of(error):
         def fail(*_):
             raise error
 
         monkeypatch.setattr(cli, "_run", fail)
         with pytest.raises(SystemExit) as stopped:
-            cli.run("train", **options)
+            cli.run("train")
         return stopped.value.code, capsys.readouterr().err
 
     monkeypatch.setattr(os, "_exit", sys.exit)
     monkeypatch.setattr(sys, "argv", ["my train.py"])
     assert told_of(KeyboardInterrupt()) == (130, "\nstopped by Interrupt\n")
-    programs = (None, "python 'my train.py'"), ("cvae-tf train", "cvae-tf train")
-    for started_as, command in programs:
-        code, told = told_of(Stopped(15, Path("/runs/a 'run'")), started_as=started_as)
-        advice = told.strip().removeprefix("stopped by Terminated; go on with: ")
-        assert code == 143 and advice.startswith(f"{command} --resume --run_dir=")
-        assert shlex.split(advice)[-1] == "--run_dir=/runs/a 'run'"
+    code, told = told_of(Stopped(15, Path("/runs/a 'run'")))
+    advice = shlex.split(told.strip().removeprefix("stopped by Terminated; go on with: "))
+    assert code == 143
+    assert advice == ["python", "my train.py", "--resume", "--run_dir=/runs/a 'run'"]
 
 
 def test_mistakes_of_the_program_keep_their_traceback(parse):
@@ -171,22 +155,13 @@ def start(tmp_path_factory):
     return start
 
 
-@pytest.mark.parametrize(
-    ("command", "names"),
-    [
-        ("train", ["run_dir", "resume", *FIELDS]),
-        ("export", ["run_dir", "output", "format"]),
-        ("generate", ["mode", "run_dir", "saved_model", "output", "data_path", "num"]),
-        ("evaluate", ["run_dir", "saved_model", "output", "data_path", "samples"]),
-        ("report", ["run_dir", "saved_model", "output", "compare"]),
-    ],
-)
-def test_help_shows_the_flags_of_a_command_and_no_others(start, command, names):
-    told = start(PROJECT / f"{command}.py", "--help")
-    assert told.stderr == ""
+def test_help_shows_the_flags_of_a_command_and_no_others(start):
+    told = start(PROJECT / "train.py", "--help")
     text = told.stdout.replace("--[no]", "--")
-    assert not [name for name in names if f"--{name}:" not in text]
-    assert ("--epochs:" in text) == ("by preset" in text) == (command == "train")
+    assert told.stderr == "" and "by preset" in text
+    assert not [name for name in ("run_dir", "resume", *FIELDS) if f"--{name}:" not in text]
+    text = start(PROJECT / "evaluate.py", "--help").stdout
+    assert "--samples:" in text and "--epochs:" not in text
 
 
 def test_the_installed_command_is_that_of_the_scripts(start):
@@ -195,21 +170,15 @@ def test_the_installed_command_is_that_of_the_scripts(start):
     script, command = PROJECT / "export.py", "python -m cvae_tf export"
     told = start("-m", "cvae_tf", "export", "--help").stdout
     assert told == start(script, "--help").stdout.replace(str(script), command)
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["scripts"] == {"cvae-tf": "cvae_tf.cli:main"}
-    assert "cvae_tf.commands" in setuptools.find_packages(str(PROJECT), include=["cvae_tf*"])
+    assert 'cvae-tf = "cvae_tf.cli:main"' in (PROJECT / "pyproject.toml").read_text()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("train --epoch_count=3", "epoch_count"),
-        ("train --epochs=many", "flag --epochs=many"),
-        ("train --network=resnet", "flag --network=resnet"),
         ("train --dataset=cifar", "error: --dataset=cifar: unknown"),
-        ("evaluate --run_dir=nowhere --samples=0", "error: --samples=0: must be a whole number"),
         ("fly", "error: fly: is no command.\nusage: "),
-        ("", "error: no command.\nusage: "),
     ],
 )
 def test_mistyped_commands_are_answered_at_once_with_exit_code_1(start, arguments, message):
@@ -218,16 +187,10 @@ def test_mistyped_commands_are_answered_at_once_with_exit_code_1(start, argument
     assert message in done.stderr and "Traceback" not in done.stderr
 
 
-def test_help_that_nobody_can_take_ends_without_a_traceback():
-    """As with `| head -3`, whose reader is gone before the end, and on a full disk."""
+def test_help_on_a_full_disk_ends_without_a_traceback():
     command = [sys.executable, "train.py", "--help"]
-    options = {"stderr": subprocess.PIPE, "text": True, "cwd": PROJECT}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, **options)
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    process.wait()
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, stdout=full, **options)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=PROJECT)
     assert (done.returncode, done.stderr) == (1, "error: No space left on device.\n")
 
 
@@ -243,7 +206,7 @@ print("日本", flush=True)
 """
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
 def test_no_file_takes_the_place_of_a_closed_output(tmp_path, closed):
     command = f'exec "$0" -c "$1" "$2" "$3" {closed}'
     arguments = [sys.executable, HANDLES, PROJECT, tmp_path / "a.txt"]

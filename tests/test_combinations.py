@@ -5,22 +5,17 @@ import pytest
 import tensorflow as tf
 from conftest import VAE_NETWORKS
 
-import cvae_tf
-from cvae_tf import registry, workflows
+from cvae_tf import registry
 from cvae_tf.config import OBJECTIVES, Config
 from cvae_tf.training.building import build_model
 
 NAMES = "network", "optimizer", "likelihood", "binarize", "objective", "conditional"
-CASES = [  # the first five are quick
-    ("tutorial", "muon", "bernoulli", "dynamic", "iwae", True),
-    ("mlp", "adamw", "gaussian", "none", "elbo_analytic", False),
+CASES = [  # the first three are quick
     ("mlp", "lion", "bernoulli", "none", "shared", True),
     ("hybrid", "rmsprop", "discretized_logistic", "none", "iwae", True),
+    ("tutorial", "muon", "bernoulli", "dynamic", "elbo", True),
     ("residual", "adamax", "continuous_bernoulli", "none", "elbo", True),
-    ("tutorial", "adam", "bernoulli", "threshold", "elbo", False),
-    ("hybrid", "adam", "bernoulli", "threshold", "shared", False),
     ("patches", "sgd", "continuous_bernoulli", "none", "shared", False),
-    ("patches", "adamax", "bernoulli", "dynamic", "elbo", True),
     ("patches_large", "adam", "bernoulli", "threshold", "iwae", False),
     ("patches_smooth", "adamw", "discretized_logistic", "none", "elbo_analytic", True),
     ("patches_residual", "muon", "gaussian", "none", "elbo", True),
@@ -35,16 +30,14 @@ def _settings(case):
 
 
 def test_every_name_stands_in_a_case():
-    columns = dict(zip(NAMES, map(set, zip(*CASES, strict=True)), strict=True))
-    assert columns["network"] == set(VAE_NETWORKS)
-    assert columns["objective"] == set(OBJECTIVES) and columns["conditional"] == {False, True}
-    assert columns["likelihood"] == set(registry.LIKELIHOODS)
-    assert columns["binarize"] == set(registry.BINARIZATIONS)
-    assert columns["optimizer"] == set(registry.OPTIMIZERS)
+    columns = zip(*CASES, strict=True)
+    pixels = registry.LIKELIHOODS, registry.BINARIZATIONS
+    tables = VAE_NETWORKS, registry.OPTIMIZERS, *pixels, OBJECTIVES, (False, True)
+    assert list(map(set, columns)) == list(map(set, tables))
 
 
 @pytest.mark.parametrize(
-    "case", [*CASES[:5], *(pytest.param(case, marks=pytest.mark.slow) for case in CASES[5:])]
+    "case", [*CASES[:3], *(pytest.param(case, marks=pytest.mark.slow) for case in CASES[3:])]
 )
 def test_a_step_moves_all_weights_and_images_are_drawn(case):
     size = 28 if case[0] == "tutorial" else 12
@@ -65,22 +58,3 @@ def test_a_step_moves_all_weights_and_images_are_drawn(case):
     )
     assert images.shape == (3, size, size, 1) and 0 <= images.min() <= images.max() <= 1
     assert all(np.abs(images - other).max() > 0 for other in others)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", [CASES[3], CASES[7], CASES[11]], ids=lambda case: case[0])
-def test_a_run_is_exported_and_sampled(case, small_npz, tmp_path):
-    with np.load(small_npz) as arrays:
-        small = {name: arrays[name][:20, ...] for name in arrays}
-        small |= {name: small[name][:, 8:20, 8:20] for name in ("x_train", "x_test")}
-        np.savez(tmp_path / "small.npz", **small)
-    run = workflows.train(
-        run_dir=tmp_path / "run", data_path=tmp_path / "small.npz", verbose=0, batch_size=10,
-        **{**_settings(case), "latent_dim": 3 if case[4] != "shared" else 2},
-    )  # fmt: skip
-    row = run.history[0]
-    assert row["step"] == 2 and all(np.isfinite(list(row.values())))
-    model = cvae_tf.load(run.saved_model)
-    images = model.sample(4, seed=1)
-    assert images.shape == (4, 12, 12, 1) and images.min() >= 0 and images.max() <= 1
-    assert model.is_conditional is case[5]

@@ -13,27 +13,17 @@ from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.presets import PRESETS
 
-FIELDS = dataclasses.fields(Config)
-GREY = {"binarize": "none"}
 
-
-@pytest.mark.parametrize(
-    ("preset", "recipe"),
-    [
-        ("tutorial", {
-            "network": "tutorial", "batch_size": 32, "learning_rate": 1e-4, "latent_dim": 2,
-            "schedule": "constant", "weight_decay": 0, "augment": 0, "epochs": 10, "ema": 0,
-            "objective": "elbo", "beta": 1, "binarize": "threshold", "dataset": "auto",
-        }),
-        ("dcgan", {
-            "model": "gan", "network": "dcgan", "learning_rate": 2e-4, "beta1": 0.5, "r1": 0,
-            "diff_augment": "none", "ema": 0,
-        }),
-    ],
-)  # fmt: skip
-def test_classic_presets_are_those_of_the_write_ups(preset, recipe):
-    config = dataclasses.asdict(Config.create(preset))
-    assert {name: config[name] for name in recipe} == recipe
+def test_classic_presets_are_those_of_the_write_ups():
+    assert Config.create("tutorial").to_json().items() >= {
+        "network": "tutorial", "batch_size": 32, "learning_rate": 1e-4, "latent_dim": 2,
+        "schedule": "constant", "weight_decay": 0, "augment": 0, "epochs": 10, "ema": 0,
+        "objective": "elbo", "beta": 1, "binarize": "threshold", "dataset": "auto",
+    }.items()  # fmt: skip
+    assert Config.create("dcgan").to_json().items() >= {
+        "model": "gan", "network": "dcgan", "learning_rate": 2e-4, "beta1": 0.5, "r1": 0,
+        "diff_augment": "none", "ema": 0,
+    }.items()  # fmt: skip
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -46,53 +36,31 @@ def test_presets_fill_every_setting_and_explicit_settings_win(preset):
 
 REFUSED = [
     # Numbers out of their ranges, or of another kind
-    ({"epochs": 0}, "--epochs=0: must be a whole number from 1"),
-    ({"epochs": 2.5}, "--epochs=2.5: must be a whole number"),
-    ({"latent_dim": 4097}, "--latent_dim=4097: must be a whole number from 1 to 4096"),
     ({"seed": 2**31}, "--seed=2147483648: must be"),
-    ({"early_stop": -1}, "--early_stop=-1: must be a whole number"),
-    ({"learning_rate": 0.0}, "--learning_rate=0.0: must be a number above 0"),
     ({"learning_rate": float("nan")}, "--learning_rate=nan: must be a number"),
-    ({"weight_decay": 1.1}, "--weight_decay=1.1: must be a number from 0 to 1"),
-    ({"beta": -1.0}, "--beta=-1.0: must be"),
     ({"ema": 1.0}, "--ema=1.0: must be a number from 0 to"),
     # Names that there are not
-    ({"preset": "fancy"}, "--preset=fancy: unknown; choose from tutorial, fast"),
-    ({"model": "gna"}, "--model=gna: unknown; choose from vae, gan"),
     ({"network": "resnet"}, "--network=resnet: unknown; choose from tutorial, mlp, hybrid"),
-    ({"optimizer": "adagrad"}, "--optimizer=adagrad: unknown; choose from adam, adamw"),
-    ({"schedule": "stepwise"}, "--schedule=stepwise: unknown; choose from constant, cosine"),
     ({"network": "mlp", "activation": "tanh"}, "--activation=tanh: unknown; choose from relu"),
     ({"network": "mlp", "hidden": "12,x"}, "--hidden=12,x: must be numbers of units"),
-    ({"dataset": "mnits"}, "--dataset=mnits: unknown; choose from auto, mnist"),
     ({"dataset": "tfds:"}, "--dataset=tfds:: unknown"),
     # Settings that contradict each other, or would do nothing
     ({"data_path": "/a.npz", "dataset": "mnist"}, "--data_path=/a.npz and --dataset=mnist"),
     ({"preset": "fast", "likelihood": "gaussian"}, "--likelihood=gaussian is .*--binarize=none"),
     ({"likelihood": "continuous_bernoulli", "binarize": "dynamic"}, "give --binarize=none"),
-    ({"likelihood": "discretized_logistic", "binarize": "threshold"}, "give --binarize=none"),
     ({"objective": "iwae"}, "--importance_samples=1 with --objective=iwae"),
     ({"importance_samples": 5}, "--importance_samples=5 with --objective=elbo:"),
     ({"objective": "shared", "latent_dim": 3}, "--objective=shared: .* 2 dimensions, not 3"),
-    ({"preset": "best", "objective": "shared", "latent_dim": 20}, "--objective=shared: its lat"),
-    ({"objective": "shared", "likelihood": "discretized_logistic", **GREY}, "with --obj.*=shared"),
-    ({"objective": "shared", "importance_samples": 2}, "--importance_samples=2 with"),
-    ({"shared_latents": 100}, "--shared_latents=100 does nothing with --objective=elbo"),
+    ({"objective": "shared", "likelihood": "discretized_logistic", "binarize": "none"}, "with"),
     ({"sampler": "mixture", "latent_dim": 1025}, "--sampler=mixture: is for at most 1024"),
     ({"network": "patches", "hidden": "50"}, "--hidden does nothing with --.*is for mlp, hybrid"),
-    ({"network": "tutorial", "activation": "elu"}, "--activation does nothing with --network=tut"),
-    ({"network": "patches_large", "dropout": 0.1}, "--dropout does nothing with --network=patch"),
     # Settings of another family
     ({"model": "gan", "beta": 2.0}, "--beta is a setting of --model=vae; this is --model=gan"),
-    ({"model": "gan", "sampler": "mixture"}, "--sampler is a setting of --model=vae"),
-    ({"model": "other", "beta": 2.0}, "--beta is a setting of --model=vae; this is --model=other"),
     ({"model": "other", "conditional": True}, "--conditional: --model=other knows no labels"),
     ({"r1": 1.0}, "--r1 is a setting of --model=gan; this is --model=vae"),
     ({"model": "gan", "network": "mlp"}, "--network=mlp is no generator and.*dcgan"),
     ({"network": "dcgan"}, "--network=dcgan is no encoder and decoder.*tutorial"),
     ({"model": "gan", "preset": "fast"}, "--preset=fast is one of --model=vae.*--preset=gan"),
-    ({"model": "vae", "preset": "gan"}, "--preset=gan is one of --model=gan.*--preset=fast"),
-    ({"model": "gan", "dropout": 0.1}, "--dropout does nothing with --model=gan"),
     ({"model": "gan", "optimizer": "sgd"}, "--optimizer=sgd: a GAN needs --beta1.*adam"),
     ({"model": "gan", "gan_loss": "wgan_gp"}, "--gan_loss=wgan_gp has a grad.*--r1=0.1"),
     ({"model": "gan", "spectral_norm": True, "precision": "mixed_bfloat16"},
@@ -100,7 +68,6 @@ REFUSED = [
     ({"model": "gan", "diff_augment": "blur"}, "--diff_augment=blur: 'blur' is.*mirror"),
     # Paths that are none
     ({"data_path": ""}, "path"),
-    ({"data_path": "gs://bucket/pictures"}, "path"),
 ]  # fmt: skip
 
 
@@ -120,28 +87,15 @@ def test_what_cannot_be_is_refused_in_one_line(settings, message, other_family):
 def test_what_depends_on_the_images_is_refused_when_they_are_known():
     with pytest.raises(UserError, match="--binarize=threshold: the images have colours"):
         Config.create("fast").check_by_family((8, 8, 3))
-    grey_only = Config.create("gan", diff_augment="colour")
     with pytest.raises(UserError, match="--diff_augment=colour: the images have no colours"):
-        grey_only.check_by_family((8, 8, 1))
-    grey_only.check_by_family((8, 8, 3))
+        Config.create("gan", diff_augment="colour").check_by_family((8, 8, 1))
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"epochs": 1}, {"latent_dim": 4096}, {"seed": 0}, {"seed": 2**31 - 1}, {"learning_rate": 1},
-     {"dataset": "tfds:emnist/letters"}, {"model": "other", "latent_dim": 3}],
-)  # fmt: skip
-def test_the_ends_of_ranges_and_open_names_are_taken(settings, other_family):
-    assert Config.create(**settings).to_json().items() >= settings.items()
-
-
-@pytest.mark.parametrize(
-    "given",
-    [{"latent_dim": 20}, {"likelihood": "discretized_logistic", **GREY}, {"conditional": True}],
-)
-def test_the_objective_of_best_gives_way_where_it_was_not_asked_for(given):
+def test_the_objective_of_best_gives_way_where_it_was_not_asked_for():
     assert Config.create("best").objective == "shared"
-    assert Config.create("best", **given).objective == "elbo"
+    grey = {"likelihood": "discretized_logistic", "binarize": "none"}
+    for given in ({"latent_dim": 20}, grey, {"conditional": True}):
+        assert Config.create("best", **given).objective == "elbo"
     assert Config.create("best", conditional=True, objective="shared").objective == "shared"
 
 
@@ -151,7 +105,6 @@ def test_a_run_may_have_more_epochs_and_its_images_elsewhere():
     assert changed == dataclasses.replace(config, data_path="/new/pictures", epochs=5)
     contradictions = [
         (config, {"data_path": None}, "--data_path=None contradicts --data_path=/old/pictures"),
-        (config, {"epochs": 2}, "--epochs=2 contradicts --epochs=3"),
         (config, {"seed": 3}, "--seed=3 contradicts --seed=0"),
         (config, {"model": "gan"}, "--model=gan contradicts --model=vae of the run"),
         (Config.create("gan"), {"beta": 1.0}, "--beta is a setting of --model=vae"),
@@ -162,18 +115,11 @@ def test_a_run_may_have_more_epochs_and_its_images_elsewhere():
             run.extended(given)
 
 
-def test_json_has_every_setting_and_gives_the_same_configuration():
+def test_json_has_every_setting_and_gives_the_same_configuration_or_is_refused():
     config = Config.create("tutorial", latent_dim=5, seed=8, data_path="mine.npz")
     values = json.loads(json.dumps(config.to_json()))
-    assert list(values) == [field.name for field in FIELDS]
+    assert list(values) == [field.name for field in dataclasses.fields(Config)]
     assert Config.from_json(values) == config
-
-
-def test_json_of_older_versions_is_read_and_what_is_no_configuration_is_not():
-    config = Config.create(latent_dim=5)
-    later = {"binarize", "likelihood", "objective", "importance_samples", "shared_latents", "beta"}
-    values = config.to_json()
-    assert Config.from_json({n: v for n, v in values.items() if n not in later}) == config
     without = {name: value for name, value in values.items() if name != "network"}
     for broken in (None, [], "config", {}, without, {**values, "colour": 1}):
         with pytest.raises(UserError, match="settings"):
@@ -183,13 +129,12 @@ def test_json_of_older_versions_is_read_and_what_is_no_configuration_is_not():
 
 
 def test_values_of_numpy_and_paths_become_plain_ones_that_hold_anywhere(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     numbers = {"seed": np.int64(3), "learning_rate": np.float32(0.5), "jit": np.bool_(True)}
     config = Config.create(data_path=Path("~/a.npz"), **numbers)
     assert (config.seed, config.learning_rate, config.jit) == (3, 0.5, True)
     assert json.loads(json.dumps(config.to_json())) == config.to_json()
-    assert config.data_path == str(tmp_path / "home" / "a.npz")
-    assert Config.create(data_path="mine.npz").data_path == str(tmp_path / "mine.npz")
+    assert config.data_path == str(tmp_path / "a.npz")
+    assert Config.create(data_path="mine.npz").data_path == str(Path("mine.npz").absolute())
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.epochs = 5

@@ -2,7 +2,6 @@
 
 import json
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,7 +35,6 @@ def test_train_py_leaves_a_whole_run_and_says_what_it_did(vae_run, small_npz):
 
     contents = json.loads((run / "config.json").read_text())
     assert contents["config"] == Config.create(data_path=small_npz, **VAE_SETTINGS).to_json()
-    assert (contents["data"]["train_images"], contents["data"]["test_images"]) == (128, 32)
     described = json.loads((run / "export" / "1" / "model.json").read_text())
     assert (described["config"], described["data"]) == (contents["config"], contents["data"])
     assert described["metrics"] == rows[-1]
@@ -47,6 +45,13 @@ def test_train_py_leaves_a_whole_run_and_says_what_it_did(vae_run, small_npz):
         assert part in output
     assert f"{rows[1]['test_elbo']:.2f}" in output
 
+    assert [(row["epoch"], row["step"]) for row in rows] == [(1, 4), (2, 8)]
+    for row in rows:
+        assert row["test_elbo"] == pytest.approx(row["test_log_likelihood"] - row["test_kl"])
+    assert -784 < rows[0]["test_elbo"] < rows[1]["test_elbo"] < -50
+    with Image.open(run / "progress.gif") as gif:
+        assert gif.n_frames == 3
+
 
 def test_the_same_seed_gives_the_same_bits_in_another_process(
     vae_run, small_npz, tmp_path, training_only
@@ -54,18 +59,6 @@ def test_the_same_seed_gives_the_same_bits_in_another_process(
     run = workflows.train(run_dir=tmp_path / "run", data_path=small_npz, verbose=0, **VAE_SETTINGS)
     arrays = assert_same_runs(vae_run, run)
     assert len(arrays) > 30
-
-
-def test_rows_and_pictures_of_a_run_fit_together(vae_run):
-    rows = vae_run.history
-    assert [(row["epoch"], row["step"]) for row in rows] == [(1, 4), (2, 8)]
-    for row in rows:
-        assert row["test_elbo"] == pytest.approx(row["test_log_likelihood"] - row["test_kl"])
-    assert -784 < rows[0]["test_elbo"] < rows[1]["test_elbo"] < -50
-    pictures = sorted((vae_run.directory / "images").iterdir())
-    (size,) = {iio.imread(picture).shape[:2] for picture in pictures}
-    with Image.open(vae_run.directory / "progress.gif") as gif:
-        assert (gif.n_frames, gif.size) == (3, size[::-1])
 
 
 def test_model_and_elbo_of_a_run_are_those_of_its_checkpoint(vae_run, small_npz):
@@ -97,15 +90,12 @@ def test_an_export_elsewhere_replaces_nothing_and_the_run_stays_as_it_is(
 
     monkeypatch.setattr(writing, "write_model", write)
     before, new = _contents(vae_run.directory), tmp_path / "new" / "place"
-    assert export_run.export_from_checkpoint(str(vae_run.directory), str(new)) == new / "1"
-    assert sorted(path.name for path in new.iterdir()) == ["1", "progress.gif"]
-    for name in ("1/mine", "progress.gif", "file"):
-        place = tmp_path / name.replace("/", " ")
-        mine = place / name
-        mine.parent.mkdir(parents=True)
-        mine.write_text("mine")
-        output, message = (mine, "cannot be written") if name == "file" else (place, "exists")
+    assert export_run.export_from_checkpoint(vae_run.directory, new) == new / "1"
+    mine = tmp_path / "old" / "progress.gif"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    for output, message in ((mine.parent, "exists"), (mine, "cannot be written")):
         with pytest.raises(UserError, match=message):
             export_run.export_from_checkpoint(vae_run.directory, output)
-        assert list(_contents(place).values()) == [b"mine"]
+        assert list(_contents(mine.parent).values()) == [b"mine"]
     assert _contents(vae_run.directory) == before

@@ -72,33 +72,26 @@ class Autoencoder(GenerativeModel):
     def signatures(self):
         images = tf.TensorSpec([None, *self.image_shape], tf.float32, "images")
 
-        def reconstruct(images):
-            return first_results({"images": self(with_an_image(images))}, images)
-
         def encode(images):
             return first_results({"mean": self.encode(with_an_image(images))}, images)
 
-        return {
-            **decoding_signatures(self),
-            "encode": (encode, [images]),
-            "reconstruct": (reconstruct, [images]),
-        }
+        def reconstruct(images):
+            return first_results({"images": self(with_an_image(images))}, images)
+
+        own = {"encode": (encode, [images]), "reconstruct": (reconstruct, [images])}
+        return decoding_signatures(self) | own
 
 
 registry.FAMILIES.add("autoencoder", registry.Family(Autoencoder, "autoencoder"))
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, small_npz):
-    return workflows.train(
-        run_dir=tmp_path_factory.mktemp("own_family") / "run", data_path=small_npz, verbose=0,
-        model="autoencoder", network="patches", epochs=3, batch_size=16, seed=2,
+def test_it_is_trained_exported_and_used_but_not_for_what_it_cannot_do(small_npz, tmp_path):
+    trained = workflows.train(
+        run_dir=tmp_path / "run", data_path=small_npz, verbose=0,
+        model="autoencoder", network="mlp", epochs=2, batch_size=16, seed=2,
     )  # fmt: skip
-
-
-def test_it_trains_draws_is_exported_and_generates(trained, tmp_path):
     errors = [row["test_squared_error"] for row in trained.history]
-    assert len(errors) == 3 and errors[-1] < errors[0]
+    assert len(errors) == 2 and errors[1] < errors[0]
     assert list(trained.history[0])[:4] == [
         "epoch", "step", "train_squared_error", "test_squared_error",
     ]  # fmt: skip
@@ -108,19 +101,11 @@ def test_it_trains_draws_is_exported_and_generates(trained, tmp_path):
     assert set(model.abilities) >= {"sample", "decode", "encode", "reconstruct"}
     card = (trained.saved_model / "README.md").read_text()
     assert card.startswith("# An autoencoder of 28 x 28 images") and "squared error" in card
-    for mode in ("manifold", "reconstruct"):
-        made = workflows.generate(model, mode, tmp_path / mode, verbose=0)
-        assert made.files[0].stat().st_size > 1000
-    with pytest.raises(UserError, match="encodes without noise"):
-        workflows.generate(model, "neighbours", tmp_path / "none", verbose=0)
+    made = workflows.generate(model, "reconstruct", tmp_path / "made", verbose=0)
+    assert made.files[0].stat().st_size > 1000
     with pytest.raises(UserError, match="--mode=anomalies needs a model that can score"):
         workflows.generate(model, "anomalies", tmp_path / "none", verbose=0)
-
-
-def test_what_it_cannot_do_is_refused_in_a_line(trained):
     with pytest.raises(UserError, match="autoencoder. has no likelihood to evaluate"):
         workflows.evaluate(trained.directory, verbose=0)
-    for name in ("keras", "litert"):
-        with pytest.raises(UserError, match=f"--format={name}: this model .autoencoder. gives no"):
-            workflows.export(trained.directory, format=name, verbose=0)
-        assert not (trained.directory / "export" / name).exists()
+    with pytest.raises(UserError, match="--format=keras: this model .autoencoder. gives no"):
+        workflows.export(trained.directory, format="keras", verbose=0)

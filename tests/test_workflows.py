@@ -3,7 +3,7 @@
 import json
 import shutil
 import signal
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from conftest import PROJECT, create_run, run_python
 
 import cvae_tf
-from cvae_tf import whole_run, workflows
+from cvae_tf import workflows
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import export_run
 from cvae_tf.reporting import making
@@ -31,7 +31,7 @@ def home(tmp_path, monkeypatch, small_npz):
     return tmp_path
 
 
-def test_a_run_from_a_thread_is_returned_and_costs_nothing_that_fails_after_the_export(
+def test_a_run_from_a_thread_is_returned_and_a_page_that_fails_costs_nothing(
     home, monkeypatch, capsys
 ):
     ended = []
@@ -39,23 +39,19 @@ def test_a_run_from_a_thread_is_returned_and_costs_nothing_that_fails_after_the_
     def fail(*_):
         raise ZeroDivisionError("no picture today")
 
+    def export(run, *_):
+        ended.append("export")
+        return run.directory / SAVED_MODEL
+
     monkeypatch.setattr(finishing, "finish", lambda *_: ended.append("scores"))
-    monkeypatch.setattr(
-        export_run, "export", lambda run, *_: ended.append("export") or run.directory / SAVED_MODEL
-    )
+    monkeypatch.setattr(export_run, "export", export)
     monkeypatch.setattr(RunPictures, "draw_summary", lambda *_: ended.append("pictures"))
     monkeypatch.setattr(making, "write_run", fail)
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    results = []
-
-    def work():
-        results.append(cvae_tf.train(data_path="~/images.npz", run_dir="~/my run", **SMALL))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
+    with ThreadPoolExecutor() as pool:
+        given = {"data_path": "~/images.npz", "run_dir": "~/my run", **SMALL}
+        run = pool.submit(cvae_tf.train, **given).result()
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    (run,) = results
     assert ended == ["scores", "export", "pictures"]
     assert "report.html is missing (no picture today)" in capsys.readouterr().err
     assert (run.directory, run.saved_model) == (home / "my run", home / "my run" / "export" / "1")
@@ -63,16 +59,9 @@ def test_a_run_from_a_thread_is_returned_and_costs_nothing_that_fails_after_the_
     (row,) = run.history
     header, values = (run.directory / "metrics.csv").read_text().splitlines()
     assert dict(zip(header.split(","), map(float, values.split(",")), strict=True)) == row
-    recorded = json.loads((run.directory / "config.json").read_text())["config"]["data_path"]
-    assert recorded == str(home / "images.npz")
 
     given = {"data_path": "images.npz", "batch_size": np.int64(32), "verbose": 0}
     assert cvae_tf.resume(Path("~/my run"), **given) == run
-    ended.clear()
-    monkeypatch.setattr(RunPictures, "draw_summary", fail)
-    with pytest.raises(ZeroDivisionError):
-        cvae_tf.resume("my run", verbose=0)
-    assert ended == ["scores", "export"]
 
 
 WRONG = [
@@ -81,20 +70,10 @@ WRONG = [
     ("train", {"checkpoint_every": "soon"}, "--checkpoint_every=soon"),
     ("train", {"config": cvae_tf.Config.create(), "epochs": 3}, "or settings by name"),
     ("train", {"data_path": "large.npz", "network": "tutorial"}, "28 x 28 .* images are 32 x 32"),
-    ("train", {"data_path": "large.npz", "conditional": True}, "--conditional: .* have no labels"),
-    ("train", {"data_path": "images.npz", "model": "gan", "diff_augment": "colour"},
-     "--diff_augment=colour: the images have no colours"),
-    ("resume", {"run_dir": "nowhere"}, "nowhere: holds no run"),
-    ("resume", {"run_dir": "started", "sed": 3}, "sed: is no setting"),
     ("resume", {"run_dir": "started", "seed": 3}, "--seed=3 contradicts --seed=0"),
-    ("resume", {"run_dir": "started", "checkpoint_every": "soon"}, "--checkpoint_every=soon"),
-    ("export", {"run_dir": "started", "format": "pdf"}, "--format=pdf: unknown; .*saved_model, "),
     ("export", {"run_dir": "started"}, "no checkpoint yet"),
-    ("generate", {"model": "started"}, "started: this run has no exported model yet; export --"),
-    ("generate", {"model": "started", "mode": "portrait"}, "--mode=portrait: unknown"),
-    ("generate", {"model": "started", "nmu": 3}, "nmu: is no setting"),
-    ("evaluate", {"model": "started", "smaples": 3}, "smaples: is no setting"),
     ("evaluate", {"model": "started", "importance_samples": "0"}, "--importance_samples=0"),
+    ("generate", {"model": "started"}, "started: this run has no exported model yet; export --"),
     ("report", {"model": "nowhere"}, "holds no"),
 ]  # fmt: skip
 
@@ -112,28 +91,24 @@ def test_wrong_calls_are_refused_in_a_line_and_leave_nothing(home, digits):
 
 
 def test_an_evaluation_is_returned_and_written_into_the_run_or_where_it_is_told_to(
-    home, conditional_run, monkeypatch, capsys
+    home, conditional_run, monkeypatch
 ):
     run = shutil.copytree(conditional_run.directory, home / "run")
-    how = {"importance_samples": "1,5", "samples": np.int64(2), "measures": "likelihood"}
+    how = {"importance_samples": "1,5", "samples": 2, "measures": "likelihood", "verbose": 0}
     found = cvae_tf.evaluate("~/run", **how)
     assert found.elbo.shape == (32,) and np.isfinite(found.elbo).all()
-    said = capsys.readouterr().out
-    assert "32 images" in said and "written: " in said
     numbers = json.loads((run / "evaluation.json").read_text())["numbers"]
     (elbo,) = [number for number in numbers if number["quantity"] == "pseudo-ELBO"]
     assert elbo["nats_per_image"] == pytest.approx(found.elbo.mean(), rel=1e-5)
-    assert found.elbo.mean() == pytest.approx(
-        conditional_run.history[-1]["test_pseudo_elbo"], rel=0.02
-    )
+    row = conditional_run.history[-1]
+    assert found.elbo.mean() == pytest.approx(row["test_pseudo_elbo"], rel=0.02)
 
     monkeypatch.setattr(workflows.subjects, "evaluate", lambda *_: found)
     before = set(home.rglob("*"))
-    assert cvae_tf.evaluate(run / "export" / "1", verbose=0, **how) is found
+    assert cvae_tf.evaluate(run / "export" / "1", **how) is found
     assert set(home.rglob("*")) == before
-    cvae_tf.evaluate(run / "export" / "1", "~/numbers/all.json", verbose=0, **how)
+    cvae_tf.evaluate(run / "export" / "1", "~/numbers/all.json", **how)
     assert (home / "numbers" / "all.json").exists()
-    assert capsys.readouterr() == ("", "")
 
 
 _SILENT = """
@@ -141,6 +116,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 sys.ps1 = ">>> "  # as in a notebook, where TensorFlow says more
 import cvae_tf
+cvae_tf.train  # now TensorFlow is there, imported quietly
 from cvae_tf.distances import classifier
 
 classifier._FEWEST_STEPS = 3
@@ -158,11 +134,3 @@ cvae_tf.report("runs/latest", verbose=0)
 def test_silence_is_silence(home):
     done = run_python("-c", _SILENT, PROJECT, cwd=home, KERAS_HOME=str(home / "keras"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def test_threads_that_come_too_late_are_said_and_do_no_harm(monkeypatch, capsys):
-    monkeypatch.setattr(whole_run.threads, "set_threads", lambda wanted: False)
-    whole_run.set_threads(0)
-    assert capsys.readouterr() == ("", "")
-    whole_run.set_threads(3)
-    assert "threads=3" in capsys.readouterr().out

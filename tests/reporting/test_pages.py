@@ -1,7 +1,7 @@
 """Pages of runs, as text and in a browser."""
 
 import base64
-import html.parser
+import html
 import io
 import json
 import re
@@ -15,11 +15,11 @@ import cvae_tf
 from cvae_tf import workflows
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import loading, rebuilding
-from cvae_tf.reporting import comparing, contents, curves, evaluated, making, page
+from cvae_tf.reporting import comparing, contents, evaluated, page
 from cvae_tf.reporting.contents import Evaluated, Source
+from cvae_tf.reporting.markup import paragraph, section, table
 
 HOSTILE = ["</script><script>alert(1)</script>", 'a "quote" & <b>', "ĳ數字"]
-WIDE = {"viewport": {"width": 1600, "height": 1000}}
 DECODED = "document.querySelector('#decoded').toDataURL()"
 
 
@@ -31,29 +31,15 @@ def _data(text):
     return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL).group(1))
 
 
-class _Tags(html.parser.HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.found = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.found.append((tag, dict(attributes)))
-
-
 def _assert_needs_nothing_else(text):
-    tags = _Tags(text).found
-    sources = [value for _, known in tags for name, value in known.items()
-               if name in ("src", "href")]  # fmt: skip
-    assert sources and all(source.startswith("data:image/webp") for source in sources)
-    assert [tag for tag, _ in tags].count("script") == 2
-    assert all(known.get("alt") for tag, known in tags if tag == "img")
+    sources = re.findall(r' (?:src|href)="(.{15})', text)
+    assert sources and set(sources) == {"data:image/webp"}
+    assert text.count("<script") == 2
 
 
-def test_a_run_ends_with_a_page_that_needs_nothing_else(vae_run, conditional_run):
-    for run in (vae_run, conditional_run):
-        _assert_needs_nothing_else(_text(run))
+def test_a_run_ends_with_a_page_that_needs_nothing_else(vae_run):
     text = _text(vae_run)
+    _assert_needs_nothing_else(text)
     assert "relative ELBO" in text and "unusual test images" in text
     assert "python train.py --preset=fast" in text
     assert f"{vae_run.history[-1]['test_elbo']:.4g}" in text
@@ -64,6 +50,13 @@ def test_a_page_of_a_gan_has_samples_and_no_unusual_images(quick_features, gan_r
     _assert_needs_nothing_else(text)
     assert "Samples" in text and "unusual test images" not in text
     assert "encode" not in _data(text)["code"]["networks"]
+
+
+def test_values_are_text_in_all_pieces_of_a_page():
+    name = '<img src=x onerror="alert(1)"> & <b>'
+    text = table([(name, name)], (name, name)) + section(name, "body") + paragraph(name)
+    assert text.count(html.escape(name)) == 6
+    assert "<img" not in text and "<b>" not in text
 
 
 def test_names_are_text_and_what_the_page_cannot_encode_is_on_it(conditional_run, monkeypatch):
@@ -110,13 +103,6 @@ def test_an_evaluation_is_shown_with_its_conditions(tmp_path):
     for part in ("-95.500<", "-95.500 +- 0.250", "log p(x), exact", "4 Gauss-Newton steps",
                  "12.5", "0.75", "Of epoch 1; this page shows the model of epoch 2."):  # fmt: skip
         assert part in text
-    assert evaluated.section_of(types.SimpleNamespace(model=model, evaluation=None)) == ""
-
-
-def test_the_command_of_a_page_names_what_is_not_as_the_preset_has_it():
-    config = cvae_tf.Config.create("mlp20", epochs=3, data_path="/my images").to_json()
-    told = making._command(config)
-    assert told == "python train.py --preset=mlp20 '--data_path=/my images' --epochs=3"
 
 
 @pytest.mark.slow
@@ -139,11 +125,8 @@ def test_runs_are_shown_side_by_side_if_their_images_are_of_one_size(
 # In the browser. `visit` sees that nothing is asked for and nothing goes wrong.
 
 
-def _open(visit, run, **options):
-    opened = visit(run.directory / "report.html", **options)
-    if options.get("java_script_enabled", True):
-        assert opened.evaluate("Boolean(window.report)")
-    return opened
+def _open(visit, run):
+    return visit(run.directory / "report.html")
 
 
 def _assert_draws_as(opened, run):
@@ -156,125 +139,52 @@ def _assert_draws_as(opened, run):
         assert np.abs(np.ravel(expected) - found).mean() <= 0.01
 
 
-def _places(opened, *shares):
-    box = opened.locator("#plane").bounding_box()
-    return [(box["x"] + a * box["width"], box["y"] + b * box["height"]) for a, b in shares]
-
-
 def test_the_plane_draws_what_the_model_draws_and_follows_pointer_and_keys(vae_run, visit):
-    opened = _open(visit, vae_run, **WIDE)
+    opened = _open(visit, vae_run)
     _assert_draws_as(opened, vae_run)
     drawn = []
-    for place in _places(opened, (0.2, 0.3), (0.8, 0.6)):
-        opened.mouse.move(*place)
+    for position in ({"x": 40, "y": 60}, {"x": 200, "y": 150}):
+        opened.hover("#plane", position=position)
         drawn.append((opened.evaluate(DECODED), opened.text_content("#place")))
     opened.focus("#plane")
     opened.keyboard.press("ArrowLeft")
     drawn.append((opened.evaluate(DECODED), opened.text_content("#place")))
     assert len(set(drawn)) == 3
-    assert opened.locator("#legend li").all_text_contents() == [str(i) for i in range(10)]
-    first, second, third = _places(opened, (0.2, 0.3), (0.7, 0.6), (0.4, 0.8))
-    opened.mouse.click(*first)
-    opened.mouse.click(*second)
+    opened.click("#plane", position={"x": 40, "y": 60})
+    opened.click("#plane", position={"x": 200, "y": 150})
     assert opened.text_content("#strip-name") == "11 images between the two places"
     assert opened.evaluate("document.querySelector('#strip').width") == 11 * 28
-    opened.mouse.move(*first)
-    opened.mouse.down()
-    opened.mouse.move(*third, steps=5)
-    opened.mouse.up()
-    assert opened.text_content("#strip-name") == "11 images along the path"
 
 
+@pytest.mark.slow
 def test_the_class_and_further_components_can_be_chosen(conditional_run, visit):
     opened = _open(visit, conditional_run)
     _assert_draws_as(opened, conditional_run)
     drawn = [opened.evaluate(DECODED)]
     opened.select_option("#class", "1")
     drawn.append(opened.evaluate(DECODED))
-    assert opened.locator("#sliders input").count() == 1
-    opened.locator("#sliders input").focus()
+    opened.focus("#sliders input")
     opened.keyboard.press("End")
     assert len({*drawn, opened.evaluate(DECODED)}) == 3
 
 
-def test_narrow_screens_paper_and_no_scripts_are_thought_of(vae_run, visit):
-    narrow = {"viewport": {"width": 360, "height": 800}}
-    opened = _open(visit, vae_run, color_scheme="dark", **narrow)
-    assert opened.evaluate("document.documentElement.scrollWidth") <= 360
-    ink = "getComputedStyle(document.body).color"
-    assert opened.evaluate(ink) == "rgb(236, 236, 240)" and not opened.is_visible(".still")
-    opened.emulate_media(media="print")
-    assert opened.evaluate(ink) == "rgb(28, 28, 30)"
-    assert opened.is_visible(".still") and not opened.is_visible("#explore")
-    opened = _open(visit, vae_run, java_script_enabled=False)
-    assert opened.locator("img.pixels:visible").count() >= 2
-    assert opened.locator("svg:visible").count() >= 1 and not opened.is_visible("#explore")
-
-
 @pytest.mark.slow
-def test_dots_drawings_and_gestures(vae_run, visit):
-    opened, reach = _open(visit, vae_run, has_touch=True, **WIDE), "report.plane.view.reach"
-    opened.evaluate("report.tests.ready")
-    opened.evaluate("report.plane.moveTo(DATA.plane.places[3])")
-    assert opened.is_visible("#near-image")
-    assert set(np.round(opened.evaluate("Array.from(report.tests.read(3))"), 2)) <= {0, 1}
+def test_a_drawing_is_encoded_and_scored(vae_run, visit):
+    opened = _open(visit, vae_run)
     opened.locator("#draw").scroll_into_view_if_needed()
     opened.hover("#draw", position={"x": 40, "y": 40})
     opened.mouse.down()
     opened.hover("#draw", position={"x": 120, "y": 130})
     opened.mouse.up()
     assert "nats" in opened.text_content("#drawn-says")
-    opened.click("#clear")
-    opened.focus("#draw")
-    for key in ["ArrowUp", "ArrowUp", "Shift+ArrowLeft", "ArrowDown"]:
-        opened.keyboard.press(key)
-    assert opened.evaluate("report.plane.drawn.length") == 2
-    opened.focus("#plane")
-    for key in ["Shift+ArrowRight"] * 4 + ["Enter"]:
-        opened.keyboard.press(key)
-    assert opened.text_content("#strip-name") == "11 images along the path"
-
-    opened, whole = _open(visit, vae_run, has_touch=True), opened.evaluate(reach)
-    opened.click("#zoom-in")
-    assert opened.evaluate(reach) == pytest.approx(whole / 1.5)
-    opened.click("#zoom-whole")
-    assert opened.evaluate(reach) == whole
-    box = opened.locator("#plane").bounding_box()
-    fingers = opened.context.new_cdp_session(opened)
-    for kind, places in (
-        ("Start", [100]),
-        ("Start", [100, 160]),
-        ("Move", [100, 220]),
-        ("End", []),
-    ):
-        points = [{"x": box["x"] + x, "y": box["y"] + 100, "id": i} for i, x in enumerate(places)]
-        fingers.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
-    assert opened.evaluate(reach) == pytest.approx(whole / 2, rel=0.1)
-    assert opened.evaluate("report.plane.path") == []
 
 
 @pytest.mark.slow
-def test_epochs_samples_curves_and_the_command_are_at_hand(vae_run, tmp_path, visit):
+def test_epochs_and_samples_are_at_hand(vae_run, visit):
     opened = _open(visit, vae_run)
     opened.focus("#epoch")
     opened.keyboard.press("Home")
     assert opened.text_content("#epoch-name") == "Epoch 0"
-    assert opened.locator("img.epoch:visible").count() == 1
     opened.click("#more")
     opened.locator("#more-samples").wait_for()
     assert opened.evaluate("document.querySelector('#more-samples').width") == 16 * 28
-    opened.click("#copy")
-    opened.locator("#copy").filter(has_text="Copied").wait_for()
-    rows = [{"epoch": n, "train_elbo": -200.0 / n, "test_elbo": -300.0 / n} for n in range(1, 5)]
-    path = tmp_path / "curves.html"
-    path.write_text(page.framed("Curves", curves.drawn(rows), {"code": None, "samples": None}))
-    opened = visit(path)
-    picture = opened.locator("svg.curve").first
-    picture.hover(position={"x": 60, "y": 60})
-    assert "train_elbo, epoch 1" in opened.locator(".value").first.text_content()
-    opened.focus("#from")
-    opened.keyboard.press("End")
-    assert opened.text_content("#epochs-shown") == "Epochs 3 to 4"
-    for limit, value in ((".high", -50), (".low", -100)):
-        assert float(picture.locator(limit).text_content()) == pytest.approx(value, rel=1e-3)
-    assert picture.locator("circle:visible").count() == 4
