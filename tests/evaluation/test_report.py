@@ -84,11 +84,10 @@ def test_every_number_names_its_conditions_and_every_image_has_its_row(
     for number in contents["numbers"]:
         assert number.items() >= conditions.items() and number["method"]
         assert math.isfinite(number["nats_per_image"])
-    assert contents["active_units"]["of"] == 2
     for picture in written[2:]:
         assert iio.imread(picture).std() > 10
-    lines = [line for line in report.as_table(found).splitlines() if "+-" in line]
-    assert len(lines) == len(contents["numbers"])
+    lines = report.as_table(found).splitlines()
+    assert sum("+-" in line for line in lines) == len(contents["numbers"])
     with written[1].open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 30

@@ -33,18 +33,16 @@ def test_drawn_pixels_follow_the_seed_alone_and_are_of_the_kind_that_the_model_k
 
 def _drawing(images, path, **metadata):
     """A model that draws these images, one after the other."""
-    numbers = np.arange(len(images), dtype=np.float32)[:, None]
-    known = {
-        "data": {"name": "own", "key": None, "sha256": None},
-        "config": {"data_path": str(path), "seed": 0},
-        **metadata,
-    }
-    return DrawingModel(
-        lambda num, key: tf.constant(numbers[:num]),
-        lambda latents: tf.constant(images[latents.numpy()[:, 0].astype(int)]),
-        images.shape[1:],
-        known,
-    )
+    known = {"data": {"name": "own", "key": None, "sha256": None}, **metadata}
+    known["config"] = {"data_path": str(path), "seed": 0}
+
+    def sample_latents(num, key):
+        return tf.range(num)[:, tf.newaxis]
+
+    def decode(latents):
+        return tf.gather(images, latents[:, 0])
+
+    return DrawingModel(sample_latents, decode, images.shape[1:], known)
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +77,8 @@ def test_images_that_are_gone_are_an_error_in_a_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_vae_is_evaluated_by_both(tmp_path, conditional_run, small_npz, capsys):
+def test_a_vae_is_evaluated_by_both(tmp_path, conditional_run, small_npz):
     found = workflows.evaluate(conditional_run.directory, tmp_path / "both.json", samples=1)
-    said = capsys.readouterr().out
-    assert "pseudo-ELBO" in said and "Frechet distance" in said
     written = json.loads((tmp_path / "both.json").read_text())["distance"]
     assert written["distance"] == found.distance.frechet > found.distance.floor
     exported = conditional_run.saved_model
