@@ -52,7 +52,6 @@ _OTHERS = [
     (_LEVELS - 1, "int64 with values from -1 to 233; .* 0 to 255"),
     (_LEVELS // 200, "int64 with values 0 and 1 alone; white must be 255. Give bool or floats"),
     (_FLOATS.astype(complex), "of the type complex128; give floats in"),
-    (None, "of the type object"),
     (np.zeros(3), r"shape \(3,\) do not fit this model; it takes \[N, 4, 5, 1\]\.$"),
     ([[1, 2], [3]], "a list that cannot be made an array"),
     (_FLOATS[0], r"A single image is a batch of one: images\[np.newaxis\]"),
