@@ -1,31 +1,21 @@
-"""The exact log p(x), compared with plain sums over fine grids, and bounds that lie below it."""
+"""The exact log p(x), compared with plain sums over fine grids."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, tiny_cvae, tiny_images
+from conftest import binary_images, tiny_cvae, tiny_images, vivid
 
-from cvae_tf.evaluation import (
-    cell_masses,
-    evaluated_model,
-    everywhere,
-    exact_evidence,
-    sampled_bounds,
-)
+from cvae_tf.evaluation import evaluated_model, everywhere, exact_evidence, sampled_bounds
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel
-from cvae_tf.models.vae.likelihoods import matrix_product
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
 
 WHITE = np.ones((1, 1, 1, 1), np.float32)
 
 
-def _sharp(latent_dim, scale=4.0):
+def _sharp(latent_dim):
     """A model with narrow posteriors that have several modes; its encoder knows nothing of it."""
-    model = tiny_cvae(seed=3, latent_dim=latent_dim)
-    for variable in model.decoder.weights:
-        variable.assign(scale * variable)
-    return evaluated_model.from_model(model, {})
+    return evaluated_model.from_model(vivid(tiny_cvae(seed=3, latent_dim=latent_dim)), {})
 
 
 def _integrate(model, pixels, batch_size=5000, **options):
@@ -53,11 +43,9 @@ def _on_a_grid(model, pixels):
     return np.logaddexp.reduce(log_likelihood + log_prior + log_measure, axis=1)
 
 
-@pytest.mark.parametrize(("num", "border"), [(5, False), (1, True)])
-def test_one_dimension_agrees_with_a_plain_sum(num, border):
-    model, pixels = _sharp(latent_dim=1), binary_images(num)
-    if border:  # pixels that are the same in all images
-        pixels[:, 0], pixels[:, :, 0] = 0, 1
+def test_one_dimension_agrees_with_a_plain_sum():
+    model, pixels = _sharp(latent_dim=1), binary_images(5)
+    pixels[:, 0], pixels[:, :, 0] = 0, 1  # which are the same in all images
     expected = _on_a_grid(model, pixels)
     np.testing.assert_allclose(_integrate(model, pixels).log_evidence, expected, atol=2e-3)
 
@@ -73,29 +61,17 @@ def test_two_dimensions_agree_with_a_plain_sum_whatever_is_done_at_once(monkeypa
     np.testing.assert_allclose(parts.log_evidence, expected, atol=5e-3)
 
 
-def test_bounds_stay_below_and_come_near():
-    model, pixels = _sharp(latent_dim=2, scale=3.0), binary_images(8)
-    exact, posteriors = _on_a_grid(model, pixels), sampled_bounds.encode(model, pixels, 100)
-    found = sampled_bounds.bounds(model, pixels, posteriors, [1, 100, 3000], 1, 0, 8000)
-    means = []
-    for values in found.importance_weighted.values():
-        error = sampled_bounds.mean_of(values - exact).standard_error
-        assert values.mean() <= exact.mean() + 3 * error
-        means.append(values.mean())
-    assert means[0] < means[1] - 0.1 and exact.mean() - means[-1] < 1
-
-
-def _designed(logits_of, latent_dim=2, mean=0.0, deviation=1.0):
+def _designed(logits_of, mean=0.0, deviation=1.0):
     """A model of one pixel and a given posterior; `logits_of` maps latents [B, Z] to [B]."""
 
     def encode(pixels):
-        shape = [tf.shape(pixels)[0], latent_dim]
+        shape = [tf.shape(pixels)[0], 2]
         return Posterior(tf.fill(shape, mean), tf.fill(shape, 2 * np.float32(np.log(deviation))))
 
     def decode(latents):
         return tf.reshape(logits_of(latents), [-1, 1, 1, 1])
 
-    return EvaluatedModel(encode, decode, latent_dim, (1, 1, 1), Pixels(), {})
+    return EvaluatedModel(encode, decode, 2, (1, 1, 1), Pixels(), {})
 
 
 @pytest.mark.parametrize(("width", "too_sharp"), [(0.004, 0), (0.0005, 1)])
@@ -107,16 +83,13 @@ def test_a_narrow_posterior_is_integrated_with_few_nodes_or_known_as_too_sharp(w
 
     found = _integrate(_designed(logits, mean=centre, deviation=width), WHITE)
     assert found.too_sharp[0] == pytest.approx(too_sharp, abs=1e-3)
-    log_prior = -(centre**2) - np.log(2 * np.pi)
-    expected = -40 + np.log(2 * np.pi * width**2) + log_prior  # sigmoid(l) is exp(l) down there
     if not too_sharp:
+        expected = -40 + 2 * np.log(width) - centre**2  # sigmoid(l) is exp(l) down there
         assert found.log_evidence[0] == pytest.approx(expected, abs=0.01)
         assert found.step >= 0.0125
 
 
 def test_an_image_whose_encoder_looks_far_out_is_integrated_there():
-    """Others, which no ring out there would change, are left."""
-
     def encode(pixels):
         return Posterior(10 * pixels[:, 0, 0], tf.fill(tf.shape(pixels[:, 0, 0]), -9.0))
 
@@ -146,17 +119,10 @@ def test_a_thin_ring_over_very_many_cells_is_not_settled_too_early():
     assert found.log_evidence[0] == pytest.approx(expected, abs=0.01)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "continuous_bernoulli",
-        "gaussian",
-        pytest.param("discretized_logistic", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("name", ["continuous_bernoulli", "gaussian"])
 def test_grey_levels_are_integrated_too(name):
     model = _sharp(latent_dim=1)
-    if name != "continuous_bernoulli":
+    if name == "gaussian":
         decode = model.decode
         model = model._replace(
             decode=lambda latents: tf.concat([decode(latents), 0 * decode(latents) - 2], axis=-1)
@@ -172,20 +138,3 @@ def test_grey_levels_are_integrated_too(name):
     ]
     expected = np.logaddexp.reduce(np.array(log_joint, float), axis=1) + np.log(16 / 8000)
     np.testing.assert_allclose(_integrate(model, grey).log_evidence, expected, atol=5e-3)
-
-
-def test_cells_are_added_up_roughly_for_every_image_and_small_ones_apart():
-    random, (images, cells, nodes, width) = np.random.default_rng(0), (5, 3, 4, 6)
-    natural, features = (random.normal(size=(rows, width)) for rows in (cells * nodes, images))
-    log_density, log_weights = random.normal(size=cells * nodes), np.log([0.1, 0.2, 0.3, 0.4])
-    joint = features @ natural.T + log_density + np.tile(log_weights, cells)
-    expected = np.logaddexp.reduce(joint.reshape(images, cells, nodes), axis=2)
-    least = np.median(expected, axis=1) - 1e-3
-    of_nodes = cell_masses.by_node(log_weights, tf.constant(natural), tf.constant(log_density))
-    given = tf.constant(features, tf.float32), tf.constant(least, tf.float32), *of_nodes
-    excess, matters, small = cell_masses.of_cells(*given, nodes, matrix_product)
-    found = np.logaddexp.reduce(excess.numpy().reshape(images, nodes, cells), axis=1)
-    np.testing.assert_allclose(found + least[:, None], expected, rtol=1e-4)
-    np.testing.assert_array_equal(matters, expected > least[:, None])
-    below = np.where(expected > least[:, None], -np.inf, expected)
-    np.testing.assert_allclose(small, np.logaddexp.reduce(below, axis=1), rtol=1e-4)

@@ -8,10 +8,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from conftest import METADATA, tiny_cvae, vivid
-from matplotlib.text import Text
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.evaluation import evaluated_model, evaluating, pictures, report, true_posterior
+from cvae_tf.evaluation import evaluated_model, evaluating, report, true_posterior
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae.pixels import Pixels
 
@@ -55,29 +54,22 @@ def test_numbers_of_the_test_images_fit_together(found, numbers, data_path):
     assert nats["gap: log p(x) - ELBO", "10"] == pytest.approx(exact - elbo)
     assert nats["gap: log p(x) - bound", "50"] == pytest.approx(exact - bound)
     assert elbo < bound < exact
-    bits, error = numbers["ELBO", "10"].bits
-    assert bits == pytest.approx(-elbo / (36 * math.log(2)))
-    assert error == pytest.approx(numbers["ELBO", "10"].nats.standard_error / (36 * math.log(2)))
+    number, bit = numbers["ELBO", "10"], 36 * math.log(2)
+    assert number.bits == pytest.approx((-elbo / bit, number.nats.standard_error / bit))
     assert numbers["KL", "closed form"].bits.mean > 0
-    by_dimension = [nats[f"KL of latent dimension {i}", "closed form"] for i in (1, 2)]
-    assert kl == pytest.approx(sum(by_dimension))  # a sum, no average
     mean, logvar = (part.astype(float) for part in found.posteriors)
-    expected = 0.5 * np.sum(np.exp(logvar) + mean**2 - 1 - logvar, axis=1)
-    assert kl == pytest.approx(expected.mean(), rel=1e-5)
+    expected = 0.5 * (np.exp(logvar) + mean**2 - 1 - logvar).mean(axis=0)
+    by_dimension = [nats[f"KL of latent dimension {i}", "closed form"] for i in (1, 2)]
+    np.testing.assert_allclose([*by_dimension, kl], [*expected, expected.sum()], rtol=1e-5)
 
 
-def test_gaps_add_up_to_what_the_encoder_loses(found, numbers):
+def test_gaps_add_up_to_what_the_encoder_loses(numbers):
     nats = {quantity: number.nats.mean for (quantity, _), number in numbers.items()}
     names = "refined - encoder's", "best Gaussian - refined", "log p(x) - best Gaussian"
     gaps = [nats[f"gap: {name}"] for name in names]
     assert sum(gaps) == pytest.approx(nats["log p(x), exact"] - nats["ELBO"], abs=1e-6)
     assert nats["ELBO, refined"] == pytest.approx(nats["ELBO"] + gaps[0])
     assert gaps[0] > 0.1 and gaps[1] > -0.05 and gaps[2] > 0
-    bounds = found.refined.bounds.importance_weighted
-    assert bounds[50].mean() < nats["log p(x), exact"] + 0.02
-    table = report.as_table(found)
-    assert "found by 5 Gauss-Newton steps" in table
-    assert "one sample of the refined posterior (K = 1) is worth" in table
 
 
 def test_every_number_names_its_conditions_and_every_image_has_its_row(
@@ -88,80 +80,60 @@ def test_every_number_names_its_conditions_and_every_image_has_its_row(
     names = ["numbers.json", "numbers_images.csv", "numbers.png", "numbers_posterior.png"]
     assert [path.name for path in written] == names
     contents = json.loads(written[0].read_text())
+    conditions = {"binarize": "threshold", "seed": 0, "split": "images.npz test", "images": 30}
     for number in contents["numbers"]:
-        conditions = [number[name] for name in ("binarize", "seed", "split", "images", "refine")]
-        assert conditions == ["threshold", 0, "images.npz test", 30, 5]
-        assert math.isfinite(number["nats_per_image"]) and number["method"]
-    assert contents["active_units"].items() >= {"of": 2, "seed": 0, "images": 30}.items()
+        assert number.items() >= conditions.items() and number["method"]
+        assert math.isfinite(number["nats_per_image"])
     for picture in written[2:]:
         assert iio.imread(picture).std() > 10
-    lines = [line for line in report.as_table(found).splitlines() if "+-" in line]
-    assert len(lines) == len(contents["numbers"])
-    assert all("threshold, seed 0, images.npz test" in line for line in lines)
+    lines = report.as_table(found).splitlines()
+    assert sum("+-" in line for line in lines) == len(contents["numbers"])
     with written[1].open() as file:
-        names = next(csv.reader(file))
-    rows = np.loadtxt(written[1], delimiter=",", skiprows=1)
-    np.testing.assert_array_equal(rows[:, 0], np.arange(30))
-    np.testing.assert_allclose(rows[:, names.index("ELBO (K = 10)")], found.elbo, atol=1e-4)
-    exact = rows[:, names.index("log p(x), exact")]
-    np.testing.assert_allclose(exact, found.exact.log_evidence, atol=1e-4)
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 30
+    for name, values in (("ELBO (K = 10)", found.elbo), ("log p(x), exact", found.log_evidence)):
+        np.testing.assert_allclose([float(row[name]) for row in rows], values, atol=1e-4)
 
 
-def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path, tmp_path, monkeypatch):
+def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path):
     request = EvaluationSettings(importance_samples="1,50")
     grey = evaluating.evaluate(_model(data_path, binarize="none", latent_dim=2), request)
     names = [number.quantity for number in evaluating.numbers(grey)]
     by_dimension = [f"KL of latent dimension {i}" for i in (1, 2)]
     assert names == ["negative cross-entropy", "KL", "pseudo-ELBO", *by_dimension]
     assert "no log-likelihood" in report.as_table(grey)
-    drawn = []
-    monkeypatch.setattr(pictures, "save", lambda figure, path: drawn.append(figure))
-    report.write(grey, tmp_path / "grey.json")
-    texts = [text.get_text() for text in drawn[0].findobj(Text)]
-    assert "pseudo-ELBO" in texts
-    assert "ELBO" not in texts and not any("log p(x)" in text for text in texts)
 
 
-def _evaluate(own_data, **settings):
-    chosen = EvaluationSettings(importance_samples="2", samples=2, **settings)
-    return evaluating.evaluate(_model(own_data), chosen)
+def test_other_images_or_one_may_be_given_and_what_was_done_to_them_is_named(data_path, tmp_path):
+    def evaluate(data_path, **settings):
+        chosen = EvaluationSettings(
+            importance_samples="2", samples=2, data_path=str(data_path), **settings
+        )
+        return evaluating.evaluate(_model(data_path), chosen)
 
-
-def test_other_images_may_be_given_and_what_was_done_to_them_is_named(data_path, tmp_path):
-    found = _evaluate(data_path, data_path=data_path, invert=True)
+    found = evaluate(data_path, invert=True)
     assert found.images.origin == f"x_test of {data_path}, inverted"
     assert found.exact is found.refined is None  # with three latents
     assert len(report.write(found, tmp_path / "three.json")) == 3
-    for likelihood, said, unsaid in (  # of bits
-        ("gaussian", "do not compare", "256 levels for"),
-        ("discretized_logistic", "probabilities of 256 levels", "densities"),
-    ):
-        model = found.model._replace(pixels=Pixels("none", likelihood))
-        table = report.as_table(found._replace(model=model))
-        assert said in table and unsaid not in table
-
-
-def test_a_single_image_has_no_standard_error(data_path, tmp_path):
+    gaussian = found.model._replace(pixels=Pixels("none", "gaussian"))
+    assert "do not compare" in report.as_table(found._replace(model=gaussian))  # of bits
     np.savez(tmp_path / "one.npz", images=np.eye(6, dtype=np.uint8)[None] * 255)
-    found = _evaluate(data_path, data_path=str(tmp_path / "one.npz"))
-    assert len(found.pixels) == 1 and found.images.origin.startswith("images of")
-    assert "+-" not in report.as_table(found)
-    assert all(number["standard_error"] is None for number in report.as_json(found)["numbers"])
+    one = report.as_json(evaluate(tmp_path / "one.npz"))  # without an error of its mean
+    assert all(number["standard_error"] is None for number in one["numbers"])
 
 
 def test_settings_are_in_range_and_follow_what_else_is_known():
-    for settings in (
-        *({"importance_samples": each} for each in ("0", "10,0", "ten", "", "-5")),
-        {"samples": 0}, {"batch_size": 0}, {"seed": -1},
+    for name, value in (
+        ("importance_samples", "10,0"), ("importance_samples", "ten"),
+        ("samples", 0), ("batch_size", 0), ("seed", -1),
     ):  # fmt: skip
-        with pytest.raises(UserError, match="--" + next(iter(settings))):
-            EvaluationSettings(**settings)
+        with pytest.raises(UserError, match=f"--{name}"):
+            EvaluationSettings(**{name: value})
     for is_exact, sizes in ((True, [1, 10]), (False, [1, 10, 100, 1000, 5000])):
         assert EvaluationSettings().sizes(is_exact) == sizes
         assert EvaluationSettings(importance_samples="7,3").sizes(is_exact) == [3, 7]
     for can, is_exact, steps in ((True, True, 5), (True, False, 0), (False, True, 0)):
         assert EvaluationSettings().steps_of_refinement(can, is_exact) == steps
-    assert EvaluationSettings(refine=0).steps_of_refinement(True, True) == 0
     assert EvaluationSettings(refine=3).steps_of_refinement(True, False) == 3
     with pytest.raises(UserError, match="--refine=3: This model cannot refine"):
         EvaluationSettings(refine=3).steps_of_refinement(False, True)

@@ -25,7 +25,7 @@ def test_drawn_pixels_follow_the_seed_alone_and_are_of_the_kind_that_the_model_k
     )
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other) and set(np.unique(first)) == {0, 1}
-    assert np.any(first[:12] != first[12:24]) and np.any(first[:12] != first[996:1008])
+    assert np.any(first[:12] != first[996:1008])  # of another batch
     np.testing.assert_allclose(first.mean(), grey.mean(), atol=0.01)
     np.testing.assert_array_equal(evaluated_model.draw_pixels(grey, Pixels(), 0), grey > 0.5)
     np.testing.assert_array_equal(evaluated_model.draw_pixels(grey, Pixels("none"), 0), grey)
@@ -33,18 +33,16 @@ def test_drawn_pixels_follow_the_seed_alone_and_are_of_the_kind_that_the_model_k
 
 def _drawing(images, path, **metadata):
     """A model that draws these images, one after the other."""
-    numbers = np.arange(len(images), dtype=np.float32)[:, None]
-    known = {
-        "data": {"name": "own", "key": None, "sha256": None},
-        "config": {"data_path": str(path), "seed": 0},
-        **metadata,
-    }
-    return DrawingModel(
-        lambda num, key: tf.constant(numbers[:num]),
-        lambda latents: tf.constant(images[latents.numpy()[:, 0].astype(int)]),
-        images.shape[1:],
-        known,
-    )
+    known = {"data": {"name": "own", "key": None, "sha256": None}, **metadata}
+    known["config"] = {"data_path": str(path), "seed": 0}
+
+    def sample_latents(num, key):
+        return tf.range(num)[:, tf.newaxis]
+
+    def decode(latents):
+        return tf.gather(images, latents[:, 0])
+
+    return DrawingModel(sample_latents, decode, images.shape[1:], known)
 
 
 @pytest.fixture(scope="module")
@@ -76,26 +74,17 @@ def test_images_that_are_gone_are_an_error_in_a_line(tmp_path):
     model = _drawing(np.zeros((2, 8, 8, 1), np.float32), tmp_path / "gone.npz")
     with pytest.raises(UserError, match="gone.npz: no such file"):
         distance.measure(model, EvaluationSettings())
-    with pytest.raises(UserError, match="does not say what it was trained on"):
-        distance.measure(model._replace(metadata={}), EvaluationSettings())
 
 
 @pytest.mark.slow
-def test_a_vae_is_evaluated_by_both(tmp_path, conditional_run, small_npz, capsys):
+def test_a_vae_is_evaluated_by_both(tmp_path, conditional_run, small_npz):
     found = workflows.evaluate(conditional_run.directory, tmp_path / "both.json", samples=1)
-    said = capsys.readouterr().out
-    assert "pseudo-ELBO" in said and "Frechet distance" in said and "recall" in said
-    assert found.distance.frechet > found.distance.floor
     written = json.loads((tmp_path / "both.json").read_text())["distance"]
-    assert written["distance"] == found.distance.frechet and written["neighbours"] == 3
+    assert written["distance"] == found.distance.frechet > found.distance.floor
     exported = conditional_run.saved_model
     own = {"data_path": str(small_npz), "verbose": 0}
     with pytest.raises(UserError, match="--data_path is for --measures=likelihood alone; here di"):
         workflows.evaluate(exported, measures="distance", **own)
     other = workflows.evaluate(exported, samples=1, **own)
-    for name in ("latent_dim", "image_shape", "pixels", "class_names", "can_refine"):
-        assert getattr(other.model, name) == getattr(found.model, name)
     np.testing.assert_allclose(other.elbo, found.elbo, rtol=1e-4)
     assert other.distance is None  # drawn images are compared with the model's own ones
-    alone = workflows.evaluate(exported, measures="distance", verbose=0)
-    assert alone.frechet == pytest.approx(found.distance.frechet, rel=1e-3)
