@@ -1,6 +1,5 @@
 import hashlib
 import json
-import re
 import shutil
 
 import keras
@@ -61,7 +60,6 @@ def test_checkpoints_are_plain_arrays_with_a_sum_and_a_state_for_people(three):
 
 
 def test_a_checkpoint_is_whole_or_not_there(copy, tiny_model, monkeypatch):
-    """Also one that takes the place of another, of the same step."""
     before, save = {path: path.read_bytes() for path in copy.glob("*/*")}, np.savez
 
     def break_off(file, **arrays):
@@ -97,12 +95,8 @@ DAMAGES = {  # a file and what it holds then, or arrays
     "cut off": ("state.npz", lambda content: content[:500], "damaged"),
     "a bit": ("state.npz", _flip, "damaged"),
     "gone": ("state.npz", None, "damaged"),
-    "sum empty": ("SHA256SUMS", lambda _: b"", "damaged"),
     "sum is no text": ("SHA256SUMS", lambda _: b"\xff", "damaged"),
-    "sum gone": ("SHA256SUMS", None, "damaged"),
     "half a state": ("state", lambda _: b"{", "no valid state"),
-    "empty state": ("state", lambda _: b"{}", "no valid state"),
-    "a list": ("state", lambda _: b"[]", "no valid state"),
     "no state": ("state", None, "no valid state"),
     "no count": ("optimizer.00.iteration", None, "not a checkpoint of this run's model"),
 }
@@ -129,14 +123,6 @@ def test_damage_is_told_and_the_next_older_checkpoint_is_used(copy, name, change
         np.testing.assert_array_equal(variable, expected[name])
 
 
-def test_with_no_good_checkpoint_left_all_problems_are_told(copy, tiny_model):
-    for path in copy.iterdir():
-        (path / "SHA256SUMS").unlink()
-    with pytest.raises(UserError, match="No good checkpoint is left") as told:
-        checkpoint_files.restore_newest(copy, tiny_model)
-    assert all(path.name in str(told.value) for path in copy.iterdir())
-
-
 @pytest.mark.parametrize("others", [{"latent_dim": 3}, {"optimizer": keras.optimizers.SGD(0.1)}])
 def test_checkpoint_of_another_model_is_refused_and_changes_nothing(tmp_path, tiny_model, others):
     _save_each_step(tmp_path, [-1.0], **others)
@@ -147,22 +133,17 @@ def test_checkpoint_of_another_model_is_refused_and_changes_nothing(tmp_path, ti
         np.testing.assert_array_equal(old, new)
 
 
-def test_the_best_epoch_is_restored_or_the_newest_if_it_is_damaged(copy, tiny_model):
+def test_the_best_epoch_is_restored_or_else_the_newest_or_all_is_told(copy, tiny_model):
     progress, problems = checkpoint_files.restore_best(copy, tiny_model)
     assert (progress.epoch, problems, int(tiny_model.steps.numpy())) == (3, [], 2)
     (copy / "step_00000002" / "state.npz").write_bytes(b"damaged")
     progress, (problem,) = checkpoint_files.restore_best(copy, tiny_model)
     assert (progress.epoch, int(tiny_model.steps.numpy())) == (4, 3) and "step_00000002" in problem
-
-
-def test_checkpoints_of_older_versions_are_restored(copy, tiny_model):
-    """Until 0.2 the variables of the optimizer had the name of the network in theirs."""
-    path, pattern = copy / "step_00000003", r"^(optimizer\.\d+)\.(.*_)(momentum|velocity)$"
-    arrays = _arrays(path)
-    _write(path, {re.sub(pattern, r"\1.decoder_\2\3", name): arrays[name] for name in arrays})
-    assert checkpoint_files.restore_newest(copy, tiny_model)[1] == []
-    for name, variable in checkpoint_files._named_variables(tiny_model):
-        np.testing.assert_array_equal(variable, arrays[name])
+    for path in copy.iterdir():
+        (path / "SHA256SUMS").unlink()
+    with pytest.raises(UserError, match="No good checkpoint is left") as told:
+        checkpoint_files.restore_best(copy, tiny_model)
+    assert all(path.name in str(told.value) for path in copy.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -174,7 +155,7 @@ def test_interval_counts_steps_or_seconds(text, step, seconds, over):
     assert Interval.parse(text).is_over(since, now) == over
 
 
-@pytest.mark.parametrize("text", ["", "s", "0", "0s", "-1", "1.5", "10m", "many"])
+@pytest.mark.parametrize("text", ["", "0s", "-1", "1.5", "10m"])
 def test_interval_that_is_none_is_refused(text):
     with pytest.raises(UserError, match="--checkpoint_every"):
         Interval.parse(text)

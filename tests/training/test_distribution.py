@@ -1,7 +1,6 @@
 """One device and many give the same; the many are a process of their own, `on_replicas.py`."""
 
 import contextlib
-import csv
 import json
 import os
 import signal
@@ -18,16 +17,15 @@ import tensorflow as tf
 from conftest import PROJECT, binary_images, tiny_cvae
 from on_replicas import CONFIGS
 
-from cvae_tf import whole_run, workflows
+from cvae_tf import workflows
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.training import checkpoint_files, following, strategies
+from cvae_tf.training import checkpoint_files, following, run_directory, strategies
 from cvae_tf.training.checkpoint_files import list_checkpoints
 from cvae_tf.training.cluster import Cluster
-from cvae_tf.training.distribution import SINGLE, Distribution
+from cvae_tf.training.distribution import Distribution
 from cvae_tf.training.run_files import Run
-from cvae_tf.training.stop_signals import Stopped, stopping_by_signals
-from cvae_tf.training.trainer import EpochResult, Trainer
+from cvae_tf.training.trainer import EpochResult
 
 GONE = object()  # instead of what another worker says
 
@@ -107,20 +105,7 @@ class _Second(Distribution):
         return np.asarray(found) + 0 * values
 
 
-class _Told(_Second):
-    """The same, for what the chief hands out."""
-
-    def from_chief(self, make):
-        return self.foreseen.pop(0)
-
-
 CLUSTER = Cluster(("one:1", "two:2"), 1)
-
-
-def test_one_device_shares_nothing():
-    assert SINGLE.num_replicas == SINGLE.num_workers == 1 and SINGLE.is_chief
-    assert SINGLE.from_chief(lambda: pytest.fail("nobody needs it")) == b""
-    assert (SINGLE.agreed_signal(15), SINGLE.agreed_signal(None)) == (15, None)
 
 
 @pytest.mark.parametrize("last", [[0.0], GONE])
@@ -133,55 +118,32 @@ def test_nobody_leaves_before_all_know_why(last):
     with pytest.raises(UserError, match="has other images than the chief"):
         worker.check_same("images", lambda: "mine")
     assert worker.foreseen == []
-    with pytest.raises(UserError, match="the loss is nan"):
-        trainer = SimpleNamespace(distribution=worker.foresee(last))
-        Trainer._check_finite(trainer, float("nan"), "the loss")
-    assert worker.foreseen == []
+    with pytest.raises(UserError, match="another worker has ended"), worker.among_others():
+        worker.foresee(GONE).end_together()
 
 
-def test_who_is_missed_before_the_end_is_an_error():
-    worker = _Second(cluster=CLUSTER)
-    assert worker.foresee([0.0, 0.0]).agreed_signal(None) is None  # and nothing is left to say
-    for wait in (worker.end_together, lambda: worker.agreed_signal(None)):
-        worker.foresee(GONE)
-        with pytest.raises(UserError, match="another worker has ended"), worker.among_others():
-            wait()
-
-
-@pytest.mark.parametrize("end", [([0.0], [0.0]), (GONE,)])
-def test_a_worker_stopped_after_the_last_step_stays_until_the_chief_has_written(monkeypatch, end):
-    """Or has gone: that it was stopped says more than that the chief was stopped first."""
-    monkeypatch.setattr(following, "follow", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    worker = _Second(cluster=CLUSTER).foresee([1.0], [ord("x")], *end)
-    with pytest.raises(Stopped), stopping_by_signals():
-        whole_run.follow(None, SimpleNamespace(distribution=worker))
-    assert worker.foreseen == []
-
-
-def test_a_worker_goes_on_from_the_run_the_weights_and_the_rows_of_the_chief(tmp_path):
+def test_a_worker_goes_on_from_the_run_the_weights_and_the_rows_of_the_chief(monkeypatch):
     chief, model, config = tiny_cvae(seed=1), tiny_cvae(seed=2), Config.create(early_stop=2)
-    run = Run(tmp_path, config, {"name": "x"})
-    told = {"directory": str(tmp_path), "config": config.to_json(), "data": run.data}
+    told = {"directory": "/there", "config": config.to_json(), "data": {"name": "x"}}
     chief.train_step(tf.constant(binary_images(8)))
     rows, began = [{"epoch": 1, "step": 5, "test_elbo": -3.0}], []
     packed = checkpoint_files.packed(chief, checkpoint_files.Progress(2, 2, rows))
-    worker = _Told(cluster=CLUSTER).foresee(json.dumps(told).encode(), b"\0", packed)
+    said = iter([json.dumps(told).encode(), b"\0", packed])
+    monkeypatch.setattr(Distribution, "from_chief", lambda *_: next(said))
 
     def run_epochs(last, on_progress, first, steps_done):
         began.append((last, first, steps_done))
         for epoch in range(first, last + 1):
             yield EpochResult(epoch, 5 * epoch, {}, {"elbo": -4.0}, 1.0, 1.0, 1.0)
 
-    assert following.known_run(tmp_path / "elsewhere", "multiworker") is None
-    assert following.run_of_chief(None, worker) == run
+    worker = Distribution(cluster=CLUSTER)
+    assert following.run_of_chief(None, worker) == Run(Path("/there"), config, told["data"])
     trainer = SimpleNamespace(model=model, distribution=worker, run_epochs=run_epochs)
     found = following.follow(config, trainer, lambda: None)
     assert began == [(10, 2, 2)]
     assert [row["epoch"] for row in found] == [1, 2, 3]  # after two that are no better
     for first, second in zip(chief.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(first, second)
-    with pytest.raises(UserError, match="holds no run on the chief"):
-        following.run_of_chief(None, Distribution(cluster=Cluster(CLUSTER.workers, 0)))
 
 
 # Processes
@@ -220,11 +182,6 @@ def _codes(workers):
     return [worker.wait(timeout=900) for worker in workers]
 
 
-def _rows(run_dir):
-    with (run_dir / "metrics.csv").open() as file:
-        return [float(row["test_elbo"]) for row in csv.DictReader(file)]
-
-
 def _wait_for(path, text):
     until = time.monotonic() + 600
     while time.monotonic() < until:
@@ -247,7 +204,8 @@ def test_two_workers_train_as_one_and_stopped_or_killed_go_on_to_the_same_bits(
     calm, run_dir, again = tmp_path / "calm", tmp_path / "run", ["--resume", "--run_dir=run"]
     with _cluster(2, tmp_path, [*FLAGS, f"--run_dir={calm}"]) as workers:
         assert _codes(workers) == [0, 0], (tmp_path / "0.log").read_text()
-    np.testing.assert_allclose(_rows(calm)[0], _rows(alone.directory)[0], rtol=1e-4)
+    (first, *_) = run_directory.read_metrics(run_directory.load_run(calm))
+    assert first["test_elbo"] == pytest.approx(alone.history[0]["test_elbo"], rel=1e-4)
     assert (calm / "export" / "1" / "saved_model.pb").exists()
     assert (tmp_path / "1.log").read_text() == ""  # the chief alone speaks and writes
     assert {path.name for path in tmp_path.iterdir()} == {"one", "calm", "0.log", "1.log"}

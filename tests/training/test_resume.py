@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import test_own_family  # noqa: F401 (it registers a family from outside)
-from conftest import PROJECT, tiny_cvae
+from conftest import PROJECT, VAE_SETTINGS, assert_same_runs, tiny_cvae
 
 from cvae_tf import whole_run, workflows
 from cvae_tf.config import Config
@@ -308,17 +308,6 @@ def _send(process, line, number):
     return process.communicate()[1]
 
 
-def _results(run_dir):
-    """What must be the same in each run: state, metrics without timings, last pictures."""
-    newest = checkpoint_files.list_checkpoints(run_dir / "checkpoints")[-1]
-    with np.load(newest / "state.npz") as arrays:
-        state = {name: arrays[name].tobytes() for name in arrays if name != "state"}
-    rows = (run_dir / "metrics.csv").read_text().splitlines()
-    names = ("images/image_at_epoch_0002.png", "manifold.png", "latents.png", "curves.png")
-    pictures = [(run_dir / name).read_bytes() for name in names]
-    return state, [row.split(",")[:-3] for row in rows], pictures
-
-
 def _no_room_for_a_checkpoint():
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
@@ -329,7 +318,7 @@ def test_a_process_that_is_stopped_out_of_disk_or_killed_goes_on_to_the_same_run
     vae_run, small_npz, tmp_path
 ):
     run_dir = tmp_path / "a run"
-    settings = ["--epochs=2", "--batch_size=32", "--seed=5", "--learning_rate=1e-3"]
+    settings = [f"--{name}={value}" for name, value in VAE_SETTINGS.items()]
     process = _script(run_dir, f"--data_path={small_npz}", *settings)
     told = _send(process, "epoch 1/2", signal.SIGTERM)
     script = shlex.quote(str(PROJECT / "train.py"))
@@ -344,8 +333,5 @@ def test_a_process_that_is_stopped_out_of_disk_or_killed_goes_on_to_the_same_run
     process = _script(run_dir, "--resume")
     assert _send(process, "resumed: ", signal.SIGKILL) == ""
     assert process.returncode == -signal.SIGKILL
-    shutil.rmtree(run_dir / "images")
-    (run_dir / "metrics.csv").unlink()
-    workflows.resume(run_dir, verbose=0)
-    assert _results(run_dir) == _results(vae_run.directory)
+    assert_same_runs(vae_run, workflows.resume(run_dir, verbose=0))
     assert not list(run_dir.rglob(".*")) and (run_dir / "export/1/saved_model.pb").exists()

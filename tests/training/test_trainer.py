@@ -9,6 +9,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.data import feeding
 from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.disk_images import DiskImages
 from cvae_tf.models.vae.objectives import Objective
 from cvae_tf.training import building, trainer
 from cvae_tf.training.averaged_weights import averaged
@@ -58,21 +59,12 @@ def test_an_epoch_shows_images_once_with_their_labels_in_an_order_of_its_own():
     assert set(orders[0][0]) != set(orders[0][1])
 
 
-def test_a_batch_larger_than_the_training_set_is_all_of_it():
-    model = tiny_cvae()
-    (images,) = _shown(model, _dataset(tiny_images(20)), batch_size=41)
-    assert len(images) == 40 and int(model.steps.numpy()) == 2
-
-
 def test_dynamic_pixels_are_drawn_anew_at_each_visit():
     dataset = _dataset(np.full((20, 6, 6, 1), 64, np.uint8))
-    (visits,), (again,) = (
-        _shown(tiny_cvae(binarize="dynamic"), dataset, batch_size=10) for _ in range(2)
-    )
+    (visits,) = _shown(tiny_cvae(binarize="dynamic"), dataset, batch_size=10)
     assert visits.shape == (40, 6, 6, 1) and set(np.unique(visits)) == {0, 1}
     assert abs(visits.mean() - 64 / 255) < 5 * np.sqrt(0.19 / visits.size)
     assert len(np.unique(visits.reshape(40, -1), axis=0)) == 40
-    np.testing.assert_array_equal(visits, again)
 
 
 def test_images_are_mirrored_and_warped_by_chance():
@@ -130,11 +122,16 @@ def test_training_compiled_by_xla_raises_the_elbo(toy_dataset):
     assert results[-1].step == 100
 
 
-def test_evaluation_weighs_each_image_alike_by_the_averaged_weights(monkeypatch):
-    """Twenty images as they are, of which the last four, a smaller batch, are unlike the others."""
+def test_evaluation_weighs_each_image_alike_by_the_averaged_weights(tmp_path, monkeypatch):
+    """Twenty images, from memory and from the disk, of which the last four are unlike the others.
+
+    They are in a batch and a part of their own.
+    """
     monkeypatch.setattr(trainer, "_EVALUATION_BATCH", 8)
+    monkeypatch.setattr(feeding, "_PART_BYTES", 1)
     images = tiny_images(20)
     images[16:] = 255
+    images.tofile(tmp_path / "images")
     model = tiny_cvae(seed=5, optimizer=build_optimizer(0.1, ema=0.8))
     for _ in range(3):
         model.train_step(tf.constant(binary_images(8)))
@@ -148,11 +145,8 @@ def test_evaluation_weighs_each_image_alike_by_the_averaged_weights(monkeypatch)
         assert found[name] == pytest.approx(np.mean(getattr(terms, name)), rel=1e-5)
     assert found["elbo"] == pytest.approx(found["log_likelihood"] - found["kl"], rel=1e-12)
     assert own.evaluate() == found
-
-
-def test_a_family_may_measure_the_whole_set_itself(tiny_model, toy_dataset, monkeypatch):
-    monkeypatch.setattr(tiny_model, "measure_set", lambda images, _: {"elbo": len(images)})
-    assert Trainer(tiny_model, toy_dataset, 8).evaluate() == {"elbo": 20}
+    on_disk = _dataset(DiskImages(tmp_path / "images", images.shape))
+    assert Trainer(model, on_disk, 4).evaluate() == found
 
 
 @pytest.mark.parametrize(
