@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 import tensorflow as tf
 from conftest import PROJECT, binary_images, tiny_cvae
 from on_replicas import CONFIGS
+from test_cluster import free_addresses
 
 from cvae_tf import workflows
 from cvae_tf.config import Config
@@ -27,9 +27,6 @@ from cvae_tf.training.distribution import Distribution
 from cvae_tf.training.run_files import Run
 from cvae_tf.training.trainer import EpochResult
 
-GONE = object()  # instead of what another worker says
-
-
 # Replicas
 
 
@@ -40,11 +37,6 @@ def _compare(place, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run(command, check=True, env=environment, timeout=900, capture_output=True)
     return json.loads(output.read_text())
-
-
-@pytest.fixture(scope="module")
-def in_graphs(tmp_path_factory):
-    return _compare(tmp_path_factory.mktemp("replicas"), "in graphs", *CONFIGS)
 
 
 def _assert_alike(compared):
@@ -59,9 +51,9 @@ def test_two_replicas_train_as_one_device(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CONFIGS)
-def test_two_replicas_train_each_kind_of_model_as_one_device(in_graphs, name):
-    _assert_alike(in_graphs[name])
+def test_two_replicas_train_each_kind_of_model_as_one_device(tmp_path):
+    for found in _compare(tmp_path, "in graphs", *CONFIGS).values():
+        _assert_alike(found)
 
 
 def test_a_batch_is_shared_out_evenly_among_replicas_and_workers():
@@ -70,56 +62,14 @@ def test_a_batch_is_shared_out_evenly_among_replicas_and_workers():
     for batch_size, said in ((9, "cannot be shared out evenly"), (6, "take at least 8")):
         with pytest.raises(UserError, match=said):
             two.check_batch(batch_size)
+    with pytest.raises(UserError, match="sees no GPU; .* --logical_cpus=2"):
+        strategies.start("mirrored", 0, {})
     workers = [Distribution(cluster=Cluster(("a:1", "b:2"), number)) for number in range(2)]
     shares = [worker.own_order(tf.range(11), 4).numpy() for worker in workers]
     np.testing.assert_array_equal(shares, [[0, 1, 4, 5], [2, 3, 6, 7]])
 
 
-@pytest.mark.parametrize(
-    ("name", "cpus", "said"),
-    [
-        ("single", 2, "logical_cpus is for --strategy=mirrored"),
-        ("mirrored", 0, "sees no GPU; .* --logical_cpus=2"),
-        ("none", 0, "strategy=none: unknown"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(name, cpus, said):
-    with pytest.raises(UserError, match=said):
-        strategies.start(name, cpus, {})
-
-
 # Workers
-
-
-class _Second(Distribution):
-    """The second of two workers, which gets from the other what is foreseen."""
-
-    def foresee(self, *found):
-        object.__setattr__(self, "foreseen", list(found))
-        return self
-
-    def total(self, values):
-        found = self.foreseen.pop(0)
-        if found is GONE:
-            raise tf.errors.UnavailableError(None, None, "Socket closed")
-        return np.asarray(found) + 0 * values
-
-
-CLUSTER = Cluster(("one:1", "two:2"), 1)
-
-
-@pytest.mark.parametrize("last", [[0.0], GONE])
-def test_nobody_leaves_before_all_know_why(last):
-    worker = _Second(cluster=CLUSTER).foresee([1.0, 0.0], last)
-    assert worker.agreed_signal(None) == signal.SIGTERM and worker.foreseen == []
-    worker.foresee([0.0], last).end_together()
-    assert worker.foreseen == []
-    worker.foresee([4.0], [120.0] * 4, [0.0, 1.0], last)
-    with pytest.raises(UserError, match="has other images than the chief"):
-        worker.check_same("images", lambda: "mine")
-    assert worker.foreseen == []
-    with pytest.raises(UserError, match="another worker has ended"), worker.among_others():
-        worker.foresee(GONE).end_together()
 
 
 def test_a_worker_goes_on_from_the_run_the_weights_and_the_rows_of_the_chief(monkeypatch):
@@ -136,7 +86,7 @@ def test_a_worker_goes_on_from_the_run_the_weights_and_the_rows_of_the_chief(mon
         for epoch in range(first, last + 1):
             yield EpochResult(epoch, 5 * epoch, {}, {"elbo": -4.0}, 1.0, 1.0, 1.0)
 
-    worker = Distribution(cluster=CLUSTER)
+    worker = Distribution(cluster=Cluster(("one:1", "two:2"), 1))
     assert following.run_of_chief(None, worker) == Run(Path("/there"), config, told["data"])
     trainer = SimpleNamespace(model=model, distribution=worker, run_epochs=run_epochs)
     found = following.follow(config, trainer, lambda: None)
@@ -154,16 +104,10 @@ FLAGS = [f"--{name}={value}" for name, value in {**SETTINGS, **EPOCHS}.items()]
 
 
 @contextlib.contextmanager
-def _cluster(num, logs, arguments):
+def _two_workers(logs, arguments):
     """Starts workers of the script; kills at the end what is left of them."""
-    sockets = [socket.socket() for _ in range(num)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    workers = []
-    for index in range(num):
+    addresses, workers = free_addresses(2), []
+    for index in range(2):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         log = (logs / f"{index}.log").open("w")
         command = [sys.executable, PROJECT / "train.py", "--strategy=multiworker", *arguments]
@@ -202,7 +146,7 @@ def test_two_workers_train_as_one_and_stopped_or_killed_go_on_to_the_same_bits(
 ):
     alone = workflows.train(run_dir=tmp_path / "one", verbose=0, **SETTINGS, **EPOCHS)
     calm, run_dir, again = tmp_path / "calm", tmp_path / "run", ["--resume", "--run_dir=run"]
-    with _cluster(2, tmp_path, [*FLAGS, f"--run_dir={calm}"]) as workers:
+    with _two_workers(tmp_path, [*FLAGS, f"--run_dir={calm}"]) as workers:
         assert _codes(workers) == [0, 0], (tmp_path / "0.log").read_text()
     (first, *_) = run_directory.read_metrics(run_directory.load_run(calm))
     assert first["test_elbo"] == pytest.approx(alone.history[0]["test_elbo"], rel=1e-4)
@@ -210,18 +154,18 @@ def test_two_workers_train_as_one_and_stopped_or_killed_go_on_to_the_same_bits(
     assert (tmp_path / "1.log").read_text() == ""  # the chief alone speaks and writes
     assert {path.name for path in tmp_path.iterdir()} == {"one", "calm", "0.log", "1.log"}
 
-    with _cluster(2, tmp_path, [*FLAGS, f"--run_dir={run_dir}"]) as workers:
+    with _two_workers(tmp_path, [*FLAGS, f"--run_dir={run_dir}"]) as workers:
         _wait_for(tmp_path / "0.log", "epoch 1/4")
         workers[1].send_signal(signal.SIGTERM)
         assert _codes(workers) == [143, 143], (tmp_path / "0.log").read_text()
-    with _cluster(2, tmp_path, again) as workers:
+    with _two_workers(tmp_path, again) as workers:
         _wait_for(tmp_path / "0.log", "resumed")
         workers[1].kill()
         assert workers[0].wait(timeout=900) == 1
     said = (tmp_path / "0.log").read_text()
     assert "error: --strategy=multiworker: another worker has ended" in said
     assert "Traceback" not in said
-    with _cluster(2, tmp_path, again) as workers:
+    with _two_workers(tmp_path, again) as workers:
         assert _codes(workers) == [0, 0]
     expected, found = _arrays(calm), _arrays(run_dir)
     assert all(np.array_equal(expected[name], found[name]) for name in expected)

@@ -45,10 +45,9 @@ QUARTER = 0.2 * (1 + math.cos(math.pi / 4))
     [
         (COSINE, {0: 0, 10: 0.2, 20: 0.4, 65: QUARTER, 110: 0.2, 200: 0}),
         ({**COSINE, "total_steps": 100, "warmup_steps": 5000}, {0: 0, 5: 0.2, 10: 0.4, 100: 0}),
-        ({**COSINE, "total_steps": 3}, {0: 0.4, 1: 0.3, 2: 0.1, 3: 0}),
         (LINE, {0: 0.4, 50: 0.4, 100: 0.4, 150: 0.26, 200: 0.12}),
     ],
-    ids=["cosine", "warm-up of a tenth at most", "few steps", "a line in the second half"],
+    ids=["cosine", "warm-up of a tenth at most", "a line in the second half"],
 )
 def test_the_rate_follows_its_schedule(settings, rates):
     optimizer = build_optimizer(**settings)
@@ -70,16 +69,6 @@ def test_weight_decay_shrinks_kernels_only(name):
     optimizer.apply([tf.zeros(variable.shape) for variable in variables], variables)
     values = {variable.name: float(np.mean(variable)) for variable in variables}
     assert values == pytest.approx({"kernel": 0.95, "bias": 1, "gamma": 1, "beta": 1})
-
-
-@pytest.mark.parametrize(("clip_norm", "length"), [(0.0, 5.0), (2.0, 2.0)])
-def test_long_gradients_are_shortened_together(clip_norm, length):
-    """The first moment is a tenth of the gradients that the update has seen."""
-    optimizer = build_optimizer(0.1, clip_norm=clip_norm)
-    variables = [keras.Variable([0.0], name=name) for name in ("kernel", "other")]
-    optimizer.apply([tf.constant([3.0]), tf.constant([4.0])], variables)
-    seen = 10 * np.concatenate([moment.numpy() for moment in optimizer._momentums])
-    np.testing.assert_allclose(seen, length * np.array([0.6, 0.8]), rtol=1e-5)
 
 
 # Averages
@@ -111,14 +100,14 @@ def test_within_it_the_weights_are_their_averages_and_then_as_before():
     _assert_weights(model, average, 1e-5, 1e-6)
 
 
-def test_a_trained_run_has_the_averages_of_its_newest_or_best_epoch(tmp_path, tiny_dataset):
+def test_a_trained_run_has_the_averages_of_its_newest_or_best_epoch(tmp_path, toy_dataset):
     own = {"network": "mlp", "hidden": "4", "ema": DECAY}
-    run = create_run(tmp_path / "run", Config.create(**own), tiny_dataset)
+    run = create_run(tmp_path / "run", Config.create(**own), toy_dataset)
     with pytest.raises(UserError, match="the run has no checkpoint yet"):
         building.load_trained(run.directory)
-    model, rows, averages = building.build_model(run.config, (28, 28, 1), 64), [], []
+    model, rows, averages = building.build_model(run.config, (6, 6, 1), 40), [], []
     for epoch, elbo in enumerate([-5.0, -6.0], start=1):
-        model.train_step(tf.constant(tiny_dataset.train.images[:8] / np.float32(255)))
+        model.train_step(tf.constant(binary_images(8)))
         rows = [*rows, {"epoch": epoch, "step": epoch, "test_elbo": elbo}]
         progress = checkpoint_files.Progress(epoch + 1, 0, rows)
         checkpoint_files.save_checkpoint(run.checkpoints, model, progress)

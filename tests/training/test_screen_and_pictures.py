@@ -1,7 +1,6 @@
 """What a run shows of itself: on the screen, in its pictures, in TensorBoard."""
 
 import importlib.util
-import math
 
 import imageio.v3 as iio
 import numpy as np
@@ -17,10 +16,8 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Split
 from cvae_tf.data.shown_images import choose_shown
 from cvae_tf.drawing.manifold import normal_quantile_grid
-from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.training import run_pictures, screen, tensorboard
 from cvae_tf.training.checkpoint_files import Progress
-from cvae_tf.training.trainer import EpochResult
 
 
 def test_announcement_names_data_classes_and_directory(tmp_path, toy_dataset, capsys):
@@ -31,17 +28,6 @@ def test_announcement_names_data_classes_and_directory(tmp_path, toy_dataset, ca
     assert told.err == "warning: Dented.\n" and str(run.directory) in told.out
     assert told.out.startswith("data:    Invented; classes: x\\ny, b, c, d, e, ... (7).\n")
     assert "40 training images" in told.out and "resumed: in epoch 3 after 7 steps" in told.out
-
-
-def test_report_is_one_line_of_what_is_measured(capsys):
-    model = tiny_cvae()
-    model.pixels = Pixels("none", "discretized_logistic")
-    test = {"elbo": -36 * 5.93 * math.log(2), "log_likelihood": -146.2, "kl": 1.75}
-    screen.report(EpochResult(2, 10, {"elbo": -7}, test, 1.5, 0.5, 1234.5), model, epochs=3)
-    assert capsys.readouterr().out == (
-        "epoch 2/3: test ELBO -147.97 = log-likelihood -146.20 - KL 1.75 nats/image "
-        "(5.93 bits/dim); 1,234 images/s, 2.0 s\n"
-    )
 
 
 def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(

@@ -1,5 +1,7 @@
 """When checkpoints are written; wherever a run is stopped, `test_resume.py` shows what is kept."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import create_run, tiny_cvae
@@ -48,7 +50,7 @@ def test_checkpoints_come_at_their_interval_and_the_first_makes_a_run_the_latest
             kept.append(_kept(run))
             latest.append(link.exists())
             if step == 2:
-                assert link.resolve() == run.directory
+                assert link.readlink() == Path("a")
                 link.unlink()  # as if another run were the latest now
     assert kept == [[], [2], [2], [2, 4], [2, 4]]
     assert latest == [False, True, False, False, False]
