@@ -51,8 +51,9 @@ def test_two_replicas_train_as_one_device(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_replicas_train_each_kind_of_model_as_one_device(tmp_path):
-    for found in _compare(tmp_path, "in graphs", *CONFIGS).values():
+def test_two_replicas_train_other_kinds_of_models_as_one_device(tmp_path):
+    names = [name for name in CONFIGS if name != "noise and labels"]
+    for found in _compare(tmp_path, "in graphs", *names).values():
         _assert_alike(found)
 
 

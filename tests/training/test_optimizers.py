@@ -100,14 +100,14 @@ def test_within_it_the_weights_are_their_averages_and_then_as_before():
     _assert_weights(model, average, 1e-5, 1e-6)
 
 
-def test_a_trained_run_has_the_averages_of_its_newest_or_best_epoch(tmp_path, toy_dataset):
+def test_a_trained_run_has_the_averages_of_its_newest_or_best_epoch(tmp_path, tiny_dataset):
     own = {"network": "mlp", "hidden": "4", "ema": DECAY}
-    run = create_run(tmp_path / "run", Config.create(**own), toy_dataset)
+    run = create_run(tmp_path / "run", Config.create(**own), tiny_dataset)
     with pytest.raises(UserError, match="the run has no checkpoint yet"):
         building.load_trained(run.directory)
-    model, rows, averages = building.build_model(run.config, (6, 6, 1), 40), [], []
+    model, rows, averages = building.build_model(run.config, (28, 28, 1), 64), [], []
     for epoch, elbo in enumerate([-5.0, -6.0], start=1):
-        model.train_step(tf.constant(binary_images(8)))
+        model.train_step(tf.constant(tiny_dataset.train.images[:8] / np.float32(255)))
         rows = [*rows, {"epoch": epoch, "step": epoch, "test_elbo": elbo}]
         progress = checkpoint_files.Progress(epoch + 1, 0, rows)
         checkpoint_files.save_checkpoint(run.checkpoints, model, progress)

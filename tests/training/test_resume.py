@@ -125,11 +125,10 @@ DEAR = {
         **DENSE, "optimizer": "muon", "objective": "iwae", "importance_samples": 2, "beta": 0.7,
         "binarize": "dynamic", "kl_warmup_epochs": 2, "augment": 0.5, "flip": True,
     },
-    "mixed precision, adam": {
-        **DENSE, "precision": "mixed_bfloat16", "schedule": "cosine", "clip_norm": 1.0,
+    "mixed precision, adamax": {
+        **DENSE, "optimizer": "adamax", "precision": "mixed_bfloat16", "schedule": "cosine",
         "binarize": "none", "likelihood": "discretized_logistic", "sampler": "mixture",
     },
-    "fast, adamax": {"preset": "fast", "optimizer": "adamax"},
     "best, rmsprop": {"preset": "best", "optimizer": "rmsprop"},
     "photo, sgd": {"preset": "photo", "latent_dim": 8, "optimizer": "sgd"},
     "gan": {"preset": "gan", "latent_dim": 4, "conditional": True, "spectral_norm": True},
