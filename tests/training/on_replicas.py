@@ -33,8 +33,6 @@ CONFIGS = {
     "shared latents": {**DENSE, "objective": "shared", "shared_latents": 24, "conditional": True},
     "GAN": {"model": "gan", "preset": "gan", "latent_dim": 4, "r1": 0.1,
             "diff_augment": "colour,translation", **SMALL},
-    "GAN with dropout": {"model": "gan", "preset": "gan", "network": "dcgan", "latent_dim": 4,
-                         **SMALL},
 }  # fmt: skip
 
 

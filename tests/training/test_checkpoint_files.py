@@ -1,6 +1,5 @@
 import hashlib
 import json
-import re
 import shutil
 
 import keras
@@ -61,7 +60,6 @@ def test_checkpoints_are_plain_arrays_with_a_sum_and_a_state_for_people(three):
 
 
 def test_a_checkpoint_is_whole_or_not_there(copy, tiny_model, monkeypatch):
-    """Also one that takes the place of another, of the same step."""
     before, save = {path: path.read_bytes() for path in copy.glob("*/*")}, np.savez
 
     def break_off(file, **arrays):
@@ -94,17 +92,10 @@ def _flip(content):
 
 
 DAMAGES = {  # a file and what it holds then, or arrays
-    "cut off": ("state.npz", lambda content: content[:500], "damaged"),
     "a bit": ("state.npz", _flip, "damaged"),
     "gone": ("state.npz", None, "damaged"),
-    "sum empty": ("SHA256SUMS", lambda _: b"", "damaged"),
     "sum is no text": ("SHA256SUMS", lambda _: b"\xff", "damaged"),
-    "sum gone": ("SHA256SUMS", None, "damaged"),
     "half a state": ("state", lambda _: b"{", "no valid state"),
-    "empty state": ("state", lambda _: b"{}", "no valid state"),
-    "a list": ("state", lambda _: b"[]", "no valid state"),
-    "no state": ("state", None, "no valid state"),
-    "no count": ("optimizer.00.iteration", None, "not a checkpoint of this run's model"),
 }
 
 
@@ -113,9 +104,7 @@ def test_damage_is_told_and_the_next_older_checkpoint_is_used(copy, name, change
     newest, model = copy / "step_00000003", tiny_cvae(seed=8)
     arrays = _arrays(newest)
     if name in arrays:
-        content = arrays.pop(name)
-        changed = {name: np.frombuffer(change(content), np.uint8)} if change else {}
-        _write(newest, {**arrays, **changed})
+        _write(newest, {**arrays, name: np.frombuffer(change(arrays[name]), np.uint8)})
     elif change:
         (newest / name).write_bytes(change((newest / name).read_bytes()))
     else:
@@ -129,14 +118,6 @@ def test_damage_is_told_and_the_next_older_checkpoint_is_used(copy, name, change
         np.testing.assert_array_equal(variable, expected[name])
 
 
-def test_with_no_good_checkpoint_left_all_problems_are_told(copy, tiny_model):
-    for path in copy.iterdir():
-        (path / "SHA256SUMS").unlink()
-    with pytest.raises(UserError, match="No good checkpoint is left") as told:
-        checkpoint_files.restore_newest(copy, tiny_model)
-    assert all(path.name in str(told.value) for path in copy.iterdir())
-
-
 @pytest.mark.parametrize("others", [{"latent_dim": 3}, {"optimizer": keras.optimizers.SGD(0.1)}])
 def test_checkpoint_of_another_model_is_refused_and_changes_nothing(tmp_path, tiny_model, others):
     _save_each_step(tmp_path, [-1.0], **others)
@@ -147,34 +128,26 @@ def test_checkpoint_of_another_model_is_refused_and_changes_nothing(tmp_path, ti
         np.testing.assert_array_equal(old, new)
 
 
-def test_the_best_epoch_is_restored_or_the_newest_if_it_is_damaged(copy, tiny_model):
+def test_the_best_epoch_is_restored_or_else_the_newest_or_all_is_told(copy, tiny_model):
     progress, problems = checkpoint_files.restore_best(copy, tiny_model)
     assert (progress.epoch, problems, int(tiny_model.steps.numpy())) == (3, [], 2)
     (copy / "step_00000002" / "state.npz").write_bytes(b"damaged")
     progress, (problem,) = checkpoint_files.restore_best(copy, tiny_model)
     assert (progress.epoch, int(tiny_model.steps.numpy())) == (4, 3) and "step_00000002" in problem
-
-
-def test_checkpoints_of_older_versions_are_restored(copy, tiny_model):
-    """Until 0.2 the variables of the optimizer had the name of the network in theirs."""
-    path, pattern = copy / "step_00000003", r"^(optimizer\.\d+)\.(.*_)(momentum|velocity)$"
-    arrays = _arrays(path)
-    _write(path, {re.sub(pattern, r"\1.decoder_\2\3", name): arrays[name] for name in arrays})
-    assert checkpoint_files.restore_newest(copy, tiny_model)[1] == []
-    for name, variable in checkpoint_files._named_variables(tiny_model):
-        np.testing.assert_array_equal(variable, arrays[name])
+    for path in copy.iterdir():
+        (path / "SHA256SUMS").unlink()
+    with pytest.raises(UserError, match="No good checkpoint is left") as told:
+        checkpoint_files.restore_best(copy, tiny_model)
+    assert all(path.name in str(told.value) for path in copy.iterdir())
 
 
 @pytest.mark.parametrize(
     ("text", "step", "seconds", "over"),
     [("10", 9, 999, False), ("10", 10, 0, True), ("60s", 999, 59, False), ("60s", 0, 60, True)],
 )
-def test_interval_counts_steps_or_seconds(text, step, seconds, over):
+def test_interval_counts_steps_or_seconds_and_nothing_else(text, step, seconds, over):
     since, now = Moment(100, 1000.0), Moment(100 + step, 1000.0 + seconds)
     assert Interval.parse(text).is_over(since, now) == over
-
-
-@pytest.mark.parametrize("text", ["", "s", "0", "0s", "-1", "1.5", "10m", "many"])
-def test_interval_that_is_none_is_refused(text):
-    with pytest.raises(UserError, match="--checkpoint_every"):
-        Interval.parse(text)
+    for wrong in ("", "0s", "-1", "1.5", "10m"):
+        with pytest.raises(UserError, match="--checkpoint_every"):
+            Interval.parse(wrong)

@@ -45,16 +45,9 @@ def test_the_chief_stands_before_the_workers_and_is_else_the_first(monkeypatch):
     ("given", "said"),
     [
         ("{bad", "is no JSON"),
-        ("[]", "has no 'cluster'"),
-        ({"cluster": WORKERS}, "has no 'task'"),
         (_config(index=3), "index is 3; of 'worker' there are 3"),
-        (_config(index=-1), "index is -1"),
-        (_config(index="0"), "index is '0'"),
-        (_config({"evaluator": ["a:1"]}, index=0), "neither a chief nor a worker"),
         (_config({"ps": ["a:1"], **WORKERS}, index=0), "'ps' is unknown"),
         (_config({"chief": ["a:1", "b:1"]}, index=0), "one chief only"),
-        (_config({"worker": "a:1"}, index=0), "not a list"),
-        (_config({"worker": ["a"]}, index=0), "'a' is no address"),
         (_config({"worker": ["a:99999"]}, index=0), "no address"),
         (_config({"worker": ["a:1", "a:1"]}, index=0), "twice"),
         (_config(type="evaluator", index=0), "must be chief or worker"),
@@ -77,7 +70,8 @@ def test_slurm_names_the_cluster_and_without_one_it_is_said_what_to_set(monkeypa
     assert Cluster.from_environment() == Cluster(("node7:8888", "node8:8888"), 1)
 
 
-def _addresses(num):
+def free_addresses(num):
+    """Addresses on this machine at which nobody listens."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(num)]
     found = tuple(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
     for each in sockets:
@@ -102,29 +96,22 @@ def _meet_all(clusters, settings, seconds=10.0):
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        ([{}], None),
         ([{"epochs": 3}] * 3, None),
         ([{"epochs": 3}, {"epochs": 3}, {"epochs": 4}], "epochs is 4 there, 3 at the chief"),
         ([{"seed": 1}, {}], "seed is not given there, 1 at the chief"),
     ],
 )
 def test_workers_meet_if_they_want_the_same_and_all_are_told_who_does_not(settings, fault):
-    addresses, last = _addresses(len(settings)), len(settings) - 1
+    addresses, last = free_addresses(len(settings)), len(settings) - 1
     told = set(_meet_all([Cluster(addresses, number) for number in range(last + 1)], settings))
     who = f"--strategy=multiworker: worker {last} ({addresses[last]}) has other settings"
     assert told == {fault and f"{who} than the chief: {fault}."}
 
 
 def test_all_are_told_who_is_missing_or_has_another_number():
-    a, b, c = addresses = _addresses(3)
+    a, b, c = addresses = free_addresses(3)
     told = _meet_all([Cluster(addresses, 0), Cluster(addresses, 1)], [{}, {}], seconds=1.5)
     assert told[0] == told[1] and f"worker 2 ({c}) did not answer within 2 s" in told[0]
-    (told,) = _meet_all([Cluster(addresses, 1)], [{}], seconds=0.5)
-    assert f"the chief ({a}) did not call" in told
     exchanged = [Cluster((a, b, c), 0), Cluster((a, c, b), 2), Cluster((a, c, b), 1)]
     told = _meet_all(exchanged, [{}] * 3)
     assert len(set(told)) == 1 and "takes itself for worker 2" in told[0]
-    with socket.create_server(("", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(UserError, match="cannot listen there"):
-            meet(Cluster((address,), 0), {})

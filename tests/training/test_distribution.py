@@ -1,11 +1,9 @@
 """One device and many give the same; the many are a process of their own, `on_replicas.py`."""
 
 import contextlib
-import csv
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,20 +15,17 @@ import pytest
 import tensorflow as tf
 from conftest import PROJECT, binary_images, tiny_cvae
 from on_replicas import CONFIGS
+from test_cluster import free_addresses
 
-from cvae_tf import whole_run, workflows
+from cvae_tf import workflows
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.training import checkpoint_files, following, strategies
+from cvae_tf.training import checkpoint_files, following, run_directory, strategies
 from cvae_tf.training.checkpoint_files import list_checkpoints
 from cvae_tf.training.cluster import Cluster
-from cvae_tf.training.distribution import SINGLE, Distribution
+from cvae_tf.training.distribution import Distribution
 from cvae_tf.training.run_files import Run
-from cvae_tf.training.stop_signals import Stopped, stopping_by_signals
-from cvae_tf.training.trainer import EpochResult, Trainer
-
-GONE = object()  # instead of what another worker says
-
+from cvae_tf.training.trainer import EpochResult
 
 # Replicas
 
@@ -42,11 +37,6 @@ def _compare(place, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run(command, check=True, env=environment, timeout=900, capture_output=True)
     return json.loads(output.read_text())
-
-
-@pytest.fixture(scope="module")
-def in_graphs(tmp_path_factory):
-    return _compare(tmp_path_factory.mktemp("replicas"), "in graphs", *CONFIGS)
 
 
 def _assert_alike(compared):
@@ -61,9 +51,10 @@ def test_two_replicas_train_as_one_device(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CONFIGS)
-def test_two_replicas_train_each_kind_of_model_as_one_device(in_graphs, name):
-    _assert_alike(in_graphs[name])
+def test_two_replicas_train_other_kinds_of_models_as_one_device(tmp_path):
+    names = [name for name in CONFIGS if name != "noise and labels"]
+    for found in _compare(tmp_path, "in graphs", *names).values():
+        _assert_alike(found)
 
 
 def test_a_batch_is_shared_out_evenly_among_replicas_and_workers():
@@ -72,116 +63,38 @@ def test_a_batch_is_shared_out_evenly_among_replicas_and_workers():
     for batch_size, said in ((9, "cannot be shared out evenly"), (6, "take at least 8")):
         with pytest.raises(UserError, match=said):
             two.check_batch(batch_size)
+    with pytest.raises(UserError, match="sees no GPU; .* --logical_cpus=2"):
+        strategies.start("mirrored", 0, {})
     workers = [Distribution(cluster=Cluster(("a:1", "b:2"), number)) for number in range(2)]
     shares = [worker.own_order(tf.range(11), 4).numpy() for worker in workers]
     np.testing.assert_array_equal(shares, [[0, 1, 4, 5], [2, 3, 6, 7]])
 
 
-@pytest.mark.parametrize(
-    ("name", "cpus", "said"),
-    [
-        ("single", 2, "logical_cpus is for --strategy=mirrored"),
-        ("mirrored", 0, "sees no GPU; .* --logical_cpus=2"),
-        ("none", 0, "strategy=none: unknown"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(name, cpus, said):
-    with pytest.raises(UserError, match=said):
-        strategies.start(name, cpus, {})
-
-
 # Workers
 
 
-class _Second(Distribution):
-    """The second of two workers, which gets from the other what is foreseen."""
-
-    def foresee(self, *found):
-        object.__setattr__(self, "foreseen", list(found))
-        return self
-
-    def total(self, values):
-        found = self.foreseen.pop(0)
-        if found is GONE:
-            raise tf.errors.UnavailableError(None, None, "Socket closed")
-        return np.asarray(found) + 0 * values
-
-
-class _Told(_Second):
-    """The same, for what the chief hands out."""
-
-    def from_chief(self, make):
-        return self.foreseen.pop(0)
-
-
-CLUSTER = Cluster(("one:1", "two:2"), 1)
-
-
-def test_one_device_shares_nothing():
-    assert SINGLE.num_replicas == SINGLE.num_workers == 1 and SINGLE.is_chief
-    assert SINGLE.from_chief(lambda: pytest.fail("nobody needs it")) == b""
-    assert (SINGLE.agreed_signal(15), SINGLE.agreed_signal(None)) == (15, None)
-
-
-@pytest.mark.parametrize("last", [[0.0], GONE])
-def test_nobody_leaves_before_all_know_why(last):
-    worker = _Second(cluster=CLUSTER).foresee([1.0, 0.0], last)
-    assert worker.agreed_signal(None) == signal.SIGTERM and worker.foreseen == []
-    worker.foresee([0.0], last).end_together()
-    assert worker.foreseen == []
-    worker.foresee([4.0], [120.0] * 4, [0.0, 1.0], last)
-    with pytest.raises(UserError, match="has other images than the chief"):
-        worker.check_same("images", lambda: "mine")
-    assert worker.foreseen == []
-    with pytest.raises(UserError, match="the loss is nan"):
-        trainer = SimpleNamespace(distribution=worker.foresee(last))
-        Trainer._check_finite(trainer, float("nan"), "the loss")
-    assert worker.foreseen == []
-
-
-def test_who_is_missed_before_the_end_is_an_error():
-    worker = _Second(cluster=CLUSTER)
-    assert worker.foresee([0.0, 0.0]).agreed_signal(None) is None  # and nothing is left to say
-    for wait in (worker.end_together, lambda: worker.agreed_signal(None)):
-        worker.foresee(GONE)
-        with pytest.raises(UserError, match="another worker has ended"), worker.among_others():
-            wait()
-
-
-@pytest.mark.parametrize("end", [([0.0], [0.0]), (GONE,)])
-def test_a_worker_stopped_after_the_last_step_stays_until_the_chief_has_written(monkeypatch, end):
-    """Or has gone: that it was stopped says more than that the chief was stopped first."""
-    monkeypatch.setattr(following, "follow", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    worker = _Second(cluster=CLUSTER).foresee([1.0], [ord("x")], *end)
-    with pytest.raises(Stopped), stopping_by_signals():
-        whole_run.follow(None, SimpleNamespace(distribution=worker))
-    assert worker.foreseen == []
-
-
-def test_a_worker_goes_on_from_the_run_the_weights_and_the_rows_of_the_chief(tmp_path):
+def test_a_worker_goes_on_from_the_run_the_weights_and_the_rows_of_the_chief(monkeypatch):
     chief, model, config = tiny_cvae(seed=1), tiny_cvae(seed=2), Config.create(early_stop=2)
-    run = Run(tmp_path, config, {"name": "x"})
-    told = {"directory": str(tmp_path), "config": config.to_json(), "data": run.data}
+    told = {"directory": "/there", "config": config.to_json(), "data": {"name": "x"}}
     chief.train_step(tf.constant(binary_images(8)))
     rows, began = [{"epoch": 1, "step": 5, "test_elbo": -3.0}], []
     packed = checkpoint_files.packed(chief, checkpoint_files.Progress(2, 2, rows))
-    worker = _Told(cluster=CLUSTER).foresee(json.dumps(told).encode(), b"\0", packed)
+    said = iter([json.dumps(told).encode(), b"\0", packed])
+    monkeypatch.setattr(Distribution, "from_chief", lambda *_: next(said))
 
     def run_epochs(last, on_progress, first, steps_done):
         began.append((last, first, steps_done))
         for epoch in range(first, last + 1):
             yield EpochResult(epoch, 5 * epoch, {}, {"elbo": -4.0}, 1.0, 1.0, 1.0)
 
-    assert following.known_run(tmp_path / "elsewhere", "multiworker") is None
-    assert following.run_of_chief(None, worker) == run
+    worker = Distribution(cluster=Cluster(("one:1", "two:2"), 1))
+    assert following.run_of_chief(None, worker) == Run(Path("/there"), config, told["data"])
     trainer = SimpleNamespace(model=model, distribution=worker, run_epochs=run_epochs)
     found = following.follow(config, trainer, lambda: None)
     assert began == [(10, 2, 2)]
     assert [row["epoch"] for row in found] == [1, 2, 3]  # after two that are no better
     for first, second in zip(chief.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(first, second)
-    with pytest.raises(UserError, match="holds no run on the chief"):
-        following.run_of_chief(None, Distribution(cluster=Cluster(CLUSTER.workers, 0)))
 
 
 # Processes
@@ -192,16 +105,10 @@ FLAGS = [f"--{name}={value}" for name, value in {**SETTINGS, **EPOCHS}.items()]
 
 
 @contextlib.contextmanager
-def _cluster(num, logs, arguments):
+def _two_workers(logs, arguments):
     """Starts workers of the script; kills at the end what is left of them."""
-    sockets = [socket.socket() for _ in range(num)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    workers = []
-    for index in range(num):
+    addresses, workers = free_addresses(2), []
+    for index in range(2):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         log = (logs / f"{index}.log").open("w")
         command = [sys.executable, PROJECT / "train.py", "--strategy=multiworker", *arguments]
@@ -218,11 +125,6 @@ def _cluster(num, logs, arguments):
 
 def _codes(workers):
     return [worker.wait(timeout=900) for worker in workers]
-
-
-def _rows(run_dir):
-    with (run_dir / "metrics.csv").open() as file:
-        return [float(row["test_elbo"]) for row in csv.DictReader(file)]
 
 
 def _wait_for(path, text):
@@ -245,25 +147,26 @@ def test_two_workers_train_as_one_and_stopped_or_killed_go_on_to_the_same_bits(
 ):
     alone = workflows.train(run_dir=tmp_path / "one", verbose=0, **SETTINGS, **EPOCHS)
     calm, run_dir, again = tmp_path / "calm", tmp_path / "run", ["--resume", "--run_dir=run"]
-    with _cluster(2, tmp_path, [*FLAGS, f"--run_dir={calm}"]) as workers:
+    with _two_workers(tmp_path, [*FLAGS, f"--run_dir={calm}"]) as workers:
         assert _codes(workers) == [0, 0], (tmp_path / "0.log").read_text()
-    np.testing.assert_allclose(_rows(calm)[0], _rows(alone.directory)[0], rtol=1e-4)
+    (first, *_) = run_directory.read_metrics(run_directory.load_run(calm))
+    assert first["test_elbo"] == pytest.approx(alone.history[0]["test_elbo"], rel=1e-4)
     assert (calm / "export" / "1" / "saved_model.pb").exists()
     assert (tmp_path / "1.log").read_text() == ""  # the chief alone speaks and writes
     assert {path.name for path in tmp_path.iterdir()} == {"one", "calm", "0.log", "1.log"}
 
-    with _cluster(2, tmp_path, [*FLAGS, f"--run_dir={run_dir}"]) as workers:
+    with _two_workers(tmp_path, [*FLAGS, f"--run_dir={run_dir}"]) as workers:
         _wait_for(tmp_path / "0.log", "epoch 1/4")
         workers[1].send_signal(signal.SIGTERM)
         assert _codes(workers) == [143, 143], (tmp_path / "0.log").read_text()
-    with _cluster(2, tmp_path, again) as workers:
+    with _two_workers(tmp_path, again) as workers:
         _wait_for(tmp_path / "0.log", "resumed")
         workers[1].kill()
         assert workers[0].wait(timeout=900) == 1
     said = (tmp_path / "0.log").read_text()
     assert "error: --strategy=multiworker: another worker has ended" in said
     assert "Traceback" not in said
-    with _cluster(2, tmp_path, again) as workers:
+    with _two_workers(tmp_path, again) as workers:
         assert _codes(workers) == [0, 0]
     expected, found = _arrays(calm), _arrays(run_dir)
     assert all(np.array_equal(expected[name], found[name]) for name in expected)

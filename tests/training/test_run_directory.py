@@ -1,6 +1,4 @@
-import errno
 import json
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,7 +45,6 @@ def test_new_run_says_what_it_is_and_comes_back(toy_dataset):
         "class_names": ["cat", "sea horse"], "class_counts": [],
         "margin_brightness": pytest.approx(margin_brightness(toy_dataset.train.images), abs=1e-4),
     }  # fmt: skip
-    assert len(contents["data"]["sha256"]) == 64
     assert _names("new/and/deep") == ["checkpoints", "config.json", "images"]
     again = run_directory.load_run("new/and/deep")
     assert (again.config, again.data["image_shape"]) == (CONFIG, (6, 6, 1))
@@ -77,12 +74,9 @@ def test_a_run_records_more_epochs_and_that_its_images_are_elsewhere(run, toy_da
 REFUSED = {
     "here": "--run_dir=here: already holds a run",
     "thesis": "--run_dir=thesis: is not empty",
-    "file": "--run_dir=file: cannot be written",
     "file/below": "--run_dir=file/below: cannot be written",
-    "a" * 300: "cannot be written",
     "runs/latest": "--run_dir=runs/latest: this name is kept",
     "run\udcff": "cannot be written in UTF-8; choose another name",
-    "\udcff/run": "cannot be written in UTF-8; choose another name",
     "": "An empty path was given",
 }
 
@@ -98,17 +92,6 @@ def test_a_place_that_is_taken_or_cannot_be_had_is_refused_and_stays(
     with pytest.raises(UserError, match=message):
         create_run(directory, Config.create(), toy_dataset)
     assert _everything_in(".") == before
-
-
-def test_an_empty_directory_is_taken_also_by_its_name_from_home(toy_dataset, monkeypatch):
-    monkeypatch.setenv("HOME", str(Path("home").absolute()))
-    Path("home/mine").mkdir(parents=True)
-    run = create_run("~/mine", CONFIG, toy_dataset)
-    assert run.directory == run_directory.load_run("~/mine").directory
-    assert run.directory == Path("home/mine").resolve() and _names(".") == ["home"]
-
-
-# Many at the same time
 
 
 def _twenty_at_once(make):
@@ -153,63 +136,12 @@ def test_of_twenty_at_once_one_gets_a_directory_by_its_name(toy_dataset):
         pass
 
 
-def test_file_system_without_locks_does_not_stop_a_run(toy_dataset, monkeypatch):
-    def unsupported(*_):
-        raise OSError(errno.EBADF, "no locks")
-
-    monkeypatch.setattr(run_directory.fcntl, "flock", unsupported)
-    assert create_run("here", CONFIG, toy_dataset).config == CONFIG
-
-
-# The link to the newest run
-
-
-def test_latest_is_a_relative_link_to_runs_in_runs(toy_dataset):
-    for name in ("runs/first", "runs/second", "a/b"):
-        run_directory.point_latest_to(create_run(name, CONFIG, toy_dataset))
-    assert os.readlink("runs/latest") == "second"  # noqa: PTH115
-    assert run_directory.load_run("runs/latest").directory == Path("runs/second").resolve()
-    assert _names("runs") == ["first", "latest", "second"] and _names("a") == ["b"]
-
-
-@pytest.mark.parametrize("reason", ["it is no link", "a required privilege is not held"])
-def test_latest_that_cannot_be_made_stays_and_stops_no_run(
-    toy_dataset, capsys, monkeypatch, reason
-):
-    def without_the_right(*_):
-        raise OSError(errno.EPERM, reason)
-
-    run = create_run("runs/first", CONFIG, toy_dataset)
-    if reason == "it is no link":
-        Path("runs/latest").mkdir()
-    else:
-        monkeypatch.setattr(Path, "symlink_to", without_the_right)
-    before = _everything_in("runs")
-    run_directory.point_latest_to(run)
-    assert _everything_in("runs") == before
-    assert capsys.readouterr().err == (
-        f"warning: runs/latest cannot point to this run ({reason}); use --run_dir=runs/first.\n"
-    )
-
-
-# Reading
-
-
-def test_directory_without_a_run_is_refused(tmp_path):
-    Path("file").touch()
-    for directory in ("nowhere", tmp_path, "file"):
-        with pytest.raises(UserError, match=f"--run_dir={directory}: holds no run"):
-            run_directory.load_run(directory)
-
-
 DATA = {"image_shape": [6, 6, 1], "train_images": 40, "sha256": ""}
-BROKEN = ["{", "", "[]", {"data": DATA}, {"config": CONFIG.to_json()}] + [
+BROKEN = ["{", "[]", {"data": DATA}] + [
     {"config": {**CONFIG.to_json(), **settings}, "data": {**DATA, **data}}
     for settings, data in (
         ({}, {"image_shape": [6, 6]}),
-        ({}, {"image_shape": ["a", "b", "c"]}),
         ({}, {"train_images": None}),
-        ({"epochs": 0}, {}),
         ({"momentum": 0.5}, {}),
     )
 ]
@@ -223,17 +155,10 @@ def test_broken_config_is_refused_by_name(contents):
         run_directory.load_run(".")
 
 
-# Metrics and pictures
-
-
-def test_metrics_and_pictures_of_epochs_are_found_in_their_order(run):
+def test_metrics_are_read_as_they_were_written(run):
     rows = [{"epoch": num, "step": 5 * num, "test_elbo": -9.25 / num} for num in (1, 2)]
     assert run_directory.read_metrics(run) == []
     for num in (1, 2):
         run_directory.write_metrics(run, rows[:num])
         assert run_directory.read_metrics(run) == rows[:num]
     assert run.metrics.read_text() == "epoch,step,test_elbo\n1,5,-9.25\n2,10,-4.625\n"
-    for epoch in (10_000, 2, 0, 10):
-        run.epoch_image(epoch).touch()
-    (run.images / ".writing-1-image_at_epoch_0003.png").touch()
-    assert run.epoch_images == [run.epoch_image(epoch) for epoch in (0, 2, 10, 10_000)]

@@ -1,5 +1,7 @@
 """When checkpoints are written; wherever a run is stopped, `test_resume.py` shows what is kept."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import create_run, tiny_cvae
@@ -38,14 +40,20 @@ def test_neither_mistakes_of_the_program_nor_numbers_that_are_none_are_kept(run,
     assert _kept(run) == []
 
 
-def test_checkpoints_within_an_epoch_come_at_their_interval(run, trainer):
-    keeper, kept = Keeper(run, trainer, [], Interval(steps=2)), []
+def test_checkpoints_come_at_their_interval_and_the_first_makes_a_run_the_latest(run, trainer):
+    keeper, kept, latest = Keeper(run, trainer, [], Interval(steps=2)), [], []
+    link = run.directory.parent / "latest"
     with keeper.watching():
         for step in range(1, 6):
             trainer.model.optimizer.iterations.assign_add(1)
             keeper(1, step, -10.0)
             kept.append(_kept(run))
+            latest.append(link.exists())
+            if step == 2:
+                assert link.readlink() == Path("a")
+                link.unlink()  # as if another run were the latest now
     assert kept == [[], [2], [2], [2, 4], [2, 4]]
+    assert latest == [False, True, False, False, False]
 
 
 def test_signal_to_a_script_is_answered_between_two_calls(run, trainer):
@@ -61,25 +69,3 @@ def test_signal_to_a_script_is_answered_between_two_calls(run, trainer):
         keeper(1, 2, -10.0)
         pytest.fail("went on")
     assert _kept(run) == [2]
-
-
-def test_run_becomes_the_latest_with_its_first_checkpoint(run, trainer, toy_dataset):
-    latest = run.directory.parent / "latest"
-    other = create_run("runs/b", run.config, toy_dataset)
-    assert not latest.exists()
-    for each, expected in ((run, run), (other, other), (run, other)):
-        Keeper(each, trainer, [], NEVER).save()
-        assert latest.resolve() == expected.directory
-
-
-def test_bar_is_of_one_epoch_and_gone_afterwards(run, trainer, monkeypatch, capsys):
-    monkeypatch.setattr("cvae_tf.core.messages.is_on_terminal", lambda: True)
-    keeper = Keeper(run, trainer, [], NEVER)
-    with keeper.watching():
-        for epoch, step in ((1, 3), (1, 5), (2, 3)):
-            keeper(epoch, step, -7.5)
-    text = capsys.readouterr().out
-    shown = [line.rstrip() for line in text.split("\r") if line.strip()]
-    assert [line.split(":")[0] for line in shown] == ["epoch 1/3", "epoch 1/3", "epoch 2/3"]
-    assert "100%" in shown[1] and "training -7.50" in shown[0]
-    assert text.endswith(" \r")

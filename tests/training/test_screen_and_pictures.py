@@ -1,0 +1,87 @@
+"""What a run shows of itself: on the screen, in its pictures, in TensorBoard."""
+
+import importlib.util
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import create_run, tiny_cvae, tiny_images
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cvae_tf import workflows
+from cvae_tf.config import Config
+from cvae_tf.core import parts
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.datasets import Split
+from cvae_tf.data.shown_images import choose_shown
+from cvae_tf.drawing.manifold import normal_quantile_grid
+from cvae_tf.training import run_pictures, screen, tensorboard
+from cvae_tf.training.checkpoint_files import Progress
+
+
+def test_announcement_names_data_classes_and_directory(tmp_path, toy_dataset, capsys):
+    run = create_run(tmp_path / "my run", Config.create(), toy_dataset)
+    run = run._replace(data={**run.data, "class_names": ("x\ny", *"bcdefg")})
+    screen.announce(run, Progress(epoch=3, steps_done=7, metrics=[]), ["Dented."])
+    told = capsys.readouterr()
+    assert told.err == "warning: Dented.\n" and str(run.directory) in told.out
+    assert told.out.startswith("data:    Invented; classes: x\\ny, b, c, d, e, ... (7).\n")
+    assert "40 training images" in told.out and "resumed: in epoch 3 after 7 steps" in told.out
+
+
+def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
+    tmp_path, toy_dataset, monkeypatch
+):
+    """The grid decoded, all test images encoded, here in parts of eight."""
+    monkeypatch.setattr(parts, "_PIXELS", 8 * 6 * 6)
+    drawn = {}  # what would have been drawn, by the name of the function
+    for name in ("draw_panels", "draw_manifold", "draw_latents", "draw_curves"):
+        monkeypatch.setattr(
+            run_pictures, name, lambda *given, name=name: drawn.update({name: given})
+        )
+    images, labels, model = tiny_images(50, seed=1), np.arange(50) // 25, tiny_cvae(seed=2)
+    dataset = toy_dataset._replace(test=Split(images, labels), class_names=("cat", "dog"))
+    run = create_run(tmp_path / "run", Config.create(), dataset)
+    pictures, found = run_pictures.RunPictures(run, model, dataset), []
+    for epoch in (3, 4):
+        pictures.draw_epoch(epoch, {"elbo": -12.345})
+        path, (samples, pairs), title = drawn["draw_panels"]
+        assert (path, "test ELBO -12.3" in title) == (run.epoch_image(epoch), True)
+        found.append(samples.sets[0])
+    assert found[0].shape == (64, 6, 6, 1) and np.array_equal(*found)
+    originals, reconstructions = pairs.sets
+    np.testing.assert_array_equal(originals, images[choose_shown(labels, 50, 32)] > 127)
+    np.testing.assert_allclose(reconstructions, model(originals), rtol=1e-5)
+
+    pictures.draw_summary([{"epoch": 1}])
+    latents = normal_quantile_grid(3, 3)
+    decoded = 1 / (1 + np.exp(-model.decoder(latents).numpy()))
+    np.testing.assert_allclose(drawn["draw_manifold"][1](latents), decoded, rtol=1e-5)
+    _, means, shown, _, names = drawn["draw_latents"]
+    expected = model.encoder((images > 127).astype(np.float32)).numpy()[:, :2]
+    np.testing.assert_allclose(means, expected, rtol=1e-4, atol=1e-6)
+    assert np.array_equal(shown, labels) and names == ("cat", "dog")
+    assert drawn["draw_curves"][1] == [{"epoch": 1}]
+
+
+def test_tensorboard_reads_the_numbers_and_the_picture_of_an_epoch(tmp_path):
+    picture, path = np.arange(8 * 9 * 3, dtype=np.uint8).reshape(8, 9, 3), tmp_path / "a.png"
+    iio.imwrite(path, picture)
+    board = tensorboard.Summaries(tmp_path / "events")
+    for epoch in (1, 2):
+        board.write({"epoch": epoch, "step": 5 * epoch, "test_elbo": -2.5 / epoch}, path)
+    events = EventAccumulator(str(tmp_path / "events"), {"images": 0, "tensors": 0})
+    events.Reload()
+    assert set(events.Tags()["tensors"]) == {"test_elbo", "epoch"}
+    elbos = events.Tensors("test_elbo")
+    assert {each.step: tf.make_ndarray(each.tensor_proto) for each in elbos} == {1: -2.5, 2: -1.25}
+    shown = iio.imread(tf.make_ndarray(events.Tensors("epoch")[-1].tensor_proto)[2])
+    np.testing.assert_array_equal(shown, picture)
+
+
+def test_missing_tensorboard_is_told_before_anything_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install tensorboard"):
+        workflows.train(dataset="digits", run_dir=tmp_path / "run", tensorboard=True)
+    assert list(tmp_path.iterdir()) == []
