@@ -220,7 +220,7 @@ def quick_features(shared_place):
 def _quick_features(shared_place):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_HOME", str(shared_place / "keras"))
-        patch.setattr(classifier, "_FEWEST_STEPS", 30)
+        patch.setattr(classifier, "_FEWEST_STEPS", 3)
         yield
 
 
