@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import json
 import os
 import pickle
@@ -11,15 +12,15 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from cvae_tf import registry, whole_run, workflows
 from cvae_tf.config import Config
 from cvae_tf.core.threads import set_threads
 from cvae_tf.data.datasets import Dataset, Split, load_dataset
 from cvae_tf.distances import classifier
-from cvae_tf.exporting import export_run, writing
-from cvae_tf.models.networks.building import Networks, build_networks
+from cvae_tf.exporting import export_run
+from cvae_tf.models.networks.building import Networks
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
@@ -162,29 +163,19 @@ def tiny_model():
 
 
 @pytest.fixture(scope="session")
-def exported_digits(shared_place):
-    """A SavedModel of an untrained network that knows the bundled digits as its own data."""
-
-    def export(place):
-        networks = build_networks("patches", (28, 28, 1), latent_dim=2, seed=3)
-        model = CVAE(networks, seed=3)
-        writing.write_model(model, "saved_model", place / "export" / "1", METADATA)
-        return place / "export" / "1"
-
-    return built_once(shared_place, "digits", export)
-
-
-@pytest.fixture(scope="session")
 def shared_place(tmp_path_factory):
     """A folder that all processes of this test session share."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
-def built_once(shared_place, name, build):
-    """What `build(place)` returns; the first process that asks builds, the others read it."""
+def built_once(shared_place, name, build, seconds=-1):
+    """What `build(place)` returns; the first process that asks builds, the others read it.
+
+    Another process that is building it is waited for, by default without an end; else: Timeout.
+    """
     result = shared_place / f"{name}.pickle"
-    with FileLock(shared_place / f"{name}.lock"):
+    with FileLock(shared_place / f"{name}.lock", seconds):
         if not result.exists():
             (shared_place / name).mkdir()
             result.write_bytes(pickle.dumps(build(shared_place / name)))
@@ -226,49 +217,62 @@ def _quick_features(shared_place):
 
 # Whole runs, each trained once for all tests: to be read, or copied, never changed.
 
-
 VAE_SETTINGS = {"epochs": 2, "batch_size": 32, "seed": 5, "learning_rate": 1e-3}
+_CONDITIONAL = {"preset": "mlp20", "hidden": "32", "latent_dim": 3, "conditional": True,
+                "epochs": 1, "batch_size": 32, "seed": 5}  # fmt: skip
+_GAN = {"model": "gan", "latent_dim": 8, "epochs": 2, "batch_size": 32, "seed": 3}
 
 
 @pytest.fixture(scope="session")
 def vae_run(shared_place, small_npz):
     """Two epochs of four steps with the default preset, by train.py; `said.json` lies beside."""
-
-    def train(place):
-        flags = [f"--{name}={value}" for name, value in VAE_SETTINGS.items()]
-        done = run_script(
-            "train.py", "--run_dir=run", f"--data_path={small_npz}", *flags, cwd=place
-        )
-        (place / "said.json").write_text(json.dumps([done.stdout, done.stderr]))
-        assert done.returncode == 0, done.stderr
-        run = run_directory.load_run(place / "run")
-        history = run_directory.read_metrics(run)
-        return whole_run.TrainedRun(run.directory, run.config, history, run.saved_model)
-
-    return built_once(shared_place, "vae_run", train)
+    return _finished_run("vae_run", shared_place)
 
 
 @pytest.fixture(scope="session")
 def conditional_run(shared_place, small_npz):
     """A conditional VAE of three latents and small networks."""
-    settings = {"preset": "mlp20", "hidden": "32", "latent_dim": 3, "conditional": True,
-                "epochs": 1, "batch_size": 32, "seed": 5}  # fmt: skip
-    return _trained(shared_place, "conditional_run", small_npz, settings)
+    return _finished_run("conditional_run", shared_place)
 
 
 @pytest.fixture(scope="session")
 def gan_run(shared_place, small_npz):
     """Two epochs of four steps of a GAN; use it with `quick_features`."""
-    settings = {"model": "gan", "latent_dim": 8, "epochs": 2, "batch_size": 32, "seed": 3}
-    with _quick_features(shared_place):
-        return _trained(shared_place, "gan_run", small_npz, settings)
+    return _finished_run("gan_run", shared_place)
 
 
-def _trained(shared_place, name, data_path, settings):
-    def train(place):
+def _finished_run(name, shared_place):
+    """A finished run; while another process trains it, this one trains another."""
+    for each in (name, *_RUNS):
+        with contextlib.suppress(Timeout):
+            run = built_once(shared_place, each, _RUNS[each], seconds=0)
+            if each == name:
+                return run
+    return built_once(shared_place, name, _RUNS[name])
+
+
+def _train_by_script(place):
+    flags = [f"--{name}={value}" for name, value in VAE_SETTINGS.items()]
+    data_path = place.parent / "data" / "small.npz"
+    done = run_script("train.py", "--run_dir=run", f"--data_path={data_path}", *flags, cwd=place)
+    (place / "said.json").write_text(json.dumps([done.stdout, done.stderr]))
+    assert done.returncode == 0, done.stderr
+    run = run_directory.load_run(place / "run")
+    history = run_directory.read_metrics(run)
+    return whole_run.TrainedRun(run.directory, run.config, history, run.saved_model)
+
+
+def _train(place, settings):
+    with _quick_features(place.parent):
+        data_path = place.parent / "data" / "small.npz"
         return workflows.train(run_dir=place / "run", data_path=data_path, verbose=0, **settings)
 
-    return built_once(shared_place, name, train)
+
+_RUNS = {
+    "vae_run": _train_by_script,
+    "conditional_run": functools.partial(_train, settings=_CONDITIONAL),
+    "gan_run": functools.partial(_train, settings=_GAN),
+}
 
 
 @pytest.fixture

@@ -30,9 +30,9 @@ def _snippets(text, part):
     return [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if part in code]
 
 
-def test_requests_fit_the_signatures_of_an_exported_model(exported_digits):
+def test_requests_fit_the_signatures_of_an_exported_model(vae_run):
     assert [request["signature_name"] for request in REQUESTS] == ["sample", "decode"]
-    signatures = tf.saved_model.load(str(exported_digits)).signatures
+    signatures = tf.saved_model.load(str(vae_run.saved_model)).signatures
     for request in REQUESTS:
         signature, inputs = signatures[request["signature_name"]], request["inputs"]
         specs = signature.structured_input_signature[1]

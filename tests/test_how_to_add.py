@@ -86,8 +86,8 @@ def test_network_likelihood_and_data_set_of_ones_own_are_trained(tmp_path, train
     assert list(run.history[0])[3] == "test_elbo"  # it is a density
 
 
-def test_mode_of_ones_own_looks_at_its_settings_alone(exported_digits, tmp_path):
-    model = loading.load(exported_digits)
+def test_mode_of_ones_own_looks_at_its_settings_alone(vae_run, tmp_path):
+    model = loading.load(vae_run.saved_model)
     made = workflows.generate(model, "mine", tmp_path, num=3, verbose=0)
     np.testing.assert_allclose(made.arrays["images"][0], model.sample(3, 0).mean(axis=0), atol=1e-6)
     with pytest.raises(UserError, match="--spread does nothing with --mode=mine"):
