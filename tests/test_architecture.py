@@ -4,7 +4,7 @@ import ast
 import pkgutil
 import re
 
-from conftest import PROJECT
+from helpers import PROJECT
 
 PACKAGE = PROJECT / "cvae_tf"
 # Each level may import what stands before it; rooms of one level know nothing of each other.

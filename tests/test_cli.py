@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
-from conftest import PROJECT, run_python
+from helpers import PROJECT, run_python
 
 from cvae_tf import cli, workflows
 from cvae_tf.config import Config

@@ -7,7 +7,7 @@ import re
 import keras
 import numpy as np
 import tensorflow as tf
-from conftest import PROJECT, run_python
+from helpers import PROJECT, run_python
 from PIL import Image
 
 import cvae_tf

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import VAE_SETTINGS, assert_same_runs
+from helpers import VAE_SETTINGS, assert_same_runs
 from PIL import Image
 
 from cvae_tf import workflows

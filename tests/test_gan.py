@@ -10,8 +10,6 @@ from cvae_tf.distances.frechet import frechet_distance, statistics
 from cvae_tf.evaluation import distance
 from cvae_tf.models.gan import comparison
 
-pytestmark = pytest.mark.usefixtures("quick_features")
-
 
 @pytest.fixture(scope="module")
 def model(gan_run):
@@ -43,8 +41,8 @@ def test_the_exported_model_draws_and_judges_with_tensorflow_alone(gan_run, mode
     assert "judges how real" in card and "Frechet distance" in card
 
 
-def test_samples_of_the_exported_model_are_as_far_as_in_training(gan_run, model, small_npz):
-    dataset = workflows.load_dataset(data_path=str(small_npz))
+def test_samples_of_the_exported_model_are_as_far_as_in_training(gan_run, model):
+    dataset = workflows.load_dataset(data_path=gan_run.config.data_path)
     compared = comparison.TestImages(dataset)
     key = comparison.derived_key(3, comparison.Purpose.DRAWN_IMAGES)
     latents = model.sample_latents(compared.num_drawn, key).numpy()

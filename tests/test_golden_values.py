@@ -7,7 +7,7 @@ import pytest
 
 VALUES = json.loads(golden_values.VALUES.read_text(encoding="utf-8"))
 IS_SAME_MACHINE = golden_values.machine() == VALUES["machine"]
-_QUICK = ("fast", "mlp20", "gan")
+_QUICK = ("fast", "mlp20")
 _CASES = [
     pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow)
     for name in golden_values.CASES

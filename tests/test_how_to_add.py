@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import METADATA, PROJECT
+from helpers import METADATA, PROJECT
 
 from cvae_tf import registry, workflows
 from cvae_tf.core.errors import UserError

@@ -4,7 +4,7 @@ import gc
 import weakref
 
 import pytest
-from conftest import METADATA, tiny_cvae
+from helpers import METADATA, tiny_cvae
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from cvae_tf.config import Config

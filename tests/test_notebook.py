@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import PROJECT, run_python
+from helpers import PROJECT, run_python
 
 PATH = PROJECT / "docs" / "notebook.ipynb"
 CELLS = json.loads(PATH.read_text(encoding="utf-8"))["cells"]

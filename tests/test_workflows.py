@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import PROJECT, create_run, run_python
+from helpers import PROJECT, create_run, run_python
 
 import cvae_tf
 from cvae_tf import workflows

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import run_script, tiny_cvae
+from helpers import run_script, tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.core import keras_import, quiet, usual_keras

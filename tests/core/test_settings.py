@@ -76,5 +76,5 @@ def test_each_half_of_a_batch_gets_half_of_the_threads(monkeypatch):
 
 def test_tensorflow_in_use_keeps_its_threads_and_nothing_fails():
     tf.zeros([1])
-    assert threads.set_threads(0)  # as `conftest` has set them
+    assert threads.set_threads(0)  # as `helpers` has set them
     assert not threads.set_threads(1000) and threads.set_threads(0)

@@ -3,7 +3,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_images
+from helpers import tiny_images
 
 from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data import feeding

@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from conftest import PROJECT
 from folder_helpers import expand, pixels_of, save
+from helpers import PROJECT
 from PIL import Image
 
 from cvae_tf.core.errors import UserError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from conftest import run_script, tiny_cvae, weights_of
 from folder_helpers import expand, save_all
+from helpers import run_script, tiny_cvae, weights_of
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import feeding

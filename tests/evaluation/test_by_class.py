@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images
+from helpers import binary_images
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import by_class, measuring

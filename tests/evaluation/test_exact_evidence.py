@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, tiny_cvae, tiny_images, vivid
+from helpers import binary_images, tiny_cvae, tiny_images, vivid
 
 from cvae_tf.evaluation import evaluated_model, everywhere, exact_evidence, sampled_bounds
 from cvae_tf.evaluation.evaluated_model import EvaluatedModel

@@ -7,7 +7,7 @@ import math
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import METADATA, tiny_cvae, vivid
+from helpers import METADATA, tiny_cvae, vivid
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import evaluated_model, evaluating, report, true_posterior

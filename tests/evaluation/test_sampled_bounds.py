@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, tiny_cvae, vivid
+from helpers import binary_images, tiny_cvae, vivid
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_samples
 from cvae_tf.evaluation import evaluated_model, refined, sampled_bounds

@@ -5,17 +5,18 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import tiny_images
+from helpers import tiny_images
 
 from cvae_tf import workflows
 from cvae_tf.core.errors import UserError
+from cvae_tf.distances import classifier
 from cvae_tf.distances.frechet import frechet_distance, statistics
 from cvae_tf.evaluation import distance, evaluated_model
 from cvae_tf.evaluation.drawing_model import DrawingModel
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae.pixels import Pixels
 
-pytestmark = pytest.mark.usefixtures("quick_features")
+RANDOM = EvaluationSettings(features="random")
 
 
 def test_drawn_pixels_follow_the_seed_alone_and_are_of_the_kind_that_the_model_knows():
@@ -51,11 +52,11 @@ def held_out(small_npz):
 
 
 def test_test_images_themselves_have_no_distance(small_npz, held_out):
-    found = distance.measure(_drawing(held_out, small_npz), EvaluationSettings())
+    found = distance.measure(_drawing(held_out, small_npz), RANDOM)
     assert found.images == 32 and found.frechet == pytest.approx(0, abs=1e-3)
     assert found.share == (1, 1)
     dataset = workflows.load_dataset(data_path=str(small_npz))
-    features = distance.image_features.for_dataset(dataset)
+    features = distance.image_features.for_dataset(dataset, "random")
     test, training = dataset.test.images, dataset.train.images[np.arange(32) * 128 // 32]
     floor = frechet_distance(*(statistics(features.of(each)) for each in (test, training)))
     assert found.floor == pytest.approx(floor, rel=1e-5) and floor > 0
@@ -63,9 +64,8 @@ def test_test_images_themselves_have_no_distance(small_npz, held_out):
 
 def test_black_and_white_models_are_compared_in_black_and_white(small_npz, held_out):
     drawn = 0.5 + 0.1 * np.sign(held_out - 0.5)  # pale, but of the same shapes
-    settings = EvaluationSettings()
-    pale = distance.measure(_drawing(drawn, small_npz), settings)
-    found = distance.measure(_drawing(drawn, small_npz, black_and_white=True), settings)
+    pale = distance.measure(_drawing(drawn, small_npz), RANDOM)
+    found = distance.measure(_drawing(drawn, small_npz, black_and_white=True), RANDOM)
     assert found.frechet == pytest.approx(0, abs=1e-3) and pale.frechet > 1
     assert "white above .5" in distance.as_table(found)
 
@@ -77,7 +77,10 @@ def test_images_that_are_gone_are_an_error_in_a_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_vae_is_evaluated_by_both(tmp_path, conditional_run, small_npz):
+def test_a_vae_is_evaluated_by_both(tmp_path, conditional_run, small_npz, monkeypatch):
+    """By a classifier of few steps."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(classifier, "_FEWEST_STEPS", 3)
     found = workflows.evaluate(conditional_run.directory, tmp_path / "both.json", samples=1)
     written = json.loads((tmp_path / "both.json").read_text())["distance"]
     assert written["distance"] == found.distance.frechet > found.distance.floor

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from conftest import METADATA, PROJECT, tiny_cvae
+from helpers import METADATA, PROJECT, tiny_cvae
 
 from cvae_tf import registry, workflows
 from cvae_tf.config import Config

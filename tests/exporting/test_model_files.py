@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 import tensorflow as tf
-from conftest import METADATA, create_run, tiny_cvae
+from helpers import METADATA, create_run, tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.exporting import model_card, model_json

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import run_python
+from helpers import run_python
 
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.signature_parts import LARGEST_SAMPLE

@@ -5,7 +5,6 @@ import csv
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from conftest import run_script
 from generation_helpers import (
     IMAGES,
     LABELS,
@@ -17,6 +16,7 @@ from generation_helpers import (
     logits,
 )
 from generation_helpers import make as make_with
+from helpers import run_script
 from PIL import Image
 
 from cvae_tf.core import parts

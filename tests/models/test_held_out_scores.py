@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import vivid
+from helpers import vivid
 
 from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data.datasets import Split

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, tiny_cvae, tiny_networks, weights_of
+from helpers import binary_images, tiny_cvae, tiny_networks, weights_of
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.models.batch_parts import images_of

@@ -6,7 +6,7 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
-from conftest import METADATA, tiny_images, tiny_networks
+from helpers import METADATA, tiny_images, tiny_networks
 
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.exporting import writing

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import VAE_NETWORKS
+from helpers import VAE_NETWORKS
 
 from cvae_tf import registry
 from cvae_tf.core.errors import UserError

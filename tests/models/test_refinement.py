@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, tiny_cvae, vivid
+from helpers import binary_images, tiny_cvae, vivid
 
 from cvae_tf import registry
 from cvae_tf.models.networks.building import Options, build_networks

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, tiny_cvae, tiny_images, tiny_networks
+from helpers import binary_images, tiny_cvae, tiny_images, tiny_networks
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, normal_of_samples
 from cvae_tf.models.networks.building import Options, build_networks

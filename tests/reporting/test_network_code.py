@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import PROJECT, VAE_NETWORKS
+from helpers import PROJECT, VAE_NETWORKS
 
 from cvae_tf import registry
 from cvae_tf.models.networks.building import Options, build_gan_networks, build_networks

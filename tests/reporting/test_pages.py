@@ -45,7 +45,7 @@ def test_a_run_ends_with_a_page_that_needs_nothing_else(vae_run):
     assert f"{vae_run.history[-1]['test_elbo']:.4g}" in text
 
 
-def test_a_page_of_a_gan_has_samples_and_no_unusual_images(quick_features, gan_run):
+def test_a_page_of_a_gan_has_samples_and_no_unusual_images(gan_run):
     text = _text(gan_run)
     _assert_needs_nothing_else(text)
     assert "Samples" in text and "unusual test images" not in text

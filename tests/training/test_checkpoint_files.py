@@ -5,7 +5,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from conftest import binary_images, tiny_cvae, weights_of
+from helpers import binary_images, tiny_cvae, weights_of
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.models.measures import Measure

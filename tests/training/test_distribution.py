@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import PROJECT, binary_images, tiny_cvae
+from helpers import PROJECT, binary_images, tiny_cvae
 from on_replicas import CONFIGS
 from test_cluster import free_addresses
 
@@ -44,6 +44,7 @@ def _assert_alike(compared):
     assert compared["weights"] < 0.02  # Adam makes much of rounding errors
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_device(tmp_path):
     """Without graphs, which take longer to make than a few steps."""
     name = "noise and labels"

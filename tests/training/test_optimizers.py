@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, create_run, tiny_cvae, weights_of
+from helpers import binary_images, create_run, tiny_cvae, weights_of
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError

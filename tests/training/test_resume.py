@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import test_own_family  # noqa: F401 (it registers a family from outside)
-from conftest import PROJECT, VAE_SETTINGS, assert_same_runs, tiny_cvae
+from helpers import PROJECT, VAE_SETTINGS, assert_same_runs, tiny_cvae
 
 from cvae_tf import whole_run, workflows
 from cvae_tf.config import Config

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import create_run
+from helpers import create_run
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError

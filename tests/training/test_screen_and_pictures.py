@@ -6,7 +6,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import create_run, tiny_cvae, tiny_images
+from helpers import create_run, tiny_cvae, tiny_images
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cvae_tf import workflows

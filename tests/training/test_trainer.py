@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import binary_images, tiny_cvae, tiny_images, weights_of
+from helpers import binary_images, tiny_cvae, tiny_images, weights_of
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError

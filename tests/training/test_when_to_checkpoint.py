@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import create_run, tiny_cvae
+from helpers import create_run, tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.training import checkpoint_files, stop_signals
