@@ -1,6 +1,5 @@
 """What many tests share: fixtures, tiny models and images, scripts that are run."""
 
-import contextlib
 import json
 import os
 import pickle
@@ -13,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from cvae_tf import registry, whole_run, workflows
 from cvae_tf.config import Config
@@ -169,13 +168,10 @@ def shared_place(tmp_path_factory):
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
-def built_once(shared_place, name, build, seconds=-1):
-    """What `build(place)` returns; the first process that asks builds, the others read it.
-
-    Another process that is building it is waited for, by default without an end; else: Timeout.
-    """
+def built_once(shared_place, name, build):
+    """What `build(place)` returns; the first process that asks builds, the others read it."""
     result = shared_place / f"{name}.pickle"
-    with FileLock(shared_place / f"{name}.lock", seconds):
+    with FileLock(shared_place / f"{name}.lock"):
         if not result.exists():
             (shared_place / name).mkdir()
             result.write_bytes(pickle.dumps(build(shared_place / name)))
@@ -208,32 +204,28 @@ _CONDITIONAL = {"preset": "mlp20", "hidden": "32", "latent_dim": 3, "conditional
 _GAN = {"model": "gan", "latent_dim": 8, "epochs": 1, "batch_size": 32, "seed": 3}
 
 
+def pytest_collection_modifyitems(items):
+    """Puts their tests first: one process trains the runs, while the others test the rest."""
+    runs = {"vae_run", "conditional_run", "gan_run"}
+    items.sort(key=lambda item: runs.isdisjoint(item.fixturenames))
+
+
 @pytest.fixture(scope="session")
 def vae_run(shared_place, small_npz):
     """Two epochs of four steps with the default preset, by train.py; `said.json` lies beside."""
-    return _finished_run("vae_run", shared_place)
+    return built_once(shared_place, "vae_run", _train_by_script)
 
 
 @pytest.fixture(scope="session")
 def conditional_run(shared_place, small_npz):
     """A conditional VAE of three latents and small networks."""
-    return _finished_run("conditional_run", shared_place)
+    return built_once(shared_place, "conditional_run", _train_conditional)
 
 
 @pytest.fixture(scope="session")
 def gan_run(shared_place, small_npz):
     """An epoch of four steps of a GAN, on images without labels."""
-    return _finished_run("gan_run", shared_place)
-
-
-def _finished_run(name, shared_place):
-    """A finished run; while another process trains it, this one trains another."""
-    for each in (name, *_RUNS):
-        with contextlib.suppress(Timeout):
-            run = built_once(shared_place, each, _RUNS[each], seconds=0)
-            if each == name:
-                return run
-    return built_once(shared_place, name, _RUNS[name])
+    return built_once(shared_place, "gan_run", _train_gan)
 
 
 def _train_by_script(place):
@@ -256,9 +248,6 @@ def _train_gan(place):
     with np.load(place.parent / "data" / "small.npz") as arrays:
         np.savez(place / "bare.npz", x_train=arrays["x_train"], x_test=arrays["x_test"])
     return workflows.train(run_dir=place / "run", data_path=place / "bare.npz", verbose=0, **_GAN)
-
-
-_RUNS = {"vae_run": _train_by_script, "conditional_run": _train_conditional, "gan_run": _train_gan}
 
 
 @pytest.fixture
