@@ -198,7 +198,8 @@ def _save_small_npz(place):
 
 # Whole runs, each trained once for all tests: to be read, or copied, never changed.
 
-VAE_SETTINGS = {"epochs": 2, "batch_size": 32, "seed": 5, "learning_rate": 1e-3}
+VAE_SETTINGS = {"network": "mlp", "hidden": "64", "epochs": 2, "batch_size": 32, "seed": 5,
+                "learning_rate": 1e-3}  # fmt: skip
 _CONDITIONAL = {"preset": "mlp20", "hidden": "32", "latent_dim": 3, "conditional": True,
                 "epochs": 1, "batch_size": 32, "seed": 5}  # fmt: skip
 _GAN = {"model": "gan", "latent_dim": 8, "epochs": 1, "batch_size": 32, "seed": 3}
@@ -212,7 +213,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def vae_run(shared_place, small_npz):
-    """Two epochs of four steps with the default preset, by train.py; `said.json` lies beside."""
+    """Two epochs of four steps by train.py; `said.json` beside it has what was printed."""
     return built_once(shared_place, "vae_run", _train_by_script)
 
 

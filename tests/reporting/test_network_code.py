@@ -13,6 +13,7 @@ from cvae_tf.reporting.network_code import UnknownLayerError, code_of
 
 SCRIPT = (PROJECT / "cvae_tf" / "reporting" / "page" / "network.js").read_text()
 LABEL = np.int32(2)
+OTHERS = [name for name in VAE_NETWORKS if name != "residual"]
 CALL = "([code, name, inputs]) => Array.from(readNetworks(code)[name](...inputs))"
 
 
@@ -41,12 +42,9 @@ def _wake(network):
             weight.assign(weight + 0.05 * np.abs(chance.normal(size=weight.shape)))
 
 
-QUICK = "hybrid", "residual", "patches_residual"
-
-
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in VAE_NETWORKS],
+    ["residual", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)],
 )
 def test_encoder_and_decoder_are_computed_as_by_keras(page, name):
     shape = (28, 28, 1) if name == "tutorial" else (11, 9, 3)
@@ -57,6 +55,7 @@ def test_encoder_and_decoder_are_computed_as_by_keras(page, name):
         _assert_same(page, network, [chance.normal(size=size).astype(np.float32), LABEL], 0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dcgan", "sub_pixel"])
 def test_generators_are_computed_as_by_keras(page, name):
     generator, _ = build_gan_networks(name, (20, 20, 3), 8, 0, num_classes=3)
