@@ -182,8 +182,15 @@ def collect(name: str, dataset: Any) -> dict[str, Any]:
     }
 
 
-def differences(found: Any, wanted: Any, is_same_machine: bool, where: str = "") -> list[str]:
-    """Where two structures of plain values differ: exactly, or by 1e-4 on another machine."""
+def assert_same(found: Any, wanted: Any, written_by: list[str]) -> None:
+    """Compares with values of a file: exactly, or by 1e-4 if another machine has written them."""
+    as_from_a_file = json.loads(json.dumps(found))
+    differences = _differences(as_from_a_file, wanted, written_by == machine())
+    assert not differences, "\n".join(differences)
+
+
+def _differences(found: Any, wanted: Any, is_same_machine: bool, where: str = "") -> list[str]:
+    """Where two structures of plain values differ."""
     if isinstance(wanted, dict) and isinstance(found, dict) and list(found) == list(wanted):
         parts = [(f"{where}/{key}", found[key], wanted[key]) for key in wanted]
     elif isinstance(wanted, list) and isinstance(found, list) and len(found) == len(wanted):
@@ -192,7 +199,7 @@ def differences(found: Any, wanted: Any, is_same_machine: bool, where: str = "")
         return []
     else:
         return [f"{where}: {found}, not {wanted}"]
-    nested = (differences(one, other, is_same_machine, place) for place, one, other in parts)
+    nested = (_differences(one, other, is_same_machine, place) for place, one, other in parts)
     return [each for few in nested for each in few]
 
 

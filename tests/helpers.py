@@ -18,7 +18,7 @@ from cvae_tf import registry, whole_run, workflows
 from cvae_tf.config import Config
 from cvae_tf.core.threads import set_threads
 from cvae_tf.data.datasets import Dataset, Split, load_dataset
-from cvae_tf.exporting import export_run
+from cvae_tf.exporting import export_run, loading
 from cvae_tf.models.networks.building import Networks
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.model import CVAE
@@ -214,41 +214,61 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def vae_run(shared_place, small_npz):
     """Two epochs of four steps by train.py; `said.json` beside it has what was printed."""
-    return built_once(shared_place, "vae_run", _train_by_script)
+
+    def train(place):
+        settings = {"data_path": small_npz, **VAE_SETTINGS}
+        flags = [f"--{name}={value}" for name, value in settings.items()]
+        done = run_script("train.py", "--run_dir=run", *flags, cwd=place)
+        (place / "said.json").write_text(json.dumps([done.stdout, done.stderr]))
+        assert done.returncode == 0, done.stderr
+        run = run_directory.load_run(place / "run")
+        history = run_directory.read_metrics(run)
+        return whole_run.TrainedRun(run.directory, run.config, history, run.saved_model)
+
+    return built_once(shared_place, "vae_run", train)
 
 
 @pytest.fixture(scope="session")
 def conditional_run(shared_place, small_npz):
     """A conditional VAE of three latents and small networks."""
-    return built_once(shared_place, "conditional_run", _train_conditional)
+
+    def train(place):
+        return workflows.train(
+            run_dir=place / "run", data_path=small_npz, verbose=0, **_CONDITIONAL
+        )
+
+    return built_once(shared_place, "conditional_run", train)
 
 
 @pytest.fixture(scope="session")
 def gan_run(shared_place, small_npz):
     """An epoch of four steps of a GAN, on images without labels."""
-    return built_once(shared_place, "gan_run", _train_gan)
+
+    def train(place):
+        bare = place / "bare.npz"
+        with np.load(small_npz) as arrays:
+            np.savez(bare, x_train=arrays["x_train"], x_test=arrays["x_test"])
+        return workflows.train(run_dir=place / "run", data_path=bare, verbose=0, **_GAN)
+
+    return built_once(shared_place, "gan_run", train)
 
 
-def _train_by_script(place):
-    flags = [f"--{name}={value}" for name, value in VAE_SETTINGS.items()]
-    data_path = place.parent / "data" / "small.npz"
-    done = run_script("train.py", "--run_dir=run", f"--data_path={data_path}", *flags, cwd=place)
-    (place / "said.json").write_text(json.dumps([done.stdout, done.stderr]))
-    assert done.returncode == 0, done.stderr
-    run = run_directory.load_run(place / "run")
-    history = run_directory.read_metrics(run)
-    return whole_run.TrainedRun(run.directory, run.config, history, run.saved_model)
+# Their exported models, loaded once in each process.
 
 
-def _train_conditional(place):
-    data_path = place.parent / "data" / "small.npz"
-    return workflows.train(run_dir=place / "run", data_path=data_path, verbose=0, **_CONDITIONAL)
+@pytest.fixture(scope="session")
+def vae(vae_run):
+    return loading.load(vae_run.saved_model)
 
 
-def _train_gan(place):
-    with np.load(place.parent / "data" / "small.npz") as arrays:
-        np.savez(place / "bare.npz", x_train=arrays["x_train"], x_test=arrays["x_test"])
-    return workflows.train(run_dir=place / "run", data_path=place / "bare.npz", verbose=0, **_GAN)
+@pytest.fixture(scope="session")
+def conditional(conditional_run):
+    return loading.load(conditional_run.saved_model)
+
+
+@pytest.fixture(scope="session")
+def gan(gan_run):
+    return loading.load(gan_run.saved_model)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import cvae_tf
 from cvae_tf import registry
 from cvae_tf.cli import COMMANDS
 from cvae_tf.config import Config
+from cvae_tf.data import given_images
 from cvae_tf.data.pictures import Form, read_picture
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.generation.settings import GenerationSettings
@@ -53,7 +54,7 @@ def test_ten_lines_train_and_sample(vae_run, monkeypatch, capsys):
 
 
 def test_pictures_are_prepared_as_documented(tmp_path):
-    """The lines for servers give what a training on a folder learns from, bit for bit."""
+    """The lines for servers read a picture as a training on a folder, and as one that is given."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 410, 3), np.uint8))
     exif = Image.Exif()
     exif[274] = 6  # it lies on its side
@@ -61,11 +62,14 @@ def test_pictures_are_prepared_as_documented(tmp_path):
     noise.save(tmp_path / "lying.jpg", exif=exif)
     noise.resize((50, 70)).save(tmp_path / "small.png")
     (snippet,) = _snippets(SERVING, "picture.draft")
+    trained = {"config": {"image_size": "64", "data_path": "a folder"}}
     for path in tmp_path.iterdir():
         names = {}
         exec(snippet.replace("picture.jpg", str(path)), names)
         pixels = read_picture(path, Form(size=(64, 64), channels=3))
         np.testing.assert_array_equal(names["images"], pixels[np.newaxis].astype(np.float32) / 255)
+        given = given_images.read_images(path, given_images.fit_of(trained, (64, 64, 3)))
+        np.testing.assert_array_equal(names["images"], given.pixels)
 
 
 def _flags_of(command):

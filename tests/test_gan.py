@@ -11,11 +11,6 @@ from cvae_tf.evaluation import distance
 from cvae_tf.models.gan import comparison
 
 
-@pytest.fixture(scope="module")
-def model(gan_run):
-    return workflows.loading.load(gan_run.saved_model)
-
-
 def test_a_run_has_its_own_measures_and_no_pictures_of_an_encoder(gan_run):
     names = {path.name for path in gan_run.directory.iterdir()}
     assert names >= {"metrics.csv", "curves.png", "progress.gif", "images", "checkpoints", "export"}
@@ -28,25 +23,25 @@ def test_a_run_has_its_own_measures_and_no_pictures_of_an_encoder(gan_run):
     assert all(np.isfinite(value) for value in row.values())
 
 
-def test_the_exported_model_draws_and_judges_with_tensorflow_alone(gan_run, model):
+def test_the_exported_model_draws_and_judges_with_tensorflow_alone(gan_run, gan):
     functions = tf.saved_model.load(str(gan_run.saved_model))
     images = functions.sample(num=5, seed=[1, 2])["images"]
     assert images.shape == (5, 28, 28, 1)
     np.testing.assert_array_equal(images, functions.sample(num=5, seed=[1, 2])["images"])
     logits = functions.score(images)["logit"]
     np.testing.assert_allclose(logits[:1], functions.score(images[:1])["logit"], atol=1e-4)
-    assert set(model.abilities) == {"sample", "decode", "score", "serving_default"}
+    assert set(gan.abilities) == {"sample", "decode", "score", "serving_default"}
     card = (gan_run.saved_model / "README.md").read_text()
     assert card.startswith("# A generative adversarial network of 28 x 28 images")
     assert "judges how real" in card and "Frechet distance" in card
 
 
-def test_samples_of_the_exported_model_are_as_far_as_in_training(gan_run, model):
+def test_samples_of_the_exported_model_are_as_far_as_in_training(gan_run, gan):
     dataset = workflows.load_dataset(data_path=gan_run.config.data_path)
     compared = comparison.TestImages(dataset)
     key = comparison.derived_key(3, comparison.Purpose.DRAWN_IMAGES)
-    latents = model.sample_latents(compared.num_drawn, key).numpy()
-    drawn = statistics(compared.features.of(model.decode(latents)))
+    latents = gan.sample_latents(compared.num_drawn, key).numpy()
+    drawn = statistics(compared.features.of(gan.decode(latents)))
     found = frechet_distance(compared._statistics, drawn)
     own = gan_run.history[-1]["test_frechet_distance"]
     assert found == pytest.approx(own, rel=0.01, abs=0.01)
@@ -65,10 +60,10 @@ def test_it_is_evaluated_by_distance(gan_run, tmp_path, capsys):
     ("mode", "settings"),
     [("nearest", {"num": 9}), ("interpolate", {"start": "0,0,0,0,0,0,0,0", "end": "7"})],
 )
-def test_modes_without_an_encoder_make_images(model, tmp_path, mode, settings):
-    made = workflows.generate(model, mode, tmp_path, verbose=0, **settings)
+def test_modes_without_an_encoder_make_images(gan, tmp_path, mode, settings):
+    made = workflows.generate(gan, mode, tmp_path, verbose=0, **settings)
     assert made.files[0].stat().st_size > 500
     assert made.arrays["images"].shape[1:] == (28, 28, 1)
     if mode == "interpolate":  # a number is what a seed draws
-        drawn = model.sample(64, seed=7)[0]
+        drawn = gan.sample(64, seed=7)[0]
         np.testing.assert_allclose(made.arrays["images"][-1], drawn, atol=1e-5)

@@ -10,7 +10,7 @@ from helpers import METADATA, PROJECT
 from cvae_tf import registry, workflows
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.exporting import loading, writing
+from cvae_tf.exporting import writing
 from cvae_tf.generation.common import Generated
 from cvae_tf.models.vae.likelihoods import GAUSSIAN
 
@@ -86,12 +86,11 @@ def test_network_likelihood_and_data_set_of_ones_own_are_trained(tmp_path, train
     assert list(run.history[0])[3] == "test_elbo"  # it is a density
 
 
-def test_mode_of_ones_own_looks_at_its_settings_alone(vae_run, tmp_path):
-    model = loading.load(vae_run.saved_model)
-    made = workflows.generate(model, "mine", tmp_path, num=3, verbose=0)
-    np.testing.assert_allclose(made.arrays["images"][0], model.sample(3, 0).mean(axis=0), atol=1e-6)
+def test_mode_of_ones_own_looks_at_its_settings_alone(vae, tmp_path):
+    made = workflows.generate(vae, "mine", tmp_path, num=3, verbose=0)
+    np.testing.assert_allclose(made.arrays["images"][0], vae.sample(3, 0).mean(axis=0), atol=1e-6)
     with pytest.raises(UserError, match="--spread does nothing with --mode=mine"):
-        workflows.generate(model, "mine", tmp_path, spread=2.0, verbose=0)
+        workflows.generate(vae, "mine", tmp_path, spread=2.0, verbose=0)
 
 
 def test_format_of_ones_own_is_written_with_its_description(tiny_model, tmp_path):

@@ -1,16 +1,14 @@
 import dataclasses
 import json
-import re
 
 import numpy as np
 import pytest
 from folder_helpers import expand, pixels_of, save
-from helpers import PROJECT
 from PIL import Image
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import fingerprint, load_dataset
-from cvae_tf.data.given_images import Fit, fit_of, read_asked_for, read_images
+from cvae_tf.data.given_images import Fit, read_asked_for, read_images
 from cvae_tf.data.own_file import load_npz
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.reading import ReadingSettings
@@ -192,17 +190,3 @@ def test_a_folder_given_back_is_what_the_training_saw(tmp_path, name, capsys, mo
     given = read_asked_for(settings, dataset.image_shape, metadata).pixels
     np.testing.assert_array_equal(given, dataset.test.images.astype(np.float32) / 255)
     assert "images:  test pictures of" in capsys.readouterr().out
-
-
-def test_documented_lines_prepare_a_picture_as_training_does(tmp_path, monkeypatch):
-    serving = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")
-    (lines,) = re.findall(r"```python\n([^`]*picture\.jpg[^`]*)```", serving)
-    exif = Image.Exif()
-    exif[274] = 6
-    save(tmp_path / "picture.jpg", pixels_of(0, 600, 500, 3), exif=exif)
-    monkeypatch.chdir(tmp_path)
-    found = {}
-    exec(lines, found)
-    metadata = {"config": {"image_size": "64", "data_path": "a folder"}}
-    given = read_images("picture.jpg", fit_of(metadata, (64, 64, 3))).pixels
-    np.testing.assert_array_equal(found["images"], given)

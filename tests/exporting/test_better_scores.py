@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.exporting import loading
 from cvae_tf.exporting.refined_model import RefinedModel, RegretModel
 from cvae_tf.exporting.relative_model import RelativeModel, most_telling
 
@@ -14,8 +13,8 @@ LABELS = np.array([0, 2, 1, 2, 9], np.int32)
 
 
 @pytest.fixture(scope="module")
-def model(conditional_run):
-    return loading.load(conditional_run.saved_model)
+def model(conditional):
+    return conditional
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +53,7 @@ def test_regret_and_relative_scores_are_what_they_are_of(model, grey):
     assert len({each.main_score.title for each in scorers}) == len(scorers)
 
 
-def test_what_cannot_be_refined_or_compared_is_refused(model, gan_run):
-    gan = loading.load(gan_run.saved_model)
+def test_what_cannot_be_refined_or_compared_is_refused(model, gan):
     for refine in (lambda: RefinedModel(gan, 5), lambda: gan.infer(np.zeros((1, 28, 28, 1)))):
         with pytest.raises(UserError, match="export its run again"):
             refine()

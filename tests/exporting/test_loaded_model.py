@@ -16,21 +16,6 @@ from cvae_tf.exporting.loaded_model import LoadedModel
 
 
 @pytest.fixture(scope="module")
-def model(vae_run):
-    return loading.load(vae_run.saved_model)
-
-
-@pytest.fixture(scope="module")
-def conditional(conditional_run):
-    return loading.load(conditional_run.saved_model)
-
-
-@pytest.fixture(scope="module")
-def gan(gan_run):
-    return loading.load(gan_run.saved_model)
-
-
-@pytest.fixture(scope="module")
 def many(digits):
     return (digits.train.images[:300] / 255).astype(np.float32)
 
@@ -39,19 +24,19 @@ def _assert_near(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_model_knows_what_it_is_and_a_run_is_as_good_as_its_export(model, gan, gan_run, vae_run):
-    assert (model.image_shape, model.latent_dim, model.class_names) == ((28, 28, 1), 2, ())
-    assert model.metadata == json.loads((vae_run.saved_model / "model.json").read_text())
-    assert (model.main_score.name, model.main_score.title) == ("elbo", "ELBO")
+def test_model_knows_what_it_is_and_a_run_is_as_good_as_its_export(vae, gan, gan_run, vae_run):
+    assert (vae.image_shape, vae.latent_dim, vae.class_names) == ((28, 28, 1), 2, ())
+    assert vae.metadata == json.loads((vae_run.saved_model / "model.json").read_text())
+    assert (vae.main_score.name, vae.main_score.title) == ("elbo", "ELBO")
     np.testing.assert_array_equal(loading.load(gan_run.directory).sample(3), gan.sample(3))
 
 
-def test_samples_are_decoded_latents_of_the_prior_however_many_are_asked_for(model):
+def test_samples_are_decoded_latents_of_the_prior_however_many_are_asked_for(vae):
     latents = tf.random.stateless_normal([300, 2], derived_key(7, Purpose.SAMPLES))
-    parts = list(model.sample_in_parts(300, seed=7))
+    parts = list(vae.sample_in_parts(300, seed=7))
     assert [len(part) for part in parts] == [256, 44]
-    _assert_near(np.concatenate(parts), model.functions.decode(latents=latents)["images"])
-    assert model.sample(0).shape == (0, 28, 28, 1)
+    _assert_near(np.concatenate(parts), vae.functions.decode(latents=latents)["images"])
+    assert vae.sample(0).shape == (0, 28, 28, 1)
 
 
 def test_parts_are_joined_in_order_with_their_labels(conditional, many):
@@ -94,13 +79,13 @@ _MALFORMED = [  # a request that does not fit, and what is said of it
 ]
 
 
-def test_malformed_requests_are_refused_and_other_threads_go_on(model, gan):
+def test_malformed_requests_are_refused_and_other_threads_go_on(vae, gan):
     for method, arguments, message in _MALFORMED:
         with pytest.raises(UserError, match=message):
-            getattr(model, method)(*arguments)
-    assert _goes_on(lambda: model.decode(np.zeros((1, 2))))
-    assert _goes_on(lambda: model.p_values(np.zeros(1)))
-    assert _goes_on(lambda: model.sample(1))
+            getattr(vae, method)(*arguments)
+    assert _goes_on(lambda: vae.decode(np.zeros((1, 2))))
+    assert _goes_on(lambda: vae.p_values(np.zeros(1)))
+    assert _goes_on(lambda: vae.sample(1))
     # As docs/serving.md says of the signatures of the SavedModel itself.
     sample = gan.functions.signatures["sample"]
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -117,16 +102,16 @@ def test_what_a_model_cannot_do_is_refused_in_a_line(gan):
         evaluated_model.from_saved_model(gan)
 
 
-def test_scores_add_up_follow_from_the_seed_and_are_averaged(model, many):
+def test_scores_add_up_follow_from_the_seed_and_are_averaged(vae, many):
     images = np.concatenate([many[:256], many[:4]])
-    scores = model.score(images, seed=5)
+    scores = vae.score(images, seed=5)
     elbo, kl = scores["elbo"], scores["kl"]
     np.testing.assert_allclose(elbo, scores["log_likelihood"] - kl, atol=1e-3)
-    np.testing.assert_array_equal(elbo, model.score(images, seed=5)["elbo"])
+    np.testing.assert_array_equal(elbo, vae.score(images, seed=5)["elbo"])
     assert np.abs(kl[:4] - kl[256:]).min() > 1e-3, "each part needs noise of its own"
     keys = (tf.random.fold_in(derived_key(5, Purpose.SCORES, i), 0) for i in range(3))
-    draws = [model.functions.score(many[:4], key)["elbo"] for key in keys]
-    _assert_near(model.mean_scores(many[:4], 5, 3)["elbo"], np.mean(draws, axis=0))
+    draws = [vae.functions.score(many[:4], key)["elbo"] for key in keys]
+    _assert_near(vae.mean_scores(many[:4], 5, 3)["elbo"], np.mean(draws, axis=0))
 
 
 def test_what_is_no_model_of_this_project_is_refused(tmp_path, conditional_run):
@@ -148,13 +133,13 @@ def test_what_is_no_model_of_this_project_is_refused(tmp_path, conditional_run):
     refused("cannot be loaded", "1")
 
 
-def test_rebuilt_networks_do_what_the_signatures_do_or_are_none(model, gan, many):
+def test_rebuilt_networks_do_what_the_signatures_do_or_are_none(vae, gan, many):
     networks = rebuilding.networks_of(gan)
     latents = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
     _assert_near(networks["generator"](latents), gan.decode(latents))
     _assert_near(tf.squeeze(networks["discriminator"](many[:3])), gan.score(many[:3])["logit"])
-    parameters = model.functions.parameters(latents[:, :2])["parameters"]
-    _assert_near(rebuilding.networks_of(model)["decoder"](latents[:, :2]), parameters)
+    parameters = vae.functions.parameters(latents[:, :2])["parameters"]
+    _assert_near(rebuilding.networks_of(vae)["decoder"](latents[:, :2]), parameters)
     for change in ({"latent_dim": 9}, {"network": "not of this version"}):
         config = {**gan.metadata["config"], **change}
         other = LoadedModel(gan.functions, {**gan.metadata, "config": config})
