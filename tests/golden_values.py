@@ -2,9 +2,13 @@
 
     python tests/golden_values.py        writes the file again, with the code as it is now
 
-`test_golden_values.py` compares. On the machine that wrote the file the figures must be the same
-to the last digit; the file names that machine by its processor, its number of cores and the
-versions of TensorFlow, Keras and NumPy. Elsewhere they may differ by 1e-4 of their size.
+`test_golden_values.py` compares. Names, shapes, initial weights and noise are the same on every
+machine, and what the signatures give differs by less than 1e-4 of its size. But another processor
+rounds differently, and two things amplify that: refined posteriors move by up to .05, and twenty
+steps of training move the ELBO of `fast` by 2 %, its KL by more. So the file has the figures after
+training for each machine that wrote them. There they must be the same to the last digit, elsewhere
+to 10 %. A machine is named by its processor, its number of cores and the versions of TensorFlow,
+Keras and NumPy.
 """
 
 import hashlib
@@ -12,6 +16,7 @@ import json
 import math
 import os
 import platform
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +27,9 @@ import tensorflow as tf
 
 VALUES = Path(__file__).with_name("golden_values.json")
 SEEDS = (0, 5)
-_TOLERANCE = 1e-4
+TOLERANCE = 1e-4
+TOLERANCE_OF_CHAOS = 0.1  # relative, and absolute
+_CHAOTIC_SIGNATURES = ("infer", "refine")
 BATCH_SIZE, NUM_IMAGES = 25, 512  # twenty steps in an epoch
 CASES = {
     "tutorial": {"preset": "tutorial"},
@@ -37,15 +44,15 @@ CASES = {
 }
 
 
-def machine() -> list[str]:
+def machine() -> str:
     """What decides the last digits of a figure."""
     processor = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        processor = next((line for line in lines if line.startswith("model name")), processor)
+        names = re.findall(r"^model name\s*: (.*)", cpuinfo.read_text(), re.MULTILINE)
+        processor = names[0] if names else processor
     versions = [f"{name} {metadata.version(name)}" for name in ("tensorflow", "keras", "numpy")]
-    return [processor, f"{os.cpu_count()} cores", *versions]
+    return ", ".join([processor, f"{os.cpu_count()} cores", *versions])
 
 
 def digits() -> Any:
@@ -92,19 +99,19 @@ def describe_weights(model: Any) -> dict[str, Any]:
 
 
 def train(trainer: Any) -> dict[str, Any]:
-    """The row of metrics.csv after an epoch, and what the weights are then."""
+    """The row of metrics.csv after an epoch, and the SHA-256 of the weights then."""
     timings = ("train_seconds", "test_seconds", "images_per_second")
-    rows = [result.as_row() for result in trainer.run_epochs(1)]
-    last = {name: value for name, value in rows[-1].items() if name not in timings}
-    return {
-        "columns": list(rows[0]),
-        "last_row": last,
-        "sizes": {
-            name: [summary(variable.numpy()) for variable in network.variables]
-            for name, network in trainer.model.networks.items()
-        },
-        "sha256": describe_weights(trainer.model)["sha256"],
-    }
+    row = [result.as_row() for result in trainer.run_epochs(1)][-1]
+    figures = {name: value for name, value in row.items() if name not in timings}
+    return {"columns": list(row), "row": figures, "weights": describe_weights(trainer.model)}
+
+
+def move_weights(model: Any) -> None:
+    """Adds noise of NumPy to the weights, so that no bias is zero; the same on every machine."""
+    generator = np.random.default_rng(0)
+    for network in model.networks.values():
+        for variable in network.variables:
+            variable.assign_add(0.05 * generator.standard_normal(variable.shape))
 
 
 def summary(values: Any) -> list[float]:
@@ -171,44 +178,45 @@ def noise() -> dict[str, Any]:
     return found
 
 
-def collect(name: str, dataset: Any) -> dict[str, Any]:
-    """All figures of a case."""
+def collect(name: str, dataset: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is the same everywhere, and the figures after training, of a case."""
     trainer = build_trainer(name, dataset)
-    initial = describe_weights(trainer.model)
-    return {
+    model = trainer.model
+    initial, weights = describe_weights(model), model.get_weights()
+    trained = train(trainer)
+    model.set_weights(weights)
+    move_weights(model)
+    same_everywhere = {
         "initial": initial,
-        "trained": train(trainer),
-        "signatures": call_signatures(trainer.model, trainer.dataset),
+        "columns": trained["columns"],
+        "signatures": call_signatures(model, trainer.dataset),
     }
+    return same_everywhere, {**trained["row"], "sha256": trained["weights"]["sha256"]}
 
 
-def assert_same(found: Any, wanted: Any, written_by: list[str]) -> None:
-    """Compares with values of a file: exactly, or by 1e-4 if another machine has written them."""
+def assert_same(found: Any, wanted: Any, tolerance: float) -> None:
+    """Compares two structures of plain values; figures may differ by a part of their size."""
     as_from_a_file = json.loads(json.dumps(found))
-    differences = _differences(as_from_a_file, wanted, written_by == machine())
+    differences = _differences(as_from_a_file, wanted, tolerance)
     assert not differences, "\n".join(differences)
 
 
-def _differences(found: Any, wanted: Any, is_same_machine: bool, where: str = "") -> list[str]:
+def _differences(found: Any, wanted: Any, tolerance: float, where: str = "") -> list[str]:
     """Where two structures of plain values differ."""
-    if isinstance(wanted, dict) and isinstance(found, dict) and list(found) == list(wanted):
+    if any(name in where for name in _CHAOTIC_SIGNATURES):
+        tolerance = TOLERANCE_OF_CHAOS
+    if isinstance(wanted, dict) and isinstance(found, dict) and found.keys() == wanted.keys():
         parts = [(f"{where}/{key}", found[key], wanted[key]) for key in wanted]
     elif isinstance(wanted, list) and isinstance(found, list) and len(found) == len(wanted):
         parts = [(f"{where}[{i}]", *pair) for i, pair in enumerate(zip(found, wanted, strict=True))]
-    elif _are_equal(found, wanted, is_same_machine, where):
+    elif isinstance(wanted, float) and math.isclose(
+        found, wanted, rel_tol=tolerance, abs_tol=tolerance
+    ):
         return []
     else:
-        return [f"{where}: {found}, not {wanted}"]
-    nested = (_differences(one, other, is_same_machine, place) for place, one, other in parts)
+        return [] if found == wanted else [f"{where}: {found}, not {wanted}"]
+    nested = (_differences(one, other, tolerance, place) for place, one, other in parts)
     return [each for few in nested for each in few]
-
-
-def _are_equal(found: Any, wanted: Any, is_same_machine: bool, where: str) -> bool:
-    if is_same_machine:
-        return found == wanted
-    if isinstance(wanted, float):
-        return math.isclose(found, wanted, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
-    return found == wanted or where.endswith("trained/sha256")
 
 
 def main() -> None:
@@ -218,8 +226,12 @@ def main() -> None:
 
     set_threads(0)
     dataset = digits()
-    values = {"machine": machine(), "noise": noise()}
-    values |= {name: collect(name, dataset) for name in CASES}
+    values: dict[str, Any] = {"noise": noise()}
+    figures = json.loads(VALUES.read_text(encoding="utf-8"))["after_training"]
+    figures[machine()] = {}
+    for name in CASES:
+        values[name], figures[machine()][name] = collect(name, dataset)
+    values["after_training"] = figures
     lines = (f" {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
     VALUES.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
