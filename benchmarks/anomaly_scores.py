@@ -80,7 +80,7 @@ def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
 def _decoded(model: Any, latents: np.ndarray) -> np.ndarray:
     """Images [N, H, W, C] of latents."""
     parts = (latents[start : start + 1000] for start in range(0, len(latents), 1000))
-    return np.concatenate([model.pixels.density.mean(model.decode(part)) for part in parts])
+    return np.concatenate([model.pixels.density.mean(model.parameters(part)) for part in parts])
 
 
 def _features(errors: np.ndarray, mean: np.ndarray, deviations: np.ndarray) -> np.ndarray:

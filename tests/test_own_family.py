@@ -40,11 +40,11 @@ class Autoencoder(GenerativeModel):
     def encode(self, images):
         return self.encoder(images)[:, : self.latent_dim]
 
-    def decode_mean(self, latents, labels=None):
+    def decode(self, latents, labels=None):
         return tf.sigmoid(self.decoder(latents))
 
     def call(self, images):
-        return self.decode_mean(self.encode(images))
+        return self.decode(self.encode(images))
 
     def errors(self, images):
         return tf.reduce_sum(tf.square(self(images) - images), axis=(1, 2, 3))

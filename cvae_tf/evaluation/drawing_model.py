@@ -34,7 +34,7 @@ class DrawingModel(NamedTuple):
 def of_model(model: GenerativeModel, metadata: dict[str, Any]) -> DrawingModel:
     """Takes a model in memory."""
     names = tuple(metadata["data"]["class_names"]) if model.num_classes else ()
-    decode = tf.function(model.decode_mean)
+    decode = tf.function(model.decode)
     return DrawingModel(model.sample_latents, decode, model.image_shape, metadata, names)
 
 

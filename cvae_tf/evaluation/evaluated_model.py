@@ -22,7 +22,7 @@ class EvaluatedModel(NamedTuple):
 
     # Of a conditional model both take labels too, int32 [B]; `of_class` has those of one class.
     encode: Callable[..., Posterior]  # pixels [B, H, W, C] -> q(z|x)
-    decode: Callable[..., tf.Tensor]  # latents [B, Z] -> parameters of p(x|z)
+    parameters: Callable[..., tf.Tensor]  # latents [B, Z] -> parameters of p(x|z)
     latent_dim: int
     image_shape: tuple[int, int, int]
     pixels: Pixels  # what they are to the model, and p(x|z)
@@ -38,7 +38,7 @@ class EvaluatedModel(NamedTuple):
 
         return self._replace(
             encode=lambda pixels: self.encode(pixels, labels(pixels)),
-            decode=lambda latents: self.decode(latents, labels(latents)),
+            parameters=lambda latents: self.parameters(latents, labels(latents)),
             class_names=(),
         )
 
@@ -60,7 +60,7 @@ def from_model(model: GenerativeModel, metadata: dict[str, Any]) -> EvaluatedMod
         raise UserError(f"This model ({model.title}) has no likelihood to evaluate.")
     names = tuple(metadata["data"]["class_names"]) if model.num_classes else ()
     return EvaluatedModel(
-        model.encode, model.decode, model.latent_dim, tuple(model.image_shape), model.pixels,
+        model.encode, model.parameters, model.latent_dim, tuple(model.image_shape), model.pixels,
         metadata, names, model.can_refine,
     )  # fmt: skip
 
@@ -85,13 +85,13 @@ def from_saved_model(directory: str | LoadedModel) -> EvaluatedModel:
         found = model.functions.encode(pixels, *labels)  # which leaves black and white as they are
         return Posterior(found["mean"], found["logvar"])
 
-    def decode(latents: tf.Tensor, *labels: tf.Tensor) -> tf.Tensor:
+    def parameters(latents: tf.Tensor, *labels: tf.Tensor) -> tf.Tensor:
         return model.functions.parameters(latents, *labels)["parameters"]
 
     config = model.metadata.get("config", {})
     return EvaluatedModel(
         encode,
-        decode,
+        parameters,
         model.latent_dim,
         model.image_shape,
         Pixels(config.get("binarize", "threshold"), config.get("likelihood", "bernoulli")),

@@ -38,7 +38,7 @@ class Grid:
         self._cells_a_side = 2 * round(_LARGEST_EXTENT / self.side)
         self._shape = (self._cells_a_side,) * model.latent_dim
         self._decode = tf.function(
-            lambda latents: self._fold(*self.density.natural(model.decode(latents))),
+            lambda latents: self._fold(*self.density.natural(model.parameters(latents))),
             input_signature=[tf.TensorSpec([None, model.latent_dim])],
         )
 

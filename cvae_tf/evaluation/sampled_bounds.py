@@ -155,7 +155,7 @@ def _log_densities(
     num_images = tf.shape(pixels)[0]
     noise = normal_of_samples(key, first, num_images, model.latent_dim, first_sample, num)
     terms, _ = objectives.sample_terms(
-        lambda latents: model.decode(latents, *of_samples),
+        lambda latents: model.parameters(latents, *of_samples),
         model.pixels.density.log_prob,
         pixels,
         posteriors,

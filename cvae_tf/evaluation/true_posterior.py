@@ -67,14 +67,16 @@ def find_two_modes(
     mean, deviation = posteriors.mean[image], np.exp(0.5 * posteriors.logvar[image])
     inside = [*modes, mean - _DEVIATIONS * deviation, mean + _DEVIATIONS * deviation]
     box, log_density = _whole_posterior(compare, pixels[[image]], np.array(inside, np.float64))
-    decoded = model.pixels.density.mean(model.decode(tf.constant(modes)))
+    decoded = model.pixels.density.mean(model.parameters(tf.constant(modes)))
     return Modes(image, box, log_density, modes, np.asarray(decoded))
 
 
 def _comparison(model: EvaluatedModel) -> Compare:
     """Makes a graph of what compares images with latents: many times as fast as single calls."""
     return tf.function(
-        lambda pixels, latents: model.pixels.density.log_prob_of_all(pixels, model.decode(latents)),
+        lambda pixels, latents: model.pixels.density.log_prob_of_all(
+            pixels, model.parameters(latents)
+        ),
         input_signature=[
             tf.TensorSpec([None, *model.image_shape]),
             tf.TensorSpec([None, model.latent_dim]),

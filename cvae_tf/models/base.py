@@ -210,7 +210,7 @@ class GenerativeModel(CheckedModel):
 
     # What is shown of it.
 
-    def decode_mean(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+    def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Draws the image of latents [B, Z]: [B, H, W, C] in [0, 1]."""
         raise NotImplementedError
 
@@ -227,7 +227,7 @@ class GenerativeModel(CheckedModel):
         Returns:
             [num, H, W, C] in [0, 1].
         """
-        return self.decode_mean(self.sample_latents(num, seed), labels)
+        return self.decode(self.sample_latents(num, seed), labels)
 
     def sample_latents(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draws latents [num, Z] of which images are drawn: by default from the prior."""

@@ -30,6 +30,6 @@ def _of_classes(model: Any, seed: tf.Tensor) -> Panel:
     classes = spread_rows(model.num_classes, _MOST_CLASSES)
     latents = tf.random.stateless_normal([_OF_EACH, model.latent_dim], seed)
     labels = tf.constant(np.repeat(classes, _OF_EACH), tf.int32)
-    images = model.decode_mean(tf.tile(latents, [len(classes), 1]), labels)
+    images = model.decode(tf.tile(latents, [len(classes), 1]), labels)
     title = "Samples, a row for each class, a column for each latent"
     return Panel(title, [images.numpy()], columns=_OF_EACH)

@@ -30,7 +30,7 @@ def decoding_signatures(model: Any) -> dict[str, Any]:
             return {"images": drawn[:num]}
 
     def decode(latents: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        decoded = model.decode_mean(
+        decoded = model.decode(
             with_latents(latents), checked_labels(model, labels, tf.shape(latents)[0])
         )
         return first_results({"images": decoded}, latents)

@@ -84,7 +84,7 @@ class RunPictures:
 
     def _decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         of_class = None if labels is None else tf.constant(labels, tf.int32)
-        return self._model.decode_mean(tf.constant(latents), of_class).numpy()
+        return self._model.decode(tf.constant(latents), of_class).numpy()
 
     def _labels_of(self, numbers: np.ndarray | slice) -> tf.Tensor | None:
         """The labels of some test images, if the model wants them."""

@@ -34,7 +34,7 @@ def _on_a_grid(model, pixels):
         latents = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
         log_measure = 2 * np.log(0.03)
     logits = np.concatenate([
-        model.decode(tf.constant(part, tf.float32)) for part in np.array_split(latents, 20)
+        model.parameters(tf.constant(part, tf.float32)) for part in np.array_split(latents, 20)
     ])  # fmt: skip
     logits = logits.reshape(len(latents), -1).astype(float)
     flat = pixels.reshape(len(pixels), -1)
@@ -123,14 +123,16 @@ def test_a_thin_ring_over_very_many_cells_is_not_settled_too_early():
 def test_grey_levels_are_integrated_too(name):
     model = _sharp(latent_dim=1)
     if name == "gaussian":
-        decode = model.decode
+        decode = model.parameters
         model = model._replace(
-            decode=lambda latents: tf.concat([decode(latents), 0 * decode(latents) - 2], axis=-1)
+            parameters=lambda latents: tf.concat(
+                [decode(latents), 0 * decode(latents) - 2], axis=-1
+            )
         )
     model = model._replace(pixels=Pixels("none", name))
     grey = (tiny_images(2) / 255).astype(np.float32)
     axis = np.linspace(-8, 8, 8001, dtype=np.float32)[:, None]
-    outputs = model.decode(tf.constant(axis))
+    outputs = model.parameters(tf.constant(axis))
     log_joint = [
         model.pixels.density.log_prob(tf.constant(np.tile(image, (8001, 1, 1, 1))), outputs)
         - 0.5 * (axis[:, 0] ** 2 + np.log(2 * np.pi))

@@ -42,7 +42,7 @@ def test_bounds_are_means_of_joint_over_posterior(tiny, pixels):
     key = derived_key(0, Purpose.EVALUATION_NOISE)
     noise = normal_of_samples(key, 0, 20, 2, 0, 7).numpy().reshape(7, 20, 2)
     latents = mean + np.exp(logvar / 2) * noise
-    logits = tiny.decode(tf.constant(latents.reshape(140, 2), tf.float32)).numpy()
+    logits = tiny.parameters(tf.constant(latents.reshape(140, 2), tf.float32)).numpy()
     of_pixels = np.where(np.tile(pixels, (7, 1, 1, 1)) == 1, logits, -logits)
     log_likelihood = -np.logaddexp(0, -of_pixels).sum(axis=(1, 2, 3)).reshape(7, 20)
     np.testing.assert_allclose(found.log_likelihood, log_likelihood[:4].mean(axis=0), rtol=1e-4)
@@ -57,9 +57,9 @@ def test_numbers_depend_on_the_seed_and_not_on_batches_which_do_not_grow(tiny, p
 
     def decode(latents):
         sizes.append(len(latents))
-        return tiny.decode(latents)
+        return tiny.parameters(latents)
 
-    found = _bounds(tiny._replace(decode=decode), pixels, [5, 13], samples=3, batch_size=7)
+    found = _bounds(tiny._replace(parameters=decode), pixels, [5, 13], samples=3, batch_size=7)
     assert max(sizes) <= 7
     np.testing.assert_allclose(found.log_likelihood, expected.log_likelihood, rtol=1e-5)
     values = found.importance_weighted[5]
@@ -68,7 +68,9 @@ def test_numbers_depend_on_the_seed_and_not_on_batches_which_do_not_grow(tiny, p
 
 
 def test_bounds_of_images_that_are_too_unlikely_for_a_float_are_finite(tiny):
-    unlikely = tiny._replace(decode=lambda latents: tf.fill([latents.shape[0], 6, 6, 1], -100.0))
+    unlikely = tiny._replace(
+        parameters=lambda latents: tf.fill([latents.shape[0], 6, 6, 1], -100.0)
+    )
     prior = Posterior(*np.zeros((2, 2, 2), np.float32))
     white = np.ones((2, 6, 6, 1), np.float32)
     found = sampled_bounds.bounds(unlikely, white, prior, [4], 1, 0, 100)

@@ -89,7 +89,7 @@ def _expected(model, labels):
         return {"images": model.sample(num, derived_key(seed, Purpose.SAMPLES), labels)}
 
     def decode(latents):
-        return {"images": model.decode_mean(latents, labels)}
+        return {"images": model.decode(latents, labels)}
 
     own = {"sample": sample, "serving_default": sample, "decode": decode}
     if isinstance(model, CVAE):
@@ -106,7 +106,7 @@ def _of_vae(model, labels):
         return model.encode(model.pixels.likeliest(images), labels)._asdict()
 
     def reconstruct(images):
-        return {"images": model.decode_mean(encode(images)["mean"], labels)}
+        return {"images": model.decode(encode(images)["mean"], labels)}
 
     def score(images, seed):
         key = derived_key(seed, Purpose.SCORE_NOISE)
@@ -117,7 +117,7 @@ def _of_vae(model, labels):
         return {"scores": model.held_out_scores.relative(known, scores)}
 
     relative = {"score_relative": score_relative} if model.held_out_scores.known else {}
-    parameters = {"parameters": lambda latents: {"parameters": model.decode(latents, labels)}}
+    parameters = {"parameters": lambda latents: {"parameters": model.parameters(latents, labels)}}
     return {each.__name__: each for each in (encode, reconstruct, score)} | parameters | relative
 
 
@@ -134,7 +134,7 @@ def _of_refined(model, labels):
         return {name: found[name] for name in ("mean", "covariance")}
 
     def reconstruct_refined(images, steps):
-        return {"images": model.decode_mean(refine(images, steps)["mean"], labels)}
+        return {"images": model.decode(refine(images, steps)["mean"], labels)}
 
     def score_refined(images, seed, steps, samples):
         pixels, key = _drawn(model, images, seed), derived_key(seed, Purpose.SCORE_NOISE)

@@ -56,7 +56,7 @@ def _value_and_terms(model, images, labels=None, training=False):
 def _bound(model, image, latents, label=None):
     """The logarithm of the mean likelihood of an image under each of the latents, one by one."""
     labels = None if label is None else tf.fill([len(latents)], label)
-    outputs = model.decode(latents, labels)
+    outputs = model.parameters(latents, labels)
     images = tf.repeat(image[None], len(latents), axis=0)
     return np.log(np.mean(np.exp(model.pixels.density.log_prob(images, outputs))))
 

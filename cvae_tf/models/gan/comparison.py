@@ -51,7 +51,7 @@ class TestImages:
         latents = model.sample_latents(self.num_drawn, key)
         for own in slices(self.num_drawn, model.image_shape):
             labels = tf.constant(self._labels[own], tf.int32) if model.num_classes else None
-            yield model.decode_mean(latents[own], labels)
+            yield model.decode(latents[own], labels)
 
 
 def warnings(row: dict[str, float], has_sides: bool = True) -> list[str]:

@@ -66,13 +66,13 @@ class GeneratorDiscriminator(GenerativeModel):
         if isinstance(learning_rate, keras.Variable):  # else both follow the same schedule
             self.discriminator_optimizer.learning_rate = learning_rate.value
 
-    def decode_mean(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+    def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Draws the image of latents [B, Z]: [B, H, W, C] in [0, 1]."""
         return self.generator(inputs_of(latents, labels), training=False)
 
     def call(self, inputs: Any) -> tf.Tensor:
         """Draws the images of latents [B, Z]; a conditional model takes latents and labels."""
-        return self.decode_mean(*inputs) if self.num_classes else self.decode_mean(inputs)
+        return self.decode(*inputs) if self.num_classes else self.decode(inputs)
 
     def logits(
         self, images: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False

@@ -155,7 +155,7 @@ class GAN(GeneratorDiscriminator):
         real, labels = images_and_labels(batch, self.num_classes)
         key = derived_key(self.seed, Purpose.EVALUATION_NOISE)
         first, num = self.means["probability_of_real"].count, tf.shape(real)[0]
-        drawn = self.decode_mean(normal_of_images(key, first, num, self.latent_dim), labels)
+        drawn = self.decode(normal_of_images(key, first, num, self.latent_dim), labels)
         logits = self._judged(real, drawn, labels, training=False)
         return self._update_means(self.recipe.terms.of(*logits), logits)
 

@@ -61,6 +61,6 @@ def _shared_bound(
     if labels is not None:  # each class has latents in proportion to its images
         of_latents = tf.gather(of_batch, tf.range(num) % tf.shape(of_batch)[0])
         latents = tf.gather(latents, numbers_within_class(of_latents))
-    outputs = model.decode(latents, of_latents, training)
+    outputs = model.parameters(latents, of_latents, training)
     log_likelihood = tf.cast(model.pixels.density.log_prob_of_all(images, outputs), tf.float32)
     return objectives.shared_bound(log_likelihood, labels, of_latents)

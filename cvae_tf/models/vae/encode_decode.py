@@ -130,7 +130,7 @@ class EncoderDecoder(GenerativeModel):
         noise = tf.random.stateless_normal(tf.shape(mean), seed)
         return reparameterize(Posterior(mean, logvar), noise)
 
-    def decode(
+    def parameters(
         self, latents: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
     ) -> tf.Tensor:
         """Returns the parameters of p(x|z) for latents [B, Z].
@@ -139,12 +139,12 @@ class EncoderDecoder(GenerativeModel):
         """
         return in_halves(self.decoder, latents, labels, training)
 
-    def decode_mean(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+    def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the mean image for latents [B, Z], [B, H, W, C] in [0, 1].
 
         Of Bernoulli pixels it is the probability of being white.
         """
-        return self.pixels.density.mean(self.decode(latents, labels))
+        return self.pixels.density.mean(self.parameters(latents, labels))
 
     def call(self, inputs: Any) -> tf.Tensor:
         """Reconstructs images [B, H, W, C] from their posterior means, as mean images.
@@ -160,7 +160,7 @@ class EncoderDecoder(GenerativeModel):
 
     def reconstruct(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Decodes the posterior means of images [B, H, W, C], as mean images."""
-        return self.decode_mean(self.encode(images, labels).mean, labels)
+        return self.decode(self.encode(images, labels).mean, labels)
 
     def elbo_terms(
         self, images: tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
@@ -193,7 +193,7 @@ class EncoderDecoder(GenerativeModel):
         of_samples = labels if labels is None else tf.tile(labels, [num_samples])
 
         def decode(latents: tf.Tensor) -> tf.Tensor:
-            return self.decode(latents, of_samples, training)
+            return self.parameters(latents, of_samples, training)
 
         return objectives.sample_terms(decode, log_prob, images, posterior, noise, num_samples)
 

@@ -74,11 +74,11 @@ def from_latents(
 def decoder_for(model: Any, labels: tf.Tensor | None) -> refinement.Decode:
     """The decoder of B images, for any number of blocks of B latents."""
     if labels is None:
-        return model.decode
+        return model.parameters
 
     def decode(latents: tf.Tensor) -> tf.Tensor:
         times = tf.shape(latents)[0] // tf.shape(labels)[0]
-        return model.decode(latents, tf.tile(labels, [times]))
+        return model.parameters(latents, tf.tile(labels, [times]))
 
     return decode
 
@@ -104,13 +104,13 @@ def _best_spread(
     density, dim = model.pixels.density, model.latent_dim
     latents = tf.constant(refinement.spread_latents(_num_a_side(model), dim))
     if labels is None:
-        return refinement.best_of(density, pixels, latents, model.decode(latents))
+        return refinement.best_of(density, pixels, latents, model.parameters(latents))
     places = tf.zeros([tf.shape(pixels)[0], dim])
     values = tf.zeros(tf.shape(labels))
     classes, _ = tf.unique(labels)
     for number in classes:
         rows = tf.where(labels == number)
-        outputs = model.decode(latents, tf.fill([len(latents)], number))
+        outputs = model.parameters(latents, tf.fill([len(latents)], number))
         best = refinement.best_of(density, tf.gather_nd(pixels, rows), latents, outputs)
         places = tf.tensor_scatter_nd_update(places, rows, best[0])
         values = tf.tensor_scatter_nd_update(values, rows, best[1])

@@ -71,7 +71,7 @@ class _Refined:
     ) -> dict[str, tf.Tensor]:
         pixels, of_class = with_an_image(images), self._checked(images, labels)
         found = self._found(self._pixels.likeliest(pixels), of_class, steps)
-        return first_results({"images": self._model.decode_mean(found.mean, of_class)}, images)
+        return first_results({"images": self._model.decode(found.mean, of_class)}, images)
 
     def score(
         self,

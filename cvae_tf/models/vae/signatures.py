@@ -41,7 +41,7 @@ def signatures(model: Any) -> Signatures:
         return checked_labels(model, labels, tf.shape(batch)[0])
 
     def parameters(latents: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = model.decode(with_latents(latents), labels_for(latents, labels))
+        outputs = model.parameters(with_latents(latents), labels_for(latents, labels))
         return first_results({"parameters": outputs}, latents)
 
     def encode(images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
