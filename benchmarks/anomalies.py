@@ -81,7 +81,7 @@ def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
 
 def shifted_images(test: np.ndarray) -> dict[str, np.ndarray]:
     """Images uint8 [N, 28, 28] that are no digits of MNIST, some made of its test images."""
-    from cvae_tf.data.datasets import load_dataset
+    from cvae_tf.data.loading import load_dataset
 
     return {
         "rotated": np.rot90(test, axes=(1, 2)),

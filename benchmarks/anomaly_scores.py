@@ -55,8 +55,9 @@ def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
         elbo, refined [N], nats, complexities [N, 2], and features of both posteriors, each [N, 3].
     """
+    from cvae_tf.core import amounts
     from cvae_tf.evaluation import refined, sampled_bounds
-    from cvae_tf.models.vae import amounts, complexity
+    from cvae_tf.models.vae import complexity
 
     pixels, posteriors = encoded(model, grey, model.pixels)
     own = [], SCORING_SAMPLES, 0, 1000
@@ -206,7 +207,7 @@ def one_class(bench: Bench, cifar10: Path, name: str) -> dict[str, Any]:
 
 @functools.cache
 def _colours(cifar10: Path) -> Any:
-    from cvae_tf.data.datasets import load_dataset
+    from cvae_tf.data.loading import load_dataset
 
     return load_dataset(data_path=cifar10)
 
@@ -232,7 +233,7 @@ def _model(run_dir: Path) -> Any:
 
 def as_table(report: dict[str, Any]) -> str:
     """Writes AUROCs: in the mean and the worst of several models, and of each shift."""
-    from cvae_tf.models.vae import amounts
+    from cvae_tf.core import amounts
 
     results = report["results"]
     shift, columns = results["shifts"], {}

@@ -180,7 +180,7 @@ def multiply_adds(name: str) -> float:
     """Multiply-adds of one image's forward pass in the network of one of them."""
     if name != "preset_default":
         return TUTORIAL_MULTIPLY_ADDS
-    from cvae_tf.models.networks.building import build_networks
+    from cvae_tf.models.networks import build_networks
     from cvae_tf.presets import DEFAULT_PRESET, PRESETS
 
     networks = build_networks(PRESETS[DEFAULT_PRESET]["network"], (28, 28, 1), 2, seed=0)

@@ -27,7 +27,7 @@ def ours(
 
     threads.set_threads(0)
     GAN.look_at, GAN.measure_set = lambda *_: None, lambda *_: {"frechet_distance": 0, "spread": 0}
-    config = Config.create("dcgan", batch_size=batch, epochs=epochs, precision=precision)
+    config = Config.create(preset="dcgan", batch_size=batch, epochs=epochs, precision=precision)
     model = building.build_model(config, images.shape[1:], len(images))
     trainer = Trainer(model, Dataset("invented", "", *[Split(images, None)] * 2), batch)
     at_epoch()

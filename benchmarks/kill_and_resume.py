@@ -31,7 +31,7 @@ import numpy as np
 import processes  # noqa: F401  (puts the project on the path)
 import tensorflow as tf
 
-from cvae_tf import workflows
+from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
@@ -48,9 +48,9 @@ LONGEST_SECONDS = 120  # of one process; a longer one hangs
 def begin_or_go_on(config: Config, run_dir: Path) -> None:
     """Does what a user would do: train, or resume if there is a run already."""
     if (run_dir / "config.json").exists():
-        workflows.resume(run_dir, checkpoint_every=EVERY)
+        api.resume(run_dir, checkpoint_every=EVERY)
     else:
-        workflows.train(config, run_dir, checkpoint_every=EVERY)
+        api.train(config, run_dir, checkpoint_every=EVERY)
 
 
 def in_a_process(work: Callable[[], None], seconds: float = LONGEST_SECONDS) -> str:

@@ -141,7 +141,7 @@ def keras_fit(data_path: str, epochs: int, output: Path) -> None:
     """`compile` and `fit` of this project's CVAE with the tutorial's network."""
     import keras
 
-    from cvae_tf.models.networks.building import build_networks
+    from cvae_tf.models.networks import build_networks
     from cvae_tf.models.vae.model import CVAE
 
     train_images, test_images = load(data_path)
@@ -211,7 +211,7 @@ def default_preset(data_path: str, epochs: int, output: Path) -> None:
     """The default preset, its test ELBO looked at every hundred steps; only training is timed."""
     from cvae_tf.config import Config
     from cvae_tf.core import threads
-    from cvae_tf.data.datasets import load_dataset
+    from cvae_tf.data.loading import load_dataset
     from cvae_tf.training import building
     from cvae_tf.training.trainer import Trainer
 

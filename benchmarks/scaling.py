@@ -37,7 +37,8 @@ def train_for_a_while(data_path: str, point: dict[str, int]) -> float:
     """Trains whole epochs until enough seconds have gone by; returns images per second."""
     from cvae_tf.config import Config
     from cvae_tf.core import threads
-    from cvae_tf.data.datasets import Dataset, Split, load_dataset
+    from cvae_tf.data.datasets import Dataset, Split
+    from cvae_tf.data.loading import load_dataset
     from cvae_tf.training import building
     from cvae_tf.training.trainer import Trainer
 

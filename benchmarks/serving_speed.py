@@ -143,9 +143,9 @@ def export_all(directory: Path) -> None:
     """Writes each network in each format."""
     from cvae_tf.config import Config
     from cvae_tf.exporting import writing
-    from cvae_tf.models.networks.building import build_networks
+    from cvae_tf.exporting.writing import FORMATS
+    from cvae_tf.models.networks import build_networks
     from cvae_tf.models.vae.model import CVAE
-    from cvae_tf.registry import FORMATS
 
     data = {"name": "none", "image_shape": [28, 28, 1], "train_images": 0, "test_images": 0}
     metadata = {

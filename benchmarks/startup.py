@@ -25,7 +25,7 @@ def first_step(data_path: str) -> dict[str, float]:
     from cvae_tf.config import Config
     from cvae_tf.core import threads
     from cvae_tf.data.batches import epoch_order
-    from cvae_tf.data.datasets import load_dataset
+    from cvae_tf.data.loading import load_dataset
     from cvae_tf.training import building
     from cvae_tf.training.trainer import Trainer
 

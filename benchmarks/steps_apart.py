@@ -17,7 +17,7 @@ with quiet_import():
     from cvae_tf import whole_run
     from cvae_tf.config import Config
     from cvae_tf.data import batches, feeding
-    from cvae_tf.data.datasets import load_dataset
+    from cvae_tf.data.loading import load_dataset
     from cvae_tf.training import strategies
 
 

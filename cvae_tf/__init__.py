@@ -15,37 +15,42 @@ In a notebook:
 Each name is imported when it is first used; `help(cvae_tf.train)` says more.
 """
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOMES = {
-    "Config": ("config", "Config"),
-    "CVAE": ("models.vae.model", "CVAE"),
-    "GAN": ("models.gan.model", "GAN"),
-    "UserError": ("core.errors", "UserError"),
-    "load_dataset": ("data.datasets", "load_dataset"),
-    "train": ("workflows", "train"),
-    "resume": ("workflows", "resume"),
-    "export": ("workflows", "export"),
-    "load": ("exporting.loading", "load"),
-    "generate": ("workflows", "generate"),
-    "evaluate": ("workflows", "evaluate"),
-    "report": ("workflows", "report"),
-}
-__all__ = list(_HOMES)  # noqa: PLE0604
+from cvae_tf.config import Config
+from cvae_tf.core.errors import UserError
+
+if TYPE_CHECKING:
+    from cvae_tf.api import (
+        CVAE,
+        GAN,
+        evaluate,
+        export,
+        generate,
+        load,
+        load_dataset,
+        report,
+        resume,
+        train,
+    )
+
+__all__ = [
+    "CVAE", "GAN", "Config", "UserError", "evaluate", "export", "generate", "load",
+    "load_dataset", "report", "resume", "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used, so that TensorFlow is not loaded in vain."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cvae_tf.core.quiet import quiet_import
 
-    module, attribute = _HOMES[name]
     with quiet_import():
-        return getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+        from cvae_tf import api
+    return getattr(api, name)
 
 
 def __dir__() -> list[str]:
     """Shows the public names to those who explore."""
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *__all__})

@@ -3,31 +3,26 @@
 import dataclasses
 import errno
 import functools
-import importlib
 import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import app, flags, logging
 
+from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import messages, paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.quiet import quiet_import as quiet_import
-from cvae_tf.core.settings import kind_of
-from cvae_tf.registry import Table
+from cvae_tf.core.quiet import quiet_import
+from cvae_tf.core.settings import find, kind_of
+from cvae_tf.evaluation.settings import EvaluationSettings, check_output_name
+from cvae_tf.generation.settings import MODE_NAMES, GenerationSettings
+from cvae_tf.presets import PRESETS
 from cvae_tf.training import stop_signals
-from cvae_tf.training.run_files import LATEST, RUNS
+from cvae_tf.training.run_files import EVALUATION, LATEST, RUNS
 
-COMMANDS = {
-    "train": "trains a model and exports it; everything of it goes into a run directory",
-    "export": "exports a run again, or for other runtimes",
-    "generate": "makes pictures and latents with a model",
-    "evaluate": "measures how well a model explains images",
-    "report": "writes a page of a run, to look at, explore and send",
-}
 _HELP = ("help", "-h", "--help")
 _PATHS = ("run_dir", "saved_model", "output", "compare", "data_path")
 _LARGEST_SHOWN = 10_000  # larger limits are there to catch mistakes
@@ -48,7 +43,7 @@ def main() -> None:
 
 
 def _usage(program: str) -> str:
-    lines = [f"  {name:10} {what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:10} {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             f"usage: {program} COMMAND [--flag=value ...]",
@@ -111,13 +106,12 @@ def _flush() -> None:
 
 
 def _run(command: str, started_as: str) -> None:
-    module = importlib.import_module(f"cvae_tf.commands.{command}")
-    sys.modules["__main__"].__doc__ = module.__doc__  # which --help begins with
-    module.define_flags()
-    for owner in (module.__name__, __name__):
-        for flag in flags.FLAGS.get_key_flags_for_module(owner):
-            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(functools.partial(call_for_people, module.main))
+    chosen = COMMANDS[command]
+    sys.modules["__main__"].__doc__ = chosen.help  # which --help begins with
+    chosen.define_flags()
+    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    app.run(functools.partial(call_for_people, chosen.main))
 
 
 def call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
@@ -161,9 +155,8 @@ def define_flags(settings: type, presets: Mapping[str, dict[str, Any]] | None = 
     """
     for field in dataclasses.fields(settings):
         choices, kind = field.metadata["choices"], kind_of(field)
-        summary = f" {choices.summary}." if isinstance(choices, Table) else ""
-        text = f"{field.metadata['help']}{summary} {describe(field, presets or {})}".strip()
-        if choices and not getattr(choices, "prefixes", None):  # which leave names open
+        text = f"{field.metadata['help']}{_words(choices)} {describe(field, presets or {})}".strip()
+        if choices and not field.metadata["are_open"]:
             flags.DEFINE_enum(field.name, None, list(choices), text)
         elif kind is bool:
             flags.DEFINE_bool(field.name, None, text)
@@ -173,6 +166,12 @@ def define_flags(settings: type, presets: Mapping[str, dict[str, Any]] | None = 
             flags.DEFINE_float(field.name, None, text)
         else:
             flags.DEFINE_string(field.name, None, text)
+
+
+def _words(choices: Any) -> str:
+    """The choices with a few words for each, if there are any, for help."""
+    words = choices if isinstance(choices, dict) and choices is not PRESETS else {}
+    return f" {'; '.join(f'{name}: {each}' for name, each in words.items())}." if words else ""
 
 
 def describe(field: dataclasses.Field, presets: Mapping[str, dict[str, Any]]) -> str:
@@ -197,13 +196,13 @@ def settings_from_flags(settings: type) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def define_model_flags(run_help: str) -> None:
+def _define_model_flags(run_help: str) -> None:
     """Makes the two flags that name a trained model."""
     flags.DEFINE_string("run_dir", None, f"{run_help} (default: {RUNS / LATEST}).")
     flags.DEFINE_string("saved_model", None, "An exported model, instead of a run.")
 
 
-def model_from_flags() -> Any:
+def _model_from_flags() -> Any:
     """Finds the model that the flags name: an exported one is loaded, a run stays a path."""
     from cvae_tf.exporting import loading
     from cvae_tf.training import run_directory
@@ -214,3 +213,145 @@ def model_from_flags() -> Any:
     if saved_model:
         return loading.load(paths.expand(saved_model))
     return run_directory.find_run(run_dir or RUNS / LATEST)
+
+
+def _define_train() -> None:
+    flags.DEFINE_string(
+        "run_dir", None, "A new directory for everything of this run (default: runs/DATE_TIME)."
+    )
+    flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir.")
+    define_flags(RunOptions)
+    define_flags(Config, PRESETS)
+
+
+def _train() -> None:
+    given = flags.FLAGS
+    options, settings = settings_from_flags(RunOptions), settings_from_flags(Config)
+    if given.resume and not given.run_dir:
+        raise UserError(f"--resume needs --run_dir, such as --run_dir={RUNS / LATEST}.")
+    RunOptions(**options)  # before TensorFlow takes its time
+    if not given.resume:
+        Config.create(**settings)
+    with quiet_import():
+        from cvae_tf import api
+    if given.resume:
+        api.resume(given.run_dir, **options, **settings)
+    else:
+        api.train(None, given.run_dir, **options, **settings)
+
+
+def _define_export() -> None:
+    flags.DEFINE_string("run_dir", str(RUNS / LATEST), "The run to export.")
+    flags.DEFINE_string(
+        "output", None, "A directory for what is written (default: its place in the run)."
+    )
+    flags.DEFINE_string(
+        "format",
+        "saved_model",
+        "saved_model (with the GIF); or for another runtime: litert, onnx, keras.",
+    )
+
+
+def _export() -> None:
+    given = flags.FLAGS
+    with quiet_import():
+        from cvae_tf import api
+    api.export(given.run_dir, given.output, given.format)
+
+
+def _define_generate() -> None:
+    flags.DEFINE_string("mode", "samples", f"What to make.{_words(MODE_NAMES)}")
+    _define_model_flags("The run whose exported model is used")
+    flags.DEFINE_string("output", "generated", "A directory for what is made.")
+    define_flags(GenerationSettings)
+
+
+def _generate() -> None:
+    given = flags.FLAGS
+    settings = settings_from_flags(GenerationSettings)
+    find("mode", MODE_NAMES, given.mode)  # before TensorFlow takes its time
+    GenerationSettings(**settings)
+    with quiet_import():
+        from cvae_tf import api
+    api.generate(_model_from_flags(), given.mode, given.output, **settings)
+
+
+def _define_evaluate() -> None:
+    _define_model_flags("The run to evaluate")
+    flags.DEFINE_string(
+        "output",
+        None,
+        "A .json file, others beside it (default: evaluation.json in the run, or in this folder).",
+    )
+    define_flags(EvaluationSettings)
+
+
+def _evaluate() -> None:
+    given = flags.FLAGS
+    settings = settings_from_flags(EvaluationSettings)
+    EvaluationSettings(**settings)  # before TensorFlow takes its time
+    output = given.output or (EVALUATION if given.saved_model else None)
+    if output:
+        check_output_name(output)
+    with quiet_import():
+        from cvae_tf import api
+    api.evaluate(_model_from_flags(), output, **settings)
+
+
+def _define_report() -> None:
+    _define_model_flags("The run to show")
+    flags.DEFINE_multi_string("compare", [], "Another run beside it; may be given several times.")
+    flags.DEFINE_string(
+        "output", None, "The .html file (default: report.html in the run, or in this folder)."
+    )
+
+
+def _report() -> None:
+    given = flags.FLAGS
+    with quiet_import():
+        from cvae_tf import api
+    model = given.saved_model or given.run_dir or str(RUNS / LATEST)
+    api.report(model, given.output, compare=given.compare)
+
+
+class Command(NamedTuple):
+    """What a script does."""
+
+    summary: str  # for the list of commands
+    help: str  # what --help begins with
+    define_flags: Callable[[], None]
+    main: Callable[[], None]  # does what the flags say
+
+
+COMMANDS = {
+    "train": Command(
+        "trains a model and exports it; everything of it goes into a run directory",
+        "Trains a model: settings -> a run directory with the SavedModel.",
+        _define_train,
+        _train,
+    ),
+    "export": Command(
+        "exports a run again, or for other runtimes",
+        "Exports a run again: run directory -> SavedModel and GIF, or other formats.",
+        _define_export,
+        _export,
+    ),
+    "generate": Command(
+        "makes pictures and latents with a model",
+        "Makes pictures and latents with a model: a run, or its SavedModel -> files.",
+        _define_generate,
+        _generate,
+    ),
+    "evaluate": Command(
+        "measures how well a model explains images",
+        "Evaluates a model: a run, or its SavedModel -> a table of numbers, JSON, pictures.",
+        _define_evaluate,
+        _evaluate,
+    ),
+    "report": Command(
+        "writes a page of a run, to look at, explore and send",
+        "Writes a page to look at: a run, or its SavedModel -> one HTML file.",
+        _define_report,
+        _report,
+    ),
+}

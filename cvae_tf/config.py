@@ -1,121 +1,254 @@
-"""Everything that defines a run: a frozen dataclass, its checks and its JSON."""
+"""Everything that defines a run: its settings in sections, one way to make them, all their checks.
+
+`RunOptions` is what concerns a run and not its result. Flags and their help are made of both
+without TensorFlow; what is known of a name, such as a likelihood, stands on what it stands for.
+"""
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any
 
-from cvae_tf import registry
+from cvae_tf import checks
 from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.settings import setting
-from cvae_tf.gan_settings import GanSettings
-from cvae_tf.network_settings import NetworkSettings, without_unknown
-from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS, SHARED_LATENTS, joined
-from cvae_tf.reading import ReadingSettings
+from cvae_tf.core.settings import find, setting
+from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS, SHARED_LATENTS
 
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu")
 SCHEDULES = ("constant", "cosine", "linear")
 PRECISIONS = ("float32", "mixed_bfloat16")
-USUAL_OBJECTIVE = "elbo"
-OBJECTIVES = (USUAL_OBJECTIVE, "elbo_analytic", "iwae", "shared")
+OBJECTIVES = ("elbo", "elbo_analytic", "iwae", "shared")
 SAMPLERS = ("prior", "mixture")
-_DEFAULT_MODEL = "vae"
+STRATEGIES = {
+    "single": "one device",
+    "mirrored": "all GPUs of this machine",
+    "multiworker": "the machines that TF_CONFIG or Slurm name",
+}
 
+# Names of open tables, which may have more that others have added: see `open_tables`.
+_MODELS = {"vae": "variational autoencoder", "gan": "generative adversarial network"}
+_DATASETS = {
+    "auto": "MNIST if it is cached or can be downloaded, else the bundled digits",
+    "mnist": "MNIST",
+    "digits": "the bundled digits",
+    "fashion_mnist": "clothes",
+    "cifar10": "photographs of 10 kinds",
+    "cifar100": "photographs of 100 kinds",
+    "tfds:NAME": "one of TensorFlow Datasets, such as tfds:kmnist",
+}
+_NETWORKS = {
+    "tutorial": "those of the tutorial",
+    "mlp": "dense layers, 784-400-Z",
+    "hybrid": "dense layers beside convolutions",
+    "patches": "convolutions on patches",
+    "patches_large": "the same, larger",
+    "patches_smooth": "the same, for tens of latents",
+    "patches_residual": "for photographs and colours",
+    "residual": "for larger photographs, with strides",
+    "dcgan": "the classic pair of a GAN",
+    "sub_pixel": "a light pair of a GAN",
+}
+_BINARIZATIONS = {
+    "threshold": "pixels above 0.5 are white",
+    "dynamic": "drawn by the grey level at each visit",
+    "none": "grey levels as they are",
+}
+_LIKELIHOODS = {
+    "bernoulli": "black or white",
+    "continuous_bernoulli": "a density of grey levels",
+    "gaussian": "another, with a learned variance, a function of the latents",
+    "discretized_logistic": "256 levels, in bits/dim as the literature has them",
+}
+_GAN_LOSSES = {
+    "non_saturating": "the classic one",
+    "hinge": "linear up to a margin",
+    "wgan_gp": "Wasserstein, gradients near one",
+}
+_OPTIMIZERS = {
+    "adam": "Adam in one pass over memory",
+    **dict.fromkeys(("adamw", "muon", "adamax", "rmsprop", "sgd", "lion"), "as Keras has it"),
+}
 
-def preset_of_family(given: dict[str, Any]) -> dict[str, str]:
-    """The preset of the family that settings ask for, if that has one of its own."""
-    model = given.get("model", _DEFAULT_MODEL)
-    preset = registry.FAMILIES[model].preset
-    return {"preset": preset} if preset else {}
+# Without these a `config.json` is none: every version has written them.
+_ALWAYS_WRITTEN = ("network", "batch_size", "learning_rate", "schedule", "augment")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(GanSettings, NetworkSettings, ReadingSettings):
-    """All settings of a run; a field without a default gets its value from the preset."""
+class RunOptions:
+    """How a run is trained this time; nothing of its result depends on it."""
 
-    preset: str = setting(
-        "Named network and recipe; explicit flags override its values. If none is given, photo is "
-        "taken for images of grey levels or colours.",
-        DEFAULT_PRESET,
-        choices=PRESETS,
+    checkpoint_every: str = setting(
+        "Checkpoints within an epoch: every 500 (steps) or 60s (seconds).", "300s"
     )
-    model: str = setting("The kind of model.", _DEFAULT_MODEL, choices=registry.FAMILIES)
-    dataset: str = setting(
-        "What to learn from.",
-        "auto",
-        choices=registry.DATASETS,
-    )
+    tensorboard: bool = setting("Write for TensorBoard too, if installed.", False)
+    cache_mb: int | None = setting(
+        "Megabytes of images of a folder to keep in memory; more are read from disk when they are "
+        "needed. By default half of what is free.", None, least=0, most=10**9,
+    )  # fmt: skip
+    disk_mb: int | None = setting(
+        "Megabytes of decoded pictures to keep in the Keras cache, for each data set. By default "
+        "half of what is free.", None, least=0, most=10**9,
+    )  # fmt: skip
+    strategy: str = setting("Where to train.", "single", choices=STRATEGIES)
+    logical_cpus: int = setting(
+        "For mirrored, to try it without GPUs: devices that the processor counts as.", 0,
+        least=0, most=64,
+    )  # fmt: skip
+    verbose: int = setting("0 prints nothing.", 1, least=0, most=2)
+
+    def __post_init__(self):
+        """Refuses values that cannot be; raises a UserError that names the first."""
+        object.__setattr__(self, "verbose", int(self.verbose))  # of True and False
+        settings.check(self)
+        _ = self.checkpoint_interval
+
+    @property
+    def checkpoint_interval(self) -> tuple[int | None, float]:
+        """The time between checkpoints: steps if it is told in steps, else seconds beside None.
+
+        Raises:
+            UserError: if it is neither, or not above 0.
+        """
+        text, number = self.checkpoint_every, self.checkpoint_every.removesuffix("s")
+        if not number.isdecimal() or int(number) == 0:
+            raise UserError(f"--checkpoint_every={text}: must be steps (500) or seconds (60s).")
+        return (None, float(number)) if text.endswith("s") else (int(number), math.inf)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSettings(ReadingSettings):
+    """What a model learns from."""
+
+    dataset: str = setting("What to learn from.", "auto", choices=_DATASETS, are_open=True)
     data_path: str | None = setting(
         "Your own images: a folder of pictures; an .npz with x_train and optionally x_test, "
         "y_train, y_test; or an .npy of images.",
         None,
         is_path=True,
     )
-    binarize: str = setting(
-        "How grey levels become pixels.",
-        "threshold",
-        choices=registry.BINARIZATIONS,
-        family="vae",
-    )
-    likelihood: str = setting(
-        "Of a pixel.",
-        "bernoulli",
-        choices=registry.LIKELIHOODS,
-        family="vae",
-    )
+    flip: bool = setting("Mirror training images left to right, by chance.", False)
+    augment: float = setting(
+        "Random warps of the training images; 1: about 5 degrees, 5 %, half a pixel; 0: none.",
+        0.0, least=0, most=10,
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """What kind of model it is, and of which networks."""
+
+    model: str = setting("The kind of model.", "vae", choices=_MODELS, are_open=True)
+    network: str = setting("Encoder and decoder.", "patches", choices=_NETWORKS, are_open=True)
     latent_dim: int = setting("Number of latent dimensions.", 2, least=1, most=4096)
+    hidden: str | None = setting(
+        "Units of its dense layers from the image to the code, such as 512,256; by default as the "
+        "network has them.",
+        None,
+    )
+    activation: str | None = setting(
+        "Between its layers; by default as the network has it.", None, choices=ACTIVATIONS
+    )
+    dropout: float = setting(
+        "Share of its features that are left out in training.", 0.0, least=0, most=0.9
+    )
+    conditional: bool = setting(
+        "Labels join the networks: the model then draws images of the class asked for.", False
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VaeSettings:
+    """What a VAE alone knows: pixels, objective, where samples come from."""
+
+    binarize: str = setting(
+        "How grey levels become pixels.", "threshold", choices=_BINARIZATIONS, are_open=True
+    )
+    likelihood: str = setting("Of a pixel.", "bernoulli", choices=_LIKELIHOODS, are_open=True)
     objective: str = setting(
         "elbo; elbo_analytic (KL in closed form); iwae (importance-weighted bound); or shared "
         "(half the ELBO, half log p(x) by latents that all images share; for one or two latents).",
-        USUAL_OBJECTIVE,
+        "elbo",
         choices=OBJECTIVES,
-        family="vae",
     )
     importance_samples: int = setting(
-        "Posterior samples of each image, for iwae.", 1, least=1, most=10**4, family="vae"
+        "Posterior samples of each image, for iwae.", 1, least=1, most=10**4
     )
     shared_latents: int = setting(
-        "Latents that all images of a batch share, for shared.", SHARED_LATENTS,
-        least=1, most=10**5, family="vae",
+        "Latents that all images of a batch share, for shared.",
+        SHARED_LATENTS, least=1, most=10**5,
     )  # fmt: skip
-    beta: float = setting("Weight of the KL in training.", 1.0, least=0, most=1000, family="vae")
+    beta: float = setting("Weight of the KL in training.", 1.0, least=0, most=1000)
     kl_warmup_epochs: int = setting(
-        "Epochs in which that weight grows from 0.", 0, least=0, most=10**6, family="vae"
+        "Epochs in which that weight grows from 0.", 0, least=0, most=10**6
     )
     free_bits: float = setting(
-        "Nats of KL in each latent dimension that cost nothing.", 0.0,
-        least=0, most=100, family="vae",
-    )  # fmt: skip
+        "Nats of KL in each latent dimension that cost nothing.", 0.0, least=0, most=100
+    )
     sampler: str = setting(
         "Where samples come from: the prior, or a mixture of Gaussians that is fitted to the "
         "latents of the training images after training.",
         "prior",
         choices=SAMPLERS,
-        family="vae",
     )
     denoise: float = setting(
         "Deviation of the noise that is added to what the encoder sees in training, where it "
-        "learns the clean image.", 0.0, least=0, most=10, family="vae",
+        "learns the clean image.", 0.0, least=0, most=10,
     )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GanSettings:
+    """What a GAN alone knows: how generator and discriminator learn from each other."""
+
+    gan_loss: str = setting(
+        "What the two are to make small.", "non_saturating", choices=_GAN_LOSSES, are_open=True
+    )
+    r1: float = setting(
+        "Weight of the penalty on the discriminator's gradient at real images; 0: none.", 0.0,
+        least=0, most=10**4,
+    )  # fmt: skip
+    spectral_norm: bool = setting("Keep the layers of the discriminator at norm one.", False)
+    diff_augment: str = setting(
+        "What is changed by chance of real and drawn images alike, with commas between: mirror, "
+        "translation, cutout, colour; none; or auto: mirror for colours, translation for fewer "
+        "than 20,000 images.",
+        "auto",
+    )
+    beta1: float = setting("Of Adam: how long gradients are averaged.", 0.5, least=0, most=0.9999)
+    beta2: float = setting(
+        "Of Adam: how long their squares are averaged.", 0.99, least=0, most=0.999999
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How long and by which steps a model learns."""
+
     epochs: int = setting("Passes over the training images.", 10, least=1, most=10**6)
     early_stop: int = setting(
         "Epochs without a better test figure after which training ends; the best epoch is then "
         "exported. 0: never.", 0, least=0, most=10**6,
     )  # fmt: skip
     batch_size: int = setting(
-        "Images in a training step; all of them if there are fewer.", least=1, most=10**6
+        "Images in a training step; all of them if there are fewer.", 128, least=1, most=10**6
     )
-    optimizer: str = setting("How steps are taken.", "adam", choices=registry.OPTIMIZERS)
-    learning_rate: float = setting("Largest step size.", least=0)
+    optimizer: str = setting("How steps are taken.", "adam", choices=_OPTIMIZERS, are_open=True)
+    learning_rate: float = setting("Largest step size.", 4e-3, least=0)
     schedule: str = setting(
         "constant; cosine: a warm-up, then down to 0 over all epochs; or linear: constant, and "
         "down to three tenths in the second half.",
+        "cosine",
         choices=SCHEDULES,
     )
     warmup_steps: int = setting(
-        "Steps of warm-up, at most a tenth of all (cosine only).", least=0, most=10**9
+        "Steps of warm-up, at most a tenth of all (cosine only).", 200, least=0, most=10**9
     )
-    weight_decay: float = setting("Decay of the kernels, times the step size.", least=0, most=1)
+    weight_decay: float = setting(
+        "Decay of the kernels, times the step size.", 0.0, least=0, most=1
+    )
     clip_norm: float = setting(
         "Largest norm of the gradients of a step, longer ones being shortened; 0: none.", 0.0,
         least=0, most=10**6,
@@ -123,11 +256,6 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
     ema: float = setting(
         "Weights averaged over the last steps, by this decay (0.999), are evaluated and exported; "
         "0: the last weights.", 0.0, least=0, most=0.999999,
-    )  # fmt: skip
-    flip: bool = setting("Mirror training images left to right, by chance.", False)
-    augment: float = setting(
-        "Random warps of the training images; 1: about 5 degrees, 5 %, half a pixel; 0: none.",
-        least=0, most=10,
     )  # fmt: skip
     precision: str = setting("Of the layers.", "float32", choices=PRECISIONS)
     jit: bool = setting("Compile the step with XLA; it then draws other random numbers.", False)
@@ -138,6 +266,21 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
         "The same seed gives the same run on the same machine.",
         0, least=0, most=settings.LARGEST_SEED,
     )  # fmt: skip
+
+
+_SECTIONS_OF_FAMILIES = {"vae": VaeSettings, "gan": GanSettings}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSettings):
+    """All settings of a run. `Config.create` makes one; without a preset they are as in `fast`."""
+
+    preset: str = setting(
+        "Named network and recipe; explicit flags override its values. If none is given, photo is "
+        "taken for images of grey levels or colours.",
+        DEFAULT_PRESET,
+        choices=PRESETS,
+    )
 
     def __post_init__(self):
         """Refuses values that no run can have.
@@ -150,95 +293,83 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
             raise UserError(
                 f"--data_path={self.data_path} and --dataset={self.dataset}: give one of the two."
             )
-        self.check_network()
-        self.check_by_family()
-
-    def check_by_family(self, image_shape: tuple[int, int, int] | None = None) -> None:
-        """Refuses settings that make no sense to the family, or for such images.
-
-        Args:
-            image_shape: height, width and channels, once they are known.
-
-        Raises:
-            UserError: naming the first one.
-        """
-        check = registry.FAMILIES[self.model].check
-        if check:
-            registry.import_home(check)(self, image_shape)
+        checks.check_names(dataclasses.fields(self), vars(self))
+        checks.check_network(self)
+        if self.model == "vae":
+            checks.check_vae(self)
+        elif self.model == "gan":
+            checks.check_gan(self)
 
     @classmethod
-    def create(cls, preset: str = DEFAULT_PRESET, **given: Any) -> "Config":
+    def create(cls, images: Any = None, **given: Any) -> "Config":
         """Joins a preset with explicit settings, which win.
 
         Args:
-            preset: a name in `PRESETS`.
-            **given: values of any other fields.
+            images: how they look (`data.greyness.Looks`); they decide what is not given: the
+                preset, and what else was left to them. None if they are not known yet; then this
+                refuses what cannot be for any images.
+            **given: values of fields.
 
         Returns:
             The complete configuration.
 
         Raises:
-            UserError: if the preset is unknown, a value is out of range, or a setting belongs to
-                another family of models.
+            UserError: if a value is out of range, or settings do not fit each other, the family of
+                the model or the images.
         """
-        if preset not in PRESETS:
-            raise UserError(f"--preset={preset}: unknown; choose from {', '.join(PRESETS)}.")
-        values = joined(preset, given)
-        cls._check_preset(preset, values.get("model", _DEFAULT_MODEL))
-        config = cls(preset=preset, **without_unknown(values, given))
-        config.check_family(given)
-        return config
-
-    @staticmethod
-    def _check_preset(preset: str, model: str) -> None:
-        """Refuses a preset of another family."""
-        own, known = PRESETS[preset].get("model", _DEFAULT_MODEL), registry.FAMILIES[model]
-        if model != own and (known.preset or own != _DEFAULT_MODEL):
-            fitting = known.preset or DEFAULT_PRESET
-            raise UserError(
-                f"--preset={preset} is one of --model={own}; for --model={model} there is "
-                f"--preset={fitting}."
-            )
-
-    @classmethod
-    def create_before_data(cls, **given: Any) -> "Config":
-        """Joins explicit settings with the first preset that they fit.
-
-        If no preset is given, the images decide; this checks what can be checked before that.
-
-        Raises:
-            UserError: if they fit none, as `create` does.
-        """
-        given = {**preset_of_family(given), **given}
+        settings.check_names(given, cls)
+        checks.check_names(dataclasses.fields(cls), given)
         if "preset" in given:
-            return cls.create(**given)
+            return cls._of_preset(images, **given)
+        own = checks.family(given["model"]).preset if given.get("model") else None
+        if own or images is not None:
+            are_made_so = given.get("binarize", "none") != "none"
+            is_usual = images is None or images.are_black_and_white or are_made_so
+            preset = own or (DEFAULT_PRESET if is_usual else PHOTO_PRESET)
+            return cls._of_preset(images, preset=preset, **given)
         try:
-            return cls.create(DEFAULT_PRESET, **given)
+            return cls._of_preset(None, preset=DEFAULT_PRESET, **given)
         except UserError as error:
             with contextlib.suppress(UserError):
-                return cls.create(PHOTO_PRESET, **given)
+                return cls._of_preset(None, preset=PHOTO_PRESET, **given)
             raise error
 
     @classmethod
-    def create_for_images(cls, are_black_and_white: bool, **given: Any) -> "Config":
-        """Joins explicit settings with the preset that suits the images, if none is given.
+    def _of_preset(cls, images: Any, preset: str, **given: Any) -> "Config":
+        """Joins a preset with explicit settings, and checks both."""
+        find("preset", PRESETS, preset)
+        values = {**PRESETS[preset], **given}
+        checks.check_preset(preset, values.get("model", cls.model))
+        config = cls(preset=preset, **checks.without_what_gives_way(values, given))
+        config.check_family(given)
+        return config if images is None else config.for_images(images)
+
+    def for_images(self, images: Any) -> "Config":
+        """Checks the settings for such images, and chooses what was left to them.
 
         Args:
-            are_black_and_white: whether they are, or nearly so; else they have grey levels.
-            **given: values of any fields.
+            images: how they look, as for `create`.
 
         Raises:
-            UserError: as `create` does.
+            UserError: if they do not fit.
         """
-        given = {**preset_of_family(given), **given}
-        are_made_so = given.get("binarize", "none") != "none"
-        preset = DEFAULT_PRESET if are_black_and_white or are_made_so else PHOTO_PRESET
-        return cls.create(**{"preset": preset, **given})
+        if self.model == "vae":
+            checks.check_pixels(self, images)
+        elif self.model == "gan":
+            return dataclasses.replace(self, diff_augment=checks.changes_for(self, images))
+        return self
 
     def has(self, name: str) -> bool:
         """Whether a setting is one of this family of models."""
-        field = next(field for field in dataclasses.fields(self) if field.name == name)
-        return field.metadata["family"] in (None, self.model)
+        return self.owner(name) in (None, self.model)
+
+    @staticmethod
+    def owner(name: str) -> str | None:
+        """The family of models which a setting belongs to; None for those of all."""
+        for family, section in _SECTIONS_OF_FAMILIES.items():
+            if name in section.__dataclass_fields__:
+                return family
+        return None
 
     def check_family(self, names: Iterable[str]) -> None:
         """Refuses settings that belong to another family of models.
@@ -246,10 +377,10 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
         Raises:
             UserError: naming the first one.
         """
-        for field in dataclasses.fields(self):
-            if field.name in names and not self.has(field.name):
+        for name in names:
+            if not self.has(name):
                 raise UserError(
-                    f"--{field.name} is a setting of --model={field.metadata['family']}; this is "
+                    f"--{name} is a setting of --model={self.owner(name)}; this is "
                     f"--model={self.model}."
                 )
 
@@ -285,10 +416,8 @@ class Config(GanSettings, NetworkSettings, ReadingSettings):
         Raises:
             UserError: if the values are not those of a configuration.
         """
-        fields = dataclasses.fields(cls)
-        needed = {field.name for field in fields if field.default is dataclasses.MISSING}
-        names = {field.name for field in fields}
-        if not isinstance(values, dict) or not needed <= set(values) <= names:
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or not set(_ALWAYS_WRITTEN) <= set(values) <= names:
             raise UserError("the settings are not those of this version of cvae-tf.")
         return cls(**values)
 

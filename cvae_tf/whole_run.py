@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from cvae_tf.config import Config
+from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import files, messages, threads
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, fingerprint
@@ -24,7 +24,7 @@ from cvae_tf.training.averaged_weights import averaged
 from cvae_tf.training.distribution import Distribution
 from cvae_tf.training.run_files import SAVED_MODEL, Run
 from cvae_tf.training.run_pictures import RunPictures
-from cvae_tf.training.train_run import Session, train_run
+from cvae_tf.training.train_run import train_run
 from cvae_tf.training.trainer import Trainer
 
 
@@ -44,15 +44,15 @@ def set_threads(wanted: int) -> None:
 
 
 def go_on(
-    run: Run, config: Config, trainer: Trainer, dataset: Dataset, session: Session
+    run: Run, config: Config, trainer: Trainer, dataset: Dataset, options: RunOptions
 ) -> TrainedRun:
-    """Goes on with a run in its directory, as the chief; see `workflows.resume`."""
+    """Goes on with a run in its directory, as the chief; see `api.resume`."""
     with run_directory.locked(run):
         files.remove_temporaries(run.directory)
         if config != run.config:
             screen.announce_changes(run.config, config)
             run = run_directory.changed(run, config, dataset)
-        return train_and_export(run, trainer, dataset, session)
+        return train_and_export(run, trainer, dataset, options)
 
 
 def build_trainer(config: Config, dataset: Dataset, distribution: Distribution) -> Trainer:
@@ -91,12 +91,14 @@ def follow(config: Config, trainer: Trainer) -> TrainedRun:
     return TrainedRun(directory, config, history, directory / SAVED_MODEL)
 
 
-def train_and_export(run: Run, trainer: Trainer, dataset: Dataset, session: Session) -> TrainedRun:
+def train_and_export(
+    run: Run, trainer: Trainer, dataset: Dataset, options: RunOptions
+) -> TrainedRun:
     """Trains a run to its end, as the chief, and exports it; its directory is locked."""
     with stop_signals.naming(run.directory):
         trainer.distribution.from_chief(str(run.directory).encode)
         pictures = RunPictures(run, trainer.model, dataset)
-        history = train_run(run, trainer, pictures, session)
+        history = train_run(run, trainer, pictures, options)
         rows = early_stopping.take_best(run, trainer.model, history)
         with averaged(trainer.model):
             finishing.finish(run, trainer.model, dataset)

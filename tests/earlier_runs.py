@@ -62,7 +62,7 @@ def main() -> None:
     """Writes the archive and the figures."""
     import cvae_tf
     from cvae_tf.core.threads import set_threads
-    from cvae_tf.data.datasets import load_dataset
+    from cvae_tf.data.loading import load_dataset
 
     set_threads(0)
     with tempfile.TemporaryDirectory() as name:

@@ -57,7 +57,8 @@ def machine() -> str:
 
 def digits() -> Any:
     """The bundled digits: 512 for training, 32 for testing."""
-    from cvae_tf.data.datasets import Split, load_dataset
+    from cvae_tf.data.datasets import Split
+    from cvae_tf.data.loading import load_dataset
 
     dataset = load_dataset("digits")
     train, test = (

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from cvae_tf import registry, whole_run, workflows
+from cvae_tf import api, whole_run
 from cvae_tf.config import Config
 from cvae_tf.core.threads import set_threads
-from cvae_tf.data.datasets import Dataset, Split, load_dataset
+from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.loading import load_dataset
 from cvae_tf.exporting import export_run, loading
-from cvae_tf.models.networks.building import Networks
+from cvae_tf.models.networks import NETWORKS, Networks
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
@@ -28,7 +29,7 @@ from cvae_tf.training.run_files import SAVED_MODEL
 from cvae_tf.training.run_pictures import RunPictures
 
 PROJECT = Path(__file__).resolve().parents[1]
-VAE_NETWORKS = registry.networks_of(registry.FAMILIES["vae"])
+VAE_NETWORKS = list(NETWORKS)
 _TIMINGS = {"train_seconds", "test_seconds", "images_per_second"}
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for whatever a shell has put aside
@@ -233,9 +234,7 @@ def conditional_run(shared_place, small_npz):
     """A conditional VAE of three latents and small networks."""
 
     def train(place):
-        return workflows.train(
-            run_dir=place / "run", data_path=small_npz, verbose=0, **_CONDITIONAL
-        )
+        return api.train(run_dir=place / "run", data_path=small_npz, verbose=0, **_CONDITIONAL)
 
     return built_once(shared_place, "conditional_run", train)
 
@@ -248,7 +247,7 @@ def gan_run(shared_place, small_npz):
         bare = place / "bare.npz"
         with np.load(small_npz) as arrays:
             np.savez(bare, x_train=arrays["x_train"], x_test=arrays["x_test"])
-        return workflows.train(run_dir=place / "run", data_path=bare, verbose=0, **_GAN)
+        return api.train(run_dir=place / "run", data_path=bare, verbose=0, **_GAN)
 
     return built_once(shared_place, "gan_run", train)
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import importlib
 import os
 import shlex
 import subprocess
@@ -13,7 +12,7 @@ import pytest
 from absl import flags
 from helpers import PROJECT, run_python
 
-from cvae_tf import cli, workflows
+from cvae_tf import api, cli
 from cvae_tf.config import Config
 from cvae_tf.training import run_directory
 from cvae_tf.training.stop_signals import Stopped
@@ -27,14 +26,14 @@ def parse(monkeypatch):
     """Reads the flags of a command as its script does; returns its `main` and what is left."""
 
     def parse(command, *arguments):
-        values, module = flags.FlagValues(), importlib.import_module(f"cvae_tf.commands.{command}")
+        values, chosen = flags.FlagValues(), cli.COMMANDS[command]
         with monkeypatch.context() as patch:
             for name in DEFINE:
                 own = functools.partial(getattr(flags, name), flag_values=values)
                 patch.setattr(flags, name, own)
-            module.define_flags()
+            chosen.define_flags()
         monkeypatch.setattr(flags, "FLAGS", values)
-        return module.main, values([f"{command}.py", *arguments])
+        return chosen.main, values([f"{command}.py", *arguments])
 
     return parse
 
@@ -84,7 +83,7 @@ def test_commands_pass_on_what_their_flags_say(
 ):
     calls = []
     monkeypatch.setattr(run_directory, "find_run", str)
-    monkeypatch.setattr(workflows, called, lambda *given, **more: calls.append((given, more)))
+    monkeypatch.setattr(api, called, lambda *given, **more: calls.append((given, more)))
     cli.call_for_people(*parse(*arguments))
     ((given, more),) = calls
     assert given == positional

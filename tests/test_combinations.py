@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 from helpers import VAE_NETWORKS
 
-from cvae_tf import registry
 from cvae_tf.config import OBJECTIVES, Config
+from cvae_tf.models.optimizers import OPTIMIZERS
+from cvae_tf.models.vae.likelihoods import BINARIZATIONS, LIKELIHOODS
 from cvae_tf.training.building import build_model
 
 NAMES = "network", "optimizer", "likelihood", "binarize", "objective", "conditional"
@@ -31,8 +32,8 @@ def _settings(case):
 
 def test_every_name_stands_in_a_case():
     columns = zip(*CASES, strict=True)
-    pixels = registry.LIKELIHOODS, registry.BINARIZATIONS
-    tables = VAE_NETWORKS, registry.OPTIMIZERS, *pixels, OBJECTIVES, (False, True)
+    pixels = LIKELIHOODS, BINARIZATIONS
+    tables = VAE_NETWORKS, OPTIMIZERS, *pixels, OBJECTIVES, (False, True)
     assert list(map(set, columns)) == list(map(set, tables))
 
 
@@ -41,7 +42,7 @@ def test_every_name_stands_in_a_case():
 )
 def test_a_step_moves_all_weights_and_images_are_drawn(case):
     size = 28 if case[0] == "tutorial" else 12
-    config = Config.create("tutorial", **_settings(case))
+    config = Config.create(preset="tutorial", **_settings(case))
     model = build_model(config, (size, size, 1), num_images=8, num_classes=3)
     random, labels = np.random.default_rng(0), np.arange(8) % 3 if config.conditional else None
     grey = tf.constant(random.random((8, size, size, 1)), tf.float32)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from helpers import VAE_SETTINGS, assert_same_runs
 from PIL import Image
 
-from cvae_tf import workflows
+from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
@@ -56,7 +56,7 @@ def test_train_py_leaves_a_whole_run_and_says_what_it_did(vae_run, small_npz):
 def test_the_same_seed_gives_the_same_bits_in_another_process(
     vae_run, small_npz, tmp_path, training_only
 ):
-    run = workflows.train(run_dir=tmp_path / "run", data_path=small_npz, verbose=0, **VAE_SETTINGS)
+    run = api.train(run_dir=tmp_path / "run", data_path=small_npz, verbose=0, **VAE_SETTINGS)
     arrays = assert_same_runs(vae_run, run)
     assert len(arrays) > 30
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvae_tf import workflows
+from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.distances.frechet import frechet_distance, statistics
 from cvae_tf.evaluation import distance
@@ -37,7 +37,7 @@ def test_the_exported_model_draws_and_judges_with_tensorflow_alone(gan_run, gan)
 
 
 def test_samples_of_the_exported_model_are_as_far_as_in_training(gan_run, gan):
-    dataset = workflows.load_dataset(data_path=gan_run.config.data_path)
+    dataset = api.load_dataset(data_path=gan_run.config.data_path)
     compared = comparison.TestImages(dataset)
     key = comparison.derived_key(3, comparison.Purpose.DRAWN_IMAGES)
     latents = gan.sample_latents(compared.num_drawn, key).numpy()
@@ -48,12 +48,12 @@ def test_samples_of_the_exported_model_are_as_far_as_in_training(gan_run, gan):
 
 
 def test_it_is_evaluated_by_distance(gan_run, tmp_path, capsys):
-    found = workflows.evaluate(gan_run.directory, tmp_path / "found.json")
+    found = api.evaluate(gan_run.directory, tmp_path / "found.json")
     assert isinstance(found, distance.Distance) and found.images == 32
     assert found.frechet > found.floor > 0 and 0 <= found.share.precision <= 1
     assert "Frechet distance" in capsys.readouterr().out
     with pytest.raises(UserError, match="no likelihood to evaluate; it has --measures=distance"):
-        workflows.evaluate(gan_run.directory, measures="likelihood", verbose=0)
+        api.evaluate(gan_run.directory, measures="likelihood", verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_it_is_evaluated_by_distance(gan_run, tmp_path, capsys):
     [("nearest", {"num": 9}), ("interpolate", {"start": "0,0,0,0,0,0,0,0", "end": "7"})],
 )
 def test_modes_without_an_encoder_make_images(gan, tmp_path, mode, settings):
-    made = workflows.generate(gan, mode, tmp_path, verbose=0, **settings)
+    made = api.generate(gan, mode, tmp_path, verbose=0, **settings)
     assert made.files[0].stat().st_size > 500
     assert made.arrays["images"].shape[1:] == (28, 28, 1)
     if mode == "interpolate":  # a number is what a seed draws

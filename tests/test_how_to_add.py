@@ -1,25 +1,28 @@
 """What the README says of adding a network, a likelihood, ...: each is followed, from outside."""
 
 import json
+import pkgutil
 import re
 
 import numpy as np
 import pytest
 from helpers import METADATA, PROJECT
 
-from cvae_tf import registry, workflows
+import cvae_tf
+from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.exporting import writing
+from cvae_tf.exporting.writing import Format
 from cvae_tf.generation.common import Generated
+from cvae_tf.generation.generating import Mode
 from cvae_tf.models.vae.likelihoods import GAUSSIAN
 
-TABLES = {
-    name: getattr(registry, name)
-    for name in ("NETWORKS", "LIKELIHOODS", "DATASETS", "MODES", "FORMATS", "FAMILIES")
-}
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 SECTION = README[README.index("## How to add") : README.index("## Map")]
+ROW = r"^\| .+? \| `(cvae_tf\.[\w.]+)` \| .+ \| `(\S+\.py)` \| `(\w+)\(.*\)` \|$"
+ROWS = re.findall(ROW, SECTION, re.MULTILINE)
+TABLES = {name.rpartition(".")[2]: pkgutil.resolve_name(name) for name, *_ in ROWS}
 
 
 def _network_of_the_docs():
@@ -58,11 +61,11 @@ def write(model, directory, metadata):
 
 
 ADDED = {
-    "NETWORKS": registry.Network(_network_of_the_docs(), "that of the docs"),
-    "LIKELIHOODS": registry.LikelihoodEntry(GAUSSIAN._replace(log_prob=log_prob), "wider"),
-    "DATASETS": registry.Entry(load, "bright rows"),
-    "MODES": registry.Mode(make, "the mean of samples", settings=("num", "seed")),
-    "FORMATS": registry.Format(write, "arrays of NumPy"),
+    "NETWORKS": _network_of_the_docs(),
+    "LIKELIHOODS": GAUSSIAN._replace(log_prob=log_prob),
+    "DATASETS": load,
+    "MODES": Mode(make, settings=("num", "seed")),
+    "FORMATS": Format(write),
 }
 SETTINGS = {"network": "mine", "likelihood": "mine", "binarize": "none", "dataset": "mine",
             "epochs": 1, "batch_size": 20, "latent_dim": 3, "conditional": True}  # fmt: skip
@@ -72,14 +75,14 @@ SETTINGS = {"network": "mine", "likelihood": "mine", "binarize": "none", "datase
 def _added():
     """Nothing of it is known to the tests that come after."""
     for table, entry in ADDED.items():
-        TABLES[table].add("mine", entry)
+        TABLES[table]["mine"] = entry
     yield
     for table in ADDED:
-        TABLES[table].remove("mine")
+        del TABLES[table]["mine"]
 
 
 def test_network_likelihood_and_data_set_of_ones_own_are_trained(tmp_path, training_only):
-    run = workflows.train(run_dir=tmp_path / "run", verbose=0, **SETTINGS)
+    run = api.train(run_dir=tmp_path / "run", verbose=0, **SETTINGS)
     contents = json.loads((run.directory / "config.json").read_text())
     assert contents["config"].items() >= SETTINGS.items()
     assert (contents["data"]["name"], contents["data"]["key"]) == ("rows", "mine")
@@ -87,10 +90,10 @@ def test_network_likelihood_and_data_set_of_ones_own_are_trained(tmp_path, train
 
 
 def test_mode_of_ones_own_looks_at_its_settings_alone(vae, tmp_path):
-    made = workflows.generate(vae, "mine", tmp_path, num=3, verbose=0)
+    made = api.generate(vae, "mine", tmp_path, num=3, verbose=0)
     np.testing.assert_allclose(made.arrays["images"][0], vae.sample(3, 0).mean(axis=0), atol=1e-6)
     with pytest.raises(UserError, match="--spread does nothing with --mode=mine"):
-        workflows.generate(vae, "mine", tmp_path, spread=2.0, verbose=0)
+        api.generate(vae, "mine", tmp_path, spread=2.0, verbose=0)
 
 
 def test_format_of_ones_own_is_written_with_its_description(tiny_model, tmp_path):
@@ -100,16 +103,7 @@ def test_format_of_ones_own_is_written_with_its_description(tiny_model, tmp_path
     assert len(np.load(directory / "weights.npz").files) == len(tiny_model.weights)
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_the_readme_has_a_line_a_file_and_a_flag_for_each_table(name):
-    """The line is one of its table; the file is one that it names, beside those of others."""
-    table = TABLES[name]
-    (line,) = re.findall(rf"^In `{name}`: `(.*),`\\$", SECTION, re.MULTILINE)
-    entry = eval(f"{{{line}}}", vars(registry))["mine"]
-    ours = [table[other] for other in table if str(table[other].home).startswith("cvae_tf.")]
-    assert all(type(entry) is type(other) for other in ours)
-    file = entry.home.split(":")[0].replace(".", "/") + ".py"
-    assert f"`{file}` has " in SECTION
-    homes = [other.home.replace(".", "/") for other in ours]
-    assert all(home.startswith(file.removesuffix("mine.py")) for home in homes)
-    assert f"--{table.setting}=mine" in SECTION
+def test_the_readme_has_a_table_an_example_and_a_call_for_each_kind():
+    assert len(ROWS) == 7 and set(ADDED) <= set(TABLES)
+    for _, example, function in ROWS:
+        assert (PROJECT / example).exists() and function in cvae_tf.__all__

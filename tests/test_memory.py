@@ -9,8 +9,8 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 from cvae_tf.config import Config
 from cvae_tf.exporting import writing
+from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.training import building
-from cvae_tf.training.optimizers import build_optimizer
 from cvae_tf.training.trainer import Trainer
 
 

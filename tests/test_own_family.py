@@ -4,13 +4,14 @@ import keras
 import pytest
 import tensorflow as tf
 
-from cvae_tf import registry, workflows
+from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.panels import Panel
 from cvae_tf.exporting import loading
+from cvae_tf.models import FAMILIES
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.networks.building import build_networks
+from cvae_tf.models.networks import build_networks
 from cvae_tf.models.signature_parts import decoding_signatures, first_results, with_an_image
 
 ERROR = Measure("squared_error", "squared error", "per image", higher_is_better=False)
@@ -82,11 +83,11 @@ class Autoencoder(GenerativeModel):
         return decoding_signatures(self) | own
 
 
-registry.FAMILIES.add("autoencoder", registry.Family(Autoencoder, "autoencoder"))
+FAMILIES["autoencoder"] = Autoencoder
 
 
 def test_it_is_trained_exported_and_used_but_not_for_what_it_cannot_do(small_npz, tmp_path):
-    trained = workflows.train(
+    trained = api.train(
         run_dir=tmp_path / "run", data_path=small_npz, verbose=0,
         model="autoencoder", network="mlp", epochs=2, batch_size=16, seed=2,
     )  # fmt: skip
@@ -101,11 +102,11 @@ def test_it_is_trained_exported_and_used_but_not_for_what_it_cannot_do(small_npz
     assert set(model.abilities) >= {"sample", "decode", "encode", "reconstruct"}
     card = (trained.saved_model / "README.md").read_text()
     assert card.startswith("# An autoencoder of 28 x 28 images") and "squared error" in card
-    made = workflows.generate(model, "reconstruct", tmp_path / "made", verbose=0)
+    made = api.generate(model, "reconstruct", tmp_path / "made", verbose=0)
     assert made.files[0].stat().st_size > 1000
     with pytest.raises(UserError, match="--mode=anomalies needs a model that can score"):
-        workflows.generate(model, "anomalies", tmp_path / "none", verbose=0)
+        api.generate(model, "anomalies", tmp_path / "none", verbose=0)
     with pytest.raises(UserError, match="autoencoder. has no likelihood to evaluate"):
-        workflows.evaluate(trained.directory, verbose=0)
+        api.evaluate(trained.directory, verbose=0)
     with pytest.raises(UserError, match="--format=keras: this model .autoencoder. gives no"):
-        workflows.export(trained.directory, format="keras", verbose=0)
+        api.export(trained.directory, format="keras", verbose=0)

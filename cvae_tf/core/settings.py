@@ -4,14 +4,16 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
 
 LARGEST_SEED = 2**31 - 1
+
+Value = TypeVar("Value")
 
 
 def setting(
@@ -22,25 +24,25 @@ def setting(
     least: float | None = None,
     most: float | None = None,
     is_path: bool = False,
-    family: str | None = None,
+    are_open: bool = False,
 ) -> Any:
     """A field with what its flag shows and what its value must be.
 
     Args:
         help_text: for the flag.
         default: its value if none is given; without it there must be one.
-        choices: the values that there are, such as a table of names; empty for any.
+        choices: the values that there are, perhaps with a few words for each; empty for any.
         least: the smallest number; of floats with `most=None`, all must be above it.
         most: the largest number.
         is_path: `~` is then the home directory, and the path holds in any folder.
-        family: the family of models which the setting belongs to; None for all.
+        are_open: whether there may be more choices, that others have added; `check` lets them be.
     """
     metadata = {
         "help": help_text,
         "choices": choices,
         "range": (least, most),
         "is_path": is_path,
-        "family": family,
+        "are_open": are_open,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -89,9 +91,8 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
     elif not isinstance(value, kind):
         raise UserError(f"--{name}={value}: has the wrong type.")
     choices = field.metadata["choices"]
-    if choices and value not in choices:
-        known = choices.listed if hasattr(choices, "listed") else ", ".join(choices)
-        raise UserError(f"--{name}={value}: unknown; choose from {known}.")
+    if choices and value not in choices and not field.metadata["are_open"]:
+        raise UserError(f"--{name}={value}: unknown; choose from {', '.join(choices)}.")
 
 
 def _check_whole_number(name: str, value: Any, least: int, most: int) -> None:
@@ -114,22 +115,33 @@ def _shown(value: Any) -> Any:
     return repr(value) if isinstance(value, str) else value
 
 
-def create_by_name(
-    kind: type, create: Any, given: dict[str, Any], also: tuple[str, ...] = ()
-) -> Any:
-    """Calls `create` with settings by name.
+def find(setting_name: str, table: Mapping[str, Value], name: str) -> Value:
+    """Finds what a name stands for.
 
     Args:
-        kind: the dataclass whose fields the settings are.
-        create: makes it, or something of it.
-        given: values by name.
-        also: names that are none of its fields, but allowed.
+        setting_name: the setting whose value the name is.
+        table: all names of such values, with what they stand for.
+        name: one of them.
 
     Raises:
-        UserError: if a name is none that is known.
+        UserError: if there is no such name; it says which there are.
     """
-    known = {field.name for field in dataclasses.fields(kind)}
+    if name not in table:
+        raise UserError(f"--{setting_name}={name}: unknown; choose from {', '.join(table)}.")
+    return table[name]
+
+
+def check_names(given: Iterable[str], *kinds: type) -> None:
+    """Refuses names that are no settings.
+
+    Args:
+        given: the names.
+        *kinds: dataclasses whose fields the settings are.
+
+    Raises:
+        UserError: naming the first one, and those that there are.
+    """
+    known = sorted(field.name for kind in kinds for field in dataclasses.fields(kind))
     for name in given:
-        if name not in known and name not in also:
-            raise UserError(f"{name}: is no setting; there are {', '.join(sorted(known))}.")
-    return create(**given)
+        if name not in known:
+            raise UserError(f"{name}: is no setting; there are {', '.join(known)}.")

@@ -23,7 +23,7 @@ from cvae_tf.data.pictures import (
     read_size,
     without_warnings,
 )
-from cvae_tf.reading import LARGEST_SIDE
+from cvae_tf.data.settings import LARGEST_SIDE
 
 _AT_ONCE = 16  # pictures that a thread takes
 _ONE_LEVEL = 16  # the largest difference of levels that nobody sees

@@ -19,7 +19,7 @@ from cvae_tf.data.folder_listing import Listing, listed, printable
 from cvae_tf.data.folder_names import TEST, TRAIN
 from cvae_tf.data.own_file import HELD_OUT, tenth_of
 from cvae_tf.data.picture_cache import MEGABYTE, Pictures, read_pictures
-from cvae_tf.reading import ReadingSettings
+from cvae_tf.data.settings import ReadingSettings
 
 _MOST_BAD = 5  # named in a message
 

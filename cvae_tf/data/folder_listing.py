@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.reading import ReadingSettings
+from cvae_tf.data.settings import ReadingSettings
 
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".gif", ".tif", ".tiff"),

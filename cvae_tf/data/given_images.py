@@ -12,12 +12,13 @@ from cvae_tf.core.paths import absolute, refuse_missing
 from cvae_tf.data.array_files import read_arrays
 from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, name_classes
-from cvae_tf.data.datasets import Dataset, load_again, margin_brightness
+from cvae_tf.data.datasets import Dataset, margin_brightness
 from cvae_tf.data.decoding import list_pages, say_pages_left_out
 from cvae_tf.data.folder_classes import read_folder
 from cvae_tf.data.folder_listing import SUFFIXES, Listing, printable
 from cvae_tf.data.folder_names import TEST
 from cvae_tf.data.greyness import look_at
+from cvae_tf.data.loading import load_again
 from cvae_tf.data.picture_cache import form_of
 from cvae_tf.data.pictures import (
     BadPictureError,
@@ -28,8 +29,7 @@ from cvae_tf.data.pictures import (
     read,
     without_warnings,
 )
-from cvae_tf.data.settings import ImageSettings
-from cvae_tf.reading import ReadingSettings
+from cvae_tf.data.settings import ImageSettings, ReadingSettings
 
 _ARRAYS = (("x_test", "y_test"), ("x_train", "y_train"), ("images", "labels"))
 _ALL_ARRAYS = (*(name for pair in _ARRAYS for name in pair), CLASS_NAMES)

@@ -20,7 +20,8 @@ class Looks(NamedTuple):
     """How images look."""
 
     greyness: float  # 0 if every pixel is black or white, 1 if all are halfway
-    channels: int
+    shape: tuple[int, int, int]  # height, width, channels
+    num: int  # how many there are
     lowest: int  # level, from 0 to 255; without exceptions if nearly all images have but a few
     highest: int
     share_of_little: float  # of the images: each has but a small part of the levels
@@ -32,7 +33,7 @@ class Looks(NamedTuple):
         """Whether they are, or nearly so, and a threshold keeps what is on them."""
         is_light = self.greyness < _GREY
         is_kept = not (self.suffer_at_threshold or self.are_nearly_all_the_same)
-        return self.channels == 1 and is_light and is_kept
+        return self.shape[-1] == 1 and is_light and is_kept
 
     @property
     def suffer_at_threshold(self) -> bool:
@@ -67,7 +68,7 @@ class Looks(NamedTuple):
     @property
     def description(self) -> str:
         """What they are, for people."""
-        if self.channels > 1:
+        if self.shape[-1] > 1:
             return "have colours"
         if self.are_black_and_white:
             return "are black and white or nearly so"
@@ -88,7 +89,8 @@ def look_at(images: Any) -> Looks:
     counts = Counter(hash(image.tobytes()) for image in some)
     return Looks(
         greyness=round(float(np.mean(4 * grey * (1 - grey))), 4),
-        channels=images.shape[-1],
+        shape=tuple(images.shape[1:]),
+        num=len(images),
         lowest=lowest,
         highest=highest,
         share_of_little=share_of_little,

@@ -28,7 +28,7 @@ from cvae_tf.data.disk_images import DiskImages
 from cvae_tf.data.folder_listing import Listing, printable
 from cvae_tf.data.picture_images import PictureImages
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
-from cvae_tf.reading import AUTO, ReadingSettings
+from cvae_tf.data.settings import AUTO, ReadingSettings
 
 _FACTS, _PIXELS = "facts.json", "pixels.bin"
 _LENGTH_OF_KEY = 32  # of the 64 digits of a fingerprint

@@ -1,1 +1,28 @@
-"""How far drawn images are from real ones: features of images, and distances between their sets."""
+"""How far drawn images are from real ones, in features by name."""
+
+from cvae_tf.core.settings import find
+from cvae_tf.data.datasets import Dataset
+from cvae_tf.distances import classifier, inception, random_network
+from cvae_tf.distances.features import Features, has_classes
+
+FEATURES = {
+    "classifier": classifier.load,
+    "random": random_network.load,
+    "inception": inception.load,
+}
+
+
+def for_dataset(dataset: Dataset, name: str = "auto") -> Features:
+    """Makes or loads features that suit a data set.
+
+    Args:
+        dataset: whose images are to be told apart.
+        name: one of `FEATURES`; or "auto": of a classifier if the images have labels of at
+            least two classes, else of a random network.
+
+    Raises:
+        UserError: if the name is unknown, or they cannot be had.
+    """
+    if name == "auto":
+        name = "classifier" if has_classes(dataset) else "random"
+    return find("features", FEATURES, name)(dataset)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf import registry
 from cvae_tf.core.parts import slices
 from cvae_tf.data.classes import MOST_CLASSES
 from cvae_tf.data.datasets import Dataset
@@ -15,7 +14,7 @@ from cvae_tf.data.datasets import Dataset
 class Features(NamedTuple):
     """Maps images to features, and says which ones they are."""
 
-    name: str  # in `registry.FEATURES`
+    name: str  # in `FEATURES`
     title: str  # for people: "those of a classifier of ... (99.0 % of the test images right)"
     function: Callable[[tf.Tensor], tf.Tensor]  # float32 [B, H, W, C] in [0, 1] -> [B, F]
 
@@ -42,22 +41,6 @@ class Features(NamedTuple):
 def _grey(images: np.ndarray | tf.Tensor) -> tf.Tensor:
     images = tf.convert_to_tensor(images)
     return tf.cast(images, tf.float32) / 255 if images.dtype == tf.uint8 else images
-
-
-def for_dataset(dataset: Dataset, name: str = "auto") -> Features:
-    """Makes or loads features that suit a data set.
-
-    Args:
-        dataset: whose images are to be told apart.
-        name: one of `registry.FEATURES`; or "auto": of a classifier if the images have labels of at
-            least two classes, else of a random network.
-
-    Raises:
-        UserError: if the name is unknown, or they cannot be had.
-    """
-    if name == "auto":
-        name = "classifier" if has_classes(dataset) else "random"
-    return registry.FEATURES.load(name)(dataset)
 
 
 def has_classes(dataset: Dataset) -> bool:

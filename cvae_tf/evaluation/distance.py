@@ -11,7 +11,7 @@ from cvae_tf.core.parts import slices
 from cvae_tf.data.given_images import load_own
 from cvae_tf.data.labelled import with_classes
 from cvae_tf.data.shown_images import spread_rows
-from cvae_tf.distances import features as image_features
+from cvae_tf.distances import for_dataset
 from cvae_tf.distances.frechet import MOST_IMAGES, frechet_distance, statistics
 from cvae_tf.distances.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
 from cvae_tf.evaluation.drawing_model import DrawingModel
@@ -45,7 +45,7 @@ def measure(model: DrawingModel, settings: EvaluationSettings) -> Distance:
     if len(dataset.test.images) < 2:
         raise UserError(f"{dataset.name}: a distance needs two test images at least.")
     dataset = with_classes(dataset) if model.class_names else dataset
-    features = image_features.for_dataset(dataset, settings.features)
+    features = for_dataset(dataset, settings.features)
     num = min(MOST_IMAGES, len(dataset.test.images))
     labels = dataset.test.labels
     messages.say(f"{num:,} images are drawn, and compared with as many real ones.")

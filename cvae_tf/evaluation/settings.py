@@ -3,15 +3,14 @@
 import dataclasses
 from pathlib import Path
 
-from cvae_tf import registry
-from cvae_tf.core import settings
+from cvae_tf.core import amounts, settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
-from cvae_tf.models.vae import amounts
 
 AUTO = "auto"
 _IF_EXACT, _IF_NOT_EXACT = "1,10", "1,10,100,1000,5000"  # numbers of importance samples
+FEATURES = ("classifier", "random", "inception")
 MEASURES = ("likelihood", "distance")
 _OF_LIKELIHOOD = ("samples", "refine", "importance_samples", "classify", "batch_size")
 _OF_IMAGES = ("data_path", "invert")  # drawn ones are compared with the model's own
@@ -39,7 +38,7 @@ class EvaluationSettings(ImageSettings):
         "In which images are compared: of a classifier, which is trained once for a data set with "
         "labels, of a random network, or of Inception (ImageNet); auto: the first that can be had.",
         "auto",
-        choices=("auto", *registry.FEATURES),
+        choices=("auto", *FEATURES),
     )
     samples: int = setting("Posterior samples of each image for the ELBO.", 10, least=1, most=10**6)
     refine: int | None = setting(

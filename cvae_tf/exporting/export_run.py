@@ -3,7 +3,6 @@
 import contextlib
 from pathlib import Path
 
-from cvae_tf import registry
 from cvae_tf.core import files, paths
 from cvae_tf.drawing import animations
 from cvae_tf.exporting import model_json, writing
@@ -50,7 +49,7 @@ def export_from_checkpoint(
         run_dir: of the run.
         output: a directory for the model, which must not hold one; by default its place in the
             run, where it is replaced.
-        format_name: "saved_model", with the GIF beside it, or another name in `registry.FORMATS`.
+        format_name: "saved_model", with the GIF beside it, or another name in `writing.FORMATS`.
 
     Returns:
         The directory of the model.
@@ -59,7 +58,6 @@ def export_from_checkpoint(
         UserError: as in `export`; or if there is no run, or no checkpoint in it, or the format is
             unknown or needs a package that is missing.
     """
-    registry.FORMATS[format_name]  # refuses unknown names
     writing.check_packages(format_name)
     output = None if output is None else paths.expand(output)
     # Other runtimes take the weights as they are kept.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core import amounts
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting.checked_inputs import (
@@ -19,7 +20,6 @@ from cvae_tf.exporting.checked_inputs import (
     to_whole,
 )
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.vae import amounts
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 _KNOWS_NO_LABELS = "This model knows no labels; train one with --conditional."

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from cvae_tf.core import amounts
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting.checked_inputs import to_whole
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.vae import amounts
 from cvae_tf.models.vae.posterior import FullPosterior
 
 

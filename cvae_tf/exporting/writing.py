@@ -1,14 +1,31 @@
 """How a model is written in any format: whole or not at all, with `model.json` beside it."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from cvae_tf import registry
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import find
+from cvae_tf.exporting import keras_file, litert, onnx_files, saved_model
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.run_files import MODEL_JSON
+
+
+class Format(NamedTuple):
+    """A format of exported models."""
+
+    write: Callable[[GenerativeModel, Path, dict[str, Any]], None]  # model, directory, metadata
+    packages: tuple[str, ...] = ()  # that writing it takes
+
+
+FORMATS = {
+    "saved_model": Format(saved_model.write),
+    "litert": Format(litert.write),
+    "onnx": Format(onnx_files.write, packages=("tf2onnx", "onnx")),
+    "keras": Format(keras_file.write),
+}
 
 
 def write_model(
@@ -18,7 +35,7 @@ def write_model(
 
     Args:
         model: the trained model; for other runtimes its layers must be float32.
-        name: a format in `registry.FORMATS`.
+        name: a format in `FORMATS`.
         directory: where to write it; for model servers a numbered folder.
         metadata: as `model_json.describe` returns it.
 
@@ -27,7 +44,7 @@ def write_model(
             the directory cannot be written.
     """
     check_packages(name)
-    write = registry.FORMATS.load(name)
+    write = find("format", FORMATS, name).write
     with files.replacing_directory(directory) as temporary:
         try:
             write(model, temporary, metadata)
@@ -40,6 +57,6 @@ def write_model(
 
 def check_packages(name: str) -> None:
     """Raises a UserError that names the packages which a format needs and which are missing."""
-    needed = registry.FORMATS[name].packages
+    needed = find("format", FORMATS, name).packages
     if any(importlib.util.find_spec(package) is None for package in needed):
         raise UserError(f"--format={name} needs other packages: pip install {' '.join(needed)}")

@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cvae_tf.core import files
+from cvae_tf.core import amounts, files
 from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.captioned import draw_captioned
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.exporting.relative_model import RelativeModel, knows_relative
 from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.models.vae import amounts
 
 _LABELS = {  # of columns, by the kind of score
     "elbo": "{}",

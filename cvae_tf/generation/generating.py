@@ -1,15 +1,95 @@
 """Makes what a mode makes with a model in use: pictures, tables, and the arrays behind them."""
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from cvae_tf import registry
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import find
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.exporting.refined_model import RefinedModel, RegretModel
+from cvae_tf.generation import (
+    anomalies,
+    denoise,
+    interpolate,
+    latents,
+    manifold,
+    nearest,
+    neighbours,
+    of_class,
+    plane,
+    reconstruct,
+    samples,
+    styles,
+    transfer,
+)
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
+
+
+class Mode(NamedTuple):
+    """Something that can be made with a model."""
+
+    make: Callable[[LoadedModel, GenerationSettings, Path], Generated]
+    settings: tuple[str, ...] = ()  # those that it looks at
+    needs: tuple[str, ...] = ("decode",)  # signatures that the model must have
+    needs_without_classes: tuple[str, ...] = ()  # what else, of a model that is no conditional one
+    needs_classes: bool = False  # whether the model must be a conditional one
+
+
+_IMAGES = ("data_path", "invert")
+
+MODES = {
+    "samples": Mode(samples.make, ("num", "seed", "individual", "label")),
+    "manifold": Mode(manifold.make, ("label",)),
+    "plane": Mode(plane.make, ("seed", "label")),
+    "nearest": Mode(nearest.make, ("num", "seed", "label", "data_path")),
+    "reconstruct": Mode(reconstruct.make, ("num", "refine", *_IMAGES), needs=("reconstruct",)),
+    "interpolate": Mode(interpolate.make, ("start", "end", "label", "refine", *_IMAGES)),
+    "neighbours": Mode(
+        neighbours.make,
+        ("index", "num", "seed", "spread", "refine", *_IMAGES),
+        needs=("encode", "decode"),
+    ),
+    "class": Mode(
+        of_class.make,
+        ("label", "num", "seed", "spread", *_IMAGES),
+        needs_without_classes=("encode",),
+    ),
+    "styles": Mode(styles.make, ("num", "seed"), needs_classes=True),
+    "transfer": Mode(
+        transfer.make, ("num", *_IMAGES), needs=("encode", "decode"), needs_classes=True
+    ),
+    "anomalies": Mode(
+        anomalies.make,
+        ("num", "seed", "refine", "score", "false_alarms", *_IMAGES),
+        needs=("encode", "score"),
+    ),
+    "denoise": Mode(
+        denoise.make, ("num", "seed", "noise", "refine", *_IMAGES), needs=("encode", "decode")
+    ),
+    "latents": Mode(latents.make, ("seed", "refine", *_IMAGES), needs=("encode", "score")),
+}
+
+
+def choose(mode: str, **given: Any) -> GenerationSettings:
+    """Takes the settings that were given, which must be such that the mode looks at.
+
+    Args:
+        mode: a name in `MODES`.
+        **given: values of fields.
+
+    Raises:
+        UserError: if the mode is unknown, or a setting would do nothing or is out of its range.
+    """
+    looked_at = find("mode", MODES, mode).settings
+    for name in given:
+        if name not in looked_at:
+            users = ", ".join(other for other in MODES if name in MODES[other].settings)
+            raise UserError(f"--{name} does nothing with --mode={mode}; it is for {users}.")
+    return GenerationSettings(**given)
 
 
 def generate(
@@ -19,7 +99,7 @@ def generate(
 
     Args:
         model: the exported model.
-        mode: a name in `registry.MODES`; it looks at the settings that are listed there.
+        mode: a name in `MODES`; it looks at the settings that are listed there.
         settings: how to make it.
         output: a directory; files of the same names in it are replaced.
 
@@ -29,7 +109,7 @@ def generate(
     Raises:
         UserError: if the model or the images do not allow it, or a file cannot be written.
     """
-    entry = registry.MODES[mode]
+    entry = find("mode", MODES, mode)
     if entry.needs_classes and not model.is_conditional:
         raise UserError(f"--mode={mode} needs a conditional model; train one with --conditional.")
     needs = (*entry.needs, *(() if model.is_conditional else entry.needs_without_classes))
@@ -45,7 +125,7 @@ def generate(
     directory = Path(output)
     files.make_directory(directory)
     try:
-        return registry.MODES.load(mode)(model, settings, directory)
+        return entry.make(model, settings, directory)
     except UserError:
         with contextlib.suppress(OSError):
             directory.rmdir()  # if nothing is in it

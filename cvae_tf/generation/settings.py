@@ -1,15 +1,27 @@
 """What `generate.py` can be asked for: settings that each mode looks at or refuses."""
 
 import dataclasses
-from typing import Any
 
-from cvae_tf import registry
-from cvae_tf.core import settings
+from cvae_tf.core import amounts, settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
-from cvae_tf.models.vae import amounts
 
+MODE_NAMES = {  # with a few words each, for help
+    "samples": "images from the prior",
+    "manifold": "the whole latent space",
+    "plane": "the plane through three latents",
+    "nearest": "samples over the nearest training images (--data_path: where these are, if moved)",
+    "reconstruct": "images over their reconstructions",
+    "interpolate": "the way between two images or latents",
+    "neighbours": "more like one image",
+    "class": "images of a label",
+    "styles": "latents in all classes, as a table",
+    "transfer": "the style of images in all classes",
+    "anomalies": "the most unusual images",
+    "denoise": "noisy images in, clean ones out",
+    "latents": "posterior and score of each image",
+}
 SCORES = ("relative", "elbo", "refined", "regret")
 
 _OF_ENCODER = ("relative", "elbo")  # scores that need no refined posteriors
@@ -17,7 +29,7 @@ _OF_ENCODER = ("relative", "elbo")  # scores that need no refined posteriors
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GenerationSettings(ImageSettings):
-    """Settings of all modes; each mode looks at those that `registry.MODES` names."""
+    """Settings of all modes; each mode looks at those that `generating.MODES` names."""
 
     num: int = setting("Number of images to make or show.", 64, least=1, most=10**7)
     seed: int = setting(
@@ -75,27 +87,3 @@ class GenerationSettings(ImageSettings):
         """Gauss-Newton steps; the usual number if a score needs some and none are given."""
         needs_some = self.score not in (None, *_OF_ENCODER)
         return self.refine or (amounts.STEPS if needs_some else 0)
-
-    @classmethod
-    def create(cls, mode: str, **given: Any) -> "GenerationSettings":
-        """Takes the settings that were given, which must be such that the mode looks at.
-
-        Args:
-            mode: a name in `registry.MODES`.
-            **given: values of fields.
-
-        Returns:
-            The settings.
-
-        Raises:
-            UserError: if the mode is unknown, or a setting would do nothing or is out of its range.
-        """
-        looked_at = registry.MODES[mode].settings
-        for name in given:
-            if name not in looked_at:
-                modes = registry.MODES
-                users = [other for other in modes if name in modes[other].settings]
-                raise UserError(
-                    f"--{name} does nothing with --mode={mode}; it is for {', '.join(users)}."
-                )
-        return cls(**given)

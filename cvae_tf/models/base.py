@@ -1,12 +1,12 @@
 """What a family of models is: all that training, export, pictures and generation know of it.
 
-A family is a subclass of `GenerativeModel` and one line in `registry.FAMILIES`. What it must say
+A family is a subclass of `GenerativeModel` in `FAMILIES`. What it must say
 itself raises `NotImplementedError` here; the rest has a default that it may replace.
 
 Where there are `labels`, they are those of a conditional model, int32 [B]; else None.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -16,7 +16,7 @@ from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
 from cvae_tf.models.keras_loop import CheckedModel
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.networks.building import ImageShape
+from cvae_tf.models.networks import NETWORKS, ImageShape
 
 Signatures = dict[str, tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]]
 
@@ -27,6 +27,10 @@ class GenerativeModel(CheckedModel):
     """A Keras model that draws images from latents, and knows how it is trained and shown."""
 
     title = "generative model"  # for people
+    network_table: Mapping[str, Any] = NETWORKS  # what its networks may be, by name
+    takes_labels = False  # whether there are conditional models of it
+    takes_network_settings = False  # whether it gives them to its networks, and seeds dropout
+    preset: str | None = None  # its own, if those of the VAE are not for it
     evaluations: tuple[str, ...] = ()  # what evaluate.py can find out of it
     measures_sets: bool = False  # whether `measure_set` does more than to average
 

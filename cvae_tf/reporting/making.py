@@ -19,6 +19,7 @@ from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.evaluation.report import pictures_beside
 from cvae_tf.exporting import loading, rebuilding
 from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.presets import DEFAULT_PRESET
 from cvae_tf.reporting import comparing, page
 from cvae_tf.reporting.contents import Evaluated, Source, collect
 from cvae_tf.training import run_directory
@@ -146,7 +147,7 @@ def _command(config: dict[str, Any]) -> str:
     known = {field.name for field in dataclasses.fields(Config)}
     own = {name: value for name, value in config.items() if name in known}
     try:
-        usual = Config.create(own.get("preset", "fast")).to_json()
+        usual = Config.create(preset=own.get("preset", DEFAULT_PRESET)).to_json()
     except UserError:
         usual = {}
     flags = [f"--preset={own['preset']}"] if "preset" in own else []

@@ -1,6 +1,5 @@
 """The page itself: contents -> one HTML file that needs nothing else."""
 
-import dataclasses
 import html
 import json
 import string
@@ -99,9 +98,8 @@ def _head(source: Source) -> str:
 def _choices(source: Source) -> str:
     """The settings that say what the figures are of."""
     config = source.model.metadata.get("config", {})
-    families = {field.name: field.metadata["family"] for field in dataclasses.fields(Config)}
     fitting = None, config.get("model", Config.model)
-    own = (name for name in _SAID if name in config and families[name] in fitting)
+    own = (name for name in _SAID if name in config and Config.owner(name) in fitting)
     said = "; ".join(f"{name.replace('_', ' ')} {config[name]}" for name in own)
     return f"{source.model.latent_dim} latent dimensions; {said}."
 

@@ -4,19 +4,19 @@ import dataclasses
 import gc
 from typing import NamedTuple
 
-from cvae_tf import registry
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say
+from cvae_tf.core.settings import find
 from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.data import batches
+from cvae_tf.models import FAMILIES, optimizers
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.networks.building import ImageShape
 from cvae_tf.training import (
     averaged_weights,
     checkpoint_files,
     finishing,
-    optimizers,
     run_directory,
     screen,
 )
@@ -54,7 +54,7 @@ def build_model(
     # wait for Python to look for such circles, with all its images.
     gc.collect()
     steps = batches.steps_per_epoch(num_images, config.batch_size)
-    family = registry.FAMILIES.load(config.model)
+    family = find("model", FAMILIES, config.model)
     if config.conditional and not num_classes:
         raise UserError("--conditional: a model of classes needs to know how many there are.")
     classes = num_classes if config.conditional else 0

@@ -48,18 +48,6 @@ class Interval(NamedTuple):
     steps: int | None = None
     seconds: float = math.inf
 
-    @classmethod
-    def parse(cls, text: str) -> "Interval":
-        """Reads "500" as steps and "60s" as seconds.
-
-        Raises:
-            UserError: if it is neither, or not above 0.
-        """
-        number = text.removesuffix("s")
-        if not number.isdecimal() or int(number) == 0:
-            raise UserError(f"--checkpoint_every={text}: must be steps (500) or seconds (60s).")
-        return cls(seconds=int(number)) if text.endswith("s") else cls(steps=int(number))
-
     def is_over(self, since: Moment, now: Moment) -> bool:
         """Whether the interval has passed."""
         if self.steps is not None:

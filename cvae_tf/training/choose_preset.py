@@ -1,15 +1,15 @@
 """The settings of a new run: those that were asked for, the others as they suit the images."""
 
-import dataclasses
 from typing import Any
 
-from cvae_tf import registry
+from cvae_tf.checks import MANY_IMAGES
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say, warn
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.greyness import Looks, are_identical, look_at
 from cvae_tf.data.pictures import Form
+from cvae_tf.presets import PRESETS
 
 
 def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> Config:
@@ -36,18 +36,29 @@ def complete(config: Config | None, given: dict[str, Any], dataset: Dataset) -> 
         warn("nearly all training images are the same one.")
     _warn_of_range(looks, dataset.form)
     _warn_of_test_images(looks, look_at(dataset.test.images))
-    if config is not None:
-        return _completed(config, dataset, looks)
-    config = Config.create_for_images(looks.are_black_and_white, **given)
-    config = _completed(config, dataset, looks)
-    own = registry.FAMILIES[config.model].preset
-    if "preset" not in given and own:
-        say(f"preset:  {config.preset}, the one of --model={config.model}")
-    elif "preset" not in given:
-        are_made_so = given.get("binarize", "none") != "none"
-        why = "are made black and white" if are_made_so else looks.description
-        say(f"preset:  {config.preset}, because the images {why}")
-    return config
+    chosen = config.for_images(looks) if config else Config.create(looks, **given)
+    if chosen.has("binarize") and chosen.binarize == "threshold" and looks.suffer_at_threshold:
+        warn(
+            f"at the threshold {looks.share_lost:.0%} of the images lose most of what is on them: "
+            f"{looks.levels}."
+        )
+    recipe = config.to_json() if config else {**PRESETS[chosen.preset], **given}
+    if chosen.has("diff_augment") and recipe.get("diff_augment", "auto") == "auto":
+        colours = "colours" if looks.shape[-1] == 3 else "grey"
+        amount = "fewer than" if looks.num < MANY_IMAGES else "at least"
+        why = f"for {colours}, {amount} {MANY_IMAGES:,} images"
+        say(f"images:  --diff_augment={chosen.diff_augment}, {why}")
+    if config is None and "preset" not in given:
+        say(f"preset:  {chosen.preset}, {_why_preset(chosen, given, looks)}")
+    return chosen
+
+
+def _why_preset(config: Config, given: dict[str, Any], looks: Looks) -> str:
+    """Says why a preset was chosen."""
+    if PRESETS[config.preset].get("model"):
+        return f"the one of --model={config.model}"
+    are_made_so = given.get("binarize", "none") != "none"
+    return f"because the images {'are made black and white' if are_made_so else looks.description}"
 
 
 def _warn_of_range(looks: Looks, form: Form | None) -> None:
@@ -74,35 +85,4 @@ def _warn_of_test_images(train: Looks, test: Looks) -> None:
         warn(
             "each test image uses but a small part of the range, unlike those for training: "
             f"{test.levels}."
-        )
-
-
-def _completed(config: Config, dataset: Dataset, looks: Looks) -> Config:
-    """Checks the settings for such images; the family chooses those that were left to it."""
-    config.check_by_family(dataset.image_shape)
-    _check_threshold(config, looks)
-    complete = registry.FAMILIES[config.model].complete
-    if not complete:
-        return config
-    chosen, why = registry.import_home(complete)(
-        config, dataset.image_shape, len(dataset.train.images)
-    )
-    if why:
-        say(f"images:  {why}")
-    return dataclasses.replace(config, **chosen)
-
-
-def _check_threshold(config: Config, looks: Looks) -> None:
-    """Refuses a threshold that leaves nothing of the images; warns if it takes some of them."""
-    if not config.has("binarize") or config.binarize != "threshold":
-        return
-    if looks.vanish_at_threshold:
-        raise UserError(
-            f"--binarize=threshold (of --preset={config.preset}) would make nearly all images "
-            f"blank or the same: {looks.levels}. Leave out both, or give --binarize=none."
-        )
-    if looks.suffer_at_threshold:
-        warn(
-            f"at the threshold {looks.share_lost:.0%} of the images lose most of what is on them: "
-            f"{looks.levels}."
         )

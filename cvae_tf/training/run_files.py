@@ -12,8 +12,6 @@ MODEL_JSON = "model.json"  # beside each exported model
 EVALUATION, ANIMATION = "evaluation.json", "progress.gif"
 RUNS, LATEST = Path("runs"), "latest"  # a link to the newest one that has something to use
 
-CHECKPOINT_EVERY = "300s"  # within an epoch, if nothing else is asked for
-
 
 class Run(NamedTuple):
     """A run directory and what is written in its `config.json`."""

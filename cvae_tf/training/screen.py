@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from cvae_tf.config import USUAL_OBJECTIVE, Config
+from cvae_tf.config import Config
 from cvae_tf.core import paths
 from cvae_tf.core.messages import say, warn
 from cvae_tf.data.folder_listing import printable
@@ -27,7 +27,7 @@ def announce(run: Run, progress: Progress, problems: list[str]) -> None:
     say(f"data:    {_with_classes(data)}")
     say(f"         {data['train_images']:,} training images, {data['test_images']:,} test images")
     labels = f"{len(data['class_names'])} classes, " if config.conditional else ""
-    usual = {USUAL_OBJECTIVE, PRESETS[config.preset].get("objective", USUAL_OBJECTIVE)}
+    usual = {Config.objective, PRESETS[config.preset].get("objective", Config.objective)}
     objective = "" if usual == {config.objective} else f", objective {config.objective}"
     say(
         f"model:   preset {config.preset}, {labels}{config.latent_dim} latent dimensions, "

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cvae_tf import registry
 from cvae_tf.core import messages
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import find
 from cvae_tf.training import handshake, stop_signals
 from cvae_tf.training.cluster import Cluster
 from cvae_tf.training.distribution import SINGLE, Distribution
@@ -50,7 +50,7 @@ def start(name: str, logical_cpus: int, asked: dict[str, Any]) -> Distribution:
     """Prepares TensorFlow for a strategy; to be called before it is used.
 
     Args:
-        name: in `registry.STRATEGIES`.
+        name: in `STRATEGIES`.
         logical_cpus: how many devices the processor is to count as; 0: one.
         asked: the settings that were given, which must be the same on all workers.
 
@@ -59,7 +59,7 @@ def start(name: str, logical_cpus: int, asked: dict[str, Any]) -> Distribution:
     """
     if logical_cpus and name != "mirrored":
         raise UserError("--logical_cpus is for --strategy=mirrored.")
-    return registry.STRATEGIES.load(name)(logical_cpus, asked)
+    return find("strategy", STRATEGIES, name)(logical_cpus, asked)
 
 
 def single(_logical_cpus: int, _asked: dict[str, Any]) -> Distribution:
@@ -124,3 +124,6 @@ def _limited_wait() -> Iterator[None]:
     finally:
         watch.kill()
         watch.wait()
+
+
+STRATEGIES = {"single": single, "mirrored": mirrored, "multiworker": multiworker}

@@ -1,7 +1,6 @@
 """The course of a training, from the newest checkpoint or the beginning to the last epoch."""
 
-from typing import NamedTuple
-
+from cvae_tf.config import RunOptions
 from cvae_tf.training import (
     checkpoint_files,
     early_stopping,
@@ -16,32 +15,14 @@ from cvae_tf.training.trainer import Trainer
 from cvae_tf.training.when_to_checkpoint import Keeper
 
 
-class Session(NamedTuple):
-    """How a run is trained this time; nothing of its result depends on it."""
-
-    checkpoint_every: Interval
-    tensorboard: bool
-
-    @classmethod
-    def prepare(cls, checkpoint_every: str | int, with_tensorboard: bool) -> "Session":
-        """Reads what was asked for, and makes sure that it can be had.
-
-        Raises:
-            UserError: if the interval is none, or TensorBoard is missing.
-        """
-        if with_tensorboard:
-            tensorboard.check_tensorboard()
-        return cls(Interval.parse(str(checkpoint_every)), with_tensorboard)
-
-
-def train_run(run: Run, trainer: Trainer, pictures: RunPictures, session: Session) -> Metrics:
+def train_run(run: Run, trainer: Trainer, pictures: RunPictures, options: RunOptions) -> Metrics:
     """Trains a run to its last epoch.
 
     Args:
         run: whose directory is locked.
         trainer: of its model, which is built, and restored here if there is a checkpoint.
         pictures: draws those of the epochs.
-        session: how to train it.
+        options: how to train it.
 
     Returns:
         The rows of its `metrics.csv`.
@@ -56,9 +37,9 @@ def train_run(run: Run, trainer: Trainer, pictures: RunPictures, session: Sessio
     trainer.distribution.from_chief(lambda: checkpoint_files.packed(trainer.model, progress))
     screen.announce(run, progress, problems)
     _make_again(run, pictures, progress)
-    keeper = Keeper(run, trainer, progress.metrics, session.checkpoint_every)
+    keeper = Keeper(run, trainer, progress.metrics, Interval(*options.checkpoint_interval))
     with keeper.watching():
-        _train_epochs(run, trainer, pictures, keeper, progress.steps_done, session.tensorboard)
+        _train_epochs(run, trainer, pictures, keeper, progress.steps_done, options.tensorboard)
     return keeper.metrics
 
 

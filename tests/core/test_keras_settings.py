@@ -15,7 +15,7 @@ from cvae_tf.config import Config
 from cvae_tf.core import keras_import, quiet, usual_keras
 from cvae_tf.core.errors import UserError
 from cvae_tf.distances import classifier, random_network
-from cvae_tf.models.networks.building import build_gan_networks, build_networks
+from cvae_tf.models.networks import build_gan_networks, build_networks
 from cvae_tf.training import building
 
 
@@ -100,7 +100,7 @@ def test_layers_say_themselves_that_channels_come_last():
 
 def _built_and_learned():
     """The variables of a model and its optimizer after a step, what it measures, and features."""
-    config = Config.create("mlp20", conditional=True, optimizer="rmsprop", hidden="8")
+    config = Config.create(preset="mlp20", conditional=True, optimizer="rmsprop", hidden="8")
     images, labels = np.random.default_rng(0).uniform(size=(8, 8, 8, 1)), np.arange(8) % 2
     model = building.build_model(config, images.shape[1:], 8, 2)
     grey = tf.constant(images, tf.float32)

@@ -10,9 +10,6 @@ import tensorflow as tf
 from cvae_tf.core import settings, threads
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
-from cvae_tf.core.tables import Entry, Table
-
-_OPEN = Table("open", {"a": Entry(len)}, prefixes={"x:": Entry(len)})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,7 +17,8 @@ class Some:
     whole: int = setting("", 3, least=1, most=10)
     share: float = setting("", 0.5, least=0, most=1)
     positive: float = setting("", 1.0, least=0)
-    open: str = setting("", "a", choices=_OPEN)
+    chosen: str = setting("", "a", choices=("a", "b"))
+    open: str = setting("", "a", choices=("a", "b"), are_open=True)
     text: str | None = setting("", None)
     path: str | None = setting("", None, is_path=True)
     flag: bool = setting("", False)
@@ -36,21 +34,22 @@ class Some:
         ("whole", 0, "--whole=0: must be a whole number from 1 to 10"),
         ("share", 1.01, "--share=1.01: must be a number from 0 to 1"),
         ("positive", 0, "--positive=0: must be a number above 0"),
-        ("open", "b", "--open=b: unknown; choose from a, x:NAME"),
+        ("chosen", "c", "--chosen=c: unknown; choose from a, b"),
         ("flag", 1, "--flag=1: has the wrong type"),
         ("rate", float("nan"), "--rate=nan: must be a number from 0 to 1"),
-        ("hwole", 7, "hwole: is no setting; there are flag, open, path"),
+        ("hwole", 7, "hwole: is no setting; there are chosen, flag, open"),
     ],
 )
 def test_values_that_cannot_be_are_refused_by_name(name, value, message):
     with pytest.raises(UserError, match=message):
-        settings.create_by_name(Some, Some, {name: value})
+        settings.check_names([name], Some)
+        Some(**{name: value})
 
 
 @pytest.mark.parametrize(
     ("name", "value", "plain"),
     [("whole", np.int64(10), 10), ("share", np.float32(0.25), 0.25), ("share", 0.0, 0.0),
-     ("open", "x:any", "x:any"), ("flag", np.bool_(True), True), ("text", np.int64(7), "7")],
+     ("open", "mine", "mine"), ("flag", np.bool_(True), True), ("text", np.int64(7), "7")],
 )  # fmt: skip
 def test_values_in_range_are_taken_as_plain_ones(name, value, plain):
     own = getattr(Some(**{name: value}), name)

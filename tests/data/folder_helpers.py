@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from cvae_tf.data.folder_listing import LeftAlone, Listing
-from cvae_tf.reading import ReadingSettings
+from cvae_tf.data.settings import ReadingSettings
 
 READING = ReadingSettings()
 

@@ -8,17 +8,15 @@ import numpy as np
 import pytest
 from folder_helpers import expand, grey, save_all
 
-from cvae_tf import registry
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import (
     Dataset,
     Split,
     fingerprint,
-    load_again,
-    load_dataset,
     margin_brightness,
 )
-from cvae_tf.reading import ReadingSettings
+from cvae_tf.data.loading import DATASETS, load_again, load_dataset
+from cvae_tf.data.settings import ReadingSettings
 
 
 def _dataset(name):
@@ -47,7 +45,7 @@ def test_what_is_wrong_with_a_path_comes_before_the_flags_of_folders(tmp_path):
 def test_auto_without_mnist_takes_the_digits_and_says_so(tmp_path, monkeypatch):
     failure = Mock(side_effect=subprocess.TimeoutExpired("python", 30))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr("cvae_tf.data.digits.load", lambda seed: _dataset("bundled digits"))
+    monkeypatch.setitem(DATASETS, "digits", lambda seed: _dataset("bundled digits"))
     monkeypatch.setattr(subprocess, "run", failure)
     dataset = load_dataset("auto")
     assert (dataset.name, dataset.key) == ("bundled digits", "digits")
@@ -72,8 +70,8 @@ def test_fingerprint_is_that_of_the_bytes_of_all_images():
 
 def test_data_are_found_again_by_their_key_or_by_the_title_that_older_runs_recorded(monkeypatch):
     for name in ("mnist", "digits"):
-        entry = registry.Entry(lambda seed, seconds=None, name=name: _dataset(f"{name} {seed}"))
-        monkeypatch.setitem(registry.DATASETS._entries, name, entry)
+        load = lambda seed, seconds=None, name=name: _dataset(f"{name} {seed}")  # noqa: E731
+        monkeypatch.setitem(DATASETS, name, load)
     dataset = load_dataset("auto", seed=4)
     assert (dataset.name, dataset.key) == ("mnist 4", "mnist")  # it remembers what it took
     assert load_again({"name": "a new title", "key": "mnist"}, None, 3).name == "mnist 3"

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 
 from cvae_tf.data import digits as bundled
-from cvae_tf.data.datasets import fingerprint, load_dataset
+from cvae_tf.data.datasets import fingerprint
+from cvae_tf.data.loading import load_dataset
 
 
 def test_digits_are_those_of_earlier_versions_and_say_whose_they_are(digits):

@@ -10,7 +10,7 @@ from cvae_tf.data import folder
 from cvae_tf.data.datasets import fingerprint, margin_brightness
 from cvae_tf.data.disk_images import DiskImages
 from cvae_tf.data.picture_images import PictureImages
-from cvae_tf.reading import ReadingSettings
+from cvae_tf.data.settings import ReadingSettings
 
 
 @pytest.fixture

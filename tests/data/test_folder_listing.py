@@ -9,7 +9,7 @@ from folder_helpers import listing_of, pixels_of, save, save_all
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import left_alone
 from cvae_tf.data.folder_listing import list_pictures
-from cvae_tf.reading import ReadingSettings
+from cvae_tf.data.settings import ReadingSettings
 
 
 def _names(root):

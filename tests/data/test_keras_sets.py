@@ -17,8 +17,8 @@ from folder_helpers import grey
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import keras_sets, plain_pickle
-from cvae_tf.data.datasets import load_dataset
 from cvae_tf.data.keras_files import IDX_FILES
+from cvae_tf.data.loading import DATASETS, load_dataset
 from cvae_tf.data.own_file import IMAGES_AND_LABELS
 
 NAMES = [b"kind %d" % number for number in range(10)]
@@ -105,7 +105,7 @@ def cache(tmp_path, monkeypatch):
 
 def _known_by(monkeypatch, name, sha256):
     load = dataclasses.replace(getattr(keras_sets, name.upper()), sha256=sha256).load
-    monkeypatch.setattr(keras_sets, f"load_{name}", load)
+    monkeypatch.setitem(DATASETS, name, load)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from helpers import run_script, tiny_cvae, weights_of
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import feeding
-from cvae_tf.data.datasets import load_dataset
 from cvae_tf.data.disk_images import DiskImages
-from cvae_tf.reading import ReadingSettings
+from cvae_tf.data.loading import load_dataset
+from cvae_tf.data.settings import ReadingSettings
 from cvae_tf.training import trainer
 
 

@@ -17,7 +17,7 @@ from cvae_tf.data.folder_listing import list_pictures
 from cvae_tf.data.picture_cache import read_pictures
 from cvae_tf.data.picture_images import PictureImages
 from cvae_tf.data.pictures import Form
-from cvae_tf.reading import ReadingSettings
+from cvae_tf.data.settings import ReadingSettings
 
 NAMES = [f"{number:02}.png" for number in range(20)]
 

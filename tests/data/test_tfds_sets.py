@@ -5,7 +5,7 @@ import pytest
 from folder_helpers import grey
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import load_dataset
+from cvae_tf.data.loading import load_dataset
 
 tfds = pytest.importorskip("tensorflow_datasets")
 features = tfds.features

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from helpers import tiny_images
 
-from cvae_tf import workflows
+from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.distances import classifier
 from cvae_tf.distances.frechet import frechet_distance, statistics
@@ -55,8 +55,8 @@ def test_test_images_themselves_have_no_distance(small_npz, held_out):
     found = distance.measure(_drawing(held_out, small_npz), RANDOM)
     assert found.images == 32 and found.frechet == pytest.approx(0, abs=1e-3)
     assert found.share == (1, 1)
-    dataset = workflows.load_dataset(data_path=str(small_npz))
-    features = distance.image_features.for_dataset(dataset, "random")
+    dataset = api.load_dataset(data_path=str(small_npz))
+    features = distance.for_dataset(dataset, "random")
     test, training = dataset.test.images, dataset.train.images[np.arange(32) * 128 // 32]
     floor = frechet_distance(*(statistics(features.of(each)) for each in (test, training)))
     assert found.floor == pytest.approx(floor, rel=1e-5) and floor > 0
@@ -81,13 +81,13 @@ def test_a_vae_is_evaluated_by_both(tmp_path, conditional_run, small_npz, monkey
     """By a classifier of few steps."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setattr(classifier, "_FEWEST_STEPS", 3)
-    found = workflows.evaluate(conditional_run.directory, tmp_path / "both.json", samples=1)
+    found = api.evaluate(conditional_run.directory, tmp_path / "both.json", samples=1)
     written = json.loads((tmp_path / "both.json").read_text())["distance"]
     assert written["distance"] == found.distance.frechet > found.distance.floor
     exported = conditional_run.saved_model
     own = {"data_path": str(small_npz), "verbose": 0}
     with pytest.raises(UserError, match="--data_path is for --measures=likelihood alone; here di"):
-        workflows.evaluate(exported, measures="distance", **own)
-    other = workflows.evaluate(exported, samples=1, **own)
+        api.evaluate(exported, measures="distance", **own)
+    other = api.evaluate(exported, samples=1, **own)
     np.testing.assert_allclose(other.elbo, found.elbo, rtol=1e-4)
     assert other.distance is None  # drawn images are compared with the model's own ones

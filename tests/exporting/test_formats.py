@@ -1,6 +1,5 @@
 """Models in other formats, each asked by its own library; none is written that cannot be run."""
 
-import dataclasses
 import itertools
 import json
 import re
@@ -14,22 +13,24 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from helpers import METADATA, PROJECT, tiny_cvae
 
-from cvae_tf import registry, workflows
+from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import export_run, litert, onnx_files, writing
+from cvae_tf.models import FAMILIES
+from cvae_tf.models.networks import NETWORKS
 from cvae_tf.models.vae.model import CVAE
 
 
 def _model(network="mlp", num_classes=0, family="vae", **settings):
-    own = registry.NETWORKS[network].settings
+    own = getattr(NETWORKS[network], "settings", ())
     few = {"hidden": "7"} if "hidden" in own else {}
     few |= {"dropout": 0.4} if "dropout" in own else {}
     settings = {"conditional": num_classes > 0, "latent_dim": 2, "seed": 3, **few, **settings}
     preset = "gan" if family == "gan" else "fast"
-    config = Config.create(preset, network=network, **settings)
+    config = Config.create(preset=preset, network=network, **settings)
     shape = (28, 28, 1) if network == "tutorial" else (9, 8, 3)
-    return registry.FAMILIES.load(family).from_settings(config, shape, 7, num_classes)
+    return FAMILIES[family].from_settings(config, shape, 7, num_classes)
 
 
 _OTHER_NETWORKS = "hybrid", "patches_smooth", "patches_residual", "residual"
@@ -59,9 +60,8 @@ def test_a_file_of_keras_is_the_whole_model(tmp_path, network, settings):
 
 
 def test_missing_packages_are_named(tmp_path, monkeypatch):
-    entry = registry.FORMATS["onnx"]
-    lacking = dataclasses.replace(entry, packages=("tf2onnx", "no_such_package"))
-    monkeypatch.setitem(registry.FORMATS._entries, "onnx", lacking)
+    lacking = writing.FORMATS["onnx"]._replace(packages=("tf2onnx", "no_such_package"))
+    monkeypatch.setitem(writing.FORMATS, "onnx", lacking)
     with pytest.raises(UserError, match="pip install tf2onnx no_such_package"):
         writing.write_model(tiny_cvae(), "onnx", tmp_path / "onnx", METADATA)
     assert list(tmp_path.iterdir()) == []
@@ -190,7 +190,7 @@ def test_run_of_half_precision_is_exported_as_documented(
 ):
     monkeypatch.chdir(tmp_path)
     settings = {"epochs": 1, "batch_size": 64, "precision": "mixed_bfloat16"}
-    workflows.train(data_path=small_npz, verbose=0, **settings)
+    api.train(data_path=small_npz, verbose=0, **settings)
     serving = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")
     snippets = re.findall(r"```python\n(.*?)```", serving, re.DOTALL)
     for name in ("litert", "onnx", "keras"):

@@ -4,7 +4,6 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.generation import generating
-from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
@@ -121,5 +120,5 @@ class Drawer(HalvesModel):
 
 
 def make(model, mode, output, **settings):
-    chosen = GenerationSettings.create(mode, **settings)
+    chosen = generating.choose(mode, **settings)
     return generating.generate(model, mode, chosen, output)

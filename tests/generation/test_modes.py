@@ -25,8 +25,8 @@ from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.given_images import Images
 from cvae_tf.drawing.manifold import normal_quantile_grid
 from cvae_tf.generation import anomalies, generating, latent_files, of_class, plane
+from cvae_tf.generation.generating import MODES
 from cvae_tf.models.vae.posterior import Posterior
-from cvae_tf.registry import MODES
 
 SCORES = -(IMAGES / 255).sum((1, 2, 3)) - 1 + 0.001 * 8
 

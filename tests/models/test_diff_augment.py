@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from cvae_tf.config import Config
+from cvae_tf.data.greyness import look_at
 from cvae_tf.models.gan import diff_augment
+from cvae_tf.models.gan.diff_augment import KINDS, kinds_of
 from cvae_tf.models.gan.model import GAN
 from cvae_tf.models.gan.recipe import Recipe
-from cvae_tf.models.gan.settings_check import KINDS, complete, kinds_of
 
 KEY = tf.constant([3, 4])
 IMAGES = np.random.default_rng(0).uniform(0.1, 0.9, (150, 16, 24, 3)).astype(np.float32)
@@ -77,7 +78,8 @@ def test_the_discriminator_sees_real_and_drawn_images_changed_and_not_alike():
 
 
 def test_what_is_left_to_the_images_is_chosen_by_them():
-    config = Config.create("gan", diff_augment="auto")
-    chosen, _ = complete(config, (32, 32, 3), 1000)
-    assert kinds_of(chosen["diff_augment"]) == ("mirror", "translation")
-    assert complete(config, (32, 32, 1), 60_000)[0] == {"diff_augment": "none"}
+    images = look_at(np.random.default_rng(0).integers(0, 256, (50, 16, 16, 3), np.uint8))
+    chosen = Config.create(images, preset="gan", diff_augment="auto").diff_augment
+    assert kinds_of(chosen) == ("mirror", "translation")
+    many_grey = images._replace(shape=(16, 16, 1), num=60_000)
+    assert Config.create(many_grey, preset="gan").diff_augment == "none"

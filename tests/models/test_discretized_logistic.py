@@ -6,8 +6,8 @@ import scipy.stats
 import tensorflow as tf
 
 from cvae_tf.models.layers import LogisticParameters
-from cvae_tf.models.vae import discretized_logistic
-from cvae_tf.models.vae.discretized_logistic import log_prob, log_prob_of_levels
+from cvae_tf.models.vae.likelihoods import discretized_logistic_log_prob as log_prob
+from cvae_tf.models.vae.likelihoods import discretized_logistic_mean, log_prob_of_levels
 
 LEVELS = np.arange(256) / 255
 SMALLEST = -7 - np.log(2)  # log scale of PixelCNN++, for levels in [0, 1]
@@ -71,13 +71,13 @@ def test_whatever_a_decoder_makes_is_finite_and_so_is_its_gradient():
             values = log_prob_of_levels(level, outputs[..., :1], outputs[..., 1:])
         assert np.isfinite(values).all() and np.isfinite(tape.gradient(values, given)).all()
         assert np.min(outputs[..., 1]) > SMALLEST - 1e-5
-    means = discretized_logistic.mean(outputs).numpy()
+    means = discretized_logistic_mean(outputs).numpy()
     assert np.all((means >= 0) & (means <= 1))
 
 
 def test_mean_is_that_of_the_levels():
     expected = np.exp(_log_probs(PARAMETERS[..., 0], PARAMETERS[..., 1])) @ LEVELS
     outputs = PARAMETERS.reshape(-1, 1, 1, 2).astype(np.float32)
-    away = np.abs(np.ravel(discretized_logistic.mean(outputs)) - expected)
+    away = np.abs(np.ravel(discretized_logistic_mean(outputs)) - expected)
     is_wide = PARAMETERS[:, 0, 1] > -5
     assert away[is_wide].max() < 2e-5 and away.max() < 0.5 / 255  # narrow ones are where they are

@@ -5,14 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvae_tf import registry
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.models.gan import comparison, generator_discriminator, losses
 from cvae_tf.models.gan.model import GAN
 from cvae_tf.models.gan.recipe import Recipe
-from cvae_tf.models.networks.building import build_gan_networks
+from cvae_tf.models.networks import GAN_NETWORKS, build_gan_networks
 
-GAN_NETWORKS = registry.networks_of(registry.FAMILIES["gan"])
 PLAIN = Recipe()
 LABELS = np.array([0, 2, 1, 2, 0, 1, 1, 0])
 

@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 from helpers import vivid
 
+from cvae_tf.core import amounts
 from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data.datasets import Split
-from cvae_tf.models.networks.building import Options, build_networks
-from cvae_tf.models.vae import amounts, complexity, held_out_scores
+from cvae_tf.models.networks import Options, build_networks
+from cvae_tf.models.vae import complexity, held_out_scores
 from cvae_tf.models.vae.held_out_scores import HeldOutScores
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvae_tf import registry
-from cvae_tf.models.vae import discretized_logistic
-from cvae_tf.models.vae.likelihoods import bernoulli_log_prob
+from cvae_tf.models.vae import likelihoods
+from cvae_tf.models.vae.likelihoods import LIKELIHOODS, bernoulli_log_prob
 from cvae_tf.models.vae.pixels import Pixels
 
-NAMES = list(registry.LIKELIHOODS)
-LIKELIHOODS = {name: registry.LIKELIHOODS.load(name) for name in NAMES}
+NAMES = list(LIKELIHOODS)
 
 
 def _outputs(name, logit, logvar=-1.2):
@@ -42,7 +40,7 @@ LOGITS = (-30.0, -2.0, -0.11, -0.09, 0.0, 0.05, 3.0, 50.0)
 def test_densities_of_grey_levels_integrate_to_1_with_the_mean_they_name(name):
     grey, weights = _nodes(name, 200_001)
     is_density = abs(_density(name, grey, _outputs(name, 2.0)) @ weights - 1) < 1e-3
-    assert registry.LIKELIHOODS[name].is_density == is_density
+    assert LIKELIHOODS[name].is_density == is_density
     for logit in LOGITS if is_density else ():
         outputs = _outputs(name, logit)
         density = _density(name, grey, outputs) * weights
@@ -84,7 +82,7 @@ def test_gradients_agree_with_finite_differences(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_all_images_under_all_latents_agree_with_sums_one_by_one(monkeypatch, name):
-    monkeypatch.setattr(discretized_logistic, "_VALUES_AT_ONCE", 300)  # two latents
+    monkeypatch.setattr(likelihoods, "_VALUES_AT_ONCE", 300)  # two latents
     random, own = np.random.default_rng(3), LIKELIHOODS[name]
     images = random.uniform(size=(5, 4, 3, 2)).astype(np.float32)
     if name == "bernoulli":

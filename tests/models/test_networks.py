@@ -9,12 +9,11 @@ import pytest
 import tensorflow as tf
 from helpers import VAE_NETWORKS
 
-from cvae_tf import registry
 from cvae_tf.core.errors import UserError
 from cvae_tf.models import fused_layers
 from cvae_tf.models.dropout import seed_dropout
 from cvae_tf.models.layers import FourierFeatures, ImageLogvar
-from cvae_tf.models.networks.building import Options, build_networks
+from cvae_tf.models.networks import NETWORKS, Options, build_networks
 
 
 def _kernels(pair):
@@ -70,8 +69,7 @@ def test_a_network_with_inputs_of_its_own_takes_no_labels(monkeypatch):
     def without_labels(plan):
         return build_networks("mlp", plan.image_shape, plan.latent_dim, seed=0)
 
-    entry = registry.Network(without_labels, pair="encoder and decoder")
-    monkeypatch.setitem(registry.NETWORKS._entries, "plain", entry)
+    monkeypatch.setitem(NETWORKS, "plain", without_labels)
     with pytest.raises(UserError, match="--conditional: the network 'plain' takes no labels"):
         build_networks("plain", (8, 8, 1), 2, seed=0, num_classes=3)
 

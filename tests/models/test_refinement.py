@@ -5,10 +5,9 @@ import pytest
 import tensorflow as tf
 from helpers import binary_images, tiny_cvae, vivid
 
-from cvae_tf import registry
-from cvae_tf.models.networks.building import Options, build_networks
+from cvae_tf.models.networks import Options, build_networks
 from cvae_tf.models.vae import inferring, refinement
-from cvae_tf.models.vae.likelihoods import GAUSSIAN
+from cvae_tf.models.vae.likelihoods import GAUSSIAN, LIKELIHOODS
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import FullPosterior
@@ -115,7 +114,7 @@ def test_every_class_is_refined_under_its_own_labels():
 
 
 @pytest.mark.parametrize(
-    ("likelihood", "latent_dim"), list(zip(registry.LIKELIHOODS, (6, 1, 6, 1), strict=True))
+    ("likelihood", "latent_dim"), list(zip(LIKELIHOODS, (6, 1, 6, 1), strict=True))
 )
 def test_every_likelihood_can_be_refined(likelihood, latent_dim):
     pixels_kind = Pixels("threshold" if likelihood == "bernoulli" else "none", likelihood)

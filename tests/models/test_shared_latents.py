@@ -7,7 +7,7 @@ import tensorflow as tf
 from scipy import stats
 
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.models.networks.building import Options, build_networks
+from cvae_tf.models.networks import Options, build_networks
 from cvae_tf.models.vae import climbed, objectives
 from cvae_tf.models.vae.even_latents import even_latents, prior_quantiles
 from cvae_tf.models.vae.model import CVAE

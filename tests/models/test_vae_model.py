@@ -9,7 +9,7 @@ import tensorflow as tf
 from helpers import binary_images, tiny_cvae, tiny_images, tiny_networks
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, normal_of_samples
-from cvae_tf.models.networks.building import Options, build_networks
+from cvae_tf.models.networks import Options, build_networks
 from cvae_tf.models.vae import climbed
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.objectives import ELBO, Objective

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from helpers import PROJECT, VAE_NETWORKS
 
-from cvae_tf import registry
-from cvae_tf.models.networks.building import Options, build_gan_networks, build_networks
+from cvae_tf.models.networks import Options, build_gan_networks, build_networks
+from cvae_tf.models.vae.likelihoods import LIKELIHOODS
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.reporting.network_code import UnknownLayerError, code_of
 
@@ -74,7 +74,7 @@ def test_activations_are_those_of_keras(page):
 
 def test_mean_images_are_those_of_the_likelihood(page):
     latents = np.array([0.7, -1.1], np.float32)
-    for likelihood in registry.LIKELIHOODS:
+    for likelihood in LIKELIHOODS:
         density = Pixels("none", likelihood).density
         head, outputs = density.head and density.head(), density.decoder_channels(3)
         decoder = build_networks("mlp", (8, 8, 3), 2, 0, outputs=outputs, head=head).decoder

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import cvae_tf
-from cvae_tf import workflows
+from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import loading, rebuilding
 from cvae_tf.reporting import comparing, contents, evaluated, page
@@ -84,7 +84,7 @@ def test_names_are_text_and_what_the_page_cannot_encode_is_on_it(conditional_run
 def test_a_page_made_again_of_the_export_has_networks_labels_and_images_of_the_run(
     vae_run, tmp_path
 ):
-    again = workflows.report(vae_run.saved_model, tmp_path / "one.html", verbose=0)
+    again = api.report(vae_run.saved_model, tmp_path / "one.html", verbose=0)
     first, second = _data(_text(vae_run)), _data(again.read_text(encoding="utf-8"))
     assert len(first["testLabels"]) == 32
     for name in ("code", "testLabels", "labelNames", "tests", "shape", "samples"):
@@ -110,7 +110,7 @@ def test_runs_are_shown_side_by_side_if_their_images_are_of_one_size(
     vae_run, conditional_run, tmp_path, visit
 ):
     others = [conditional_run.directory]
-    path = workflows.report(vae_run.directory, tmp_path / "two.html", others, verbose=0)
+    path = api.report(vae_run.directory, tmp_path / "two.html", others, verbose=0)
     opened = visit(path)
     dots = [each.locator("circle").count() for each in opened.locator("svg.curve").all()]
     assert max(dots) == 2 + 1  # of both runs, though one has fewer epochs

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import binary_images, tiny_cvae, weights_of
 
+from cvae_tf.config import RunOptions
 from cvae_tf.core.errors import UserError
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae.model import CVAE
@@ -147,7 +148,9 @@ def test_the_best_epoch_is_restored_or_else_the_newest_or_all_is_told(copy, tiny
 )
 def test_interval_counts_steps_or_seconds_and_nothing_else(text, step, seconds, over):
     since, now = Moment(100, 1000.0), Moment(100 + step, 1000.0 + seconds)
-    assert Interval.parse(text).is_over(since, now) == over
+    assert (
+        Interval(*RunOptions(checkpoint_every=text).checkpoint_interval).is_over(since, now) == over
+    )
     for wrong in ("", "0s", "-1", "1.5", "10m"):
         with pytest.raises(UserError, match="--checkpoint_every"):
-            Interval.parse(wrong)
+            RunOptions(checkpoint_every=wrong)

@@ -17,7 +17,7 @@ from helpers import PROJECT, binary_images, tiny_cvae
 from on_replicas import CONFIGS
 from test_cluster import free_addresses
 
-from cvae_tf import workflows
+from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.training import checkpoint_files, following, run_directory, strategies
@@ -146,7 +146,7 @@ def _arrays(run_dir):
 def test_two_workers_train_as_one_and_stopped_or_killed_go_on_to_the_same_bits(
     tmp_path, training_only
 ):
-    alone = workflows.train(run_dir=tmp_path / "one", verbose=0, **SETTINGS, **EPOCHS)
+    alone = api.train(run_dir=tmp_path / "one", verbose=0, **SETTINGS, **EPOCHS)
     calm, run_dir, again = tmp_path / "calm", tmp_path / "run", ["--resume", "--run_dir=run"]
     with _two_workers(tmp_path, [*FLAGS, f"--run_dir={calm}"]) as workers:
         assert _codes(workers) == [0, 0], (tmp_path / "0.log").read_text()
@@ -172,5 +172,5 @@ def test_two_workers_train_as_one_and_stopped_or_killed_go_on_to_the_same_bits(
     expected, found = _arrays(calm), _arrays(run_dir)
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
 
-    longer = workflows.resume(calm, epochs=5, verbose=0)  # by another number of workers
+    longer = api.resume(calm, epochs=5, verbose=0)  # by another number of workers
     assert [row["epoch"] for row in longer.history] == [1, 2, 3, 4, 5]

@@ -10,9 +10,9 @@ from helpers import binary_images, create_run, tiny_cvae, weights_of
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
+from cvae_tf.models.optimizers import FusedAdam, build_optimizer
 from cvae_tf.training import building, checkpoint_files, run_directory
 from cvae_tf.training.averaged_weights import averaged, is_within, take_averages
-from cvae_tf.training.optimizers import FusedAdam, build_optimizer
 
 
 def _assert_weights(model, expected, rtol=0.0, atol=0.0):

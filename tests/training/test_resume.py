@@ -17,8 +17,8 @@ import tensorflow as tf
 import test_own_family  # noqa: F401 (it registers a family from outside)
 from helpers import PROJECT, VAE_SETTINGS, assert_same_runs, tiny_cvae
 
-from cvae_tf import whole_run, workflows
-from cvae_tf.config import Config
+from cvae_tf import api, whole_run
+from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import feeding
@@ -26,10 +26,10 @@ from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.models.gan import generator_discriminator
 from cvae_tf.models.gan.model import GAN
 from cvae_tf.models.networks import dcgan
+from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.training import checkpoint_files, early_stopping, run_directory
 from cvae_tf.training.distribution import SINGLE
-from cvae_tf.training.optimizers import build_optimizer
-from cvae_tf.training.train_run import Session, train_run
+from cvae_tf.training.train_run import train_run
 from cvae_tf.training.trainer import Trainer
 
 STEPS = 3  # in an epoch, of which there are two
@@ -52,7 +52,9 @@ def _draw_nothing(run):
 
 def _train(run, trainer, pictures=None, every="300s"):
     """Trains a run, or goes on with it; returns the rows of `metrics.csv` without timings."""
-    rows = train_run(run, trainer, pictures or _draw_nothing(run), Session.prepare(every, False))
+    rows = train_run(
+        run, trainer, pictures or _draw_nothing(run), RunOptions(checkpoint_every=every)
+    )
     return [{name: row[name] for name in row if "second" not in name} for row in rows]
 
 
@@ -326,5 +328,5 @@ def test_a_process_that_is_stopped_out_of_disk_or_killed_goes_on_to_the_same_run
     process = _script(run_dir, "--resume")
     assert _send(process, "resumed: ", signal.SIGKILL) == ""
     assert process.returncode == -signal.SIGKILL
-    assert_same_runs(vae_run, workflows.resume(run_dir, verbose=0))
+    assert_same_runs(vae_run, api.resume(run_dir, verbose=0))
     assert not list(run_dir.rglob(".*"))

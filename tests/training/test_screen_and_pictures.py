@@ -9,7 +9,7 @@ import tensorflow as tf
 from helpers import create_run, tiny_cvae, tiny_images
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cvae_tf import workflows
+from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core import parts
 from cvae_tf.core.errors import UserError
@@ -83,5 +83,5 @@ def test_tensorboard_reads_the_numbers_and_the_picture_of_an_epoch(tmp_path):
 def test_missing_tensorboard_is_told_before_anything_else(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install tensorboard"):
-        workflows.train(dataset="digits", run_dir=tmp_path / "run", tensorboard=True)
+        api.train(dataset="digits", run_dir=tmp_path / "run", tensorboard=True)
     assert list(tmp_path.iterdir()) == []

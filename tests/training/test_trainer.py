@@ -10,10 +10,10 @@ from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.data import feeding
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.disk_images import DiskImages
+from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.models.vae.objectives import Objective
 from cvae_tf.training import building, trainer
 from cvae_tf.training.averaged_weights import averaged
-from cvae_tf.training.optimizers import build_optimizer
 from cvae_tf.training.trainer import EpochResult, Trainer
 
 

@@ -9,7 +9,7 @@ from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.shown_images import spread_rows
-from cvae_tf.distances import features as image_features
+from cvae_tf.distances import for_dataset
 from cvae_tf.distances.frechet import MOST_IMAGES, frechet_distance, statistics
 
 _SURE = 0.995  # of images judged right: from when on a discriminator tells all apart
@@ -28,7 +28,7 @@ class TestImages:
 
     def __init__(self, dataset: Dataset):
         """Takes the data set; its features may have to be learned first."""
-        self.features = image_features.for_dataset(dataset)
+        self.features = for_dataset(dataset)
         images, labels = dataset.test
         rows = spread_rows(len(images), MOST_IMAGES)
         self._statistics = statistics(self.features.of_rows(images, rows))

@@ -10,10 +10,15 @@ from collections.abc import Iterable
 import tensorflow as tf
 
 from cvae_tf.core import replicas
-from cvae_tf.models.gan.settings_check import KINDS
 
+KINDS = ("mirror", "translation", "cutout", "colour")  # their order decides their noise
 _LARGEST_SHIFT = 1 / 8  # of a side
 _HOLE = 1 / 2  # of a side
+
+
+def kinds_of(diff_augment: str) -> tuple[str, ...]:
+    """The kinds of change that a setting names; none of "auto", before images have settled it."""
+    return () if diff_augment in ("none", "auto") else tuple(diff_augment.split(","))
 
 
 def augment(images: tf.Tensor, kinds: Iterable[str], key: tf.Tensor) -> tf.Tensor:

@@ -8,8 +8,8 @@ import tensorflow as tf
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.batch_parts import inputs_of
-from cvae_tf.models.gan.layers import seed_vectors
 from cvae_tf.models.networks.building import GanNetworks
+from cvae_tf.models.networks.gan_layers import seed_vectors
 
 _SETTLED_ON = 2048  # drawn images, by which batch normalisation is settled; fewer large ones
 _SETTLED_PIXELS, _FEWEST_SETTLED = 2**21, 32

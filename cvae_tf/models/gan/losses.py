@@ -1,4 +1,4 @@
-"""What discriminator and generator are to make small; each is one entry in `registry.GAN_LOSSES`.
+"""What discriminator and generator are to make small; each is an entry of `GAN_LOSSES`.
 
 D(x) is the probability that the discriminator gives to an image x of being real; its logit is what
 the network returns.
@@ -42,6 +42,8 @@ WGAN_GP = GanLoss(
     gradient_penalty=10.0,
     has_sides=False,
 )
+
+GAN_LOSSES = {"non_saturating": NON_SATURATING, "hinge": HINGE, "wgan_gp": WGAN_GP}
 
 
 def squared_gradients(logits: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> tf.Tensor:

@@ -19,9 +19,8 @@ from cvae_tf.models.dropout import seed_dropout
 from cvae_tf.models.gan import comparison, diff_augment, signatures
 from cvae_tf.models.gan.generator_discriminator import GeneratorDiscriminator
 from cvae_tf.models.gan.recipe import Recipe
-from cvae_tf.models.gan.settings_check import kinds_of
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.networks.building import GanNetworks, ImageShape, build_gan_networks
+from cvae_tf.models.networks import GAN_NETWORKS, GanNetworks, ImageShape, build_gan_networks
 
 _DISTANCE = Measure("frechet_distance", "Frechet distance", "", higher_is_better=False)
 _SPREAD = Measure("spread", "spread", "of theirs")
@@ -44,6 +43,8 @@ class GAN(GeneratorDiscriminator):
     """
 
     title = "generative adversarial network"
+    network_table, takes_labels, preset = GAN_NETWORKS, True, "gan"
+    network_table, takes_labels, preset = GAN_NETWORKS, True, "gan"
     evaluations = ("distance",)
     measures_sets = True
 
@@ -84,7 +85,7 @@ class GAN(GeneratorDiscriminator):
             num_classes,
             config.spectral_norm,
         )
-        kinds = kinds_of(config.diff_augment)
+        kinds = diff_augment.kinds_of(config.diff_augment)
         return cls(networks, config.seed, Recipe(config.gan_loss, config.r1, kinds), num_classes)
 
     @classmethod

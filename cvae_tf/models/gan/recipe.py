@@ -6,10 +6,10 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from cvae_tf import registry
 from cvae_tf.core import replicas
+from cvae_tf.core.settings import find
 from cvae_tf.models.gan import losses
-from cvae_tf.models.gan.losses import GanLoss
+from cvae_tf.models.gan.losses import GAN_LOSSES, GanLoss
 
 R1_EVERY = 16  # steps; the penalty counts as many times then (Karras et al. 2020, section 3.1)
 
@@ -19,14 +19,14 @@ Judge = Callable[[tf.Tensor], tf.Tensor]  # images [B, H, W, C] -> logits [B]
 class Recipe(NamedTuple):
     """How the two learn from each other."""
 
-    loss: str = "non_saturating"  # in `registry.GAN_LOSSES`
+    loss: str = "non_saturating"  # in `GAN_LOSSES`
     r1: float = 0.0  # weight of the gradient penalty at real images
-    augment: tuple[str, ...] = ()  # some of `settings_check.KINDS`
+    augment: tuple[str, ...] = ()  # some of `diff_augment.KINDS`
 
     @property
     def terms(self) -> GanLoss:
         """The losses by their name."""
-        return registry.GAN_LOSSES.load(self.loss)
+        return find("gan_loss", GAN_LOSSES, self.loss)
 
     def gradient_penalty(
         self, judge: Judge, real: tf.Tensor, drawn: tf.Tensor, key: tf.Tensor

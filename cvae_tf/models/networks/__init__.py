@@ -1,5 +1,136 @@
-"""Encoders and decoders, a file for each kind; `building.py` is what they are built from.
+"""Networks by name: a file for each kind, and `building.py` with what they are built from.
 
-A network of your own: a function `build(plan) -> Networks` in a file here, as `tutorial.py` has it,
-and a line in `registry.NETWORKS`.
+A network of your own is a function `build(plan) -> Networks`, as `tutorial.py` has it; both tables
+are open: `NETWORKS["mine"] = build` before `train` is called.
 """
+
+from collections.abc import Iterable
+
+import keras
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import find
+from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.models.networks import (
+    dcgan,
+    hybrid,
+    mlp,
+    patches,
+    patches_residual,
+    residual,
+    sub_pixel,
+    tutorial,
+)
+from cvae_tf.models.networks.building import (
+    GanNetworks,
+    GanPlan,
+    ImageShape,
+    LayerMaker,
+    Networks,
+    Options,
+    Plan,
+)
+
+NETWORKS = {  # encoder and decoder
+    "tutorial": tutorial.build,
+    "mlp": mlp.build,
+    "hybrid": hybrid.build,
+    "patches": patches.build_small,
+    "patches_large": patches.build_large,
+    "patches_smooth": patches.build_smooth,
+    "patches_residual": patches_residual.build,
+    "residual": residual.build,
+}
+GAN_NETWORKS = {  # generator and discriminator
+    "dcgan": dcgan.build,
+    "sub_pixel": sub_pixel.build,
+}
+
+
+@usual_settings()
+def build_networks(
+    name: str,
+    image_shape: ImageShape,
+    latent_dim: int,
+    seed: int,
+    precision: str = "float32",
+    outputs: int | None = None,
+    head: keras.Layer | None = None,
+    num_classes: int = 0,
+    options: Options = Options(),  # noqa: B008 (it cannot change)
+) -> Networks:
+    """Builds an encoder and a decoder with fresh weights.
+
+    Args:
+        name: a name in `NETWORKS`.
+        image_shape: height, width and channels of an image.
+        latent_dim: Z, the number of latent dimensions.
+        seed: decides the initial weights.
+        precision: the Keras dtype policy of the layers, "float32" or "mixed_bfloat16".
+        outputs: channels of the decoder; by default as many as an image has.
+        head: a layer that makes parameters of p(x|z) of the decoder's outputs.
+        num_classes: Y, of a conditional model; 0 for one that knows no labels.
+        options: what may be chosen of the network.
+
+    Returns:
+        The two models.
+
+    Raises:
+        UserError: if the name is unknown or the network cannot take such images, or labels.
+    """
+    build = find("network", NETWORKS, name)
+    makers = (LayerMaker(network, seed, precision) for network in Networks._fields)
+    channels = outputs or image_shape[-1]
+    plan = Plan(tuple(image_shape), latent_dim, channels, *makers, num_classes, options)
+    networks = build(plan)
+    _check_inputs(name, networks, num_classes)
+    return networks if head is None else networks._replace(decoder=_with(networks.decoder, head))
+
+
+@usual_settings()
+def build_gan_networks(
+    name: str,
+    image_shape: ImageShape,
+    latent_dim: int,
+    seed: int,
+    precision: str = "float32",
+    num_classes: int = 0,
+    spectral_norm: bool = False,
+) -> GanNetworks:
+    """Builds a generator and a discriminator with fresh weights.
+
+    Args:
+        name: a name in `GAN_NETWORKS`.
+        image_shape: as in `build_networks`.
+        latent_dim: as there.
+        seed: as there.
+        precision: as there.
+        num_classes: as there.
+        spectral_norm: whether the layers of the discriminator are of norm one (Miyato et al. 2018).
+
+    Returns:
+        The two models.
+
+    Raises:
+        UserError: as there.
+    """
+    build = find("network", GAN_NETWORKS, name)
+    makers = (LayerMaker(network, seed, precision) for network in GanNetworks._fields)
+    networks = build(GanPlan(tuple(image_shape), latent_dim, *makers, num_classes, spectral_norm))
+    _check_inputs(name, networks, num_classes)
+    return networks
+
+
+def _check_inputs(name: str, networks: Iterable[keras.Model], num_classes: int) -> None:
+    """Raises a UserError if there are labels, and a network that does not take them."""
+    if num_classes and any(len(network.inputs) != 2 for network in networks):
+        raise UserError(
+            f"--conditional: the network '{name}' takes no labels; it begins with inputs of its "
+            "own, not with those of its plan."
+        )
+
+
+def _with(network: keras.Model, head: keras.Layer) -> keras.Model:
+    """Puts a layer behind a network of any form."""
+    inputs = network.inputs if len(network.inputs) > 1 else network.inputs[0]
+    return keras.Model(inputs, head(network.outputs[0]), name=network.name)

@@ -1,22 +1,22 @@
-"""What a network is built from, and how an encoder and a decoder are built by name."""
+"""What networks are built from: plans, makers of layers, inputs, labels."""
 
 import functools
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import keras
 
-from cvae_tf import registry
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import layer_seed
-from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.data.settings import LARGEST_SIDE, SMALLEST_SIDE
 from cvae_tf.models.dropout import Dropout
 from cvae_tf.models.layers import Modulation, OneHot
-from cvae_tf.reading import LARGEST_SIDE, SMALLEST_SIDE
 
 ImageShape = tuple[int, int, int]  # height, width, channels
 
 _CHANNELS = (1, 3)
+
+Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
 class Networks(NamedTuple):
@@ -41,6 +41,16 @@ class Options(NamedTuple):
         """Takes those of a `Config`."""
         hidden = config.hidden and tuple(int(part) for part in config.hidden.split(","))
         return cls(hidden, config.activation, config.dropout)
+
+
+def has_settings(*names: str) -> Callable[[Builder], Builder]:
+    """Says of a builder which of `Options` it looks at; the others are refused with its network."""
+
+    def mark(build: Builder) -> Builder:
+        build.settings = names
+        return build
+
+    return mark
 
 
 class LayerMaker:
@@ -85,7 +95,7 @@ class LayerMaker:
 
 
 class Plan(NamedTuple):
-    """What a builder in the table of networks is given."""
+    """What a builder in `NETWORKS` is given."""
 
     image_shape: ImageShape
     latent_dim: int  # Z
@@ -121,7 +131,7 @@ class GanNetworks(NamedTuple):
 
 
 class GanPlan(NamedTuple):
-    """What a builder of a generator and a discriminator is given; see `Plan`."""
+    """What a builder in `GAN_NETWORKS` is given; see `Plan`."""
 
     image_shape: ImageShape
     latent_dim: int  # Z
@@ -185,95 +195,6 @@ def modulated(
 def through(layers: Iterable[keras.Layer], features: keras.KerasTensor) -> keras.KerasTensor:
     """What some layers, one after the other, make of features."""
     return functools.reduce(lambda result, layer: layer(result), layers, features)
-
-
-@usual_settings()
-def build_networks(
-    name: str,
-    image_shape: ImageShape,
-    latent_dim: int,
-    seed: int,
-    precision: str = "float32",
-    outputs: int | None = None,
-    head: keras.Layer | None = None,
-    num_classes: int = 0,
-    options: Options = Options(),  # noqa: B008 (it cannot change)
-) -> Networks:
-    """Builds an encoder and a decoder with fresh weights.
-
-    Args:
-        name: a name in `registry.NETWORKS`.
-        image_shape: height, width and channels of an image.
-        latent_dim: Z, the number of latent dimensions.
-        seed: decides the initial weights.
-        precision: the Keras dtype policy of the layers, "float32" or "mixed_bfloat16".
-        outputs: channels of the decoder; by default as many as an image has.
-        head: a layer that makes parameters of p(x|z) of the decoder's outputs.
-        num_classes: Y, of a conditional model; 0 for one that knows no labels.
-        options: what may be chosen of the network.
-
-    Returns:
-        The two models.
-
-    Raises:
-        UserError: if the name is unknown or the network cannot take such images, or labels.
-    """
-    build = registry.NETWORKS.load(name)
-    makers = (LayerMaker(network, seed, precision) for network in Networks._fields)
-    channels = outputs or image_shape[-1]
-    plan = Plan(tuple(image_shape), latent_dim, channels, *makers, num_classes, options)
-    networks = build(plan)
-    _check_inputs(name, networks, num_classes)
-    return networks if head is None else networks._replace(decoder=_with(networks.decoder, head))
-
-
-@usual_settings()
-def build_gan_networks(
-    name: str,
-    image_shape: ImageShape,
-    latent_dim: int,
-    seed: int,
-    precision: str = "float32",
-    num_classes: int = 0,
-    spectral_norm: bool = False,
-) -> GanNetworks:
-    """Builds a generator and a discriminator with fresh weights.
-
-    Args:
-        name: a name in `registry.NETWORKS`, of such a pair.
-        image_shape: as in `build_networks`.
-        latent_dim: as there.
-        seed: as there.
-        precision: as there.
-        num_classes: as there.
-        spectral_norm: whether the layers of the discriminator are of norm one (Miyato et al. 2018).
-
-    Returns:
-        The two models.
-
-    Raises:
-        UserError: as there.
-    """
-    build = registry.NETWORKS.load(name)
-    makers = (LayerMaker(network, seed, precision) for network in GanNetworks._fields)
-    networks = build(GanPlan(tuple(image_shape), latent_dim, *makers, num_classes, spectral_norm))
-    _check_inputs(name, networks, num_classes)
-    return networks
-
-
-def _check_inputs(name: str, networks: Iterable[keras.Model], num_classes: int) -> None:
-    """Raises a UserError if there are labels, and a network that does not take them."""
-    if num_classes and any(len(network.inputs) != 2 for network in networks):
-        raise UserError(
-            f"--conditional: the network '{name}' takes no labels; it begins with inputs of its "
-            "own, not with those of its plan."
-        )
-
-
-def _with(network: keras.Model, head: keras.Layer) -> keras.Model:
-    """Puts a layer behind a network of any form."""
-    inputs = network.inputs if len(network.inputs) > 1 else network.inputs[0]
-    return keras.Model(inputs, head(network.outputs[0]), name=network.name)
 
 
 def check_size(image_shape: ImageShape) -> None:

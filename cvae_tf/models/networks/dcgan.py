@@ -8,13 +8,13 @@ import math
 
 import keras
 
-from cvae_tf.models.gan.layers import in_unit_range, logit, normalized, settled
 from cvae_tf.models.networks.building import (
     GanNetworks,
     GanPlan,
     check_size,
     with_labels,
 )
+from cvae_tf.models.networks.gan_layers import in_unit_range, logit, normalized, settled
 
 layers = keras.layers
 

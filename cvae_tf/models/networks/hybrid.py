@@ -16,6 +16,7 @@ from cvae_tf.models.networks.building import (
     Networks,
     Plan,
     check_size,
+    has_settings,
     through,
     with_labels,
 )
@@ -28,6 +29,7 @@ _FILTERS = (16, 32, 64)  # of the convolutions; each halves the sides
 _SMALLER = 2 ** len(_FILTERS)
 
 
+@has_settings("hidden", "activation", "dropout")
 def build(plan: Plan) -> Networks:
     """Builds the pair."""
     check_size(plan.image_shape)

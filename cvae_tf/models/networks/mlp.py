@@ -14,6 +14,7 @@ from cvae_tf.models.networks.building import (
     Networks,
     Plan,
     check_size,
+    has_settings,
     through,
     with_labels,
 )
@@ -23,6 +24,7 @@ layers = keras.layers
 _HIDDEN = (400,)
 
 
+@has_settings("hidden", "activation", "dropout")
 def build(plan: Plan) -> Networks:
     """Builds the pair."""
     check_size(plan.image_shape)

@@ -7,7 +7,6 @@ The decoder sees its few latents through Fourier features (Tancik et al. 2020), 
 draws the fine structure of a 2-D latent space too smoothly.
 """
 
-import functools
 import math
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from cvae_tf.models.networks.building import (
     Networks,
     Plan,
     check_size,
+    has_settings,
     modulated,
     through,
     with_labels,
@@ -139,35 +139,19 @@ def _decoder(plan: Plan, grid: PatchGrid, widths: Widths) -> keras.Model:
     return keras.Model(inputs, through(stack, features), name="decoder")
 
 
-build_small = functools.partial(
-    build,
-    widths=Widths(
-        encoder_filters=(32,),
-        encoder_units=128,
-        frequencies=64,
-        decoder_units=(256, 512),
-        decoder_filters=(16, 32),
-    ),
-)
-build_large = functools.partial(
-    build,
-    widths=Widths(
-        encoder_filters=(32, 32),
-        encoder_units=128,
-        frequencies=64,
-        decoder_units=(512, 512),
-        decoder_filters=(32, 64),
-    ),
-)
-# For tens of latent dimensions: there is no need of Fourier features, but of smoothness.
-build_smooth = functools.partial(
-    build,
-    widths=Widths(
-        encoder_filters=(64, 64),
-        encoder_units=512,
-        frequencies=0,
-        decoder_units=(512, 512),
-        decoder_filters=(32, 64),
-        activation="gelu",
-    ),
-)
+@has_settings("activation")
+def build_small(plan: Plan) -> Networks:
+    """Builds the pair of the preset `fast`."""
+    return build(plan, Widths((32,), 128, 64, (256, 512), (16, 32)))
+
+
+@has_settings("activation")
+def build_large(plan: Plan) -> Networks:
+    """Builds a larger pair."""
+    return build(plan, Widths((32, 32), 128, 64, (512, 512), (32, 64)))
+
+
+@has_settings("activation")
+def build_smooth(plan: Plan) -> Networks:
+    """Builds a pair for tens of latents: it needs no Fourier features, but smoothness."""
+    return build(plan, Widths((64, 64), 512, 0, (512, 512), (32, 64), activation="gelu"))

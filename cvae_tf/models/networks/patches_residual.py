@@ -12,6 +12,7 @@ from cvae_tf.models.networks.building import (
     Networks,
     Plan,
     check_size,
+    has_settings,
     through,
     with_labels,
 )
@@ -22,6 +23,7 @@ layers = keras.layers
 _FIRST_DEVIATION = 0.02  # of the weights behind a block
 
 
+@has_settings("activation")
 def build(plan: Plan, filters: int = 64, blocks: int = 2) -> Networks:
     """Builds a pair of such networks.
 

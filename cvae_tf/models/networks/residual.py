@@ -13,6 +13,7 @@ from cvae_tf.models.networks.building import (
     Networks,
     Plan,
     check_size,
+    has_settings,
     through,
     with_labels,
 )
@@ -26,6 +27,7 @@ _FILTERS = {8: 64, 16: 64, 32: 32}  # by cells a side, at most; of finer grids 1
 _FEWEST = 16
 
 
+@has_settings("activation", "dropout")
 def build(plan: Plan) -> Networks:
     """Builds the pair."""
     check_size(plan.image_shape)

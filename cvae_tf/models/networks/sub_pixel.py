@@ -6,7 +6,6 @@ The generator's last layers make several pixels at each place (sub-pixel convolu
 
 import keras
 
-from cvae_tf.models.gan.layers import BatchDeviation, in_unit_range, logit, normalized, settled
 from cvae_tf.models.networks.building import (
     GanNetworks,
     GanPlan,
@@ -14,6 +13,13 @@ from cvae_tf.models.networks.building import (
     check_size,
     through,
     with_labels,
+)
+from cvae_tf.models.networks.gan_layers import (
+    BatchDeviation,
+    in_unit_range,
+    logit,
+    normalized,
+    settled,
 )
 from cvae_tf.models.networks.patches import PatchGrid, to_patches, to_pixels
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from cvae_tf.core import amounts
 from cvae_tf.models.measures import nats_of_one_bit
 from cvae_tf.models.networks.building import ImageShape
-from cvae_tf.models.vae import amounts
 from cvae_tf.models.vae.pixels import Pixels
 
 _OF = {
@@ -35,7 +35,7 @@ def describe_test(pixels: Pixels, values: dict[str, float], image_shape: ImageSh
         f"{elbo.title} {values[elbo.name]:.2f} = {log_likelihood.title} "
         f"{values[log_likelihood.name]:.2f} - {kl.title} {values[kl.name]:.2f} nats/image"
     )
-    if pixels.entry.is_of_levels:
+    if pixels.density.is_of_levels:
         text += f" ({_bits(values[elbo.name], image_shape)})"
     return text
 
@@ -46,12 +46,12 @@ def _bits(elbo: float, image_shape: ImageShape) -> str:
 
 def meaning_of_bits(pixels: Pixels) -> str | None:
     """Says what bits per dimension are of grey levels, if they are a bound of anything."""
-    if pixels.entry.is_of_levels:
+    if pixels.density.is_of_levels:
         return (
             "These are probabilities of 256 levels for each pixel and channel: bits/dim is a "
             "length of code, as the literature gives it."
         )
-    if pixels.entry.is_density:
+    if pixels.density.is_density:
         return (
             "These are densities of grey levels in [0, 1], whose bits/dim may be negative; they "
             "do not compare with code lengths of images with 256 levels."
@@ -79,7 +79,7 @@ def describe(
         f"images under this model; it is no probability of being an anomaly."
         f"{_OF[sampler]}{_TRAINED_ON.get(objective, '')}",
         **({"p_values": _describe_p_values(held_out)} if held_out else {}),
-        **({"bits": meaning_of_bits(pixels)} if pixels.entry.is_of_levels else {}),
+        **({"bits": meaning_of_bits(pixels)} if pixels.density.is_of_levels else {}),
     }
 
 
@@ -134,7 +134,7 @@ def describe_numbers(pixels: Pixels, metrics: dict[str, float], image_shape: Ima
         f"- of which log-likelihood log p(x|z) {means['log_likelihood']}\n"
         f"- minus KL(q(z|x) || p(z)) {means['kl']}."
     )
-    if pixels.entry.is_of_levels:
+    if pixels.density.is_of_levels:
         bits = _bits(metrics[f"test_{pixels.terms['elbo'].name}"], image_shape)
         text += f"\n\nThe ELBO is {bits}. {meaning_of_bits(pixels)}"
     return text

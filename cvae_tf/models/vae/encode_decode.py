@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core.amounts import MOST_LATENTS
 from cvae_tf.core.parts import slices
 from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
@@ -19,7 +20,6 @@ from cvae_tf.models.batch_parts import images_and_labels
 from cvae_tf.models.halves import in_halves
 from cvae_tf.models.networks.building import Networks
 from cvae_tf.models.vae import latent_mixture, objectives
-from cvae_tf.models.vae.amounts import MOST_LATENTS
 from cvae_tf.models.vae.latent_mixture import LatentSampler
 from cvae_tf.models.vae.objectives import ElboTerms
 from cvae_tf.models.vae.pixels import Pixels

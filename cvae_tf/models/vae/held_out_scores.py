@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core import amounts
 from cvae_tf.core.parts import slices
 from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key
@@ -15,7 +16,7 @@ from cvae_tf.data.datasets import Split
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.models.base import Signatures
 from cvae_tf.models.signature_parts import with_label_argument
-from cvae_tf.models.vae import amounts, complexity
+from cvae_tf.models.vae import complexity
 
 _MOST, _FEWEST = 2000, 200  # images; fewer if they are large or take many passes
 _MOST_PIXELS = 50_000_000  # of all passes through a network

@@ -14,7 +14,7 @@ from cvae_tf.models.base import Signatures
 from cvae_tf.models.batch_parts import images_and_labels
 from cvae_tf.models.dropout import seed_dropout
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.networks.building import ImageShape, Networks, Options, build_networks
+from cvae_tf.models.networks import ImageShape, Networks, Options, build_networks
 from cvae_tf.models.vae import (
     climbed,
     descriptions,
@@ -41,6 +41,7 @@ class CVAE(EncoderDecoder):
     """
 
     title = "variational autoencoder"
+    takes_labels = takes_network_settings = True
     evaluations = ("likelihood", "distance")
 
     def __init__(

@@ -4,18 +4,22 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from cvae_tf import registry
 from cvae_tf.core.randomness import uniform_of_images
+from cvae_tf.core.settings import find
 from cvae_tf.models.measures import Measure
-from cvae_tf.models.vae.binarization import Binarization
-from cvae_tf.models.vae.likelihoods import Likelihood
+from cvae_tf.models.vae.likelihoods import (
+    BINARIZATIONS,
+    LIKELIHOODS,
+    Binarization,
+    Likelihood,
+)
 from cvae_tf.models.vae.objectives import ElboTerms
 
 _NATS = "nats per image"
 
 
 class Pixels(NamedTuple):
-    """Pixels and their likelihood, by the names in the registry."""
+    """Pixels and their likelihood, by the names in `BINARIZATIONS` and `LIKELIHOODS`."""
 
     binarize: str = "threshold"
     likelihood: str = "bernoulli"
@@ -23,17 +27,12 @@ class Pixels(NamedTuple):
     @property
     def density(self) -> Likelihood:
         """p(x|z) of such pixels."""
-        return registry.LIKELIHOODS.load(self.likelihood)
-
-    @property
-    def entry(self) -> registry.LikelihoodEntry:
-        """What is known of p(x|z) by its name."""
-        return registry.LIKELIHOODS[self.likelihood]
+        return find("likelihood", LIKELIHOODS, self.likelihood)
 
     @property
     def binarization(self) -> Binarization:
         """How they are made of grey levels."""
-        return registry.BINARIZATIONS.load(self.binarize)
+        return find("binarize", BINARIZATIONS, self.binarize)
 
     @property
     def has_likelihood(self) -> bool:
@@ -42,7 +41,7 @@ class Pixels(NamedTuple):
         The cross-entropy of grey levels is none: nothing makes its exponential a density, so what
         it is part of bounds no log p(x).
         """
-        return self.entry.takes_grey or self.binarize != "none"
+        return self.density.takes_grey or self.binarize != "none"
 
     @property
     def terms(self) -> dict[str, Measure]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from cvae_tf.core import amounts
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.base import Signatures
 from cvae_tf.models.signature_parts import (
@@ -12,7 +13,6 @@ from cvae_tf.models.signature_parts import (
     with_an_image,
     with_label_argument,
 )
-from cvae_tf.models.vae import amounts
 from cvae_tf.models.vae.inferring import inference
 from cvae_tf.models.vae.posterior import FullPosterior
 

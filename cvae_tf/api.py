@@ -3,17 +3,19 @@
 The scripts call exactly these. Results are returned as well as written.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cvae_tf import whole_run
-from cvae_tf.config import Config
+from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import messages, paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.settings import create_by_name
-from cvae_tf.data.datasets import load_again, load_dataset
+from cvae_tf.core.settings import check_names
+from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.labelled import with_classes
+from cvae_tf.data.loading import load_again, load_dataset
 from cvae_tf.evaluation import report as evaluation_report
 from cvae_tf.evaluation import subjects
 from cvae_tf.evaluation.distance import Distance
@@ -21,9 +23,12 @@ from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.exporting import export_run, loading
 from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.exporting.loading import load
 from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.gan.model import GAN
+from cvae_tf.models.vae.model import CVAE
 from cvae_tf.reporting import making
 from cvae_tf.training import (
     choose_preset,
@@ -32,23 +37,20 @@ from cvae_tf.training import (
     screen,
     stop_signals,
 )
-from cvae_tf.training.run_files import CHECKPOINT_EVERY, EVALUATION
+from cvae_tf.training.run_files import EVALUATION, Run
 from cvae_tf.training.strategies import together
-from cvae_tf.training.train_run import Session
+from cvae_tf.training.tensorboard import check_tensorboard
 from cvae_tf.whole_run import TrainedRun
+
+__all__ = [
+    "CVAE", "GAN", "Config", "UserError", "evaluate", "export", "generate", "load",
+    "load_dataset", "report", "resume", "train",
+]  # fmt: skip
 
 
 def train(
     config: Config | None = None,
     run_dir: str | Path | None = None,
-    *,
-    checkpoint_every: str | int = CHECKPOINT_EVERY,
-    tensorboard: bool = False,
-    cache_mb: int | None = None,
-    disk_mb: int | None = None,
-    strategy: str = "single",
-    logical_cpus: int = 0,
-    verbose: int = 1,
     **settings: Any,
 ) -> TrainedRun:
     """Trains a model; writes everything of the run, and returns what it has learned.
@@ -61,17 +63,8 @@ def train(
             by name. If no preset is named, the images decide: `fast` for black and white, `photo`
             for grey levels and colours.
         run_dir: a new directory; by default one in `runs`, named after the time.
-        checkpoint_every: how often to write a checkpoint within an epoch: "60s", or 500 steps.
-        tensorboard: whether to write for TensorBoard too, into `tensorboard` in the run.
-        cache_mb: the most megabytes of images of a folder to keep in memory; more of them are read
-            from disk when they are needed. By default half of what is free.
-        disk_mb: the most megabytes of decoded pictures to keep on disk, in the Keras cache; by
-            default half of what is free.
-        strategy: "single" device; "mirrored": all GPUs of this machine; "multiworker": the
-            machines that `TF_CONFIG` or Slurm names, each of which calls this function.
-        logical_cpus: for "mirrored", how many devices the processor is to count as.
-        verbose: 0 prints nothing.
-        **settings: fields of `Config`, if it is not given.
+        **settings: fields of `Config`, if it is not given; and of `RunOptions`, such as
+            `strategy="mirrored"`, `checkpoint_every="60s"` or `verbose=0`.
 
     Returns:
         The finished run: its directory, its configuration, a row of measures for each epoch, and
@@ -82,14 +75,14 @@ def train(
             finite.
         KeyboardInterrupt: at Ctrl-C, after a checkpoint; it says how to go on.
     """
+    options, settings = _divide(settings)
     if config is not None and (settings or not isinstance(config, Config)):
         raise UserError("Give a Config, as Config.create(...) makes it, or settings by name.")
-    asked = config or create_by_name(Config, Config.create_before_data, settings)
-    with messages.verbosity(verbose):
-        session = Session.prepare(checkpoint_every, tensorboard)
+    asked = config or Config.create(**settings)  # refuses what no images allow
+    with messages.verbosity(options.verbose):
         whole_run.set_threads(asked.threads)
-        with together(strategy, logical_cpus, asked.to_json()) as distribution:
-            images = asked.data_path, asked.seed, asked, cache_mb, disk_mb
+        with together(options.strategy, options.logical_cpus, asked.to_json()) as distribution:
+            images = asked.data_path, asked.seed, asked, options.cache_mb, options.disk_mb
             dataset = load_dataset(asked.dataset, *images)
             config = choose_preset.complete(config, settings, dataset)
             dataset = with_classes(dataset) if config.conditional else dataset
@@ -97,21 +90,10 @@ def train(
             if not distribution.is_chief:
                 return whole_run.follow(config, trainer)
             with run_directory.new_run(run_dir, config, dataset) as run:
-                return whole_run.train_and_export(run, trainer, dataset, session)
+                return whole_run.train_and_export(run, trainer, dataset, options)
 
 
-def resume(
-    run_dir: str | Path,
-    *,
-    checkpoint_every: str | int = CHECKPOINT_EVERY,
-    tensorboard: bool = False,
-    cache_mb: int | None = None,
-    disk_mb: int | None = None,
-    strategy: str = "single",
-    logical_cpus: int = 0,
-    verbose: int = 1,
-    **settings: Any,
-) -> TrainedRun:
+def resume(run_dir: str | Path, **settings: Any) -> TrainedRun:
     """Goes on with a run from its newest good checkpoint, to the same end as without a break.
 
     Of what is in its directory, only `config.json` and the checkpoints are needed. A finished run
@@ -119,14 +101,8 @@ def resume(
 
     Args:
         run_dir: of the run.
-        checkpoint_every: as in `train`.
-        tensorboard: as in `train`.
-        cache_mb: as in `train`.
-        disk_mb: as in `train`.
-        strategy: as in `train`; another one than before if that is wished.
-        logical_cpus: as in `train`.
-        verbose: as in `train`.
-        **settings: are checked against those of the run; only `epochs` may be more, and `data_path`
+        **settings: fields of `RunOptions`, as in `train`, also others than before; and of `Config`,
+            which are checked against those of the run: only `epochs` may be more, and `data_path`
             another place of the same images.
 
     Returns:
@@ -137,26 +113,45 @@ def resume(
             contradict those asked for, or no good checkpoint is left.
         KeyboardInterrupt: as in `train`.
     """
-    known = following.known_run(run_dir, strategy)
-    threads_wanted = known.config.threads if known else settings.get("threads", 0)
-    with messages.verbosity(verbose):
-        session = Session.prepare(checkpoint_every, tensorboard)
-        whole_run.set_threads(threads_wanted)
+    options, settings = _divide(settings)
+    known = following.known_run(run_dir, options.strategy)
+    with messages.verbosity(options.verbose):
+        whole_run.set_threads(known.config.threads if known else settings.get("threads", 0))
         asked = {"resume": True, **settings}
-        with together(strategy, logical_cpus, asked) as distribution:
+        with together(options.strategy, options.logical_cpus, asked) as distribution:
             run = following.run_of_chief(known, distribution)
-            config = create_by_name(Config, lambda **given: run.config.extended(given), settings)
+            config = run.config.extended(settings)
             with stop_signals.naming(run.directory):
-                before, now = run.config.data_path, config.data_path
-                images = before, config.seed, config, cache_mb, disk_mb
-                dataset = load_again(run.data, *images, moved_to=None if now == before else now)
-                if config.conditional:
-                    dataset = with_classes(dataset)
-                    run_directory.check_labels(run, dataset)
+                dataset = _load_again(run, config, options)
                 trainer = whole_run.build_trainer(config, dataset, distribution)
                 if not distribution.is_chief:
                     return whole_run.follow(config, trainer)
-                return whole_run.go_on(run, config, trainer, dataset, session)
+                return whole_run.go_on(run, config, trainer, dataset, options)
+
+
+def _divide(settings: dict[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
+    """Divides what was given by name into the options of a run and the settings of its `Config`.
+
+    Raises:
+        UserError: if a name is neither's, an option cannot be, or TensorBoard is missing.
+    """
+    check_names(settings, Config, RunOptions)
+    names = {field.name for field in dataclasses.fields(RunOptions)}
+    options = RunOptions(**{name: settings[name] for name in names & settings.keys()})
+    if options.tensorboard:
+        check_tensorboard()
+    return options, {name: value for name, value in settings.items() if name not in names}
+
+
+def _load_again(run: Run, config: Config, options: RunOptions) -> Dataset:
+    """Loads the images of a run, which may be elsewhere now, with classes if it needs them."""
+    moved_to = None if config.data_path == run.config.data_path else config.data_path
+    images = run.config.data_path, config.seed, config, options.cache_mb, options.disk_mb
+    dataset = load_again(run.data, *images, moved_to=moved_to)
+    if config.conditional:
+        dataset = with_classes(dataset)
+        run_directory.check_labels(run, dataset)
+    return dataset
 
 
 def export(
@@ -221,8 +216,8 @@ def generate(
         UserError: if there is no such mode or setting, the model or the images do not allow it, or
             a file cannot be written.
     """
-    given = {"mode": mode, **settings}
-    chosen = create_by_name(GenerationSettings, GenerationSettings.create, given, also=("mode",))
+    check_names(settings, GenerationSettings)
+    chosen = generating.choose(mode, **settings)
     with messages.verbosity(verbose):
         output = paths.expand(output)
         made = generating.generate(loading.as_loaded(model), mode, chosen, output)
@@ -259,7 +254,8 @@ def evaluate(
         UserError: if there is no such setting, no such model, the images cannot be read or do not
             fit, or a file cannot be written.
     """
-    chosen = create_by_name(EvaluationSettings, EvaluationSettings, settings)
+    check_names(settings, EvaluationSettings)
+    chosen = EvaluationSettings(**settings)
     with messages.verbosity(verbose):
         home, subject = loading.run_of(model), subjects.of(model)
         output = home and home / EVALUATION if output is None else paths.expand(output)
@@ -285,7 +281,7 @@ def report(
         model: the directory of a run, or of an exported model.
         output: the file; by default `report.html` in the run, or in this folder.
         compare: other runs; the page then shows all of them side by side.
-        verbose: as in `train`.
+        verbose: 0 prints nothing.
 
     Returns:
         The file.

@@ -11,7 +11,7 @@ import pytest
 from helpers import PROJECT, create_run, run_python
 
 import cvae_tf
-from cvae_tf import workflows
+from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import export_run
 from cvae_tf.reporting import making
@@ -103,7 +103,7 @@ def test_an_evaluation_is_returned_and_written_into_the_run_or_where_it_is_told_
     row = conditional_run.history[-1]
     assert found.elbo.mean() == pytest.approx(row["test_pseudo_elbo"], rel=0.02)
 
-    monkeypatch.setattr(workflows.subjects, "evaluate", lambda *_: found)
+    monkeypatch.setattr(api.subjects, "evaluate", lambda *_: found)
     before = set(home.rglob("*"))
     assert cvae_tf.evaluate(run / "export" / "1", **how) is found
     assert set(home.rglob("*")) == before

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from cvae_tf import registry
+from cvae_tf.core.settings import find
 
 # Where weight decay would only take away scale and offset, not complexity.
 _NOT_DECAYED = ("bias", "gamma", "beta", "gains", "shifts")
@@ -63,6 +63,17 @@ def muon(learning_rate, weight_decay: float | None, **options) -> keras.Optimize
     return keras.optimizers.Muon(learning_rate, weight_decay=decay, **options)
 
 
+OPTIMIZERS = {
+    "adam": FusedAdam,
+    "adamw": adamw,
+    "muon": muon,
+    "adamax": keras.optimizers.Adamax,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+    "lion": keras.optimizers.Lion,
+}
+
+
 @keras.saving.register_keras_serializable(package="cvae_tf")
 class ConstantThenLine(keras.optimizers.schedules.LearningRateSchedule):
     """Stays the same for half of the steps, then falls by a line to three tenths.
@@ -107,7 +118,7 @@ def build_optimizer(
         weight_decay: of the kernels, relative to the learning rate.
         clip_norm: the largest norm of all gradients together, longer ones being shortened; 0 for
             none.
-        name: in `registry.OPTIMIZERS`.
+        name: in `OPTIMIZERS`.
         ema: decay of the averages of the weights that it keeps (`averaged_weights.py`); 0 for none.
         **options: of that optimizer alone, such as beta_1.
 
@@ -125,7 +136,7 @@ def build_optimizer(
             decay_steps=total_steps - warmup_steps,
         )
     averages = {"use_ema": True, "ema_momentum": ema} if ema else {}
-    optimizer = registry.OPTIMIZERS.load(name)(
+    optimizer = find("optimizer", OPTIMIZERS, name)(
         learning_rate,
         weight_decay=weight_decay or None,
         global_clipnorm=clip_norm or None,

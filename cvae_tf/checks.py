@@ -1,0 +1,228 @@
+"""Which settings of a run fit together: all checks across settings, and for the images.
+
+What is known of a name stands on what it stands for, in the open tables; they take TensorFlow.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.quiet import quiet_import
+from cvae_tf.core.settings import find
+from cvae_tf.presets import DEFAULT_PRESET, MOST_COVERED, PRESETS, SHARED_LATENTS
+
+_USUAL_FAMILY = "vae"
+_MOST_UNITS = 10**5  # of a dense layer
+_OF_SOME_NETWORKS = ("hidden", "activation", "dropout")
+_LARGEST_MIXTURE = 1024  # latent dimensions, of which each Gaussian has a full covariance
+_OPTIMIZERS_OF_GANS = ("adam", "adamw", "adamax")  # which look back by beta1, also 0, and beta2
+MANY_IMAGES = 20_000  # for training, from which on a GAN learns none by heart in an hour
+
+
+def open_tables() -> dict[str, Mapping[str, Any]]:
+    """What names of open tables stand for, by the setting; it takes TensorFlow."""
+    with quiet_import():
+        from cvae_tf.data.loading import DATASETS
+        from cvae_tf.models import FAMILIES
+        from cvae_tf.models.gan.losses import GAN_LOSSES
+        from cvae_tf.models.networks import GAN_NETWORKS, NETWORKS
+        from cvae_tf.models.optimizers import OPTIMIZERS
+        from cvae_tf.models.vae.likelihoods import BINARIZATIONS, LIKELIHOODS
+    return {
+        "model": FAMILIES,
+        "dataset": DATASETS,
+        "network": {**NETWORKS, **GAN_NETWORKS},
+        "binarize": BINARIZATIONS,
+        "likelihood": LIKELIHOODS,
+        "gan_loss": GAN_LOSSES,
+        "optimizer": OPTIMIZERS,
+    }
+
+
+def family(name: str) -> Any:
+    """What is known of a family of models."""
+    return find("model", open_tables()["model"], name)
+
+
+def check_names(fields: Iterable[dataclasses.Field], values: Mapping[str, Any]) -> None:
+    """Refuses a name that no open table has.
+
+    Who adds one has imported the table; before that the names in `config.py` are all that there
+    are, and a mistake is told at once, without TensorFlow.
+
+    Args:
+        fields: of a configuration.
+        values: of some of them.
+    """
+    for field in (field for field in fields if field.metadata["are_open"]):
+        name, known = values.get(field.name), field.metadata["choices"]
+        is_of_tfds = field.name == "dataset" and str(name).removeprefix("tfds:") not in (name, "")
+        if isinstance(name, str) and name not in known and not is_of_tfds:
+            others = open_tables()[field.name] if "tensorflow" in sys.modules else known
+            find(field.name, others, name)
+
+
+def check_network(config: Any) -> None:
+    """Refuses what the network, or the family of the model, does not have."""
+    if config.hidden is not None:
+        _check_hidden(config.hidden)
+    known = family(config.model)
+    if config.conditional and not known.takes_labels:
+        raise UserError(f"--conditional: --model={config.model} knows no labels.")
+    if config.network not in known.network_table:
+        raise UserError(
+            f"--network={config.network} is not for --model={config.model}; for it there are "
+            f"{', '.join(known.network_table)}."
+        )
+    for name in (each for each in _OF_SOME_NETWORKS if getattr(config, each) not in (None, 0)):
+        if not known.takes_network_settings:
+            raise UserError(f"--{name} does nothing with --model={config.model}.")
+        if name not in _settings_of(config.network):
+            users = [each for each in known.network_table if name in _settings_of(each)]
+            raise UserError(
+                f"--{name} does nothing with --network={config.network}; it is for "
+                f"{', '.join(users)}."
+            )
+
+
+def _settings_of(network: str) -> tuple[str, ...]:
+    """The settings that a network has beside those of all."""
+    return getattr(open_tables()["network"][network], "settings", ())
+
+
+def _check_hidden(hidden: str) -> None:
+    parts = hidden.split(",")
+    if not all(part.isdecimal() and 1 <= int(part) <= _MOST_UNITS for part in parts):
+        raise UserError(
+            f"--hidden={hidden}: must be numbers of units from 1 to {_MOST_UNITS}, such as 512,256."
+        )
+
+
+def check_preset(preset: str, model: str) -> None:
+    """Refuses a preset of another family."""
+    own = PRESETS[preset].get("model", _USUAL_FAMILY)
+    fitting = None if model == own else family(model).preset
+    if model != own and (fitting or own != _USUAL_FAMILY):
+        raise UserError(
+            f"--preset={preset} is one of --model={own}; for --model={model} there is "
+            f"--preset={fitting or DEFAULT_PRESET}."
+        )
+
+
+def without_what_gives_way(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what a preset says that cannot be had beside what was asked for.
+
+    Settings of its network go with the network. Its objective, `shared`, gives way where it cannot
+    be had or was not tried: with more latents, too many were needed to cover the prior; with 256
+    grey levels, it would take very long; among classes, the latents would be divided.
+    """
+    gone = []
+    if "network" in given and given["network"] in open_tables()["network"]:
+        gone = [name for name in _OF_SOME_NETWORKS if name not in _settings_of(given["network"])]
+    if values.get("objective") == "shared":
+        likelihood = open_tables()["likelihood"].get(values.get("likelihood", "bernoulli"))
+        is_of_levels = likelihood is not None and likelihood.is_of_levels
+        few = values.get("latent_dim", 1) in range(MOST_COVERED + 1)
+        if not few or is_of_levels or values.get("conditional"):
+            gone.append("objective")
+    return {name: value for name, value in values.items() if name not in gone or name in given}
+
+
+def check_vae(config: Any) -> None:
+    """Refuses settings of a VAE that contradict each other."""
+    likelihood = open_tables()["likelihood"][config.likelihood]
+    if config.sampler == "mixture" and config.latent_dim > _LARGEST_MIXTURE:
+        raise UserError(
+            f"--sampler=mixture: is for at most {_LARGEST_MIXTURE} latent dimensions, not "
+            f"{config.latent_dim}; give --sampler=prior."
+        )
+    if likelihood.takes_grey and config.binarize != "none":
+        raise UserError(
+            f"--likelihood={config.likelihood} is one of grey levels; give --binarize=none."
+        )
+    name, samples = config.objective, config.importance_samples
+    if (name == "iwae") != (samples > 1):
+        raise UserError(
+            f"--importance_samples={samples} with --objective={name}: iwae needs at least 2, and "
+            "the others take 1."
+        )
+    if name == "shared":
+        _check_shared(config, likelihood)
+    elif config.shared_latents != SHARED_LATENTS:
+        raise UserError(
+            f"--shared_latents={config.shared_latents} does nothing with --objective={name}; it "
+            "is for shared."
+        )
+
+
+def _check_shared(config: Any, likelihood: Any) -> None:
+    """Refuses what latents that all images share cannot do, or only in a very long time."""
+    if config.latent_dim > MOST_COVERED:
+        raise UserError(
+            f"--objective=shared: its latents cover {MOST_COVERED} dimensions, not "
+            f"{config.latent_dim}; give another objective, such as --objective=elbo."
+        )
+    if likelihood.is_of_levels:
+        raise UserError(
+            f"--likelihood={config.likelihood} with --objective=shared: would compare all "
+            "pixels of all images with all latents; give another likelihood, or --objective=elbo."
+        )
+
+
+def check_pixels(config: Any, images: Any) -> None:
+    """Refuses a threshold that colours would be lost at, or nearly all of the images."""
+    if config.binarize != "threshold":
+        return
+    if images.shape[-1] > 1:
+        raise UserError(
+            "--binarize=threshold: the images have colours, which would be lost; give "
+            "--binarize=none, or leave out --preset and --binarize."
+        )
+    if images.vanish_at_threshold:
+        raise UserError(
+            f"--binarize=threshold (of --preset={config.preset}) would make nearly all images "
+            f"blank or the same: {images.levels}. Leave out both, or give --binarize=none."
+        )
+
+
+def check_gan(config: Any) -> None:
+    """Refuses settings of a GAN that contradict each other."""
+    if config.optimizer not in _OPTIMIZERS_OF_GANS:
+        raise UserError(
+            f"--optimizer={config.optimizer}: a GAN needs --beta1 and --beta2; choose from "
+            f"{', '.join(_OPTIMIZERS_OF_GANS)}."
+        )
+    if config.gan_loss == "wgan_gp" and config.r1:
+        raise UserError(
+            f"--gan_loss=wgan_gp has a gradient penalty of its own, and knows no other "
+            f"(--r1={config.r1:g}, by a flag or the preset); give --r1=0."
+        )
+    if config.spectral_norm and config.precision != "float32":
+        raise UserError(
+            f"--spectral_norm with --precision={config.precision}: norms are divided out of the "
+            "weights themselves, which would be rounded; leave out one of the two."
+        )
+    from cvae_tf.models.gan.diff_augment import KINDS, kinds_of
+
+    unknown = [kind for kind in kinds_of(config.diff_augment) if kind not in KINDS]
+    if unknown:
+        raise UserError(
+            f"--diff_augment={config.diff_augment}: {unknown[0]!r} is unknown; choose from "
+            f"{', '.join(KINDS)}, none, auto."
+        )
+
+
+def changes_for(config: Any, images: Any) -> str:
+    """Which changes both networks of a GAN live with; "auto" is settled by the images.
+
+    Few images are shifted, so that they are not learned by heart; of many, that only takes time.
+    """
+    has_colours = images.shape[-1] == 3
+    if "colour" in config.diff_augment.split(",") and not has_colours:
+        raise UserError(f"--diff_augment={config.diff_augment}: the images have no colours.")
+    if config.diff_augment != "auto":
+        return config.diff_augment
+    kinds = ["mirror"] * has_colours + ["translation"] * (images.num < MANY_IMAGES)
+    return ",".join(kinds) or "none"

@@ -1,1 +1,0 @@
-"""The commands: the flags of each, and the one function that it calls."""

@@ -1,0 +1,161 @@
+"""Data sets by name or from a path, and the images of a run again."""
+
+from pathlib import Path
+from typing import Any
+
+from cvae_tf.core import paths
+from cvae_tf.core.errors import MissingPathError, UserError
+from cvae_tf.core.messages import say
+from cvae_tf.core.settings import find
+from cvae_tf.data import digits, file_kinds, folder, keras_sets, own_file, tfds_sets
+from cvae_tf.data.datasets import Dataset, fingerprint
+from cvae_tf.data.settings import ReadingSettings
+
+_TFDS = "tfds:"  # before the name of a set of TensorFlow Datasets
+_SECONDS_IF_OPTIONAL = 30  # to wait for MNIST where the digits do as well
+_IF_MOVED = (
+    " If the images of the training were moved, name their new place: train.py --resume "
+    "--run_dir=RUN --data_path=NEW_PLACE; they are known by their SHA-256."
+)
+_KEYS_OF_OLD_RUNS = {"MNIST": "mnist", "bundled digits": "digits"}  # which knew only the title
+
+
+def load_dataset(
+    name: str = "auto",
+    data_path: str | Path | None = None,
+    seed: int = 0,
+    reading: ReadingSettings | None = None,
+    cache_mb: int | None = None,
+    disk_mb: int | None = None,
+    as_before: bool = False,
+) -> Dataset:
+    """Loads a data set by its name, or a user's own images.
+
+    Args:
+        name: one of `DATASETS`, such as "auto", "cifar10" or "tfds:kmnist"; not looked at
+            if a path is given.
+        data_path: a folder of pictures, an .npz with `x_train` and optionally `x_test`, `y_train`,
+            `y_test` and `class_names`, or an .npy of images; `~` is the home directory.
+        seed: from 0; decides the variations of the digits, and the images held out of a lone
+            `x_train` or of a folder without splits.
+        reading: how pictures of a folder become images of one size; None for as they are.
+        cache_mb: the most megabytes of images of a folder to keep in memory; more of them are read
+            from disk when they are needed. None for half of what is free.
+        disk_mb: the most megabytes of decoded pictures to keep on disk, in the Keras cache; None
+            for half of what is free.
+        as_before: whether own images get their splits and classes by the rules of older versions,
+            so that runs which began with these can go on.
+
+    Returns:
+        The data set.
+
+    Raises:
+        UserError: if there is no such name, the data set cannot be had, or a file does not hold
+            images.
+    """
+    reading, seed = reading or ReadingSettings(), int(seed)
+    path = None if data_path is None else paths.expand(data_path)
+    kind = None if path is None else file_kinds.kind_of(path)
+    if kind == file_kinds.FOLDER:
+        return folder.load(path, seed, reading, cache_mb, disk_mb, as_before)
+    for_folders = {"cache_mb": cache_mb, "disk_mb": disk_mb}
+    given = [name for name, value in for_folders.items() if value]
+    if not_usual := [*reading.changed_fields(), *given]:
+        what = "in --data_path" if path is None else f"and {path} is a file of arrays"
+        raise UserError(f"--{not_usual[0]} is for a folder of pictures, {what}.")
+    if path is not None:
+        return own_file.load_npz(path, seed, as_before)
+    return _load_by_key(name, seed)
+
+
+def load_auto(seed: int) -> Dataset:
+    """Loads MNIST if that is quickly had, else the bundled digits, whose origin then says so.
+
+    Args:
+        seed: as in `load_dataset`.
+
+    Returns:
+        The data set, whose key is that of the one that was taken.
+    """
+    try:
+        return _load_by_key("mnist", seed, seconds=_SECONDS_IF_OPTIONAL)
+    except UserError as error:
+        digits, reason = _load_by_key("digits", seed), str(error).splitlines()[0]
+        return digits._replace(origin=f"{digits.origin} Not MNIST: {reason}")
+
+
+def _load_by_key(key: str, seed: int, **options: Any) -> Dataset:
+    if key not in DATASETS and key.removeprefix(_TFDS) not in (key, ""):
+        dataset = tfds_sets.load(key.removeprefix(_TFDS), seed)
+    else:
+        dataset = find("dataset", DATASETS, key)(seed, **options)
+    return dataset if dataset.key else dataset._replace(key=key)
+
+
+DATASETS = {
+    "auto": load_auto,
+    "mnist": keras_sets.load_mnist,
+    "digits": digits.load,
+    "fashion_mnist": keras_sets.load_fashion_mnist,
+    "cifar10": keras_sets.load_cifar10,
+    "cifar100": keras_sets.load_cifar100,
+}
+
+
+def load_again(
+    recorded: dict[str, Any],
+    data_path: str | None,
+    seed: int,
+    reading: ReadingSettings | None = None,
+    cache_mb: int | None = None,
+    disk_mb: int | None = None,
+    moved_to: str | None = None,
+) -> Dataset:
+    """Loads what a run has learned from, also if it was only found by `--dataset=auto`.
+
+    Args:
+        recorded: what the run recorded of its data: the `key` of that data set, or in runs of older
+            versions only its `name`.
+        data_path: as in `load_dataset`.
+        seed: as in `load_dataset`.
+        reading: as in `load_dataset`.
+        cache_mb: as in `load_dataset`.
+        disk_mb: as in `load_dataset`.
+        moved_to: where the images are now, if they are at `data_path` no more.
+
+    Returns:
+        The data set.
+
+    Raises:
+        UserError: if it is not recorded which one it was, or its images are others now; else as in
+            `load_dataset`.
+    """
+    key, known = recorded_key(recorded), recorded.get("sha256")
+    if not known if moved_to else data_path is None and key is None:
+        raise UserError("It is not recorded which images the model was trained on.")
+    path = moved_to or data_path
+    source = key, path, seed, reading, cache_mb, disk_mb
+    try:
+        dataset = load_dataset(*source)
+    except MissingPathError as error:
+        raise UserError(f"{error}{'' if moved_to else _IF_MOVED}") from error
+    is_same = not known or fingerprint(dataset) == known
+    if path is not None and known and not (is_same and _has_names(dataset, recorded)):
+        older = load_dataset(*source, as_before=True)
+        if fingerprint(older) == known and _has_names(older, recorded):
+            say(f"{path}: its splits and classes are those of the version that began the run.")
+            return older
+    if not is_same:
+        raise UserError(f"{path or dataset.name}: the images are not those of the training.")
+    return dataset
+
+
+def _has_names(dataset: Dataset, recorded: dict[str, Any]) -> bool:
+    """Whether classes are called as it is recorded; numbers have no names before they are used."""
+    names = list(dataset.class_names or ())
+    return not names or names == recorded.get("class_names", names)
+
+
+def recorded_key(recorded: dict[str, Any]) -> str | None:
+    """The name in `DATASETS` of what a run learned from; None if it has none."""
+    return recorded.get("key") or _KEYS_OF_OLD_RUNS.get(recorded.get("name"))
