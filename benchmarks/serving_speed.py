@@ -144,13 +144,14 @@ def export_all(directory: Path) -> None:
     from cvae_tf.config import Config
     from cvae_tf.exporting import writing
     from cvae_tf.models.networks.building import build_networks
+    from cvae_tf.models.vae.family import VaeFamily
     from cvae_tf.models.vae.model import CVAE
     from cvae_tf.registry import FORMATS
 
     data = {"name": "none", "image_shape": [28, 28, 1], "train_images": 0, "test_images": 0}
     metadata = {
-        "title": CVAE.title, "config": Config.create().to_json(), "data": data, "metrics": None,
-        "versions": {}, "git_commit": None,
+        "title": VaeFamily.title, "config": Config.create().to_json(), "data": data,
+        "metrics": None, "versions": {}, "git_commit": None,
     }  # fmt: skip
     for network in NETWORKS:
         model = CVAE(build_networks(network, (28, 28, 1), latent_dim=2, seed=0))

@@ -18,14 +18,14 @@ FAMILIES: Table[Family] = Table(
     "model",
     {
         "vae": Family(
-            f"{_HERE}models.vae.model:CVAE",
+            f"{_HERE}models.vae.family:VaeFamily",
             "variational autoencoder",
             check=f"{_HERE}models.vae.settings_check:check",
             takes_labels=True,
             takes_network_settings=True,
         ),
         "gan": Family(
-            f"{_HERE}models.gan.model:GAN",
+            f"{_HERE}models.gan.family:GanFamily",
             "generative adversarial network",
             check=f"{_HERE}models.gan.settings_check:check",
             complete=f"{_HERE}models.gan.settings_check:complete",

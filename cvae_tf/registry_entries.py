@@ -45,7 +45,7 @@ class Format(Entry):
 
 @dataclasses.dataclass(frozen=True)
 class Family(Entry):
-    """A kind of model: a subclass of `models.base.GenerativeModel`."""
+    """A kind of model: a `models.family.Family`."""
 
     # The home of a function that refuses a `Config`, and the shape of images once it is known. It
     # does not need TensorFlow.

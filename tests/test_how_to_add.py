@@ -16,7 +16,7 @@ from cvae_tf.models.vae.likelihoods import GAUSSIAN
 
 TABLES = {
     name: getattr(registry, name)
-    for name in ("NETWORKS", "LIKELIHOODS", "DATASETS", "MODES", "FORMATS", "FAMILIES")
+    for name in ("NETWORKS", "LIKELIHOODS", "DATASETS", "MODES", "FORMATS")
 }
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 SECTION = README[README.index("## How to add") : README.index("## Map")]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import family_of
 from cvae_tf.training.run_files import Run
 
 _PACKAGES = ("tensorflow", "keras", "numpy")
@@ -22,12 +23,13 @@ def describe(run: Run, model: GenerativeModel, metrics: list[dict[str, float]]) 
     Returns:
         Plain values, ready for JSON.
     """
+    family = family_of(model)
     return {
-        "title": model.title,
+        "title": family.title,
         "config": run.config.to_json(),
         "data": run.data,
-        **model.describe(),
-        "measures": [measure._asdict() for measure in model.test_measures],
+        **family.describe(model),
+        "measures": [measure._asdict() for measure in family.test_measures(model)],
         "metrics": metrics[-1] if metrics else None,
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "git_commit": _git_commit(),

@@ -2,10 +2,10 @@
 
 import keras
 
-from cvae_tf import registry
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.models.families import FAMILIES
 
 
 def networks_of(model: LoadedModel) -> dict[str, keras.Model] | None:
@@ -21,8 +21,7 @@ def networks_of(model: LoadedModel) -> dict[str, keras.Model] | None:
     try:
         config = Config.from_json(model.metadata.get("config"))
         classes = len(model.class_names)
-        family = registry.FAMILIES.load(config.model)
-        built = family.from_settings(config, model.image_shape, 1, classes)
+        built = FAMILIES[config.model].build(config, model.image_shape, 1, classes)
     except UserError:
         return None
     # `saved_model.write` tracks the networks first, in this order.

@@ -4,13 +4,13 @@ import dataclasses
 import gc
 from typing import NamedTuple
 
-from cvae_tf import registry
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say
 from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.data import batches
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks.building import ImageShape
 from cvae_tf.training import (
     averaged_weights,
@@ -54,11 +54,11 @@ def build_model(
     # wait for Python to look for such circles, with all its images.
     gc.collect()
     steps = batches.steps_per_epoch(num_images, config.batch_size)
-    family = registry.FAMILIES.load(config.model)
+    family = FAMILIES[config.model]
     if config.conditional and not num_classes:
         raise UserError("--conditional: a model of classes needs to know how many there are.")
     classes = num_classes if config.conditional else 0
-    model = family.from_settings(config, tuple(image_shape), steps, classes)
+    model = family.build(config, tuple(image_shape), steps, classes)
     model.compile(
         optimizer=optimizers.build_optimizer(
             config.learning_rate,

@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from cvae_tf.config import Config
 from cvae_tf.models.gan import diff_augment
-from cvae_tf.models.gan.model import GAN
-from cvae_tf.models.gan.recipe import Recipe
+from cvae_tf.models.gan.model import GAN, Recipe
 from cvae_tf.models.gan.settings_check import KINDS, complete, kinds_of
 
 KEY = tf.constant([3, 4])

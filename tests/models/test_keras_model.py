@@ -7,7 +7,7 @@ import tensorflow as tf
 from helpers import binary_images, tiny_cvae, tiny_networks, weights_of
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.models.batch_parts import images_of
+from cvae_tf.models.base import images_of
 from cvae_tf.models.networks.building import Options, build_networks
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.training.optimizers import build_optimizer
