@@ -190,7 +190,7 @@ DATASETS: Table[Entry] = Table(
 FORMATS: Table[Format] = Table(
     "format",
     {
-        "saved_model": Format(f"{_HERE}exporting.saved_model:write", "with the GIF"),
+        "saved_model": Format(f"{_HERE}models.saved_model:write", "with the GIF"),
         "litert": Format(f"{_HERE}exporting.litert:write", "for LiteRT"),
         "onnx": Format(
             f"{_HERE}exporting.onnx_files:write", "for ONNX", packages=("tf2onnx", "onnx")

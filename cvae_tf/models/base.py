@@ -166,6 +166,30 @@ class GenerativeModel(CheckedModel):
         """A model that does the same, faster where nothing is learned any more."""
         return self
 
+    def export(
+        self, filepath: str, format: str = "tf_saved_model", verbose: Any = None, **options: Any
+    ) -> None:
+        """Writes the SavedModel that export.py writes, with its signatures, card and `model.json`.
+
+        Args:
+            filepath: a new directory.
+            format: another one is written as `keras.Model.export` does it.
+            verbose: as there.
+            **options: as there, of another format.
+
+        Raises:
+            UserError: if there is something at that path, or it cannot be written.
+            ValueError: if the SavedModel is to have an `input_signature`; it has its own.
+        """
+        if format != "tf_saved_model":
+            super().export(filepath, format, verbose, **options)
+            return
+        if options:
+            raise ValueError(f"A SavedModel has signatures of its own: leave out {min(options)}.")
+        from cvae_tf.models import saved_model  # which knows the families, and these this class
+
+        saved_model.export(self, filepath)
+
     def summary(self, *arguments: Any, **options: Any) -> None:
         """Prints its networks, layer by layer; takes what `keras.Model.summary` takes."""
         for network in self.networks.values():

@@ -80,6 +80,10 @@ class Family:
         """
         raise NotImplementedError
 
+    def known_settings(self, model: Any) -> dict[str, Any]:
+        """Settings of a `Config` that a model knows itself, however it was built."""
+        return {"latent_dim": model.latent_dim, "seed": model.seed}
+
     def optimizer_options(self, config: Any) -> dict[str, Any]:
         """What the optimizer is given beside the settings that all families share."""
         return {}

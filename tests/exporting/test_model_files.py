@@ -8,7 +8,8 @@ import tensorflow as tf
 from helpers import METADATA, create_run, tiny_cvae
 
 from cvae_tf.config import Config
-from cvae_tf.exporting import model_card, model_json
+from cvae_tf.exporting import model_json
+from cvae_tf.models import model_card
 from cvae_tf.models.families import FAMILIES
 
 

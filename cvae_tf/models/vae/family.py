@@ -72,6 +72,20 @@ class VaeFamily(Family):
             precision=config.precision,
         )
 
+    def known_settings(self, model: CVAE) -> dict[str, Any]:
+        """Those of latents, pixels, p(x|z) and the objective."""
+        names = ("importance_samples", "beta", "free_bits", "shared_latents")
+        return {
+            **super().known_settings(model),
+            "conditional": model.num_classes > 0,
+            "binarize": model.pixels.binarize,
+            "likelihood": model.pixels.likelihood,
+            "objective": model.objective.name,
+            **{name: getattr(model.objective, name) for name in names},
+            "sampler": model.sampler_name,
+            "denoise": model.input_noise,
+        }
+
     def train_measures(self, model: CVAE) -> dict[str, Measure]:
         """The ELBO, and the objective if that is another."""
         elbo = model.pixels.terms["elbo"]
