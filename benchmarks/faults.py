@@ -68,7 +68,7 @@ FAULTS = (
           "Purpose.TRAINING_NOISE, step)", "Purpose.TRAINING_NOISE)", "models"),
     Fault("pixels are white above 0.6, not above 0.5", "models/vae/likelihoods.py",
           "ops.greater(grey, 0.5)", "ops.greater(grey, 0.6)", "models"),
-    Fault("reconstructions are of a sample, not of the mean", "models/vae/encode_decode.py",
+    Fault("reconstructions are of a sample, not of the mean", "models/vae/model.py",
           "return self.decode(self.encode(images, labels).mean, labels)",
           "latents = self.reparameterize(*self.encode(images, labels), [self.seed, 0])\n"
           "        return self.decode(latents, labels)", "models exporting"),

@@ -143,18 +143,18 @@ def export_all(directory: Path) -> None:
     """Writes each network in each format."""
     from cvae_tf.config import Config
     from cvae_tf.exporting import writing
-    from cvae_tf.exporting.writing import FORMATS
     from cvae_tf.models.networks import build_networks
+    from cvae_tf.models.vae.family import VaeFamily
     from cvae_tf.models.vae.model import CVAE
 
     data = {"name": "none", "image_shape": [28, 28, 1], "train_images": 0, "test_images": 0}
     metadata = {
-        "title": CVAE.title, "config": Config.create().to_json(), "data": data, "metrics": None,
-        "versions": {}, "git_commit": None,
+        "title": VaeFamily.title, "config": Config.create().to_json(), "data": data,
+        "metrics": None, "versions": {}, "git_commit": None,
     }  # fmt: skip
     for network in NETWORKS:
         model = CVAE(build_networks(network, (28, 28, 1), latent_dim=2, seed=0))
-        for name in FORMATS:
+        for name in writing.FORMATS:
             writing.write_model(model, name, directory / network / name, metadata)
 
 

@@ -25,7 +25,7 @@ def open_tables() -> dict[str, Mapping[str, Any]]:
     """What names of open tables stand for, by the setting; it takes TensorFlow."""
     with quiet_import():
         from cvae_tf.data.loading import DATASETS
-        from cvae_tf.models import FAMILIES
+        from cvae_tf.models.families import FAMILIES
         from cvae_tf.models.gan.losses import GAN_LOSSES
         from cvae_tf.models.networks import GAN_NETWORKS, NETWORKS
         from cvae_tf.models.optimizers import OPTIMIZERS

@@ -125,6 +125,8 @@ def summary(values: Any) -> list[float]:
 
 def call_signatures(model: Any, dataset: Any) -> dict[str, Any]:
     """Arguments and results of each signature, and what it gives for two images or latents."""
+    from cvae_tf.models.families import family_of
+
     latents = np.random.default_rng(0).standard_normal((2, model.latent_dim)).astype(np.float32)
     values = {
         "images": dataset.test.images[:2].astype(np.float32) / 255,
@@ -137,7 +139,8 @@ def call_signatures(model: Any, dataset: Any) -> dict[str, Any]:
         "scores": np.float32([-100, -150]),
     }
     found = {}
-    for name, (function, specs) in model.for_inference().signatures().items():
+    signatures = family_of(model).signatures(model.for_inference())
+    for name, (function, specs) in signatures.items():
         results = function(*(tf.constant(values[spec.name]) for spec in specs))
         found[name] = {
             "arguments": [[spec.name, spec.dtype.name, list(spec.shape)] for spec in specs],

@@ -17,8 +17,8 @@ from cvae_tf.distances import FEATURES
 from cvae_tf.evaluation import settings
 from cvae_tf.generation.generating import MODES
 from cvae_tf.generation.settings import MODE_NAMES
-from cvae_tf.models import FAMILIES
-from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import FAMILIES
+from cvae_tf.models.family import Family
 from cvae_tf.presets import PRESETS
 from cvae_tf.training.strategies import STRATEGIES
 
@@ -83,7 +83,7 @@ REFUSED = [
 @pytest.fixture
 def other_family(monkeypatch):
     """A family of models that somebody has added; `other` is its name."""
-    monkeypatch.setitem(FAMILIES, "other", GenerativeModel)
+    monkeypatch.setitem(FAMILIES, "other", Family())
 
 
 @pytest.mark.parametrize(("settings", "message"), REFUSED)

@@ -6,9 +6,10 @@ import tensorflow as tf
 
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.distances import for_dataset
 from cvae_tf.distances.frechet import frechet_distance, statistics
 from cvae_tf.evaluation import distance
-from cvae_tf.models.gan import comparison
 
 
 def test_a_run_has_its_own_measures_and_no_pictures_of_an_encoder(gan_run):
@@ -38,11 +39,10 @@ def test_the_exported_model_draws_and_judges_with_tensorflow_alone(gan_run, gan)
 
 def test_samples_of_the_exported_model_are_as_far_as_in_training(gan_run, gan):
     dataset = api.load_dataset(data_path=gan_run.config.data_path)
-    compared = comparison.TestImages(dataset)
-    key = comparison.derived_key(3, comparison.Purpose.DRAWN_IMAGES)
-    latents = gan.sample_latents(compared.num_drawn, key).numpy()
-    drawn = statistics(compared.features.of(gan.decode(latents)))
-    found = frechet_distance(compared._statistics, drawn)
+    features = for_dataset(dataset)
+    latents = gan.sample_latents(32, derived_key(3, Purpose.DRAWN_IMAGES)).numpy()
+    both = dataset.test.images / np.float32(255), gan.decode(latents)
+    found = frechet_distance(*(statistics(features.of(images)) for images in both))
     own = gan_run.history[-1]["test_frechet_distance"]
     assert found == pytest.approx(own, rel=0.01, abs=0.01)
 

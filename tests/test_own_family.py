@@ -8,8 +8,9 @@ from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.panels import Panel
 from cvae_tf.exporting import loading
-from cvae_tf.models import FAMILIES
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import FAMILIES
+from cvae_tf.models.family import Family
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks import build_networks
 from cvae_tf.models.signature_parts import decoding_signatures, first_results, with_an_image
@@ -20,19 +21,12 @@ ERROR = Measure("squared_error", "squared error", "per image", higher_is_better=
 class Autoencoder(GenerativeModel):
     """A plain autoencoder without noise: latents in, images out, squared errors between."""
 
-    title = "autoencoder"
-
     def __init__(self, networks, seed):
         super().__init__(seed)
         self.encoder, self.decoder = networks
         self.image_shape = self.encoder.inputs[0].shape[1:]
         self.latent_dim = self.decoder.inputs[0].shape[-1]
         self.means = {"error": keras.metrics.Mean("error")}
-
-    @classmethod
-    def from_settings(cls, config, image_shape, steps_per_epoch, num_classes=0):
-        networks = build_networks(config.network, image_shape, config.latent_dim, config.seed)
-        return cls(networks, config.seed)
 
     @property
     def networks(self):
@@ -58,35 +52,48 @@ class Autoencoder(GenerativeModel):
         self.means["error"].update_state(errors)
         return {"error": self.means["error"].result()}
 
-    train_measures = {"error": ERROR}
-    test_measures = (ERROR,)
-
     def measure(self, grey, labels, first):
         return {"squared_error": self.errors(grey)}
 
     def encode_mean(self, grey, labels, first):
         return self.encode(grey)
 
-    def epoch_panels(self, grey, labels, seed):
-        return [Panel("Test images over their copies", [grey.numpy(), self(grey).numpy()])]
 
-    def signatures(self):
-        images = tf.TensorSpec([None, *self.image_shape], tf.float32, "images")
+class AutoencoderFamily(Family):
+    """How it is trained, shown and exported."""
+
+    title, model_class = "autoencoder", Autoencoder
+
+    def build(self, config, image_shape, steps_per_epoch, num_classes):
+        networks = build_networks(config.network, image_shape, config.latent_dim, config.seed)
+        return Autoencoder(networks, config.seed)
+
+    def train_measures(self, model):
+        return {"error": ERROR}
+
+    def test_measures(self, model):
+        return (ERROR,)
+
+    def epoch_panels(self, model, grey, labels, seed):
+        return [Panel("Test images over their copies", [grey.numpy(), model(grey).numpy()])]
+
+    def signatures(self, model):
+        images = tf.TensorSpec([None, *model.image_shape], tf.float32, "images")
 
         def encode(images):
-            return first_results({"mean": self.encode(with_an_image(images))}, images)
+            return first_results({"mean": model.encode(with_an_image(images))}, images)
 
         def reconstruct(images):
-            return first_results({"images": self(with_an_image(images))}, images)
+            return first_results({"images": model(with_an_image(images))}, images)
 
         own = {"encode": (encode, [images]), "reconstruct": (reconstruct, [images])}
-        return decoding_signatures(self) | own
+        return decoding_signatures(model) | own
 
 
-FAMILIES["autoencoder"] = Autoencoder
-
-
-def test_it_is_trained_exported_and_used_but_not_for_what_it_cannot_do(small_npz, tmp_path):
+def test_it_is_trained_exported_and_used_but_not_for_what_it_cannot_do(
+    small_npz, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(FAMILIES, "autoencoder", AutoencoderFamily())
     trained = api.train(
         run_dir=tmp_path / "run", data_path=small_npz, verbose=0,
         model="autoencoder", network="mlp", epochs=2, batch_size=16, seed=2,

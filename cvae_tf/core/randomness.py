@@ -5,9 +5,12 @@ What is drawn for an image depends on the number of the image, never on the batc
 
 import enum
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+
+from cvae_tf.core import replicas
 
 _PHILOX, _VALUES_OF_COUNTER = 1, 4  # the generator of TensorFlow, and what one count of it gives
 
@@ -61,6 +64,32 @@ def derived_key(seed: int | tf.Tensor, purpose: Purpose, index: int | tf.Tensor 
     seed = tf.cast(seed, tf.int32)
     key = tf.stack([seed, number]) if seed.shape.rank == 0 else tf.random.fold_in(seed, number)
     return tf.random.fold_in(key, tf.cast(index, tf.int32))
+
+
+def normal_of_batch(
+    key: tf.Tensor, num: int | tf.Tensor, shape: Sequence[int], num_samples: int = 1
+) -> tf.Tensor:
+    """Draws standard Gaussian numbers for a batch; of one that replicas share, those of its rows.
+
+    Args:
+        key: int32 [2], as `derived_key` makes it; the same on all replicas.
+        num: B, the images here.
+        shape: of the numbers of an image.
+        num_samples: K, how often they are drawn for each image.
+
+    Returns:
+        float32 [K * B, *shape]: for the first samples of all images, the second, ...
+    """
+    return replicas.own_rows(
+        lambda rows: tf.random.stateless_normal([num_samples * rows, *shape], key),
+        num,
+        num_samples,
+    )
+
+
+def uniform_of_batch(key: tf.Tensor, num: int | tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
+    """Draws numbers from 0 to 1; arguments and result as of `normal_of_batch`, without samples."""
+    return replicas.own_rows(lambda rows: tf.random.stateless_uniform([rows, *shape], key), num)
 
 
 def normal_of_images(

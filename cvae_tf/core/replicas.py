@@ -81,6 +81,11 @@ def update_means(of_batch: dict[str, keras.metrics.Mean], values: dict[str, tf.T
         of_batch[name].update_state(average, sample_weight=tf.size(value) * count())
 
 
+def update_mean(of_batch: keras.metrics.Mean, value: tf.Tensor, num: tf.Tensor) -> None:
+    """Adds to a mean over images the mean of one's own `num` images."""
+    of_batch.update_state(mean(value), sample_weight=num * count())
+
+
 def gathered(rows: tf.Tensor) -> tf.Tensor:
     """Joins the rows of all replicas, [B, ...] each, to those of the global batch, [R * B, ...]."""
     if count() == 1:

@@ -1,4 +1,4 @@
-"""How TensorFlow shares out the cores: half of them to each half of a batch (`models.halves`)."""
+"""How TensorFlow shares out the cores: half of them to each half of a batch (`models.base`)."""
 
 import os
 

@@ -11,6 +11,7 @@ from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting import loading
 from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import family_of
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
 
@@ -56,8 +57,8 @@ def from_model(model: GenerativeModel, metadata: dict[str, Any]) -> EvaluatedMod
     Raises:
         UserError: if it has no likelihood.
     """
-    if "likelihood" not in model.evaluations:
-        raise UserError(f"This model ({model.title}) has no likelihood to evaluate.")
+    if "likelihood" not in family_of(model).evaluations:
+        raise UserError(f"This model ({family_of(model).title}) has no likelihood to evaluate.")
     names = tuple(metadata["data"]["class_names"]) if model.num_classes else ()
     return EvaluatedModel(
         model.encode, model.parameters, model.latent_dim, tuple(model.image_shape), model.pixels,

@@ -20,7 +20,7 @@ from cvae_tf.evaluation.by_class import Classification
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import check_output_name
-from cvae_tf.models.vae.descriptions import meaning_of_bits
+from cvae_tf.models.vae.family import meaning_of_bits
 
 _LITTLE = 0.005  # of p(x)
 

@@ -14,6 +14,7 @@ from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import MEASURES, OF_MEASURE, EvaluationSettings
 from cvae_tf.exporting import loading, model_json
 from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.models.families import family_of
 from cvae_tf.training import building
 
 _USUAL = EvaluationSettings()
@@ -103,8 +104,8 @@ def from_run(run_dir: str) -> Subject:
     model = trained.model
     metadata = model_json.describe(trained.run, model, trained.metrics)
     return Subject(
-        model.title,
-        tuple(name for name in MEASURES if name in model.evaluations),
+        family_of(model).title,
+        tuple(name for name in MEASURES if name in family_of(model).evaluations),
         lambda: evaluated_model.from_model(model.for_inference(), metadata),
         lambda: drawing_model.of_model(model, metadata),
     )

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import family_of
 
 Arrays = dict[str, np.ndarray]  # by the names of inputs or results
 
@@ -28,7 +29,7 @@ def write_networks(
     """Writes a file for each network of a model, and tries it.
 
     Args:
-        model: whose `standalone_parts` are written.
+        model: whose family's `standalone_parts` are written.
         directory: for the files.
         suffix: of their names.
         convert: writes a network.
@@ -37,7 +38,7 @@ def write_networks(
     Raises:
         UserError: if a network cannot be written, or its file does not do what the network does.
     """
-    for name, network in model.standalone_parts().items():
+    for name, network in family_of(model).standalone_parts(model).items():
         path = directory / f"{name}.{suffix}"
         batch = _batch(network, max(model.num_classes, 1))
         arrays = list(batch.values())

@@ -6,7 +6,7 @@ from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.models import FAMILIES
+from cvae_tf.models.families import FAMILIES
 
 
 def networks_of(model: LoadedModel) -> dict[str, keras.Model] | None:
@@ -22,8 +22,7 @@ def networks_of(model: LoadedModel) -> dict[str, keras.Model] | None:
     try:
         config = Config.from_json(model.metadata.get("config"))
         classes = len(model.class_names)
-        family = find("model", FAMILIES, config.model)
-        built = family.from_settings(config, model.image_shape, 1, classes)
+        built = find("model", FAMILIES, config.model).build(config, model.image_shape, 1, classes)
     except UserError:
         return None
     # `saved_model.write` tracks the networks first, in this order.

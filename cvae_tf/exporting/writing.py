@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
-from cvae_tf.exporting import keras_file, litert, onnx_files, saved_model
+from cvae_tf.exporting import keras_file, litert, onnx_files
+from cvae_tf.models import saved_model
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import family_of
 from cvae_tf.training.run_files import MODEL_JSON
 
 
@@ -49,8 +51,9 @@ def write_model(
         try:
             write(model, temporary, metadata)
         except NotImplementedError as error:  # a family need not know every format
+            title = family_of(model).title
             raise UserError(
-                f"--format={name}: this model ({model.title}) gives nothing to write in it."
+                f"--format={name}: this model ({title}) gives nothing to write in it."
             ) from error
         files.write_json(temporary / MODEL_JSON, metadata)
 

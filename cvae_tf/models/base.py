@@ -1,38 +1,30 @@
-"""What a family of models is: all that training, export, pictures and generation know of it.
+"""What a model is to those who train it: networks that draw images from latents, and their step.
 
-A family is a subclass of `GenerativeModel` in `FAMILIES`. What it must say
-itself raises `NotImplementedError` here; the rest has a default that it may replace.
-
-Where there are `labels`, they are those of a conditional model, int32 [B]; else None.
+How a model is shown, told of and exported, its family knows (`family.py`). Where there are
+`labels`, they are those of a conditional model, int32 [B]; else None.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from cvae_tf.drawing.curves import CurveGroup
-from cvae_tf.drawing.panels import Panel
+from cvae_tf.core import replicas
 from cvae_tf.models.keras_loop import CheckedModel
-from cvae_tf.models.measures import Measure
-from cvae_tf.models.networks import NETWORKS, ImageShape
-
-Signatures = dict[str, tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]]
+from cvae_tf.models.networks.building import ImageShape
 
 _NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
 
 
 class GenerativeModel(CheckedModel):
-    """A Keras model that draws images from latents, and knows how it is trained and shown."""
+    """A Keras model that draws images from latents.
 
-    title = "generative model"  # for people
-    network_table: Mapping[str, Any] = NETWORKS  # what its networks may be, by name
-    takes_labels = False  # whether there are conditional models of it
-    takes_network_settings = False  # whether it gives them to its networks, and seeds dropout
-    preset: str | None = None  # its own, if those of the VAE are not for it
-    evaluations: tuple[str, ...] = ()  # what evaluate.py can find out of it
-    measures_sets: bool = False  # whether `measure_set` does more than to average
+    A kind of model says itself what raises `NotImplementedError` here.
+    """
+
+    image_shape: ImageShape
+    latent_dim: int  # Z
+    num_classes: int = 0  # Y of a conditional model; 0 if it knows no labels
 
     def __init__(self, seed: int, **kwargs: Any):
         """Takes the seed that decides all noise, and what else `keras.Model` knows."""
@@ -41,45 +33,67 @@ class GenerativeModel(CheckedModel):
         self.means: dict[str, keras.metrics.Mean] = {}  # what `train_step` returns, by name
         self.built = True  # its networks are, and Keras need not call the model to know
 
-    # How it is built.
-
-    image_shape: ImageShape
-    latent_dim: int  # Z
-    draws_latents: bool = False  # whether samples come from elsewhere than the prior
-    num_classes: int = 0  # Y of a conditional model; 0 if it knows no labels
-
-    @classmethod
-    def from_settings(
-        cls, config: Any, image_shape: ImageShape, steps_per_epoch: int, num_classes: int = 0
-    ) -> "GenerativeModel":
-        """Builds a model with fresh weights, not yet compiled.
-
-        Args:
-            config: the `Config` of the run.
-            image_shape: height, width and channels of an image.
-            steps_per_epoch: gradient steps in an epoch.
-            num_classes: of the labels, if `config.conditional`; else 0.
-
-        Raises:
-            UserError: if its networks cannot take such images.
-        """
-        raise NotImplementedError
-
-    @classmethod
-    def optimizer_options(cls, config: Any) -> dict[str, Any]:
-        """What the optimizer is given beside the settings that all families share."""
-        return {}
-
     @property
     def networks(self) -> dict[str, keras.Model]:
         """The networks that learn, by the names under which checkpoints keep them."""
         raise NotImplementedError
 
-    def for_inference(self) -> "GenerativeModel":
-        """A model that does the same, faster where nothing is learned any more."""
-        return self
+    def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        """Draws the image of latents [B, Z]: [B, H, W, C] in [0, 1]."""
+        raise NotImplementedError
 
-    # How it learns, and what is measured of it.
+    def sample_latents(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws latents [num, Z] of which images are drawn: by default from the prior."""
+        return tf.random.stateless_normal([num, self.latent_dim], seed)
+
+    def sample(
+        self, num: int | tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Draws images: latents, decoded.
+
+        Args:
+            num: number of images.
+            seed: int32 [2].
+            labels: one for each image, if it wants them.
+
+        Returns:
+            [num, H, W, C] in [0, 1].
+        """
+        return self.decode(self.sample_latents(num, seed), labels)
+
+    def encode_mean(
+        self, grey: tf.Tensor, labels: tf.Tensor | None, first: int
+    ) -> tf.Tensor | None:
+        """Finds the latents [B, Z] of test images from the `first`; None if it has no encoder."""
+        return None
+
+    # How it learns.
+
+    def training_batch(self, grey: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor) -> Any:
+        """Makes grey levels [B, H, W, C] in [0, 1] what `train_step` takes at a step."""
+        return grey if labels is None else (grey, labels)
+
+    def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
+        """Takes one gradient step; returns means since the last `reset_metrics()`, by name.
+
+        For callbacks of Keras there is a `loss` among them, which is to be small.
+        """
+        raise NotImplementedError
+
+    def measure(
+        self, grey: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Measures each of some test images.
+
+        Args:
+            grey: float32 [B, H, W, C] in [0, 1].
+            labels: theirs, if it wants them.
+            first: the number of the first one in the test set.
+
+        Returns:
+            By the names of its family's `test_measures`, a number for each image, [B].
+        """
+        raise NotImplementedError
 
     def compile(
         self,
@@ -111,91 +125,14 @@ class GenerativeModel(CheckedModel):
         super().compile(optimizer, jit_compile=jit_compile, **options)
         self.optimizer.build(self.optimized_variables)
 
-    @property
-    def optimized_variables(self) -> list[keras.Variable]:
-        """What the optimizer learns, and averages if that is asked for."""
-        return self.trainable_variables
-
-    def look_at(self, dataset: Any) -> None:
-        """Sees the `Dataset` before anything is measured or learned."""
-
-    def finish(self, name: str, dataset: Any) -> None:
-        """Learns one of `finishing_parts`, of the `Dataset`, by the weights in use."""
-
-    @property
-    def finishing_parts(self) -> dict[str, Any]:
-        """What is learned at the end, as `checkpoint_parts`; it is kept beside the checkpoints.
-
-        `if_missing` of each part says what follows if it could not be learned.
-        """
-        return {}
-
-    def settle(self) -> None:
-        """Finds what depends on the weights as they are now, before they are used."""
-
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a model that Keras loads."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def training_batch(self, grey: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor) -> Any:
-        """Makes grey levels [B, H, W, C] in [0, 1] what `train_step` takes at a step."""
-        return grey if labels is None else (grey, labels)
-
-    def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
-        """Takes one gradient step; returns means since the last `reset_metrics()`, by name."""
-        raise NotImplementedError
-
     @property
-    def train_measures(self) -> dict[str, Measure]:
-        """Which numbers of `train_step` are kept, by their names there.
-
-        The first stands in the progress bar; if it is not finite, training is stopped.
-        """
-        raise NotImplementedError
-
-    @property
-    def test_measures(self) -> tuple[Measure, ...]:
-        """What `measure` returns; the first decides which checkpoint is the best."""
-        raise NotImplementedError
-
-    def measure(
-        self, grey: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """Measures each of some test images.
-
-        Args:
-            grey: float32 [B, H, W, C] in [0, 1].
-            labels: theirs, if it wants them.
-            first: the number of the first one in the test set.
-
-        Returns:
-            By the names of `test_measures`, a number for each image, [B].
-        """
-        raise NotImplementedError
-
-    def measure_set(self, images: Any, means: Callable[[], dict[str, float]]) -> dict[str, float]:
-        """Measures all test images.
-
-        Args:
-            images: uint8 [N, H, W, C], an array or what reads them from the disk by slices.
-            means: finds the means over the images of what `measure` returns.
-
-        Returns:
-            By the names of `test_measures`; by default those means. A family whose measure is one
-            of the whole set replaces this.
-        """
-        return means()
-
-    def describe_test(self, values: dict[str, float]) -> str:
-        """Says for the screen what was measured of the test images; by name, their means."""
-        return ", ".join(
-            f"{measure.title} {values[measure.name]:.4g} {measure.unit}".rstrip()
-            for measure in self.test_measures
-        )
-
-    def warnings(self, row: dict[str, float]) -> list[str]:
-        """Says what has gone wrong in an epoch, and what to try; `row` is that of `metrics.csv`."""
-        return []
+    def optimized_variables(self) -> list[keras.Variable]:
+        """What the optimizer learns, and averages if that is asked for."""
+        return self.trainable_variables
 
     @property
     def steps(self) -> Any:
@@ -208,89 +145,120 @@ class GenerativeModel(CheckedModel):
         return {**self.networks, "optimizer": self.optimizer, **self.means}
 
     @property
+    def finishing_parts(self) -> dict[str, Any]:
+        """What its family learns at the end, as `checkpoint_parts`; kept beside the checkpoints.
+
+        `if_missing` of each part says what follows if it could not be learned.
+        """
+        return {}
+
+    @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """What Keras resets after an epoch, and shows."""
         return list(self.means.values())
 
-    # What is shown of it.
+    # How it is used.
 
-    def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
-        """Draws the image of latents [B, Z]: [B, H, W, C] in [0, 1]."""
-        raise NotImplementedError
+    def settle(self) -> None:
+        """Finds what depends on the weights as they are now, before they are used."""
 
-    def sample(
-        self, num: int | tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Draws images: latents, decoded.
+    def for_inference(self) -> "GenerativeModel":
+        """A model that does the same, faster where nothing is learned any more."""
+        return self
 
-        Args:
-            num: number of images.
-            seed: int32 [2].
-            labels: one for each image, if it wants them.
-
-        Returns:
-            [num, H, W, C] in [0, 1].
-        """
-        return self.decode(self.sample_latents(num, seed), labels)
-
-    def sample_latents(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Draws latents [num, Z] of which images are drawn: by default from the prior."""
-        return tf.random.stateless_normal([num, self.latent_dim], seed)
-
-    def encode_mean(
-        self, grey: tf.Tensor, labels: tf.Tensor | None, first: int
-    ) -> tf.Tensor | None:
-        """Finds the latents [B, Z] of test images from the `first`; None if it has no encoder."""
-        return None
-
-    def epoch_panels(
-        self, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor
-    ) -> list[Panel]:
-        """What the picture of an epoch shows.
+    def export(
+        self, filepath: str, format: str = "tf_saved_model", verbose: Any = None, **options: Any
+    ) -> None:
+        """Writes the SavedModel that export.py writes, with its signatures, card and `model.json`.
 
         Args:
-            grey: always the same test images, float32 [B, H, W, C].
-            labels: theirs, if it wants them.
-            seed: int32 [2], always the same.
+            filepath: a new directory.
+            format: another one is written as `keras.Model.export` does it.
+            verbose: as there.
+            **options: as there, of another format.
 
-        Returns:
-            The parts of the picture, side by side.
+        Raises:
+            UserError: if there is something at that path, or it cannot be written.
+            ValueError: if the SavedModel is to have an `input_signature`; it has its own.
         """
-        raise NotImplementedError
+        if format != "tf_saved_model":
+            super().export(filepath, format, verbose, **options)
+            return
+        if options:
+            raise ValueError(f"A SavedModel has signatures of its own: leave out {min(options)}.")
+        from cvae_tf.models import saved_model  # which knows the families, and these this class
 
-    @property
-    def curves(self) -> list[CurveGroup]:
-        """Which columns of metrics.csv are drawn together."""
-        return [
-            CurveGroup(measure.title, measure.unit, {f"test_{measure.name}": "-"})
-            for measure in self.test_measures
-        ]
+        saved_model.export(self, filepath)
 
-    # What is exported of it.
+    def summary(self, *arguments: Any, **options: Any) -> None:
+        """Prints its networks, layer by layer; takes what `keras.Model.summary` takes."""
+        for network in self.networks.values():
+            network.summary(*arguments, **options)
 
-    def signatures(self) -> Signatures:
-        """What its SavedModel can do, by name: a function and its arguments.
 
-        `models/signature_parts.py` has `sample` and `decode`, with which a family begins.
-        """
-        raise NotImplementedError
+def images_of(batch: Any) -> tf.Tensor:
+    """Takes the images of what Keras gives a step; targets beside them are not looked at.
 
-    def standalone_parts(self) -> dict[str, keras.Model]:
-        """Keras models for runtimes that take one network: images or latents in, images out."""
-        raise NotImplementedError
+    Raises:
+        ValueError: if there are sample weights, which no family knows.
+    """
+    return images_and_labels(batch, num_classes=0)[0]
 
-    def describe(self) -> dict[str, Any]:
-        """What `model.json` says of the model beside its settings; plain values.
 
-        Of these the model card shows "pixels", what an image is to the model, and "limits", what
-        it cannot do.
-        """
-        return {}
+def images_and_labels(batch: Any, num_classes: int) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Takes images, and of a conditional model the labels beside them, as `fit` gives them.
 
-    def describe_numbers(self, metrics: dict[str, float]) -> str:
-        """Says for the model card what was measured, in Markdown; `metrics` is the last row."""
-        lines = (
-            f"- {measure.title}: {metrics[f'test_{measure.name}']:.4g} {measure.unit}".rstrip()
-            for measure in self.test_measures
-        )
-        return "\n".join(lines)
+    Args:
+        batch: images [B, H, W, C], or images and labels [B].
+        num_classes: of the model; 0 if it knows no labels, which are then not looked at.
+
+    Raises:
+        ValueError: if labels are missing, or there are sample weights.
+    """
+    images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
+    if weights is not None:
+        raise ValueError("Every image has the same weight; sample weights are not known here.")
+    images = tf.cast(images, tf.float32)  # Keras may have been told to compute by other floats
+    if not num_classes:
+        return images, None
+    if labels is None:
+        raise ValueError("A conditional model needs labels: fit(images, labels).")
+    return images, tf.cast(tf.reshape(labels, [-1]), tf.int32)
+
+
+def inputs_of(batch: tf.Tensor, labels: tf.Tensor | None) -> Any:
+    """What a network takes: images or latents, of a conditional model with their labels."""
+    return batch if labels is None else [batch, labels]
+
+
+def run_as_two_halves(
+    network: keras.Model,
+    batch: tf.Tensor,
+    labels: tf.Tensor | None = None,
+    training: bool = False,
+) -> tf.Tensor:
+    """Runs a network on the two halves of a batch, which TensorFlow computes side by side.
+
+    Two cores with a half each are faster than two that share every operation. A GPU is not, and
+    replicas share out the cores already.
+
+    Args:
+        network: of one output.
+        batch: [B, ...].
+        labels: the network's second input, [B], if it has one.
+        training: whether it learns, so that its dropout drops.
+
+    Returns:
+        What the network makes of the batch, float32.
+    """
+    batch = tf.convert_to_tensor(batch)
+    labels = labels if labels is None else tf.convert_to_tensor(labels)
+    size = batch.shape[0]
+    if size is None or size % 2 or tf.config.list_physical_devices("GPU") or replicas.count() > 1:
+        return tf.cast(network(inputs_of(batch, labels), training=training), tf.float32)
+    halves = tf.split(batch, 2)
+    of_class = [None, None] if labels is None else tf.split(labels, 2)
+    results = [
+        network(inputs_of(*half), training=training) for half in zip(halves, of_class, strict=True)
+    ]
+    return tf.cast(tf.concat(results, axis=0), tf.float32)

@@ -13,8 +13,11 @@ OTHER_NUMBER_OF_LABELS = "labels must be as many as there are images."
 LARGEST_SAMPLE = 10_000  # a gigabyte for one feature map of the tutorial's decoder
 
 
-def decoding_signatures(model: Any) -> dict[str, Any]:
-    """The signatures `sample` and `decode` of any `GenerativeModel`."""
+def decoding_signatures(model: Any, draws_latents: bool = False) -> dict[str, Any]:
+    """The signatures `sample` and `decode` of any `GenerativeModel`.
+
+    And `sample_latents`, if it draws them from elsewhere than the prior, which needs no model.
+    """
     num = tf.TensorSpec([], tf.int32, "num")
     seed = tf.TensorSpec([2], tf.int32, "seed")
     latents = tf.TensorSpec([None, model.latent_dim], tf.float32, "latents")
@@ -38,8 +41,7 @@ def decoding_signatures(model: Any) -> dict[str, Any]:
     def sample_latents(num: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"latents": model.sample_latents(num, seed)}
 
-    # Elsewhere they are those of the prior, which need no model.
-    own = {"sample_latents": (sample_latents, [num, seed])} if model.draws_latents else {}
+    own = {"sample_latents": (sample_latents, [num, seed])} if draws_latents else {}
     return {
         "sample": with_label_argument(model, sample, [num, seed]),
         "decode": with_label_argument(model, decode, [latents]),

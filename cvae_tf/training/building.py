@@ -10,8 +10,9 @@ from cvae_tf.core.messages import say
 from cvae_tf.core.settings import find
 from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.data import batches
-from cvae_tf.models import FAMILIES, optimizers
+from cvae_tf.models import optimizers
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks.building import ImageShape
 from cvae_tf.training import (
     averaged_weights,
@@ -58,7 +59,7 @@ def build_model(
     if config.conditional and not num_classes:
         raise UserError("--conditional: a model of classes needs to know how many there are.")
     classes = num_classes if config.conditional else 0
-    model = family.from_settings(config, tuple(image_shape), steps, classes)
+    model = family.build(config, tuple(image_shape), steps, classes)
     model.compile(
         optimizer=optimizers.build_optimizer(
             config.learning_rate,

@@ -20,6 +20,7 @@ from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import safe_npz
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import family_of
 
 Metrics = list[dict[str, float]]  # the rows of metrics.csv
 
@@ -105,7 +106,7 @@ def _arrays(model: GenerativeModel, progress: Progress) -> dict[str, np.ndarray]
 
 def best_row(metrics: Metrics, model: GenerativeModel) -> dict[str, float]:
     """The row of the best epoch, of at least one: the first of those with the best test figure."""
-    measure = model.test_measures[0]
+    measure = family_of(model).test_measures(model)[0]
     sign = 1 if measure.higher_is_better else -1
     return max(metrics, key=lambda row: sign * row[f"test_{measure.name}"])
 

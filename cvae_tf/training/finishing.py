@@ -11,6 +11,7 @@ from cvae_tf.core.messages import warn
 from cvae_tf.data import safe_npz
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import family_of
 from cvae_tf.training.run_files import Run
 
 _STEP = "step"  # of the weights that it belongs to
@@ -22,7 +23,7 @@ def finish(run: Run, model: GenerativeModel, dataset: Dataset) -> None:
     arrays = {}
     for name, part in model.finishing_parts.items():
         try:
-            model.finish(name, dataset)
+            family_of(model).finish(model, name, dataset)
         except _NOT_FATAL as error:  # the trained model is not to be lost
             reason = str(error).partition("\n")[0]
             warn(f"what is learned at the end is missing: {part.if_missing} ({reason}).")

@@ -15,6 +15,7 @@ from cvae_tf.drawing.latents import draw_latents
 from cvae_tf.drawing.manifold import MANIFOLD_TITLE, draw_manifold, draw_manifolds
 from cvae_tf.drawing.panels import draw_panels
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import family_of
 from cvae_tf.training.averaged_weights import averaged
 from cvae_tf.training.run_files import Run
 
@@ -33,6 +34,7 @@ class RunPictures:
             dataset: some of its test images are shown.
         """
         self._run, self._model, self._dataset = run, model, dataset
+        self._family = family_of(model)
         shown = choose_shown(dataset.test.labels, len(dataset.test.images), _SHOWN)
         self._shown = batches.grey_levels(dataset.test.images[shown])
         self._shown_labels = self._labels_of(shown)
@@ -49,13 +51,15 @@ class RunPictures:
             The PNG.
         """
         path = self._run.epoch_image(epoch)
-        measure = self._model.test_measures[0]
+        measure = self._family.test_measures(self._model)[0]
         title = (
             f"Epoch {epoch}: test {measure.title} {test[measure.name]:.1f} "
             f"{measure.unit and f'{measure.unit} '}({self._dataset.name})"
         )
         with averaged(self._model):
-            panels = self._model.epoch_panels(self._shown, self._shown_labels, self._seed)
+            panels = self._family.epoch_panels(
+                self._model, self._shown, self._shown_labels, self._seed
+            )
         draw_panels(path, panels, title)
         return path
 
@@ -74,7 +78,7 @@ class RunPictures:
             title = f"Latents of the test images ({name})"
             labels, class_names = self._dataset.test.labels, self._dataset.class_names
             draw_latents(self._run.latents, means, labels, title, class_names)
-        draw_curves(self._run.curves, metrics, self._model.curves, name)
+        draw_curves(self._run.curves, metrics, self._family.curves(self._model), name)
 
     def _draw_manifold(self, title: str) -> None:
         if not self._model.num_classes:

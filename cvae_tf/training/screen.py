@@ -11,6 +11,7 @@ from cvae_tf.core import paths
 from cvae_tf.core.messages import say, warn
 from cvae_tf.data.folder_listing import printable
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import family_of
 from cvae_tf.presets import PRESETS
 from cvae_tf.training.checkpoint_files import Progress
 from cvae_tf.training.run_files import Run
@@ -74,20 +75,22 @@ def warn_of(problems: list[str]) -> None:
 
 def report(result: EpochResult, model: GenerativeModel, epochs: int) -> None:
     """Prints the line of an epoch."""
-    others = (each for each in model.train_measures.values() if each not in model.test_measures)
+    family = family_of(model)
+    train, test = family.train_measures(model), family.test_measures(model)
+    others = (each for each in train.values() if each not in test)
     training = [f"training {each.title} {result.train[each.name]:.2f}; " for each in others]
     say(
-        f"epoch {result.epoch}/{epochs}: test {model.describe_test(result.test)}; "
+        f"epoch {result.epoch}/{epochs}: test {family.describe_test(model, result.test)}; "
         f"{''.join(training)}{result.images_per_second:,.0f} images/s, "
         f"{result.train_seconds + result.test_seconds:.1f} s",
     )
-    for text in model.warnings(result.as_row()):
+    for text in family.warnings(model, result.as_row()):
         warn(text)
 
 
 def conclude(run: Run, model: GenerativeModel, saved_model: Path) -> None:
     """Names the files of a finished run and what to do with them."""
-    titles = ", ".join(measure.title for measure in model.test_measures)
+    titles = ", ".join(measure.title for measure in family_of(model).test_measures(model))
     say(f"\nWritten to {paths.shown(run.directory)}:")
     for path, what in (
         (run.images, "a picture for each epoch"),

@@ -14,6 +14,7 @@ from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.feeding import Feed, TrainingPart
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import family_of
 from cvae_tf.training.averaged_weights import averaged
 from cvae_tf.training.distribution import SINGLE, Distribution
 
@@ -69,8 +70,10 @@ class Trainer:
             flip: whether training images are mirrored by chance.
             distribution: on how many replicas; the model was made in its scope.
         """
-        self.model, self.dataset = model, dataset
-        model.look_at(dataset)
+        self.model, self.dataset, family = model, dataset, family_of(model)
+        self._train_measures = family.train_measures(model)
+        self._test_measures = family.test_measures(model)
+        self._set_measure = family.set_measure(model, dataset)
         self.num_images = len(dataset.train.images)
         self.batch_size = batches.effective_batch_size(self.num_images, batch_size)
         distribution.check_batch(self.batch_size)
@@ -112,7 +115,7 @@ class Trainer:
             train = self._train_epoch(epoch, steps_done, on_progress)
             trained = time.perf_counter()
             test = self.evaluate()
-            measure = self.model.test_measures[0]
+            measure = self._test_measures[0]
             self._check_finite(test[measure.name], f"epoch {epoch}: the test {measure.title}")
             images_seen = (self.steps_per_epoch - steps_done) * self.batch_size
             steps_done = 0
@@ -128,17 +131,17 @@ class Trainer:
 
     def evaluate(self) -> dict[str, float]:
         """Measures all test images, with the same noise every time; by the names of measures."""
-        measure, distribution = self.model.measure_set, self.distribution
-        images, means = self.dataset.test.images, self._means_of_test_images
+        measure = self._set_measure
         with averaged(self.model):
-            if distribution.num_workers == 1 or not self.model.measures_sets:
-                return measure(images, means)
-            found = distribution.from_chief(lambda: json.dumps(measure(images, means)).encode())
-            return json.loads(found)
+            if not measure:
+                return self._means_of_test_images()
+            if self.distribution.num_workers == 1:
+                return measure()
+            return json.loads(self.distribution.from_chief(lambda: json.dumps(measure()).encode()))
 
     def _means_of_test_images(self) -> dict[str, float]:
         """Averages each measure over the test images, each image with the same weight."""
-        names = [measure.name for measure in self.model.test_measures]
+        names = [measure.name for measure in self._test_measures]
         sums = tf.zeros([len(names)], tf.float64)
         for first, images, labels in self._test.parts(_EVALUATION_BATCH):
             sums = self._traced_measures(images, labels, tf.constant(first), sums)
@@ -158,7 +161,7 @@ class Trainer:
             own = slice(start, start + _EVALUATION_BATCH)
             grey, of_class = batches.grey_levels(images[own]), self._if_wanted(labels[own])
             values = self.model.measure(grey, of_class, first + start)
-            every = [tf.cast(values[each.name], tf.float64) for each in self.model.test_measures]
+            every = [tf.cast(values[each.name], tf.float64) for each in self._test_measures]
             sums += tf.reduce_sum(tf.stack(every), axis=1)
         return sums
 
@@ -169,7 +172,7 @@ class Trainer:
             self.model.reset_metrics()
         order = batches.epoch_order(self.num_images, self.model.seed, epoch)
         order = self.distribution.own_order(order, self.batch_size)
-        first_measure = next(iter(self.model.train_measures.values()))
+        first_measure = next(iter(self._train_measures.values()))
         for part in self._train.training_parts(
             order, steps_done, self.steps_per_epoch, self._own_batch_size
         ):
@@ -181,7 +184,7 @@ class Trainer:
         return self._train_means()
 
     def _train_means(self) -> dict[str, float]:
-        measures = self.model.train_measures
+        measures = self._train_measures
         return {
             measure.name: float(self.model.means[name].result())
             for name, measure in measures.items()
@@ -222,7 +225,7 @@ class Trainer:
     @functools.cached_property
     def _traced_measures(self) -> Callable[..., tf.Tensor]:
         numbers, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
-        sums = tf.TensorSpec([len(self.model.test_measures)], tf.float64)
+        sums = tf.TensorSpec([len(self._test_measures)], tf.float64)
         traced = tf.function(self._add_measures)
         return traced.get_concrete_function(self._images_spec, numbers, number, sums)
 
@@ -239,7 +242,7 @@ class Trainer:
         last: tf.Tensor,
     ) -> tf.Tensor:
         step = first
-        watched = next(iter(self.model.train_measures))
+        watched = next(iter(self._train_measures))
         while step < last:
             indices = batches.batch_indices(order, step, self._own_batch_size)
             of_class = tf.gather(labels, indices) if self.model.num_classes else None

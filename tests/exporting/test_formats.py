@@ -17,7 +17,8 @@ from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import export_run, litert, onnx_files, writing
-from cvae_tf.models import FAMILIES
+from cvae_tf.models.families import FAMILIES
+from cvae_tf.models.family import Family
 from cvae_tf.models.networks import NETWORKS
 from cvae_tf.models.vae.model import CVAE
 
@@ -30,7 +31,7 @@ def _model(network="mlp", num_classes=0, family="vae", **settings):
     preset = "gan" if family == "gan" else "fast"
     config = Config.create(preset=preset, network=network, **settings)
     shape = (28, 28, 1) if network == "tutorial" else (9, 8, 3)
-    return FAMILIES[family].from_settings(config, shape, 7, num_classes)
+    return FAMILIES[family].build(config, shape, 7, num_classes)
 
 
 _OTHER_NETWORKS = "hybrid", "patches_smooth", "patches_residual", "residual"
@@ -138,18 +139,25 @@ def test_other_runtimes_do_what_the_model_does(tmp_path, format_name, settings):
         _assert_same(model, tmp_path / "written", format_name, reach)
 
 
-class _OneNetwork:
-    """A model of one network that applies a function to its latents."""
+class _OneNetwork(Family):
+    """A family, and a model of it: one network that applies a function to its latents."""
 
-    title, num_classes = "one network", 0
+    num_classes = 0
 
     def __init__(self, function):
         self._function = function
 
-    def standalone_parts(self):
+    def standalone_parts(self, model):
         latents = keras.Input((3,), name="latents")
-        images = keras.layers.Lambda(self._function)(latents)
+        images = keras.layers.Lambda(model._function)(latents)
         return {"decoder": keras.Model(latents, {"images": images}, name="decoder")}
+
+
+@pytest.fixture(autouse=True)
+def _one_network(monkeypatch):
+    family = _OneNetwork(None)
+    family.model_class = _OneNetwork
+    monkeypatch.setitem(FAMILIES, "one network", family)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import tensorflow as tf
 from helpers import METADATA, create_run, tiny_cvae
 
 from cvae_tf.config import Config
-from cvae_tf.exporting import model_card, model_json
+from cvae_tf.exporting import model_json
+from cvae_tf.models import model_card
+from cvae_tf.models.families import FAMILIES
 
 
 @pytest.mark.parametrize(("tracked", "commit"), [("model_json.py\n", "0123abc"), ("", None)])
@@ -28,11 +30,11 @@ def test_card_tells_data_numbers_and_versions():
     model = tiny_cvae()
     functions = {
         name: tf.function(function).get_concrete_function(*arguments)
-        for name, (function, arguments) in model.signatures().items()
+        for name, (function, arguments) in FAMILIES["vae"].signatures(model).items()
         if name in ("sample", "encode", "reconstruct", "score")
     }
 
-    numbers = model.describe_numbers(METADATA["metrics"])
+    numbers = FAMILIES["vae"].describe_numbers(model, METADATA["metrics"])
     described = {**METADATA, "git_commit": "0123456789abcdef"}
     card = model_card.render(described, functions, numbers)
     for text in (

@@ -10,8 +10,7 @@ from cvae_tf.config import Config
 from cvae_tf.data.greyness import look_at
 from cvae_tf.models.gan import diff_augment
 from cvae_tf.models.gan.diff_augment import KINDS, kinds_of
-from cvae_tf.models.gan.model import GAN
-from cvae_tf.models.gan.recipe import Recipe
+from cvae_tf.models.gan.model import GAN, Recipe
 
 KEY = tf.constant([3, 4])
 IMAGES = np.random.default_rng(0).uniform(0.1, 0.9, (150, 16, 24, 3)).astype(np.float32)

@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
-from cvae_tf.models.gan import comparison, generator_discriminator, losses
-from cvae_tf.models.gan.model import GAN
-from cvae_tf.models.gan.recipe import Recipe
+from cvae_tf.models.families import FAMILIES
+from cvae_tf.models.gan import losses
+from cvae_tf.models.gan import model as gan_model
+from cvae_tf.models.gan.model import GAN, Recipe
 from cvae_tf.models.networks import GAN_NETWORKS, build_gan_networks
 
 PLAIN = Recipe()
@@ -88,7 +89,7 @@ def test_networks_fit_every_size(network):
 
 
 def test_settled_statistics_are_those_of_drawn_images(monkeypatch):
-    monkeypatch.setattr(generator_discriminator, "_SETTLED_ON", 64)
+    monkeypatch.setattr(gan_model, "_SETTLED_ON", 64)
     model = _model("dcgan")
     own = tf.random.stateless_normal([64, 5], derived_key(1, Purpose.NORMALIZATION_STATISTICS))
     assert np.abs(model(own) - model.generator(own, training=True)).max() > 1e-2
@@ -128,7 +129,7 @@ def test_keras_fits_saves_and_loads_it_and_a_callback_moves_the_learning_rate_of
     model = _model(recipe=Recipe("wgan_gp", 0.0, ("translation", "cutout")))
     model.compile("adam", run_eagerly=True)
     history = model.fit(_images(), batch_size=4, epochs=1, verbose=0).history
-    assert set(history) == set(model.means) and np.all(np.isfinite(list(history.values())))
+    assert set(history) == {*model.means, "loss"} and np.all(np.isfinite(list(history.values())))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.recipe == model.recipe
@@ -159,9 +160,10 @@ def test_all_images_count_alike_in_what_is_measured():
 
 def test_what_goes_wrong_is_said_in_a_line():
     well = {"train_accuracy": 0.8, "test_spread": 0.9}
-    assert comparison.warnings(well) == []
-    (sure,) = comparison.warnings({**well, "train_accuracy": 0.999})
-    (alike,) = comparison.warnings({**well, "test_spread": 0.01})
+    warnings, model = FAMILIES["gan"].warnings, _model()
+    assert warnings(model, well) == []
+    (sure,) = warnings(model, {**well, "train_accuracy": 0.999})
+    (alike,) = warnings(model, {**well, "test_spread": 0.01})
     assert "--r1" in sure and "--seed" in alike
 
 

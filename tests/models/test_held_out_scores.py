@@ -10,8 +10,9 @@ from helpers import vivid
 from cvae_tf.core import amounts
 from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data.datasets import Split
+from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks import Options, build_networks
-from cvae_tf.models.vae import complexity, held_out_scores
+from cvae_tf.models.vae import complexity, family
 from cvae_tf.models.vae.held_out_scores import HeldOutScores
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
@@ -39,7 +40,9 @@ def test_p_values_count_what_is_as_low():
 
 def _p_values(model, images):
     """Of each kind of score, as somebody computes it with a SavedModel, by noise of its own."""
-    functions = {name: function for name, (function, _) in model.signatures().items()}
+    functions = {
+        name: function for name, (function, _) in FAMILIES["vae"].signatures(model).items()
+    }
     grey, samples = tf.constant(images / 255, tf.float32), amounts.SCORE_SAMPLES
     draws = [functions["score"](grey, tf.constant([5, i]))["elbo"] for i in range(samples)]
     own, given = np.mean(draws, axis=0), (tf.constant(amounts.STEPS), tf.constant(samples))
@@ -57,7 +60,7 @@ def test_new_usual_images_have_low_p_values_as_often_as_the_p_values_say(digits)
     images = digits.test.images[:, ::3, ::3]
     held_out, new = images[::2], images[1::2]
     model = vivid(_small((10, 10, 1)))
-    model.finish("held_out_scores", digits._replace(test=Split(held_out, None)))
+    FAMILIES["vae"].finish(model, "held_out_scores", digits._replace(test=Split(held_out, None)))
     for p_values in _p_values(model, held_out):  # each one's own place, but for the noise
         ranks = (1 + np.argsort(np.argsort(p_values, stable=True))) / (1 + len(held_out))
         assert np.abs(p_values - ranks).mean() < 0.08
@@ -76,12 +79,12 @@ def test_new_usual_images_have_low_p_values_as_often_as_the_p_values_say(digits)
 def test_models_of_every_kind_score_as_many_images_as_are_affordable(
     monkeypatch, options, affordable, expected
 ):
-    monkeypatch.setattr(held_out_scores, "_FEWEST", 5)
-    monkeypatch.setattr(held_out_scores, "_MOST_PIXELS", 64 * affordable)
+    monkeypatch.setattr(family, "_FEWEST_SCORED", 5)
+    monkeypatch.setattr(family, "_MOST_PIXELS", 64 * affordable)
     own, images = _small(**options), np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1))
-    held_out_scores.measure(own, Split(images.astype(np.uint8), None))
+    family.score_held_out(own, Split(images.astype(np.uint8), None))
     assert own.held_out_scores.known == expected
-    found = {name for name in own.signatures() if name.startswith("p_values")}
+    found = {name for name in FAMILIES["vae"].signatures(own) if name.startswith("p_values")}
     assert found == {f"p_values_{kind}".removesuffix("_encoders") for kind in expected}
 
 
@@ -147,12 +150,12 @@ def _with_scores(steps=4):
     return model
 
 
-def test_they_come_back_with_the_run_if_they_are_of_its_weights_and_fit(run, monkeypatch):
+def test_they_come_back_with_the_run_if_they_are_of_its_weights_and_fit(run, monkeypatch, digits):
     model, again = _with_scores(), _with_scores()
     monkeypatch.setattr(
-        CVAE, "finish", lambda own, *_: own.held_out_scores.take("encoders", np.arange(9.0))
+        family, "score_held_out", lambda own, _: own.held_out_scores.take("encoders", np.arange(9))
     )
-    finishing.finish(run, model, None)
+    finishing.finish(run, model, digits)
     assert finishing.restore(run, again) == []
     for first, second in zip(
         model.held_out_scores.variables, again.held_out_scores.variables, strict=True
@@ -171,11 +174,11 @@ def test_they_come_back_with_the_run_if_they_are_of_its_weights_and_fit(run, mon
 @pytest.mark.parametrize(
     "error", [tf.errors.ResourceExhaustedError(None, None, "no memory"), LostImagesError("gone")]
 )
-def test_failing_at_the_end_does_not_cost_the_model(run, monkeypatch, capsys, error):
+def test_failing_at_the_end_does_not_cost_the_model(run, monkeypatch, capsys, digits, error):
     def fail(*arguments):
         raise error
 
-    monkeypatch.setattr(CVAE, "finish", fail)
-    finishing.finish(run, _with_scores(), None)
+    monkeypatch.setattr(family, "score_held_out", fail)
+    finishing.finish(run, _with_scores(), digits)
     assert "is missing: its scores come without p-values" in capsys.readouterr().err
     assert not run.finishing.exists()

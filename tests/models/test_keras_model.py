@@ -6,11 +6,17 @@ import pytest
 import tensorflow as tf
 from helpers import binary_images, tiny_cvae, tiny_networks, weights_of
 
+from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.models.batch_parts import images_of
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.exporting import loading
+from cvae_tf.models.base import images_of
+from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks import Options, build_networks
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.training import building
 
 pytestmark = [
     pytest.mark.filterwarnings("error"),
@@ -169,3 +175,63 @@ def test_our_own_trainer_pays_for_no_check():
     inner = (node for each in definition.library.function for node in each.node_def)
     nodes = [*definition.node, *inner]
     assert len(nodes) > 50 and not {node.op for node in nodes} & {"Assert", "CheckNumerics"}
+
+
+# As a Keras user makes, trains and exports it.
+
+
+def test_one_is_built_by_names():
+    config = Config.create(preset="fast", seed=3)
+    expected = building.build_model(config, (28, 28, 1), 100)
+    for own, other in zip(
+        weights_of(CVAE(latent_dim=2, seed=3)), weights_of(expected), strict=True
+    ):
+        np.testing.assert_array_equal(own, other)
+    dense = CVAE(
+        network="mlp", latent_dim=20, likelihood="discretized_logistic", image_shape=(8, 9, 3),
+        options=Options(hidden=(7,)), num_classes=4,
+    )  # fmt: skip
+    assert tuple(dense.pixels) == ("none", "discretized_logistic") and dense.num_classes == 4
+    assert dense.sample(2, tf.constant([1, 2]), tf.constant([0, 3])).shape == (2, 8, 9, 3)
+    for doubled in ({"latent_dim": 2}, {"network": "mlp"}, {"image_shape": (6, 6, 1)}):
+        with pytest.raises(ValueError, match=f"Give networks or {min(doubled)}, not both"):
+            CVAE(tiny_networks(), **doubled)
+    with pytest.raises(ValueError, match="Give pixels or likelihood, not both"):
+        CVAE(pixels=Pixels(), likelihood="gaussian")
+
+
+def test_callbacks_of_keras_work_with_their_defaults(tmp_path):
+    model = _compiled(keras.optimizers.SGD(0.0))
+    best = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True)
+    early = keras.callbacks.EarlyStopping(patience=1)
+    settings = {"validation_data": (IMAGES, IMAGES), "epochs": 9, "verbose": 0}
+    history = model.fit(IMAGES, callbacks=[best, early], **settings).history
+    assert len(history["loss"]) == 2 and (tmp_path / "best.keras").exists()
+    assert history["val_loss"] == [-elbo for elbo in history["val_elbo"]]
+    model.encoder.weights[0].assign(np.nan * model.encoder.weights[0])
+    stopping = [keras.callbacks.TerminateOnNaN()]
+    assert len(model.fit(IMAGES, batch_size=8, epochs=3, callbacks=stopping).history["loss"]) == 1
+
+
+def test_its_export_is_the_saved_model_of_export_py(tmp_path):
+    model = CVAE(network="mlp", latent_dim=3, likelihood="gaussian", image_shape=(8, 8, 1))
+    model.export(tmp_path / "own")
+    found = loading.load(tmp_path / "own")
+    assert found.metadata["config"].items() >= {"likelihood": "gaussian", "latent_dim": 3}.items()
+    written = tf.saved_model.load(str(tmp_path / "own"))
+    assert {*written.signatures} - {"serving_default"} == {*FAMILIES["vae"].signatures(model)}
+    images = written.signatures["sample"](num=tf.constant(2), seed=tf.constant([1, 2]))["images"]
+    key = derived_key(tf.constant([1, 2]), Purpose.SAMPLES)
+    np.testing.assert_allclose(images, model.sample(2, key), atol=1e-5)
+    card = (tmp_path / "own" / "README.md").read_text(encoding="utf-8")
+    assert "Made by cvae-tf: 3 latent dimensions. It draws" in card and "Data:" not in card
+    with pytest.raises(UserError, match="own exists; choose another"):
+        model.export(tmp_path / "own")
+    with pytest.raises(ValueError, match="leave out input_signature"):
+        model.export(tmp_path / "other", input_signature=[])
+
+
+def test_its_summary_lists_both_networks():
+    lines = []
+    tiny_cvae().summary(print_fn=lines.append)
+    assert 'Model: "encoder"' in "".join(lines) and 'Model: "decoder"' in "".join(lines)

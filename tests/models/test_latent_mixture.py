@@ -10,6 +10,7 @@ from helpers import METADATA, tiny_images, tiny_networks
 
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.exporting import writing
+from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.vae import latent_mixture
 from cvae_tf.models.vae.latent_mixture import LatentSampler, Mixture
 from cvae_tf.models.vae.model import CVAE
@@ -74,7 +75,8 @@ def test_a_sampler_draws_from_the_mixture_and_before_it_is_fitted_from_the_prior
 def test_a_model_draws_latents_like_those_of_its_training_images():
     model = CVAE(tiny_networks(), seed=3, sampler="mixture")
     images = tiny_images(600)
-    model.finish("sampler", Dataset("toy", "", Split(images, None), Split(images[:9], None)))
+    dataset = Dataset("toy", "", Split(images, None), Split(images[:9], None))
+    FAMILIES["vae"].finish(model, "sampler", dataset)
     copy, key = model.for_inference(), tf.constant([3, 4])
     latents = copy.sample_latents(3000, key).numpy()
     np.testing.assert_array_equal(latents, model.sample_latents(3000, key))

@@ -8,7 +8,7 @@ from scipy import stats
 
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.networks import Options, build_networks
-from cvae_tf.models.vae import climbed, objectives
+from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.even_latents import even_latents, prior_quantiles
 from cvae_tf.models.vae.model import CVAE
 
@@ -50,7 +50,9 @@ def _model(num_latents, num_classes=0):
 
 def _value_and_terms(model, images, labels=None, training=False):
     noise = tf.random.stateless_normal([len(images), model.latent_dim], [1, 2])
-    return climbed.value_and_terms(model, images, labels, noise, images, training)
+    posterior = model.encode(images, labels, training)
+    terms, latents = model.terms_with_noise(images, posterior, noise, labels=labels)
+    return model.objective_value(terms, posterior, latents, images, labels, training), terms
 
 
 def _bound(model, image, latents, label=None):

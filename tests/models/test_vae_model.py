@@ -10,7 +10,6 @@ from helpers import binary_images, tiny_cvae, tiny_images, tiny_networks
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, normal_of_samples
 from cvae_tf.models.networks import Options, build_networks
-from cvae_tf.models.vae import climbed
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.objectives import ELBO, Objective
 from cvae_tf.models.vae.pixels import Pixels
@@ -82,7 +81,9 @@ def test_a_step_climbs_any_objective_along_its_gradient(objective, likelihood):
         model.optimizer.iterations.assign(0)
         for variable, value in zip(model.trainable_variables, weights, strict=True):
             variable.assign(value)
-        return float(climbed.value_and_terms(model, images, None, noise, images, training=True)[0])
+        posterior, samples = model.encode(images, training=True), objective.importance_samples
+        terms, latents = model.terms_with_noise(images, posterior, noise, samples)
+        return float(model.objective_value(terms, posterior, latents, images, None, training=True))
 
     before = [variable.numpy() for variable in model.trainable_variables]
     result = model.train_step(images)
@@ -131,7 +132,8 @@ def test_train_step_returns_the_means_over_images_so_far(tiny_model):
         key = derived_key(0, Purpose.TRAINING_NOISE, step)
         elbos.append(tiny_model.elbo_terms(images, key).elbo)
         result = tiny_model.train_step(images)
-    assert set(result) == {"elbo", "log_likelihood", "kl"}
+    assert set(result) == {"elbo", "log_likelihood", "kl", "loss"}
+    assert float(result["loss"]) == -float(result["elbo"])
     assert float(result["elbo"]) == pytest.approx(np.mean(np.concatenate(elbos)), rel=1e-5)
 
 
@@ -151,4 +153,4 @@ def test_evaluate_measures_what_is_climbed_with_the_same_weight_for_all_images(o
     weights = np.reshape(terms.log_likelihood - objective.beta * terms.kl, (num, -1))
     values = np.log(np.exp(weights.astype(float)).mean(axis=0))
     name = "elbo" if objective.is_elbo else "objective"
-    assert found[name] == pytest.approx(values.mean(), rel=1e-5)
+    assert found[name] == pytest.approx(values.mean(), rel=1e-5) and found["loss"] == -found[name]

@@ -23,8 +23,8 @@ from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import feeding
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.models.gan import generator_discriminator
-from cvae_tf.models.gan.model import GAN
+from cvae_tf.models.gan import model as gan_model
+from cvae_tf.models.gan.family import GanFamily
 from cvae_tf.models.networks import dcgan
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.training import checkpoint_files, early_stopping, run_directory
@@ -102,13 +102,16 @@ def end(monkeypatch, tmp_path):
 def _small_gan(monkeypatch):
     """Few filters; measured by its weights, without a classifier."""
 
-    def measure_set(model, images, means):
-        labels = tf.constant([0, 1, 0, 1]) if model.num_classes else None
-        drawn = model.sample(4, tf.constant([1, 2]), labels)
-        return {"frechet_distance": float(np.mean(drawn)), "spread": 1.0}
+    def set_measure(family, model, dataset):
+        def measure():
+            labels = tf.constant([0, 1, 0, 1]) if model.num_classes else None
+            drawn = model.sample(4, tf.constant([1, 2]), labels)
+            return {"frechet_distance": float(np.mean(drawn)), "spread": 1.0}
 
-    monkeypatch.setattr(GAN, "measure_set", measure_set)
-    monkeypatch.setattr(generator_discriminator, "_SETTLED_ON", 32)
+        return measure
+
+    monkeypatch.setattr(GanFamily, "set_measure", set_measure)
+    monkeypatch.setattr(gan_model, "_SETTLED_ON", 32)
     monkeypatch.setattr(dcgan, "_FIRST", 4)
     monkeypatch.setattr(dcgan, "_FILTERS", ((4, 1), (4, 2)))
     monkeypatch.setattr(dcgan, "_DISCRIMINATOR_FILTERS", (4, 4))

@@ -10,6 +10,7 @@ from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.data import feeding
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.disk_images import DiskImages
+from cvae_tf.models.families import family_of
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.models.vae.objectives import Objective
 from cvae_tf.training import building, trainer
@@ -38,7 +39,7 @@ def _shown(model, dataset, epochs=2, batch_size=8, values=lambda step: 1.0, **op
 
     model.train_step = train_step
     own = Trainer(model, dataset, batch_size, **options)
-    own.evaluate = lambda: {model.test_measures[0].name: 0.0}
+    own.evaluate = lambda: {family_of(model).test_measures(model)[0].name: 0.0}
     list(own.run_epochs(epochs))
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
@@ -148,7 +149,7 @@ def test_evaluation_weighs_each_image_alike_by_the_averaged_weights(tmp_path, mo
 def test_rows_have_what_is_climbed_and_what_is_measured(toy_dataset, options, columns):
     model = tiny_cvae(**options)
     train = Trainer(model, toy_dataset, 8)._train_means()
-    test = {measure.name: -1.23456 for measure in model.test_measures}
+    test = {measure.name: -1.23456 for measure in family_of(model).test_measures(model)}
     row = EpochResult(2, 10, train, test, 1.23456, 2.0, 3.0).as_row()
     assert list(row)[:5] == ["epoch", "step", *columns.split()]
     assert list(row.values())[:2] == [2, 10] and row["test_kl"] == -1.2346

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from cvae_tf.core import replicas
+from cvae_tf.core.randomness import uniform_of_batch
 
 KINDS = ("mirror", "translation", "cutout", "colour")  # their order decides their noise
 _LARGEST_SHIFT = 1 / 8  # of a side
@@ -41,9 +41,7 @@ def augment(images: tf.Tensor, kinds: Iterable[str], key: tf.Tensor) -> tf.Tenso
 def _uniform(images: tf.Tensor, key: tf.Tensor, number: int) -> tf.Tensor:
     """A number from 0 to 1 for each image, [B, 1, 1, 1]."""
     key = tf.random.fold_in(key, number)
-    return replicas.own_rows(
-        lambda num: tf.random.stateless_uniform([num, 1, 1, 1], key), tf.shape(images)[0]
-    )
+    return uniform_of_batch(key, tf.shape(images)[0], [1, 1, 1])
 
 
 def _mirror(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:

@@ -1,52 +1,113 @@
 """The generative adversarial network as a Keras model: how generator and discriminator learn."""
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from cvae_tf.core import replicas
-from cvae_tf.core.messages import say
-from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
-from cvae_tf.data.datasets import Dataset
-from cvae_tf.drawing.curves import CurveGroup
-from cvae_tf.drawing.panels import Panel
-from cvae_tf.models import sample_panels
-from cvae_tf.models.base import Signatures
-from cvae_tf.models.batch_parts import images_and_labels, inputs_of
+from cvae_tf.core.randomness import (
+    Purpose,
+    derived_key,
+    normal_of_batch,
+    normal_of_images,
+    uniform_of_batch,
+)
+from cvae_tf.core.settings import find
+from cvae_tf.models.base import GenerativeModel, images_and_labels, inputs_of
 from cvae_tf.models.dropout import seed_dropout
-from cvae_tf.models.gan import comparison, diff_augment, signatures
-from cvae_tf.models.gan.generator_discriminator import GeneratorDiscriminator
-from cvae_tf.models.gan.recipe import Recipe
-from cvae_tf.models.measures import Measure
-from cvae_tf.models.networks import GAN_NETWORKS, GanNetworks, ImageShape, build_gan_networks
+from cvae_tf.models.gan import diff_augment, losses
+from cvae_tf.models.gan.losses import GAN_LOSSES, GanLoss
+from cvae_tf.models.networks.building import GanNetworks
+from cvae_tf.models.networks.gan_layers import seed_vectors
 
-_DISTANCE = Measure("frechet_distance", "Frechet distance", "", higher_is_better=False)
-_SPREAD = Measure("spread", "spread", "of theirs")
-_TRAINED = {
-    "discriminator_loss": Measure("discriminator_loss", "loss of D", "", False),
-    "generator_loss": Measure("generator_loss", "loss of G", "", False),
-    "probability_of_real": Measure("probability_of_real", "D(real)", ""),
-    "probability_of_drawn": Measure("probability_of_drawn", "D(drawn)", ""),
-    "accuracy": Measure("accuracy", "right", ""),
-}
+R1_EVERY = 16  # steps; the penalty counts as many times then (Karras et al. 2020, section 3.1)
+_SETTLED_ON = 2048  # drawn images, by which batch normalisation is settled; fewer large ones
+_SETTLED_PIXELS, _FEWEST_SETTLED = 2**21, 32
+_MEANS = (
+    "discriminator_loss",
+    "generator_loss",
+    "probability_of_real",
+    "probability_of_drawn",
+    "accuracy",
+)
+
+Judge = Callable[[tf.Tensor], tf.Tensor]  # images [B, H, W, C] -> logits [B]
+
+
+class Recipe(NamedTuple):
+    """How the two learn from each other."""
+
+    loss: str = "non_saturating"  # in `GAN_LOSSES`
+    r1: float = 0.0  # weight of the gradient penalty at real images
+    augment: tuple[str, ...] = ()  # some of `diff_augment.KINDS`
+
+    @property
+    def terms(self) -> GanLoss:
+        """The losses by their name."""
+        return find("gan_loss", GAN_LOSSES, self.loss)
+
+    def gradient_penalty(
+        self, judge: Judge, real: tf.Tensor, drawn: tf.Tensor, key: tf.Tensor
+    ) -> tf.Tensor | float:
+        """What a loss adds for gradients between real and drawn images; 0 if it has no such term.
+
+        Args:
+            judge: the discriminator.
+            real: images [B, H, W, C].
+            drawn: as many.
+            key: int32 [2], decides where between them.
+        """
+        weight = self.terms.gradient_penalty
+        if not weight:
+            return 0.0
+        shares = uniform_of_batch(key, tf.shape(real)[0], [1, 1, 1])
+        return weight * losses.distance_penalty(judge, real, tf.stop_gradient(drawn), shares)
+
+    def with_r1(
+        self,
+        gradients: list[tf.Tensor],
+        judge: Judge,
+        real: tf.Tensor,
+        variables: list[keras.Variable],
+        step: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """Adds the gradients of R1, which is found at every sixteenth step.
+
+        Args:
+            gradients: of the discriminator's loss, by its variables.
+            judge: the discriminator.
+            real: images [B, H, W, C].
+            variables: of the discriminator.
+            step: gradient steps so far.
+
+        Returns:
+            The gradients to apply.
+        """
+        if not self.r1:
+            return gradients
+        values = [variable.value for variable in variables]
+
+        def with_penalty() -> list[tf.Tensor]:
+            with tf.GradientTape() as tape:
+                penalty = self.r1 * R1_EVERY * losses.r1_penalty(judge, real)
+            zero = tf.UnconnectedGradients.ZERO
+            found = tape.gradient(penalty, values, unconnected_gradients=zero)
+            return [own + more for own, more in zip(gradients, found, strict=True)]
+
+        return tf.cond(step % R1_EVERY == 0, with_penalty, lambda: gradients)
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
-class GAN(GeneratorDiscriminator):
+class GAN(GenerativeModel):
     """A generator that draws images of latents, and a discriminator that tells them from real ones.
 
     `compile(optimizer)` and `fit(images)` work as with any Keras model, on images [B, H, W, C] in
     [0, 1]; a conditional one takes `fit(images, labels)`. The discriminator gets an optimizer of
     the same kind. All noise follows from `seed` and the optimizer's step.
     """
-
-    title = "generative adversarial network"
-    network_table, takes_labels, preset = GAN_NETWORKS, True, "gan"
-    network_table, takes_labels, preset = GAN_NETWORKS, True, "gan"
-    evaluations = ("distance",)
-    measures_sets = True
 
     def __init__(
         self,
@@ -65,53 +126,33 @@ class GAN(GeneratorDiscriminator):
             num_classes: Y, if the networks take labels.
             **kwargs: passed on to `keras.Model`.
         """
-        super().__init__(networks, seed, num_classes, **kwargs)
-        self.recipe = recipe
-        self.means = {name: keras.metrics.Mean(name, "float32") for name in _TRAINED}
-        self._dataset: Dataset | None = None
-        self._compared: comparison.TestImages | None = None
+        super().__init__(seed, **kwargs)
+        self.generator, self.discriminator = networks
+        seed_vectors(self.discriminator, seed)
+        self.recipe, self.num_classes = recipe, num_classes
+        self.latent_dim = self.generator.inputs[0].shape[-1]
+        self.image_shape = tuple(self.discriminator.inputs[0].shape[1:])
+        self.means = {name: keras.metrics.Mean(name, "float32") for name in _MEANS}
+        self.compared_in = ""  # the features in which drawn images were compared, for people
 
-    @classmethod
-    def from_settings(
-        cls, config: Any, image_shape: ImageShape, steps_per_epoch: int, num_classes: int = 0
-    ) -> "GAN":
-        """Builds the GAN of a configuration; see `GenerativeModel.from_settings`."""
-        networks = build_gan_networks(
-            config.network,
-            image_shape,
-            config.latent_dim,
-            config.seed,
-            config.precision,
-            num_classes,
-            config.spectral_norm,
-        )
-        kinds = diff_augment.kinds_of(config.diff_augment)
-        return cls(networks, config.seed, Recipe(config.gan_loss, config.r1, kinds), num_classes)
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """Generator and discriminator."""
+        return {"generator": self.generator, "discriminator": self.discriminator}
 
-    @classmethod
-    def optimizer_options(cls, config: Any) -> dict[str, Any]:
-        """How far Adam looks back, which matters more here than elsewhere."""
-        return {"beta_1": config.beta1, "beta_2": config.beta2}
+    def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        """Draws the image of latents [B, Z]: [B, H, W, C] in [0, 1]."""
+        return self.generator(inputs_of(latents, labels), training=False)
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns what the model is made again from, without its weights."""
-        networks = self.networks.values()
-        return {
-            "networks": [keras.saving.serialize_keras_object(each) for each in networks],
-            "seed": self.seed,
-            "recipe": self.recipe._asdict(),
-            "num_classes": self.num_classes,
-            "name": self.name,
-        }
+    def call(self, inputs: Any) -> tf.Tensor:
+        """Draws the images of latents [B, Z]; a conditional model takes latents and labels."""
+        return self.decode(*inputs) if self.num_classes else self.decode(inputs)
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "GAN":
-        """Makes a model from what `get_config` returned."""
-        config = dict(config)
-        networks = [keras.saving.deserialize_keras_object(n) for n in config.pop("networks")]
-        recipe = config.pop("recipe")
-        recipe = Recipe(**{**recipe, "augment": tuple(recipe["augment"])})
-        return cls(GanNetworks(*networks), recipe=recipe, **config)
+    def logits(
+        self, images: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
+        """Judges images [B, H, W, C] in [0, 1]: the log-odds of being real, [B]."""
+        return self.discriminator(inputs_of(images, labels), training=training)
 
     # Training.
 
@@ -123,15 +164,13 @@ class GAN(GeneratorDiscriminator):
                 beside them.
 
         Returns:
-            The means since the last `reset_metrics()`.
+            The means since the last `reset_metrics()`; `loss` is the generator's.
         """
         real, labels = images_and_labels(batch, self.num_classes)
         step = self.steps
         seed_dropout(self.networks.values(), derived_key(self.seed, Purpose.DROPOUT, step))
         key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
-        latents = replicas.own_rows(
-            lambda num: tf.random.stateless_normal([num, self.latent_dim], key), tf.shape(real)[0]
-        )
+        latents = normal_of_batch(key, tf.shape(real)[0], [self.latent_dim])
         judge = functools.partial(self.logits, labels=labels)
         with tf.GradientTape(persistent=True) as tape:
             drawn = self.generator(inputs_of(latents, labels), training=True)
@@ -181,73 +220,89 @@ class GAN(GeneratorDiscriminator):
         right = tf.concat([real > 0, drawn < 0], axis=0)
         values = (*losses, *(tf.sigmoid(each) for each in logits), tf.cast(right, tf.float32))
         replicas.update_means(self.means, dict(zip(self.means, values, strict=True)))
-        return {name: mean.result() for name, mean in self.means.items()}
-
-    # What is measured.
-
-    train_measures = _TRAINED
-    test_measures = (_DISTANCE, _SPREAD)
-
-    def describe_test(self, values: dict[str, float]) -> str:
-        """Says how far drawn images are from test images, and how much they vary beside them."""
-        distance, spread = (values[measure.name] for measure in self.test_measures)
-        return f"{_DISTANCE.title} {distance:.2f}, spread {spread:.2f} of theirs"
-
-    def look_at(self, dataset: Dataset) -> None:
-        """Remembers the data set, with whose test images drawn ones are compared."""
-        self._dataset, self._compared = dataset, None
-
-    def measure_set(self, images: Any, means: Any) -> dict[str, float]:
-        """Compares drawn images with all test images, in features that may have to be learned."""
-        if self._compared is None:
-            self._compared = comparison.TestImages(self._dataset)
-            say(f"Drawn and test images are compared in features {self._compared.features.title}.")
-        return self._compared.compare(self)
-
-    def warnings(self, row: dict[str, float]) -> list[str]:
-        """Says what has gone wrong in an epoch; see `comparison.warnings`."""
-        return comparison.warnings(row, self.recipe.terms.has_sides)
-
-    # What is shown and exported.
-
-    def epoch_panels(
-        self, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor
-    ) -> list[Panel]:
-        """Shows drawn images, always of the same latents, beside real ones."""
-        drawn = sample_panels.samples(self, seed, "Drawn, always of the same latents")
-        return [drawn, Panel("Test images", [grey.numpy()])]
+        results = {name: mean.result() for name, mean in self.means.items()}
+        return {**results, "loss": results["generator_loss"]}
 
     @property
-    def curves(self) -> list[CurveGroup]:
-        """Draws losses, probabilities, and the distance."""
-        names = list(_TRAINED)
-        return [
-            CurveGroup("Losses", "", {f"train_{name}": "-" for name in names[:2]}),
-            CurveGroup(
-                "Probability of being real", "", {f"train_{name}": "-" for name in names[2:]}
-            ),
-            CurveGroup("Frechet distance", "", {f"test_{_DISTANCE.name}": "-"}),
-            CurveGroup("Spread", _SPREAD.unit, {f"test_{_SPREAD.name}": "-"}),
+    def optimized_variables(self) -> list[keras.Variable]:
+        """Those of the generator: they are averaged, evaluated and exported."""
+        return self.generator.trainable_variables
+
+    @property
+    def checkpoint_parts(self) -> dict[str, Any]:
+        """Both networks with their optimizers, and the means."""
+        own = {"discriminator_optimizer": self.discriminator_optimizer}
+        return {**super().checkpoint_parts, **own}
+
+    def compile(self, optimizer: str | keras.Optimizer = "adam", **options: Any) -> None:
+        """Prepares both networks; see `GenerativeModel.compile`."""
+        super().compile(optimizer, **options)
+        settings = {**self.optimizer.get_config(), "use_ema": False, "name": "of_discriminator"}
+        self.discriminator_optimizer = type(self.optimizer).from_config(settings)
+        for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+            if hasattr(self.optimizer, name):  # which Keras does not write into its settings
+                setattr(self.discriminator_optimizer, name, getattr(self.optimizer, name))
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    def follow_learning_rate(self) -> None:
+        """Gives the discriminator the generator's learning rate, which a callback may change."""
+        learning_rate = self.optimizer.learning_rate
+        if isinstance(learning_rate, keras.Variable):  # else both follow the same schedule
+            self.discriminator_optimizer.learning_rate = learning_rate.value
+
+    def fit(self, *arguments: Any, **options: Any) -> keras.callbacks.History:
+        """Trains as Keras does; see `keras.Model.fit`.
+
+        Raises:
+            ValueError: if the optimizer keeps averages, which Keras would look for of all weights.
+        """
+        if self.compiled and self.optimizer.use_ema:
+            raise ValueError("`fit` knows no averages of the generator alone; leave use_ema out.")
+        history = super().fit(*arguments, **options)
+        self.settle()
+        return history
+
+    def settle(self) -> None:
+        """Finds the statistics of batch normalisation by images that are drawn now."""
+        norms = [
+            layer
+            for layer in self.generator._flatten_layers()
+            if isinstance(layer, keras.layers.BatchNormalization)
         ]
+        if not norms:
+            return
+        height, width, _ = self.image_shape
+        num = max(min(_SETTLED_ON, _SETTLED_PIXELS // (height * width)), _FEWEST_SETTLED)
+        key = derived_key(self.seed, Purpose.NORMALIZATION_STATISTICS)
+        latents = tf.random.stateless_normal([num, self.latent_dim], key)
+        labels = tf.range(num) * self.num_classes // num if self.num_classes else None
+        usual = [norm.momentum for norm in norms]
+        try:
+            for norm in norms:
+                norm.momentum = 0.0  # these images alone count
+            self.generator(inputs_of(latents, labels), training=True)
+        finally:
+            for norm, momentum in zip(norms, usual, strict=True):
+                norm.momentum = momentum
 
-    def signatures(self) -> Signatures:
-        """What its SavedModel can do: sample, decode, score."""
-        return signatures.signatures(self)
+    # Copies.
 
-    def standalone_parts(self) -> dict[str, keras.Model]:
-        """Generator and discriminator, each for itself."""
-        return signatures.standalone_parts(self)
+    def get_config(self) -> dict[str, Any]:
+        """Returns what the model is made again from, without its weights."""
+        networks = self.networks.values()
+        return {
+            "networks": [keras.saving.serialize_keras_object(each) for each in networks],
+            "seed": self.seed,
+            "recipe": self.recipe._asdict(),
+            "num_classes": self.num_classes,
+            "name": self.name,
+        }
 
-    def describe(self) -> dict[str, Any]:
-        """What `model.json` says of it."""
-        return {"limits": comparison.LIMITS, "score": comparison.SCORE}
-
-    def describe_numbers(self, metrics: dict[str, float]) -> str:
-        """Says for the model card how drawn images compare with test images."""
-        features = f", in features {self._compared.features.title}" if self._compared else ""
-        distance, spread = (metrics[f"test_{measure.name}"] for measure in self.test_measures)
-        return (
-            f"- {_DISTANCE.title} between drawn and test images{features}: {distance:.4g} "
-            "(smaller is better)\n"
-            f"- Variance of drawn images in these features, of that of test images: {spread:.2g}"
-        )
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "GAN":
+        """Makes a model from what `get_config` returned."""
+        config = dict(config)
+        networks = [keras.saving.deserialize_keras_object(n) for n in config.pop("networks")]
+        recipe = config.pop("recipe")
+        recipe = Recipe(**{**recipe, "augment": tuple(recipe["augment"])})
+        return cls(GanNetworks(*networks), recipe=recipe, **config)

@@ -1,4 +1,4 @@
-"""The variational autoencoder as a Keras model: how it learns, what is shown and exported of it."""
+"""The variational autoencoder as a Keras model: encode, sample, decode, the ELBO, a step up it."""
 
 from typing import Any
 
@@ -6,32 +6,32 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core import replicas
-from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, normal_of_samples
-from cvae_tf.drawing.curves import CurveGroup
-from cvae_tf.drawing.panels import Panel
-from cvae_tf.models import fused_layers
-from cvae_tf.models.base import Signatures
-from cvae_tf.models.batch_parts import images_and_labels
-from cvae_tf.models.dropout import seed_dropout
-from cvae_tf.models.measures import Measure
-from cvae_tf.models.networks import ImageShape, Networks, Options, build_networks
-from cvae_tf.models.vae import (
-    climbed,
-    descriptions,
-    epoch_picture,
-    held_out_scores,
-    objectives,
-    signatures,
+from cvae_tf.core.amounts import MOST_LATENTS
+from cvae_tf.core.randomness import (
+    Purpose,
+    derived_key,
+    normal_of_batch,
+    normal_of_images,
+    normal_of_samples,
 )
-from cvae_tf.models.vae.encode_decode import EncoderDecoder
-from cvae_tf.models.vae.objectives import ElboTerms, Objective
+from cvae_tf.models import fused_layers
+from cvae_tf.models.base import GenerativeModel, images_and_labels, run_as_two_halves
+from cvae_tf.models.dropout import seed_dropout
+from cvae_tf.models.networks import ImageShape, Networks, Options, build_networks
+from cvae_tf.models.vae import objectives
+from cvae_tf.models.vae.even_latents import even_latents, numbers_within_class
+from cvae_tf.models.vae.held_out_scores import HeldOutScores
+from cvae_tf.models.vae.latent_mixture import LatentSampler
+from cvae_tf.models.vae.objectives import ElboTerms, Objective, elbo_terms
 from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior, reparameterize
 
-_SCORES = "held_out_scores"  # as a part of what is learned at the end
+_NETWORK, _LATENT_DIM, _IMAGE_SHAPE = "patches", 2, (28, 28, 1)  # as the preset `fast` has them
+_SHARE_OF_ELBO = 0.5  # of the objective "shared"
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
-class CVAE(EncoderDecoder):
+class CVAE(GenerativeModel):
     """A VAE with Gaussian posterior, standard Gaussian prior and, by default, Bernoulli pixels.
 
     `compile(optimizer)` and `fit(images)` work as with any Keras model, on images [B, H, W, C]
@@ -40,67 +40,346 @@ class CVAE(EncoderDecoder):
     the optimizer's step, so that a run can be repeated and resumed.
     """
 
-    title = "variational autoencoder"
-    takes_labels = takes_network_settings = True
-    evaluations = ("likelihood", "distance")
-
     def __init__(
         self,
-        networks: Networks,
+        networks: Networks | None = None,
         seed: int = 0,
-        pixels: Pixels = Pixels(),  # noqa: B008 (it cannot change)
+        pixels: Pixels | None = None,
         objective: Objective = objectives.ELBO,
         input_noise: float = 0.0,
         num_classes: int = 0,
         sampler: str = "prior",
+        *,
+        network: str | None = None,
+        latent_dim: int | None = None,
+        image_shape: ImageShape | None = None,
+        options: Options | None = None,
+        precision: str | None = None,
+        likelihood: str | None = None,
+        binarize: str | None = None,
         **kwargs: Any,
     ):
-        """Joins an encoder and a decoder.
+        """Joins an encoder and a decoder, which are given or built here with fresh weights.
 
         Args:
-            networks: the matching pair.
-            seed: decides all noise of training and evaluation.
+            networks: the matching pair, if it is there already.
+            seed: decides initial weights, and all noise of training and evaluation.
             pixels: what they are, and what p(x|z) is; the decoder's outputs are its parameters.
             objective: what a training step climbs.
             input_noise: deviation of the noise that is added to what the encoder sees in training.
             num_classes: Y, if the networks take labels.
-            sampler: where samples come from: "prior", or "mixture" of Gaussians, which `finish`
-                fits.
+            sampler: where samples come from: "prior", or "mixture" of Gaussians, which is fitted
+                to latents of training images.
+            network: the name of the pair to build, by default "patches".
+            latent_dim: Z of that, by default 2.
+            image_shape: height, width and channels for it, by default 28, 28, 1.
+            options: what else may be chosen of it.
+            precision: of its layers, by default "float32".
+            likelihood: p(x|z) by its name instead of `pixels`, by default "bernoulli".
+            binarize: how such pixels are made of grey levels; by default as the likelihood has it.
             **kwargs: passed on to `keras.Model`.
+
+        Raises:
+            ValueError: if there are networks and what they were to be built from, or pixels and
+                their likelihood.
+            UserError: if a name is unknown, or the network cannot take such images.
         """
-        super().__init__(networks, seed, pixels, num_classes, sampler, **kwargs)
+        _refuse_both(pixels, "pixels", likelihood=likelihood, binarize=binarize)
+        pixels = pixels or _pixels_of(likelihood or "bernoulli", binarize)
+        chosen = {"network": network, "latent_dim": latent_dim, "image_shape": image_shape}
+        _refuse_both(networks, "networks", **chosen, options=options, precision=precision)
+        if networks is None:
+            image_shape, density = tuple(image_shape or _IMAGE_SHAPE), pixels.density
+            networks = build_networks(
+                network or _NETWORK,
+                image_shape,
+                latent_dim or _LATENT_DIM,
+                seed,
+                precision or "float32",
+                outputs=density.decoder_channels(image_shape[-1]),
+                head=density.head and density.head(),
+                num_classes=num_classes,
+                options=options or Options(),
+            )
+        super().__init__(seed, **kwargs)
+        self.encoder, self.decoder = networks
+        self.latent_dim = self.decoder.inputs[0].shape[-1]
+        self.image_shape = tuple(self.encoder.inputs[0].shape[1:])
+        self.pixels, self.num_classes = pixels, num_classes
         self.objective, self.input_noise = objective, input_noise
-        self.held_out_scores = held_out_scores.HeldOutScores()
+        is_mixture = sampler == "mixture"
+        self.sampler = LatentSampler(self.latent_dim, dtype="float32") if is_mixture else None
+        self.held_out_scores = HeldOutScores()
         names = ("elbo", "log_likelihood", "kl", *(() if objective.is_elbo else ("objective",)))
         self.means = {name: keras.metrics.Mean(name, "float32") for name in names}
 
-    @classmethod
-    def from_settings(
-        cls, config: Any, image_shape: ImageShape, steps_per_epoch: int, num_classes: int = 0
-    ) -> "CVAE":
-        """Builds the VAE of a configuration; see `GenerativeModel.from_settings`."""
-        pixels = Pixels(config.binarize, config.likelihood)
-        networks = build_networks(
-            config.network,
-            image_shape,
-            config.latent_dim,
-            config.seed,
-            config.precision,
-            outputs=pixels.density.decoder_channels(image_shape[-1]),
-            head=pixels.density.head and pixels.density.head(),
-            num_classes=num_classes,
-            options=Options.from_config(config),
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """Encoder and decoder."""
+        return {"encoder": self.encoder, "decoder": self.decoder}
+
+    @property
+    def sampler_name(self) -> str:
+        """Where samples come from, as the setting says it."""
+        return "prior" if self.sampler is None else "mixture"
+
+    @property
+    def finishing_parts(self) -> dict[str, Any]:
+        """The sampler, if samples do not come from the prior, and the scores of held-out images."""
+        sampler = {} if self.sampler is None else {"sampler": self.sampler}
+        return {**sampler, "held_out_scores": self.held_out_scores}
+
+    @property
+    def can_refine(self) -> bool:
+        """Whether posteriors can be refined: not if there are very many latents."""
+        return self.latent_dim <= MOST_LATENTS and self.pixels.density.information is not None
+
+    # q(z|x) and p(x|z).
+
+    def encode(
+        self, images: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
+    ) -> Posterior:
+        """Finds the posterior q(z|x) of each image.
+
+        Args:
+            images: pixels as in training, float32 [B, H, W, C].
+            labels: of a conditional model, whose posterior is q(z|x, y).
+            training: whether dropout drops.
+
+        Returns:
+            mean and logvar, each [B, Z].
+        """
+        code = run_as_two_halves(self.encoder, images, labels, training)
+        return Posterior(*tf.split(code, 2, axis=1))
+
+    def reparameterize(self, mean: tf.Tensor, logvar: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws one sample of each posterior [B, Z]; the same seed, int32 [2], draws the same."""
+        noise = tf.random.stateless_normal(tf.shape(mean), seed)
+        return reparameterize(Posterior(mean, logvar), noise)
+
+    def parameters(
+        self, latents: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
+        """Returns the parameters of p(x|z) for latents [B, Z].
+
+        Of Bernoulli pixels they are the log-odds of being white, [B, H, W, C].
+        """
+        return run_as_two_halves(self.decoder, latents, labels, training)
+
+    def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns the mean image for latents [B, Z], [B, H, W, C] in [0, 1].
+
+        Of Bernoulli pixels it is the probability of being white.
+        """
+        return self.pixels.density.mean(self.parameters(latents, labels))
+
+    def reconstruct(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+        """Decodes the posterior means of images [B, H, W, C], as mean images."""
+        return self.decode(self.encode(images, labels).mean, labels)
+
+    def call(self, inputs: Any) -> tf.Tensor:
+        """Reconstructs images [B, H, W, C] from their posterior means, as mean images.
+
+        A conditional model takes images and labels, `model((images, labels))`.
+        """
+        return self.reconstruct(*images_and_labels(inputs, self.num_classes))
+
+    def sample_latents(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draws latents [num, Z], from the prior or from the fitted mixture."""
+        if self.sampler is None:
+            return super().sample_latents(num, seed)
+        return self.sampler.draw(num, seed)
+
+    # The ELBO, and what is climbed.
+
+    def elbo_terms(
+        self, images: tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
+    ) -> ElboTerms:
+        """Estimates the terms of the ELBO with one sample of each posterior.
+
+        Args:
+            images: pixels as in training, float32 [B, H, W, C].
+            seed: int32 [2], of the posterior samples.
+            labels: of a conditional model.
+
+        Returns:
+            The terms, each [B], nats.
+        """
+        noise = tf.random.stateless_normal([tf.shape(images)[0], self.latent_dim], seed)
+        posterior = self.encode(images, labels)
+        return self.terms_with_noise(images, posterior, noise, labels=labels)[0]
+
+    def terms_with_noise(
+        self,
+        images: tf.Tensor,
+        posterior: Posterior | FullPosterior,
+        noise: tf.Tensor,
+        num_samples: int = 1,
+        labels: tf.Tensor | None = None,
+    ) -> tuple[ElboTerms, tf.Tensor]:
+        """Samples each posterior K times by given noise; see `objectives.sample_terms`."""
+        log_prob, of_samples = self.pixels.density.log_prob, _repeated(labels, num_samples)
+
+        def decode(latents: tf.Tensor) -> tf.Tensor:
+            return self.parameters(latents, of_samples)
+
+        return objectives.sample_terms(decode, log_prob, images, posterior, noise, num_samples)
+
+    def objective_value(
+        self,
+        terms: ElboTerms,
+        posterior: Posterior,
+        latents: tf.Tensor,
+        images: tf.Tensor,
+        labels: tf.Tensor | None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Finds what a step climbs now, of a batch.
+
+        Args:
+            terms: of the ELBO, for K samples of each posterior, each [K * B].
+            posterior: of the images, B Gaussians.
+            latents: the samples, [K * B, Z].
+            images: pixels, [B, H, W, C].
+            labels: theirs, [B], of a conditional model.
+            training: whether dropout drops, and latents that all images share are this step's.
+
+        Returns:
+            A scalar, nats per image.
+        """
+        beta = self.objective.beta_at(self.steps)
+        value = objectives.objective_value(self.objective, terms, posterior, latents, beta)
+        if self.objective.name != "shared":
+            return value
+        bound = tf.reduce_mean(self._shared_bound(images, labels, training))
+        return _SHARE_OF_ELBO * value + (1 - _SHARE_OF_ELBO) * bound
+
+    def _shared_bound(
+        self, images: tf.Tensor, labels: tf.Tensor | None, training: bool
+    ) -> tf.Tensor:
+        """Bounds log p(x) of each image by latents that all of them share, [B]."""
+        num, of_latents = self.objective.shared_latents, None
+        # In training others at each step; a test is the same every time.
+        step = self.steps if training else 0
+        key = derived_key(self.seed, Purpose.SHARED_LATENTS, step)
+        of_batch = labels if labels is None else replicas.gathered(labels)
+        if labels is not None:
+            num = tf.maximum(num, tf.shape(of_batch)[0])
+        latents = even_latents(num, self.latent_dim, key)
+        if labels is not None:  # each class has latents in proportion to its images
+            of_latents = tf.gather(of_batch, tf.range(num) % tf.shape(of_batch)[0])
+            latents = tf.gather(latents, numbers_within_class(of_latents))
+        outputs = self.parameters(latents, of_latents, training)
+        log_likelihood = self.pixels.density.log_prob_of_all(images, outputs)
+        return objectives.shared_bound(tf.cast(log_likelihood, tf.float32), labels, of_latents)
+
+    # Training and evaluation.
+
+    def training_batch(self, grey: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor) -> Any:
+        """Makes pixels of grey levels; drawn ones are others at each step."""
+        key = derived_key(self.seed, Purpose.BINARIZATION, step)
+        pixels = self.pixels.drawn(grey, key, replicas.first_row(tf.shape(grey)[0]))
+        return super().training_batch(pixels, labels, step)
+
+    def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
+        """Takes one gradient step up the objective, by default the ELBO.
+
+        Args:
+            batch: pixels, float32 [B, H, W, C]; of a conditional model with labels [B] beside
+                them. Other targets, as Keras gives them, are not looked at.
+
+        Returns:
+            The means since the last `reset_metrics()`, over images, in nats; `loss` is that of
+            what is climbed, with the other sign.
+        """
+        images, labels = images_and_labels(batch, self.num_classes)
+        step, num_samples = self.steps, self.objective.importance_samples
+        key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
+        noise = normal_of_batch(key, tf.shape(images)[0], [self.latent_dim], num_samples)
+        seed_dropout(self.networks.values(), derived_key(self.seed, Purpose.DROPOUT, step))
+        with tf.GradientTape() as tape:
+            posterior = self.encode(self._noisy(images, step), labels, training=True)
+            of_samples = posterior.repeated(num_samples)
+            latents = of_samples.sample(noise)
+            outputs = self.parameters(latents, _repeated(labels, num_samples), training=True)
+            log_likelihood = self.pixels.density.log_prob(_repeated(images, num_samples), outputs)
+            terms = elbo_terms(log_likelihood, latents, of_samples)
+            value = self.objective_value(terms, posterior, latents, images, labels, training=True)
+            negative_value = -value
+        gradients = tape.gradient(negative_value, self.trainable_variables)
+        replicas.apply(self.optimizer, gradients, self.trainable_variables)
+        return self._update_means(value, terms)
+
+    def _noisy(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """What the encoder sees in training (Im et al., "Denoising criterion", 2017)."""
+        if not self.input_noise:
+            return images
+        key = derived_key(self.seed, Purpose.INPUT_NOISE, step)
+        return images + self.input_noise * normal_of_batch(
+            key, tf.shape(images)[0], self.image_shape
         )
-        objective = Objective(
-            config.objective,
-            config.importance_samples,
-            config.beta,
-            config.kl_warmup_epochs * steps_per_epoch,
-            config.free_bits,
-            config.shared_latents,
+
+    def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
+        """Measures a batch without learning; arguments and result as in training.
+
+        The noise of an image depends on how many came before it since `reset_metrics()`.
+        """
+        images, labels = images_and_labels(batch, self.num_classes)
+        num_samples = self.objective.importance_samples
+        first = self.means["elbo"].count / num_samples
+        noise = self._evaluation_noise(tf.shape(images)[0], first, num_samples)
+        posterior = self.encode(images, labels)
+        terms, latents = self.terms_with_noise(images, posterior, noise, num_samples, labels)
+        value = self.objective_value(terms, posterior, latents, images, labels)
+        return self._update_means(value, terms)
+
+    def predict_step(self, batch: Any) -> tf.Tensor:
+        """Reconstructs what `predict` is given, if it fits."""
+        inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
+        return self.checked(self, inputs)
+
+    def measure(
+        self, grey: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Estimates the terms of the ELBO of test images, each [B], nats."""
+        images = self.test_pixels(grey, first)
+        noise = self._evaluation_noise(tf.shape(images)[0], first)
+        posterior = self.encode(images, labels)
+        terms, _ = self.terms_with_noise(images, posterior, noise, labels=labels)
+        log_likelihood, kl = (
+            tf.cast(part, tf.float64) for part in (terms.log_likelihood, terms.kl)
         )
-        own = objective, config.denoise, num_classes, config.sampler
-        return cls(networks, config.seed, pixels, *own)
+        values = {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl}
+        return {measure.name: values[term] for term, measure in self.pixels.terms.items()}
+
+    def test_pixels(self, grey: tf.Tensor, first: int | tf.Tensor) -> tf.Tensor:
+        """Makes pixels of test images from the `first`; drawn ones are the same every time."""
+        key = derived_key(self.seed, Purpose.EVALUATION_BINARIZATION)
+        return self.pixels.drawn(grey, key, first)
+
+    def encode_mean(self, grey: tf.Tensor, labels: tf.Tensor | None, first: int) -> tf.Tensor:
+        """Finds the posterior means [B, Z] of test images from the `first`."""
+        return self.encode(self.test_pixels(grey, first), labels).mean
+
+    def _evaluation_noise(
+        self, num: tf.Tensor, first: tf.Tensor, num_samples: int = 1
+    ) -> tf.Tensor:
+        """Noise for test images from the `first`, the same every time, [K * B, Z]."""
+        key = derived_key(self.seed, Purpose.EVALUATION_NOISE)
+        if num_samples == 1:
+            return normal_of_images(key, first, num, self.latent_dim)
+        return normal_of_samples(key, first, num, self.latent_dim, 0, num_samples)
+
+    def _update_means(self, value: tf.Tensor, terms: ElboTerms) -> dict[str, tf.Tensor]:
+        """Adds a batch to the means over images; returns them."""
+        names = ("elbo", "log_likelihood", "kl")
+        replicas.update_means(self.means, {name: getattr(terms, name) for name in names})
+        if not self.objective.is_elbo:
+            replicas.update_mean(self.means["objective"], value, tf.size(terms.elbo))
+        results = {name: mean.result() for name, mean in self.means.items()}
+        return {**results, "loss": -results["elbo" if self.objective.is_elbo else "objective"]}
+
+    # Copies.
 
     def for_inference(self) -> "CVAE":
         """A copy whose normalisations are faster; it has the same weights."""
@@ -108,7 +387,10 @@ class CVAE(EncoderDecoder):
         own = self.pixels, self.objective, self.input_noise, self.num_classes
         copy = CVAE(networks, self.seed, *own, self.sampler_name)
         for name, part in copy.finishing_parts.items():
-            _copy_variables(self.finishing_parts[name], part)
+            for theirs, variable in zip(
+                self.finishing_parts[name].variables, part.variables, strict=True
+            ):
+                variable.assign(theirs)
         return copy
 
     def get_config(self) -> dict[str, Any]:
@@ -135,160 +417,22 @@ class CVAE(EncoderDecoder):
         objective = Objective(**config.pop("objective"))
         return cls(Networks(*networks), pixels=pixels, objective=objective, **config)
 
-    # Training and evaluation.
 
-    def training_batch(self, grey: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor) -> Any:
-        """Makes pixels of grey levels; drawn ones are others at each step."""
-        key = derived_key(self.seed, Purpose.BINARIZATION, step)
-        pixels = self.pixels.drawn(grey, key, replicas.first_row(tf.shape(grey)[0]))
-        return super().training_batch(pixels, labels, step)
-
-    def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
-        """Takes one gradient step up the objective.
-
-        Args:
-            batch: pixels, float32 [B, H, W, C]; of a conditional model with labels [B] beside
-                them. Other targets, as Keras gives them, are not looked at.
-
-        Returns:
-            The means since the last `reset_metrics()`, over images, in nats.
-        """
-        images, labels = images_and_labels(batch, self.num_classes)
-        step = self.steps
-        key = derived_key(self.seed, Purpose.TRAINING_NOISE, step)
-        num_samples = self.objective.importance_samples
-        noise = replicas.own_rows(
-            lambda num: tf.random.stateless_normal([num_samples * num, self.latent_dim], key),
-            tf.shape(images)[0],
-            num_samples,
-        )
-        seed_dropout(self.networks.values(), derived_key(self.seed, Purpose.DROPOUT, step))
-        seen = self._noisy(images, step)
-        with tf.GradientTape() as tape:
-            value, terms = climbed.value_and_terms(self, images, labels, noise, seen, training=True)
-            negative_value = -value
-        gradients = tape.gradient(negative_value, self.trainable_variables)
-        replicas.apply(self.optimizer, gradients, self.trainable_variables)
-        return self._update_means(value, terms)
-
-    def _noisy(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """What the encoder sees in training (Im et al., "Denoising criterion", 2017)."""
-        if not self.input_noise:
-            return images
-        key = derived_key(self.seed, Purpose.INPUT_NOISE, step)
-        shape = tf.shape(images)[1:]
-        noise = replicas.own_rows(
-            lambda num: tf.random.stateless_normal(tf.concat([[num], shape], axis=0), key),
-            tf.shape(images)[0],
-        )
-        return images + self.input_noise * noise
-
-    def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
-        """Measures a batch without learning; arguments and result as in training.
-
-        The noise of an image depends on how many came before it since `reset_metrics()`.
-        """
-        images, labels = images_and_labels(batch, self.num_classes)
-        num_samples = self.objective.importance_samples
-        first = self.means["elbo"].count / num_samples
-        noise = self._evaluation_noise(tf.shape(images)[0], first, num_samples)
-        return self._update_means(*climbed.value_and_terms(self, images, labels, noise, images))
-
-    def _evaluation_noise(
-        self, num: tf.Tensor, first: tf.Tensor, num_samples: int = 1
-    ) -> tf.Tensor:
-        """Noise for test images from the `first`, the same every time, [K * B, Z]."""
-        key = derived_key(self.seed, Purpose.EVALUATION_NOISE)
-        if num_samples == 1:
-            return normal_of_images(key, first, num, self.latent_dim)
-        return normal_of_samples(key, first, num, self.latent_dim, 0, num_samples)
-
-    def _update_means(self, value: tf.Tensor, terms: ElboTerms) -> dict[str, tf.Tensor]:
-        """Adds a batch to the means over images; returns them."""
-        names = ("elbo", "log_likelihood", "kl")
-        replicas.update_means(self.means, {name: getattr(terms, name) for name in names})
-        if not self.objective.is_elbo:
-            weight = tf.size(terms.elbo) * replicas.count()
-            self.means["objective"].update_state(replicas.mean(value), sample_weight=weight)
-        return {name: mean.result() for name, mean in self.means.items()}
-
-    @property
-    def train_measures(self) -> dict[str, Measure]:
-        """The ELBO, and the objective if that is another."""
-        elbo = self.pixels.terms["elbo"]
-        objective = Measure("objective", "objective", elbo.unit)
-        return {"elbo": elbo, **({} if self.objective.is_elbo else {"objective": objective})}
-
-    @property
-    def test_measures(self) -> tuple[Measure, ...]:
-        """The ELBO and its parts."""
-        return tuple(self.pixels.terms.values())
-
-    def finish(self, name: str, dataset: Any) -> None:
-        """Scores held-out images, or fits what samples come from."""
-        if name != _SCORES:
-            super().finish(name, dataset)
-            return
-        fast = self.for_inference()
-        held_out_scores.measure(fast, dataset.test)
-        _copy_variables(fast.held_out_scores, self.held_out_scores)
-
-    @property
-    def finishing_parts(self) -> dict[str, Any]:
-        """The sampler, if there is one, and the scores of held-out images."""
-        return {**super().finishing_parts, _SCORES: self.held_out_scores}
-
-    def measure(
-        self, grey: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """Estimates the terms of the ELBO of test images, each [B], nats."""
-        images = self.test_pixels(grey, first)
-        noise = self._evaluation_noise(tf.shape(images)[0], first)
-        posterior = self.encode(images, labels)
-        terms, _ = self.terms_with_noise(images, posterior, noise, labels=labels)
-        log_likelihood, kl = (
-            tf.cast(part, tf.float64) for part in (terms.log_likelihood, terms.kl)
-        )
-        values = {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl}
-        return {measure.name: values[term] for term, measure in self.pixels.terms.items()}
-
-    # What is shown and exported.
-
-    def describe_test(self, values: dict[str, float]) -> str:
-        """Writes the ELBO as the sum that it is."""
-        return descriptions.describe_test(self.pixels, values, self.image_shape)
-
-    def epoch_panels(
-        self, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor
-    ) -> list[Panel]:
-        """Shows samples from the prior, and test images over their reconstructions."""
-        return epoch_picture.epoch_panels(self, self.test_pixels(grey, 0), labels, seed)
-
-    @property
-    def curves(self) -> list[CurveGroup]:
-        """Draws what is to be large together, and the KL beside it."""
-        return epoch_picture.curves(self.pixels)
-
-    def signatures(self) -> Signatures:
-        """What its SavedModel can do; see `vae/signatures.py`."""
-        return signatures.signatures(self)
-
-    def standalone_parts(self) -> dict[str, keras.Model]:
-        """Encoder and decoder, each for itself; see `vae/signatures.py`."""
-        return signatures.standalone_parts(self)
-
-    def describe(self) -> dict[str, Any]:
-        """What `model.json` says of pixels and of the terms that `score` returns."""
-        is_fitted = self.sampler is not None and self.sampler.is_fitted
-        known = self.held_out_scores.known
-        sampler = "mixture" if is_fitted else "prior"
-        return descriptions.describe(self.pixels, sampler, self.objective.name, known)
-
-    def describe_numbers(self, metrics: dict[str, float]) -> str:
-        """What the model card says of the ELBO."""
-        return descriptions.describe_numbers(self.pixels, metrics, self.image_shape)
+def _repeated(batch: tf.Tensor | None, num: int) -> tf.Tensor | None:
+    """All rows of a batch, `num` times one after another."""
+    if batch is None or num == 1:
+        return batch
+    return tf.tile(batch, [num, *[1] * (len(batch.shape) - 1)])
 
 
-def _copy_variables(part: Any, to: Any) -> None:
-    for theirs, own in zip(part.variables, to.variables, strict=True):
-        own.assign(theirs)
+def _refuse_both(given: Any, name: str, **others: Any) -> None:
+    """Raises a ValueError if something is given beside what it would be made of."""
+    doubled = [other for other, value in others.items() if value is not None]
+    if given is not None and doubled:
+        raise ValueError(f"Give {name} or {doubled[0]}, not both.")
+
+
+def _pixels_of(likelihood: str, binarize: str | None) -> Pixels:
+    """Pixels of a likelihood, which are grey levels as they are if it is one of these."""
+    takes_grey = Pixels(likelihood=likelihood).density.takes_grey
+    return Pixels(binarize or ("none" if takes_grey else "threshold"), likelihood)

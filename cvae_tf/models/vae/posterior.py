@@ -25,7 +25,7 @@ class Posterior(NamedTuple):
 
     def repeated(self, num: int) -> "Posterior":
         """All of them, `num` times one after another."""
-        return Posterior(*(tf.tile(part, [num, 1]) for part in self))
+        return self if num == 1 else Posterior(*(tf.tile(part, [num, 1]) for part in self))
 
 
 class FullPosterior(NamedTuple):

@@ -13,6 +13,10 @@ _LICENCES = {  # of runs of version 0.1, which did not record them
     "CC BY 4.0",
 }
 _LISTED = 20  # classes
+_NO_NUMBERS = {  # by whether the model comes from a run
+    True: "Exported before the end of the first epoch: there are none.",
+    False: "None are known: it was exported without its run.",
+}
 _ABILITIES = {
     "sample": "draws new images",
     "encode": "finds the latents of images",
@@ -23,11 +27,9 @@ _ABILITIES = {
 
 _CARD = """# {title} of {height} x {width} images
 
-Made by cvae-tf: {network} network, {latent_dim} latent dimensions, {epochs} epochs. It {abilities}.
+Made by cvae-tf: {making}. It {abilities}.
 
-- Data: {data_name}, {train_images:,} training images, {test_images:,} test images.
-- Licence of the data: {licence}.
-{pixels}- Versions: {versions}{commit}.
+{data}{pixels}- Versions: {versions}{commit}.
 
 ## Numbers
 
@@ -75,7 +77,7 @@ def render(
     Returns:
         Markdown.
     """
-    config, data = metadata["config"], metadata["data"]
+    data, is_of_run = metadata["data"], "name" in metadata["data"]
     height, width, channels = data["image_shape"]
     commit = metadata["git_commit"]
     return _CARD.format(
@@ -83,25 +85,40 @@ def render(
         height=height,
         width=width,
         channels=channels,
-        network=config["network"],
-        latent_dim=config["latent_dim"],
-        epochs=(metadata["metrics"] or config).get("epoch", config["epochs"]),
+        making=_describe_making(metadata["config"], metadata["metrics"]),
         abilities=_join(
             [metadata.get(name, what) for name, what in _ABILITIES.items() if name in signatures]
         ),
-        data_name=data["name"],
-        train_images=data["train_images"],
-        test_images=data["test_images"],
-        licence=data.get("licence") or _LICENCES.get(data["name"], "that of the images"),
+        data=_describe_data(data),
         pixels=f"- Pixels: {metadata['pixels']}.\n" if "pixels" in metadata else "",
         versions=", ".join(f"{name} {version}" for name, version in metadata["versions"].items()),
         commit=f", cvae-tf at commit {commit[:10]}" if commit else "",
         limits=f" {metadata['limits']}" if "limits" in metadata else "",
-        numbers=numbers or "Exported before the end of the first epoch: there are none.",
+        numbers=numbers or _NO_NUMBERS[is_of_run],
         signatures="\n".join(_row(name, function) for name, function in signatures.items()),
         largest=LARGEST_SAMPLE,
         p_values=f" {metadata['p_values']}" if "p_values" in metadata else "",
         **_describe_labels(signatures, data),
+    )
+
+
+def _describe_making(config: dict[str, Any], metrics: dict[str, float] | None) -> str:
+    """The network, the latents and the epochs, as far as they are known."""
+    latents = f"{config['latent_dim']} latent dimensions"
+    if "network" not in config:
+        return latents
+    epochs = (metrics or config).get("epoch", config["epochs"])
+    return f"{config['network']} network, {latents}, {epochs} epochs"
+
+
+def _describe_data(data: dict[str, Any]) -> str:
+    """Lines of a list, if the images are known."""
+    if "name" not in data:
+        return ""
+    licence = data.get("licence") or _LICENCES.get(data["name"], "that of the images")
+    return (
+        f"- Data: {data['name']}, {data['train_images']:,} training images, "
+        f"{data['test_images']:,} test images.\n- Licence of the data: {licence}.\n"
     )
 
 

@@ -1,0 +1,174 @@
+"""What a family of models is to those who train, show and export its models.
+
+A family is one object, in `families.FAMILIES` by the name that `--model` has for it. Its functions
+take a model of it: nothing else need know how such a model is told of, so nobody asks which family
+it is. What a family must say itself raises `NotImplementedError` here; the rest has a default.
+
+Where there are `labels`, they are those of a conditional model, int32 [B]; else None.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.drawing.curves import CurveGroup
+from cvae_tf.drawing.panels import Panel
+from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.measures import Measure
+from cvae_tf.models.networks import NETWORKS, ImageShape
+
+Signatures = dict[str, tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]]
+
+_NUM_SAMPLES = 64  # in the picture of an epoch
+_MOST_CLASSES, _OF_EACH = 16, 8  # rows and columns of a conditional model's samples
+
+
+class Family:
+    """A kind of model."""
+
+    title: str  # for people
+    model_class: type[GenerativeModel]
+    evaluations: tuple[str, ...] = ()  # what evaluate.py can find out of such a model
+    network_table: Mapping[str, Any] = NETWORKS  # what its networks may be, by name
+    takes_labels: bool = False  # whether there are conditional models of it
+    takes_network_settings: bool = False  # whether its networks get those, and dropout is seeded
+    preset: str | None = None  # its own, if those of the VAE are not for it
+
+    # How a model is made.
+
+    def build(
+        self, config: Any, image_shape: ImageShape, steps_per_epoch: int, num_classes: int
+    ) -> GenerativeModel:
+        """Builds a model with fresh weights, not yet compiled.
+
+        Args:
+            config: the `Config` of the run.
+            image_shape: height, width and channels of an image.
+            steps_per_epoch: gradient steps in an epoch.
+            num_classes: of the labels, if `config.conditional`; else 0.
+
+        Raises:
+            UserError: if its networks cannot take such images.
+        """
+        raise NotImplementedError
+
+    def known_settings(self, model: Any) -> dict[str, Any]:
+        """Settings of a `Config` that a model knows itself, however it was built."""
+        return {"latent_dim": model.latent_dim, "seed": model.seed}
+
+    def optimizer_options(self, config: Any) -> dict[str, Any]:
+        """What the optimizer is given beside the settings that all families share."""
+        return {}
+
+    # What is measured, and said of it.
+
+    def train_measures(self, model: Any) -> dict[str, Measure]:
+        """Which numbers of `model.train_step` are kept, by their names there.
+
+        The first stands in the progress bar; if it is not finite, training is stopped.
+        """
+        raise NotImplementedError
+
+    def test_measures(self, model: Any) -> tuple[Measure, ...]:
+        """What is measured of the test images; the first decides which checkpoint is the best."""
+        raise NotImplementedError
+
+    def set_measure(self, model: Any, dataset: Any) -> Callable[[], dict[str, float]] | None:
+        """Makes what finds the `test_measures` of all test images at once.
+
+        None, as by default, if they are means of what `model.measure` says of each image.
+        """
+        return None
+
+    def describe_test(self, model: Any, values: dict[str, float]) -> str:
+        """Says for the screen what was measured of the test images; by name, their means."""
+        return ", ".join(
+            f"{measure.title} {values[measure.name]:.4g} {measure.unit}".rstrip()
+            for measure in self.test_measures(model)
+        )
+
+    def warnings(self, model: Any, row: dict[str, float]) -> list[str]:
+        """Says what has gone wrong in an epoch, and what to try; `row` is that of `metrics.csv`."""
+        return []
+
+    # What is learned at the end, shown and exported.
+
+    def finish(self, model: Any, name: str, dataset: Any) -> None:
+        """Learns one of `model.finishing_parts`, of the `Dataset`, by the weights in use."""
+
+    def epoch_panels(
+        self, model: Any, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor
+    ) -> list[Panel]:
+        """What the picture of an epoch shows.
+
+        Args:
+            model: what it is a picture of.
+            grey: always the same test images, float32 [B, H, W, C].
+            labels: theirs, if it wants them.
+            seed: int32 [2], always the same.
+
+        Returns:
+            The parts of the picture, side by side.
+        """
+        raise NotImplementedError
+
+    def curves(self, model: Any) -> list[CurveGroup]:
+        """Which columns of metrics.csv are drawn together."""
+        return [
+            CurveGroup(measure.title, measure.unit, {f"test_{measure.name}": "-"})
+            for measure in self.test_measures(model)
+        ]
+
+    def signatures(self, model: Any) -> Signatures:
+        """What its SavedModel can do, by name: a function and its arguments; the first is usual.
+
+        `signature_parts.decoding_signatures` are those with which a family begins.
+        """
+        raise NotImplementedError
+
+    def standalone_parts(self, model: Any) -> dict[str, keras.Model]:
+        """Keras models for runtimes that take one network: images or latents in, images out."""
+        raise NotImplementedError
+
+    def describe(self, model: Any) -> dict[str, Any]:
+        """What `model.json` says of the model beside its settings; plain values.
+
+        Of these the model card shows "pixels", what an image is to the model, and "limits", what
+        it cannot do.
+        """
+        return {}
+
+    def describe_numbers(self, model: Any, metrics: dict[str, float]) -> str:
+        """Says for the model card what was measured, in Markdown; `metrics` is the last row."""
+        lines = (
+            f"- {measure.title}: {metrics[f'test_{measure.name}']:.4g} {measure.unit}".rstrip()
+            for measure in self.test_measures(model)
+        )
+        return "\n".join(lines)
+
+
+def sample_panel(model: GenerativeModel, seed: tf.Tensor, title: str) -> Panel:
+    """Shows what a model draws, always of the same latents.
+
+    Args:
+        model: of a conditional one each class has a row.
+        seed: int32 [2].
+        title: if there are no classes.
+    """
+    if model.num_classes:
+        return _panel_of_classes(model, seed)
+    return Panel(title, [model.sample(_NUM_SAMPLES, seed).numpy()])
+
+
+def _panel_of_classes(model: GenerativeModel, seed: tf.Tensor) -> Panel:
+    """A row for each class, in all rows of the same latents; of too many classes some."""
+    classes = spread_rows(model.num_classes, _MOST_CLASSES)
+    latents = tf.random.stateless_normal([_OF_EACH, model.latent_dim], seed)
+    labels = tf.constant(np.repeat(classes, _OF_EACH), tf.int32)
+    images = model.decode(tf.tile(latents, [len(classes), 1]), labels)
+    title = "Samples, a row for each class, a column for each latent"
+    return Panel(title, [images.numpy()], columns=_OF_EACH)
