@@ -43,7 +43,7 @@ def main() -> None:
             last = min(trainer.steps_per_epoch, steps - len(figures))
             for part in trainer._train.training_parts(order, 0, last, trainer._own_batch_size):
                 model.reset_metrics()
-                trainer._train_steps(part)
+                trainer._take_steps(*part[:5])
                 figures.append([float(mean.result()) for mean in model.means.values()])
         if distribution.is_chief:
             weights = [each.numpy() for net in model.networks.values() for each in net.weights]

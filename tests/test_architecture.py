@@ -1,6 +1,7 @@
 """Imports point one way, and names are those that there are: read from the source by `ast`."""
 
 import ast
+import itertools
 import pkgutil
 import re
 
@@ -56,6 +57,14 @@ def test_modules_are_of_a_size_to_be_read():
     assert not [path for path, text in SOURCES.items() if len(text.splitlines()) > 500]
 
 
+def test_models_are_mathematics():
+    others = "drawing", "data", "distances", "core.files", "core.messages", "core.progress"
+    others = tuple(f"cvae_tf.{name}" for name in (*others, "models.family", "models.families"))
+    for kind in ("vae", "gan"):
+        imports = _imports(TREES[PACKAGE / "models" / kind / "model.py"])
+        assert not [parts for parts in imports if ".".join(parts).startswith(others)]
+
+
 CALLS = [
     (path, node)
     for path, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, ast.Call)
@@ -90,3 +99,32 @@ def test_the_owners_of_guarantees_are_tests_that_there_are():
         for path, name in re.findall(r"`(tests/[\w/]+\.py)?(?:::(\w+))?[^`]*`", row):
             text = (PROJECT / path).read_text(encoding="utf-8") if path else text
             assert not name or f"def {name}(" in text, row
+
+
+# The ways that docs/architecture.md shows: each call is there, and there are few.
+
+LONGEST = (7, 7, 8, 8)
+
+
+def _ways():
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = text[text.index("## Four ways") :]
+    return [re.findall(r"`([\w.]+)`", item) for item in re.split(r"^- ", section, flags=re.M)[1:]]
+
+
+def _calls_of(place):
+    """What a function calls, or hands on, by names without the object and underscores before."""
+    module, _, function = place.rpartition(".")
+    tree = TREES[PACKAGE.joinpath(*module.split(".")).with_suffix(".py")]
+    nodes = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == function]
+    assert nodes, f"there is no {place}"
+    inner = [node for body in nodes for node in ast.walk(body)]
+    names = {node.attr for node in inner if isinstance(node, ast.Attribute)}
+    return {name.lstrip("_") for name in names | {n.id for n in inner if isinstance(n, ast.Name)}}
+
+
+def test_ways_through_the_house_are_short_and_as_the_docs_show_them():
+    for way, longest in zip(_ways(), LONGEST, strict=True):
+        assert len(way) - 1 <= longest
+        for caller, called in itertools.pairwise(way):
+            assert called.rpartition(".")[2].lstrip("_") in _calls_of(caller), f"{caller}: {called}"

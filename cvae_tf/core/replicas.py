@@ -107,10 +107,8 @@ def rolled(rows: tf.Tensor, shift: int) -> tf.Tensor:
     return tf.concat([ends[first : first + shift], rows[:-shift]], axis=0)
 
 
-def apply(
-    optimizer: keras.Optimizer, gradients: list[tf.Tensor], variables: list[keras.Variable]
-) -> None:
-    """Takes a step by the mean of the replicas' gradients, each a mean over as many images.
+def averaged(optimizer: keras.Optimizer, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    """The mean of the replicas' gradients, each a mean over as many images, for the optimizer.
 
     Keras would shorten long gradients before it adds those of all replicas, and then add, not
     average: here that is done first, and Keras has nothing left to add.
@@ -118,7 +116,7 @@ def apply(
     if count() > 1:
         gradients = means([tf.convert_to_tensor(gradient) for gradient in gradients])
         optimizer._all_reduce_sum_gradients = list
-    optimizer.apply(gradients, variables)
+    return gradients
 
 
 def _own_number() -> tf.Tensor:

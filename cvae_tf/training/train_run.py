@@ -11,7 +11,7 @@ from cvae_tf.training import (
 from cvae_tf.training.checkpoint_files import Interval, Metrics, Progress
 from cvae_tf.training.run_files import Run
 from cvae_tf.training.run_pictures import RunPictures
-from cvae_tf.training.trainer import Trainer
+from cvae_tf.training.trainer import EpochResult, Trainer
 from cvae_tf.training.when_to_checkpoint import Keeper
 
 
@@ -31,16 +31,37 @@ def train_run(run: Run, trainer: Trainer, pictures: RunPictures, options: RunOpt
         UserError: if no checkpoint is good, a file cannot be written, or a number is not finite.
         KeyboardInterrupt: if it is stopped, after a checkpoint.
     """
+    progress = _begin(run, trainer, pictures)
+    keeper = Keeper(run, trainer, progress.metrics, Interval(*options.checkpoint_interval))
+    board = tensorboard.Summaries(run.tensorboard) if options.tensorboard else None
+    first_epoch, epochs = len(keeper.metrics) + 1, run.config.epochs
+
+    def is_over() -> bool:
+        return early_stopping.is_over(run.config, trainer.model, keeper.metrics)
+
+    with keeper.watching():
+        if is_over():
+            epochs = 0
+        for result in trainer.run_epochs(epochs, keeper, first_epoch, progress.steps_done):
+            _finish_epoch(run, result, pictures, keeper, board)
+            screen.report(result, trainer.model, epochs)
+            keeper.stop_if_asked()
+            if is_over():
+                break
+        if is_over():
+            early_stopping.say_why(run, trainer.model, keeper.metrics)
+    return keeper.metrics
+
+
+def _begin(run: Run, trainer: Trainer, pictures: RunPictures) -> Progress:
+    """Draws the first picture, restores the newest checkpoint, on all workers, and says so."""
     if trainer.distribution.agreed(not run.epoch_image(0).exists()):
         pictures.draw_epoch(0, trainer.evaluate())
     progress, problems = checkpoint_files.restore_newest(run.checkpoints, trainer.model)
     trainer.distribution.from_chief(lambda: checkpoint_files.packed(trainer.model, progress))
     screen.announce(run, progress, problems)
     _make_again(run, pictures, progress)
-    keeper = Keeper(run, trainer, progress.metrics, Interval(*options.checkpoint_interval))
-    with keeper.watching():
-        _train_epochs(run, trainer, pictures, keeper, progress.steps_done, options.tensorboard)
-    return keeper.metrics
+    return progress
 
 
 def _make_again(run: Run, pictures: RunPictures, progress: Progress) -> None:
@@ -58,29 +79,17 @@ def _test_values(row: dict[str, float]) -> dict[str, float]:
     return {name.removeprefix("test_"): value for name, value in tests}
 
 
-def _train_epochs(
+def _finish_epoch(
     run: Run,
-    trainer: Trainer,
+    result: EpochResult,
     pictures: RunPictures,
     keeper: Keeper,
-    steps_done: int,
-    with_tensorboard: bool,
+    board: tensorboard.Summaries | None,
 ) -> None:
-    """Trains the epochs that are missing; each counts as done when all of it is on the disk."""
-    board = tensorboard.Summaries(run.tensorboard) if with_tensorboard else None
-    first_epoch, model = len(keeper.metrics) + 1, trainer.model
-    if early_stopping.is_over(run.config, model, keeper.metrics):
-        early_stopping.say_why(run, model, keeper.metrics)
-        return
-    for result in trainer.run_epochs(run.config.epochs, keeper, first_epoch, steps_done):
-        row = result.as_row()
-        run_directory.write_metrics(run, [*keeper.metrics, row])
-        picture = pictures.draw_epoch(result.epoch, result.test)
-        if board:
-            board.write(row, picture)
-        keeper.finish_epoch(row)
-        screen.report(result, model, run.config.epochs)
-        keeper.stop_if_asked()
-        if early_stopping.is_over(run.config, model, keeper.metrics):
-            early_stopping.say_why(run, model, keeper.metrics)
-            break
+    """Writes what an epoch brought; it counts as done when all of it is on the disk."""
+    row = result.as_row()
+    run_directory.write_metrics(run, [*keeper.metrics, row])
+    picture = pictures.draw_epoch(result.epoch, result.test)
+    if board:
+        board.write(row, picture)
+    keeper.finish_epoch(row)

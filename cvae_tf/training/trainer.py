@@ -1,6 +1,5 @@
 """Training by epochs: many calls of a model's `train_step` at once, then the whole test set."""
 
-import functools
 import json
 import math
 import time
@@ -78,13 +77,24 @@ class Trainer:
         self.batch_size = batches.effective_batch_size(self.num_images, batch_size)
         distribution.check_batch(self.batch_size)
         self.distribution, self._augment, self._flip = distribution, augment, flip
-        self._step = model.train_step  # what replicas do together cannot be in a graph of its own
+        self._train_step = model.train_step  # what replicas share cannot be in a graph of its own
         if not distribution.strategy:
-            self._step = tf.function(model.train_step, jit_compile=model.jit_compile)
+            self._train_step = tf.function(model.train_step, jit_compile=model.jit_compile)
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
         self._train, self._test = (
             Feed(split.images, split.labels if model.num_classes else None, distribution.cluster)
             for split in (dataset.train, dataset.test)
+        )
+        # Each trainer traces graphs of its own, once. Under methods with `@tf.function`, TensorFlow
+        # counts together what all trainers traced, and warns from the fifth one on.
+        images = tf.TensorSpec([None, *dataset.image_shape], tf.uint8)
+        numbers, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
+        sums = tf.TensorSpec([len(self._test_measures)], tf.float64)
+        self._take_steps = tf.function(
+            self._take_steps, input_signature=[images, numbers, numbers, number, number]
+        )
+        self._add_measures = tf.function(
+            self._add_measures, input_signature=[images, numbers, number, sums]
         )
 
     def run_epochs(
@@ -112,8 +122,10 @@ class Trainer:
         """
         for epoch in range(first_epoch, epochs + 1):
             start = time.perf_counter()
-            train = self._train_epoch(epoch, steps_done, on_progress)
-            trained = time.perf_counter()
+            for part in self._parts(epoch, steps_done):
+                step = part.begins + int(self._take_steps(*part[:5]))
+                on_progress(epoch, step, self._checked_mean(epoch, step))
+            train, trained = self._train_means(), time.perf_counter()
             test = self.evaluate()
             measure = self._test_measures[0]
             self._check_finite(test[measure.name], f"epoch {epoch}: the test {measure.title}")
@@ -144,7 +156,7 @@ class Trainer:
         names = [measure.name for measure in self._test_measures]
         sums = tf.zeros([len(names)], tf.float64)
         for first, images, labels in self._test.parts(_EVALUATION_BATCH):
-            sums = self._traced_measures(images, labels, tf.constant(first), sums)
+            sums = self._add_measures(images, labels, tf.constant(first), sums)
         means = self.distribution.total(sums.numpy()) / len(self._test)
         return dict(zip(names, means.tolist(), strict=True))
 
@@ -165,23 +177,22 @@ class Trainer:
             sums += tf.reduce_sum(tf.stack(every), axis=1)
         return sums
 
-    def _train_epoch(
-        self, epoch: int, steps_done: int, on_progress: OnProgress
-    ) -> dict[str, float]:
+    def _parts(self, epoch: int, steps_done: int) -> Iterator[TrainingPart]:
+        """The steps of an epoch that are left, some at a time."""
         if steps_done == 0:
             self.model.reset_metrics()
         order = batches.epoch_order(self.num_images, self.model.seed, epoch)
         order = self.distribution.own_order(order, self.batch_size)
-        first_measure = next(iter(self._train_measures.values()))
-        for part in self._train.training_parts(
+        return self._train.training_parts(
             order, steps_done, self.steps_per_epoch, self._own_batch_size
-        ):
-            step = part.begins + int(self._train_steps(part))
-            value = self._train_means()[first_measure.name]
-            what = f"epoch {epoch}, step {step}: the training {first_measure.title}"
-            self._check_finite(value, what)
-            on_progress(epoch, step, value)
-        return self._train_means()
+        )
+
+    def _checked_mean(self, epoch: int, step: int) -> float:
+        """The mean of the first measure in this epoch; refuses one that is not finite."""
+        first = next(iter(self._train_measures.values()))
+        value = self._train_means()[first.name]
+        self._check_finite(value, f"epoch {epoch}, step {step}: the training {first.title}")
+        return value
 
     def _train_means(self) -> dict[str, float]:
         measures = self._train_measures
@@ -189,12 +200,6 @@ class Trainer:
             measure.name: float(self.model.means[name].result())
             for name, measure in measures.items()
         }
-
-    def _train_steps(self, part: TrainingPart) -> tf.Tensor:
-        """Takes the steps of a part of an epoch, while all is finite; the last one done."""
-        return self._traced_steps(
-            part.images, part.labels, part.order, tf.constant(part.first), tf.constant(part.last)
-        )
 
     def _check_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
@@ -213,26 +218,6 @@ class Trainer:
         """The labels, if the model is a conditional one."""
         return labels if self.model.num_classes else None
 
-    # Each trainer traces graphs of its own, once. Under methods with `@tf.function`, TensorFlow
-    # counts together what all trainers traced, and warns from the fifth one on.
-
-    @functools.cached_property
-    def _traced_steps(self) -> Callable[..., tf.Tensor]:
-        numbers, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
-        traced = tf.function(self._take_steps)
-        return traced.get_concrete_function(self._images_spec, numbers, numbers, number, number)
-
-    @functools.cached_property
-    def _traced_measures(self) -> Callable[..., tf.Tensor]:
-        numbers, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
-        sums = tf.TensorSpec([len(self._test_measures)], tf.float64)
-        traced = tf.function(self._add_measures)
-        return traced.get_concrete_function(self._images_spec, numbers, number, sums)
-
-    @property
-    def _images_spec(self) -> tf.TensorSpec:
-        return tf.TensorSpec([None, *self.dataset.image_shape], tf.uint8)
-
     def _take_steps(
         self,
         images: tf.Tensor,
@@ -241,20 +226,22 @@ class Trainer:
         first: tf.Tensor,
         last: tf.Tensor,
     ) -> tf.Tensor:
+        """Takes the steps of a part of an epoch, while all is finite; the last one done, []."""
+
+        def take(images: tf.Tensor, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
+            grey = self._augmented(batches.grey_levels(images))
+            return self._train_step(self.model.training_batch(grey, labels, self.model.steps))
+
         step = first
         watched = next(iter(self._train_measures))
         while step < last:
             indices = batches.batch_indices(order, step, self._own_batch_size)
             of_class = tf.gather(labels, indices) if self.model.num_classes else None
-            means = self.distribution.run(self._take_step, tf.gather(images, indices), of_class)
+            means = self.distribution.run(take, tf.gather(images, indices), of_class)
             step += 1
             if not tf.math.is_finite(means[watched]):
                 last = step
         return step
-
-    def _take_step(self, images: tf.Tensor, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
-        grey = self._augmented(batches.grey_levels(images))
-        return self._step(self.model.training_batch(grey, labels, self.model.steps))
 
     def _augmented(self, grey: tf.Tensor) -> tf.Tensor:
         """Changes training images [B, H, W, C] by chance, as was asked for."""

@@ -51,21 +51,15 @@ def trained(settings: dict, distribution, eagerly: bool) -> dict[str, np.ndarray
     data = with_classes(data) if config.conditional else data
     trainer = whole_run.build_trainer(config, data, distribution)
     before = _weights(trainer.model)
-    train = _eager_steps(trainer) if eagerly else trainer._train_epoch(1, 0, lambda *_: None)
+    tf.config.run_functions_eagerly(eagerly)  # graphs take longer to make than these few steps
+    for part in trainer._parts(1, 0):
+        trainer._take_steps(*part[:5])
+    tf.config.run_functions_eagerly(False)
+    train = trainer._train_means()
     is_measured = config.model == "vae" and not eagerly
     test = trainer._means_of_test_images() if is_measured else {}
     figures = np.array([*train.values(), *test.values()])
     return {"figures": figures, "before": before, "weights": _weights(trainer.model)}
-
-
-def _eager_steps(trainer) -> dict[str, float]:
-    """The steps of an epoch without graphs, which take longer to make than these few steps."""
-    images, labels = trainer.dataset.train
-    for first in range(0, len(images), trainer.batch_size):
-        rows = slice(first, first + trainer.batch_size)
-        parts = tf.constant(images[rows]), tf.constant(labels[rows])
-        trainer.distribution.run(trainer._take_step, *parts)
-    return trainer._train_means()
 
 
 def _weights(model) -> np.ndarray:

@@ -205,11 +205,11 @@ def whole(tmp_path_factory):
 PICTURES = SimpleNamespace(draw_epoch=None)
 STRIKES = [  # what Ctrl-C comes in, at which call of it, and how many steps are kept then
     (Trainer, "evaluate", 1, 0),  # before there is anything to keep
-    (Trainer, "_train_steps", 2, 2),  # the steps are taken, nobody has counted them
+    (Trainer, "_checked_mean", 2, 2),  # the steps are taken, nobody has counted them
     (PICTURES, "draw_epoch", 1, 3),  # the first epoch is trained, and not yet done
     (run_directory, "write_metrics", 1, 3),
     (checkpoint_files, "save_checkpoint", 1, 3),
-    (Trainer, "_train_steps", 1, 4),
+    (Trainer, "_checked_mean", 1, 4),
     (Trainer, "_means_of_test_images", 1, 6),  # where the weights are their averages
 ]
 
@@ -278,7 +278,7 @@ def test_early_stopping_counts_the_epochs_before_a_break(whole, tmp_path, monkey
         Trainer, "evaluate", lambda _: {"elbo": by_steps[int(model.steps.numpy())], **figures}
     )
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        _strike(patch, Trainer, "_train_steps", 10)
+        _strike(patch, Trainer, "_checked_mean", 10)
         whole.train(run)
     for _ in range(2):
         rows = whole.train(run)

@@ -186,8 +186,11 @@ class GAN(GenerativeModel):
         del tape
         of_judging = self.recipe.with_r1(of_judging, judge, real, judging, step)
         self.follow_learning_rate()
-        replicas.apply(self.discriminator_optimizer, of_judging, judging)
-        replicas.apply(self.optimizer, of_drawing, drawing)
+        for optimizer, gradients, variables in (
+            (self.discriminator_optimizer, of_judging, judging),
+            (self.optimizer, of_drawing, drawing),
+        ):
+            optimizer.apply(replicas.averaged(optimizer, gradients), variables)
         return self._update_means(losses, logits)
 
     def test_step(self, batch: Any) -> dict[str, tf.Tensor]:

@@ -19,6 +19,7 @@ from cvae_tf.drawing.panels import Panel
 from cvae_tf.models.family import Family, Signatures, sample_panel
 from cvae_tf.models.measures import Measure, nats_of_one_bit
 from cvae_tf.models.networks.building import ImageShape, Options
+from cvae_tf.models.signature_parts import decoding_signatures
 from cvae_tf.models.vae import latent_mixture, signatures
 from cvae_tf.models.vae.held_out_scores import MOST_SCORES
 from cvae_tf.models.vae.model import CVAE
@@ -141,8 +142,9 @@ class VaeFamily(Family):
         ]
 
     def signatures(self, model: CVAE) -> Signatures:
-        """What its SavedModel can do; see `signatures.py`."""
-        return signatures.signatures(model)
+        """What its SavedModel can do: sample, decode, and see `signatures.py`."""
+        decoding = decoding_signatures(model, draws_latents=model.sampler is not None)
+        return {**decoding, **signatures.encoding_signatures(model)}
 
     def standalone_parts(self, model: CVAE) -> dict[str, keras.Model]:
         """Encoder and decoder, each for itself; see `signatures.py`."""
@@ -268,7 +270,7 @@ def score_held_out(model: CVAE, split: Split) -> None:
         split: its test images.
     """
     fast, samples = model.for_inference(), amounts.SCORE_SAMPLES
-    functions, held_out = signatures.signatures(fast), model.held_out_scores
+    functions, held_out = signatures.encoding_signatures(fast), model.held_out_scores
     name = model.pixels.terms["elbo"].name
     score, reconstruct = (_traced(functions[each][0]) for each in ("score", "reconstruct"))
 

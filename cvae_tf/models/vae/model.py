@@ -307,7 +307,8 @@ class CVAE(GenerativeModel):
             value = self.objective_value(terms, posterior, latents, images, labels, training=True)
             negative_value = -value
         gradients = tape.gradient(negative_value, self.trainable_variables)
-        replicas.apply(self.optimizer, gradients, self.trainable_variables)
+        gradients = replicas.averaged(self.optimizer, gradients)
+        self.optimizer.apply(gradients, self.trainable_variables)
         return self._update_means(value, terms)
 
     def _noisy(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,6 @@ from cvae_tf.models.base import inputs_of
 from cvae_tf.models.family import Signatures
 from cvae_tf.models.signature_parts import (
     checked_labels,
-    decoding_signatures,
     first_results,
     with_an_image,
     with_label_argument,
@@ -31,8 +30,8 @@ _P_VALUES = {  # by the kind of score: by which posterior, or how much the refin
 }
 
 
-def signatures(model: Any) -> Signatures:
-    """What the SavedModel of a VAE can do, by name; the first is the default.
+def encoding_signatures(model: Any) -> Signatures:
+    """What the SavedModel of a VAE can do beside `sample` and `decode`, by name.
 
     Where pixels are a matter of chance, `score` draws them with its seed; the others take the
     likeliest.
@@ -71,7 +70,6 @@ def signatures(model: Any) -> Signatures:
         return first_results(model.pixels.named(terms), images)
 
     return {
-        **decoding_signatures(model, draws_latents=model.sampler is not None),
         "parameters": with_label_argument(model, parameters, [latents]),
         "encode": with_label_argument(model, encode, [images]),
         "reconstruct": with_label_argument(model, reconstruct, [images]),
