@@ -27,7 +27,7 @@ _HOMES = {
     "train": ("workflows", "train"),
     "resume": ("workflows", "resume"),
     "export": ("workflows", "export"),
-    "load": ("exporting.loading", "load"),
+    "load": ("exporting.load", "load"),
     "generate": ("workflows", "generate"),
     "evaluate": ("workflows", "evaluate"),
     "report": ("workflows", "report"),

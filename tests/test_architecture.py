@@ -17,6 +17,7 @@ LEVELS = [
     ["data", "drawing"],
     ["distances"],
     ["models"],
+    ["inference"],
     ["training"],
     ["exporting"],
     ["generation", "evaluation"],

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
+from cvae_tf.models.arrays import ArrayMethods, joined_samples
 from cvae_tf.models.keras_loop import CheckedModel
 from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks.building import ImageShape
@@ -23,7 +25,7 @@ Signatures = dict[str, tuple[Callable[..., dict[str, tf.Tensor]], list[tf.Tensor
 _NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
 
 
-class GenerativeModel(CheckedModel):
+class GenerativeModel(ArrayMethods, CheckedModel):
     """A Keras model that draws images from latents, and knows how it is trained and shown."""
 
     title = "generative model"  # for people
@@ -215,18 +217,20 @@ class GenerativeModel(CheckedModel):
         raise NotImplementedError
 
     def sample(
-        self, num: int | tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
-    ) -> tf.Tensor:
+        self, num: int | tf.Tensor, seed: tf.Tensor | int = 0, labels: Any = None
+    ) -> tf.Tensor | np.ndarray:
         """Draws images: latents, decoded.
 
         Args:
-            num: number of images.
-            seed: int32 [2].
-            labels: one for each image, if it wants them.
+            num: number of images; they are all in memory at once, unlike in `sample_in_parts`.
+            seed: int32 [2] for a tensor, a whole number for an array.
+            labels: one for each image, if it wants them; of an array by default all in turn.
 
         Returns:
-            [num, H, W, C] in [0, 1].
+            [num, H, W, C] in [0, 1]; of black-and-white pixels the probabilities of white.
         """
+        if not tf.is_tensor(seed):
+            return joined_samples(self, num, seed, labels)
         return self.decode(self.sample_latents(num, seed), labels)
 
     def sample_latents(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.batch_parts import inputs_of
 from cvae_tf.models.gan.layers import seed_vectors
@@ -66,6 +67,7 @@ class GeneratorDiscriminator(GenerativeModel):
         if isinstance(learning_rate, keras.Variable):  # else both follow the same schedule
             self.discriminator_optimizer.learning_rate = learning_rate.value
 
+    @also_of_arrays
     def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Draws the image of latents [B, Z]: [B, H, W, C] in [0, 1]."""
         return self.generator(inputs_of(latents, labels), training=False)

@@ -14,16 +14,18 @@ from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
 from cvae_tf.data.batches import grey_levels
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.batch_parts import images_and_labels
 from cvae_tf.models.halves import in_halves
 from cvae_tf.models.networks.building import Networks
 from cvae_tf.models.vae import latent_mixture, objectives
-from cvae_tf.models.vae.amounts import MOST_LATENTS
+from cvae_tf.models.vae.amounts import MOST_LATENTS, STEPS
+from cvae_tf.models.vae.inferring import inference
 from cvae_tf.models.vae.latent_mixture import LatentSampler
 from cvae_tf.models.vae.objectives import ElboTerms
 from cvae_tf.models.vae.pixels import Pixels
-from cvae_tf.models.vae.posterior import Posterior, reparameterize
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior, reparameterize
 
 _MOST_FITTED = 50_000  # images whose latents the mixture is fitted to
 
@@ -109,6 +111,7 @@ class EncoderDecoder(GenerativeModel):
         """Encoder and decoder."""
         return {"encoder": self.encoder, "decoder": self.decoder}
 
+    @also_of_arrays
     def encode(
         self, images: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
     ) -> Posterior:
@@ -130,6 +133,7 @@ class EncoderDecoder(GenerativeModel):
         noise = tf.random.stateless_normal(tf.shape(mean), seed)
         return reparameterize(Posterior(mean, logvar), noise)
 
+    @also_of_arrays
     def parameters(
         self, latents: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
     ) -> tf.Tensor:
@@ -139,6 +143,7 @@ class EncoderDecoder(GenerativeModel):
         """
         return in_halves(self.decoder, latents, labels, training)
 
+    @also_of_arrays
     def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the mean image for latents [B, Z], [B, H, W, C] in [0, 1].
 
@@ -158,6 +163,7 @@ class EncoderDecoder(GenerativeModel):
         inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
         return self.checked(self, inputs)
 
+    @also_of_arrays
     def reconstruct(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Decodes the posterior means of images [B, H, W, C], as mean images."""
         return self.decode(self.encode(images, labels).mean, labels)
@@ -201,6 +207,27 @@ class EncoderDecoder(GenerativeModel):
         """Makes pixels of test images from the `first`; drawn ones are the same every time."""
         key = derived_key(self.seed, Purpose.EVALUATION_BINARIZATION)
         return self.pixels.drawn(grey, key, first)
+
+    @also_of_arrays
+    def refine(
+        self, images: tf.Tensor, labels: tf.Tensor | None = None, *, steps: int | tf.Tensor = STEPS
+    ) -> FullPosterior:
+        """Finds better posteriors than the encoder's, by Gauss-Newton steps for each image.
+
+        Args:
+            images: pixels as in training, float32 [B, H, W, C], B > 0.
+            labels: of a conditional model.
+            steps: how many are tried.
+
+        Returns:
+            Gaussians with full covariance.
+        """
+        return self.traced_inference(images, labels, tf.convert_to_tensor(steps))
+
+    @functools.cached_property
+    def traced_inference(self) -> Callable[..., FullPosterior]:
+        """What `refine` calls: a graph of its own, traced once for all that use it."""
+        return inference(self)
 
     def encode_mean(self, grey: tf.Tensor, labels: tf.Tensor | None, first: int) -> tf.Tensor:
         """Finds the posterior means [B, Z] of test images from the `first`."""

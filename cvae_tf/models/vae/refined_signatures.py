@@ -13,7 +13,6 @@ from cvae_tf.models.signature_parts import (
     with_label_argument,
 )
 from cvae_tf.models.vae import amounts
-from cvae_tf.models.vae.inferring import inference
 from cvae_tf.models.vae.posterior import FullPosterior
 
 
@@ -53,7 +52,7 @@ class _Refined:
 
     def __init__(self, model: Any):
         self._model, self._pixels = model, model.pixels
-        self._inference = inference(model)
+        self._inference = model.traced_inference
 
     def infer(self, images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
         results = self.refine(images, tf.constant(amounts.STEPS), *labels)
