@@ -18,7 +18,7 @@ def left_out(bench: Bench) -> dict[str, Any]:
     of the ELBOs of several is itself an ELBO, of their mixture: the posterior of which model it
     was is then taken to be uniform, as its prior is.
     """
-    from cvae_tf.evaluation import subjects
+    from cvae_tf.exporting.load import load_newest
 
     together, single, seconds = [], [], 0.0
     for digit in range(10):
@@ -27,7 +27,7 @@ def left_out(bench: Bench) -> dict[str, Any]:
         for seed in SEEDS:
             flags = [*LEFT_OUT, f"--seed={seed}"]
             run_dir = bench.trained(f"without_{digit}_seed_{seed}", flags, data_path)
-            model = subjects.from_run(str(run_dir)).with_likelihood()
+            model = load_newest(run_dir)
             scores.append(-elbos(model, bench.data["x_test"]))
             seconds += bench.seconds(run_dir)
         together.append(_auroc_among(np.mean(scores, axis=0), unusual))
@@ -62,9 +62,9 @@ def _auroc_among(scores: np.ndarray, unusual: np.ndarray) -> float:
 
 def shifts(bench: Bench, run_dir: Path) -> dict[str, Any]:
     """Tells test images that are unlike MNIST by their ELBO, and by how unusual that is."""
-    from cvae_tf.evaluation import subjects
+    from cvae_tf.exporting.load import load_newest
 
-    model, test = subjects.from_run(str(run_dir)).with_likelihood(), bench.data["x_test"]
+    model, test = load_newest(run_dir), bench.data["x_test"]
     shifted = shifted_images(test)
     typical = np.median(elbos(model, bench.data["x_train"][:5000]))
     usual = elbos(model, test)
@@ -105,10 +105,10 @@ def encoded(model: Any, grey: np.ndarray, kind: Any) -> tuple[np.ndarray, Any]:
 
     The pixels are [N, H, W, C].
     """
-    from cvae_tf.evaluation import evaluated_model, sampled_bounds
+    from cvae_tf.evaluation import evaluating, sampled_bounds
 
     grey = np.reshape(grey, [*grey.shape[:3], -1]).astype(np.float32) / 255
-    pixels = evaluated_model.draw_pixels(grey, kind, seed=0)
+    pixels = evaluating.draw_pixels(grey, kind, seed=0)
     return pixels, sampled_bounds.encode(model, pixels, 1000)
 
 

@@ -226,9 +226,9 @@ def _trained(bench: Bench, name: str, without: int | None) -> Any:
 
 
 def _model(run_dir: Path) -> Any:
-    from cvae_tf.evaluation import subjects
+    from cvae_tf.exporting.load import load_newest
 
-    return subjects.from_run(str(run_dir)).with_likelihood()
+    return load_newest(run_dir)
 
 
 def as_table(report: dict[str, Any]) -> str:

@@ -60,13 +60,9 @@ def of_prior(bench: Bench, vae: dict[str, Any]) -> dict[str, Any]:
     """Measures what the VAE draws of latents from its prior, as `evaluate.py` does."""
     import tensorflow as tf
 
-    from cvae_tf.evaluation.drawing_model import DrawingModel
-
-    def from_the_prior(model: DrawingModel) -> DrawingModel:
-        dim = model.metadata["config"]["latent_dim"]
-        return model._replace(
-            sample_latents=lambda num, key: tf.random.stateless_normal([num, dim], key)
-        )
+    def from_the_prior(model: Any) -> None:
+        dim = model.latent_dim
+        model.sample_latents = lambda num, key: tf.random.stateless_normal([num, dim], key)
 
     run_dir = bench.trained(f"cifar10, {VAE}", CIFAR_RUNS[VAE])
     return {**vae, **compared(run_dir, from_the_prior)}
@@ -75,8 +71,8 @@ def of_prior(bench: Bench, vae: dict[str, Any]) -> dict[str, Any]:
 def thresholded(bench: Bench, runs: dict[str, list[str]]) -> dict[str, float]:
     """Distances on MNIST of images that are white above .5, drawn or real."""
 
-    def black_and_white(model: Any) -> Any:
-        return model._replace(metadata={**model.metadata, "black_and_white": True})
+    def black_and_white(model: Any) -> None:
+        model.metadata["black_and_white"] = True
 
     found = {
         name: compared(bench.trained(f"mnist, {name}", flags), black_and_white)
@@ -86,13 +82,14 @@ def thresholded(bench: Bench, runs: dict[str, list[str]]) -> dict[str, float]:
     return {"floor": next(iter(found.values()))["floor"], **distances}
 
 
-def compared(run_dir: Path, changed: Callable[[Any], Any]) -> dict[str, Any]:
+def compared(run_dir: Path, change: Callable[[Any], None]) -> dict[str, Any]:
     """Compares what a changed model draws with test images."""
     import cvae_tf
-    from cvae_tf.evaluation import distance, drawing_model
+    from cvae_tf.evaluation import distance
     from cvae_tf.evaluation.settings import EvaluationSettings
 
-    model = changed(drawing_model.of_loaded(cvae_tf.load(run_dir)))
+    model = cvae_tf.load(run_dir)
+    change(model)
     return distance.as_json(distance.measure(model, EvaluationSettings()))
 
 

@@ -82,11 +82,11 @@ def evaluated(bench: Bench, run_dir: Path, title: str, samples: str) -> dict[str
 
 def few_labels(bench: Bench) -> dict[str, Any]:
     """Classifies test images by their posterior means, from 100 labelled training images."""
-    from cvae_tf.evaluation import subjects
+    from cvae_tf.exporting.load import load_newest
     from cvae_tf.models.vae.pixels import Pixels
 
     run_dir = bench.trained("20-D, dynamic", RUNS["20-D, dynamic"])
-    model = subjects.from_run(str(run_dir)).with_likelihood()
+    model = load_newest(run_dir)
     train, test = (
         anomalies.encoded(model, bench.data[name], Pixels("threshold"))[1].mean
         for name in ("x_train", "x_test")

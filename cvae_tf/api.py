@@ -16,17 +16,17 @@ from cvae_tf.core.settings import check_names
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.labelled import with_classes
 from cvae_tf.data.loading import load_again, load_dataset
+from cvae_tf.evaluation import evaluating
 from cvae_tf.evaluation import report as evaluation_report
-from cvae_tf.evaluation import subjects
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.exporting import export_run, loading
-from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.exporting.loading import load
+from cvae_tf.exporting import export_run
+from cvae_tf.exporting.load import as_loaded, load, load_newest, run_of
 from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.gan.model import GAN
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.reporting import making
@@ -188,7 +188,7 @@ def export(
 
 
 def generate(
-    model: LoadedModel | str | Path,
+    model: GenerativeModel | str | Path,
     mode: str = "samples",
     output: str | Path = "generated",
     *,
@@ -220,7 +220,7 @@ def generate(
     chosen = generating.choose(mode, **settings)
     with messages.verbosity(verbose):
         output = paths.expand(output)
-        made = generating.generate(loading.as_loaded(model), mode, chosen, output)
+        made = generating.generate(as_loaded(model), mode, chosen, output)
         some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
         for path in some:
             messages.say(f"written: {path}")
@@ -230,7 +230,7 @@ def generate(
 
 
 def evaluate(
-    model: LoadedModel | str | Path,
+    model: GenerativeModel | str | Path,
     output: str | Path | None = None,
     *,
     verbose: int = 1,
@@ -257,11 +257,12 @@ def evaluate(
     check_names(settings, EvaluationSettings)
     chosen = EvaluationSettings(**settings)
     with messages.verbosity(verbose):
-        home, subject = loading.run_of(model), subjects.of(model)
+        home = run_of(model)
+        measured = load_newest(home) if home else as_loaded(model)
         output = home and home / EVALUATION if output is None else paths.expand(output)
         if output:
             evaluation_report.check_output(output)  # rather than fail after minutes of work
-        found = subjects.evaluate(subject, chosen)
+        found = evaluating.evaluate(measured, chosen)
         messages.say(evaluation_report.as_table(found))
         for path in evaluation_report.write(found, output) if output else []:
             messages.say(f"written: {path}")

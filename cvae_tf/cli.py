@@ -204,14 +204,14 @@ def _define_model_flags(run_help: str) -> None:
 
 def _model_from_flags() -> Any:
     """Finds the model that the flags name: an exported one is loaded, a run stays a path."""
-    from cvae_tf.exporting import loading
+    from cvae_tf.exporting.load import load
     from cvae_tf.training import run_directory
 
     run_dir, saved_model = flags.FLAGS.run_dir, flags.FLAGS.saved_model
     if run_dir and saved_model:
         raise UserError("--run_dir and --saved_model: give one of the two.")
     if saved_model:
-        return loading.load(paths.expand(saved_model))
+        return load(saved_model)
     return run_directory.find_run(run_dir or RUNS / LATEST)
 
 

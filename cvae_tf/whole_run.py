@@ -114,9 +114,7 @@ def _write_page(run: Run, trainer: Trainer, history: list[dict[str, float]]) -> 
     """Writes the page of a run; one that fails does not spoil the run."""
     test = trainer.dataset.test
     try:
-        with averaged(trainer.model):
-            networks = dict(trainer.model.networks)
-            making.write_run(run, networks, history, (test.images, test.labels))
+        making.write_run(run, history, (test.images, test.labels))
     except Exception as error:  # a page has many parts, and none is worth a run
         reason = str(error).partition("\n")[0]
         messages.warn(f"report.html is missing ({reason}); report.py tries again.")

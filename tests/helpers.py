@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import keras
@@ -19,7 +20,8 @@ from cvae_tf.config import Config
 from cvae_tf.core.threads import set_threads
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.loading import load_dataset
-from cvae_tf.exporting import export_run, loading
+from cvae_tf.exporting import export_run
+from cvae_tf.exporting.load import load
 from cvae_tf.models.networks import NETWORKS, Networks
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.model import CVAE
@@ -96,6 +98,14 @@ def tiny_cvae(seed=0, optimizer=None, binarize="threshold", objective=objectives
     model = CVAE(networks, seed, Pixels(binarize), objective)
     model.compile(optimizer=optimizer or keras.optimizers.Adam(1e-2), jit_compile=False)
     return model
+
+
+def designed_model(encode, parameters, latent_dim, image_shape, **known):
+    """What evaluation asks of a VAE, of functions of tensors; `known` are further attributes."""
+    usual = {"pixels": Pixels(), "metadata": {}, "class_names": (), "can_refine": False}
+    own = {"encode": encode, "parameters": parameters}
+    shapes = {"latent_dim": latent_dim, "image_shape": image_shape}
+    return types.SimpleNamespace(**{**usual, **own, **shapes, **known})
 
 
 def vivid(model, times=4):
@@ -257,17 +267,17 @@ def gan_run(shared_place, small_npz):
 
 @pytest.fixture(scope="session")
 def vae(vae_run):
-    return loading.load(vae_run.saved_model)
+    return load(vae_run.saved_model)
 
 
 @pytest.fixture(scope="session")
 def conditional(conditional_run):
-    return loading.load(conditional_run.saved_model)
+    return load(conditional_run.saved_model)
 
 
 @pytest.fixture(scope="session")
 def gan(gan_run):
-    return loading.load(gan_run.saved_model)
+    return load(gan_run.saved_model)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ WRONG = [
     ("resume", {"run_dir": "started", "seed": 3}, "--seed=3 contradicts --seed=0"),
     ("export", {"run_dir": "started"}, "no checkpoint yet"),
     ("evaluate", {"model": "started", "importance_samples": "0"}, "--importance_samples=0"),
-    ("generate", {"model": "started"}, "started: this run has no exported model yet; export --"),
+    ("generate", {"model": "started"}, "started: the run has no checkpoint yet"),
     ("report", {"model": "nowhere"}, "holds no"),
 ]  # fmt: skip
 
@@ -103,7 +103,7 @@ def test_an_evaluation_is_returned_and_written_into_the_run_or_where_it_is_told_
     row = conditional_run.history[-1]
     assert found.elbo.mean() == pytest.approx(row["test_pseudo_elbo"], rel=0.02)
 
-    monkeypatch.setattr(api.subjects, "evaluate", lambda *_: found)
+    monkeypatch.setattr(api.evaluating, "evaluate", lambda *_: found)
     before = set(home.rglob("*"))
     assert cvae_tf.evaluate(run / "export" / "1", **how) is found
     assert set(home.rglob("*")) == before

@@ -14,6 +14,7 @@ LEVELS = [
     ["data", "drawing"],
     ["distances"],
     ["models"],
+    ["inference"],
     ["checks"],
     ["config"],
     ["training"],

@@ -54,7 +54,7 @@ def test_a_step_moves_all_weights_and_images_are_drawn(case):
     assert not still
     latents = random.normal(size=(3, 2)).astype(np.float32)
     images, *others = (
-        model.decode(latents, np.full(3, label) if config.conditional else None).numpy()
+        model.decode(latents, np.full(3, label) if config.conditional else None)
         for label in ([0, 1] if config.conditional else [0])
     )
     assert images.shape == (3, size, size, 1) and 0 <= images.min() <= images.max() <= 1

@@ -7,7 +7,8 @@ import tensorflow as tf
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.panels import Panel
-from cvae_tf.exporting import loading
+from cvae_tf.exporting.load import load
+from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.family import Family
@@ -32,9 +33,11 @@ class Autoencoder(GenerativeModel):
     def networks(self):
         return {"encoder": self.encoder, "decoder": self.decoder}
 
+    @also_of_arrays
     def encode(self, images):
         return self.encoder(images)[:, : self.latent_dim]
 
+    @also_of_arrays
     def decode(self, latents, labels=None):
         return tf.sigmoid(self.decoder(latents))
 
@@ -105,7 +108,7 @@ def test_it_is_trained_exported_and_used_but_not_for_what_it_cannot_do(
     ]  # fmt: skip
     names = {path.name for path in trained.directory.iterdir()}
     assert names >= {"progress.gif", "manifold.png", "latents.png", "curves.png", "report.html"}
-    model = loading.load(trained.directory)
+    model = load(trained.directory)
     assert set(model.abilities) >= {"sample", "decode", "encode", "reconstruct"}
     card = (trained.saved_model / "README.md").read_text()
     assert card.startswith("# An autoencoder of 28 x 28 images") and "squared error" in card

@@ -7,8 +7,8 @@ import numpy as np
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.progress import progress
 from cvae_tf.evaluation import exact_evidence, sampled_bounds
-from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.models.vae.model import CVAE
 
 _CONTENDING = 40.0  # nats below the best bound: classes that are integrated exactly
 
@@ -36,7 +36,7 @@ class Classification(NamedTuple):
         return np.logaddexp.reduce(self.log_joint, axis=1)
 
 
-def check(model: EvaluatedModel) -> None:
+def check(model: CVAE) -> None:
     """Raises a UserError if classes cannot be compared under a model."""
     if not model.class_names:
         raise UserError("--classify needs a conditional model; train one with --conditional.")
@@ -48,7 +48,7 @@ def check(model: EvaluatedModel) -> None:
 
 
 def classify(
-    model: EvaluatedModel, pixels: np.ndarray, labels: np.ndarray, settings: EvaluationSettings
+    model: CVAE, pixels: np.ndarray, labels: np.ndarray, settings: EvaluationSettings
 ) -> Classification:
     """Measures every image under every class: exactly with one or two latents, else by a bound.
 
@@ -63,37 +63,47 @@ def classify(
     Returns:
         The model as a classifier.
     """
-    models = [model.of_class(number) for number in range(len(model.class_names))]
+    num_classes, shares = len(model.class_names), log_class_shares(model)
     with progress("classifying") as show:
         columns = []
-        for number, of_class in enumerate(models):
-            show(number / len(models))
-            columns.append(_bound(of_class, pixels, settings))
-    log_joint, how = np.stack(columns, axis=1) + model.log_class_shares, str(settings.samples)
+        for number in range(num_classes):
+            show(number / num_classes)
+            columns.append(_bound(model, number, pixels, settings))
+    log_joint, how = np.stack(columns, axis=1) + shares, str(settings.samples)
     if model.latent_dim <= exact_evidence.LARGEST_DIM:
         how = "quadrature"
         contends = log_joint > log_joint.max(axis=1, keepdims=True) - _CONTENDING
-        for number, of_class in enumerate(models):
+        for number in range(num_classes):
             rows = np.flatnonzero(contends[:, number])
-            exact = _exact(of_class, pixels[rows], log_joint[rows, number], settings)
-            log_joint[rows, number] = exact + model.log_class_shares[number]
+            exact = _exact(model, number, pixels[rows], log_joint[rows, number], settings)
+            log_joint[rows, number] = exact + shares[number]
     return Classification(log_joint, labels, how)
 
 
-def _bound(model: EvaluatedModel, pixels: np.ndarray, settings: EvaluationSettings) -> np.ndarray:
+def log_class_shares(model: CVAE) -> np.ndarray:
+    """Logarithms of the shares of the classes in the training images, log p(y), [Y]."""
+    counts = model.metadata.get("data", {}).get("class_counts") or [1] * len(model.class_names)
+    with np.errstate(divide="ignore"):
+        return np.log(np.array(counts, np.float64) / np.sum(counts))
+
+
+def _bound(model: CVAE, label: int, pixels: np.ndarray, settings: EvaluationSettings) -> np.ndarray:
     """An importance-weighted bound on log p(x|y) of all images for one class, [N], nats."""
-    posteriors = sampled_bounds.encode(model, pixels, settings.batch_size)
+    labels = np.full(len(pixels), label, np.int32)
+    posteriors = sampled_bounds.encode(model, pixels, settings.batch_size, labels)
     num, own = settings.samples, (settings.seed, settings.batch_size)
-    bounds = sampled_bounds.bounds(model, pixels, posteriors, [num], num, *own)
+    given = model, pixels, posteriors, [num], num, *own
+    bounds = sampled_bounds.bounds(*given, labels=labels)
     return bounds.importance_weighted[num]
 
 
 def _exact(
-    model: EvaluatedModel, pixels: np.ndarray, bound: np.ndarray, settings: EvaluationSettings
+    model: CVAE, label: int, pixels: np.ndarray, bound: np.ndarray, settings: EvaluationSettings
 ) -> np.ndarray:
     """Log p(x|y) of M images for one class, [M], nats."""
     if not len(pixels):
         return bound
-    posteriors = sampled_bounds.encode(model, pixels, settings.batch_size)
-    exact = exact_evidence.log_evidence(model, pixels, posteriors, bound, settings.batch_size)
-    return exact.log_evidence
+    labels = np.full(len(pixels), label, np.int32)
+    posteriors = sampled_bounds.encode(model, pixels, settings.batch_size, labels)
+    given = model, pixels, posteriors, bound, settings.batch_size
+    return exact_evidence.log_evidence(*given, label=label).log_evidence

@@ -8,15 +8,16 @@ import numpy as np
 from cvae_tf.core import messages
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.parts import slices
+from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.given_images import load_own
 from cvae_tf.data.labelled import with_classes
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.distances import for_dataset
 from cvae_tf.distances.frechet import MOST_IMAGES, frechet_distance, statistics
 from cvae_tf.distances.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
-from cvae_tf.evaluation.drawing_model import DrawingModel
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.exporting.black_and_white import as_known, is_black_and_white
+from cvae_tf.models.base import GenerativeModel
 
 
 class Distance(NamedTuple):
@@ -31,7 +32,7 @@ class Distance(NamedTuple):
     seed: int
 
 
-def measure(model: DrawingModel, settings: EvaluationSettings) -> Distance:
+def measure(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
     """Compares drawn images with the test images that the model comes with.
 
     Args:
@@ -54,7 +55,7 @@ def measure(model: DrawingModel, settings: EvaluationSettings) -> Distance:
         for split in (dataset.test, dataset.train)
     )
     chosen = None if labels is None else labels[spread_rows(len(labels), num)]
-    drawn = features.of_parts(model.images(num, settings.seed, chosen))
+    drawn = features.of_parts(_drawn(model, num, settings.seed, chosen))
     of_real = statistics(real)
     return Distance(
         num,
@@ -67,7 +68,17 @@ def measure(model: DrawingModel, settings: EvaluationSettings) -> Distance:
     )
 
 
-def _parts(images: Any, rows: np.ndarray, model: DrawingModel) -> Iterator[np.ndarray]:
+def _drawn(
+    model: GenerativeModel, num: int, seed: int, labels: np.ndarray | None
+) -> Iterator[np.ndarray]:
+    """Draws images [num, H, W, C] in parts; of a conditional model those of labels [num]."""
+    latents = np.asarray(model.sample_latents(num, derived_key(seed, Purpose.COMPARED_IMAGES)))
+    for own in slices(num, model.image_shape):
+        of_class = labels[own] if model.class_names else None
+        yield as_known(model.decode(latents[own], of_class), model.metadata)
+
+
+def _parts(images: Any, rows: np.ndarray, model: GenerativeModel) -> Iterator[np.ndarray]:
     for own in slices(len(rows), images.shape[1:]):
         yield as_known(images[rows[own]], model.metadata)
 

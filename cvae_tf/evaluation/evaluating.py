@@ -4,20 +4,29 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
+from cvae_tf.core import messages
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.given_images import Images, read_asked_for
 from cvae_tf.data.labelled import class_numbers
-from cvae_tf.evaluation import by_class, sampled_bounds
+from cvae_tf.evaluation import by_class, distance, sampled_bounds
 from cvae_tf.evaluation.by_class import Classification
 from cvae_tf.evaluation.distance import Distance
-from cvae_tf.evaluation.evaluated_model import EvaluatedModel, draw_pixels
 from cvae_tf.evaluation.exact_evidence import Quadrature
 from cvae_tf.evaluation.measuring import measure
 from cvae_tf.evaluation.refined import Refined
 from cvae_tf.evaluation.sampled_bounds import Bounds, Mean
-from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.evaluation.settings import OF_MEASURE, EvaluationSettings
+from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import family_of
 from cvae_tf.models.measures import nats_of_one_bit
+from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
+
+_DRAWN_AT_ONCE = 1000
 
 
 class Evaluation(NamedTuple):
@@ -26,7 +35,7 @@ class Evaluation(NamedTuple):
     Of a conditional model everything is under the class of the image: log p(x|y) for log p(x).
     """
 
-    model: EvaluatedModel
+    model: CVAE
     settings: EvaluationSettings
     images: Images  # grey
     pixels: np.ndarray  # [N, H, W, C], as the model was shown them
@@ -68,8 +77,58 @@ class Number(NamedTuple):
     bits: Mean  # per dimension; lower is better, as a length of code
 
 
-def evaluate(model: EvaluatedModel, settings: EvaluationSettings) -> Evaluation:
-    """Evaluates a model on all images.
+def evaluate(model: GenerativeModel, settings: EvaluationSettings) -> Evaluation | Distance:
+    """Finds out what is asked for.
+
+    Args:
+        model: a trained one.
+        settings: what, of which images, how exactly.
+
+    Returns:
+        The evaluation, with the distance if that was asked for; or the distance alone.
+
+    Raises:
+        UserError: if the model or the images do not allow it.
+    """
+    measures = _chosen_measures(model, settings)
+    if "likelihood" not in measures:
+        return distance.measure(model, settings)
+    found = evaluate_likelihood(model, settings)
+    if "distance" in measures:
+        try:
+            found = found._replace(distance=distance.measure(model, settings))
+        except UserError as error:  # what was found before is not to be lost
+            messages.warn(f"drawn images are not compared with real ones: {error}")
+    return found
+
+
+def _chosen_measures(model: GenerativeModel, settings: EvaluationSettings) -> tuple[str, ...]:
+    """What is to be found out: "auto" is all that the model and the images asked for allow.
+
+    Raises:
+        UserError: if the model does not allow it, or settings would do nothing.
+    """
+    asked, possible = settings.measures, family_of(model).evaluations
+    if asked == "auto" and "likelihood" in possible and settings.data_path:
+        asked = "likelihood"  # drawn images are compared with the model's own ones alone
+    measures = possible if asked == "auto" else (asked,)
+    if not measures or not set(measures) <= set(possible):
+        what = "likelihood" if asked == "auto" else asked
+        instead = f"; it has --measures={possible[0]}" if possible else ""
+        raise UserError(
+            f"This model ({family_of(model).title}) has no {what} to evaluate{instead}."
+        )
+    usual = EvaluationSettings()
+    for name, of in OF_MEASURE.items():
+        if of not in measures and getattr(settings, name) != getattr(usual, name):
+            raise UserError(
+                f"--{name} is for --measures={of} alone; here {measures[0]} is measured."
+            )
+    return measures
+
+
+def evaluate_likelihood(model: CVAE, settings: EvaluationSettings) -> Evaluation:
+    """Evaluates a model with a likelihood on all images.
 
     Args:
         model: the model.
@@ -93,6 +152,16 @@ def evaluate(model: EvaluatedModel, settings: EvaluationSettings) -> Evaluation:
     if settings.classify:
         found = found._replace(classes=by_class.classify(model, pixels, labels, settings))
     return found
+
+
+def draw_pixels(grey: np.ndarray, pixels: Pixels, seed: int) -> np.ndarray:
+    """Makes grey levels [N, H, W, C] pixels of the kind that a model knows, always the same."""
+    key = derived_key(seed, Purpose.EVALUATION_BINARIZATION)
+    parts = []
+    for start in range(0, len(grey), _DRAWN_AT_ONCE):
+        part = tf.constant(grey[start : start + _DRAWN_AT_ONCE], tf.float32)
+        parts.append(pixels.drawn(part, key, start).numpy())
+    return np.concatenate(parts)
 
 
 def numbers(found: Evaluation) -> list[Number]:

@@ -20,10 +20,10 @@ import tensorflow as tf
 from cvae_tf.core.progress import progress
 from cvae_tf.evaluation import everywhere
 from cvae_tf.evaluation.cell_masses import most_spread
-from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.evaluation.everywhere import TooManyPairsError
 from cvae_tf.evaluation.latent_cells import Grid
 from cvae_tf.evaluation.pairs import Pairs, add_up, integrate_pairs
+from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import Posterior
 
 LARGEST_DIM = 2
@@ -68,12 +68,13 @@ def joined(parts: Sequence[Quadrature], images: Sequence[np.ndarray]) -> Quadrat
 
 
 def log_evidence(
-    model: EvaluatedModel,
+    model: CVAE,
     pixels: np.ndarray,
     posteriors: Posterior,
     elbo: np.ndarray,
     batch_size: int,
     tolerance: float = TOLERANCE,
+    label: int | None = None,
 ) -> Quadrature:
     """Integrates p(x|z) p(z) over the latents of a model with one or two of them.
 
@@ -87,17 +88,18 @@ def log_evidence(
         elbo: of the images, [N], nats; what is far below it does not matter.
         batch_size: images, and latents, that are compared at once; bounds the memory.
         tolerance: cells further out are left if the mean over images gains less by them, nats.
+        label: of a conditional model the class under which p(x|y) is integrated.
 
     Returns:
         log p(x) of each image.
     """
     with contextlib.suppress(TooManyPairsError):
-        return _log_evidence(model, pixels, posteriors, elbo, batch_size, tolerance)
+        return _log_evidence(model, pixels, posteriors, elbo, batch_size, tolerance, label)
     halves = np.array_split(np.arange(len(pixels)), 2)
     parts = [
         log_evidence(
             model, pixels[own], Posterior(*(part[own] for part in posteriors)), elbo[own],
-            batch_size, tolerance,
+            batch_size, tolerance, label,
         )
         for own in halves
     ]  # fmt: skip
@@ -105,19 +107,20 @@ def log_evidence(
 
 
 def _log_evidence(
-    model: EvaluatedModel,
+    model: CVAE,
     pixels: np.ndarray,
     posteriors: Posterior,
     elbo: np.ndarray,
     batch_size: int,
     tolerance: float,
+    label: int | None,
 ) -> Quadrature:
     """Does it for images that are few enough, else raises a `TooManyPairsError`."""
     features = np.concatenate([
         model.pixels.density.features(tf.constant(pixels[start : start + batch_size])).numpy()
         for start in range(0, len(pixels), batch_size)
     ])  # fmt: skip
-    grid = Grid(model, posteriors, features)
+    grid = Grid(model, posteriors, features, label)
     features, least = features[:, grid.varies], elbo - _NEGLIGIBLE
     pairs, rest = everywhere.integrate(grid, features, least, batch_size, tolerance)
     return _refined(grid, features, pairs, rest, batch_size)

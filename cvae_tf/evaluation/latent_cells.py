@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.evaluation import cell_rules
-from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.models.vae.likelihoods import matrix_product
+from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import Posterior, log_normal
 
 _SIDE_OF_CELL = {1: 0.002, 2: 0.1}  # by latent dimensions: a few posterior deviations
@@ -18,7 +18,13 @@ _DEVIATIONS = 4.0  # of a posterior that must lie within the cells, and be integ
 class Grid:
     """The cells, their nodes, and what the decoder says there."""
 
-    def __init__(self, model: EvaluatedModel, posteriors: Posterior, features: np.ndarray):
+    def __init__(
+        self,
+        model: CVAE,
+        posteriors: Posterior,
+        features: np.ndarray,
+        label: int | None = None,
+    ):
         """Lays cells so that the prior and all posteriors are covered.
 
         Args:
@@ -26,8 +32,9 @@ class Grid:
             posteriors: of N images.
             features: theirs, [N, F]. A border that is black in all of them is compared with each
                 node once, not with each image: only the features that vary are left to compare.
+            label: the class that is decoded, of a conditional model.
         """
-        self._model, self._posteriors = model, posteriors
+        self._posteriors = posteriors
         self._deviations = np.exp(0.5 * posteriors.logvar)
         self.density, self.latent_dim = model.pixels.density, model.latent_dim
         self.varies = (np.ptp(features, axis=0) > 0) | (not self.density.is_matrix_product)  # [F]
@@ -38,7 +45,7 @@ class Grid:
         self._cells_a_side = 2 * round(_LARGEST_EXTENT / self.side)
         self._shape = (self._cells_a_side,) * model.latent_dim
         self._decode = tf.function(
-            lambda latents: self._fold(*self.density.natural(model.parameters(latents))),
+            lambda latents: self._fold(*self.density.natural(_decode(model, latents, label))),
             input_signature=[tf.TensorSpec([None, model.latent_dim])],
         )
 
@@ -98,3 +105,9 @@ class Grid:
     def _corners(self, cells: np.ndarray) -> np.ndarray:
         places = np.stack(np.unravel_index(cells, self._shape), axis=-1)
         return places * self.side - _LARGEST_EXTENT
+
+
+def _decode(model: CVAE, latents: tf.Tensor, label: int | None) -> tf.Tensor:
+    """The parameters of p(x|z), of a conditional model those of one class."""
+    labels = None if label is None else tf.fill(tf.shape(latents)[:1], label)
+    return model.parameters(latents, labels)

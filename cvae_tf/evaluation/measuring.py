@@ -7,11 +7,11 @@ import numpy as np
 from cvae_tf.core.progress import progress
 from cvae_tf.evaluation import exact_evidence, sampled_bounds
 from cvae_tf.evaluation import refined as refined_posteriors
-from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.evaluation.exact_evidence import Quadrature
 from cvae_tf.evaluation.refined import Refined
 from cvae_tf.evaluation.sampled_bounds import Bounds
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import Posterior
 
 
@@ -25,7 +25,7 @@ class Measured(NamedTuple):
 
 
 def measure(
-    model: EvaluatedModel,
+    model: CVAE,
     pixels: np.ndarray,
     settings: EvaluationSettings,
     labels: np.ndarray | None = None,
@@ -68,7 +68,7 @@ def measure(
 
 
 def _by_class(
-    model: EvaluatedModel,
+    model: CVAE,
     labels: np.ndarray,
     pixels: np.ndarray,
     posteriors: Posterior,
@@ -79,11 +79,12 @@ def _by_class(
     images = [np.flatnonzero(labels == number) for number in np.unique(labels)]
     parts = [
         exact_evidence.log_evidence(
-            model.of_class(int(labels[own[0]])),
+            model,
             pixels[own],
             Posterior(*(each[own] for each in posteriors)),
             elbo[own],
             batch_size,
+            label=int(labels[own[0]]),
         )
         for own in images
     ]

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from cvae_tf.core.progress import progress
 from cvae_tf.evaluation import exact_evidence, sampled_bounds
-from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.evaluation.sampled_bounds import Bounds
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae import inferring, refinement
+from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import FullPosterior
 
 _STEPS_TO_BEST = 3
@@ -28,7 +28,7 @@ class Refined(NamedTuple):
 
 
 def measure(
-    model: EvaluatedModel,
+    model: CVAE,
     pixels: np.ndarray,
     steps: int,
     sizes: list[int],
@@ -67,7 +67,7 @@ def measure(
 
 
 def refine(
-    model: EvaluatedModel,
+    model: CVAE,
     pixels: np.ndarray,
     labels: np.ndarray | None,
     steps: int,
@@ -87,16 +87,15 @@ def refine(
     Returns:
         N Gaussians.
     """
-    infer, num_steps = inferring.inference(model), tf.constant(steps)
 
     def climb(pixels: tf.Tensor, labels: tf.Tensor | None) -> FullPosterior:
-        return infer(pixels, labels, num_steps)
+        return model.refine(pixels, labels, steps=steps)
 
     return _in_parts(climb, batch_size, on_progress, pixels, labels)
 
 
 def climb_to_best(
-    model: EvaluatedModel,
+    model: CVAE,
     pixels: np.ndarray,
     labels: np.ndarray | None,
     start: FullPosterior,

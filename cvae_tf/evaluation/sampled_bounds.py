@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_samples
-from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.models.vae import objectives, posterior
+from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 _ACTIVE_VARIANCE = 0.01  # of the posterior means of an active unit (Burda et al. 2016, section 5)
@@ -57,14 +57,14 @@ def mean_of(values: np.ndarray) -> Mean:
 
 
 def encode(
-    model: EvaluatedModel, pixels: np.ndarray, batch_size: int, labels: np.ndarray | None = None
+    model: CVAE, pixels: np.ndarray, batch_size: int, labels: np.ndarray | None = None
 ) -> Posterior:
     """Finds the posteriors of images [N, H, W, C], some at a time; labels [N] if it takes any."""
-    given = [pixels] if labels is None else [pixels, labels]
-    parts = [
-        model.encode(*(tf.constant(part[start : start + batch_size]) for part in given))
-        for start in range(0, len(pixels), batch_size)
-    ]
+    parts = []
+    for start in range(0, len(pixels), batch_size):
+        own = slice(start, start + batch_size)
+        of_class = None if labels is None else tf.constant(labels[own])
+        parts.append(model.encode(tf.constant(pixels[own]), of_class))
     means, logvars = zip(*parts, strict=True)
     return Posterior(np.concatenate(means), np.concatenate(logvars))
 
@@ -80,7 +80,7 @@ def count_active_units(posteriors: Posterior) -> int:
 
 
 def bounds(
-    model: EvaluatedModel,
+    model: CVAE,
     pixels: np.ndarray,
     posteriors: Posterior | FullPosterior,
     sizes: list[int],
@@ -142,7 +142,7 @@ def _bounds_of_batch(
 
 
 def _log_densities(
-    model: EvaluatedModel,
+    model: CVAE,
     batch: _Batch,
     key: tf.Tensor,
     first: tf.Tensor,
@@ -151,11 +151,11 @@ def _log_densities(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Samples each posterior `num` times: log p(x|z) and log p(x, z) - log q(z|x), [num, B]."""
     pixels, posteriors, labels = batch
-    of_samples = [] if labels is None else [tf.tile(labels, [num])]
+    of_samples = None if labels is None else tf.tile(labels, [num])
     num_images = tf.shape(pixels)[0]
     noise = normal_of_samples(key, first, num_images, model.latent_dim, first_sample, num)
     terms, _ = objectives.sample_terms(
-        lambda latents: model.parameters(latents, *of_samples),
+        lambda latents: model.parameters(latents, of_samples),
         model.pixels.density.log_prob,
         pixels,
         posteriors,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.evaluation.evaluated_model import EvaluatedModel
+from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import Posterior
 
 _EXTENT, _SIDE = 3.0, 200  # of the grids
@@ -38,7 +38,7 @@ class Modes(NamedTuple):
 
 
 def find_two_modes(
-    model: EvaluatedModel,
+    model: CVAE,
     pixels: np.ndarray,
     missed: np.ndarray,
     posteriors: Posterior,
@@ -71,7 +71,7 @@ def find_two_modes(
     return Modes(image, box, log_density, modes, np.asarray(decoded))
 
 
-def _comparison(model: EvaluatedModel) -> Compare:
+def _comparison(model: CVAE) -> Compare:
     """Makes a graph of what compares images with latents: many times as fast as single calls."""
     return tf.function(
         lambda pixels, latents: model.pixels.density.log_prob_of_all(

@@ -9,10 +9,10 @@ import numpy as np
 from cvae_tf.core import amounts, files
 from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.captioned import draw_captioned
-from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.exporting.relative_model import RelativeModel, knows_relative
 from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.inference.anomalies import most_telling, p_values, scores_of
+from cvae_tf.models.base import GenerativeModel
 
 _LABELS = {  # of columns, by the kind of score
     "elbo": "{}",
@@ -22,7 +22,7 @@ _LABELS = {  # of columns, by the kind of score
 }
 
 
-class _Scored(NamedTuple):
+class _Found(NamedTuple):
     """What is known of N images."""
 
     scores: np.ndarray  # [N]
@@ -30,21 +30,18 @@ class _Scored(NamedTuple):
     marked: np.ndarray | None  # [N], if that was asked for
 
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Finds the images with the lowest scores, and what share of usual images has lower ones."""
-    kind = _kind_of_score(model, settings)
-    model = RelativeModel(model) if kind == "relative" else model
-    measure = model.main_score
-    if settings.score and "elbo" not in measure.name:
-        raise UserError(f"--score={settings.score}: this model's score is its {measure.title}.")
-    _check_false_alarms(model, settings)
+    kind = settings.score or ("refined" if settings.refine else most_telling(model))
+    main = model.main_score
+    if settings.score and "elbo" not in main.name:
+        raise UserError(f"--score={settings.score}: this model's score is its {main.title}.")
+    _check_false_alarms(model, settings, kind)
     images = given_images(model, settings)
-    of_class = classes_of(model, images)
-    scores = model.mean_scores(images.pixels, settings.seed, labels=of_class)[measure.name]
-    p_values, marked = model.p_values(scores), None
-    if settings.false_alarms is not None:
-        marked = p_values <= settings.false_alarms
-    found = _Scored(scores, p_values, marked)
+    own = settings.seed, classes_of(model, images), settings.steps
+    scores, measure, of_usual = scores_of(model, images.pixels, kind, *own)
+    marked = None if settings.false_alarms is None else of_usual <= settings.false_alarms
+    found = _Found(scores, of_usual, marked)
     order = np.argsort(np.where(np.isnan(scores), -np.inf, scores), kind="stable")
     unit = measure.unit.split()[0]
     table, path = output / "anomalies.csv", output / "anomalies.png"
@@ -61,13 +58,7 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     return Generated([path, table], arrays, tuple(_notes(found, settings)))
 
 
-def _kind_of_score(model: LoadedModel, settings: GenerationSettings) -> str:
-    """The score that was asked for, or else the one that tells most."""
-    usual = "relative" if knows_relative(model) else "elbo"
-    return settings.score or ("refined" if settings.refine else usual)
-
-
-def _check_false_alarms(model: LoadedModel, settings: GenerationSettings) -> None:
+def _check_false_alarms(model: GenerativeModel, settings: GenerationSettings, kind: str) -> None:
     """Refuses to mark images at a rate that the model cannot tell.
 
     Raises:
@@ -76,7 +67,7 @@ def _check_false_alarms(model: LoadedModel, settings: GenerationSettings) -> Non
     rate = settings.false_alarms
     if rate is None:
         return
-    least = model.p_values(np.array([-np.inf]))
+    least = p_values(model, [-np.inf], kind, settings.steps)
     if least is None and settings.steps not in (0, amounts.STEPS):
         steps = amounts.STEPS
         raise UserError(f"--false_alarms: known without --refine and with --refine={steps} only.")
@@ -92,7 +83,7 @@ def _check_false_alarms(model: LoadedModel, settings: GenerationSettings) -> Non
         )
 
 
-def _columns(found: _Scored, name: str) -> dict[str, list[str]]:
+def _columns(found: _Found, name: str) -> dict[str, list[str]]:
     """What the table says of each image."""
     columns = {name: [f"{value:.3f}" for value in found.scores]}
     if found.p_values is not None:
@@ -102,12 +93,12 @@ def _columns(found: _Scored, name: str) -> dict[str, list[str]]:
     return columns
 
 
-def _caption(found: _Scored, number: int) -> str:
+def _caption(found: _Found, number: int) -> str:
     score = f"{found.scores[number]:.0f}"
     return score if found.p_values is None else f"{score}, p {found.p_values[number]:.2g}"
 
 
-def _notes(found: _Scored, settings: GenerationSettings) -> Iterator[str]:
+def _notes(found: _Found, settings: GenerationSettings) -> Iterator[str]:
     """What is to be known of p-values."""
     if found.marked is not None:
         num, marked = len(found.marked), found.marked.sum()

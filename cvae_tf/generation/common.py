@@ -11,8 +11,9 @@ from cvae_tf.data.folder_listing import listed
 from cvae_tf.data.given_images import Images, read_asked_for
 from cvae_tf.data.labelled import MOST_LISTED, class_number, class_numbers
 from cvae_tf.data.shown_images import choose_shown
-from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 _LARGEST_MOSAIC = 10_000  # images
 
@@ -25,12 +26,12 @@ class Generated(NamedTuple):
     notes: tuple[str, ...] = ()  # what is to be known of them
 
 
-def given_images(model: LoadedModel, settings: GenerationSettings) -> Images:
+def given_images(model: GenerativeModel, settings: GenerationSettings) -> Images:
     """Reads the images to work on: the given ones, or the model's own test images."""
     return read_asked_for(settings, model.image_shape, model.metadata)
 
 
-def some_images(model: LoadedModel, settings: GenerationSettings) -> Images:
+def some_images(model: GenerativeModel, settings: GenerationSettings) -> Images:
     """Reads as many images as a picture shows: of all classes, from the whole set, in its order.
 
     Raises:
@@ -66,16 +67,16 @@ def one_image(images: Images, index: int, setting: str) -> Images:
     return pick(images, [index])
 
 
-def classes_of(model: LoadedModel, images: Images) -> np.ndarray | None:
+def classes_of(model: GenerativeModel, images: Images) -> np.ndarray | None:
     """The classes of images as a conditional model takes them, int32 [N]; None for another.
 
     Raises:
         UserError: if it needs labels and there are none, or others than it knows.
     """
-    return class_numbers(images, model.class_names) if model.is_conditional else None
+    return class_numbers(images, model.class_names) if model.num_classes else None
 
 
-def class_asked_for(model: LoadedModel, settings: GenerationSettings) -> int | None:
+def class_asked_for(model: GenerativeModel, settings: GenerationSettings) -> int | None:
     """The number of the class that `label` names; None if it is not given.
 
     Raises:
@@ -83,7 +84,7 @@ def class_asked_for(model: LoadedModel, settings: GenerationSettings) -> int | N
     """
     if settings.label is None:
         return None
-    if not model.is_conditional:
+    if not model.num_classes:
         raise UserError(
             f"--label={settings.label}: this model knows no labels; train one with --conditional."
         )
@@ -113,8 +114,18 @@ def num_shown(settings: GenerationSettings) -> int:
     return settings.num
 
 
+def posterior_of(
+    model: GenerativeModel, images: Images, settings: GenerationSettings
+) -> Posterior | FullPosterior:
+    """Finds the posteriors of images: the encoder's, or refined ones if that is asked for."""
+    labels = classes_of(model, images)
+    if settings.refine:
+        return model.refine(images.pixels, labels, steps=settings.refine)
+    return model.encode(images.pixels, labels)
+
+
 def around(
-    model: LoadedModel, images: Images, settings: GenerationSettings, purpose: Purpose
+    model: GenerativeModel, images: Images, settings: GenerationSettings, purpose: Purpose
 ) -> np.ndarray:
     """Draws an image [N, H, W, C] of latents about the posterior mean of each of N images.
 
@@ -124,22 +135,22 @@ def around(
         UserError: if the model has no deviations.
     """
     labels = classes_of(model, images)
-    posterior = model.encode(images.pixels, labels)
+    posterior = posterior_of(model, images, settings)
     if posterior.logvar is None:
         raise UserError("This model encodes without noise: there is nothing around an image.")
     noise = numpy_generator(settings.seed, purpose).standard_normal(posterior.mean.shape)
-    latents = posterior.sample(settings.spread * noise.astype(np.float32))
+    latents = np.asarray(posterior.sample(settings.spread * noise.astype(np.float32)))
     return model.decode(latents, labels)
 
 
-def usual_latents(model: LoadedModel, num: int, seed: int, purpose: Purpose) -> np.ndarray:
+def usual_latents(model: GenerativeModel, num: int, seed: int, purpose: Purpose) -> np.ndarray:
     """Draws latents [num, Z] as samples have them: from the prior, or from a fitted mixture."""
-    if "sample_latents" in model.abilities:
+    if model.draws_latents:
         return model.sample_latents(num, derived_key(seed, purpose)).numpy()
     return numpy_generator(seed, purpose).standard_normal((num, model.latent_dim))
 
 
-def in_all_classes(model: LoadedModel, latents: np.ndarray) -> np.ndarray:
+def in_all_classes(model: GenerativeModel, latents: np.ndarray) -> np.ndarray:
     """Decodes latents [N, Z] of a conditional model as images of each class, [N, Y, H, W, C]."""
     num_classes = len(model.class_names)
     labels = np.tile(np.arange(num_classes), len(latents))

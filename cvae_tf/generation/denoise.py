@@ -6,10 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, numpy_generator
+from cvae_tf.data.given_images import Images
 from cvae_tf.drawing import mosaics
-from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.generation.common import Generated, classes_of, some_images
+from cvae_tf.generation.common import Generated, classes_of, posterior_of, some_images
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 
 _PROPOSAL_VALUES = 50_000_000  # pixels of the images that are tried to explain noisy ones
 _LEAST_NOISE = 0.05  # share of flipped pixels that noisy images have at least
@@ -20,22 +21,20 @@ _NOTE = (
 )
 
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Explains noisy images; with `noise`, clean ones whose pixels are flipped first."""
     given = some_images(model, settings)
     clean = given.pixels
     chances = numpy_generator(settings.seed, Purpose.FLIPPED_PIXELS).random(clean.shape)
     noisy = np.where(chances < settings.noise, 1 - clean, clean)
-    images = _explained(model, noisy, classes_of(model, given), settings)
+    images = _explained(model, given._replace(pixels=noisy), settings)
     sets = [clean, noisy, images] if settings.noise else [noisy, images]
     path = mosaics.save_stacked(output / "denoised.png", sets)
     is_grey = model.metadata.get("config", {}).get("binarize") == "none"
     return Generated([path], {"noisy": noisy, "images": images}, (_NOTE,) if is_grey else ())
 
 
-def _explained(
-    model: LoadedModel, noisy: np.ndarray, labels: np.ndarray | None, settings: GenerationSettings
-) -> np.ndarray:
+def _explained(model: GenerativeModel, given: Images, settings: GenerationSettings) -> np.ndarray:
     """Averages decoded images by the probability that a noisy image is theirs with pixels flipped.
 
     The encoder has never seen noise; latents from the prior are tried beside what it proposes.
@@ -45,7 +44,8 @@ def _explained(
     num_proposals = int(np.clip(_PROPOSAL_VALUES // num_pixels, 256, 4096))
     random = numpy_generator(settings.seed, Purpose.DENOISING_PROPOSALS)
     prior = random.standard_normal((num_proposals, model.latent_dim))
-    latents = np.concatenate([prior, model.encode(noisy, labels).mean])
+    latents = np.concatenate([prior, posterior_of(model, given, settings).mean])
+    noisy, labels = given.pixels, classes_of(model, given)
     if labels is not None:  # of what is drawn from the prior all classes
         labels = np.concatenate([model.labels_in_turn(num_proposals), labels])
     decoded = model.decode(latents, labels)

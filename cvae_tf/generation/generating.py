@@ -5,11 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cvae_tf.core import files
+from cvae_tf.core import amounts, files
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
-from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.exporting.refined_model import RefinedModel, RegretModel
 from cvae_tf.generation import (
     anomalies,
     denoise,
@@ -27,12 +25,13 @@ from cvae_tf.generation import (
 )
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 
 
 class Mode(NamedTuple):
     """Something that can be made with a model."""
 
-    make: Callable[[LoadedModel, GenerationSettings, Path], Generated]
+    make: Callable[[GenerativeModel, GenerationSettings, Path], Generated]
     settings: tuple[str, ...] = ()  # those that it looks at
     needs: tuple[str, ...] = ("decode",)  # signatures that the model must have
     needs_without_classes: tuple[str, ...] = ()  # what else, of a model that is no conditional one
@@ -93,12 +92,12 @@ def choose(mode: str, **given: Any) -> GenerationSettings:
 
 
 def generate(
-    model: LoadedModel, mode: str, settings: GenerationSettings, output: str | Path
+    model: GenerativeModel, mode: str, settings: GenerationSettings, output: str | Path
 ) -> Generated:
     """Makes what is asked for.
 
     Args:
-        model: the exported model.
+        model: the trained model.
         mode: a name in `MODES`; it looks at the settings that are listed there.
         settings: how to make it.
         output: a directory; files of the same names in it are replaced.
@@ -110,18 +109,17 @@ def generate(
         UserError: if the model or the images do not allow it, or a file cannot be written.
     """
     entry = find("mode", MODES, mode)
-    if entry.needs_classes and not model.is_conditional:
+    if entry.needs_classes and not model.num_classes:
         raise UserError(f"--mode={mode} needs a conditional model; train one with --conditional.")
-    needs = (*entry.needs, *(() if model.is_conditional else entry.needs_without_classes))
+    needs = (*entry.needs, *(() if model.num_classes else entry.needs_without_classes))
     missing = [name for name in needs if name not in model.abilities]
     if missing:
         raise UserError(
             f"--mode={mode} needs a model that can {' and '.join(missing)}; this one can "
             f"{', '.join(sorted(model.abilities))}."
         )
-    if settings.steps:
-        kind = RegretModel if settings.score == "regret" else RefinedModel
-        model = kind(model, settings.steps)
+    if settings.steps and "refine" not in model.abilities:
+        raise UserError(amounts.CANNOT_REFINE)
     directory = Path(output)
     files.make_directory(directory)
     try:

@@ -10,7 +10,6 @@ from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.settings import LARGEST_SEED
 from cvae_tf.data.given_images import Images
 from cvae_tf.drawing import animations, mosaics
-from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import (
     Generated,
     class_asked_for,
@@ -18,8 +17,10 @@ from cvae_tf.generation.common import (
     given_images,
     no_such_label,
     one_image,
+    posterior_of,
 )
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 
 _STRIP, _FRAMES = 10, 40  # images of either
 
@@ -31,7 +32,7 @@ class _End(NamedTuple):
     label: int | None  # of an image, if the model is a conditional one
 
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Decodes the latents between two ends, each an image or latents; without encoder, a seed.
 
     Of a conditional model each image is of the class of the nearer end, or of the label asked for.
@@ -52,15 +53,15 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
         raise UserError(
             "--refine does nothing: neither --start nor --end is an image, by its number."
         )
-    start, end = (_end(model, images, name, text) for name, text in ends.items())
+    start, end = (_end(model, images, name, settings) for name in ends)
     labels = [end.label if asked is None else asked for end in (start, end)]
-    if model.is_conditional and None in labels:
+    if model.num_classes and None in labels:
         raise no_such_label(None, model.class_names)
 
     def way(steps: int) -> np.ndarray:
         latents = np.linspace(start.latents, end.latents, steps, dtype=np.float32)
         halves = np.repeat(labels, [steps - steps // 2, steps // 2])
-        return model.decode(latents, halves if model.is_conditional else None)
+        return model.decode(latents, halves if model.num_classes else None)
 
     strip, animation = output / "interpolation.png", output / "interpolation.gif"
     frames = way(_FRAMES)
@@ -69,8 +70,11 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     return Generated([strip, animation], {"images": frames})
 
 
-def _end(model: LoadedModel, images: Images | None, name: str, text: str) -> _End:
+def _end(
+    model: GenerativeModel, images: Images | None, name: str, settings: GenerationSettings
+) -> _End:
     """Reads an end: the posterior mean of an image, what a seed draws, or latents as they are."""
+    text = getattr(settings, name)
     if text.isdecimal() and images is None:
         seed = min(int(text), LARGEST_SEED)
         return _End(model.sample_latents(1, derived_key(seed, Purpose.SAMPLES)).numpy()[0], None)
@@ -78,7 +82,7 @@ def _end(model: LoadedModel, images: Images | None, name: str, text: str) -> _En
         image = one_image(images, int(text), name)
         labels = classes_of(model, image)
         label = None if labels is None else int(labels[0])
-        return _End(model.encode(image.pixels, labels).mean[0], label)
+        return _End(posterior_of(model, image, settings).mean[0], label)
     try:
         latents = np.array([float(part) for part in text.split(",")], np.float32)
     except ValueError:

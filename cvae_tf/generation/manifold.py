@@ -6,12 +6,12 @@ import numpy as np
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.manifold import draw_manifold, draw_manifolds
-from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import Generated, class_asked_for
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws the manifold, of a conditional model that of a label, or a small one of each class.
 
     Raises:
@@ -22,7 +22,7 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
             f"--mode=manifold needs 2 latent dimensions; this model has {model.latent_dim}."
         )
     path, label = output / "manifold.png", class_asked_for(model, settings)
-    if model.is_conditional and label is None:
+    if model.num_classes and label is None:
         images = draw_manifolds(path, model.decode, model.class_names)
     else:
         images = draw_manifold(path, lambda latents: model.decode(latents, _all(label, latents)))

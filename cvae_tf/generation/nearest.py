@@ -11,12 +11,12 @@ from cvae_tf.data.given_images import load_own
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.black_and_white import as_known
-from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import Generated, class_asked_for, num_shown
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws samples over the nearest training images, by the squared distance of their pixels.
 
     As many test images tell how near they are that were certainly not learned by heart.

@@ -6,7 +6,6 @@ import numpy as np
 
 from cvae_tf.core.randomness import Purpose
 from cvae_tf.drawing import mosaics
-from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import (
     Generated,
     around,
@@ -16,9 +15,10 @@ from cvae_tf.generation.common import (
     pick,
 )
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws images around one."""
     image = one_image(given_images(model, settings), settings.index, "index")
     repeated = pick(image, [0] * num_shown(settings))

@@ -13,7 +13,6 @@ from cvae_tf.core.randomness import Purpose
 from cvae_tf.data.classes import composed
 from cvae_tf.data.given_images import Images
 from cvae_tf.drawing import mosaics
-from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import (
     Generated,
     around,
@@ -25,22 +24,23 @@ from cvae_tf.generation.common import (
     usual_latents,
 )
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 
 _NEIGHBOURS = 10  # examples that show whether another one is typical of its label
 
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws images of a label.
 
     Raises:
         UserError: if there are no labels, or not this one.
     """
-    is_drawn = model.is_conditional
+    is_drawn = model.num_classes
     images = _drawn(model, settings) if is_drawn else _like_examples(model, settings)
     return Generated([mosaics.save_mosaic(output / "class.png", images)], {"images": images})
 
 
-def _drawn(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
+def _drawn(model: GenerativeModel, settings: GenerationSettings) -> np.ndarray:
     """Samples of the prior, `spread` times as wide, decoded as images of the class."""
     for name in ("data_path", "invert"):
         if getattr(settings, name):
@@ -52,7 +52,7 @@ def _drawn(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
     return model.decode(settings.spread * latents, np.full(len(latents), label))
 
 
-def _like_examples(model: LoadedModel, settings: GenerationSettings) -> np.ndarray:
+def _like_examples(model: GenerativeModel, settings: GenerationSettings) -> np.ndarray:
     given = given_images(model, settings)
     if given.labels is None:
         raise UserError("--mode=class needs labelled images, such as an .npz with y_test.")

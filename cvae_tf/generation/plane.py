@@ -6,15 +6,15 @@ import numpy as np
 
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.drawing import mosaics
-from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import Generated, class_asked_for
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 
 _SIDE = 15  # images
 _MANY = 8  # latent dimensions, from which on hardly a latent is near the middle
 
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws a square of latents, three of whose corners are what a seed draws.
 
     Those between are brought to the usual distance from the middle: in many dimensions latents are
@@ -24,12 +24,12 @@ def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Gene
     corners = model.sample_latents(3, derived_key(settings.seed, Purpose.SAMPLES)).numpy()
     latents = on_plane(corners, _SIDE)
     labels = None
-    if model.is_conditional:
+    if model.num_classes:
         labels = np.full(len(latents), 0 if label is None else label)
     images = model.decode(latents, labels)
     path = mosaics.save_mosaic(output / "plane.png", images, _SIDE)
     notes = ()
-    if model.is_conditional and label is None:
+    if model.num_classes and label is None:
         notes = (f"All of the class {model.class_names[0]}; --label asks for another.",)
     return Generated([path], {"images": images, "latents": latents}, notes)
 

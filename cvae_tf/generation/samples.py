@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from cvae_tf.drawing import mosaics
-from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import Generated, class_asked_for, num_shown
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws images, of a conditional model those of a label, or of all classes in turn.
 
     Of individual files there may be too many to return them.

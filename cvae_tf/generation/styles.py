@@ -6,12 +6,12 @@ import numpy as np
 
 from cvae_tf.core.randomness import Purpose
 from cvae_tf.drawing import mosaics
-from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import Generated, in_all_classes, num_shown, usual_latents
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws as many rows as `num` images fill, at least one."""
     num_classes = len(model.class_names)
     rows = max(num_shown(settings) // num_classes, 1)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from cvae_tf.drawing import mosaics
-from cvae_tf.exporting.loaded_model import LoadedModel
 from cvae_tf.generation.common import (
     Generated,
     classes_of,
@@ -15,9 +14,10 @@ from cvae_tf.generation.common import (
     spread_out,
 )
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.models.base import GenerativeModel
 
 
-def make(model: LoadedModel, settings: GenerationSettings, output: Path) -> Generated:
+def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws as many rows as `num` images fill, at least one; a gap stands behind the originals."""
     rows = max(num_shown(settings) // (len(model.class_names) + 1), 1)
     originals = spread_out(given_images(model, settings), rows)

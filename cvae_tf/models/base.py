@@ -7,16 +7,18 @@ How a model is shown, told of and exported, its family knows (`family.py`). Wher
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core import replicas
+from cvae_tf.models.arrays import ArrayMethods, joined_samples
 from cvae_tf.models.keras_loop import CheckedModel
 from cvae_tf.models.networks.building import ImageShape
 
 _NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
 
 
-class GenerativeModel(CheckedModel):
+class GenerativeModel(ArrayMethods, CheckedModel):
     """A Keras model that draws images from latents.
 
     A kind of model says itself what raises `NotImplementedError` here.
@@ -47,18 +49,20 @@ class GenerativeModel(CheckedModel):
         return tf.random.stateless_normal([num, self.latent_dim], seed)
 
     def sample(
-        self, num: int | tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
-    ) -> tf.Tensor:
+        self, num: int | tf.Tensor, seed: tf.Tensor | int = 0, labels: Any = None
+    ) -> tf.Tensor | np.ndarray:
         """Draws images: latents, decoded.
 
         Args:
-            num: number of images.
-            seed: int32 [2].
-            labels: one for each image, if it wants them.
+            num: number of images; they are all in memory at once, unlike in `sample_in_parts`.
+            seed: int32 [2] for a tensor, a whole number for an array.
+            labels: one for each image, if it wants them; of an array by default all in turn.
 
         Returns:
-            [num, H, W, C] in [0, 1].
+            [num, H, W, C] in [0, 1]; of black-and-white pixels the probabilities of white.
         """
+        if not tf.is_tensor(seed):
+            return joined_samples(self, num, seed, labels)
         return self.decode(self.sample_latents(num, seed), labels)
 
     def encode_mean(

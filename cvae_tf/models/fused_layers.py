@@ -31,6 +31,7 @@ def _copy_layer(layer: keras.Layer) -> keras.Layer:
     return (_FusedNormalization if is_norm else type(layer)).from_config(config)
 
 
+@keras.saving.register_keras_serializable("cvae_tf")
 class _FusedNormalization(keras.layers.LayerNormalization):
     """Layer normalisation of [B, D]; for large batches fused."""
 

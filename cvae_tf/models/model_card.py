@@ -105,7 +105,7 @@ def render(
 def _describe_making(config: dict[str, Any], metrics: dict[str, float] | None) -> str:
     """The network, the latents and the epochs, as far as they are known."""
     latents = f"{config['latent_dim']} latent dimensions"
-    if "network" not in config:
+    if "preset" not in config:
         return latents
     epochs = (metrics or config).get("epoch", config["epochs"])
     return f"{config['network']} network, {latents}, {epochs} epochs"

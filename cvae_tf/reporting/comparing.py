@@ -87,8 +87,8 @@ def _images(sources: list[Source]) -> str:
     rows = [("The images", images)]
     for source in sources:
         is_same = _images_of(source) == _images_of(first)
-        if "reconstruct" in source.model.abilities and (is_same or not source.model.is_conditional):
-            own = first.labels[shown] if source.model.is_conditional else None
+        if "reconstruct" in source.model.abilities and (is_same or not source.model.num_classes):
+            own = first.labels[shown] if source.model.num_classes else None
             rows.append((source.name, source.model.reconstruct(images, own)))
     return "".join(_row(title, pixels) for title, pixels in rows)
 

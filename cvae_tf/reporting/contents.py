@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
 from cvae_tf.data.shown_images import choose_shown, spread_rows
-from cvae_tf.exporting.loaded_model import LoadedModel
-from cvae_tf.exporting.relative_model import most_telling
+from cvae_tf.inference.anomalies import most_telling, scores_of
+from cvae_tf.models.base import GenerativeModel
 from cvae_tf.reporting import network_code, sheets
 
 _POINTS, _SHOWN, _SAMPLES, _UNUSUAL = 1000, 24, 256, 12
@@ -33,18 +32,17 @@ class Source(NamedTuple):
     """What a page is made of."""
 
     name: str  # of the run, for people
-    model: LoadedModel
+    model: GenerativeModel
     metrics: list[dict[str, float]]  # rows of `metrics.csv`
     pictures: list[Path]  # of the epochs
     stills: list[Path]  # of the latents and the manifold
     evaluation: Evaluated | None
-    networks: dict[str, keras.Model] | None  # of the model, if they are at hand
     images: np.ndarray  # grey levels or colours of test images, [N, H, W, C]; none: [0, H, W, C]
     labels: np.ndarray | None  # theirs, [N]
 
     def labels_for_model(self, rows: np.ndarray) -> np.ndarray | None:
         """The labels of some images, if the model wants them."""
-        is_wanted = self.model.is_conditional and self.labels is not None
+        is_wanted = self.model.num_classes and self.labels is not None
         return self.labels[rows] if is_wanted else None
 
 
@@ -75,7 +73,7 @@ def collect(source: Source) -> Contents:
     data = {
         "shape": list(model.image_shape),
         "latents": model.latent_dim,
-        "classes": list(model.class_names or ()) if model.is_conditional else [],
+        "classes": list(model.class_names or ()) if model.num_classes else [],
         "threshold": config.get("binarize") == "threshold",
         "likelihood": config.get("likelihood") if "encode" in model.abilities else "image",
         "code": code,
@@ -86,7 +84,7 @@ def collect(source: Source) -> Contents:
         "reconstructed": _reconstructed(source, chosen, code) if means is not None else None,
         **_labels(source, chosen if means is not None else chosen[:0]),
         "samples": _sheet(samples, is_grey),
-        "seen": 0 if model.is_conditional else min(2 * _SHOWN, len(samples)),  # in the rows above
+        "seen": 0 if model.num_classes else min(2 * _SHOWN, len(samples)),  # in the rows above
     }
     return Contents(data, _rows(source, samples), _unusual(source), _epochs(source.pictures))
 
@@ -128,7 +126,7 @@ def _labels(source: Source, chosen: np.ndarray) -> dict[str, Any]:
 
 def _code(source: Source) -> dict[str, Any] | None:
     """The networks that the page can compute: what decodes, and if it fits what encodes."""
-    networks = source.networks or {}
+    networks = source.model.networks
     is_known = source.model.metadata.get("config", {}).get("likelihood") in _LIKELIHOODS
     order = {"decoder": "decode", "generator": "decode", "encoder": "encode"}
     chosen, weights, products = {}, 0, 0
@@ -186,7 +184,7 @@ def _rows(source: Source, samples: np.ndarray) -> list[tuple[str, str]]:
         images, own = source.images[shown], source.labels_for_model(shown)
         both = np.concatenate([images, model.reconstruct(images, own)])
         rows.append(("Test images over their reconstructions", sheets.sheet(both, len(shown))))
-    if model.is_conditional:
+    if model.num_classes:
         num = _fitting(_SHOWN, model.image_shape)
         for number, name in enumerate(model.class_names[:_CLASSES]):
             drawn = model.sample(num, labels=number)
@@ -201,16 +199,13 @@ def _unusual(source: Source) -> list[tuple[str, str]]:
     needed = {"encode", "score"}  # the score of a GAN says how real images look
     if not len(source.images) or not needed <= set(source.model.abilities):
         return []
-    model = most_telling(source.model)
-    measure = model.main_score
-    few = spread_rows(len(source.images), 2000)
+    few, kind = spread_rows(len(source.images), 2000), most_telling(source.model)
     own = source.labels_for_model(few)
-    scores = model.mean_scores(source.images[few], labels=own)[measure.name]
+    scores, measure, p_values = scores_of(source.model, source.images[few], kind, labels=own)
     lowest = np.argsort(scores)[:_UNUSUAL]
-    p_values = model.p_values(scores[lowest])
     said = [f"{measure.title} {scores[i]:.0f}" for i in lowest]
     if p_values is not None:
-        said = [f"{text}, p {p:.2g}" for text, p in zip(said, p_values, strict=True)]
+        said = [f"{text}, p {p:.2g}" for text, p in zip(said, p_values[lowest], strict=True)]
     return [(sheets.sheet(source.images[few[[i]]], 1), text) for i, text in zip(lowest, said)]  # noqa: B905
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.models.base import GenerativeModel
 from cvae_tf.reporting import sheets
 from cvae_tf.reporting.contents import Source
 from cvae_tf.reporting.markup import paragraph, section, table
@@ -30,7 +30,7 @@ def section_of(source: Source) -> str:
     return section("Evaluation", _remark(found, source.model) + text + pictures)
 
 
-def _remark(found: dict[str, Any], model: LoadedModel) -> str:
+def _remark(found: dict[str, Any], model: GenerativeModel) -> str:
     """Says if the model has been trained further since."""
     rows = found.get("training"), model.metadata.get("metrics")
     epochs = [(row or {}).get("epoch") for row in rows]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from cvae_tf.config import Config
@@ -17,8 +16,8 @@ from cvae_tf.data.labelled import class_numbers
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.evaluation.report import pictures_beside
-from cvae_tf.exporting import loading, rebuilding
-from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.exporting.load import load, run_of
+from cvae_tf.models.base import GenerativeModel
 from cvae_tf.presets import DEFAULT_PRESET
 from cvae_tf.reporting import comparing, page
 from cvae_tf.reporting.contents import Evaluated, Source, collect
@@ -30,7 +29,6 @@ _MOST_IMAGES = 2000  # test images that are looked at
 
 def write_run(
     run: Run,
-    networks: dict[str, keras.Model],
     metrics: list[dict[str, float]],
     images: tuple[np.ndarray, np.ndarray | None],
 ) -> Path:
@@ -38,7 +36,6 @@ def write_run(
 
     Args:
         run: the run.
-        networks: of its model, as they were exported.
         metrics: the rows of its `metrics.csv`.
         images: of its test set, uint8 [N, H, W, C], and their labels.
 
@@ -50,8 +47,8 @@ def write_run(
     """
     pixels, labels = _some(*images)
     pixels = np.asarray(pixels, np.float32) / 255
-    model = loading.load(run.saved_model)
-    return _write(run.report, _source_of_run(run, model, metrics, networks, pixels, labels))
+    model = load(run.saved_model)
+    return _write(run.report, _source_of_run(run, model, metrics, pixels, labels))
 
 
 def report(model: str | Path, output: Path | None) -> Path:
@@ -67,13 +64,13 @@ def report(model: str | Path, output: Path | None) -> Path:
     Raises:
         UserError: if there is none, or the file cannot be written.
     """
-    home, loaded = loading.run_of(model), loading.as_loaded(model)
-    networks, images = rebuilding.networks_of(loaded), _images(loaded)
+    home, loaded = run_of(model), load(model)
+    images = _images(loaded)
     if home:
         run = run_directory.load_run(home)
-        source = _source_of_run(run, loaded, run_directory.read_metrics(run), networks, *images)
+        source = _source_of_run(run, loaded, run_directory.read_metrics(run), *images)
         return _write(output or run.report, source)
-    source = Source(str(model), loaded, [], [], [], None, networks, *images)
+    source = Source(str(model), loaded, [], [], [], None, *images)
     return _write(output or Path("report.html"), source)
 
 
@@ -93,10 +90,10 @@ def compare(models: list[str | Path], output: Path) -> Path:
     sources = []
     for each in models:
         run = run_directory.load_run(each)
-        loaded = loading.as_loaded(each)
+        loaded = load(each)
         pixels, labels = _images(loaded)
         metrics = run_directory.read_metrics(run)
-        sources.append(_source_of_run(run, loaded, metrics, None, pixels, labels))
+        sources.append(_source_of_run(run, loaded, metrics, pixels, labels))
     with files.replacing(output) as temporary:
         temporary.write_text(comparing.page_of(sources), encoding="utf-8")
     return output
@@ -104,9 +101,8 @@ def compare(models: list[str | Path], output: Path) -> Path:
 
 def _source_of_run(
     run: Run,
-    model: LoadedModel,
+    model: GenerativeModel,
     metrics: list[dict[str, float]],
-    networks: dict[str, keras.Model] | None,
     pixels: np.ndarray,
     labels: np.ndarray | None,
 ) -> Source:
@@ -115,16 +111,16 @@ def _source_of_run(
     pictures = run.epoch_images
     stills = [path for path in (run.latents, run.manifold) if path.exists()]
     found = evaluation and Evaluated(evaluation, pictures_beside(run.evaluation))
-    return Source(name, model, metrics, pictures, stills, found, networks, pixels, labels)
+    return Source(name, model, metrics, pictures, stills, found, pixels, labels)
 
 
-def _images(model: LoadedModel) -> tuple[np.ndarray, np.ndarray | None]:
+def _images(model: GenerativeModel) -> tuple[np.ndarray, np.ndarray | None]:
     """Some test images of a model's own data set, if they can be had."""
     try:
         images = read_asked_for(ImageSettings(), model.image_shape, model.metadata)
         labels = class_numbers(images, model.class_names) if model.class_names else images.labels
     except UserError:
-        labels = np.zeros(0, np.int32) if model.is_conditional else None
+        labels = np.zeros(0, np.int32) if model.num_classes else None
         return np.zeros([0, *model.image_shape], np.float32), labels
     return _some(images.pixels, labels)
 

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import binary_images
+from helpers import binary_images, designed_model
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import by_class, measuring
-from cvae_tf.evaluation.evaluated_model import EvaluatedModel
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
@@ -30,7 +29,8 @@ def _model(latent_dim=1):
         return tf.ones([1, 6, 6, 1]) * logits[:, None, None, None]
 
     metadata = {"data": {"class_counts": [1, 3]}}
-    return EvaluatedModel(encode, decode, latent_dim, (6, 6, 1), Pixels(), metadata, ("no", "yes"))
+    known = {"metadata": metadata, "class_names": ("no", "yes")}
+    return designed_model(encode, decode, latent_dim, (6, 6, 1), **known)
 
 
 def _log_likelihoods():
@@ -53,7 +53,7 @@ def test_the_classifier_is_bayes_rule(latent_dim, how):
     model = _model(latent_dim)
     found = by_class.classify(model, PIXELS, LABELS, SETTINGS)
     assert found.how == how
-    np.testing.assert_allclose(model.log_class_shares, np.log([0.25, 0.75]))
+    np.testing.assert_allclose(by_class.log_class_shares(model), np.log([0.25, 0.75]))
     log_joint = _log_likelihoods() + np.log([0.25, 0.75])
     np.testing.assert_array_equal(found.found, log_joint.argmax(axis=1))
     np.testing.assert_array_equal(found.is_wrong, log_joint.argmax(axis=1) != LABELS)
@@ -64,9 +64,12 @@ def test_the_classifier_is_bayes_rule(latent_dim, how):
 
 
 def test_without_counts_all_classes_are_as_likely_and_what_cannot_classify_is_refused():
-    model = _model()._replace(metadata={})
-    np.testing.assert_allclose(model.log_class_shares, np.log([0.5, 0.5]))
+    model = _model()
+    model.metadata = {}
+    np.testing.assert_allclose(by_class.log_class_shares(model), np.log([0.5, 0.5]))
     with pytest.raises(UserError, match="--classify: the cross-entropy of grey levels is no log-l"):
-        by_class.check(model._replace(pixels=Pixels("none")))
+        model.pixels = Pixels("none")
+        by_class.check(model)
     with pytest.raises(UserError, match="--classify needs a conditional model"):
-        by_class.check(model._replace(class_names=()))
+        model.class_names = ()
+        by_class.check(model)

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import binary_images, tiny_cvae, tiny_images, vivid
+from helpers import binary_images, designed_model, tiny_cvae, tiny_images, vivid
 
-from cvae_tf.evaluation import evaluated_model, everywhere, exact_evidence, sampled_bounds
-from cvae_tf.evaluation.evaluated_model import EvaluatedModel
+from cvae_tf.evaluation import everywhere, exact_evidence, sampled_bounds
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
 
@@ -15,7 +14,7 @@ WHITE = np.ones((1, 1, 1, 1), np.float32)
 
 def _sharp(latent_dim):
     """A model with narrow posteriors that have several modes; its encoder knows nothing of it."""
-    return evaluated_model.from_model(vivid(tiny_cvae(seed=3, latent_dim=latent_dim)), {})
+    return vivid(tiny_cvae(seed=3, latent_dim=latent_dim))
 
 
 def _integrate(model, pixels, batch_size=5000, **options):
@@ -64,14 +63,14 @@ def test_two_dimensions_agree_with_a_plain_sum_whatever_is_done_at_once(monkeypa
 def _designed(logits_of, mean=0.0, deviation=1.0):
     """A model of one pixel and a given posterior; `logits_of` maps latents [B, Z] to [B]."""
 
-    def encode(pixels):
+    def encode(pixels, labels):
         shape = [tf.shape(pixels)[0], 2]
         return Posterior(tf.fill(shape, mean), tf.fill(shape, 2 * np.float32(np.log(deviation))))
 
-    def decode(latents):
+    def decode(latents, labels):
         return tf.reshape(logits_of(latents), [-1, 1, 1, 1])
 
-    return EvaluatedModel(encode, decode, 2, (1, 1, 1), Pixels(), {})
+    return designed_model(encode, decode, 2, (1, 1, 1))
 
 
 @pytest.mark.parametrize(("width", "too_sharp"), [(0.004, 0), (0.0005, 1)])
@@ -90,13 +89,13 @@ def test_a_narrow_posterior_is_integrated_with_few_nodes_or_known_as_too_sharp(w
 
 
 def test_an_image_whose_encoder_looks_far_out_is_integrated_there():
-    def encode(pixels):
+    def encode(pixels, labels):
         return Posterior(10 * pixels[:, 0, 0], tf.fill(tf.shape(pixels[:, 0, 0]), -9.0))
 
-    def logits(latents):
+    def logits(latents, labels):
         return tf.reshape(200 * (latents[:, 0] - 9.9), [-1, 1, 1, 1])
 
-    model = EvaluatedModel(encode, logits, 1, (1, 1, 1), Pixels(), {})
+    model = designed_model(encode, logits, 1, (1, 1, 1))
     pixels = np.array([0, 0, 1], np.float32).reshape(-1, 1, 1, 1)
     found = _integrate(model, pixels, tolerance=1e9).log_evidence
     axis = np.linspace(9, 12, 100_001)
@@ -121,15 +120,14 @@ def test_a_thin_ring_over_very_many_cells_is_not_settled_too_early():
 
 @pytest.mark.parametrize("name", ["continuous_bernoulli", "gaussian"])
 def test_grey_levels_are_integrated_too(name):
-    model = _sharp(latent_dim=1)
-    if name == "gaussian":
-        decode = model.parameters
-        model = model._replace(
-            parameters=lambda latents: tf.concat(
-                [decode(latents), 0 * decode(latents) - 2], axis=-1
-            )
-        )
-    model = model._replace(pixels=Pixels("none", name))
+    sharp = _sharp(latent_dim=1)
+
+    def parameters(latents, labels=None):
+        mean = sharp.parameters(latents)
+        return tf.concat([mean, 0 * mean - 2], axis=-1) if name == "gaussian" else mean
+
+    own = {"pixels": Pixels("none", name)}
+    model = designed_model(sharp.encode, parameters, 1, sharp.image_shape, **own)
     grey = (tiny_images(2) / 255).astype(np.float32)
     axis = np.linspace(-8, 8, 8001, dtype=np.float32)[:, None]
     outputs = model.parameters(tf.constant(axis))

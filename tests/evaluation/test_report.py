@@ -7,11 +7,12 @@ import math
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from helpers import METADATA, tiny_cvae, vivid
+from helpers import METADATA, designed_model, tiny_cvae, vivid
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.evaluation import evaluated_model, evaluating, report, true_posterior
+from cvae_tf.evaluation import evaluating, report, true_posterior
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.exporting.load import with_metadata
 from cvae_tf.models.vae.pixels import Pixels
 
 
@@ -30,13 +31,13 @@ def _model(data_path, binarize="threshold", latent_dim=3):
     model = vivid(tiny_cvae(seed=1, latent_dim=latent_dim, binarize=binarize))
     config = {**METADATA["config"], "data_path": data_path, "binarize": binarize}
     metadata = {"config": config, "data": {**METADATA["data"], "name": "images.npz"}}
-    return evaluated_model.from_model(model, metadata)
+    return with_metadata(model, metadata)
 
 
 @pytest.fixture(scope="module")
 def found(data_path):
     request = EvaluationSettings(importance_samples="1,50", batch_size=5000)
-    return evaluating.evaluate(_model(data_path, latent_dim=2), request)
+    return evaluating.evaluate_likelihood(_model(data_path, latent_dim=2), request)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_every_number_names_its_conditions_and_every_image_has_its_row(
 
 def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path):
     request = EvaluationSettings(importance_samples="1,50")
-    grey = evaluating.evaluate(_model(data_path, binarize="none", latent_dim=2), request)
+    grey = evaluating.evaluate_likelihood(_model(data_path, binarize="none", latent_dim=2), request)
     names = [number.quantity for number in evaluating.numbers(grey)]
     by_dimension = [f"KL of latent dimension {i}" for i in (1, 2)]
     assert names == ["negative cross-entropy", "KL", "pseudo-ELBO", *by_dimension]
@@ -109,13 +110,14 @@ def test_other_images_or_one_may_be_given_and_what_was_done_to_them_is_named(dat
         chosen = EvaluationSettings(
             importance_samples="2", samples=2, data_path=str(data_path), **settings
         )
-        return evaluating.evaluate(_model(data_path), chosen)
+        return evaluating.evaluate_likelihood(_model(data_path), chosen)
 
     found = evaluate(data_path, invert=True)
     assert found.images.origin == f"x_test of {data_path}, inverted"
     assert found.exact is found.refined is None  # with three latents
     assert len(report.write(found, tmp_path / "three.json")) == 3
-    gaussian = found.model._replace(pixels=Pixels("none", "gaussian"))
+    pixels = Pixels("none", "gaussian")
+    gaussian = designed_model(None, None, 3, (6, 6, 1), pixels=pixels)
     assert "do not compare" in report.as_table(found._replace(model=gaussian))  # of bits
     np.savez(tmp_path / "one.npz", images=np.eye(6, dtype=np.uint8)[None] * 255)
     one = report.as_json(evaluate(tmp_path / "one.npz"))  # without an error of its mean

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import binary_images, tiny_cvae, vivid
+from helpers import binary_images, designed_model, tiny_cvae, vivid
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_samples
-from cvae_tf.evaluation import evaluated_model, refined, sampled_bounds
+from cvae_tf.evaluation import refined, sampled_bounds
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae.posterior import Posterior
 
@@ -14,12 +14,16 @@ from cvae_tf.models.vae.posterior import Posterior
 @pytest.fixture(scope="module")
 def tiny():
     """A model of 6 x 6 pixels whose images differ by their latents."""
-    return evaluated_model.from_model(vivid(tiny_cvae(seed=2), times=3), {})
+    return vivid(tiny_cvae(seed=2), times=3)
 
 
 @pytest.fixture(scope="module")
 def pixels():
     return binary_images(20)
+
+
+def _with_parameters(tiny, parameters):
+    return designed_model(tiny.encode, parameters, 2, tiny.image_shape)
 
 
 def _bounds(tiny, pixels, sizes, samples=1, seed=0, batch_size=100):
@@ -55,11 +59,11 @@ def test_bounds_are_means_of_joint_over_posterior(tiny, pixels):
 def test_numbers_depend_on_the_seed_and_not_on_batches_which_do_not_grow(tiny, pixels):
     expected, sizes = _bounds(tiny, pixels, [1, 5], samples=3, batch_size=1000), []
 
-    def decode(latents):
+    def decode(latents, labels):
         sizes.append(len(latents))
         return tiny.parameters(latents)
 
-    found = _bounds(tiny._replace(parameters=decode), pixels, [5, 13], samples=3, batch_size=7)
+    found = _bounds(_with_parameters(tiny, decode), pixels, [5, 13], samples=3, batch_size=7)
     assert max(sizes) <= 7
     np.testing.assert_allclose(found.log_likelihood, expected.log_likelihood, rtol=1e-5)
     values = found.importance_weighted[5]
@@ -68,8 +72,8 @@ def test_numbers_depend_on_the_seed_and_not_on_batches_which_do_not_grow(tiny, p
 
 
 def test_bounds_of_images_that_are_too_unlikely_for_a_float_are_finite(tiny):
-    unlikely = tiny._replace(
-        parameters=lambda latents: tf.fill([latents.shape[0], 6, 6, 1], -100.0)
+    unlikely = _with_parameters(
+        tiny, lambda latents, labels: tf.fill([latents.shape[0], 6, 6, 1], -100.0)
     )
     prior = Posterior(*np.zeros((2, 2, 2), np.float32))
     white = np.ones((2, 6, 6, 1), np.float32)

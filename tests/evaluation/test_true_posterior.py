@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import designed_model
 
 from cvae_tf.evaluation import true_posterior
-from cvae_tf.evaluation.evaluated_model import EvaluatedModel
-from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
 
 
@@ -26,7 +25,7 @@ def _rising_to_the_edge(latents):
 def _find(decode, monkeypatch, mean=(1.0, 1.0), deviation=(0.05, 0.1)):
     """Looks at two images of one pixel, of which only the second has two modes."""
     monkeypatch.setattr(true_posterior, "_CANDIDATES", 1)
-    model = EvaluatedModel(None, decode, 2, (1, 1, 1), Pixels(), {})
+    model = designed_model(None, decode, 2, (1, 1, 1))
     pixels = np.array([0, 1], np.float32).reshape(2, 1, 1, 1)
     posteriors = Posterior(np.array([(9, 9), mean]), 2 * np.log([(1, 1), deviation]))
     return true_posterior.find_two_modes(model, pixels, np.array([5.0, 0.7]), posteriors)

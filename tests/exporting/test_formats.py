@@ -83,7 +83,7 @@ def _ask(directory, format_name, name, **batch):
 
 def _expected(model, images, latents, labels):
     """By network and result: what the model itself says."""
-    drawn = {"images": model.decode(latents, labels)}
+    drawn = {"images": model.decode(tf.constant(latents), labels)}
     if not isinstance(model, CVAE):
         return {"generator": drawn, "discriminator": {"logit": model.logits(images, labels)}}
     posterior = model.encode(model.pixels.likeliest(images), labels)

@@ -89,7 +89,7 @@ def _expected(model, labels):
         return {"images": model.sample(num, derived_key(seed, Purpose.SAMPLES), labels)}
 
     def decode(latents):
-        return {"images": model.decode(latents, labels)}
+        return {"images": model.decode(tf.constant(latents), labels)}
 
     own = {"sample": sample, "serving_default": sample, "decode": decode}
     if isinstance(model, CVAE):
@@ -117,8 +117,12 @@ def _of_vae(model, labels):
         return {"scores": model.held_out_scores.relative(known, scores)}
 
     relative = {"score_relative": score_relative} if model.held_out_scores.known else {}
-    parameters = {"parameters": lambda latents: {"parameters": model.parameters(latents, labels)}}
-    return {each.__name__: each for each in (encode, reconstruct, score)} | parameters | relative
+
+    def parameters(latents):
+        return {"parameters": model.parameters(tf.constant(latents), labels)}
+
+    own = (encode, reconstruct, score, parameters)
+    return {each.__name__: each for each in own} | relative
 
 
 def _of_refined(model, labels):

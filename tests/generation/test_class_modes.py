@@ -52,7 +52,7 @@ def test_modes_show_a_class_or_all_in_turn(made):
 
 def test_tables_have_a_row_for_each_latent_and_a_column_for_each_class(made, monkeypatch):
     styles, of_images = made("styles", num=8, seed=1), made("transfer", given=True, num=16)
-    monkeypatch.setattr(Drawer, "abilities", (*Drawer.abilities, "sample_latents"))  # a mixture
+    monkeypatch.setattr(Drawer, "draws_latents", True)  # of a mixture
     of_mixture = made("styles", num=8, seed=1)
     latents = numpy_generator(1, Purpose.STYLES).standard_normal((2, 2))
     of_seed = Drawer().sample_latents(2, derived_key(1, Purpose.STYLES)).numpy()

@@ -10,10 +10,9 @@ from generation_helpers import (
     LABELS,
     Drawer,
     HalvesModel,
-    OppositeHalves,
-    RefinedHalves,
     halves_of,
     logits,
+    refined_scores,
 )
 from generation_helpers import make as make_with
 from helpers import run_script
@@ -24,8 +23,9 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.given_images import Images
 from cvae_tf.drawing.manifold import normal_quantile_grid
-from cvae_tf.generation import anomalies, generating, latent_files, of_class, plane
+from cvae_tf.generation import latent_files, latents, of_class, plane, reconstruct
 from cvae_tf.generation.generating import MODES
+from cvae_tf.inference import anomalies as scoring
 from cvae_tf.models.vae.posterior import Posterior
 
 SCORES = -(IMAGES / 255).sum((1, 2, 3)) - 1 + 0.001 * 8
@@ -34,9 +34,8 @@ SCORES = -(IMAGES / 255).sum((1, 2, 3)) - 1 + 0.001 * 8
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     """Makes what is asked for in a folder that holds two files of images."""
-    monkeypatch.setattr(generating, "RefinedModel", RefinedHalves)
-    monkeypatch.setattr(generating, "RegretModel", OppositeHalves)
-    monkeypatch.setattr(anomalies, "RelativeModel", OppositeHalves)
+    for module in (reconstruct, latents, scoring):
+        monkeypatch.setattr(module, "refined_scores", refined_scores)
     monkeypatch.chdir(tmp_path)
     np.savez("images.npz", x_test=IMAGES, y_test=LABELS)
     np.savez("bare.npz", x_test=IMAGES)
@@ -121,11 +120,11 @@ def test_neighbours_lie_as_far_away_as_asked(make, spread):
 
 
 def test_one_seed_gives_each_mode_noise_of_its_own(make):
-    latents = []
+    found = []
     for mode, more in (("neighbours", {}), ("class", {"label": "0"}), ("samples", {})):
         of_mode = logits(halves_of(make(mode, num=400, seed=3, **more).arrays["images"]))
-        latents.append((of_mode - of_mode.mean(axis=0)).ravel())
-    assert np.abs(np.corrcoef(latents) - np.eye(3)).max() < 0.2
+        found.append((of_mode - of_mode.mean(axis=0)).ravel())
+    assert np.abs(np.corrcoef(found) - np.eye(3)).max() < 0.2
 
 
 @pytest.mark.parametrize(
@@ -188,8 +187,7 @@ def test_samples_stand_over_the_nearest_training_images(make, monkeypatch):
     [
         ({}, "elbo_nats", SCORES),
         ({"score": "refined"}, "refined_elbo_nats", SCORES + 50),  # the usual five steps
-        ({"score": "regret", "refine": 1}, "elbo_minus_refined_elbo_nats", 10 - SCORES),
-        ({"score": "relative"}, "relative_elbo_nats", -SCORES),
+        ({"score": "regret", "refine": 1}, "elbo_minus_refined_elbo_nats", np.full(6, -10.0)),
     ],
 )
 def test_images_are_sorted_by_the_score_that_is_asked_for(make, settings, column, expected):
@@ -208,13 +206,11 @@ class KnowingHalves(HalvesModel):
     def mean_scores(self, images, seed=0, num_samples=8, labels=None):
         return {"elbo": np.array([3, 1, np.nan, 2, 5, 4])}
 
-    def p_values(self, scores):
+    def p_values(self, scores, kind="elbo"):
         return np.fmax(scores, 1) / 10
 
 
-def test_images_are_marked_at_the_rate_that_is_asked_for(make, monkeypatch):
-    monkeypatch.setattr(anomalies, "knows_relative", lambda model: True)
-    assert make("anomalies").files[1].read_text().startswith("name,relative_elbo_nats")
+def test_images_are_marked_at_the_rate_that_is_asked_for(make):
     made = make("anomalies", KnowingHalves, score="elbo", false_alarms=0.3)
     header, *rows = csv.reader(made.files[1].read_text().splitlines())
     assert header == ["name", "elbo_nats", "p_value", "marked"]
@@ -235,7 +231,7 @@ def test_modes_that_refine_use_the_refined_posteriors(make):
     np.testing.assert_allclose(gain, 30, rtol=1e-5)
     with np.load(make("latents", refine=3).files[0]) as written:
         np.testing.assert_allclose(written["mean"], means, rtol=1e-5)
-        covariance = RefinedHalves.factor @ RefinedHalves.factor.T
+        covariance = HalvesModel.factor @ HalvesModel.factor.T
         np.testing.assert_allclose(written["covariance"], [covariance] * 6, rtol=1e-5)
         np.testing.assert_allclose(written["refined_elbo"], SCORES - 0.007 + 30, rtol=1e-5)
 

@@ -9,7 +9,7 @@ from helpers import binary_images, tiny_cvae, tiny_networks, weights_of
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.exporting import loading
+from cvae_tf.exporting.load import load
 from cvae_tf.models.base import images_of
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks import Options, build_networks
@@ -216,8 +216,10 @@ def test_callbacks_of_keras_work_with_their_defaults(tmp_path):
 def test_its_export_is_the_saved_model_of_export_py(tmp_path):
     model = CVAE(network="mlp", latent_dim=3, likelihood="gaussian", image_shape=(8, 8, 1))
     model.export(tmp_path / "own")
-    found = loading.load(tmp_path / "own")
+    found = load(tmp_path / "own")
     assert found.metadata["config"].items() >= {"likelihood": "gaussian", "latent_dim": 3}.items()
+    images = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_allclose(found.encode(images).mean, model.encode(images).mean, atol=1e-5)
     written = tf.saved_model.load(str(tmp_path / "own"))
     assert {*written.signatures} - {"serving_default"} == {*FAMILIES["vae"].signatures(model)}
     images = written.signatures["sample"](num=tf.constant(2), seed=tf.constant([1, 2]))["images"]

@@ -14,7 +14,7 @@ from PIL import Image
 import cvae_tf
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import loading, rebuilding
+from cvae_tf.exporting.load import load
 from cvae_tf.reporting import comparing, contents, evaluated, page
 from cvae_tf.reporting.contents import Evaluated, Source
 from cvae_tf.reporting.markup import paragraph, section, table
@@ -60,13 +60,13 @@ def test_values_are_text_in_all_pieces_of_a_page():
 
 
 def test_names_are_text_and_what_the_page_cannot_encode_is_on_it(conditional_run, monkeypatch):
-    model = loading.load(conditional_run.saved_model)
-    data, networks = model.metadata["data"], rebuilding.networks_of(model)
+    model = load(conditional_run.saved_model)
+    data, networks = model.metadata["data"], model.networks
     data["name"] = "<script>alert('name')</script>"
-    model.class_names = data["class_names"] = (*HOSTILE, *model.class_names[3:])
+    data["class_names"] = (*HOSTILE, *model.class_names[3:])
     images = np.random.default_rng(0).random((20, 28, 28, 1)).astype(np.float32)
     labels = np.arange(20) % 10
-    source = Source("a <b>", model, [], [], [], None, networks, images, labels)
+    source = Source("a <b>", model, [], [], [], None, images, labels)
     monkeypatch.setattr(contents, "_LARGEST_CODE", networks["decoder"].count_params())
     collected = contents.collect(source)
     text = page.page(source, collected, "train.py '<script>'")
@@ -134,7 +134,7 @@ def _assert_draws_as(opened, run):
     for place in ([0, 0], [0.7, -0.4]):
         latents = opened.evaluate("(place) => report.plane.latentsAt(place)", place)
         found = opened.evaluate("(latents) => Array.from(report.decode(latents))", latents)
-        labels = np.zeros(1, np.int32) if model.is_conditional else None
+        labels = np.zeros(1, np.int32) if model.num_classes else None
         expected = model.decode(np.array([latents], np.float32), labels)
         assert np.abs(np.ravel(expected) - found).mean() <= 0.01
 

@@ -16,6 +16,7 @@ from cvae_tf.core.randomness import (
     uniform_of_batch,
 )
 from cvae_tf.core.settings import find
+from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel, images_and_labels, inputs_of
 from cvae_tf.models.dropout import seed_dropout
 from cvae_tf.models.gan import diff_augment, losses
@@ -140,6 +141,7 @@ class GAN(GenerativeModel):
         """Generator and discriminator."""
         return {"generator": self.generator, "discriminator": self.discriminator}
 
+    @also_of_arrays
     def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Draws the image of latents [B, Z]: [B, H, W, C] in [0, 1]."""
         return self.generator(inputs_of(latents, labels), training=False)

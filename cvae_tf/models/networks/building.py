@@ -42,6 +42,11 @@ class Options(NamedTuple):
         hidden = config.hidden and tuple(int(part) for part in config.hidden.split(","))
         return cls(hidden, config.activation, config.dropout)
 
+    def to_settings(self) -> dict[str, Any]:
+        """Gives them as a `Config` has them."""
+        hidden = self.hidden and ",".join(map(str, self.hidden))
+        return {"hidden": hidden, "activation": self.activation, "dropout": self.dropout}
+
 
 def has_settings(*names: str) -> Callable[[Builder], Builder]:
     """Says of a builder which of `Options` it looks at; the others are refused with its network."""

@@ -79,6 +79,7 @@ class VaeFamily(Family):
         names = ("importance_samples", "beta", "free_bits", "shared_latents")
         return {
             **super().known_settings(model),
+            **model.built_of,
             "conditional": model.num_classes > 0,
             "binarize": model.pixels.binarize,
             "likelihood": model.pixels.likelihood,

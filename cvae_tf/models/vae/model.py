@@ -1,12 +1,15 @@
 """The variational autoencoder as a Keras model: encode, sample, decode, the ELBO, a step up it."""
 
+import functools
+import types
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from cvae_tf.core import replicas
-from cvae_tf.core.amounts import MOST_LATENTS
+from cvae_tf.core.amounts import MOST_LATENTS, STEPS
 from cvae_tf.core.randomness import (
     Purpose,
     derived_key,
@@ -15,12 +18,14 @@ from cvae_tf.core.randomness import (
     normal_of_samples,
 )
 from cvae_tf.models import fused_layers
+from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel, images_and_labels, run_as_two_halves
 from cvae_tf.models.dropout import seed_dropout
 from cvae_tf.models.networks import ImageShape, Networks, Options, build_networks
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.even_latents import even_latents, numbers_within_class
 from cvae_tf.models.vae.held_out_scores import HeldOutScores
+from cvae_tf.models.vae.inferring import inference
 from cvae_tf.models.vae.latent_mixture import LatentSampler
 from cvae_tf.models.vae.objectives import ElboTerms, Objective, elbo_terms
 from cvae_tf.models.vae.pixels import Pixels
@@ -88,21 +93,17 @@ class CVAE(GenerativeModel):
         pixels = pixels or _pixels_of(likelihood or "bernoulli", binarize)
         chosen = {"network": network, "latent_dim": latent_dim, "image_shape": image_shape}
         _refuse_both(networks, "networks", **chosen, options=options, precision=precision)
+        built_of = {}
         if networks is None:
-            image_shape, density = tuple(image_shape or _IMAGE_SHAPE), pixels.density
-            networks = build_networks(
-                network or _NETWORK,
-                image_shape,
-                latent_dim or _LATENT_DIM,
-                seed,
-                precision or "float32",
-                outputs=density.decoder_channels(image_shape[-1]),
-                head=density.head and density.head(),
-                num_classes=num_classes,
-                options=options or Options(),
-            )
+            image_shape, options = tuple(image_shape or _IMAGE_SHAPE), options or Options()
+            built_of = {"network": network or _NETWORK, "precision": precision or "float32"}
+            sizes = image_shape, latent_dim or _LATENT_DIM, seed
+            networks = _build(pixels, num_classes, options, *sizes, **built_of)
+            built_of |= options.to_settings()
         super().__init__(seed, **kwargs)
         self.encoder, self.decoder = networks
+        # Settings of the networks, if they were built here; Keras would wrap a dictionary.
+        self.built_of = types.MappingProxyType(built_of)
         self.latent_dim = self.decoder.inputs[0].shape[-1]
         self.image_shape = tuple(self.encoder.inputs[0].shape[1:])
         self.pixels, self.num_classes = pixels, num_classes
@@ -136,6 +137,7 @@ class CVAE(GenerativeModel):
 
     # q(z|x) and p(x|z).
 
+    @also_of_arrays
     def encode(
         self, images: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
     ) -> Posterior:
@@ -157,6 +159,7 @@ class CVAE(GenerativeModel):
         noise = tf.random.stateless_normal(tf.shape(mean), seed)
         return reparameterize(Posterior(mean, logvar), noise)
 
+    @also_of_arrays
     def parameters(
         self, latents: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
     ) -> tf.Tensor:
@@ -166,6 +169,7 @@ class CVAE(GenerativeModel):
         """
         return run_as_two_halves(self.decoder, latents, labels, training)
 
+    @also_of_arrays
     def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the mean image for latents [B, Z], [B, H, W, C] in [0, 1].
 
@@ -173,6 +177,7 @@ class CVAE(GenerativeModel):
         """
         return self.pixels.density.mean(self.parameters(latents, labels))
 
+    @also_of_arrays
     def reconstruct(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Decodes the posterior means of images [B, H, W, C], as mean images."""
         return self.decode(self.encode(images, labels).mean, labels)
@@ -272,6 +277,27 @@ class CVAE(GenerativeModel):
         outputs = self.parameters(latents, of_latents, training)
         log_likelihood = self.pixels.density.log_prob_of_all(images, outputs)
         return objectives.shared_bound(tf.cast(log_likelihood, tf.float32), labels, of_latents)
+
+    @also_of_arrays
+    def refine(
+        self, images: tf.Tensor, labels: tf.Tensor | None = None, *, steps: int | tf.Tensor = STEPS
+    ) -> FullPosterior:
+        """Finds better posteriors than the encoder's, by Gauss-Newton steps for each image.
+
+        Args:
+            images: pixels as in training, float32 [B, H, W, C], B > 0.
+            labels: of a conditional model.
+            steps: how many are tried.
+
+        Returns:
+            Gaussians with full covariance.
+        """
+        return self.traced_inference(images, labels, tf.convert_to_tensor(steps))
+
+    @functools.cached_property
+    def traced_inference(self) -> Callable[..., FullPosterior]:
+        """What `refine` calls: a graph of its own, traced once for all that use it."""
+        return inference(self)
 
     # Training and evaluation.
 
@@ -417,6 +443,31 @@ class CVAE(GenerativeModel):
         pixels = Pixels(**config.pop("pixels", {"likelihood": likelihood}))
         objective = Objective(**config.pop("objective"))
         return cls(Networks(*networks), pixels=pixels, objective=objective, **config)
+
+
+def _build(
+    pixels: Pixels,
+    num_classes: int,
+    options: Options,
+    image_shape: ImageShape,
+    latent_dim: int,
+    seed: int,
+    network: str,
+    precision: str,
+) -> Networks:
+    """Builds the networks of a name, whose decoder gives the parameters of p(x|z)."""
+    density = pixels.density
+    return build_networks(
+        network,
+        image_shape,
+        latent_dim,
+        seed,
+        precision,
+        outputs=density.decoder_channels(image_shape[-1]),
+        head=density.head and density.head(),
+        num_classes=num_classes,
+        options=options,
+    )
 
 
 def _repeated(batch: tf.Tensor | None, num: int) -> tf.Tensor | None:

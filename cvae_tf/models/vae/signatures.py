@@ -19,7 +19,6 @@ from cvae_tf.models.signature_parts import (
     with_latents,
 )
 from cvae_tf.models.vae import complexity
-from cvae_tf.models.vae.inferring import inference
 from cvae_tf.models.vae.posterior import FullPosterior
 
 _P_VALUES = {  # by the kind of score: by which posterior, or how much the refined one brings
@@ -115,7 +114,7 @@ class _Refined:
 
     def __init__(self, model: Any):
         self._model, self._pixels = model, model.pixels
-        self._inference = inference(model)
+        self._inference = model.traced_inference
 
     def infer(self, images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
         results = self.refine(images, tf.constant(amounts.STEPS), *labels)

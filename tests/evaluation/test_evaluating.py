@@ -1,6 +1,7 @@
 """Who is evaluated: runs and exported models; drawn images beside real ones."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -11,8 +12,7 @@ from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.distances import classifier
 from cvae_tf.distances.frechet import frechet_distance, statistics
-from cvae_tf.evaluation import distance, evaluated_model
-from cvae_tf.evaluation.drawing_model import DrawingModel
+from cvae_tf.evaluation import distance, evaluating
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae.pixels import Pixels
 
@@ -22,14 +22,14 @@ RANDOM = EvaluationSettings(features="random")
 def test_drawn_pixels_follow_the_seed_alone_and_are_of_the_kind_that_the_model_knows():
     grey = np.tile((tiny_images(12) / 255).astype(np.float32), (100, 1, 1, 1))
     first, again, other = (
-        evaluated_model.draw_pixels(grey, Pixels("dynamic"), seed) for seed in (0, 0, 1)
+        evaluating.draw_pixels(grey, Pixels("dynamic"), seed) for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other) and set(np.unique(first)) == {0, 1}
     assert np.any(first[:12] != first[996:1008])  # of another batch
     np.testing.assert_allclose(first.mean(), grey.mean(), atol=0.01)
-    np.testing.assert_array_equal(evaluated_model.draw_pixels(grey, Pixels(), 0), grey > 0.5)
-    np.testing.assert_array_equal(evaluated_model.draw_pixels(grey, Pixels("none"), 0), grey)
+    np.testing.assert_array_equal(evaluating.draw_pixels(grey, Pixels(), 0), grey > 0.5)
+    np.testing.assert_array_equal(evaluating.draw_pixels(grey, Pixels("none"), 0), grey)
 
 
 def _drawing(images, path, **metadata):
@@ -40,10 +40,11 @@ def _drawing(images, path, **metadata):
     def sample_latents(num, key):
         return tf.range(num)[:, tf.newaxis]
 
-    def decode(latents):
-        return tf.gather(images, latents[:, 0])
+    def decode(latents, labels):
+        return images[latents[:, 0]]
 
-    return DrawingModel(sample_latents, decode, images.shape[1:], known)
+    own = {"image_shape": images.shape[1:], "metadata": known, "class_names": ()}
+    return types.SimpleNamespace(sample_latents=sample_latents, decode=decode, **own)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting.checked_inputs import (
+from cvae_tf.models.checked_inputs import (
     to_images,
     to_key,
     to_labels,

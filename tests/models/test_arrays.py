@@ -1,7 +1,5 @@
-"""Exported models in use: arrays of any length, requests that do not fit, seeds, rebuilding."""
+"""Models and arrays of any length: parts, labels, seeds, and requests that do not fit."""
 
-import json
-import shutil
 import threading
 
 import numpy as np
@@ -10,9 +8,7 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.evaluation import evaluated_model
-from cvae_tf.exporting import loading, rebuilding
-from cvae_tf.exporting.loaded_model import LoadedModel
+from cvae_tf.models.families import family_of
 
 
 @pytest.fixture(scope="module")
@@ -24,29 +20,25 @@ def _assert_near(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_model_knows_what_it_is_and_a_run_is_as_good_as_its_export(vae, gan, gan_run, vae_run):
-    assert (vae.image_shape, vae.latent_dim, vae.class_names) == ((28, 28, 1), 2, ())
-    assert vae.metadata == json.loads((vae_run.saved_model / "model.json").read_text())
-    assert (vae.main_score.name, vae.main_score.title) == ("elbo", "ELBO")
-    np.testing.assert_array_equal(loading.load(gan_run.directory).sample(3), gan.sample(3))
-
-
 def test_samples_are_decoded_latents_of_the_prior_however_many_are_asked_for(vae):
     latents = tf.random.stateless_normal([300, 2], derived_key(7, Purpose.SAMPLES))
     parts = list(vae.sample_in_parts(300, seed=7))
     assert [len(part) for part in parts] == [256, 44]
-    _assert_near(np.concatenate(parts), vae.functions.decode(latents=latents)["images"])
+    _assert_near(np.concatenate(parts), vae.decode(latents))
+    np.testing.assert_array_equal(vae.sample(300, seed=7), np.concatenate(parts))
     assert vae.sample(0).shape == (0, 28, 28, 1)
 
 
 def test_parts_are_joined_in_order_with_their_labels(conditional, many):
     labels = np.random.default_rng(0).integers(0, 10, len(many)).astype(np.int32)
-    expected = conditional.functions.encode(many, labels)
+    pixels = conditional.pixels.likeliest(tf.constant(many))
+    expected = conditional.encode(pixels, tf.constant(labels))
     found = conditional.encode(many, labels)
-    _assert_near(found.mean, expected["mean"])
-    _assert_near(found.logvar, expected["logvar"])
-    drawn = conditional.functions.decode(expected["mean"], labels)["images"]
-    _assert_near(conditional.decode(expected["mean"], labels), drawn)
+    _assert_near(found.mean, expected.mean)
+    _assert_near(found.logvar, expected.logvar)
+    drawn = conditional.decode(expected.mean, tf.constant(labels))
+    assert tf.is_tensor(drawn)
+    _assert_near(conditional.decode(found.mean, labels), drawn)
     _assert_near(conditional.reconstruct(many, labels), drawn)
 
 
@@ -74,12 +66,11 @@ _MALFORMED = [  # a request that does not fit, and what is said of it
     ("sample", (2, 0, [1, 1]), "knows no labels"),
     ("score", (_FRAMES, 1.5), "seed=1.5"),
     ("mean_scores", (_FRAMES, 0, 0), "num_samples=0"),
-    ("infer", (_FRAMES, 2.0), "steps=2.0; must be"),
     ("p_values", ([[1.0]],), "Scores of shape"),
 ]
 
 
-def test_malformed_requests_are_refused_and_other_threads_go_on(vae, gan):
+def test_malformed_requests_are_refused_and_other_threads_go_on(vae, gan_run):
     for method, arguments, message in _MALFORMED:
         with pytest.raises(UserError, match=message):
             getattr(vae, method)(*arguments)
@@ -87,19 +78,19 @@ def test_malformed_requests_are_refused_and_other_threads_go_on(vae, gan):
     assert _goes_on(lambda: vae.p_values(np.zeros(1)))
     assert _goes_on(lambda: vae.sample(1))
     # As docs/serving.md says of the signatures of the SavedModel itself.
-    sample = gan.functions.signatures["sample"]
+    sample = tf.saved_model.load(str(gan_run.saved_model)).signatures["sample"]
     with pytest.raises(tf.errors.InvalidArgumentError):
         sample(num=tf.constant(2), seed=tf.constant(1))
     assert _goes_on(lambda: sample(num=tf.constant(1), seed=tf.constant([1, 2])))
 
 
-def test_what_a_model_cannot_do_is_refused_in_a_line(gan):
-    for method in (gan.encode, gan.reconstruct):
+def test_what_a_model_cannot_do_is_refused_in_a_line(gan, vae):
+    for method in (gan.encode, gan.reconstruct, gan.refine):
         with pytest.raises(UserError, match=f"This model cannot {method.__name__}; it has sample"):
             method(_FRAMES)
     assert gan.p_values([1.0]) is None
-    with pytest.raises(UserError, match="older version"):
-        evaluated_model.from_saved_model(gan)
+    with pytest.raises(TypeError, match="training"):
+        vae.encode(_FRAMES, training=True)
 
 
 def test_scores_add_up_follow_from_the_seed_and_are_averaged(vae, many):
@@ -110,37 +101,6 @@ def test_scores_add_up_follow_from_the_seed_and_are_averaged(vae, many):
     np.testing.assert_array_equal(elbo, vae.score(images, seed=5)["elbo"])
     assert np.abs(kl[:4] - kl[256:]).min() > 1e-3, "each part needs noise of its own"
     keys = (tf.random.fold_in(derived_key(5, Purpose.SCORES, i), 0) for i in range(3))
-    draws = [vae.functions.score(many[:4], key)["elbo"] for key in keys]
+    score, _ = family_of(vae).signatures(vae)["score"]
+    draws = [score(tf.constant(many[:4]), key)["elbo"] for key in keys]
     _assert_near(vae.mean_scores(many[:4], 5, 3)["elbo"], np.mean(draws, axis=0))
-
-
-def test_what_is_no_model_of_this_project_is_refused(tmp_path, conditional_run):
-    def refused(message, name):
-        with pytest.raises(UserError, match=message):
-            loading.load(tmp_path / name)
-
-    refused("holds no SavedModel", "")
-    tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
-    refused("without sample, decode", "other")
-    copy = shutil.copytree(conditional_run.saved_model, tmp_path / "1")
-    for metadata in ("[]", '{"config": null}'):
-        (copy / "model.json").write_text(metadata)
-        refused("model.json: does not say", "1")
-    (copy / "model.json").unlink()
-    refused("which names its classes, is missing", "1")
-    graph = copy / "saved_model.pb"
-    graph.write_bytes(graph.read_bytes()[:1000])
-    refused("cannot be loaded", "1")
-
-
-def test_rebuilt_networks_do_what_the_signatures_do_or_are_none(vae, gan, many):
-    networks = rebuilding.networks_of(gan)
-    latents = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
-    _assert_near(networks["generator"](latents), gan.decode(latents))
-    _assert_near(tf.squeeze(networks["discriminator"](many[:3])), gan.score(many[:3])["logit"])
-    parameters = vae.functions.parameters(latents[:, :2])["parameters"]
-    _assert_near(rebuilding.networks_of(vae)["decoder"](latents[:, :2]), parameters)
-    for change in ({"latent_dim": 9}, {"network": "not of this version"}):
-        config = {**gan.metadata["config"], **change}
-        other = LoadedModel(gan.functions, {**gan.metadata, "config": config})
-        assert rebuilding.networks_of(other) is None

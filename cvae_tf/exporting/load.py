@@ -1,0 +1,143 @@
+"""From a run or an exported model to the model itself, which `load` builds again."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
+
+from cvae_tf.config import Config
+from cvae_tf.core import files, paths
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import find
+from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.exporting import model_json
+from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import FAMILIES
+from cvae_tf.training import building, run_directory
+from cvae_tf.training.run_files import MODEL_JSON, SAVED_MODEL
+
+_GRAPH = "saved_model.pb"
+_OF_NETWORKS = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"  # their variables, one after the other
+
+
+def load(directory: str | Path) -> GenerativeModel:
+    """Loads a trained model: of a run its export, or its newest checkpoint if there is none.
+
+    Args:
+        directory: of a SavedModel, or of a run.
+
+    Returns:
+        The model. Its methods take tensors and give tensors, and take arrays and give arrays; its
+        `metadata` are the contents of `model.json`.
+
+    Raises:
+        UserError: if there is none, or this version cannot build its networks.
+    """
+    path = paths.expand(directory)
+    exported = path if (path / _GRAPH).is_file() else path / SAVED_MODEL
+    if (exported / _GRAPH).is_file():
+        return _load_exported(exported)
+    if run_directory.is_run(path):
+        return load_newest(directory)
+    raise UserError(
+        f"--saved_model={directory}: holds no SavedModel; train.py writes one to "
+        f"export/1 in its run directory.{paths.did_you_mean(path)}"
+    )
+
+
+def load_newest(run_dir: str | Path) -> GenerativeModel:
+    """Loads the newest good checkpoint of a run, as `load` does its export.
+
+    Raises:
+        UserError: if there is no run or no good checkpoint in it.
+    """
+    trained = building.load_trained(str(run_dir))
+    metadata = model_json.describe(trained.run, trained.model, trained.metrics)
+    return with_metadata(trained.model.for_inference(), metadata)
+
+
+def as_loaded(model: GenerativeModel | str | Path) -> GenerativeModel:
+    """Loads a model by its directory, unless it is loaded."""
+    return model if isinstance(model, GenerativeModel) else load(model)
+
+
+def run_of(model: GenerativeModel | str | Path) -> Path | None:
+    """The directory of a run, if that is what was given."""
+    if isinstance(model, GenerativeModel):
+        return None
+    path = paths.expand(model)
+    return path if run_directory.is_run(path) else None
+
+
+def with_metadata(model: GenerativeModel, metadata: dict[str, Any]) -> GenerativeModel:
+    """Tells a model of its making; not by assignment, for Keras would wrap the dictionary."""
+    vars(model)["metadata"] = metadata
+    return model
+
+
+def _load_exported(path: Path) -> GenerativeModel:
+    """Builds the networks by the settings in `model.json`, with the weights of the SavedModel."""
+    metadata = _read_metadata(path / MODEL_JSON)
+    try:
+        model = _build(metadata)
+        variables = _read_variables(path, model)
+    except (UserError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: this version cannot build the networks of this model again ({error}); "
+            f'tf.saved_model.load("{path}") loads it without them.'
+        ) from error
+    except tf.errors.OpError as error:
+        raise UserError(f"{path}: cannot be loaded, it may be damaged ({error}).") from error
+    for variable, value in variables:
+        variable.assign(value)
+    return with_metadata(model, metadata)
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    metadata = files.read_json(path) if path.exists() else {}
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("config", {}), dict):
+        raise UserError(f"{path}: does not say what train.py writes there; export the run again.")
+    return metadata
+
+
+@usual_settings()
+def _build(metadata: dict[str, Any]) -> GenerativeModel:
+    """Builds a model as it was exported, with fresh weights."""
+    if "config" not in metadata:
+        raise UserError(f"there is no {MODEL_JSON}")
+    config, data = _config_of(metadata["config"]), metadata["data"]
+    classes = len(data.get("class_names", ())) if config.conditional else 0
+    if config.conditional and not classes:
+        raise UserError(f"{MODEL_JSON} does not name its classes")
+    family = find("model", FAMILIES, config.model)
+    return family.build(config, tuple(data["image_shape"]), 1, classes).for_inference()
+
+
+def _config_of(values: dict[str, Any]) -> Config:
+    """The settings of a run; or of a model that was built by names and exported without one."""
+    return Config.from_json(values) if "preset" in values else Config.create(**values)
+
+
+def _read_variables(path: Path, model: GenerativeModel) -> list[tuple[Any, np.ndarray]]:
+    """Finds the values of all variables of a model, without the graph of the SavedModel.
+
+    `saved_model.write` tracks the networks first, in their order; what was learned at the end is
+    there by its names, if it was learned.
+
+    Raises:
+        ValueError: if they are not those of the model.
+    """
+    reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+    graph = TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+    stored = [each for node in graph.nodes for each in node.attributes]
+    keys = {each.full_name.rpartition("/")[2]: each.checkpoint_key for each in stored}
+    own = [each for network in model.networks.values() for each in network.variables]
+    wanted = [(each, _OF_NETWORKS.format(place)) for place, each in enumerate(own)]
+    learned = [each for part in model.finishing_parts.values() for each in part.variables]
+    wanted += [(each, keys[name]) for each in learned if (name := each.name) in keys]
+    shapes = reader.get_variable_to_shape_map()
+    if any(shapes.get(key) != list(variable.shape) for variable, key in wanted):
+        raise ValueError("its weights are of other shapes")
+    return [(variable, reader.get_tensor(key)) for variable, key in wanted]

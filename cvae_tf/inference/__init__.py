@@ -1,0 +1,1 @@
+"""What is inferred of images by a trained model."""

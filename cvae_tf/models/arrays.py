@@ -1,0 +1,295 @@
+"""What a model does with arrays: any number of images or latents in, arrays out.
+
+All that is given is checked first; what does not fit is refused with a `UserError` of one line.
+Then the signatures of the model, those of its SavedModel, do the work in parts of bounded size:
+images are grey levels or colours, and become pixels inside.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cvae_tf.core import amounts
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.models.checked_inputs import (
+    LARGEST_INT32,
+    SMALLEST_INT32,
+    to_images,
+    to_labels,
+    to_latents,
+    to_scores,
+    to_whole,
+)
+from cvae_tf.models.measures import Measure
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
+
+_KNOWS_NO_LABELS = "This model knows no labels; train one with --conditional."
+_AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
+_OF_LATENTS = ("decode", "parameters")  # signatures that take latents; the others take images
+
+
+def also_of_arrays(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets a method of tensors take arrays too, and give arrays then.
+
+    Given a tensor first, it is as it is: traceable, and nothing is checked. Given anything else, it
+    is the signature of its name: of images or latents, `labels`, and `steps` if it takes those.
+    """
+
+    @functools.wraps(method)
+    def either(self: Any, batch: Any, *arguments: Any, **options: Any) -> Any:
+        if tf.is_tensor(batch) or isinstance(batch, keras.KerasTensor):
+            return method(self, batch, *arguments, **options)
+        return _of_arrays(self, method.__name__, batch, *arguments, **options)
+
+    return either
+
+
+class ArrayMethods:
+    """What a `GenerativeModel` is asked for by arrays alone, and what is known of its making.
+
+    Of a conditional model, `labels` are numbers of classes, int [N], or one for all images.
+    """
+
+    image_shape: tuple[int, int, int]  # height, width, channels
+    latent_dim: int  # Z
+    num_classes: int  # Y of a conditional model; 0 if it knows no labels
+
+    @functools.cached_property
+    def metadata(self) -> dict[str, Any]:
+        """The contents of its `model.json`; nothing of a model that was made by hand."""
+        return {}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the labels of a conditional model, [Y]; of another none."""
+        numbers = map(str, range(self.num_classes))
+        known = self.metadata.get("data", {}).get("class_names", numbers)
+        return tuple(known) if self.num_classes else ()
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """What it can do: the names of its signatures."""
+        return tuple(_family(self).signatures(self))
+
+    def __repr__(self) -> str:
+        """What it is, in a line."""
+        if not hasattr(self, "image_shape"):  # it is not made yet
+            return super().__repr__()
+        said = [" x ".join(map(str, self.image_shape)), f"{self.latent_dim} latents"]
+        said += [f"{self.num_classes} classes"] if self.num_classes else []
+        said += filter(None, [self.metadata.get("config", {}).get("preset")])
+        row, measure = self.metadata.get("metrics") or {}, _family(self).test_measures(self)[0]
+        said += [f"epoch {row['epoch']}"] if "epoch" in row else []
+        value = row.get(f"test_{measure.name}")
+        said += [] if value is None else [f"{measure.title} {value:.4g}"]
+        return f"<{type(self).__name__}: {', '.join(said)}>"
+
+    # A family that has these for tensors too replaces them, under `also_of_arrays`.
+
+    def encode(self, images: Any, labels: Any = None) -> Posterior:
+        """Finds the posteriors of images [N, H, W, C]; without noise `logvar` is None."""
+        return _of_arrays(self, "encode", images, labels)
+
+    def reconstruct(self, images: Any, labels: Any = None) -> np.ndarray:
+        """Decodes the posterior means of images [N, H, W, C]."""
+        return _of_arrays(self, "reconstruct", images, labels)
+
+    def refine(
+        self, images: Any, labels: Any = None, *, steps: int = amounts.STEPS
+    ) -> FullPosterior:
+        """Finds better posteriors than the encoder's, by Gauss-Newton steps for each image."""
+        return _of_arrays(self, "refine", images, labels, steps=steps)
+
+    def sample_in_parts(self, num: int, seed: int = 0, labels: Any = None) -> Iterator[np.ndarray]:
+        """Yields what `sample` returns, some images at a time; by default all classes in turn."""
+        num, key = _checked_number(num), derived_key(_checked_seed(seed), Purpose.SAMPLES)
+        if labels is None and self.num_classes:
+            labels = self.labels_in_turn(num)
+        of_each = _checked_labels(self, labels, num)
+        latents = self.sample_latents(num, key).numpy()
+        for start in range(0, num, _AT_ONCE):
+            own = slice(start, start + _AT_ONCE)
+            of_part = {name: each[own] for name, each in of_each.items()}
+            yield _of_arrays(self, "decode", latents[own], **of_part)
+
+    def labels_in_turn(self, num: int) -> np.ndarray:
+        """All classes one after the other, again and again, int32 [num]."""
+        if not self.num_classes:
+            raise UserError(_KNOWS_NO_LABELS)
+        return np.arange(_checked_number(num), dtype=np.int32) % self.num_classes
+
+    def score(self, images: Any, seed: int = 0, labels: Any = None) -> dict[str, np.ndarray]:
+        """Scores images [N, H, W, C].
+
+        Args:
+            images: any number of them.
+            seed: the same seed gives the same scores.
+            labels: of a conditional model, whose scores are those under these classes.
+
+        Returns:
+            By name, a number for each image, [N]. A VAE gives "elbo", "log_likelihood" and "kl" by
+            one posterior sample of each image, in nats; `main_score` is the one to sort by.
+        """
+        return self.mean_scores(images, seed, num_samples=1, labels=labels)
+
+    def mean_scores(
+        self,
+        images: Any,
+        seed: int = 0,
+        num_samples: int = amounts.SCORE_SAMPLES,
+        labels: Any = None,
+    ) -> dict[str, np.ndarray]:
+        """Averages `score` over several posterior samples of each image."""
+        num_samples = to_whole(num_samples, "num_samples", 1, LARGEST_INT32)
+        grey, seed = to_images(images, self.image_shape), _checked_seed(seed)
+        if "seed" not in _traced(self, "score")[1]:  # there is no chance in it
+            return in_parts(self, "score", labels, images=grey)
+        keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))
+        draws = [in_parts(self, "score", labels, key, images=grey) for key in keys]
+        return {name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]}
+
+    def p_values(self, scores: Any, kind: str = "elbo") -> np.ndarray | None:
+        """The share of usual images that score as low or lower, by held-out images.
+
+        Args:
+            scores: `main_score` of N images as `mean_scores` has it by default; that of `score` is
+                of one sample alone, too spread for this.
+            kind: of score: "elbo", or another that `inference/anomalies.py` knows.
+
+        Returns:
+            A conformal p-value for each, [N] in (0, 1]; None if the model knows no such scores.
+        """
+        scores = tf.constant(to_scores(scores))
+        name = "p_values" if kind == "elbo" else f"p_values_{kind}"
+        if name not in self.abilities:
+            return None
+        return _traced(self, name)[0](scores=scores)["p_values"].numpy()
+
+    @property
+    def main_score(self) -> Measure:
+        """The score that images are sorted by, the usual ones high."""
+        names = _traced(self, "score")[0].structured_outputs
+        unnamed = (Measure(name, name.replace("_", " "), "") for name in names)
+        return next(
+            each for each in (*_family(self).test_measures(self), *unnamed) if each.name in names
+        )
+
+    @functools.cached_property
+    def _functions(self) -> dict[str, Any]:
+        """Signatures by name, as functions of tensors that were traced once."""
+        return {}
+
+
+def _family(model: Any) -> Any:
+    """The family of a model, which knows its signatures; the families know the models."""
+    from cvae_tf.models.families import family_of
+
+    return family_of(model)
+
+
+def in_parts(
+    model: Any,
+    name: str,
+    labels: Any = None,
+    key: tf.Tensor | None = None,
+    numbers: dict[str, int] | None = None,
+    **of_each: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Calls a signature on one part of a batch after another and joins the results.
+
+    Args:
+        model: a `GenerativeModel`.
+        name: of the signature.
+        labels: of a conditional model, whatever was given for them.
+        key: int32 [2], if the signature takes a seed; each part gets noise of its own.
+        numbers: what else it takes, by name.
+        **of_each: what it takes of each of the batch, checked, [N, ...].
+
+    Returns:
+        Its results by name, [N, ...].
+
+    Raises:
+        UserError: if the model has no such signature, or the labels do not fit.
+    """
+    function, _ = _traced(model, name)
+    num, found = len(next(iter(of_each.values()))), []
+    of_each |= _checked_labels(model, labels, num)
+    same = {name: tf.constant(number, tf.int32) for name, number in (numbers or {}).items()}
+    for start in range(0, max(num, 1), _AT_ONCE):
+        own = slice(start, start + _AT_ONCE)
+        seed = {} if key is None else {"seed": tf.random.fold_in(key, start)}
+        part = {name: tf.constant(each[own]) for name, each in of_each.items()}
+        found.append(function(**same, **seed, **part))
+    return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
+
+
+def joined_samples(model: Any, num: int, seed: int, labels: Any) -> np.ndarray:
+    """Joins what `sample_in_parts` yields: [num, H, W, C]."""
+    parts = list(model.sample_in_parts(num, seed, labels))
+    return np.concatenate(parts) if parts else np.empty((0, *model.image_shape), np.float32)
+
+
+def _of_arrays(
+    model: Any, name: str, batch: Any, labels: Any = None, *, steps: Any = amounts.STEPS
+) -> Any:
+    """What a signature gives for images or latents: a posterior, or arrays."""
+    _, arguments = _traced(model, name)
+    steps = to_whole(steps, "steps", 0, amounts.MOST_STEPS)
+    numbers = {"steps": steps} if "steps" in arguments else {}
+    if name in _OF_LATENTS:
+        of_each = {"latents": to_latents(batch, model.latent_dim)}
+    else:
+        of_each = {"images": to_images(batch, model.image_shape)}
+    found = in_parts(model, name, labels, None, numbers, **of_each)
+    if "factor" in found:
+        return FullPosterior(found["mean"], found["factor"])
+    if "mean" in found:
+        return Posterior(found["mean"], found.get("logvar"))
+    (result,) = found.values()
+    return result
+
+
+def _traced(model: Any, name: str) -> tuple[Any, list[str]]:
+    """A signature as a function of tensors by name, and the names of its arguments.
+
+    Raises:
+        UserError: if the model has no such signature.
+    """
+    functions = model._functions
+    if name not in functions:
+        signatures = _family(model).signatures(model)
+        if name not in signatures:
+            raise UserError(f"This model cannot {name}; it has {', '.join(signatures)}.")
+        function, arguments = signatures[name]
+        traced = tf.function(function, input_signature=arguments, autograph=False)
+        names = [each.name for each in arguments]
+        functions[name] = traced.get_concrete_function(), names
+    return functions[name]
+
+
+def _checked_labels(model: Any, labels: Any, num: int) -> dict[str, np.ndarray]:
+    """Labels as a conditional model takes them, by name; none for another.
+
+    Raises:
+        UserError: if there are labels where none are wanted, or the other way round.
+    """
+    if not model.num_classes:
+        if labels is not None:
+            raise UserError(_KNOWS_NO_LABELS)
+        return {}
+    if labels is None:
+        raise UserError("This model is a conditional one: give labels, one for each image.")
+    return {"labels": to_labels(labels, num, model.num_classes)}
+
+
+def _checked_number(num: Any) -> int:
+    return to_whole(num, "num", 0, LARGEST_INT32)
+
+
+def _checked_seed(seed: Any) -> int:
+    return to_whole(seed, "seed", SMALLEST_INT32, LARGEST_INT32)

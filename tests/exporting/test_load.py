@@ -1,0 +1,80 @@
+"""Models that are loaded: of exports and of runs; what cannot be built again is refused."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.exporting.load import load, load_newest
+
+
+def _assert_near(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_loaded_model_is_that_of_its_class_and_knows_its_making(
+    vae, conditional, gan, vae_run, tmp_path
+):
+    assert (vae.image_shape, vae.latent_dim, vae.class_names) == ((28, 28, 1), 2, ())
+    assert vae.metadata == json.loads((vae_run.saved_model / "model.json").read_text())
+    assert (vae.main_score.name, vae.main_score.title) == ("elbo", "ELBO")
+    elbo = vae_run.history[-1]["test_elbo"]
+    assert repr(vae) == f"<CVAE: 28 x 28 x 1, 2 latents, fast, epoch 2, ELBO {elbo:.4g}>"
+    assert repr(conditional).startswith("<CVAE: 28 x 28 x 1, 3 latents, 10 classes, mlp20, ")
+    assert repr(gan).startswith("<GAN: 28 x 28 x 1, 8 latents, ")
+    vae.save(tmp_path / "again.keras")
+    images = np.eye(28, dtype=np.float32)[None, :, :, None]
+    again = keras.saving.load_model(tmp_path / "again.keras")
+    _assert_near(again.reconstruct(images), vae.reconstruct(images))
+
+
+@pytest.mark.parametrize("kind", ["vae", "conditional", "gan"])
+def test_a_run_is_as_good_as_its_export_and_the_same_without(kind, request, tmp_path):
+    exported, run = (request.getfixturevalue(name) for name in (kind, f"{kind}_run"))
+    np.testing.assert_array_equal(load(run.directory).sample(3), exported.sample(3))
+    newest = load_newest(run.directory)
+    _assert_near(newest.sample(3), exported.sample(3))
+    assert newest.metadata.keys() == exported.metadata.keys()
+    for name, part in newest.finishing_parts.items():
+        pairs = zip(part.variables, exported.finishing_parts[name].variables, strict=True)
+        for variable, same in pairs:
+            np.testing.assert_array_equal(variable, same)
+    bare = shutil.copytree(run.directory, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    _assert_near(load(bare).sample(3), exported.sample(3))
+
+
+def test_what_is_no_model_of_this_project_is_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no SavedModel"):
+        load(tmp_path)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
+    with pytest.raises(UserError, match=r"no model.json.*; tf.saved_model.load\(\".*other\"\)"):
+        load(tmp_path / "other")
+
+
+def test_an_export_that_cannot_be_built_again_is_refused_in_a_line(tmp_path, conditional_run):
+    copy = shutil.copytree(conditional_run.saved_model, tmp_path / "1")
+    own = json.loads((copy / "model.json").read_text())
+
+    def refused(message, metadata):
+        (copy / "model.json").write_text(json.dumps(metadata))
+        with pytest.raises(UserError, match=message) as error:
+            load(copy)
+        assert "\n" not in str(error.value)
+
+    for changes in (
+        {"config": {**own["config"], "latent_dim": 9}},
+        {"config": {**own["config"], "network": "not of this version"}},
+        {"config": {**own["config"], "unknown": 1}},
+        {"data": {**own["data"], "class_names": []}},
+        {"data": {}},
+    ):
+        refused(r"cannot build .* again \(.*\); tf.saved_model.load\(", {**own, **changes})
+    for metadata in ([], {"config": None}):
+        refused("model.json: does not say", metadata)
+    weights = next((copy / "variables").glob("*.index"))
+    weights.write_bytes(weights.read_bytes()[:100])
+    refused("cannot be loaded", own)
