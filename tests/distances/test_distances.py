@@ -9,7 +9,7 @@ import scipy.linalg
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.distances import classifier, features, inception
+from cvae_tf.distances import classifier, for_dataset, inception
 from cvae_tf.distances import precision_recall as module
 from cvae_tf.distances.frechet import Statistics, frechet_distance, statistics
 from cvae_tf.distances.precision_recall import precision_recall
@@ -103,34 +103,34 @@ def _dataset(labelled=True):
 def test_a_classifier_is_trained_once_the_same_and_kept(cache, capsys, monkeypatch, network):
     monkeypatch.setattr(classifier, "build", network)
     dataset = _dataset()
-    first = features.for_dataset(dataset)
+    first = for_dataset(dataset)
     assert "trained once" in capsys.readouterr().out
     assert first.name == "classifier" and "knows 100.0 % of the test images" in first.title
     found = first.of(dataset.test.images)
-    again = features.for_dataset(dataset)
+    again = for_dataset(dataset)
     assert capsys.readouterr().out == "" and again.title == first.title
     np.testing.assert_array_equal(again.of(dataset.test.images), found)
     (path,) = cache.rglob("*.npz")
     path.write_bytes(b"nonsense")
-    repeated = features.for_dataset(dataset)  # a damaged file is made again
+    repeated = for_dataset(dataset)  # a damaged file is made again
     assert "trained once" in capsys.readouterr().out
     np.testing.assert_array_equal(repeated.of(dataset.test.images), found)
     turned = dataset._replace(train=dataset.train._replace(labels=dataset.train.labels[::-1]))
     monkeypatch.setattr(classifier, "fit", lambda *_: None)
-    features.for_dataset(turned)  # other labels: another classifier
+    for_dataset(turned)  # other labels: another classifier
     assert len(list(cache.rglob("*.npz"))) == 2
 
 
 def test_without_labels_a_random_network_tells_images_apart():
     dataset, is_upper = _dataset(labelled=False), np.arange(20) % 2 == 0
-    found, again = (features.for_dataset(dataset) for _ in range(2))
+    found, again = (for_dataset(dataset) for _ in range(2))
     assert found.name == "random" and "random weights" in found.title
     values = found.of(dataset.test.images)
     np.testing.assert_array_equal(again.of(dataset.test.images), values)
     between = np.linalg.norm(values[is_upper].mean(axis=0) - values[~is_upper].mean(axis=0))
     assert between > 3 * values[is_upper].std(axis=0).mean()
     with pytest.raises(UserError, match="--features=classifier: the images .* have no labels"):
-        features.for_dataset(dataset, "classifier")
+        for_dataset(dataset, "classifier")
 
 
 def test_inception_sees_large_colours_in_its_range_or_says_why_it_cannot_be_had(monkeypatch):
@@ -143,4 +143,4 @@ def test_inception_sees_large_colours_in_its_range_or_says_why_it_cannot_be_had(
     unreachable = Mock(side_effect=ValueError("URL fetch failure\nmore"))
     monkeypatch.setattr(keras.applications, "InceptionV3", unreachable)
     with pytest.raises(UserError, match="not in the Keras cache .*URL fetch failure[^\n]*$"):
-        features.for_dataset(grey, "inception")
+        for_dataset(grey, "inception")
