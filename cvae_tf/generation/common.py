@@ -145,7 +145,7 @@ def around(
 
 def usual_latents(model: GenerativeModel, num: int, seed: int, purpose: Purpose) -> np.ndarray:
     """Draws latents [num, Z] as samples have them: from the prior, or from a fitted mixture."""
-    if model.draws_latents:
+    if "sample_latents" in model.abilities:
         return model.sample_latents(num, derived_key(seed, purpose)).numpy()
     return numpy_generator(seed, purpose).standard_normal((num, model.latent_dim))
 

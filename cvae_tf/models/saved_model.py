@@ -17,7 +17,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy")
 
 
 def export(model: GenerativeModel, directory: str | Path) -> None:
-    """Writes the SavedModel of any model, with what it knows of itself.
+    """Writes the SavedModel of any model, with what it knows of itself; no figures are claimed.
 
     Args:
         model: trained or not.
@@ -28,8 +28,9 @@ def export(model: GenerativeModel, directory: str | Path) -> None:
     """
     data: dict[str, Any] = {"image_shape": list(model.image_shape)}
     if model.num_classes:
-        data["class_names"] = [str(number) for number in range(model.num_classes)]
-    metadata = describe(model, family_of(model).known_settings(model), data)
+        data["class_names"] = list(model.class_names)
+    known = {"config": family_of(model).known_settings(model), "data": data, **model.metadata}
+    metadata = describe(model, known["config"], known["data"])
     with files.creating_directory(Path(directory)) as temporary:
         write(model, temporary, metadata)
         files.write_json(temporary / "model.json", metadata)

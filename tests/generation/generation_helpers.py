@@ -33,7 +33,7 @@ class HalvesModel:
     metadata = {}
     abilities = ("sample", "decode", "encode", "reconstruct", "score", "refine")
     main_score = Pixels().terms["elbo"]
-    num_classes, class_names, draws_latents = 0, (), False
+    num_classes, class_names = 0, ()
     factor = np.array([[0.3, 0], [0.2, 0.1]], np.float32)  # of refined posteriors
 
     def decode(self, latents, labels=None):

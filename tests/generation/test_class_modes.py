@@ -6,6 +6,7 @@ from generation_helpers import Drawer, make
 
 from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
 from cvae_tf.drawing.manifold import normal_quantile_grid
+from cvae_tf.generation.generating import MODES
 
 LABELS = np.array([2, 0, 1, 2])
 GREY = np.array([10, 20, 30, 40]) / 255
@@ -25,6 +26,17 @@ def made(tmp_path):
         return make(Drawer(), mode, tmp_path, **settings).arrays["images"]
 
     return call
+
+
+def test_every_mode_works_with_a_trained_model(conditional, tmp_path):
+    more = {"class": {"label": "3"}, "samples": {"individual": True}, "reconstruct": {"refine": 1}}
+    given = {"num": 4, "seed": 2, "start": "0", "end": "1"}
+    for mode, (_, looked_at, *_) in MODES.items():
+        if mode != "manifold":  # it has three latents
+            own = {name: value for name, value in given.items() if name in looked_at}
+            found = make(conditional, mode, tmp_path / mode, **own, **more.get(mode, {}))
+            assert all(path.exists() for path in found.files)
+            assert all(isinstance(each, np.ndarray) for each in found.arrays.values())
 
 
 def _labels_in(images):
@@ -52,7 +64,7 @@ def test_modes_show_a_class_or_all_in_turn(made):
 
 def test_tables_have_a_row_for_each_latent_and_a_column_for_each_class(made, monkeypatch):
     styles, of_images = made("styles", num=8, seed=1), made("transfer", given=True, num=16)
-    monkeypatch.setattr(Drawer, "draws_latents", True)  # of a mixture
+    monkeypatch.setattr(Drawer, "abilities", (*Drawer.abilities, "sample_latents"))  # a mixture
     of_mixture = made("styles", num=8, seed=1)
     latents = numpy_generator(1, Purpose.STYLES).standard_normal((2, 2))
     of_seed = Drawer().sample_latents(2, derived_key(1, Purpose.STYLES)).numpy()
