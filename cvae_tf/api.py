@@ -22,13 +22,14 @@ from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.exporting import export_run
-from cvae_tf.exporting.load import as_loaded, load, load_newest, run_of
+from cvae_tf.exporting.load import as_loaded, load_newest, run_of
+from cvae_tf.exporting.load import load as load
 from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.gan.model import GAN
-from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.gan.model import GAN as GAN
+from cvae_tf.models.vae.model import CVAE as CVAE
 from cvae_tf.reporting import making
 from cvae_tf.training import (
     choose_preset,
@@ -41,11 +42,6 @@ from cvae_tf.training.run_files import EVALUATION, Run
 from cvae_tf.training.strategies import together
 from cvae_tf.training.tensorboard import check_tensorboard
 from cvae_tf.whole_run import TrainedRun
-
-__all__ = [
-    "CVAE", "GAN", "Config", "UserError", "evaluate", "export", "generate", "load",
-    "load_dataset", "report", "resume", "train",
-]  # fmt: skip
 
 
 def train(
