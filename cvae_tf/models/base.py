@@ -55,13 +55,13 @@ class GenerativeModel(ArrayMethods, CheckedModel):
 
         Args:
             num: number of images; they are all in memory at once, unlike in `sample_in_parts`.
-            seed: int32 [2] for a tensor, a whole number for an array.
+            seed: int32 [2], or a pair of numbers, for a tensor; a whole number for an array.
             labels: one for each image, if it wants them; of an array by default all in turn.
 
         Returns:
             [num, H, W, C] in [0, 1]; of black-and-white pixels the probabilities of white.
         """
-        if not tf.is_tensor(seed):
+        if not tf.is_tensor(seed) and np.ndim(seed) == 0:
             return joined_samples(self, num, seed, labels)
         return self.decode(self.sample_latents(num, seed), labels)
 

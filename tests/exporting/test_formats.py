@@ -19,12 +19,12 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import export_run, litert, onnx_files, writing
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.family import Family
-from cvae_tf.models.networks import NETWORKS
+from cvae_tf.models.networks import GAN_NETWORKS, NETWORKS
 from cvae_tf.models.vae.model import CVAE
 
 
 def _model(network="mlp", num_classes=0, family="vae", **settings):
-    own = getattr(NETWORKS[network], "settings", ())
+    own = getattr({**NETWORKS, **GAN_NETWORKS}[network], "settings", ())
     few = {"hidden": "7"} if "hidden" in own else {}
     few |= {"dropout": 0.4} if "dropout" in own else {}
     settings = {"conditional": num_classes > 0, "latent_dim": 2, "seed": 3, **few, **settings}

@@ -14,8 +14,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_own_family  # noqa: F401 (it registers a family from outside)
 from helpers import PROJECT, VAE_SETTINGS, assert_same_runs, tiny_cvae
+from test_own_family import AutoencoderFamily
 
 from cvae_tf import api, whole_run
 from cvae_tf.config import Config, RunOptions
@@ -23,6 +23,7 @@ from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import feeding
 from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.gan import model as gan_model
 from cvae_tf.models.gan.family import GanFamily
 from cvae_tf.models.networks import dcgan
@@ -99,8 +100,9 @@ def end(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def _small_gan(monkeypatch):
-    """Few filters; measured by its weights, without a classifier."""
+def _small_families(monkeypatch):
+    """One from outside; a GAN of few filters, measured by its weights, without a classifier."""
+    monkeypatch.setitem(FAMILIES, "autoencoder", AutoencoderFamily())
 
     def set_measure(family, model, dataset):
         def measure():
@@ -148,7 +150,7 @@ DEAR = {
     [pytest.param(case, id=name) for name, case in CASES.items()]
     + [pytest.param(case, id=name, marks=pytest.mark.slow) for name, case in DEAR.items()],
 )
-@pytest.mark.usefixtures("_small_gan")
+@pytest.mark.usefixtures("_small_families")
 def test_a_run_that_ended_within_an_epoch_goes_on_to_the_same_bits(tmp_path, end, settings):
     dataset = _dataset(channels=3 if settings.get("preset") == "photo" else 1)
     config = Config.create(**{"epochs": 2, "batch_size": 8, "seed": 5, **settings})
