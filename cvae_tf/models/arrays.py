@@ -41,12 +41,18 @@ def also_of_arrays(method: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(method)
-    def either(self: Any, batch: Any, *arguments: Any, **options: Any) -> Any:
-        if tf.is_tensor(batch) or isinstance(batch, keras.KerasTensor):
-            return method(self, batch, *arguments, **options)
-        return _of_arrays(self, method.__name__, batch, *arguments, **options)
+    def either(self: Any, batch: Any, labels: Any = None, *arguments: Any, **options: Any) -> Any:
+        if not _is_tensor(batch):
+            return _of_arrays(self, method.__name__, batch, labels, *arguments, **options)
+        if labels is not None and not _is_tensor(labels):
+            labels = tf.constant(labels, tf.int32)
+        return method(self, batch, labels, *arguments, **options)
 
     return either
+
+
+def _is_tensor(values: Any) -> bool:
+    return tf.is_tensor(values) or isinstance(values, keras.KerasTensor)
 
 
 class ArrayMethods:
