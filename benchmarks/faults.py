@@ -144,7 +144,7 @@ FAULTS = (
     Fault("a model does not know its white level, and reads pictures too dark",
           "training/run_directory.py", "dataset.form._asdict() if",
           "dataset.form._replace(deep_white_level=None)._asdict() if", "data exporting"),
-    Fault("an interpolation stops before its end", "generation/interpolate.py",
+    Fault("an interpolation stops before its end", "generation/modes.py",
           "end.latents, steps, dtype", "end.latents, steps, False, dtype", "generation"),
     Fault("reconstructions stand where the originals should", "drawing/mosaics.py",
           "*shape) for images in sets]", "*shape) for images in sets[::-1]]", "drawing generation"),

@@ -30,7 +30,7 @@ class _Found(NamedTuple):
     marked: np.ndarray | None  # [N], if that was asked for
 
 
-def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
+def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Finds the images with the lowest scores, and what share of usual images has lower ones."""
     kind = settings.score or ("refined" if settings.refine else most_telling(model))
     main = model.main_score
