@@ -11,8 +11,8 @@ from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.settings import LARGEST_SEED
 from cvae_tf.data.classes import composed
 from cvae_tf.data.given_images import Images
-from cvae_tf.drawing import animations, mosaics
-from cvae_tf.drawing.manifold import draw_manifold, draw_manifolds
+from cvae_tf.drawing import mosaics
+from cvae_tf.drawing.image_pages import draw_manifold, draw_manifolds
 from cvae_tf.generation.common import (
     Generated,
     around,
@@ -161,7 +161,7 @@ def make_interpolation(
 
     strip, animation = output / "interpolation.png", output / "interpolation.gif"
     frames = way(_FRAMES)
-    animations.save_animation(animation, frames)
+    mosaics.save_animation(animation, frames)
     mosaics.save_strip(strip, way(_STRIP))
     return Generated([strip, animation], {"images": frames})
 

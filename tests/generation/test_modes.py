@@ -22,7 +22,7 @@ from cvae_tf.core import parts
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.given_images import Images
-from cvae_tf.drawing.manifold import normal_quantile_grid
+from cvae_tf.drawing.image_pages import normal_quantile_grid
 from cvae_tf.generation import image_modes, latent_files, modes
 from cvae_tf.generation.generating import MODES
 from cvae_tf.inference import anomalies as scoring
