@@ -11,14 +11,15 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.given_images import Images, read_asked_for
 from cvae_tf.data.labelled import class_numbers
-from cvae_tf.evaluation import by_class, distance, sampled_bounds
+from cvae_tf.evaluation import by_class, distance
 from cvae_tf.evaluation.by_class import Classification
 from cvae_tf.evaluation.distance import Distance
-from cvae_tf.evaluation.exact_evidence import Quadrature
 from cvae_tf.evaluation.measuring import measure
 from cvae_tf.evaluation.refined import Refined
-from cvae_tf.evaluation.sampled_bounds import Bounds, Mean
 from cvae_tf.evaluation.settings import OF_MEASURE, EvaluationSettings
+from cvae_tf.inference import importance_bounds
+from cvae_tf.inference.exact_log_px import Quadrature
+from cvae_tf.inference.importance_bounds import Bounds, Mean, mean_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 from cvae_tf.models.measures import nats_of_one_bit
@@ -147,7 +148,7 @@ def evaluate_likelihood(model: CVAE, settings: EvaluationSettings) -> Evaluation
     labels = class_numbers(images, model.class_names) if model.class_names else None
     pixels = draw_pixels(images.pixels, model.pixels, settings.seed)
     measured = measure(model, pixels, settings, labels)
-    kl = sampled_bounds.kl_per_dimension(measured.posteriors)
+    kl = importance_bounds.kl_per_dimension(measured.posteriors)
     found = Evaluation(model, settings, images, pixels, measured.posteriors, kl, *measured[1:])
     if settings.classify:
         found = found._replace(classes=by_class.classify(model, pixels, labels, settings))
@@ -171,7 +172,7 @@ def numbers(found: Evaluation) -> list[Number]:
     def number(quantity: str, how: str, values: np.ndarray) -> Number:
         is_length = quantity.startswith(("KL", "gap"))  # of codes, as bits are
         bits = values / (bit if is_length else -bit)
-        return Number(quantity, how, sampled_bounds.mean_of(values), sampled_bounds.mean_of(bits))
+        return Number(quantity, how, mean_of(values), mean_of(bits))
 
     return [number(*parts) for parts in quantities(found)]
 

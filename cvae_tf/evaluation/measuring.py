@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 
 from cvae_tf.core.progress import progress
-from cvae_tf.evaluation import exact_evidence, sampled_bounds
 from cvae_tf.evaluation import refined as refined_posteriors
-from cvae_tf.evaluation.exact_evidence import Quadrature
 from cvae_tf.evaluation.refined import Refined
-from cvae_tf.evaluation.sampled_bounds import Bounds
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.inference import exact_log_px, importance_bounds
+from cvae_tf.inference.exact_log_px import Quadrature
+from cvae_tf.inference.importance_bounds import Bounds
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import Posterior
 
@@ -41,27 +41,27 @@ def measure(
     Returns:
         Values for each image.
     """
-    posteriors = sampled_bounds.encode(model, pixels, settings.batch_size, labels)
+    posteriors = importance_bounds.encode(model, pixels, settings.batch_size, labels)
     has_likelihood = model.pixels.has_likelihood
-    is_exact = has_likelihood and model.latent_dim <= exact_evidence.LARGEST_DIM
+    is_exact = has_likelihood and model.latent_dim <= exact_log_px.LARGEST_DIM
     sizes = settings.sizes(is_exact) if has_likelihood else []
     steps = settings.steps_of_refinement(model.can_refine, is_exact)
     with progress("sampling") as show:
         own = settings.samples, settings.seed, settings.batch_size
-        bounds = sampled_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
+        bounds = importance_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
     refined = None
     if steps:
         refined = refined_posteriors.measure(model, pixels, steps, sizes, settings, labels)
     if not is_exact:
         return Measured(posteriors, bounds, refined, exact=None)
     near = posteriors
-    least = bounds.log_likelihood - sampled_bounds.kl_per_dimension(near).sum(axis=1)
+    least = bounds.log_likelihood - importance_bounds.kl_per_dimension(near).sum(axis=1)
     if refined:  # closer to where p(x, z) is large, so that less is integrated
         near = Posterior(refined.posteriors.mean, refined.posteriors.logvar)
         least = np.maximum(least, refined.elbo)
     images = pixels, near, least, settings.batch_size
     if labels is None:
-        exact = exact_evidence.log_evidence(model, *images)
+        exact = exact_log_px.log_evidence(model, *images)
     else:
         exact = _by_class(model, labels, *images)
     return Measured(posteriors, bounds, refined, exact)
@@ -78,7 +78,7 @@ def _by_class(
     """Integrates the images of each class under the model of that class."""
     images = [np.flatnonzero(labels == number) for number in np.unique(labels)]
     parts = [
-        exact_evidence.log_evidence(
+        exact_log_px.log_evidence(
             model,
             pixels[own],
             Posterior(*(each[own] for each in posteriors)),
@@ -88,4 +88,4 @@ def _by_class(
         )
         for own in images
     ]
-    return exact_evidence.joined(parts, images)
+    return exact_log_px.joined(parts, images)

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.progress import progress
-from cvae_tf.evaluation import exact_evidence, sampled_bounds
-from cvae_tf.evaluation.sampled_bounds import Bounds
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.inference import exact_log_px, importance_bounds
+from cvae_tf.inference.importance_bounds import Bounds
 from cvae_tf.models.vae import inferring, refinement
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import FullPosterior
@@ -52,14 +52,14 @@ def measure(
     def sampled(posteriors: FullPosterior, sizes: list[int]) -> tuple[Bounds, np.ndarray]:
         own = settings.samples, settings.seed, settings.batch_size
         with progress("sampling") as show:
-            bounds = sampled_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
+            bounds = importance_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
         kl = FullPosterior(*map(tf.constant, posteriors)).kl().numpy()
         return bounds, bounds.log_likelihood - kl
 
     with progress("refining") as show:
         posteriors = refine(model, pixels, labels, steps, settings.batch_size, show)
     refined = Refined(steps, posteriors, *sampled(posteriors, sizes), None)
-    if model.latent_dim > exact_evidence.LARGEST_DIM:
+    if model.latent_dim > exact_log_px.LARGEST_DIM:
         return refined
     with progress("best Gaussians") as show:
         best = climb_to_best(model, pixels, labels, posteriors, show)

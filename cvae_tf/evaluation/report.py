@@ -11,15 +11,14 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import (
     distance,
     evaluating,
-    exact_evidence,
     pictures,
-    sampled_bounds,
     true_posterior,
 )
 from cvae_tf.evaluation.by_class import Classification
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import check_output_name
+from cvae_tf.inference import exact_log_px, importance_bounds
 from cvae_tf.models.vae.family import meaning_of_bits
 
 _LITTLE = 0.005  # of p(x)
@@ -44,7 +43,7 @@ def as_table(found: Evaluation | Distance) -> str:
         error = "" if nats.standard_error is None else f" +- {nats.standard_error:.2f}"
         value = f"{nats.mean:.2f}{error}"
         lines.append(f"{quantity:{width}} {how:>11} {value:>20} {bits.mean:9.4f}  {conditions}")
-    active = sampled_bounds.count_active_units(found.posteriors)
+    active = importance_bounds.count_active_units(found.posteriors)
     lines += ["", f"active units: {active} of {model.latent_dim} ({conditions})"]
     if found.classes:
         lines.append(_describe_classes(found.classes))
@@ -55,7 +54,7 @@ def as_table(found: Evaluation | Distance) -> str:
 
 
 def _describe_classes(classes: Classification) -> str:
-    error, deviation = sampled_bounds.mean_of(classes.is_wrong)
+    error, deviation = importance_bounds.mean_of(classes.is_wrong)
     accuracy = "" if deviation is None else f" +- {100 * deviation:.2f}"
     how = "exact" if classes.how == "quadrature" else f"bound, K = {classes.how}"
     return (
@@ -92,8 +91,8 @@ def _remarks(found: Evaluation) -> Iterator[str]:
             f"quadrature: with nodes up to {exact.step:g} close, polynomials of one degree less "
             f"change the mean {found.evidence} by {exact.change:.1e} nats"
         )
-        if abs(exact.change) > exact_evidence.TOLERANCE:
-            tolerance = exact_evidence.TOLERANCE
+        if abs(exact.change) > exact_log_px.TOLERANCE:
+            tolerance = exact_log_px.TOLERANCE
             yield f"That is more than {tolerance}: {found.evidence} is not exact here."
         if exact.too_sharp_share > _LITTLE:
             yield (
@@ -139,14 +138,14 @@ def as_json(found: Evaluation | Distance) -> dict[str, Any]:
             for quantity, how, nats, bits in evaluating.numbers(found)
         ],
         "active_units": {
-            "count": sampled_bounds.count_active_units(found.posteriors),
+            "count": importance_bounds.count_active_units(found.posteriors),
             "of": model.latent_dim,
             **conditions,
         },
         "classification": found.classes
         and {
-            "error": sampled_bounds.mean_of(found.classes.is_wrong).mean,
-            "standard_error": sampled_bounds.mean_of(found.classes.is_wrong).standard_error,
+            "error": importance_bounds.mean_of(found.classes.is_wrong).mean,
+            "standard_error": importance_bounds.mean_of(found.classes.is_wrong).standard_error,
             "method": found.classes.how,
             **conditions,
         },
