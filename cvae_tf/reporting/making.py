@@ -15,7 +15,7 @@ from cvae_tf.data.given_images import read_asked_for
 from cvae_tf.data.labelled import class_numbers
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.data.shown_images import spread_rows
-from cvae_tf.evaluation.report import pictures_beside
+from cvae_tf.evaluation.tables_and_pictures import pictures_beside
 from cvae_tf.exporting.load import load, run_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.presets import DEFAULT_PRESET

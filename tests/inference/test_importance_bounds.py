@@ -6,7 +6,7 @@ import tensorflow as tf
 from helpers import binary_images, designed_model, tiny_cvae, vivid
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_samples
-from cvae_tf.evaluation import refined
+from cvae_tf.evaluation import evaluating
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.inference import importance_bounds
 from cvae_tf.models.vae.posterior import Posterior
@@ -84,7 +84,7 @@ def test_bounds_of_images_that_are_too_unlikely_for_a_float_are_finite(tiny):
 
 def test_refined_elbos_are_those_of_the_formula_and_rise_to_the_best_gaussian(tiny, pixels):
     settings = EvaluationSettings(samples=30, batch_size=10)
-    found = refined.measure(tiny, pixels, 5, [1, 30], settings, None)
+    found = evaluating.measure_refined(tiny, pixels, 5, [1, 30], settings, None)
     mean, factor = (np.asarray(part, np.float64) for part in found.posteriors)
     covariance = factor @ factor.transpose(0, 2, 1)
     trace, determinant = np.trace(covariance, axis1=1, axis2=2), np.linalg.det(covariance)
