@@ -136,7 +136,7 @@ FAULTS = (
           "take(order[~np.isin(order, held_out)])", "take(order)", "data"),
     Fault("the exact log p(x) takes cells for lines", "inference/latent_cells.py",
           "latent_dim * np.log(self.side)", "np.log(self.side)", "inference"),
-    Fault("the means' distance is not squared in Frechet's", "distances/frechet.py",
+    Fault("the means' distance is not squared in Frechet's", "distances/distances.py",
           "np.sum((first.mean - second.mean) ** 2)",
           "np.linalg.norm(first.mean - second.mean)", "distances"),
     Fault("exported models draw the first class for any label", "models/signature_parts.py",
