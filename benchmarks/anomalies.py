@@ -93,11 +93,11 @@ def shifted_images(test: np.ndarray) -> dict[str, np.ndarray]:
 
 def elbos(model: Any, grey: np.ndarray) -> np.ndarray:
     """Scores images uint8 [N, H, W]: the ELBO of each by ten posterior samples, [N]."""
-    from cvae_tf.evaluation import sampled_bounds
+    from cvae_tf.inference import importance_bounds
 
     pixels, posteriors = encoded(model, grey, model.pixels)
-    bounds = sampled_bounds.bounds(model, pixels, posteriors, [], SCORING_SAMPLES, 0, 1000)
-    return bounds.log_likelihood - sampled_bounds.kl_per_dimension(posteriors).sum(axis=1)
+    bounds = importance_bounds.bounds(model, pixels, posteriors, [], SCORING_SAMPLES, 0, 1000)
+    return bounds.log_likelihood - importance_bounds.kl_per_dimension(posteriors).sum(axis=1)
 
 
 def encoded(model: Any, grey: np.ndarray, kind: Any) -> tuple[np.ndarray, Any]:
@@ -105,11 +105,12 @@ def encoded(model: Any, grey: np.ndarray, kind: Any) -> tuple[np.ndarray, Any]:
 
     The pixels are [N, H, W, C].
     """
-    from cvae_tf.evaluation import evaluating, sampled_bounds
+    from cvae_tf.evaluation import evaluating
+    from cvae_tf.inference import importance_bounds
 
     grey = np.reshape(grey, [*grey.shape[:3], -1]).astype(np.float32) / 255
     pixels = evaluating.draw_pixels(grey, kind, seed=0)
-    return pixels, sampled_bounds.encode(model, pixels, 1000)
+    return pixels, importance_bounds.encode(model, pixels, 1000)
 
 
 def auroc(usual: np.ndarray, unusual: np.ndarray) -> float:

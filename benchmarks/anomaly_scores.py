@@ -56,19 +56,20 @@ def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
         elbo, refined [N], nats, complexities [N, 2], and features of both posteriors, each [N, 3].
     """
     from cvae_tf.core import amounts
-    from cvae_tf.evaluation import refined, sampled_bounds
+    from cvae_tf.evaluation import evaluating
+    from cvae_tf.inference import importance_bounds
     from cvae_tf.models.vae import complexity
 
     pixels, posteriors = encoded(model, grey, model.pixels)
     own = [], SCORING_SAMPLES, 0, 1000
-    bounds = sampled_bounds.bounds(model, pixels, posteriors, *own)
-    better = refined.refine(model, pixels, None, amounts.STEPS, 1000)
-    of_better = sampled_bounds.bounds(model, pixels, better, *own)
+    bounds = importance_bounds.bounds(model, pixels, posteriors, *own)
+    better = evaluating.refine_posteriors(model, pixels, None, amounts.STEPS, 1000)
+    of_better = importance_bounds.bounds(model, pixels, better, *own)
     reconstructed = _decoded(model, posteriors.mean)
     deviations = np.sqrt(np.exp(posteriors.logvar).sum(axis=1))
     of_refined = np.sqrt(np.square(better.factor).sum(axis=(1, 2)))
     return {
-        "elbo": bounds.log_likelihood - sampled_bounds.kl_per_dimension(posteriors).sum(axis=1),
+        "elbo": bounds.log_likelihood - importance_bounds.kl_per_dimension(posteriors).sum(axis=1),
         "refined": of_better.log_likelihood - better.kl().numpy(),
         "complexities": complexity.complexities(pixels, reconstructed).numpy(),
         "features": _features(reconstructed - pixels, posteriors.mean, deviations),
@@ -92,12 +93,12 @@ def _features(errors: np.ndarray, mean: np.ndarray, deviations: np.ndarray) -> n
 
 def exact(model: Any, grey: np.ndarray) -> np.ndarray:
     """Integrates log p(x) of images uint8 [N, H, W], [N]."""
-    from cvae_tf.evaluation import measuring
+    from cvae_tf.evaluation import evaluating
     from cvae_tf.evaluation.settings import EvaluationSettings
 
     pixels, _ = encoded(model, grey, model.pixels)
     settings = EvaluationSettings(importance_samples="1")
-    return measuring.measure(model, pixels, settings).exact.log_evidence
+    return evaluating.measure(model, pixels, settings).exact.log_evidence
 
 
 def aurocs(known: dict, usual: dict, unusual: dict) -> dict[str, float]:

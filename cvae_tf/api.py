@@ -16,8 +16,7 @@ from cvae_tf.core.settings import check_names
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.labelled import with_classes
 from cvae_tf.data.loading import load_again, load_dataset
-from cvae_tf.evaluation import evaluating
-from cvae_tf.evaluation import report as evaluation_report
+from cvae_tf.evaluation import evaluating, tables_and_pictures
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings
@@ -257,10 +256,10 @@ def evaluate(
         measured = load_newest(home) if home else as_loaded(model)
         output = home and home / EVALUATION if output is None else paths.expand(output)
         if output:
-            evaluation_report.check_output(output)  # rather than fail after minutes of work
+            tables_and_pictures.check_output(output)  # rather than fail after minutes of work
         found = evaluating.evaluate(measured, chosen)
-        messages.say(evaluation_report.as_table(found))
-        for path in evaluation_report.write(found, output) if output else []:
+        messages.say(tables_and_pictures.as_table(found))
+        for path in tables_and_pictures.write(found, output) if output else []:
             messages.say(f"written: {path}")
     return found
 

@@ -8,7 +8,7 @@ from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.distances import for_dataset
-from cvae_tf.distances.frechet import frechet_distance, statistics
+from cvae_tf.distances.distances import frechet_distance, statistics
 from cvae_tf.evaluation import distance
 
 

@@ -2,13 +2,13 @@
 
 from cvae_tf.core.settings import find
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.distances import classifier, inception, random_network
-from cvae_tf.distances.features import Features, has_classes
+from cvae_tf.distances import classifier
+from cvae_tf.distances.features import Features, has_classes, load_inception, load_random
 
 FEATURES = {
     "classifier": classifier.load,
-    "random": random_network.load,
-    "inception": inception.load,
+    "random": load_random,
+    "inception": load_inception,
 }
 
 

@@ -1,20 +1,43 @@
 """What every picture with axes or text begins and ends with: page, images, lines of text, PNG."""
 
+import functools
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from cvae_tf.core import files
-from cvae_tf.drawing import fonts
+from cvae_tf.core.messages import warn
 
 _DOTS_PER_INCH = 100
 _ROWS_AT_ONCE = 64  # matplotlib takes two hundred bytes for each pixel of what is placed at once
 _SMALLEST_TEXT = 0.75  # of its usual size
 _LONGEST_NAME = 40  # letters
+# Matplotlib's own font has Latin, Greek and Cyrillic; these are what systems bring for others.
+_OTHERS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "WenQuanYi Zen Hei",
+    "Arial Unicode MS",
+    "Nirmala UI",
+    "Leelawadee UI",
+)
+_BOX = "\u25a1"  # of a letter that no font has
+_SHOWN = 8  # letters
+_warnings: set[str] = set()  # about them; one is enough for a process
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -57,7 +80,7 @@ def write(figure: Figure, text: str, x: float, y: float, width: float, size: flo
 
 def fit(line: Text, width: float) -> None:
     """Makes a line of text smaller, and if need be shorter, until it is `width` pixels wide."""
-    fonts.make_readable(line)
+    make_readable(line)
     smallest = _SMALLEST_TEXT * line.get_fontsize()
     while line.get_window_extent().width > width and line.get_fontsize() > smallest:
         line.set_fontsize(line.get_fontsize() - 0.5)
@@ -97,7 +120,7 @@ def save(figure: Figure, path: Path, whole: bool = False) -> None:
         whole: whether the page grows or shrinks to what is on it.
     """
     for text in figure.findobj(Text):
-        fonts.make_readable(text)
+        make_readable(text)
     with files.replacing(path) as temporary:
         figure.savefig(
             temporary,
@@ -106,3 +129,55 @@ def save(figure: Figure, path: Path, whole: bool = False) -> None:
             pad_inches=0.15,
             facecolor="white",
         )
+
+
+def make_readable(text: Text) -> None:
+    """Gives a text fonts that have its letters; a box takes the place of what no font has.
+
+    Args:
+        text: of a figure; it is changed.
+    """
+    families, shown = _readable(text.get_text(), list(text.get_fontfamily()))
+    text.set_fontfamily(families)
+    text.set_text(shown)
+
+
+def readable(text: str) -> str:
+    """Puts boxes in the place of what no font has; for texts that matplotlib writes anew."""
+    return _readable(text, list(font_manager.FontProperties().get_family()))[1]
+
+
+def _readable(text: str, families: list[str]) -> tuple[list[str], str]:
+    """Finds fonts, beside those that a text has, and what they can show of it."""
+    letters = dict.fromkeys(text.replace("\n", ""))
+    missing = set(letters).difference(*map(_letters, families))
+    for family in _known_others() if missing else ():
+        if missing & _letters(family):
+            families = [*families, family]
+            missing -= _letters(family)
+    if missing:
+        _warn_once([letter for letter in letters if letter in missing])
+    return families, "".join(_BOX if letter in missing else letter for letter in text)
+
+
+def _known_others() -> list[str]:
+    known = set(font_manager.get_font_names())
+    of_one_alphabet = sorted(each for each in known if each.startswith("Noto Sans "))
+    return [family for family in dict.fromkeys((*_OTHERS, *of_one_alphabet)) if family in known]
+
+
+@functools.cache
+def _letters(family: str) -> frozenset[str]:
+    path = font_manager.findfont(font_manager.FontProperties(family=[family]))
+    return frozenset(map(chr, font_manager.get_font(path).get_charmap()))
+
+
+def _warn_once(letters: list[str]) -> None:
+    if not _warnings:
+        text = (
+            f"no common font of this machine has such letters as {''.join(letters[:_SHOWN])!r}; "
+            "pictures have boxes there. Once one is installed, such as Noto Sans CJK, remove "
+            f"{matplotlib.get_cachedir()}."
+        )
+        if warn(text):
+            _warnings.add(text)

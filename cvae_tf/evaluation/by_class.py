@@ -6,8 +6,8 @@ import numpy as np
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.progress import progress
-from cvae_tf.evaluation import exact_evidence, sampled_bounds
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.inference import exact_log_px, importance_bounds
 from cvae_tf.models.vae.model import CVAE
 
 _CONTENDING = 40.0  # nats below the best bound: classes that are integrated exactly
@@ -70,7 +70,7 @@ def classify(
             show(number / num_classes)
             columns.append(_bound(model, number, pixels, settings))
     log_joint, how = np.stack(columns, axis=1) + shares, str(settings.samples)
-    if model.latent_dim <= exact_evidence.LARGEST_DIM:
+    if model.latent_dim <= exact_log_px.LARGEST_DIM:
         how = "quadrature"
         contends = log_joint > log_joint.max(axis=1, keepdims=True) - _CONTENDING
         for number in range(num_classes):
@@ -90,10 +90,10 @@ def log_class_shares(model: CVAE) -> np.ndarray:
 def _bound(model: CVAE, label: int, pixels: np.ndarray, settings: EvaluationSettings) -> np.ndarray:
     """An importance-weighted bound on log p(x|y) of all images for one class, [N], nats."""
     labels = np.full(len(pixels), label, np.int32)
-    posteriors = sampled_bounds.encode(model, pixels, settings.batch_size, labels)
+    posteriors = importance_bounds.encode(model, pixels, settings.batch_size, labels)
     num, own = settings.samples, (settings.seed, settings.batch_size)
     given = model, pixels, posteriors, [num], num, *own
-    bounds = sampled_bounds.bounds(*given, labels=labels)
+    bounds = importance_bounds.bounds(*given, labels=labels)
     return bounds.importance_weighted[num]
 
 
@@ -104,6 +104,6 @@ def _exact(
     if not len(pixels):
         return bound
     labels = np.full(len(pixels), label, np.int32)
-    posteriors = sampled_bounds.encode(model, pixels, settings.batch_size, labels)
+    posteriors = importance_bounds.encode(model, pixels, settings.batch_size, labels)
     given = model, pixels, posteriors, bound, settings.batch_size
-    return exact_evidence.log_evidence(*given, label=label).log_evidence
+    return exact_log_px.log_evidence(*given, label=label).log_evidence

@@ -13,8 +13,14 @@ from cvae_tf.data.given_images import load_own
 from cvae_tf.data.labelled import with_classes
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.distances import for_dataset
-from cvae_tf.distances.frechet import MOST_IMAGES, frechet_distance, statistics
-from cvae_tf.distances.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
+from cvae_tf.distances.distances import (
+    MOST_IMAGES,
+    NEIGHBOURS,
+    PrecisionRecall,
+    frechet_distance,
+    precision_recall,
+    statistics,
+)
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.exporting.black_and_white import as_known, is_black_and_white
 from cvae_tf.models.base import GenerativeModel

@@ -1,6 +1,6 @@
 """Everything that is found out of a model with a likelihood, on images: as arrays, and averaged."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,25 +8,46 @@ import tensorflow as tf
 
 from cvae_tf.core import messages
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.given_images import Images, read_asked_for
 from cvae_tf.data.labelled import class_numbers
-from cvae_tf.evaluation import by_class, distance, sampled_bounds
+from cvae_tf.evaluation import by_class, distance
 from cvae_tf.evaluation.by_class import Classification
 from cvae_tf.evaluation.distance import Distance
-from cvae_tf.evaluation.exact_evidence import Quadrature
-from cvae_tf.evaluation.measuring import measure
-from cvae_tf.evaluation.refined import Refined
-from cvae_tf.evaluation.sampled_bounds import Bounds, Mean
 from cvae_tf.evaluation.settings import OF_MEASURE, EvaluationSettings
+from cvae_tf.inference import exact_log_px, importance_bounds
+from cvae_tf.inference.exact_log_px import Quadrature
+from cvae_tf.inference.importance_bounds import Bounds, Mean, mean_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 from cvae_tf.models.measures import nats_of_one_bit
+from cvae_tf.models.vae import inferring, refinement
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.pixels import Pixels
-from cvae_tf.models.vae.posterior import Posterior
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 _DRAWN_AT_ONCE = 1000
+_STEPS_TO_BEST = 3  # from a refined posterior to the best Gaussian
+
+
+class Refined(NamedTuple):
+    """What refined posteriors say of N images, in nats."""
+
+    steps: int
+    posteriors: FullPosterior
+    bounds: Bounds
+    elbo: np.ndarray  # [N]
+    best_elbo: np.ndarray | None  # of the best Gaussian that was found, [N]; in 1 or 2 dimensions
+
+
+class Measured(NamedTuple):
+    """What was measured of N images."""
+
+    posteriors: Posterior
+    bounds: Bounds
+    refined: Refined | None
+    exact: Quadrature | None
 
 
 class Evaluation(NamedTuple):
@@ -147,7 +168,7 @@ def evaluate_likelihood(model: CVAE, settings: EvaluationSettings) -> Evaluation
     labels = class_numbers(images, model.class_names) if model.class_names else None
     pixels = draw_pixels(images.pixels, model.pixels, settings.seed)
     measured = measure(model, pixels, settings, labels)
-    kl = sampled_bounds.kl_per_dimension(measured.posteriors)
+    kl = importance_bounds.kl_per_dimension(measured.posteriors)
     found = Evaluation(model, settings, images, pixels, measured.posteriors, kl, *measured[1:])
     if settings.classify:
         found = found._replace(classes=by_class.classify(model, pixels, labels, settings))
@@ -164,6 +185,174 @@ def draw_pixels(grey: np.ndarray, pixels: Pixels, seed: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def measure(
+    model: CVAE,
+    pixels: np.ndarray,
+    settings: EvaluationSettings,
+    labels: np.ndarray | None = None,
+) -> Measured:
+    """Measures images, of a conditional model each under its own class.
+
+    Args:
+        model: the model.
+        pixels: of N images, float32 [N, H, W, C].
+        settings: how many samples.
+        labels: theirs, int32 [N], of a conditional model.
+
+    Returns:
+        Values for each image.
+    """
+    posteriors = importance_bounds.encode(model, pixels, settings.batch_size, labels)
+    has_likelihood = model.pixels.has_likelihood
+    is_exact = has_likelihood and model.latent_dim <= exact_log_px.LARGEST_DIM
+    sizes = settings.sizes(is_exact) if has_likelihood else []
+    steps = settings.steps_of_refinement(model.can_refine, is_exact)
+    with progress("sampling") as show:
+        own = settings.samples, settings.seed, settings.batch_size
+        bounds = importance_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
+    refined = None
+    if steps:
+        refined = measure_refined(model, pixels, steps, sizes, settings, labels)
+    if not is_exact:
+        return Measured(posteriors, bounds, refined, exact=None)
+    near = posteriors
+    least = bounds.log_likelihood - importance_bounds.kl_per_dimension(near).sum(axis=1)
+    if refined:  # closer to where p(x, z) is large, so that less is integrated
+        near = Posterior(refined.posteriors.mean, refined.posteriors.logvar)
+        least = np.maximum(least, refined.elbo)
+    images = pixels, near, least, settings.batch_size
+    if labels is None:
+        exact = exact_log_px.log_evidence(model, *images)
+    else:
+        exact = _integrate_by_class(model, labels, *images)
+    return Measured(posteriors, bounds, refined, exact)
+
+
+def _integrate_by_class(
+    model: CVAE,
+    labels: np.ndarray,
+    pixels: np.ndarray,
+    posteriors: Posterior,
+    elbo: np.ndarray,
+    batch_size: int,
+) -> Quadrature:
+    """Integrates the images of each class under the model of that class."""
+    images = [np.flatnonzero(labels == number) for number in np.unique(labels)]
+    parts = [
+        exact_log_px.log_evidence(
+            model,
+            pixels[own],
+            Posterior(*(each[own] for each in posteriors)),
+            elbo[own],
+            batch_size,
+            label=int(labels[own[0]]),
+        )
+        for own in images
+    ]
+    return exact_log_px.joined(parts, images)
+
+
+def measure_refined(
+    model: CVAE,
+    pixels: np.ndarray,
+    steps: int,
+    sizes: list[int],
+    settings: EvaluationSettings,
+    labels: np.ndarray | None,
+) -> Refined:
+    """Refines the posteriors of images, and samples them as the encoder's are.
+
+    Args:
+        model: the model.
+        pixels: of N images, float32 [N, H, W, C].
+        steps: of Gauss and Newton, for each image.
+        sizes: numbers of samples K for importance-weighted bounds.
+        settings: how many samples.
+        labels: theirs, int32 [N], of a conditional model.
+
+    Returns:
+        Values for each image.
+    """
+
+    def sampled(posteriors: FullPosterior, sizes: list[int]) -> tuple[Bounds, np.ndarray]:
+        own = settings.samples, settings.seed, settings.batch_size
+        with progress("sampling") as show:
+            bounds = importance_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
+        kl = FullPosterior(*map(tf.constant, posteriors)).kl().numpy()
+        return bounds, bounds.log_likelihood - kl
+
+    with progress("refining") as show:
+        posteriors = refine_posteriors(model, pixels, labels, steps, settings.batch_size, show)
+    refined = Refined(steps, posteriors, *sampled(posteriors, sizes), None)
+    if model.latent_dim > exact_log_px.LARGEST_DIM:
+        return refined
+    with progress("best Gaussians") as show:
+        best = climb_to_best(model, pixels, labels, posteriors, show)
+    return refined._replace(best_elbo=sampled(best, [])[1])
+
+
+def refine_posteriors(
+    model: CVAE,
+    pixels: np.ndarray,
+    labels: np.ndarray | None,
+    steps: int,
+    batch_size: int,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> FullPosterior:
+    """Finds the refined posteriors of N images, as arrays.
+
+    Args:
+        model: the model.
+        pixels: float32 [N, H, W, C].
+        labels: int32 [N], of a conditional model.
+        steps: of Gauss and Newton.
+        batch_size: images, or latents, that are worked on at once.
+        on_progress: called now and then.
+
+    Returns:
+        N Gaussians.
+    """
+
+    def climb(pixels: tf.Tensor, labels: tf.Tensor | None) -> FullPosterior:
+        return model.refine(pixels, labels, steps=steps)
+
+    return _climb_in_parts(climb, batch_size, on_progress, pixels, labels)
+
+
+def climb_to_best(
+    model: CVAE,
+    pixels: np.ndarray,
+    labels: np.ndarray | None,
+    start: FullPosterior,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> FullPosterior:
+    """Finds Gaussians with a higher ELBO near others; arguments as for `refine_posteriors`."""
+
+    @tf.function
+    def climb(pixels: tf.Tensor, labels: tf.Tensor | None, *start: tf.Tensor) -> FullPosterior:
+        decode, density = inferring.decoder_for(model, labels), model.pixels.density
+        gaussians = FullPosterior(*start)
+        return refinement.best_gaussian(decode, density, pixels, gaussians, _STEPS_TO_BEST)
+
+    at_once = inferring.images_at_once(model, nodes=2 * model.latent_dim)
+    return _climb_in_parts(climb, at_once, on_progress, pixels, labels, *start)
+
+
+def _climb_in_parts(
+    climb: Callable[..., FullPosterior],
+    at_once: int,
+    on_progress: Callable[[float], None],
+    *arrays: np.ndarray | None,
+) -> FullPosterior:
+    """Climbs for some images after the others; of arrays [N, ...], those that are None stay so."""
+    num, found = len(arrays[0]), []
+    for start in range(0, num, at_once):
+        own = slice(start, start + at_once)
+        found.append(climb(*(each if each is None else tf.constant(each[own]) for each in arrays)))
+        on_progress(min((start + at_once) / num, 1.0))
+    return FullPosterior(*(np.concatenate(values) for values in zip(*found, strict=True)))
+
+
 def numbers(found: Evaluation) -> list[Number]:
     """Averages what was found over the images."""
     bit = nats_of_one_bit(found.model.image_shape)
@@ -171,7 +360,7 @@ def numbers(found: Evaluation) -> list[Number]:
     def number(quantity: str, how: str, values: np.ndarray) -> Number:
         is_length = quantity.startswith(("KL", "gap"))  # of codes, as bits are
         bits = values / (bit if is_length else -bit)
-        return Number(quantity, how, sampled_bounds.mean_of(values), sampled_bounds.mean_of(bits))
+        return Number(quantity, how, mean_of(values), mean_of(bits))
 
     return [number(*parts) for parts in quantities(found)]
 

@@ -1,12 +1,16 @@
-"""True posteriors p(z|x) of a two-dimensional latent space, on grids."""
+"""True posteriors p(z|x) of a two-dimensional latent space, on grids: found, and as a picture."""
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from matplotlib.axes import Axes
+from matplotlib.patches import Ellipse
 
+from cvae_tf.drawing.canvas import new_figure, save, show_image
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import Posterior
 
@@ -20,6 +24,7 @@ _LEAST_HALF_SIDE = 0.2  # of the picture
 _SEEN_NATS = 15.0  # below the maximum, what a picture still shows plainly
 _WIDENINGS = 6  # at most, until all of that lies inside
 _DECODED_AT_ONCE = 1000  # latents
+_LOWEST = -20.0  # log p(z|x) that is told from less, nats below the maximum
 
 Compare = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # images, latents -> log p(x|z) [B, G]
 Box = tuple[float, float, float, float]  # left, right, bottom, top
@@ -141,3 +146,53 @@ def _two_highest(density: np.ndarray, latents: np.ndarray) -> tuple[np.ndarray, 
     ]
     share = min(near) / sum(near) if is_mode[[first, second]].all() else 0
     return latents[[first, second]], float(share)
+
+
+def draw_posterior(
+    path: Path,
+    image: np.ndarray,
+    modes: Modes,
+    posterior: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Draws an image whose true posterior has two modes, and what the encoder makes of it.
+
+    Args:
+        path: the PNG to write.
+        image: [H, W, C].
+        modes: its true posterior.
+        posterior: mean and logvar of q(z|x), each [2].
+    """
+    figure = new_figure(11.5, 5)
+    grid = figure.add_gridspec(2, 3, width_ratios=[2.7, 1.5, 1.1])
+    axes = figure.add_subplot(grid[:, 0])
+    _draw_density(axes, modes, posterior)
+    show_image(figure.add_subplot(grid[:, 1]), image, "The image")
+    for row, name in enumerate("AB"):
+        show_image(figure.add_subplot(grid[row, 2]), modes.decoded[row], f"decoded at {name}")
+    figure.tight_layout()
+    save(figure, path)
+
+
+def _draw_density(axes: Axes, modes: Modes, posterior: tuple[np.ndarray, np.ndarray]) -> None:
+    """Draws log p(z|x), with lines where it and q(z|x) are as low as 3 deviations from a mode."""
+    mean, deviation = posterior[0], np.exp(0.5 * posterior[1])
+    style = {"origin": "lower", "extent": modes.box}
+    shown = axes.imshow(modes.log_density, cmap="magma", vmin=_LOWEST, vmax=0, **style)
+    axes.figure.colorbar(
+        shown, ax=axes, extend="min", label="log p(z|x) less its maximum, nats", fraction=0.046
+    )
+    level = -(_DEVIATIONS**2) / 2
+    axes.contour(modes.log_density, [level], colors="white", linestyles="-", **style)
+    size = 2 * _DEVIATIONS * deviation
+    axes.add_patch(Ellipse(mean, *size, fill=False, color="deepskyblue", linewidth=1.8))
+    for name, place in zip("AB", modes.places, strict=True):
+        axes.annotate(
+            name, place, (14, 14), textcoords="offset points", color="white", fontsize=12,
+            arrowprops={"color": "white", "arrowstyle": "-", "shrinkB": 0},
+            bbox={"color": "black", "alpha": 0.5, "pad": 1.5},
+        )  # fmt: skip
+    axes.set(xlabel="$z_1$", ylabel="$z_2$")
+    axes.set_title(
+        f"True posterior p(z|x); white: {-level} nats below its maximum,\n"
+        "as 3 deviations of a Gaussian are; blue: q(z|x), 3 deviations", fontsize=10,
+    )  # fmt: skip

@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 
 from cvae_tf.core import files, paths
-from cvae_tf.drawing import animations
+from cvae_tf.drawing import mosaics
 from cvae_tf.exporting import model_json, writing
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training import building
@@ -36,7 +36,7 @@ def export(
     with _place(directory, output) as place:
         writing.write_model(model, "saved_model", place, metadata)
     if run.epoch_images:
-        animations.animate(run.epoch_images, animation)
+        mosaics.animate(run.epoch_images, animation)
     return directory
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cvae_tf.core import amounts, files
 from cvae_tf.core.errors import UserError
-from cvae_tf.drawing.captioned import draw_captioned
+from cvae_tf.drawing.image_pages import draw_captioned
 from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.inference.anomalies import most_telling, p_values, scores_of
@@ -30,7 +30,7 @@ class _Found(NamedTuple):
     marked: np.ndarray | None  # [N], if that was asked for
 
 
-def make(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
+def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Finds the images with the lowest scores, and what share of usual images has lower ones."""
     kind = settings.score or ("refined" if settings.refine else most_telling(model))
     main = model.main_score

@@ -94,6 +94,11 @@ def class_asked_for(model: GenerativeModel, settings: GenerationSettings) -> int
     return number
 
 
+def labels_of(label: int | None, num: int) -> np.ndarray | None:
+    """The number of a class once for each of so many images; None for None."""
+    return None if label is None else np.full(num, label)
+
+
 def no_such_label(label: str | None, known: tuple[str, ...]) -> UserError:
     """The error of a label that is unknown, or None where one is needed."""
     fault = " is needed" if label is None else f"={label}: unknown"

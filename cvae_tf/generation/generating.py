@@ -8,21 +8,7 @@ from typing import Any, NamedTuple
 from cvae_tf.core import amounts, files
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
-from cvae_tf.generation import (
-    anomalies,
-    denoise,
-    interpolate,
-    latents,
-    manifold,
-    nearest,
-    neighbours,
-    of_class,
-    plane,
-    reconstruct,
-    samples,
-    styles,
-    transfer,
-)
+from cvae_tf.generation import anomalies, image_modes, latent_files, modes
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.base import GenerativeModel
@@ -41,35 +27,41 @@ class Mode(NamedTuple):
 _IMAGES = ("data_path", "invert")
 
 MODES = {
-    "samples": Mode(samples.make, ("num", "seed", "individual", "label")),
-    "manifold": Mode(manifold.make, ("label",)),
-    "plane": Mode(plane.make, ("seed", "label")),
-    "nearest": Mode(nearest.make, ("num", "seed", "label", "data_path")),
-    "reconstruct": Mode(reconstruct.make, ("num", "refine", *_IMAGES), needs=("reconstruct",)),
-    "interpolate": Mode(interpolate.make, ("start", "end", "label", "refine", *_IMAGES)),
+    "samples": Mode(modes.make_samples, ("num", "seed", "individual", "label")),
+    "manifold": Mode(modes.make_manifold, ("label",)),
+    "plane": Mode(modes.make_plane, ("seed", "label")),
+    "nearest": Mode(image_modes.make_nearest, ("num", "seed", "label", "data_path")),
+    "reconstruct": Mode(
+        image_modes.make_reconstructions, ("num", "refine", *_IMAGES), needs=("reconstruct",)
+    ),
+    "interpolate": Mode(modes.make_interpolation, ("start", "end", "label", "refine", *_IMAGES)),
     "neighbours": Mode(
-        neighbours.make,
+        image_modes.make_neighbours,
         ("index", "num", "seed", "spread", "refine", *_IMAGES),
         needs=("encode", "decode"),
     ),
     "class": Mode(
-        of_class.make,
+        modes.make_class,
         ("label", "num", "seed", "spread", *_IMAGES),
         needs_without_classes=("encode",),
     ),
-    "styles": Mode(styles.make, ("num", "seed"), needs_classes=True),
+    "styles": Mode(modes.make_styles, ("num", "seed"), needs_classes=True),
     "transfer": Mode(
-        transfer.make, ("num", *_IMAGES), needs=("encode", "decode"), needs_classes=True
+        image_modes.make_transfer, ("num", *_IMAGES), needs=("encode", "decode"), needs_classes=True
     ),
     "anomalies": Mode(
-        anomalies.make,
+        anomalies.make_anomalies,
         ("num", "seed", "refine", "score", "false_alarms", *_IMAGES),
         needs=("encode", "score"),
     ),
     "denoise": Mode(
-        denoise.make, ("num", "seed", "noise", "refine", *_IMAGES), needs=("encode", "decode")
+        image_modes.make_denoised,
+        ("num", "seed", "noise", "refine", *_IMAGES),
+        needs=("encode", "decode"),
     ),
-    "latents": Mode(latents.make, ("seed", "refine", *_IMAGES), needs=("encode", "score")),
+    "latents": Mode(
+        latent_files.make_latents, ("seed", "refine", *_IMAGES), needs=("encode", "score")
+    ),
 }
 
 

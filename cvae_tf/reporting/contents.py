@@ -1,14 +1,17 @@
 """What stands on the page of a run: gathered from its exported model, its rows and its pictures."""
 
+import base64
+import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from cvae_tf.data.shown_images import choose_shown, spread_rows
 from cvae_tf.inference.anomalies import most_telling, scores_of
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.reporting import network_code, sheets
+from cvae_tf.reporting import network_code
 
 _POINTS, _SHOWN, _SAMPLES, _UNUSUAL = 1000, 24, 256, 12
 _COLUMNS = 32  # of a sheet of images
@@ -19,6 +22,7 @@ _LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian", "discretized_lo
 _CLASSES = 20  # of a conditional model that have a row
 _SLIDERS = 6  # principal components beyond the plane
 _EPOCHS_SHOWN, _WIDTH_OF_PICTURE = 13, 560
+_OF_PICTURES, _OF_IMAGES = 45, 80  # qualities: of those with axes, and of small images
 
 
 class Evaluated(NamedTuple):
@@ -96,7 +100,7 @@ def _fitting(wanted: int, image_shape: tuple[int, ...]) -> int:
 
 def _sheet(images: np.ndarray, lossless: bool = True) -> dict[str, Any]:
     columns = min(_COLUMNS, max(len(images), 1))
-    uri = sheets.sheet(images, columns, lossless)
+    uri = sheet_uri(images, columns, lossless)
     return {"uri": uri, "columns": columns, "count": len(images)}
 
 
@@ -183,14 +187,14 @@ def _rows(source: Source, samples: np.ndarray) -> list[tuple[str, str]]:
         shown = choose_shown(source.labels, len(source.images), _SHOWN)
         images, own = source.images[shown], source.labels_for_model(shown)
         both = np.concatenate([images, model.reconstruct(images, own)])
-        rows.append(("Test images over their reconstructions", sheets.sheet(both, len(shown))))
+        rows.append(("Test images over their reconstructions", sheet_uri(both, len(shown))))
     if model.num_classes:
         num = _fitting(_SHOWN, model.image_shape)
         for number, name in enumerate(model.class_names[:_CLASSES]):
             drawn = model.sample(num, labels=number)
-            rows.append((f"Drawn: {name}", sheets.sheet(drawn, num)))
+            rows.append((f"Drawn: {name}", sheet_uri(drawn, num)))
     else:
-        rows.append(("Samples", sheets.sheet(samples[: 2 * _SHOWN], _SHOWN)))
+        rows.append(("Samples", sheet_uri(samples[: 2 * _SHOWN], _SHOWN)))
     return rows
 
 
@@ -206,7 +210,7 @@ def _unusual(source: Source) -> list[tuple[str, str]]:
     said = [f"{measure.title} {scores[i]:.0f}" for i in lowest]
     if p_values is not None:
         said = [f"{text}, p {p:.2g}" for text, p in zip(said, p_values[lowest], strict=True)]
-    return [(sheets.sheet(source.images[few[[i]]], 1), text) for i, text in zip(lowest, said)]  # noqa: B905
+    return [(sheet_uri(source.images[few[[i]]], 1), text) for i, text in zip(lowest, said)]  # noqa: B905
 
 
 def _epochs(pictures: list[Path]) -> list[tuple[int, str]]:
@@ -214,4 +218,35 @@ def _epochs(pictures: list[Path]) -> list[tuple[int, str]]:
     if len(pictures):
         shown = np.unique([*shown, len(pictures) - 1])
     number = [int(path.stem.rpartition("_")[2]) for path in pictures]
-    return [(number[i], sheets.smaller(str(pictures[i]), _WIDTH_OF_PICTURE)) for i in shown]
+    return [(number[i], smaller_uri(str(pictures[i]), _WIDTH_OF_PICTURE)) for i in shown]
+
+
+def sheet_uri(images: np.ndarray, columns: int, lossless: bool = True) -> str:
+    """Lays images [N, H, W, C] in [0, 1] out row by row; returns a data URI."""
+    num, height, width, channels = images.shape
+    rows = -(-num // columns)
+    cells = np.zeros((rows * columns, height, width, channels), np.uint8)
+    cells[:num] = np.rint(255 * np.clip(np.nan_to_num(images), 0, 1))
+    laid = cells.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
+    return _uri(
+        laid.reshape(rows * height, columns * width, channels), None if lossless else _OF_IMAGES
+    )
+
+
+def smaller_uri(path: str, width: int) -> str:
+    """Reads a picture and makes it at most so wide; returns a data URI."""
+    with Image.open(path) as picture:
+        picture = picture.convert("RGB")
+        if picture.width > width:
+            size = width, round(picture.height * width / picture.width)
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+        return _uri(np.asarray(picture), _OF_PICTURES)
+
+
+def _uri(pixels: np.ndarray, quality: int | None) -> str:
+    if pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    with io.BytesIO() as file:
+        options = {"lossless": True, "method": 4} if quality is None else {"quality": quality}
+        Image.fromarray(pixels).convert("RGB").save(file, "WEBP", **options)
+        return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,6 +1,7 @@
-"""From a run or an exported model to its page on the disk."""
+"""From a run, an exported model, or several runs side by side to a page on the disk."""
 
 import dataclasses
+import html
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +15,18 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import read_asked_for
 from cvae_tf.data.labelled import class_numbers
 from cvae_tf.data.settings import ImageSettings
-from cvae_tf.data.shown_images import spread_rows
-from cvae_tf.evaluation.report import pictures_beside
+from cvae_tf.data.shown_images import choose_shown, spread_rows
+from cvae_tf.evaluation.tables_and_pictures import pictures_beside
 from cvae_tf.exporting.load import load, run_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.presets import DEFAULT_PRESET
-from cvae_tf.reporting import comparing, page
-from cvae_tf.reporting.contents import Evaluated, Source, collect
+from cvae_tf.reporting import page
+from cvae_tf.reporting.contents import Evaluated, Source, collect, sheet_uri
 from cvae_tf.training import run_directory
 from cvae_tf.training.run_files import Run
 
 _MOST_IMAGES = 2000  # test images that are looked at
+_COMPARED_IMAGES = 24  # of each run
 
 
 def write_run(
@@ -82,7 +84,7 @@ def write(model: str | Path, output: Path | None, others: Sequence[str | Path]) 
 
 
 def compare(models: list[str | Path], output: Path) -> Path:
-    """Writes one page of several runs side by side; see `comparing.page_of`.
+    """Writes one page of several runs side by side; see `comparison`.
 
     Raises:
         UserError: if one of them is no run, or their images differ in size.
@@ -95,7 +97,7 @@ def compare(models: list[str | Path], output: Path) -> Path:
         metrics = run_directory.read_metrics(run)
         sources.append(_source_of_run(run, loaded, metrics, pixels, labels))
     with files.replacing(output) as temporary:
-        temporary.write_text(comparing.page_of(sources), encoding="utf-8")
+        temporary.write_text(comparison(sources), encoding="utf-8")
     return output
 
 
@@ -151,3 +153,94 @@ def _command(config: dict[str, Any]) -> str:
         if name != "preset" and value is not None and usual.get(name, value) != value:
             flags.append(f"--{name}={value}")
     return " ".join(["python", "train.py", *(shlex.quote(flag) for flag in flags)])
+
+
+def comparison(sources: list[Source]) -> str:
+    """Writes the page of several runs: what differs, figures, curves, the same images by each.
+
+    Args:
+        sources: of the runs, two or more.
+
+    Returns:
+        HTML.
+
+    Raises:
+        UserError: if their images are of different sizes.
+    """
+    if len({source.model.image_shape for source in sources}) > 1:
+        raise UserError("--compare: the images of these runs are of different sizes.")
+    names = tuple(source.name for source in sources)
+    body = [
+        f"<h1>{len(sources)} runs side by side</h1>",
+        page.section("Settings that differ", _differing_settings(sources, names)),
+        page.section("Figures of the last epoch", _last_figures(sources, names)),
+        page.section("Curves", _curves_of_all(sources)),
+        page.section("The same images, reconstructed by each", _compared_images(sources)),
+    ]
+    empty = {"code": None, "samples": None}
+    return page.framed("Runs side by side", "\n".join(part for part in body if part), empty)
+
+
+def _differing_settings(sources: list[Source], names: tuple[str, ...]) -> str:
+    configs = [source.model.metadata.get("config", {}) for source in sources]
+    known = {name: None for config in configs for name in config}
+    rows = [
+        (name, *(config.get(name, "-") for config in configs))
+        for name in known
+        if len({str(config.get(name, "-")) for config in configs}) > 1
+    ]
+    return page.table(rows, ("setting", *names)) if rows else "<p>None.</p>"
+
+
+def _last_figures(sources: list[Source], names: tuple[str, ...]) -> str:
+    last = [source.metrics[-1] if source.metrics else {} for source in sources]
+    known = {name: None for row in last for name in row}
+    rows = [(name, *(_short(row.get(name)) for row in last)) for name in known]
+    return page.table(rows, ("figure", *names))
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
+def _curves_of_all(sources: list[Source]) -> str:
+    """Draws each test figure of all runs on the same axes."""
+    epochs = sorted({row["epoch"] for source in sources for row in source.metrics})
+    if not epochs:
+        return ""
+    rows = {epoch: {"epoch": epoch} for epoch in epochs}
+    for number, source in enumerate(sources, 1):
+        for own in source.metrics:
+            rows[own["epoch"]] |= {
+                f"run {number}_{name.removeprefix('test_')}": value
+                for name, value in own.items()
+                if name.startswith("test_")
+            }
+    legend = "; ".join(f"run {number}: {source.name}" for number, source in enumerate(sources, 1))
+    return f"{page.draw_curves(list(rows.values()))}<p class='soft'>{html.escape(legend)}</p>"
+
+
+def _compared_images(sources: list[Source]) -> str:
+    first = next((source for source in sources if len(source.images)), None)
+    if first is None:
+        return ""
+    shown = choose_shown(first.labels, len(first.images), _COMPARED_IMAGES)
+    images = first.images[shown]
+    rows = [("The images", images)]
+    for source in sources:
+        is_same = _images_of(source) == _images_of(first)
+        if "reconstruct" in source.model.abilities and (is_same or not source.model.num_classes):
+            own = first.labels[shown] if source.model.num_classes else None
+            rows.append((source.name, source.model.reconstruct(images, own)))
+    return "".join(_row_of_images(title, pixels) for title, pixels in rows)
+
+
+def _images_of(source: Source) -> str | None:
+    """What tells data sets apart; labels mean the same in one data set alone."""
+    return source.model.metadata.get("data", {}).get("sha256")
+
+
+def _row_of_images(title: str, pixels: np.ndarray) -> str:
+    uri, text = sheet_uri(pixels, len(pixels)), html.escape(title)
+    picture = f'<img class="pixels" src="{uri}" alt="{text}">'
+    return f'<figure class="wide">{picture}<figcaption>{text}</figcaption></figure>'

@@ -10,10 +10,8 @@ from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.shown_images import choose_shown
-from cvae_tf.drawing.curves import draw_curves
-from cvae_tf.drawing.latents import draw_latents
-from cvae_tf.drawing.manifold import MANIFOLD_TITLE, draw_manifold, draw_manifolds
-from cvae_tf.drawing.panels import draw_panels
+from cvae_tf.drawing.image_pages import MANIFOLD_TITLE, draw_manifold, draw_manifolds, draw_panels
+from cvae_tf.drawing.plots import draw_curves, draw_latents
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 from cvae_tf.training.averaged_weights import averaged

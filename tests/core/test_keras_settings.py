@@ -14,7 +14,8 @@ from helpers import run_script, tiny_cvae
 from cvae_tf.config import Config
 from cvae_tf.core import keras_import, quiet, usual_keras
 from cvae_tf.core.errors import UserError
-from cvae_tf.distances import classifier, random_network
+from cvae_tf.distances import classifier
+from cvae_tf.distances.features import build_random
 from cvae_tf.models.networks import build_gan_networks, build_networks
 from cvae_tf.training import building
 
@@ -107,7 +108,7 @@ def _built_and_learned():
     measured = model.train_step((grey, tf.constant(labels)))
     network = classifier.build((8, 8, 1), 2)
     learner = classifier._learner(network, 2).optimizer.variables
-    features = [*network(grey), random_network.build((8, 8, 1))(grey)]
+    features = [*network(grey), build_random((8, 8, 1))(grey)]
     return [*model.variables, *model.optimizer.variables, *measured.values(), *learner, *features]
 
 

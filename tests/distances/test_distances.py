@@ -9,10 +9,9 @@ import scipy.linalg
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.distances import classifier, for_dataset, inception
-from cvae_tf.distances import precision_recall as module
-from cvae_tf.distances.frechet import Statistics, frechet_distance, statistics
-from cvae_tf.distances.precision_recall import precision_recall
+from cvae_tf.distances import classifier, distances, for_dataset
+from cvae_tf.distances.distances import Statistics, frechet_distance, precision_recall, statistics
+from cvae_tf.distances.features import load_inception
 
 
 def _gaussian(random, size, rank=None):
@@ -57,7 +56,7 @@ def _share(points, others, neighbours):
 def test_precision_and_recall_are_what_the_paper_says(monkeypatch):
     random = np.random.default_rng(0)
     real, drawn = random.standard_normal((60, 4)), 0.7 * random.standard_normal((45, 4)) + 1.2
-    monkeypatch.setattr(module, "_AT_ONCE", 7)
+    monkeypatch.setattr(distances, "_AT_ONCE", 7)
     found = precision_recall(real, drawn, neighbours=3)
     assert found == pytest.approx((_share(drawn, real, 3), _share(real, drawn, 3)))
     assert 0 < found.recall < found.precision < 1
@@ -138,7 +137,7 @@ def test_inception_sees_large_colours_in_its_range_or_says_why_it_cannot_be_had(
     network = Mock(side_effect=lambda images: images[:, 0, 0])
     monkeypatch.setattr(keras.applications, "InceptionV3", lambda **options: network)
     grey = _dataset()._replace(train=Split(white, None), test=Split(white, None))
-    np.testing.assert_allclose(inception.load(grey).of(white), np.ones((2, 3)), atol=1e-6)
+    np.testing.assert_allclose(load_inception(grey).of(white), np.ones((2, 3)), atol=1e-6)
     assert network.call_args[0][0].shape[1:] == (299, 299, 3)
     unreachable = Mock(side_effect=ValueError("URL fetch failure\nmore"))
     monkeypatch.setattr(keras.applications, "InceptionV3", unreachable)

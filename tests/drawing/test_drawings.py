@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from cvae_tf.drawing import canvas, fonts, latents
-from cvae_tf.drawing.curves import CurveGroup, draw_curves
-from cvae_tf.drawing.labels import are_values, as_classes
+from cvae_tf.drawing import canvas
+from cvae_tf.drawing.plots import CurveGroup, are_values, as_classes, draw_curves, draw_latents
 
 
 def test_a_line_fits_and_means_nothing_to_matplotlib():
@@ -20,9 +19,9 @@ def test_a_line_fits_and_means_nothing_to_matplotlib():
 
 
 def test_letters_that_no_font_has_are_boxes_and_said_once(capfd, monkeypatch):
-    monkeypatch.setattr(fonts, "_warnings", set())
-    monkeypatch.setattr(fonts, "_known_others", list)
-    assert fonts.readable("a 数字 é") == "a □□ é" and fonts.readable("\x1b字") == "□□"
+    monkeypatch.setattr(canvas, "_warnings", set())
+    monkeypatch.setattr(canvas, "_known_others", list)
+    assert canvas.readable("a 数字 é") == "a □□ é" and canvas.readable("\x1b字") == "□□"
     said = capfd.readouterr().err
     assert said.startswith("warning: no common font of this machine has such letters as '数字'")
     assert said.count("\n") == 1
@@ -76,7 +75,7 @@ def test_points_stand_at_their_means_in_the_colours_of_the_legend(axes_of):
     means = np.random.default_rng(0).normal(size=(50, 2)) * [30, 1]
     means[3, 1] = np.nan
     shown, labels = np.arange(50) != 3, np.arange(50) % 2
-    (axes,) = axes_of(latents.draw_latents, means, labels, "Title", ["dog", "cat"])
+    (axes,) = axes_of(draw_latents, means, labels, "Title", ["dog", "cat"])
     assert axes.get_title() == "Title\n1 of 50 are not finite and left out"
     np.testing.assert_allclose(axes.collections[0].get_offsets(), means[shown])
     legend = axes.get_legend()
@@ -85,7 +84,7 @@ def test_points_stand_at_their_means_in_the_colours_of_the_legend(axes_of):
     colours = axes.collections[0].get_facecolors()[:, :3]
     np.testing.assert_allclose(colours, np.array(dots)[labels][shown])
     values = np.linspace(-1, 1, 50)
-    axes, bar = axes_of(latents.draw_latents, means, values, "Title")
+    axes, bar = axes_of(draw_latents, means, values, "Title")
     assert axes.get_legend() is None and bar.get_ylabel() == "Label"
     np.testing.assert_allclose(axes.collections[0].get_array(), values[shown])
 
@@ -94,7 +93,7 @@ def test_more_dimensions_are_drawn_by_their_principal_components(axes_of):
     random = np.random.default_rng(0)
     turn = np.linalg.qr(random.normal(size=(5, 5)))[0]
     means = random.normal(size=(500, 5)) * [9, 4, 1, 1, 1] @ turn + 7
-    (axes,) = axes_of(latents.draw_latents, means, None, "Title")
+    (axes,) = axes_of(draw_latents, means, None, "Title")
     points, names = axes.collections[0].get_offsets(), (axes.get_xlabel(), axes.get_ylabel())
     centred = means - means.mean(axis=0)
     _, spreads, directions = np.linalg.svd(centred)
@@ -108,5 +107,5 @@ def test_more_dimensions_are_drawn_by_their_principal_components(axes_of):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(("num", "dimensions"), [(0, 3), (2, 3), (2, 1), (30, 1)])
 def test_equal_means_are_no_error(axes_of, num, dimensions):
-    axes_of(latents.draw_latents, np.full((num, dimensions), 1e6), np.arange(num), "Title")
-    axes_of(latents.draw_latents, np.full((num, dimensions), 1e6), None, "Title")
+    axes_of(draw_latents, np.full((num, dimensions), 1e6), np.arange(num), "Title")
+    axes_of(draw_latents, np.full((num, dimensions), 1e6), None, "Title")

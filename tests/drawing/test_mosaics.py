@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from cvae_tf.drawing import animations, canvas, manifold, mosaics
-from cvae_tf.drawing.captioned import draw_captioned
+from cvae_tf.drawing import canvas, image_pages, mosaics
 
 
 def _flat_images(levels, side=2):
@@ -55,7 +54,7 @@ def test_captions_stand_under_their_images(tmp_path, monkeypatch):
         places[text] = x, y
 
     monkeypatch.setattr(canvas, "write", keep)
-    draw_captioned(path, _flat_images([0.2, 0.4], 28), ["51", "102"], title="Title")
+    image_pages.draw_captioned(path, _flat_images([0.2, 0.4], 28), ["51", "102"], title="Title")
     for level in (51, 102):
         rows, columns = np.nonzero(iio.imread(path, mode="L") == level)
         x, y = places[str(level)]
@@ -63,7 +62,7 @@ def test_captions_stand_under_their_images(tmp_path, monkeypatch):
 
 
 def test_the_grid_of_a_manifold_divides_the_standard_gaussian_evenly():
-    grid = manifold.normal_quantile_grid(5, 4)
+    grid = image_pages.normal_quantile_grid(5, 4)
     shares = [[0.5 * (1 + math.erf(z / math.sqrt(2))) for z in point] for point in grid]
     columns = (0.125, 0.375, 0.625, 0.875)
     expected = [(x, y) for y in (0.9, 0.7, 0.5, 0.3, 0.1) for x in columns]
@@ -78,10 +77,10 @@ def test_every_image_of_a_manifold_is_shown_in_its_place(tmp_path):
         images[..., :2] = 1 / (1 + np.exp(-latents[:, None, None]))
         return images
 
-    images = manifold.draw_manifold(path, decode)
-    np.testing.assert_array_equal(images, decode(manifold.normal_quantile_grid(20, 20)))
+    images = image_pages.draw_manifold(path, decode)
+    np.testing.assert_array_equal(images, decode(image_pages.normal_quantile_grid(20, 20)))
     grid = iio.imread(path, mode="RGB")
-    grid = grid[manifold._TOP : -manifold._MARGIN, manifold._MARGIN : -manifold._MARGIN]
+    grid = grid[image_pages._TOP : -image_pages._MARGIN, image_pages._MARGIN : -image_pages._MARGIN]
     side = (len(grid) + 2) // 20
     seen = grid[side // 2 :: side, side // 2 :: side, :2].reshape(400, 2)
     np.testing.assert_allclose(seen / 255, images[:, 0, 0, :2], atol=0.003)
@@ -93,7 +92,7 @@ def test_pictures_are_joined_in_order_on_white_and_the_last_is_held(tmp_path):
     paths = [tmp_path / "1.png", tmp_path / "2.png"]
     iio.imwrite(paths[0], np.zeros((150, 190, 3), np.uint8))
     iio.imwrite(paths[1], coloured)
-    animations.animate(paths, tmp_path / "a.gif")
+    mosaics.animate(paths, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as gif:
         durations, frames = [], []
         for frame in ImageSequence.Iterator(gif):

@@ -6,7 +6,7 @@ import tensorflow as tf
 from helpers import binary_images, designed_model
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.evaluation import by_class, measuring
+from cvae_tf.evaluation import by_class, evaluating
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
@@ -40,7 +40,7 @@ def _log_likelihoods():
 
 
 def test_images_are_measured_under_their_own_class_in_their_order():
-    found = measuring.measure(_model(), PIXELS, SETTINGS, LABELS)
+    found = evaluating.measure(_model(), PIXELS, SETTINGS, LABELS)
     own = _log_likelihoods()[np.arange(6), LABELS]
     np.testing.assert_allclose(found.exact.log_evidence, own, atol=1e-3)
     np.testing.assert_allclose(found.bounds.log_likelihood, own, rtol=1e-5)

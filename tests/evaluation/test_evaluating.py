@@ -11,7 +11,7 @@ from helpers import tiny_images
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.distances import classifier
-from cvae_tf.distances.frechet import frechet_distance, statistics
+from cvae_tf.distances.distances import frechet_distance, statistics
 from cvae_tf.evaluation import distance, evaluating
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae.pixels import Pixels

@@ -5,7 +5,7 @@ import pytest
 from generation_helpers import Drawer, make
 
 from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
-from cvae_tf.drawing.manifold import normal_quantile_grid
+from cvae_tf.drawing.image_pages import normal_quantile_grid
 from cvae_tf.generation.generating import MODES
 
 LABELS = np.array([2, 0, 1, 2])

@@ -22,8 +22,8 @@ from cvae_tf.core import parts
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.given_images import Images
-from cvae_tf.drawing.manifold import normal_quantile_grid
-from cvae_tf.generation import latent_files, latents, of_class, plane, reconstruct
+from cvae_tf.drawing.image_pages import normal_quantile_grid
+from cvae_tf.generation import image_modes, latent_files, modes
 from cvae_tf.generation.generating import MODES
 from cvae_tf.inference import anomalies as scoring
 from cvae_tf.models.vae.posterior import Posterior
@@ -34,7 +34,7 @@ SCORES = -(IMAGES / 255).sum((1, 2, 3)) - 1 + 0.001 * 8
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     """Makes what is asked for in a folder that holds two files of images."""
-    for module in (reconstruct, latents, scoring):
+    for module in (image_modes, latent_files, scoring):
         monkeypatch.setattr(module, "refined_scores", refined_scores)
     monkeypatch.chdir(tmp_path)
     np.savez("images.npz", x_test=IMAGES, y_test=LABELS)
@@ -80,7 +80,7 @@ def test_manifold_and_plane_are_grids_of_latents(make):
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_array_equal(made["images"], HalvesModel().decode(made["latents"]))
     corners = np.random.default_rng(0).normal(size=(3, 40)) * [[1], [2], [3]]  # many latents
-    row = plane.on_plane(corners, 5)[:5]
+    row = modes.on_plane(corners, 5)[:5]
     lengths = np.linalg.norm(corners, axis=1)
     np.testing.assert_allclose(np.linalg.norm(row, axis=1), np.linspace(*lengths[:2], 5))
     assert np.corrcoef(row[2], corners[0] + corners[1])[0, 1] == pytest.approx(1)
@@ -146,7 +146,7 @@ def test_typical_examples_come_first():
     means = np.random.default_rng(0).normal(size=(40, 2))
     is_wanted = np.arange(40) < 20
     means[is_wanted & (np.arange(40) != 3)] += 9
-    assert of_class.typical_examples(means, is_wanted)[-1] == 3  # which is among others
+    assert modes.typical_examples(means, is_wanted)[-1] == 3  # which is among others
 
 
 def test_noise_is_added_and_explained(make):

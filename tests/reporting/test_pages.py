@@ -15,9 +15,9 @@ import cvae_tf
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting.load import load
-from cvae_tf.reporting import comparing, contents, evaluated, page
+from cvae_tf.reporting import contents, making, page
 from cvae_tf.reporting.contents import Evaluated, Source
-from cvae_tf.reporting.markup import paragraph, section, table
+from cvae_tf.reporting.page import paragraph, section, table
 
 HOSTILE = ["</script><script>alert(1)</script>", 'a "quote" & <b>', "ĳ數字"]
 DECODED = "document.querySelector('#decoded').toDataURL()"
@@ -99,7 +99,7 @@ def test_an_evaluation_is_shown_with_its_conditions(tmp_path):
     found = {"numbers": [number, exact], "distance": distance, "training": {"epoch": 1}}
     model = types.SimpleNamespace(metadata={"metrics": {"epoch": 2}})
     nothing = Evaluated(found, (tmp_path / "a.png", tmp_path / "b.png"))
-    text = evaluated.section_of(types.SimpleNamespace(model=model, evaluation=nothing))
+    text = page.evaluation_section(types.SimpleNamespace(model=model, evaluation=nothing))
     for part in ("-95.500<", "-95.500 +- 0.250", "log p(x), exact", "4 Gauss-Newton steps",
                  "12.5", "0.75", "Of epoch 1; this page shows the model of epoch 2."):  # fmt: skip
         assert part in text
@@ -119,7 +119,7 @@ def test_runs_are_shown_side_by_side_if_their_images_are_of_one_size(
     sizes = [types.SimpleNamespace(model=types.SimpleNamespace(image_shape=(side, 8, 1)))
              for side in (8, 9)]  # fmt: skip
     with pytest.raises(UserError, match="different sizes"):
-        comparing.page_of(sizes)
+        making.comparison(sizes)
 
 
 # In the browser. `visit` sees that nothing is asked for and nothing goes wrong.

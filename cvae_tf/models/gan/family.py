@@ -15,9 +15,9 @@ from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.distances import Features, for_dataset
-from cvae_tf.distances.frechet import MOST_IMAGES, Statistics, frechet_distance, statistics
-from cvae_tf.drawing.curves import CurveGroup
-from cvae_tf.drawing.panels import Panel
+from cvae_tf.distances.distances import MOST_IMAGES, Statistics, frechet_distance, statistics
+from cvae_tf.drawing.image_pages import Panel
+from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import inputs_of
 from cvae_tf.models.family import Family, Signatures, sample_panel
 from cvae_tf.models.gan.diff_augment import kinds_of

@@ -14,8 +14,8 @@ from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
 from cvae_tf.data.batches import grey_levels
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.shown_images import spread_rows
-from cvae_tf.drawing.curves import CurveGroup
-from cvae_tf.drawing.panels import Panel
+from cvae_tf.drawing.image_pages import Panel
+from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.family import Family, Signatures, sample_panel
 from cvae_tf.models.measures import Measure, nats_of_one_bit
 from cvae_tf.models.networks.building import ImageShape, Options

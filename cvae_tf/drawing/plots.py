@@ -1,20 +1,44 @@
-"""The picture of the latent space: posterior means, coloured by label."""
+"""Plots: posterior means coloured by label, what labels are to a picture, and curves by epoch."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-from cvae_tf.drawing import canvas, fonts
-from cvae_tf.drawing.labels import Classes, are_values, as_classes
+from cvae_tf.drawing import canvas
 
 _LONGEST_TITLE = 90  # letters
 _NARROWEST = 0.5  # of the shorter axis, as a share of the longer one
 _COLOUR_MAP = matplotlib.colormaps["viridis"].with_extremes(bad="lightgrey")  # for NaN
+MOST_CLASSES = 20  # that are told apart by their colours
+_GREY = "#d2d2d2"
+_COLOURS = [  # ten of Tableau, ten more that differ from them and from each other
+    "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd",
+    "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
+    "#1b1f6b", "#ffd21f", "#8be04e", "#ff9896", "#c5a3f0",
+    "#000000", "#006d6d", "#a8005c", "#5e5e00", "#8fd3ff",
+]  # fmt: skip
+
+_WIDTH, _HEIGHT = 5, 4  # of a pair of axes, inches
+_IN_A_ROW = 3
+_MOST_DOTS = 60  # epochs that are marked one by one
+
+Metrics = list[dict[str, float]]
+
+
+class Classes(NamedTuple):
+    """Labels as classes, in the order in which they are listed."""
+
+    names: list[str]
+    indices: np.ndarray  # of the class of each of N images, [N]
+    colours: np.ndarray  # of each class, as matplotlib names them, [Y]
 
 
 def draw_latents(
@@ -138,7 +162,7 @@ def _histograms(values: np.ndarray, classes: Classes) -> Figure:
         bottom = num - 1 - number
         heights = bottom + 0.9 * counts / max(counts.max(), 1)
         axes.stairs(heights, edges, baseline=bottom, fill=True, color=colour)
-    axes.set_yticks(np.arange(num)[::-1] + 0.2, list(map(fonts.readable, classes.names)))
+    axes.set_yticks(np.arange(num)[::-1] + 0.2, list(map(canvas.readable, classes.names)))
     axes.set(ylim=(-0.1, num))
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
@@ -150,3 +174,93 @@ def _histograms(values: np.ndarray, classes: Classes) -> Figure:
 def _edges(values: np.ndarray) -> np.ndarray:
     """The edges of a histogram: the more values, the finer."""
     return np.histogram_bin_edges(values, int(np.clip(3 * len(values) ** 0.5, 10, 100)))
+
+
+def are_values(labels: np.ndarray, label_names: Sequence[str] | None = None) -> bool:
+    """Whether labels [N] are numbers on a scale: too many, and without names, to be classes."""
+    if label_names is not None or labels.dtype.kind not in "iuf":
+        return False
+    return len(np.unique(labels[np.isfinite(labels)])) > MOST_CLASSES
+
+
+def as_classes(labels: np.ndarray, label_names: Sequence[str] | None = None) -> Classes:
+    """Sorts labels into at most `MOST_CLASSES` classes.
+
+    Args:
+        labels: of N images, numbers or texts, [N].
+        label_names: of the labels 0, 1, ..., if they have any.
+
+    Returns:
+        The classes. Of too many labels the commonest are kept; the last class is all others.
+    """
+    if labels.dtype.kind not in "biuf":
+        labels = np.array([_text(label) for label in labels.tolist()], dtype=str)
+    distinct, indices, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    names = [_name(label, label_names) for label in distinct.tolist()]
+    colours = _COLOURS[: len(names)]
+    if len(names) > MOST_CLASSES:
+        kept = np.sort(np.argsort(-counts, kind="stable")[: MOST_CLASSES - 1])
+        new_indices = np.full(len(names), len(kept))
+        new_indices[kept] = np.arange(len(kept))
+        indices = new_indices[indices]
+        names = [names[i] for i in kept] + [f"and {len(names) - len(kept)} more"]
+        colours = [*_COLOURS[: len(kept)], _GREY]
+    return Classes(names, indices, np.array(colours, dtype=str))
+
+
+def _name(label: object, label_names: Sequence[str] | None) -> str:
+    """What a label is called, short enough for a legend."""
+    if label_names is not None and label in range(len(label_names)):
+        label = label_names[int(label)]
+    text = f"{label:g}" if isinstance(label, float) else _text(label)
+    return canvas.plain(canvas.shortened(text))
+
+
+def _text(label: object) -> str:
+    return label.decode(errors="replace") if isinstance(label, bytes) else str(label)
+
+
+class CurveGroup(NamedTuple):
+    """Quantities of one unit that are drawn on the same axes."""
+
+    title: str
+    unit: str
+    columns: dict[str, str]  # column of `metrics.csv` -> matplotlib line style
+
+
+def draw_curves(path: Path, metrics: Metrics, groups: list[CurveGroup], title: str) -> None:
+    """Draws columns of the metrics by epoch.
+
+    Args:
+        path: the PNG to write.
+        metrics: the rows of `metrics.csv`, each with its `epoch`.
+        groups: which columns stand together; those that no row has are left out.
+        title: shown on top.
+    """
+    known = {name for row in metrics for name in row}
+    shown = [group for group in groups if known & group.columns.keys()] or groups[:1]
+    rows, columns = math.ceil(len(shown) / _IN_A_ROW), min(len(shown), _IN_A_ROW)
+    figure = canvas.new_figure(_WIDTH * columns, _HEIGHT * rows)
+    first_colour = 0
+    for number, group in enumerate(shown):
+        present = {name: style for name, style in group.columns.items() if name in known}
+        axes = figure.add_subplot(rows, columns, number + 1)
+        axes.set(title=group.title, xlabel="epoch", ylabel=group.unit)
+        _draw_lines(axes, metrics, present, first_colour)
+        first_colour += len(present)
+    canvas.fit(figure.suptitle(canvas.plain(title)), 0.96 * figure.bbox.width)
+    figure.tight_layout()
+    canvas.save(figure, path)
+
+
+def _draw_lines(axes: Axes, metrics: Metrics, styles: dict[str, str], first_colour: int) -> None:
+    epochs = [row["epoch"] for row in metrics]
+    marker = "." if len(epochs) <= _MOST_DOTS else None
+    for number, (name, style) in enumerate(styles.items(), first_colour):
+        values = [row.get(name, math.nan) for row in metrics]
+        label = name.replace("_", " ")
+        axes.plot(epochs, values, ls=style, marker=marker, color=f"C{number % 10}", label=label)
+    if len(styles) > 1:
+        axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from helpers import binary_images, designed_model, tiny_cvae, tiny_images, vivid
 
-from cvae_tf.evaluation import everywhere, exact_evidence, sampled_bounds
+from cvae_tf.inference import exact_log_px, importance_bounds
 from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
 
@@ -18,10 +18,10 @@ def _sharp(latent_dim):
 
 
 def _integrate(model, pixels, batch_size=5000, **options):
-    posteriors = sampled_bounds.encode(model, pixels, 100)
-    bounds = sampled_bounds.bounds(model, pixels, posteriors, [1], 20, 0, 1000)
-    elbo = bounds.log_likelihood - sampled_bounds.kl_per_dimension(posteriors).sum(axis=1)
-    return exact_evidence.log_evidence(model, pixels, posteriors, elbo, batch_size, **options)
+    posteriors = importance_bounds.encode(model, pixels, 100)
+    bounds = importance_bounds.bounds(model, pixels, posteriors, [1], 20, 0, 1000)
+    elbo = bounds.log_likelihood - importance_bounds.kl_per_dimension(posteriors).sum(axis=1)
+    return exact_log_px.log_evidence(model, pixels, posteriors, elbo, batch_size, **options)
 
 
 def _on_a_grid(model, pixels):
@@ -55,7 +55,7 @@ def test_two_dimensions_agree_with_a_plain_sum_whatever_is_done_at_once(monkeypa
     found = _integrate(model, pixels)
     np.testing.assert_allclose(found.log_evidence, expected, atol=5e-3)
     assert abs(found.change) < 0.01
-    monkeypatch.setattr(everywhere, "_PAIRS_OF_BATCH", 0.001)  # one image at a time
+    monkeypatch.setattr(exact_log_px, "_PAIRS_OF_BATCH", 0.001)  # one image at a time
     parts = _integrate(model, pixels, batch_size=2000)
     np.testing.assert_allclose(parts.log_evidence, expected, atol=5e-3)
 

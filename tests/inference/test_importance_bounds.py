@@ -6,8 +6,9 @@ import tensorflow as tf
 from helpers import binary_images, designed_model, tiny_cvae, vivid
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_samples
-from cvae_tf.evaluation import refined, sampled_bounds
+from cvae_tf.evaluation import evaluating
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.inference import importance_bounds
 from cvae_tf.models.vae.posterior import Posterior
 
 
@@ -27,22 +28,22 @@ def _with_parameters(tiny, parameters):
 
 
 def _bounds(tiny, pixels, sizes, samples=1, seed=0, batch_size=100):
-    posteriors = sampled_bounds.encode(tiny, pixels, 8)
-    return sampled_bounds.bounds(tiny, pixels, posteriors, sizes, samples, seed, batch_size)
+    posteriors = importance_bounds.encode(tiny, pixels, 8)
+    return importance_bounds.bounds(tiny, pixels, posteriors, sizes, samples, seed, batch_size)
 
 
 def test_means_know_their_error_and_active_units_vary():
     values = np.array([1.0, 2.0, 3.0, 10.0])
-    mean, error = sampled_bounds.mean_of(values)
+    mean, error = importance_bounds.mean_of(values)
     assert (mean, error) == (4, pytest.approx(np.sqrt(np.sum((values - 4) ** 2) / 3 / 4)))
     means = np.random.default_rng(0).normal(size=(1000, 3)) * [1.0, 0.15, 0.05] + 7
-    assert sampled_bounds.count_active_units(Posterior(means, 0 * means)) == 2
+    assert importance_bounds.count_active_units(Posterior(means, 0 * means)) == 2
 
 
 def test_bounds_are_means_of_joint_over_posterior(tiny, pixels):
     """By NumPy, of the same noise."""
     found = _bounds(tiny, pixels, [1, 3, 7], samples=4, batch_size=40)
-    mean, logvar = (np.asarray(part, float) for part in sampled_bounds.encode(tiny, pixels, 20))
+    mean, logvar = (np.asarray(part, float) for part in importance_bounds.encode(tiny, pixels, 20))
     key = derived_key(0, Purpose.EVALUATION_NOISE)
     noise = normal_of_samples(key, 0, 20, 2, 0, 7).numpy().reshape(7, 20, 2)
     latents = mean + np.exp(logvar / 2) * noise
@@ -77,19 +78,19 @@ def test_bounds_of_images_that_are_too_unlikely_for_a_float_are_finite(tiny):
     )
     prior = Posterior(*np.zeros((2, 2, 2), np.float32))
     white = np.ones((2, 6, 6, 1), np.float32)
-    found = sampled_bounds.bounds(unlikely, white, prior, [4], 1, 0, 100)
+    found = importance_bounds.bounds(unlikely, white, prior, [4], 1, 0, 100)
     np.testing.assert_allclose(found.importance_weighted[4], -3600, rtol=1e-5)
 
 
 def test_refined_elbos_are_those_of_the_formula_and_rise_to_the_best_gaussian(tiny, pixels):
     settings = EvaluationSettings(samples=30, batch_size=10)
-    found = refined.measure(tiny, pixels, 5, [1, 30], settings, None)
+    found = evaluating.measure_refined(tiny, pixels, 5, [1, 30], settings, None)
     mean, factor = (np.asarray(part, np.float64) for part in found.posteriors)
     covariance = factor @ factor.transpose(0, 2, 1)
     trace, determinant = np.trace(covariance, axis1=1, axis2=2), np.linalg.det(covariance)
     kl = 0.5 * (trace + np.square(mean).sum(axis=1) - 2 - np.log(determinant))
     np.testing.assert_allclose(found.elbo, found.bounds.log_likelihood - kl, rtol=1e-4, atol=1e-4)
-    own = sampled_bounds.encode(tiny, pixels, 20)
-    own_kl = sampled_bounds.kl_per_dimension(own).sum(axis=1)
+    own = importance_bounds.encode(tiny, pixels, 20)
+    own_kl = importance_bounds.kl_per_dimension(own).sum(axis=1)
     of_encoder = _bounds(tiny, pixels, [1], samples=30).log_likelihood - own_kl
     assert of_encoder.mean() < found.elbo.mean() < found.best_elbo.mean() + 0.01

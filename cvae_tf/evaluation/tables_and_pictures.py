@@ -5,24 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-from cvae_tf.evaluation import (
-    distance,
-    evaluating,
-    exact_evidence,
-    pictures,
-    sampled_bounds,
-    true_posterior,
-)
+from cvae_tf.drawing.canvas import fit, new_figure, plain, save
+from cvae_tf.evaluation import distance, evaluating, true_posterior
 from cvae_tf.evaluation.by_class import Classification
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import check_output_name
+from cvae_tf.inference import exact_log_px, importance_bounds
 from cvae_tf.models.vae.family import meaning_of_bits
 
 _LITTLE = 0.005  # of p(x)
+_COLOURS = ("tab:blue", "tab:orange")  # of the encoder's posterior, and of the refined one
 
 
 def as_table(found: Evaluation | Distance) -> str:
@@ -44,7 +42,7 @@ def as_table(found: Evaluation | Distance) -> str:
         error = "" if nats.standard_error is None else f" +- {nats.standard_error:.2f}"
         value = f"{nats.mean:.2f}{error}"
         lines.append(f"{quantity:{width}} {how:>11} {value:>20} {bits.mean:9.4f}  {conditions}")
-    active = sampled_bounds.count_active_units(found.posteriors)
+    active = importance_bounds.count_active_units(found.posteriors)
     lines += ["", f"active units: {active} of {model.latent_dim} ({conditions})"]
     if found.classes:
         lines.append(_describe_classes(found.classes))
@@ -55,7 +53,7 @@ def as_table(found: Evaluation | Distance) -> str:
 
 
 def _describe_classes(classes: Classification) -> str:
-    error, deviation = sampled_bounds.mean_of(classes.is_wrong)
+    error, deviation = importance_bounds.mean_of(classes.is_wrong)
     accuracy = "" if deviation is None else f" +- {100 * deviation:.2f}"
     how = "exact" if classes.how == "quadrature" else f"bound, K = {classes.how}"
     return (
@@ -92,8 +90,8 @@ def _remarks(found: Evaluation) -> Iterator[str]:
             f"quadrature: with nodes up to {exact.step:g} close, polynomials of one degree less "
             f"change the mean {found.evidence} by {exact.change:.1e} nats"
         )
-        if abs(exact.change) > exact_evidence.TOLERANCE:
-            tolerance = exact_evidence.TOLERANCE
+        if abs(exact.change) > exact_log_px.TOLERANCE:
+            tolerance = exact_log_px.TOLERANCE
             yield f"That is more than {tolerance}: {found.evidence} is not exact here."
         if exact.too_sharp_share > _LITTLE:
             yield (
@@ -139,14 +137,14 @@ def as_json(found: Evaluation | Distance) -> dict[str, Any]:
             for quantity, how, nats, bits in evaluating.numbers(found)
         ],
         "active_units": {
-            "count": sampled_bounds.count_active_units(found.posteriors),
+            "count": importance_bounds.count_active_units(found.posteriors),
             "of": model.latent_dim,
             **conditions,
         },
         "classification": found.classes
         and {
-            "error": sampled_bounds.mean_of(found.classes.is_wrong).mean,
-            "standard_error": sampled_bounds.mean_of(found.classes.is_wrong).standard_error,
+            "error": importance_bounds.mean_of(found.classes.is_wrong).mean,
+            "standard_error": importance_bounds.mean_of(found.classes.is_wrong).standard_error,
             "method": found.classes.how,
             **conditions,
         },
@@ -191,7 +189,7 @@ def write(found: Evaluation | Distance, output: Path) -> list[Path]:
     table = output.with_name(f"{output.stem}_images.csv")
     picture, of_two_modes = pictures_beside(output)
     _write_values(found, table)
-    _draw(found, picture)
+    _draw_evaluation(found, picture)
     written = [output, table, picture]
     if found.exact and found.model.latent_dim == 2 and not found.model.class_names:
         written += _draw_two_modes(found, of_two_modes)
@@ -203,23 +201,45 @@ def pictures_beside(output: Path) -> tuple[Path, Path]:
     return output.with_suffix(".png"), output.with_name(f"{output.stem}_posterior.png")
 
 
-def _draw(found: Evaluation, path: Path) -> None:
+def _draw_evaluation(found: Evaluation, path: Path) -> None:
+    """Draws how bounds rise with the number of samples, and where the rest is lost."""
+    figure = new_figure(10, 4)
+    left, right = figure.subplots(1, 2)
+    _draw_bounds(left, found)
+    if found.log_evidence is not None:
+        evidence = found.evidence
+        right.hist(found.log_evidence - found.elbo, bins=60, color="tab:blue", log=True)
+        right.set(title="What the ELBO misses", xlabel=f"{evidence} - ELBO, nats", ylabel="images")
+    else:
+        kl = found.kl.mean(axis=0)
+        right.bar(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color="tab:red")
+        right.set(title="KL of each latent dimension, sorted", xlabel="dimension", ylabel="nats")
+        right.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
+    title = f"{found.images.origin}, {found.model.pixels.binarize}, seed {found.settings.seed}"
+    fit(figure.suptitle(plain(title)), 0.96 * figure.bbox.width)
+    figure.tight_layout()
+    save(figure, path)
+
+
+def _draw_bounds(axes: Axes, found: Evaluation) -> None:
+    """Draws means of ELBOs, of bounds by the number of samples, and of log p(x) if it is known."""
     elbo = found.model.pixels.terms["elbo"].title
-    bounds, elbos = {"importance-weighted bound": found.bounds}, {elbo: found.elbo}
+    elbos, bounds = {elbo: found.elbo}, {"importance-weighted bound": found.bounds}
     if found.refined:
-        bounds["importance-weighted bound, refined posterior"] = found.refined.bounds
         elbos[f"{elbo}, refined posterior"] = found.refined.elbo
-    sizes = {name: each.importance_weighted for name, each in bounds.items()}
-    pictures.draw_evaluation(
-        path,
-        {name: {k: v.mean() for k, v in each.items()} for name, each in sizes.items() if each},
-        {name: values.mean() for name, values in elbos.items()},
-        found.elbo,
-        found.log_evidence,
-        found.kl.mean(axis=0),
-        f"{found.images.origin}, {found.model.pixels.binarize}, seed {found.settings.seed}",
-        found.evidence,
-    )
+        bounds["importance-weighted bound, refined posterior"] = found.refined.bounds
+    for (name, values), color in zip(elbos.items(), _COLOURS, strict=False):
+        axes.axhline(values.mean(), color=color, linestyle="--", label=name)
+    for (name, each), color in zip(bounds.items(), _COLOURS, strict=False):
+        if by_size := each.importance_weighted:
+            axes.set(title=f"Bounds on {found.evidence}", xlabel="samples K")
+            means = [values.mean() for values in by_size.values()]
+            axes.semilogx(list(by_size), means, "o-", color=color, label=name)
+    if found.log_evidence is not None:
+        axes.axhline(found.log_evidence.mean(), color="black", label=f"{found.evidence}, exact")
+    axes.set(ylabel="nats per image")
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
 
 
 def _draw_two_modes(found: Evaluation, path: Path) -> list[Path]:
@@ -232,7 +252,7 @@ def _draw_two_modes(found: Evaluation, path: Path) -> list[Path]:
     if modes is None:
         return []
     own = found.posteriors.mean[modes.image], found.posteriors.logvar[modes.image]
-    pictures.draw_posterior(path, found.pixels[modes.image], modes, own)
+    true_posterior.draw_posterior(path, found.pixels[modes.image], modes, own)
     return [path]
 
 

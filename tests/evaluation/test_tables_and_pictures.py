@@ -10,8 +10,9 @@ import pytest
 from helpers import METADATA, designed_model, tiny_cvae, vivid
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.evaluation import evaluating, report, true_posterior
+from cvae_tf.evaluation import evaluating, true_posterior
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.evaluation.tables_and_pictures import as_json, as_table, write
 from cvae_tf.exporting.load import with_metadata
 from cvae_tf.models.vae.pixels import Pixels
 
@@ -77,7 +78,7 @@ def test_every_number_names_its_conditions_and_every_image_has_its_row(
     found, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(true_posterior, "_LEAST_SHARE", 0)  # a picture in any case
-    written = report.write(found, tmp_path / "numbers.json")
+    written = write(found, tmp_path / "numbers.json")
     names = ["numbers.json", "numbers_images.csv", "numbers.png", "numbers_posterior.png"]
     assert [path.name for path in written] == names
     contents = json.loads(written[0].read_text())
@@ -87,7 +88,7 @@ def test_every_number_names_its_conditions_and_every_image_has_its_row(
         assert math.isfinite(number["nats_per_image"])
     for picture in written[2:]:
         assert iio.imread(picture).std() > 10
-    lines = report.as_table(found).splitlines()
+    lines = as_table(found).splitlines()
     assert sum("+-" in line for line in lines) == len(contents["numbers"])
     with written[1].open() as file:
         rows = list(csv.DictReader(file))
@@ -102,7 +103,7 @@ def test_grey_levels_under_the_cross_entropy_have_no_likelihood(data_path):
     names = [number.quantity for number in evaluating.numbers(grey)]
     by_dimension = [f"KL of latent dimension {i}" for i in (1, 2)]
     assert names == ["negative cross-entropy", "KL", "pseudo-ELBO", *by_dimension]
-    assert "no log-likelihood" in report.as_table(grey)
+    assert "no log-likelihood" in as_table(grey)
 
 
 def test_other_images_or_one_may_be_given_and_what_was_done_to_them_is_named(data_path, tmp_path):
@@ -115,12 +116,12 @@ def test_other_images_or_one_may_be_given_and_what_was_done_to_them_is_named(dat
     found = evaluate(data_path, invert=True)
     assert found.images.origin == f"x_test of {data_path}, inverted"
     assert found.exact is found.refined is None  # with three latents
-    assert len(report.write(found, tmp_path / "three.json")) == 3
+    assert len(write(found, tmp_path / "three.json")) == 3
     pixels = Pixels("none", "gaussian")
     gaussian = designed_model(None, None, 3, (6, 6, 1), pixels=pixels)
-    assert "do not compare" in report.as_table(found._replace(model=gaussian))  # of bits
+    assert "do not compare" in as_table(found._replace(model=gaussian))  # of bits
     np.savez(tmp_path / "one.npz", images=np.eye(6, dtype=np.uint8)[None] * 255)
-    one = report.as_json(evaluate(tmp_path / "one.npz"))  # without an error of its mean
+    one = as_json(evaluate(tmp_path / "one.npz"))  # without an error of its mean
     assert all(number["standard_error"] is None for number in one["numbers"])
 
 
