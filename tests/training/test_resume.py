@@ -25,7 +25,7 @@ from cvae_tf.data import feeding
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.models.gan import model as gan_model
 from cvae_tf.models.gan.family import GanFamily
-from cvae_tf.models.networks import dcgan
+from cvae_tf.models.networks import gan_pairs
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.training import checkpoint_files, early_stopping, run_directory
 from cvae_tf.training.distribution import SINGLE
@@ -112,9 +112,9 @@ def _small_gan(monkeypatch):
 
     monkeypatch.setattr(GanFamily, "set_measure", set_measure)
     monkeypatch.setattr(gan_model, "_SETTLED_ON", 32)
-    monkeypatch.setattr(dcgan, "_FIRST", 4)
-    monkeypatch.setattr(dcgan, "_FILTERS", ((4, 1), (4, 2)))
-    monkeypatch.setattr(dcgan, "_DISCRIMINATOR_FILTERS", (4, 4))
+    monkeypatch.setattr(gan_pairs, "_COARSE", 4)
+    monkeypatch.setattr(gan_pairs, "_FILTERS", ((4, 1), (4, 2)))
+    monkeypatch.setattr(gan_pairs, "_DISCRIMINATOR_FILTERS", (4, 4))
 
 
 DENSE = {"network": "mlp", "hidden": "12"}

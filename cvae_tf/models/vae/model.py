@@ -17,10 +17,10 @@ from cvae_tf.core.randomness import (
     normal_of_images,
     normal_of_samples,
 )
-from cvae_tf.models import fused_layers
+from cvae_tf.models import layers
 from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel, images_and_labels, run_as_two_halves
-from cvae_tf.models.dropout import seed_dropout
+from cvae_tf.models.layers import seed_dropout
 from cvae_tf.models.networks import ImageShape, Networks, Options, build_networks
 from cvae_tf.models.vae import objectives
 from cvae_tf.models.vae.even_latents import even_latents, numbers_within_class
@@ -410,7 +410,7 @@ class CVAE(GenerativeModel):
 
     def for_inference(self) -> "CVAE":
         """A copy whose normalisations are faster; it has the same weights."""
-        networks = Networks(*(fused_layers.copy(n) for n in self.networks.values()))
+        networks = Networks(*(layers.copy_for_use(n) for n in self.networks.values()))
         own = self.pixels, self.objective, self.input_noise, self.num_classes
         copy = CVAE(networks, self.seed, *own, self.sampler_name)
         for name, part in copy.finishing_parts.items():
