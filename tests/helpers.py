@@ -24,8 +24,8 @@ from cvae_tf.exporting import export_run
 from cvae_tf.exporting.load import load
 from cvae_tf.models.networks import NETWORKS, Networks
 from cvae_tf.models.vae import objectives
+from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.training import finishing, run_directory
 from cvae_tf.training.run_files import SAVED_MODEL
 from cvae_tf.training.run_pictures import RunPictures

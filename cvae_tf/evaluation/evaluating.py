@@ -21,9 +21,8 @@ from cvae_tf.evaluation.sampled_bounds import Bounds, Mean
 from cvae_tf.evaluation.settings import OF_MEASURE, EvaluationSettings
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
-from cvae_tf.models.measures import nats_of_one_bit
+from cvae_tf.models.vae.likelihoods import Pixels, nats_of_one_bit
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import Posterior
 
 _DRAWN_AT_ONCE = 1000

@@ -10,7 +10,7 @@ from cvae_tf.core.progress import progress
 from cvae_tf.evaluation import exact_evidence, sampled_bounds
 from cvae_tf.evaluation.sampled_bounds import Bounds
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.models.vae import inferring, refinement
+from cvae_tf.models.vae import refinement
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import FullPosterior
 
@@ -105,11 +105,11 @@ def climb_to_best(
 
     @tf.function
     def climb(pixels: tf.Tensor, labels: tf.Tensor | None, *start: tf.Tensor) -> FullPosterior:
-        decode, density = inferring.decoder_for(model, labels), model.pixels.density
+        decode, density = refinement.decoder_for(model, labels), model.pixels.density
         gaussians = FullPosterior(*start)
         return refinement.best_gaussian(decode, density, pixels, gaussians, _STEPS_TO_BEST)
 
-    at_once = inferring.images_at_once(model, nodes=2 * model.latent_dim)
+    at_once = refinement.images_at_once(model, nodes=2 * model.latent_dim)
     return _in_parts(climb, at_once, on_progress, pixels, labels, *start)
 
 

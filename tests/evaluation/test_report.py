@@ -13,7 +13,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import evaluating, report, true_posterior
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.exporting.load import with_metadata
-from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.likelihoods import Pixels
 
 
 @pytest.fixture(scope="module")

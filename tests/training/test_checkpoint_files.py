@@ -9,7 +9,7 @@ from helpers import binary_images, tiny_cvae, weights_of
 
 from cvae_tf.config import RunOptions
 from cvae_tf.core.errors import UserError
-from cvae_tf.models.measures import Measure
+from cvae_tf.models.base import Measure
 from cvae_tf.models.vae.family import VaeFamily
 from cvae_tf.training import checkpoint_files
 from cvae_tf.training.checkpoint_files import Interval, Moment, Progress
