@@ -21,7 +21,6 @@ LEVELS = [
     ["exporting"],
     ["generation", "evaluation"],
     ["reporting"],
-    ["whole_run"],
     ["api"],
     ["cli", "__init__"],
     ["__main__"],

@@ -8,7 +8,7 @@ from cvae_tf.drawing import animations
 from cvae_tf.exporting import model_json, writing
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training import building
-from cvae_tf.training.run_files import ANIMATION, SAVED_MODEL, Run
+from cvae_tf.training.run_directory import ANIMATION, SAVED_MODEL, Run
 
 
 def export(

@@ -16,7 +16,7 @@ from cvae_tf.exporting import model_json
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.training import building, run_directory
-from cvae_tf.training.run_files import MODEL_JSON, SAVED_MODEL
+from cvae_tf.training.run_directory import MODEL_JSON, SAVED_MODEL
 
 _GRAPH = "saved_model.pb"
 _OF_NETWORKS = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"  # their variables, one after the other

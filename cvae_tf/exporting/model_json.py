@@ -4,7 +4,7 @@ from typing import Any
 
 from cvae_tf.models import saved_model
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.training.run_files import Run
+from cvae_tf.training.run_directory import Run
 
 
 def describe(run: Run, model: GenerativeModel, metrics: list[dict[str, float]]) -> dict[str, Any]:

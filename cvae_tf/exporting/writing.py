@@ -12,7 +12,7 @@ from cvae_tf.exporting import keras_file, litert, onnx_files
 from cvae_tf.models import saved_model
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
-from cvae_tf.training.run_files import MODEL_JSON
+from cvae_tf.training.run_directory import MODEL_JSON
 
 
 class Format(NamedTuple):

@@ -17,7 +17,7 @@ from cvae_tf.models.vae.held_out_scores import HeldOutScores
 from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.presets import REFINE_STEPS
-from cvae_tf.training import finishing
+from cvae_tf.training import run_training
 
 
 def _small(shape=(8, 8, 1), latent_dim=3, pixels=Pixels()):  # noqa: B008
@@ -157,20 +157,20 @@ def test_they_come_back_with_the_run_if_they_are_of_its_weights_and_fit(run, mon
     monkeypatch.setattr(
         family, "score_held_out", lambda own, _: own.held_out_scores.take("encoders", np.arange(9))
     )
-    finishing.finish(run, model, digits)
-    assert finishing.restore(run, again) == []
+    run_training.fit_after_training(run, model, digits)
+    assert run_training.restore_fitted(run, again) == []
     for first, second in zip(
         model.held_out_scores.variables, again.held_out_scores.variables, strict=True
     ):
         np.testing.assert_array_equal(first, second)
     missing = ["its scores come without p-values"]
-    assert finishing.restore(run, _with_scores(steps=5)) == missing
+    assert run_training.restore_fitted(run, _with_scores(steps=5)) == missing
     with np.load(run.finishing) as arrays:
         shorter = {name: values[:-1] if values.ndim else values for name, values in arrays.items()}
     np.savez(run.finishing, **shorter)
-    assert finishing.restore(run, _with_scores()) == missing
+    assert run_training.restore_fitted(run, _with_scores()) == missing
     run.finishing.unlink()
-    assert finishing.restore(run, _with_scores()) == missing
+    assert run_training.restore_fitted(run, _with_scores()) == missing
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,6 @@ def test_failing_at_the_end_does_not_cost_the_model(run, monkeypatch, capsys, di
         raise error
 
     monkeypatch.setattr(family, "score_held_out", fail)
-    finishing.finish(run, _with_scores(), digits)
+    run_training.fit_after_training(run, _with_scores(), digits)
     assert "is missing: its scores come without p-values" in capsys.readouterr().err
     assert not run.finishing.exists()
