@@ -20,7 +20,7 @@ from cvae_tf.evaluation import report as evaluation_report
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.exporting import export_run
+from cvae_tf.exporting.export import export_from_checkpoint, export_run
 from cvae_tf.exporting.load import as_loaded, load, load_newest, run_of
 from cvae_tf.generation import generating
 from cvae_tf.generation.common import Generated
@@ -184,7 +184,7 @@ def _train_and_export(
         rows = take_best_epoch(run, trainer.model, history)
         with averaged(trainer.model):
             fit_after_training(run, trainer.model, dataset)
-            saved_model = export_run.export(run, trainer.model, rows)
+            saved_model = export_run(run, trainer.model, rows)
         pictures.draw_summary(history)  # last, so that no picture can cost the model
         _write_page(run, trainer, history)
         screen.conclude(run, trainer.model, saved_model)
@@ -253,7 +253,7 @@ def export(
             package that is missing, or the directory cannot be written.
     """
     with messages.verbosity(verbose):
-        directory = export_run.export_from_checkpoint(run_dir, output, format)
+        directory = export_from_checkpoint(run_dir, output, format)
         messages.say(f"Exported to {paths.shown(directory)}.")
         if format == "saved_model":
             screen.hint_at(directory)

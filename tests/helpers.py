@@ -20,7 +20,6 @@ from cvae_tf.config import Config
 from cvae_tf.core.threads import set_threads
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.loading import load_dataset
-from cvae_tf.exporting import export_run
 from cvae_tf.exporting.load import load
 from cvae_tf.models.networks import NETWORKS, Networks
 from cvae_tf.models.vae import objectives
@@ -38,7 +37,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for whatever a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
 set_threads(0)  # as the scripts do: other threads give other last bits
 
-# Of an exported model, as model_json.describe returns it.
+# Of an exported model, as `describe_run` returns it.
 METADATA = {
     "title": "variational autoencoder",
     "config": Config.create(dataset="digits", seed=3).to_json(),
@@ -284,7 +283,7 @@ def gan(gan_run):
 def training_only(monkeypatch):
     """Runs end after the last epoch: without scores, SavedModel, summary pictures and page."""
     monkeypatch.setattr(api, "fit_after_training", lambda *_: None)
-    monkeypatch.setattr(export_run, "export", lambda run, *_: run.directory / SAVED_MODEL)
+    monkeypatch.setattr(api, "export_run", lambda run, *_: run.directory / SAVED_MODEL)
     monkeypatch.setattr(RunPictures, "draw_summary", lambda *_: None)
     monkeypatch.setattr(api, "_write_page", lambda *_: None)
 

@@ -16,7 +16,7 @@ from cvae_tf.distances import for_dataset
 from cvae_tf.distances.frechet import MOST_IMAGES, frechet_distance, statistics
 from cvae_tf.distances.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.exporting.black_and_white import as_known, is_black_and_white
+from cvae_tf.exporting.load import as_known, is_black_and_white
 from cvae_tf.models.base import GenerativeModel
 
 
