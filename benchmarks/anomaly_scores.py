@@ -55,15 +55,15 @@ def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
         elbo, refined [N], nats, complexities [N, 2], and features of both posteriors, each [N, 3].
     """
-    from cvae_tf.core import amounts
     from cvae_tf.evaluation import evaluating
     from cvae_tf.inference import importance_bounds
-    from cvae_tf.models.vae import complexity
+    from cvae_tf.models.vae import held_out_scores
+    from cvae_tf.presets import REFINE_STEPS
 
     pixels, posteriors = encoded(model, grey, model.pixels)
     own = [], SCORING_SAMPLES, 0, 1000
     bounds = importance_bounds.bounds(model, pixels, posteriors, *own)
-    better = evaluating.refine_posteriors(model, pixels, None, amounts.STEPS, 1000)
+    better = evaluating.refine_posteriors(model, pixels, None, REFINE_STEPS, 1000)
     of_better = importance_bounds.bounds(model, pixels, better, *own)
     reconstructed = _decoded(model, posteriors.mean)
     deviations = np.sqrt(np.exp(posteriors.logvar).sum(axis=1))
@@ -71,7 +71,7 @@ def scores(model: Any, grey: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "elbo": bounds.log_likelihood - importance_bounds.kl_per_dimension(posteriors).sum(axis=1),
         "refined": of_better.log_likelihood - better.kl().numpy(),
-        "complexities": complexity.complexities(pixels, reconstructed).numpy(),
+        "complexities": held_out_scores.complexities(pixels, reconstructed).numpy(),
         "features": _features(reconstructed - pixels, posteriors.mean, deviations),
         "refined features": _features(
             _decoded(model, better.mean) - pixels, better.mean, of_refined
@@ -142,12 +142,12 @@ def _relative(
     known: dict, images: dict, regrets: float, which: Sequence[int] = (0, 1)
 ) -> np.ndarray:
     """ELBO less so many regrets, compared with usual images as complex; high: unusual."""
-    from cvae_tf.models.vae import complexity
+    from cvae_tf.models.vae import held_out_scores
 
     own, scores = (e["elbo"] - regrets * (e["refined"] - e["elbo"]) for e in (known, images))
     of_known, of_images = (each["complexities"][:, which] for each in (known, images))
-    trends = complexity.fit_trends(of_known, own)[0].astype(np.float32)
-    return -complexity.relative_scores(scores.astype(np.float32), of_images, trends).numpy()
+    trends = held_out_scores.fit_trends(of_known, own)[0].astype(np.float32)
+    return -held_out_scores.relative_scores(scores.astype(np.float32), of_images, trends).numpy()
 
 
 def _mahalanobis(features: np.ndarray, centre: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -234,7 +234,7 @@ def _model(run_dir: Path) -> Any:
 
 def as_table(report: dict[str, Any]) -> str:
     """Writes AUROCs: in the mean and the worst of several models, and of each shift."""
-    from cvae_tf.core import amounts
+    from cvae_tf.presets import REFINE_STEPS
 
     results = report["results"]
     shift, columns = results["shifts"], {}
@@ -245,7 +245,7 @@ def as_table(report: dict[str, Any]) -> str:
                 columns[f"{title}, {of_part}"] = [each[part] for each in of_kind]
     lines = [
         f"{report['machine']}. AUROC (mean, worst) of single models, seed 0, with "
-        f"{amounts.STEPS} Gauss-Newton steps. Digits: `{' '.join(LEFT_OUT)}`, 55,000 training "
+        f"{REFINE_STEPS} Gauss-Newton steps. Digits: `{' '.join(LEFT_OUT)}`, 55,000 training "
         f"images. Classes of CIFAR-10 as JPEG ({', '.join(CLASSES)}): `{' '.join(ONE_CLASS)}`, "
         f"{OF_CLASS} images of the class and of all others.",
         "",

@@ -36,7 +36,7 @@ from cvae_tf.config import Config
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.own_file import load_npz
-from cvae_tf.training import checkpoint_files
+from cvae_tf.training import checkpoints
 
 HERE = Path(__file__).parent
 EVERY = 1  # step
@@ -96,7 +96,7 @@ def _work_and_exit(work: Callable[[], None], write: int) -> None:
 
 def fingerprint(run_dir: Path) -> dict[str, Any]:
     """What must be the same in every run: hashes by name."""
-    newest = checkpoint_files.list_checkpoints(run_dir / "checkpoints")[-1]
+    newest = checkpoints.list_checkpoints(run_dir / "checkpoints")[-1]
     with np.load(newest / "state.npz", allow_pickle=False) as arrays:
         prints = {name: _sha256(arrays[name].tobytes()) for name in arrays if name != "state"}
         progress = json.loads(arrays["state"].tobytes())
@@ -193,7 +193,7 @@ class Trials:
         chance = random.Random(number)
         run_dir = self.directory / f"damage-{number}"
         shutil.copytree(self.reference, run_dir)
-        there = checkpoint_files.list_checkpoints(run_dir / "checkpoints")
+        there = checkpoints.list_checkpoints(run_dir / "checkpoints")
         for checkpoint in there[-chance.randint(1, len(there) - 1) :]:
             damage_file(chance.choice(sorted(checkpoint.iterdir())), chance)
         return self.verdict(run_dir)

@@ -83,7 +83,7 @@ def evaluated(bench: Bench, run_dir: Path, title: str, samples: str) -> dict[str
 def few_labels(bench: Bench) -> dict[str, Any]:
     """Classifies test images by their posterior means, from 100 labelled training images."""
     from cvae_tf.exporting.load import load_newest
-    from cvae_tf.models.vae.pixels import Pixels
+    from cvae_tf.models.vae.likelihoods import Pixels
 
     run_dir = bench.trained("20-D, dynamic", RUNS["20-D, dynamic"])
     model = load_newest(run_dir)

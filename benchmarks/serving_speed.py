@@ -142,7 +142,7 @@ def speed(call: Callable[[], Any], batch: int) -> float:
 def export_all(directory: Path) -> None:
     """Writes each network in each format."""
     from cvae_tf.config import Config
-    from cvae_tf.exporting import writing
+    from cvae_tf.exporting.export import FORMATS, write_model
     from cvae_tf.models.networks import build_networks
     from cvae_tf.models.vae.family import VaeFamily
     from cvae_tf.models.vae.model import CVAE
@@ -154,8 +154,8 @@ def export_all(directory: Path) -> None:
     }  # fmt: skip
     for network in NETWORKS:
         model = CVAE(build_networks(network, (28, 28, 1), latent_dim=2, seed=0))
-        for name in writing.FORMATS:
-            writing.write_model(model, name, directory / network / name, metadata)
+        for name in FORMATS:
+            write_model(model, name, directory / network / name, metadata)
 
 
 def measure_all() -> dict[str, Any]:

@@ -14,11 +14,11 @@ from cvae_tf.core import threads
 from cvae_tf.core.quiet import quiet_import
 
 with quiet_import():
-    from cvae_tf import whole_run
     from cvae_tf.config import Config
     from cvae_tf.data import batches, feeding
     from cvae_tf.data.loading import load_dataset
-    from cvae_tf.training import strategies
+    from cvae_tf.training import building
+    from cvae_tf.training.distribution import start_strategy
 
 
 def main() -> None:
@@ -29,9 +29,9 @@ def main() -> None:
     config = Config.create(**settings)
     feeding._STEPS_PER_CALL = 1
     threads.set_threads(0)
-    with strategies.together(strategy, int(logical_cpus), settings) as distribution:
+    with start_strategy(strategy, int(logical_cpus), settings) as distribution:
         dataset = load_dataset(config.dataset, config.data_path, config.seed, config)
-        trainer = whole_run.build_trainer(config, dataset, distribution)
+        trainer = building.build_trainer(config, dataset, distribution)
         model = trainer.model
         if disturb:
             weight = model.trainable_variables[0]

@@ -6,11 +6,10 @@ The scripts call exactly these. Results are returned as well as written.
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from cvae_tf import whole_run
-from cvae_tf.config import Config, RunOptions
-from cvae_tf.core import messages, paths
+from cvae_tf.config import EVALUATION, Config, RunOptions
+from cvae_tf.core import files, messages, paths, threads
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import check_names
 from cvae_tf.data.datasets import Dataset
@@ -20,7 +19,7 @@ from cvae_tf.evaluation import evaluating, tables_and_pictures
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.exporting import export_run
+from cvae_tf.exporting.export import export_from_checkpoint, export_run
 from cvae_tf.exporting.load import as_loaded, load_newest, run_of
 from cvae_tf.exporting.load import load as load
 from cvae_tf.generation import generating
@@ -30,17 +29,29 @@ from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.gan.model import GAN as GAN
 from cvae_tf.models.vae.model import CVAE as CVAE
 from cvae_tf.reporting import making
-from cvae_tf.training import (
-    choose_preset,
-    following,
-    run_directory,
-    screen,
-    stop_signals,
+from cvae_tf.training import building, run_directory, screen, signals
+from cvae_tf.training.distribution import start_strategy
+from cvae_tf.training.pictures import RunPictures
+from cvae_tf.training.run_directory import SAVED_MODEL, Run
+from cvae_tf.training.run_training import (
+    check_tensorboard,
+    fit_after_training,
+    follow_chief,
+    known_run,
+    run_of_chief,
+    take_best_epoch,
+    train_run,
 )
-from cvae_tf.training.run_files import EVALUATION, Run
-from cvae_tf.training.strategies import together
-from cvae_tf.training.tensorboard import check_tensorboard
-from cvae_tf.whole_run import TrainedRun
+from cvae_tf.training.trainer import Trainer, averaged
+
+
+class TrainedRun(NamedTuple):
+    """A finished run."""
+
+    directory: Path  # which holds everything of it
+    config: Config
+    history: list[dict[str, float]]  # the rows of `metrics.csv`, one for each epoch
+    saved_model: Path  # the exported model, for `load`, `generate` and TensorFlow alone
 
 
 def train(
@@ -75,17 +86,18 @@ def train(
         raise UserError("Give a Config, as Config.create(...) makes it, or settings by name.")
     asked = config or Config.create(**settings)  # refuses what no images allow
     with messages.verbosity(options.verbose):
-        whole_run.set_threads(asked.threads)
-        with together(options.strategy, options.logical_cpus, asked.to_json()) as distribution:
+        _set_threads(asked.threads)
+        where = options.strategy, options.logical_cpus
+        with start_strategy(*where, asked.to_json()) as distribution:
             images = asked.data_path, asked.seed, asked, options.cache_mb, options.disk_mb
             dataset = load_dataset(asked.dataset, *images)
-            config = choose_preset.complete(config, settings, dataset)
+            config = building.complete_settings(config, settings, dataset)
             dataset = with_classes(dataset) if config.conditional else dataset
-            trainer = whole_run.build_trainer(config, dataset, distribution)
+            trainer = building.build_trainer(config, dataset, distribution)
             if not distribution.is_chief:
-                return whole_run.follow(config, trainer)
+                return _follow(config, trainer)
             with run_directory.new_run(run_dir, config, dataset) as run:
-                return whole_run.train_and_export(run, trainer, dataset, options)
+                return _train_and_export(run, trainer, dataset, options)
 
 
 def resume(run_dir: str | Path, **settings: Any) -> TrainedRun:
@@ -109,19 +121,80 @@ def resume(run_dir: str | Path, **settings: Any) -> TrainedRun:
         KeyboardInterrupt: as in `train`.
     """
     options, settings = _divide(settings)
-    known = following.known_run(run_dir, options.strategy)
+    known = known_run(run_dir, options.strategy)
     with messages.verbosity(options.verbose):
-        whole_run.set_threads(known.config.threads if known else settings.get("threads", 0))
+        _set_threads(known.config.threads if known else settings.get("threads", 0))
         asked = {"resume": True, **settings}
-        with together(options.strategy, options.logical_cpus, asked) as distribution:
-            run = following.run_of_chief(known, distribution)
+        with start_strategy(options.strategy, options.logical_cpus, asked) as distribution:
+            run = run_of_chief(known, distribution)
             config = run.config.extended(settings)
-            with stop_signals.naming(run.directory):
+            with signals.naming(run.directory):
                 dataset = _load_again(run, config, options)
-                trainer = whole_run.build_trainer(config, dataset, distribution)
+                trainer = building.build_trainer(config, dataset, distribution)
                 if not distribution.is_chief:
-                    return whole_run.follow(config, trainer)
-                return whole_run.go_on(run, config, trainer, dataset, options)
+                    return _follow(config, trainer)
+                return _go_on(run, config, trainer, dataset, options)
+
+
+def _set_threads(wanted: int) -> None:
+    """Sets the threads of TensorFlow, or says that it keeps those it has; 0: as many as cores."""
+    if not threads.set_threads(wanted) and wanted:
+        messages.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
+
+
+def _go_on(
+    run: Run, config: Config, trainer: Trainer, dataset: Dataset, options: RunOptions
+) -> TrainedRun:
+    """Goes on with a run in its directory, as the chief; see `resume`."""
+    with run_directory.locked(run):
+        files.remove_temporaries(run.directory)
+        if config != run.config:
+            screen.announce_changes(run.config, config)
+            run = run_directory.changed(run, config, dataset)
+        return _train_and_export(run, trainer, dataset, options)
+
+
+def _follow(config: Config, trainer: Trainer) -> TrainedRun:
+    """Trains as a worker that is not the chief, which says where everything is.
+
+    It stops when all agree to: if it left alone, the others could not go on.
+    """
+    distribution = trainer.distribution
+    held_back = signals.held_back(distribution.agreed_signal)
+    with signals.before_failures(), held_back as stop_if_asked:
+        directory = Path(distribution.from_chief(bytes).decode())
+        history = follow_chief(config, trainer, stop_if_asked)
+        distribution.end_together()
+    return TrainedRun(directory, config, history, directory / SAVED_MODEL)
+
+
+def _train_and_export(
+    run: Run, trainer: Trainer, dataset: Dataset, options: RunOptions
+) -> TrainedRun:
+    """Trains a run to its end, as the chief, and exports it; its directory is locked."""
+    with signals.naming(run.directory):
+        trainer.distribution.from_chief(str(run.directory).encode)
+        pictures = RunPictures(run, trainer.model, dataset)
+        history = train_run(run, trainer, pictures, options)
+        rows = take_best_epoch(run, trainer.model, history)
+        with averaged(trainer.model):
+            fit_after_training(run, trainer.model, dataset)
+            saved_model = export_run(run, trainer.model, rows)
+        pictures.draw_summary(history)  # last, so that no picture can cost the model
+        _write_page(run, trainer, history)
+        screen.conclude(run, trainer.model, saved_model)
+        trainer.distribution.end_together()
+    return TrainedRun(run.directory, run.config, history, saved_model)
+
+
+def _write_page(run: Run, trainer: Trainer, history: list[dict[str, float]]) -> None:
+    """Writes the page of a run; one that fails does not spoil the run."""
+    test = trainer.dataset.test
+    try:
+        making.write_run(run, history, (test.images, test.labels))
+    except Exception as error:  # a page has many parts, and none is worth a run
+        reason = str(error).partition("\n")[0]
+        messages.warn(f"report.html is missing ({reason}); report.py tries again.")
 
 
 def _divide(settings: dict[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
@@ -175,7 +248,7 @@ def export(
             package that is missing, or the directory cannot be written.
     """
     with messages.verbosity(verbose):
-        directory = export_run.export_from_checkpoint(run_dir, output, format)
+        directory = export_from_checkpoint(run_dir, output, format)
         messages.say(f"Exported to {paths.shown(directory)}.")
         if format == "saved_model":
             screen.hint_at(directory)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from absl import app, flags, logging
 
-from cvae_tf.config import Config, RunOptions
+from cvae_tf.config import EVALUATION, LATEST, RUNS, Config, RunOptions
 from cvae_tf.core import messages, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.quiet import quiet_import
@@ -20,8 +20,7 @@ from cvae_tf.core.settings import find, kind_of
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output_name
 from cvae_tf.generation.settings import MODE_NAMES, GenerationSettings
 from cvae_tf.presets import PRESETS
-from cvae_tf.training import stop_signals
-from cvae_tf.training.run_files import EVALUATION, LATEST, RUNS
+from cvae_tf.training import signals
 
 _HELP = ("help", "-h", "--help")
 _PATHS = ("run_dir", "saved_model", "output", "compare", "data_path")
@@ -66,7 +65,7 @@ def run(command: str, started_as: str | None = None) -> None:
     _prepare_output()
     try:
         try:
-            with stop_signals.stopping_by_signals():
+            with signals.stopping_by_signals():
                 _run(command, started_as)
         finally:
             _flush()
@@ -136,8 +135,8 @@ def _refuse_empty_paths() -> None:
 
 def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
     """Says how to go on, and ends the process at once: TensorFlow would take half a second."""
-    if not isinstance(interrupt, stop_signals.Stopped):
-        interrupt = stop_signals.Stopped()
+    if not isinstance(interrupt, signals.Stopped):
+        interrupt = signals.Stopped()
     advice = ""
     if interrupt.run_dir:
         run_dir = shlex.quote(paths.shown(interrupt.run_dir))

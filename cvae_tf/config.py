@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from cvae_tf import checks
@@ -16,6 +17,9 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find, setting
 from cvae_tf.data.settings import ReadingSettings
 from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS, SHARED_LATENTS
+
+RUNS, LATEST = Path("runs"), "latest"  # a link to the newest one that has something to use
+EVALUATION = "evaluation.json"  # in a run
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu")
 SCHEDULES = ("constant", "cosine", "linear")

@@ -1,5 +1,15 @@
-"""The presets: named networks and recipes, as what they have unlike `fast`, the default."""
+"""Values by name, known without TensorFlow: usual amounts, and the presets.
 
+A preset is a network or a recipe, told by what it has unlike `fast`, the default.
+"""
+
+REFINE_STEPS, MOST_REFINE_STEPS = 5, 1000  # of Gauss and Newton, that refine a posterior
+MOST_REFINED = 64  # latent dimensions; a step decodes Z + 1 latents, and covariances are [B, Z, Z]
+CANNOT_REFINE = (
+    "This model cannot refine posteriors: it has no encoder, more than "
+    f"{MOST_REFINED} latents, a likelihood that does not say its information, or was exported by "
+    "an older version (then export its run again)."
+)
 MOST_COVERED = 2  # latent dimensions, by latents that all images share
 SHARED_LATENTS = 512
 DEFAULT_PRESET, PHOTO_PRESET = "fast", "photo"

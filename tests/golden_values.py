@@ -70,9 +70,9 @@ def digits() -> Any:
 
 def build_trainer(name: str, dataset: Any) -> Any:
     """The trainer of a case, with a model that has not learned yet."""
-    from cvae_tf import whole_run
     from cvae_tf.config import Config
     from cvae_tf.data.labelled import with_classes
+    from cvae_tf.training import building
     from cvae_tf.training.distribution import SINGLE
 
     options = {"dataset": "digits", "epochs": 1, "batch_size": BATCH_SIZE, "seed": SEEDS[1]}
@@ -82,7 +82,7 @@ def build_trainer(name: str, dataset: Any) -> Any:
     else:  # a GAN would train a classifier of them first
         train, test = (split._replace(labels=None) for split in (dataset.train, dataset.test))
         dataset = dataset._replace(train=train, test=test, class_names=None)
-    return whole_run.build_trainer(config, dataset, SINGLE)
+    return building.build_trainer(config, dataset, SINGLE)
 
 
 def describe_weights(model: Any) -> dict[str, Any]:

@@ -15,20 +15,19 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from cvae_tf import api, whole_run
+from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.threads import set_threads
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.loading import load_dataset
-from cvae_tf.exporting import export_run
 from cvae_tf.exporting.load import load
 from cvae_tf.models.networks import NETWORKS, Networks
 from cvae_tf.models.vae import objectives
+from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.models.vae.pixels import Pixels
-from cvae_tf.training import finishing, run_directory
-from cvae_tf.training.run_files import SAVED_MODEL
-from cvae_tf.training.run_pictures import RunPictures
+from cvae_tf.training import run_directory
+from cvae_tf.training.pictures import RunPictures
+from cvae_tf.training.run_directory import SAVED_MODEL
 
 PROJECT = Path(__file__).resolve().parents[1]
 VAE_NETWORKS = list(NETWORKS)
@@ -38,7 +37,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for whatever a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
 set_threads(0)  # as the scripts do: other threads give other last bits
 
-# Of an exported model, as model_json.describe returns it.
+# Of an exported model, as `describe_run` returns it.
 METADATA = {
     "title": "variational autoencoder",
     "config": Config.create(dataset="digits", seed=3).to_json(),
@@ -234,7 +233,7 @@ def vae_run(shared_place, small_npz):
         assert done.returncode == 0, done.stderr
         run = run_directory.load_run(place / "run")
         history = run_directory.read_metrics(run)
-        return whole_run.TrainedRun(run.directory, run.config, history, run.saved_model)
+        return api.TrainedRun(run.directory, run.config, history, run.saved_model)
 
     return built_once(shared_place, "vae_run", train)
 
@@ -283,10 +282,10 @@ def gan(gan_run):
 @pytest.fixture
 def training_only(monkeypatch):
     """Runs end after the last epoch: without scores, SavedModel, summary pictures and page."""
-    monkeypatch.setattr(finishing, "finish", lambda *_: None)
-    monkeypatch.setattr(export_run, "export", lambda run, *_: run.directory / SAVED_MODEL)
+    monkeypatch.setattr(api, "fit_after_training", lambda *_: None)
+    monkeypatch.setattr(api, "export_run", lambda run, *_: run.directory / SAVED_MODEL)
     monkeypatch.setattr(RunPictures, "draw_summary", lambda *_: None)
-    monkeypatch.setattr(whole_run, "_write_page", lambda *_: None)
+    monkeypatch.setattr(api, "_write_page", lambda *_: None)
 
 
 def assert_same_runs(whole, resumed):

@@ -13,11 +13,9 @@ from helpers import PROJECT, create_run, run_python
 import cvae_tf
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import export_run
 from cvae_tf.reporting import making
-from cvae_tf.training import finishing
-from cvae_tf.training.run_files import SAVED_MODEL
-from cvae_tf.training.run_pictures import RunPictures
+from cvae_tf.training.pictures import RunPictures
+from cvae_tf.training.run_directory import SAVED_MODEL
 
 SMALL = {"network": "mlp", "hidden": "8", "preset": "fast", "epochs": 1, "batch_size": 32}
 
@@ -43,8 +41,8 @@ def test_a_run_from_a_thread_is_returned_and_a_page_that_fails_costs_nothing(
         ended.append("export")
         return run.directory / SAVED_MODEL
 
-    monkeypatch.setattr(finishing, "finish", lambda *_: ended.append("scores"))
-    monkeypatch.setattr(export_run, "export", export)
+    monkeypatch.setattr(api, "fit_after_training", lambda *_: ended.append("scores"))
+    monkeypatch.setattr(api, "export_run", export)
     monkeypatch.setattr(RunPictures, "draw_summary", lambda *_: ended.append("pictures"))
     monkeypatch.setattr(making, "write_run", fail)
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]

@@ -15,7 +15,7 @@ from helpers import PROJECT, run_python
 from cvae_tf import api, cli
 from cvae_tf.config import Config
 from cvae_tf.training import run_directory
-from cvae_tf.training.stop_signals import Stopped
+from cvae_tf.training.signals import Stopped
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 DEFINE = [name for name in vars(flags) if name.startswith("DEFINE_")]

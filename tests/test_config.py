@@ -20,7 +20,7 @@ from cvae_tf.generation.settings import MODE_NAMES
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.family import Family
 from cvae_tf.presets import PRESETS
-from cvae_tf.training.strategies import STRATEGIES
+from cvae_tf.training.distribution import STRATEGIES
 
 
 def test_classic_presets_are_those_of_the_write_ups():

@@ -18,7 +18,7 @@ from cvae_tf.config import Config, RunOptions
 from cvae_tf.data import given_images
 from cvae_tf.data.pictures import Form, read_picture
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.exporting.writing import FORMATS
+from cvae_tf.exporting.export import FORMATS
 from cvae_tf.generation.settings import MODE_NAMES, GenerationSettings
 from cvae_tf.presets import PRESETS
 

@@ -12,7 +12,8 @@ from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.exporting import export_run, writing
+from cvae_tf.exporting import export
+from cvae_tf.exporting.export import export_from_checkpoint
 from cvae_tf.training import building
 
 
@@ -88,14 +89,14 @@ def test_an_export_elsewhere_replaces_nothing_and_the_run_stays_as_it_is(
     def write(model, format_name, place, metadata):
         (place / "saved_model.pb").write_text(metadata["data"]["name"])
 
-    monkeypatch.setattr(writing, "write_model", write)
+    monkeypatch.setattr(export, "write_model", write)
     before, new = _contents(vae_run.directory), tmp_path / "new" / "place"
-    assert export_run.export_from_checkpoint(vae_run.directory, new) == new / "1"
+    assert export_from_checkpoint(vae_run.directory, new) == new / "1"
     mine = tmp_path / "old" / "progress.gif"
     mine.parent.mkdir()
     mine.write_text("mine")
     for output, message in ((mine.parent, "exists"), (mine, "cannot be written")):
         with pytest.raises(UserError, match=message):
-            export_run.export_from_checkpoint(vae_run.directory, output)
+            export_from_checkpoint(vae_run.directory, output)
         assert list(_contents(mine.parent).values()) == [b"mine"]
     assert _contents(vae_run.directory) == before

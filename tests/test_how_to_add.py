@@ -12,8 +12,7 @@ import cvae_tf
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.exporting import writing
-from cvae_tf.exporting.writing import Format
+from cvae_tf.exporting.export import Format, write_model
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.generating import Mode
 from cvae_tf.models.vae.likelihoods import GAUSSIAN
@@ -98,7 +97,7 @@ def test_mode_of_ones_own_looks_at_its_settings_alone(vae, tmp_path):
 
 def test_format_of_ones_own_is_written_with_its_description(tiny_model, tmp_path):
     directory = tmp_path / "mine"
-    writing.write_model(tiny_model, "mine", directory, METADATA)
+    write_model(tiny_model, "mine", directory, METADATA)
     assert {path.name for path in directory.iterdir()} == {"weights.npz", "model.json"}
     assert len(np.load(directory / "weights.npz").files) == len(tiny_model.weights)
 

@@ -8,7 +8,7 @@ from helpers import METADATA, tiny_cvae
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from cvae_tf.config import Config
-from cvae_tf.exporting import writing
+from cvae_tf.exporting.export import write_model
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.training import building
 from cvae_tf.training.trainer import Trainer
@@ -17,7 +17,7 @@ from cvae_tf.training.trainer import Trainer
 def _train(dataset, directory):
     model = tiny_cvae(optimizer=build_optimizer(0.01))
     list(Trainer(model, dataset, 8).run_epochs(1))
-    writing.write_model(model, "saved_model", directory, METADATA)
+    write_model(model, "saved_model", directory, METADATA)
 
 
 @pytest.mark.slow

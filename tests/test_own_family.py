@@ -9,10 +9,9 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.image_pages import Panel
 from cvae_tf.exporting.load import load
 from cvae_tf.models.arrays import also_of_arrays
-from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.base import GenerativeModel, Measure
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.family import Family
-from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks import build_networks
 from cvae_tf.models.signature_parts import decoding_signatures, first_results, with_an_image
 

@@ -22,7 +22,7 @@ from cvae_tf.distances.distances import (
     statistics,
 )
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.exporting.black_and_white import as_known, is_black_and_white
+from cvae_tf.exporting.load import as_known, is_black_and_white
 from cvae_tf.models.base import GenerativeModel
 
 

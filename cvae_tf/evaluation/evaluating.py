@@ -21,10 +21,9 @@ from cvae_tf.inference.exact_log_px import Quadrature
 from cvae_tf.inference.importance_bounds import Bounds, Mean, mean_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
-from cvae_tf.models.measures import nats_of_one_bit
-from cvae_tf.models.vae import inferring, refinement
+from cvae_tf.models.vae import refinement
+from cvae_tf.models.vae.likelihoods import Pixels, nats_of_one_bit
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 _DRAWN_AT_ONCE = 1000
@@ -330,11 +329,11 @@ def climb_to_best(
 
     @tf.function
     def climb(pixels: tf.Tensor, labels: tf.Tensor | None, *start: tf.Tensor) -> FullPosterior:
-        decode, density = inferring.decoder_for(model, labels), model.pixels.density
+        decode, density = refinement.decoder_for(model, labels), model.pixels.density
         gaussians = FullPosterior(*start)
         return refinement.best_gaussian(decode, density, pixels, gaussians, _STEPS_TO_BEST)
 
-    at_once = inferring.images_at_once(model, nodes=2 * model.latent_dim)
+    at_once = refinement.images_at_once(model, nodes=2 * model.latent_dim)
     return _climb_in_parts(climb, at_once, on_progress, pixels, labels, *start)
 
 

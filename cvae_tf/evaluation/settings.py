@@ -3,10 +3,11 @@
 import dataclasses
 from pathlib import Path
 
-from cvae_tf.core import amounts, settings
+from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
+from cvae_tf.presets import CANNOT_REFINE, MOST_REFINE_STEPS, REFINE_STEPS
 
 AUTO = "auto"
 _IF_EXACT, _IF_NOT_EXACT = "1,10", "1,10,100,1000,5000"  # numbers of importance samples
@@ -43,8 +44,8 @@ class EvaluationSettings(ImageSettings):
     samples: int = setting("Posterior samples of each image for the ELBO.", 10, least=1, most=10**6)
     refine: int | None = setting(
         "Gauss-Newton steps from the encoder's posterior to a better one; 0: none. By default "
-        f"{amounts.STEPS} where log p(x) is known exactly, else none.",
-        None, least=0, most=amounts.MOST_STEPS,
+        f"{REFINE_STEPS} where log p(x) is known exactly, else none.",
+        None, least=0, most=MOST_REFINE_STEPS,
     )  # fmt: skip
     importance_samples: str = setting(
         "Numbers of samples for the importance-weighted bounds, such as 1,10,100; auto: up to 10 "
@@ -89,10 +90,10 @@ class EvaluationSettings(ImageSettings):
             UserError: if it was asked for and cannot be.
         """
         if self.refine and not can_refine:
-            raise UserError(f"--refine={self.refine}: {amounts.CANNOT_REFINE}")
+            raise UserError(f"--refine={self.refine}: {CANNOT_REFINE}")
         if self.refine is not None:
             return self.refine
-        return amounts.STEPS if can_refine and is_exact else 0
+        return REFINE_STEPS if can_refine and is_exact else 0
 
     def sizes(self, is_exact: bool) -> list[int]:
         """The numbers of importance samples, rising.

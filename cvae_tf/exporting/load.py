@@ -12,14 +12,15 @@ from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.core.usual_keras import usual_settings
-from cvae_tf.exporting import model_json
+from cvae_tf.exporting.export import describe_run
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.training import building, run_directory
-from cvae_tf.training.run_files import MODEL_JSON, SAVED_MODEL
+from cvae_tf.training.run_directory import MODEL_JSON, SAVED_MODEL
 
 _GRAPH = "saved_model.pb"
 _OF_NETWORKS = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"  # their variables, one after the other
+_WHITE_ABOVE = 0.5
 
 
 def load(directory: str | Path) -> GenerativeModel:
@@ -54,7 +55,7 @@ def load_newest(run_dir: str | Path) -> GenerativeModel:
         UserError: if there is no run or no good checkpoint in it.
     """
     trained = building.load_trained(str(run_dir))
-    metadata = model_json.describe(trained.run, trained.model, trained.metrics)
+    metadata = describe_run(trained.run, trained.model, trained.metrics)
     return with_metadata(trained.model.for_inference(), metadata)
 
 
@@ -141,3 +142,19 @@ def _read_variables(path: Path, model: GenerativeModel) -> list[tuple[Any, np.nd
     if any(shapes.get(key) != list(variable.shape) for variable, key in wanted):
         raise ValueError("its weights are of other shapes")
     return [(variable, reader.get_tensor(key)) for variable, key in wanted]
+
+
+def is_black_and_white(metadata: dict[str, Any]) -> bool:
+    """Whether a model knows but black and white, by its `model.json`."""
+    said = metadata.get("black_and_white")
+    if said is None and "pixels" in metadata:  # a VAE of an older version
+        return metadata.get("config", {}).get("binarize") == "threshold"
+    return bool(said)
+
+
+def as_known(images: np.ndarray, metadata: dict[str, Any]) -> np.ndarray:
+    """Images, uint8 or in [0, 1], as the model knows them, so that real and drawn ones compare."""
+    if not is_black_and_white(metadata):
+        return images
+    white = _WHITE_ABOVE * 255 if images.dtype == np.uint8 else _WHITE_ABOVE
+    return (images > white).astype(np.float32)

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cvae_tf.core import amounts, files
+from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.image_pages import draw_captioned
 from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.inference.anomalies import most_telling, p_values, scores_of
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.presets import REFINE_STEPS
 
 _LABELS = {  # of columns, by the kind of score
     "elbo": "{}",
@@ -68,8 +69,8 @@ def _check_false_alarms(model: GenerativeModel, settings: GenerationSettings, ki
     if rate is None:
         return
     least = p_values(model, [-np.inf], kind, settings.steps)
-    if least is None and settings.steps not in (0, amounts.STEPS):
-        steps = amounts.STEPS
+    if least is None and settings.steps not in (0, REFINE_STEPS):
+        steps = REFINE_STEPS
         raise UserError(f"--false_alarms: known without --refine and with --refine={steps} only.")
     if least is None:
         raise UserError(

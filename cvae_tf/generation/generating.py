@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cvae_tf.core import amounts, files
+from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.generation import anomalies, image_modes, latent_files, modes
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.presets import CANNOT_REFINE
 
 
 class Mode(NamedTuple):
@@ -111,7 +112,7 @@ def generate(
             f"{', '.join(sorted(model.abilities))}."
         )
     if settings.steps and "refine" not in model.abilities:
-        raise UserError(amounts.CANNOT_REFINE)
+        raise UserError(CANNOT_REFINE)
     directory = Path(output)
     files.make_directory(directory)
     try:

@@ -12,7 +12,7 @@ from cvae_tf.data.given_images import Images, load_own
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.drawing import mosaics
 from cvae_tf.drawing.image_pages import draw_captioned
-from cvae_tf.exporting.black_and_white import as_known
+from cvae_tf.exporting.load import as_known
 from cvae_tf.generation.common import (
     Generated,
     around,

@@ -2,10 +2,11 @@
 
 import dataclasses
 
-from cvae_tf.core import amounts, settings
+from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
+from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 
 MODE_NAMES = {  # with a few words each, for help
     "samples": "images from the prior",
@@ -61,8 +62,8 @@ class GenerationSettings(ImageSettings):
     )  # fmt: skip
     refine: int = setting(
         "Gauss-Newton steps from the encoder's posteriors to better ones; 0: none, or the usual "
-        f"{amounts.STEPS} if --score needs some.",
-        0, least=0, most=amounts.MOST_STEPS,
+        f"{REFINE_STEPS} if --score needs some.",
+        0, least=0, most=MOST_REFINE_STEPS,
     )  # fmt: skip
     score: str | None = setting(
         "What images are sorted by. elbo: of the encoder's posteriors; relative: the same, less "
@@ -86,4 +87,4 @@ class GenerationSettings(ImageSettings):
     def steps(self) -> int:
         """Gauss-Newton steps; the usual number if a score needs some and none are given."""
         needs_some = self.score not in (None, *_OF_ENCODER)
-        return self.refine or (amounts.STEPS if needs_some else 0)
+        return self.refine or (REFINE_STEPS if needs_some else 0)

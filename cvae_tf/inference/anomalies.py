@@ -4,20 +4,19 @@ elbo: of the encoder's posteriors. refined: of posteriors that were refined by G
 regret: the first minus the second, minus the likelihood regret (Xiao et al., "Likelihood regret",
 2020, equation 4): images that the encoder does not know gain most by a search of their own; if
 pixels are drawn, the two are of different draws. relative: the first less that of usual images that
-are, or are reconstructed, as complex (`models/vae/complexity.py`).
+are, or are reconstructed, as complex (`models/vae/held_out_scores.py`).
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvae_tf.core import amounts
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.models.arrays import in_parts
-from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.arrays import SCORE_SAMPLES, in_parts
+from cvae_tf.models.base import GenerativeModel, Measure
 from cvae_tf.models.checked_inputs import to_images
-from cvae_tf.models.measures import Measure
+from cvae_tf.presets import CANNOT_REFINE, REFINE_STEPS
 
 _REFINED = ("refined", "regret")
 _TITLES = {
@@ -47,7 +46,7 @@ def scores_of(
     kind: str,
     seed: int = 0,
     labels: Any = None,
-    steps: int = amounts.STEPS,
+    steps: int = REFINE_STEPS,
 ) -> Scores:
     """Scores images [N, H, W, C], each by the mean over some posterior samples.
 
@@ -89,8 +88,8 @@ def refined_scores(
     images: Any,
     seed: int = 0,
     labels: Any = None,
-    steps: int = amounts.STEPS,
-    num_samples: int = amounts.SCORE_SAMPLES,
+    steps: int = REFINE_STEPS,
+    num_samples: int = SCORE_SAMPLES,
 ) -> dict[str, np.ndarray]:
     """Averages the scores of images over samples of refined posteriors, as `mean_scores` does.
 
@@ -98,19 +97,19 @@ def refined_scores(
         UserError: if the model cannot refine.
     """
     if "score_refined" not in model.abilities:
-        raise UserError(amounts.CANNOT_REFINE)
+        raise UserError(CANNOT_REFINE)
     key, grey = derived_key(seed, Purpose.SCORES), to_images(images, model.image_shape)
     numbers = {"steps": steps, "samples": num_samples}
     return in_parts(model, "score_refined", labels, key, numbers, images=grey)
 
 
 def p_values(
-    model: GenerativeModel, scores: Any, kind: str, steps: int = amounts.STEPS
+    model: GenerativeModel, scores: Any, kind: str, steps: int = REFINE_STEPS
 ) -> np.ndarray | None:
     """The share of usual images with such scores or lower; see `GenerativeModel.p_values`.
 
     None if the model knows no scores of usual images, of this kind and by so many steps.
     """
-    if kind in _REFINED and steps != amounts.STEPS:
+    if kind in _REFINED and steps != REFINE_STEPS:
         return None
     return model.p_values(scores, kind)

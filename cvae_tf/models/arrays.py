@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core import amounts
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.checked_inputs import (
@@ -25,10 +24,11 @@ from cvae_tf.models.checked_inputs import (
     to_scores,
     to_whole,
 )
-from cvae_tf.models.measures import Measure
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
+from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 
 _KNOWS_NO_LABELS = "This model knows no labels; train one with --conditional."
+SCORE_SAMPLES = 8  # of the posterior of an image, over which its score is averaged
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
 _OF_LATENTS = ("decode", "parameters")  # signatures that take latents; the others take images
 
@@ -80,7 +80,7 @@ class ArrayMethods:
     @property
     def abilities(self) -> tuple[str, ...]:
         """What it can do: the names of its signatures."""
-        return tuple(_family(self).signatures(self))
+        return tuple(model_family(self).signatures(self))
 
     def __repr__(self) -> str:
         """What it is, in a line."""
@@ -89,7 +89,7 @@ class ArrayMethods:
         said = [" x ".join(map(str, self.image_shape)), f"{self.latent_dim} latents"]
         said += [f"{self.num_classes} classes"] if self.num_classes else []
         said += filter(None, [self.metadata.get("config", {}).get("preset")])
-        row, measure = self.metadata.get("metrics") or {}, _family(self).test_measures(self)[0]
+        row, measure = self.metadata.get("metrics") or {}, model_family(self).test_measures(self)[0]
         said += [f"epoch {row['epoch']}"] if "epoch" in row else []
         value = row.get(f"test_{measure.name}")
         said += [] if value is None else [f"{measure.title} {value:.4g}"]
@@ -106,7 +106,7 @@ class ArrayMethods:
         return _of_arrays(self, "reconstruct", images, labels)
 
     def refine(
-        self, images: Any, labels: Any = None, *, steps: int = amounts.STEPS
+        self, images: Any, labels: Any = None, *, steps: int = REFINE_STEPS
     ) -> FullPosterior:
         """Finds better posteriors than the encoder's, by Gauss-Newton steps for each image."""
         return _of_arrays(self, "refine", images, labels, steps=steps)
@@ -147,13 +147,13 @@ class ArrayMethods:
         self,
         images: Any,
         seed: int = 0,
-        num_samples: int = amounts.SCORE_SAMPLES,
+        num_samples: int = SCORE_SAMPLES,
         labels: Any = None,
     ) -> dict[str, np.ndarray]:
         """Averages `score` over several posterior samples of each image."""
         num_samples = to_whole(num_samples, "num_samples", 1, LARGEST_INT32)
         grey, seed = to_images(images, self.image_shape), _checked_seed(seed)
-        if "seed" not in _traced(self, "score")[1]:  # there is no chance in it
+        if "seed" not in traced_signature(self, "score")[1]:  # there is no chance in it
             return in_parts(self, "score", labels, images=grey)
         keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))
         draws = [in_parts(self, "score", labels, key, images=grey) for key in keys]
@@ -174,16 +174,7 @@ class ArrayMethods:
         name = "p_values" if kind == "elbo" else f"p_values_{kind}"
         if name not in self.abilities:
             return None
-        return _traced(self, name)[0](scores=scores)["p_values"].numpy()
-
-    @property
-    def main_score(self) -> Measure:
-        """The score that images are sorted by, the usual ones high."""
-        names = _traced(self, "score")[0].structured_outputs
-        unnamed = (Measure(name, name.replace("_", " "), "") for name in names)
-        return next(
-            each for each in (*_family(self).test_measures(self), *unnamed) if each.name in names
-        )
+        return traced_signature(self, name)[0](scores=scores)["p_values"].numpy()
 
     @functools.cached_property
     def _functions(self) -> dict[str, Any]:
@@ -191,7 +182,7 @@ class ArrayMethods:
         return {}
 
 
-def _family(model: Any) -> Any:
+def model_family(model: Any) -> Any:
     """The family of a model, which knows its signatures; the families know the models."""
     from cvae_tf.models.families import family_of
 
@@ -222,7 +213,7 @@ def in_parts(
     Raises:
         UserError: if the model has no such signature, or the labels do not fit.
     """
-    function, _ = _traced(model, name)
+    function, _ = traced_signature(model, name)
     num, found = len(next(iter(of_each.values()))), []
     of_each |= _checked_labels(model, labels, num)
     same = {name: tf.constant(number, tf.int32) for name, number in (numbers or {}).items()}
@@ -241,11 +232,11 @@ def joined_samples(model: Any, num: int, seed: int, labels: Any) -> np.ndarray:
 
 
 def _of_arrays(
-    model: Any, name: str, batch: Any, labels: Any = None, *, steps: Any = amounts.STEPS
+    model: Any, name: str, batch: Any, labels: Any = None, *, steps: Any = REFINE_STEPS
 ) -> Any:
     """What a signature gives for images or latents: a posterior, or arrays."""
-    _, arguments = _traced(model, name)
-    steps = to_whole(steps, "steps", 0, amounts.MOST_STEPS)
+    _, arguments = traced_signature(model, name)
+    steps = to_whole(steps, "steps", 0, MOST_REFINE_STEPS)
     numbers = {"steps": steps} if "steps" in arguments else {}
     if name in _OF_LATENTS:
         of_each = {"latents": to_latents(batch, model.latent_dim)}
@@ -260,7 +251,7 @@ def _of_arrays(
     return result
 
 
-def _traced(model: Any, name: str) -> tuple[Any, list[str]]:
+def traced_signature(model: Any, name: str) -> tuple[Any, list[str]]:
     """A signature as a function of tensors by name, and the names of its arguments.
 
     Raises:
@@ -268,7 +259,7 @@ def _traced(model: Any, name: str) -> tuple[Any, list[str]]:
     """
     functions = model._functions
     if name not in functions:
-        signatures = _family(model).signatures(model)
+        signatures = model_family(model).signatures(model)
         if name not in signatures:
             raise UserError(f"This model cannot {name}; it has {', '.join(signatures)}.")
         function, arguments = signatures[name]

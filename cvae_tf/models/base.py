@@ -4,18 +4,32 @@ How a model is shown, told of and exported, its family knows (`family.py`). Wher
 `labels`, they are those of a conditional model, int32 [B]; else None.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core import replicas
-from cvae_tf.models.arrays import ArrayMethods, joined_samples
+from cvae_tf.models.arrays import (
+    ArrayMethods,
+    joined_samples,
+    model_family,
+    traced_signature,
+)
 from cvae_tf.models.keras_loop import CheckedModel
 from cvae_tf.models.networks.building import ImageShape
 
 _NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
+
+
+class Measure(NamedTuple):
+    """One number that a family measures of images: its name, its title, its unit."""
+
+    name: str  # what its column in metrics.csv is called, after "train_" or "test_"
+    title: str  # for people
+    unit: str
+    higher_is_better: bool = True
 
 
 class GenerativeModel(ArrayMethods, CheckedModel):
@@ -162,6 +176,14 @@ class GenerativeModel(ArrayMethods, CheckedModel):
         return list(self.means.values())
 
     # How it is used.
+
+    @property
+    def main_score(self) -> Measure:
+        """The score that images are sorted by, the usual ones high."""
+        names = traced_signature(self, "score")[0].structured_outputs
+        known = model_family(self).test_measures(self)
+        unnamed = (Measure(name, name.replace("_", " "), "") for name in names)
+        return next(each for each in (*known, *unnamed) if each.name in names)
 
     def settle(self) -> None:
         """Finds what depends on the weights as they are now, before they are used."""

@@ -17,8 +17,7 @@ import tensorflow as tf
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.drawing.image_pages import Panel
 from cvae_tf.drawing.plots import CurveGroup
-from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.measures import Measure
+from cvae_tf.models.base import GenerativeModel, Measure
 from cvae_tf.models.networks import NETWORKS, ImageShape
 
 Signatures = dict[str, tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]]

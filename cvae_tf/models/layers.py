@@ -1,14 +1,19 @@
-"""Layers of our own: Fourier features, labels, the spread of Gaussian and logistic pixels."""
+"""Layers of our own: Fourier features, labels, spreads of pixels, dropout, fused normalisation."""
 
 import math
+from collections.abc import Iterable
 
 import keras
+import tensorflow as tf
+
+from cvae_tf.core import replicas
 
 _FIRST_LOGVAR = 2 * math.log(0.2)  # a standard deviation of a fifth of the range of grey levels
 _SMALLEST_LOGVAR = -12.0  # half a grey level of 256; below it a density says nothing
 _FIRST_LOG_SCALE = math.log(0.2 * math.sqrt(3) / math.pi)  # the same standard deviation
 _SMALLEST_LOG_SCALE = -7 - math.log(2)  # exp(-7) for levels in [-1, 1], as PixelCNN++ has it
 _LARGEST_LOG_SCALE = 7.0  # a thousand times the range of grey levels
+_LARGE_BATCH = 256  # from here on the fused operation wins; it takes longer to begin
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
@@ -137,3 +142,90 @@ class LogisticParameters(keras.layers.Layer):
         log_scale = _SMALLEST_LOG_SCALE + keras.ops.softplus(above)
         log_scale = keras.ops.minimum(log_scale, _LARGEST_LOG_SCALE)
         return keras.ops.concatenate([0.5 + location / 4, log_scale], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="cvae_tf")
+class Dropout(keras.layers.Dropout):
+    """Dropout that drops the same of an image on whichever replica it is.
+
+    With `seed_dropout` its masks are a pure function of the seed and the step, as all noise is.
+    """
+
+    def call(self, inputs, training=False):
+        """Drops some of the inputs [B, ...] in training."""
+        if replicas.count() == 1 or not training or not self.rate:
+            return super().call(inputs, training=training)
+
+        def draw(num):
+            ones = tf.ones([num, *inputs.shape[1:]], inputs.dtype)
+            return keras.random.dropout(ones, self.rate, seed=self.seed_generator)
+
+        return inputs * replicas.own_rows(draw, tf.shape(inputs)[0])
+
+
+def seed_dropout(networks: Iterable[keras.Model], key: tf.Tensor) -> None:
+    """Sets the generators of all dropout layers, which Keras would let run on from step to step.
+
+    Args:
+        networks: whose layers are looked at.
+        key: int32 [2], of this step.
+    """
+    dropouts = (
+        layer
+        for network in networks
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Dropout)
+    )
+    for number, layer in enumerate(dropouts):
+        own = tf.random.fold_in(key, number)
+        layer.seed_generator.state.assign(tf.bitcast(own, tf.uint32))
+
+
+def copy_for_use(network: keras.Model) -> keras.Model:
+    """Copies a network, with layer normalisations that are one operation for large batches.
+
+    Training keeps those of Keras, whose gradient is faster. What was trained in bfloat16 is
+    computed in float32: derivatives by small differences need it, and it runs anywhere.
+
+    Args:
+        network: with its weights.
+
+    Returns:
+        A copy with the same weights, whose results are the same but for rounding.
+    """
+    duplicate = keras.models.clone_model(network, clone_function=_copy_layer)
+    duplicate.set_weights(network.get_weights())
+    return duplicate
+
+
+def _copy_layer(layer: keras.Layer) -> keras.Layer:
+    is_norm = type(layer) is keras.layers.LayerNormalization
+    config = layer.get_config()
+    if layer.compute_dtype == "bfloat16":
+        config["dtype"] = "float32"
+    return (_FusedNormalization if is_norm else type(layer)).from_config(config)
+
+
+@keras.saving.register_keras_serializable("cvae_tf")
+class _FusedNormalization(keras.layers.LayerNormalization):
+    """Layer normalisation of [B, D]; for large batches fused."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.cond(
+            tf.shape(inputs)[0] < _LARGE_BATCH,
+            lambda: super(_FusedNormalization, self).call(inputs),
+            lambda: self._fused(inputs),
+        )
+
+    def _fused(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Normalises a batch of vectors as if it were one image with B channels."""
+        batch_size, units = tf.shape(inputs)[0], inputs.shape[1]
+        normalized, _, _ = tf.compat.v1.nn.fused_batch_norm(
+            tf.reshape(tf.cast(inputs, tf.float32), [1, batch_size, units, 1]),
+            scale=tf.ones([batch_size]),
+            offset=tf.zeros([batch_size]),
+            epsilon=self.epsilon,
+            data_format="NCHW",
+        )
+        outputs = tf.reshape(normalized, [-1, units]) * self.gamma + self.beta
+        return tf.cast(outputs, self.compute_dtype)

@@ -119,7 +119,7 @@ def build_optimizer(
         clip_norm: the largest norm of all gradients together, longer ones being shortened; 0 for
             none.
         name: in `OPTIMIZERS`.
-        ema: decay of the averages of the weights that it keeps (`averaged_weights.py`); 0 for none.
+        ema: decay of the averages of the weights that it keeps (`training/trainer.py`); 0 for none.
         **options: of that optimizer alone, such as beta_1.
 
     Returns:

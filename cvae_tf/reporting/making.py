@@ -23,7 +23,7 @@ from cvae_tf.presets import DEFAULT_PRESET
 from cvae_tf.reporting import page
 from cvae_tf.reporting.contents import Evaluated, Source, collect, sheet_uri
 from cvae_tf.training import run_directory
-from cvae_tf.training.run_files import Run
+from cvae_tf.training.run_directory import Run
 
 _MOST_IMAGES = 2000  # test images that are looked at
 _COMPARED_IMAGES = 24  # of each run

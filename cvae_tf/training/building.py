@@ -1,28 +1,31 @@
-"""From a configuration to a compiled model, and from a run to its trained model."""
+"""From what was asked for to a compiled model and what trains it; from a run to its model."""
 
 import dataclasses
 import gc
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from cvae_tf.checks import MANY_IMAGES
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say
+from cvae_tf.core.messages import say, warn
 from cvae_tf.core.settings import find
 from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.data import batches
+from cvae_tf.data.datasets import Dataset, fingerprint
+from cvae_tf.data.greyness import Looks, are_identical, look_at
+from cvae_tf.data.labelled import fingerprint_of_labels
+from cvae_tf.data.pictures import Form
 from cvae_tf.models import optimizers
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks.building import ImageShape
-from cvae_tf.training import (
-    averaged_weights,
-    checkpoint_files,
-    finishing,
-    run_directory,
-    screen,
-)
-from cvae_tf.training.checkpoint_files import Metrics, restore_best, restore_newest
-from cvae_tf.training.run_files import Run
+from cvae_tf.presets import PRESETS
+from cvae_tf.training import run_directory, screen
+from cvae_tf.training.checkpoints import Metrics, list_checkpoints, restore_best, restore_newest
+from cvae_tf.training.distribution import Distribution
+from cvae_tf.training.run_directory import Run
+from cvae_tf.training.run_training import restore_fitted
+from cvae_tf.training.trainer import Trainer, take_averages
 
 
 class Trained(NamedTuple):
@@ -31,6 +34,82 @@ class Trained(NamedTuple):
     run: Run
     model: GenerativeModel
     metrics: Metrics
+
+
+def complete_settings(config: Config | None, given: dict[str, Any], dataset: Dataset) -> Config:
+    """Completes the settings of a new run, and says which preset was chosen for which images.
+
+    Args:
+        config: all settings, if they are known.
+        given: otherwise those that were asked for, by name.
+        dataset: what the run learns from.
+
+    Returns:
+        All settings.
+
+    Raises:
+        UserError: if they make no sense together, or for such images.
+    """
+    looks = look_at(dataset.train.images)
+    if are_identical(dataset.train.images):
+        hint = " If their files differ, see --white_level and --background." if dataset.form else ""
+        raise UserError(
+            f"{dataset.name}: all training images are the same one, of {looks.levels}.{hint}"
+        )
+    if looks.are_nearly_all_the_same:
+        warn("nearly all training images are the same one.")
+    _warn_of_range(looks, dataset.form)
+    _warn_of_test_images(looks, look_at(dataset.test.images))
+    chosen = config.for_images(looks) if config else Config.create(looks, **given)
+    if chosen.has("binarize") and chosen.binarize == "threshold" and looks.suffer_at_threshold:
+        warn(
+            f"at the threshold {looks.share_lost:.0%} of the images lose most of what is on them: "
+            f"{looks.levels}."
+        )
+    recipe = config.to_json() if config else {**PRESETS[chosen.preset], **given}
+    if chosen.has("diff_augment") and recipe.get("diff_augment", "auto") == "auto":
+        colours = "colours" if looks.shape[-1] == 3 else "grey"
+        amount = "fewer than" if looks.num < MANY_IMAGES else "at least"
+        why = f"for {colours}, {amount} {MANY_IMAGES:,} images"
+        say(f"images:  --diff_augment={chosen.diff_augment}, {why}")
+    if config is None and "preset" not in given:
+        say(f"preset:  {chosen.preset}, {_why_preset(chosen, given, looks)}")
+    return chosen
+
+
+def _why_preset(config: Config, given: dict[str, Any], looks: Looks) -> str:
+    """Says why a preset was chosen."""
+    if PRESETS[config.preset].get("model"):
+        return f"the one of --model={config.model}"
+    are_made_so = given.get("binarize", "none") != "none"
+    return f"because the images {'are made black and white' if are_made_so else looks.description}"
+
+
+def _warn_of_range(looks: Looks, form: Form | None) -> None:
+    """Warns of images that use but a small part of the levels, whatever learns them."""
+    if not looks.use_little_of_the_range:
+        return
+    which = "each" if looks.share_of_little == 1 else "nearly every"
+    if not looks.are_dark:
+        remedy = "raise their contrast if that is not meant"
+    elif form is None:  # arrays
+        remedy = "divide all by the level that is to be white if that is not meant"
+    elif looks.share_of_little < 1:
+        remedy = "--white_level says which level is white"
+    else:
+        has_eight_bits = not (form.white_level or form.deep_white_level)
+        known = f"--white_level={looks.highest} or " if has_eight_bits else ""
+        remedy = f"{known}--white_level=auto makes the brightest level white"
+    warn(f"{which} image uses but a small part of the range: {looks.levels}; {remedy}.")
+
+
+def _warn_of_test_images(train: Looks, test: Looks) -> None:
+    """Warns of images for testing that seem to be in other units than those for training."""
+    if test.use_little_of_the_range and not train.use_little_of_the_range:
+        warn(
+            "each test image uses but a small part of the range, unlike those for training: "
+            f"{test.levels}."
+        )
 
 
 @usual_settings()
@@ -77,6 +156,24 @@ def build_model(
     return model
 
 
+def build_trainer(config: Config, dataset: Dataset, distribution: Distribution) -> Trainer:
+    """Builds the model on all replicas, and what trains it.
+
+    Raises:
+        UserError: if the images of the workers differ, or cannot be shared out.
+    """
+    if config.jit and distribution.strategy:
+        raise UserError("--jit: XLA compiles the step of a single device only.")
+    distribution.check_same("images", lambda: fingerprint(dataset))
+    if config.conditional:
+        distribution.check_same("labels", lambda: fingerprint_of_labels(dataset))
+    num_images, num_classes = len(dataset.train.images), len(dataset.class_names or ())
+    with distribution.scope():
+        model = build_model(config, dataset.image_shape, num_images, num_classes)
+    distribution.prepare(model)
+    return Trainer(model, dataset, config.batch_size, config.augment, config.flip, distribution)
+
+
 def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     """Loads the newest good checkpoint of a run; of one with `early_stop` that of the best epoch.
 
@@ -96,11 +193,11 @@ def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     model = build_model(config, run.data["image_shape"], run.data["train_images"], num_classes)
     restore = restore_best if config.early_stop else restore_newest
     progress, problems = restore(run.checkpoints, model)
-    if not checkpoint_files.list_checkpoints(run.checkpoints):
+    if not list_checkpoints(run.checkpoints):
         raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
     screen.warn_of(problems)
-    averaged_weights.take_averages(model)
-    if missing := finishing.restore(run, model):
+    take_averages(model)
+    if missing := restore_fitted(run, model):
         also = ", and ".join(missing)
         say(f"What is learned at the end is missing: {also}; train.py --resume adds it.")
     return Trained(run, model, progress.metrics)

@@ -7,7 +7,10 @@ of `core/replicas.py`; everything else here is what one worker must know of the 
 import contextlib
 import dataclasses
 import functools
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,9 +18,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core import messages
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import find
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.training.cluster import Cluster
+from cvae_tf.training import signals
+from cvae_tf.training.cluster import Cluster, check_workers_agree
 
 _OF_OTHERS = (
     tf.errors.UnavailableError,
@@ -28,6 +34,17 @@ _OF_OTHERS = (
 )
 _FEWEST_ROWS = 4  # images for each replica; a GAN compares so many
 _BYTES_AT_ONCE = 2**20  # that the chief hands out, each as a number
+_WATCH = """
+import os, sys, time
+seconds, watched, text = sys.argv[1:]
+time.sleep(float(seconds))
+if os.getppid() == int(watched):
+    try:
+        print(text, file=sys.stderr, flush=True)
+    finally:
+        os.kill(int(watched), 9)
+"""
+_LONGEST_START = 45.0  # seconds from the meeting to TensorFlow's own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +204,7 @@ class Distribution:
         numbers = self.total(np.array([float(received == number) for number in known]))
         found = next((number for number, n in zip(known, numbers, strict=True) if n > 0), None)
         if found is not None:
-            self.take_leave()
+            self.barrier()
         return found
 
     def agreed(self, is_so: bool) -> bool:
@@ -211,7 +228,7 @@ class Distribution:
         flags = np.zeros(self.num_workers)
         flags[self.worker] = differs
         for number in np.flatnonzero(self.total(flags)):
-            self.take_leave()
+            self.barrier()
             who = f"worker {number} ({self.cluster.workers[number]})"
             raise UserError(f"--strategy=multiworker: {who} has other {what} than the chief.")
 
@@ -235,9 +252,9 @@ class Distribution:
     def end_together(self) -> None:
         """Waits until all workers have come to the end, and knows of all that they know it too."""
         self.total(np.zeros(1))
-        self.take_leave()
+        self.barrier()
 
-    def take_leave(self) -> None:
+    def barrier(self) -> None:
         """Waits, before this worker goes, until the others have what it last told them.
 
         One that is gone already has had it, or has no use for it any more.
@@ -259,3 +276,102 @@ def _alike_on_all_replicas(next_creator: Any, **options: Any) -> tf.Variable:
     options["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
     options["synchronization"] = tf.VariableSynchronization.ON_WRITE
     return next_creator(**options)
+
+
+@contextlib.contextmanager
+def start_strategy(name: str, logical_cpus: int, asked: dict[str, Any]) -> Iterator[Distribution]:
+    """Starts a strategy; within it the end of another worker is an error, and the chief speaks.
+
+    Arguments and errors are those of `prepare_strategy`.
+
+    Yields:
+        What was started.
+    """
+    distribution = prepare_strategy(name, logical_cpus, asked)
+    with distribution.among_others(), contextlib.ExitStack() as stack:
+        if not distribution.is_chief:
+            stack.enter_context(messages.verbosity(0))
+        yield distribution
+
+
+def prepare_strategy(name: str, logical_cpus: int, asked: dict[str, Any]) -> Distribution:
+    """Prepares TensorFlow for a strategy; to be called before it is used.
+
+    Args:
+        name: in `STRATEGIES`.
+        logical_cpus: how many devices the processor is to count as; 0: one.
+        asked: the settings that were given, which must be the same on all workers.
+
+    Raises:
+        UserError: if there are no such devices, or the other workers cannot be reached.
+    """
+    if logical_cpus and name != "mirrored":
+        raise UserError("--logical_cpus is for --strategy=mirrored.")
+    return find("strategy", STRATEGIES, name)(logical_cpus, asked)
+
+
+def single(_logical_cpus: int, _asked: dict[str, Any]) -> Distribution:
+    """One device."""
+    return SINGLE
+
+
+def mirrored(logical_cpus: int, _asked: dict[str, Any]) -> Distribution:
+    """All GPUs of this machine; or as many parts of its processor."""
+    if logical_cpus:
+        _divide_processor(logical_cpus)
+        return Distribution(
+            tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(logical_cpus)])
+        )
+    gpus = tf.config.list_logical_devices("GPU")
+    if not gpus:
+        raise UserError(
+            "--strategy=mirrored: TensorFlow sees no GPU; to try it on the processor, add "
+            "--logical_cpus=2."
+        )
+    return Distribution(tf.distribute.MirroredStrategy([gpu.name for gpu in gpus]))
+
+
+def _divide_processor(number: int) -> None:
+    processor = tf.config.list_physical_devices("CPU")[0]
+    parts = [tf.config.LogicalDeviceConfiguration()] * number
+    try:
+        tf.config.set_logical_device_configuration(processor, parts)
+    except RuntimeError:
+        if len(tf.config.list_logical_devices("CPU")) < number:
+            raise UserError(
+                f"--logical_cpus={number}: TensorFlow is in use already; start Python anew."
+            ) from None
+
+
+def multiworker(_logical_cpus: int, asked: dict[str, Any]) -> Distribution:
+    """As many machines as `TF_CONFIG` or Slurm names."""
+    cluster = Cluster.from_environment()
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    # Each machine may have its images elsewhere; they are compared themselves.
+    settings = {name: value for name, value in asked.items() if name != "data_path"}
+    devices = {"GPUs": len(tf.config.list_physical_devices("GPU"))}
+    check_workers_agree(cluster, {"settings": settings, "versions": versions, "devices": devices})
+    with _limited_wait(), signals.kept():  # TensorFlow takes SIGTERM for itself
+        return Distribution(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
+
+
+@contextlib.contextmanager
+def _limited_wait() -> Iterator[None]:
+    """Ends the process if a worker has gone since all met, for which TensorFlow would wait an hour.
+
+    It cannot be interrupted in that, by no signal and by no thread of this process; so another
+    process watches.
+    """
+    text = (
+        "error: --strategy=multiworker: a worker has gone before training began; start all again."
+    )
+    own = [str(_LONGEST_START), str(os.getpid()), text]
+    watch = subprocess.Popen([sys.executable, "-c", _WATCH, *own])
+    try:
+        yield
+    finally:
+        watch.kill()
+        watch.wait()
+
+
+STRATEGIES = {"single": single, "mirrored": mirrored, "multiworker": multiworker}

@@ -13,8 +13,8 @@ from cvae_tf.data.folder_listing import printable
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 from cvae_tf.presets import PRESETS
-from cvae_tf.training.checkpoint_files import Progress
-from cvae_tf.training.run_files import Run
+from cvae_tf.training.checkpoints import Progress
+from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import EpochResult
 
 _MOST_CLASSES = 5  # named beside the data

@@ -1,5 +1,6 @@
 """Training by epochs: many calls of a model's `train_step` at once, then the whole test set."""
 
+import contextlib
 import json
 import math
 import time
@@ -14,7 +15,6 @@ from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.feeding import Feed, TrainingPart
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
-from cvae_tf.training.averaged_weights import averaged
 from cvae_tf.training.distribution import SINGLE, Distribution
 
 _EVALUATION_BATCH = 250  # larger ones are no faster, and need more memory
@@ -203,7 +203,7 @@ class Trainer:
 
     def _check_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
-            self.distribution.take_leave()
+            self.distribution.barrier()
             raise UserError(
                 f"{what} is {value}. The run was stopped, its checkpoints are as they were; "
                 "a smaller --learning_rate may help."
@@ -249,3 +249,44 @@ class Trainer:
         if self._flip:
             grey = batches.mirror(grey, seed, steps)
         return batches.augment(grey, self._augment, seed, steps)
+
+
+@contextlib.contextmanager
+def averaged(model: GenerativeModel) -> Iterator[None]:
+    """Within it, the weights of a model are their averages; without averages nothing changes.
+
+    They are those over the last steps, which the optimizer keeps if it is asked to. Polyak &
+    Juditsky, "Acceleration of stochastic approximation by averaging" (1992), with a decay.
+    """
+    if not _has_averages(model):
+        model.settle()
+        yield
+        return
+    own = [tf.identity(weight) for weight in model.optimized_variables]
+    was_within, model.is_averaged = is_within_averages(model), True
+    try:
+        take_averages(model)
+        yield
+    finally:
+        for weight, value in zip(model.optimized_variables, own, strict=True):
+            weight.assign(value)
+        model.is_averaged = was_within
+
+
+def is_within_averages(model: GenerativeModel) -> bool:
+    """Whether the weights of a model are not those that learn: within `averaged`, or broken off.
+
+    They are then not to be kept: Ctrl-C may strike anywhere, also where they are put back.
+    """
+    return getattr(model, "is_averaged", False)
+
+
+def take_averages(model: GenerativeModel) -> None:
+    """Makes the weights of a model their averages, if there are any; it is not to learn on."""
+    if _has_averages(model):
+        model.optimizer.finalize_variable_values(model.optimized_variables)
+    model.settle()
+
+
+def _has_averages(model: GenerativeModel) -> bool:
+    return model.optimizer.use_ema and int(model.steps.numpy()) > 0

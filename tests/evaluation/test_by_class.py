@@ -8,7 +8,7 @@ from helpers import binary_images, designed_model
 from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import by_class, evaluating
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.posterior import Posterior
 
 LABELS = np.array([1, 0, 1, 1, 0, 1], np.int32)

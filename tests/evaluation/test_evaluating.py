@@ -14,7 +14,7 @@ from cvae_tf.distances import classifier
 from cvae_tf.distances.distances import frechet_distance, statistics
 from cvae_tf.evaluation import distance, evaluating
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.likelihoods import Pixels
 
 RANDOM = EvaluationSettings(features="random")
 

@@ -14,7 +14,7 @@ from cvae_tf.evaluation import evaluating, true_posterior
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.evaluation.tables_and_pictures import as_json, as_table, write
 from cvae_tf.exporting.load import with_metadata
-from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.likelihoods import Pixels
 
 
 @pytest.fixture(scope="module")

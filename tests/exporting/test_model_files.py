@@ -8,12 +8,12 @@ import tensorflow as tf
 from helpers import METADATA, create_run, tiny_cvae
 
 from cvae_tf.config import Config
-from cvae_tf.exporting import model_json
+from cvae_tf.exporting.export import describe_run
 from cvae_tf.models import model_card
 from cvae_tf.models.families import FAMILIES
 
 
-@pytest.mark.parametrize(("tracked", "commit"), [("model_json.py\n", "0123abc"), ("", None)])
+@pytest.mark.parametrize(("tracked", "commit"), [("saved_model.py\n", "0123abc"), ("", None)])
 def test_commit_is_that_of_this_source_code_only(
     tmp_path, toy_dataset, monkeypatch, tracked, commit
 ):
@@ -23,7 +23,7 @@ def test_commit_is_that_of_this_source_code_only(
 
     run = create_run(str(tmp_path / "run"), Config.create(seed=6), toy_dataset)
     monkeypatch.setattr(subprocess, "run", of_git)
-    assert model_json.describe(run, tiny_cvae(), [])["git_commit"] == commit
+    assert describe_run(run, tiny_cvae(), [])["git_commit"] == commit
 
 
 def test_card_tells_data_numbers_and_versions():

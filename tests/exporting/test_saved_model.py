@@ -10,10 +10,10 @@ from helpers import run_python
 
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.signature_parts import LARGEST_SAMPLE
-from cvae_tf.models.vae.complexity import complexities
-from cvae_tf.models.vae.inferring import inference
+from cvae_tf.models.vae.held_out_scores import complexities
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import FullPosterior
+from cvae_tf.models.vae.refinement import inference
 from cvae_tf.training import building
 
 # What a user does who has TensorFlow and SavedModels, but not this project: first as the card

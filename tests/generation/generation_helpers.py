@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.generation import generating
-from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 LABELS = np.array([0, 1, 0, 1, 0, 0])

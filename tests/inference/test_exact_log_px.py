@@ -6,7 +6,7 @@ import tensorflow as tf
 from helpers import binary_images, designed_model, tiny_cvae, tiny_images, vivid
 
 from cvae_tf.inference import exact_log_px, importance_bounds
-from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.posterior import Posterior
 
 WHITE = np.ones((1, 1, 1, 1), np.float32)

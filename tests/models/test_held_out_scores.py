@@ -7,16 +7,17 @@ import pytest
 import tensorflow as tf
 from helpers import vivid
 
-from cvae_tf.core import amounts
 from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data.datasets import Split
+from cvae_tf.models.arrays import SCORE_SAMPLES
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks import Options, build_networks
-from cvae_tf.models.vae import complexity, family
+from cvae_tf.models.vae import family, held_out_scores
 from cvae_tf.models.vae.held_out_scores import HeldOutScores
+from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.models.vae.pixels import Pixels
-from cvae_tf.training import finishing
+from cvae_tf.presets import REFINE_STEPS
+from cvae_tf.training import run_training
 
 
 def _small(shape=(8, 8, 1), latent_dim=3, pixels=Pixels()):  # noqa: B008
@@ -43,9 +44,9 @@ def _p_values(model, images):
     functions = {
         name: function for name, (function, _) in FAMILIES["vae"].signatures(model).items()
     }
-    grey, samples = tf.constant(images / 255, tf.float32), amounts.SCORE_SAMPLES
+    grey, samples = tf.constant(images / 255, tf.float32), SCORE_SAMPLES
     draws = [functions["score"](grey, tf.constant([5, i]))["elbo"] for i in range(samples)]
-    own, given = np.mean(draws, axis=0), (tf.constant(amounts.STEPS), tf.constant(samples))
+    own, given = np.mean(draws, axis=0), (tf.constant(REFINE_STEPS), tf.constant(samples))
     refined = functions["score_refined"](grey, tf.constant([5, 9]), *given)["elbo"].numpy()
     scores = {
         "p_values": own,
@@ -98,14 +99,14 @@ def test_variation_is_that_of_neighbours():
     for axis in (2, 3):
         sums += np.abs(np.diff(images.astype(float), axis=axis)).sum(axis=(2, 3, 4))
     expected = np.log((sums + 1) / (6 * 5 * 3))
-    found = complexity.complexities(*map(tf.constant, images))  # of images and reconstructions
+    found = held_out_scores.complexities(*map(tf.constant, images))  # of images and reconstructions
     np.testing.assert_allclose(found, expected.T, rtol=1e-5)
 
 
 def test_scores_are_relative_to_the_parabola_that_expects_more_of_the_others():
     random = np.random.default_rng(3)
     known, scores = random.normal(size=(30, 2)), random.normal(size=30)
-    trends, above = complexity.fit_trends(known, scores)
+    trends, above = held_out_scores.fit_trends(known, scores)
     for left_out in range(5):
         others = np.arange(30) != left_out
         fits = (np.polyfit(own[others], scores[others], 2) for own in known.T)
@@ -116,7 +117,7 @@ def test_scores_are_relative_to_the_parabola_that_expects_more_of_the_others():
         np.polyval(np.polyfit(a, scores, 2), b) for a, b in zip(known.T, new.T, strict=True)
     ]
     given = (tf.constant(part, tf.float32) for part in (scores[:9], 4 * known[:9], trends))
-    found = complexity.relative_scores(*given)
+    found = held_out_scores.relative_scores(*given)
     np.testing.assert_allclose(found, scores[:9] - np.maximum(*expected), atol=1e-4)
 
 
@@ -130,8 +131,9 @@ def test_scores_are_relative_to_the_parabola_that_expects_more_of_the_others():
     ],
 )
 def test_few_images_and_such_as_are_alike_have_a_trend_too(places, scores, expected):
-    trend, _ = complexity.fit_trend(np.array(places), np.array(scores))
-    found = complexity.expected_score(*(np.array(each, np.float32) for each in (places, trend)))
+    trend, _ = held_out_scores.fit_trend(np.array(places), np.array(scores))
+    given = (np.array(each, np.float32) for each in (places, trend))
+    found = held_out_scores.expected_score(*given)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -155,20 +157,20 @@ def test_they_come_back_with_the_run_if_they_are_of_its_weights_and_fit(run, mon
     monkeypatch.setattr(
         family, "score_held_out", lambda own, _: own.held_out_scores.take("encoders", np.arange(9))
     )
-    finishing.finish(run, model, digits)
-    assert finishing.restore(run, again) == []
+    run_training.fit_after_training(run, model, digits)
+    assert run_training.restore_fitted(run, again) == []
     for first, second in zip(
         model.held_out_scores.variables, again.held_out_scores.variables, strict=True
     ):
         np.testing.assert_array_equal(first, second)
     missing = ["its scores come without p-values"]
-    assert finishing.restore(run, _with_scores(steps=5)) == missing
+    assert run_training.restore_fitted(run, _with_scores(steps=5)) == missing
     with np.load(run.finishing) as arrays:
         shorter = {name: values[:-1] if values.ndim else values for name, values in arrays.items()}
     np.savez(run.finishing, **shorter)
-    assert finishing.restore(run, _with_scores()) == missing
+    assert run_training.restore_fitted(run, _with_scores()) == missing
     run.finishing.unlink()
-    assert finishing.restore(run, _with_scores()) == missing
+    assert run_training.restore_fitted(run, _with_scores()) == missing
 
 
 @pytest.mark.parametrize(
@@ -179,6 +181,6 @@ def test_failing_at_the_end_does_not_cost_the_model(run, monkeypatch, capsys, di
         raise error
 
     monkeypatch.setattr(family, "score_held_out", fail)
-    finishing.finish(run, _with_scores(), digits)
+    run_training.fit_after_training(run, _with_scores(), digits)
     assert "is missing: its scores come without p-values" in capsys.readouterr().err
     assert not run.finishing.exists()

@@ -14,8 +14,8 @@ from cvae_tf.models.base import images_of
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks import Options, build_networks
 from cvae_tf.models.optimizers import build_optimizer
+from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.training import building
 
 pytestmark = [

@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from helpers import METADATA, tiny_images, tiny_networks
 
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.exporting import writing
+from cvae_tf.exporting.export import write_model
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.vae import latent_mixture
 from cvae_tf.models.vae.latent_mixture import LatentSampler, Mixture
@@ -92,7 +92,7 @@ def test_other_runtimes_have_the_sampler(tmp_path, format_name):
     model = CVAE(tiny_networks(latent_dim=3), seed=3, sampler="mixture")
     model.sampler.take(_known())
     directory = tmp_path / "export"
-    writing.write_model(model, format_name, directory, METADATA)
+    write_model(model, format_name, directory, METADATA)
     random = np.random.default_rng(0)
     noise, uniform = random.normal(size=(9, 3)).astype("f4"), np.linspace(0, 1, 9, dtype="f4")
     if format_name == "onnx":

@@ -7,8 +7,7 @@ import pytest
 import tensorflow as tf
 
 from cvae_tf.models.vae import likelihoods
-from cvae_tf.models.vae.likelihoods import LIKELIHOODS, bernoulli_log_prob
-from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.likelihoods import LIKELIHOODS, Pixels, bernoulli_log_prob
 
 NAMES = list(LIKELIHOODS)
 

@@ -10,9 +10,8 @@ import tensorflow as tf
 from helpers import VAE_NETWORKS
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.models import fused_layers
-from cvae_tf.models.dropout import seed_dropout
-from cvae_tf.models.layers import FourierFeatures, ImageLogvar
+from cvae_tf.models import layers
+from cvae_tf.models.layers import FourierFeatures, ImageLogvar, seed_dropout
 from cvae_tf.models.networks import NETWORKS, Options, build_networks
 
 
@@ -81,7 +80,7 @@ def test_precision_is_that_of_the_layers_and_weights_stay_float32(precision):
     assert {layer.dtype_policy.name for layer in encoder.layers[1:]} == {precision}
     assert {variable.dtype for variable in encoder.variables} == {"float32"}
     assert keras.config.dtype_policy().name == before
-    copy = fused_layers.copy(encoder)  # for use
+    copy = layers.copy_for_use(encoder)  # for use
     assert {layer.dtype_policy.name for layer in copy.layers[1:]} == {"float32"}
 
 
@@ -165,7 +164,7 @@ def test_fused_copies_give_the_same_with_weights_of_their_own():
         for variable in network.weights:  # gains and shifts are all alike at first
             noise = tf.random.stateless_normal(variable.shape, [1, len(variable.shape)])
             variable.assign_add(0.1 * noise)
-        copy = fused_layers.copy(network)
+        copy = layers.copy_for_use(network)
         for size in (1, 255, 256):
             batch = tf.random.stateless_uniform([size, *network.input_shape[1:]], [3, 4])
             np.testing.assert_allclose(copy(batch), network(batch), rtol=1e-4, atol=1e-5)

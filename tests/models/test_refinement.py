@@ -6,10 +6,9 @@ import tensorflow as tf
 from helpers import binary_images, tiny_cvae, vivid
 
 from cvae_tf.models.networks import Options, build_networks
-from cvae_tf.models.vae import inferring, refinement
-from cvae_tf.models.vae.likelihoods import GAUSSIAN, LIKELIHOODS
+from cvae_tf.models.vae import refinement
+from cvae_tf.models.vae.likelihoods import GAUSSIAN, LIKELIHOODS, Pixels
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import FullPosterior
 
 DIM, PIXELS, IMAGES = 3, 20, 5
@@ -63,13 +62,13 @@ def model():
 
 
 def _log_joint(model, pixels, latents, labels=None):
-    decode = inferring.decoder_for(model, labels)
+    decode = refinement.decoder_for(model, labels)
     return refinement.log_joint(decode, model.pixels.density, pixels, latents).numpy()
 
 
 def test_images_begin_at_the_likeliest_of_many_places(model):
     pixels = tf.constant(binary_images(12))
-    start = inferring.first_latents(model, pixels, None)
+    start = refinement.first_latents(model, pixels, None)
     own = _log_joint(model, pixels, model.encode(pixels).mean)
     found = _log_joint(model, pixels, start)
     assert np.all(found >= own) and found.mean() > own.mean() + 0.1
@@ -78,17 +77,17 @@ def test_images_begin_at_the_likeliest_of_many_places(model):
         assert np.all(_log_joint(model, pixels, tf.constant(other, tf.float32)) < found + 0.5)
     many = tiny_cvae(seed=2, latent_dim=5)
     np.testing.assert_array_equal(
-        inferring.first_latents(many, pixels, None), many.encode(pixels).mean
+        refinement.first_latents(many, pixels, None), many.encode(pixels).mean
     )
 
 
 def test_parts_are_joined_in_order_and_better_than_the_encoders(model, monkeypatch):
     pixels = tf.constant(binary_images(11))
-    monkeypatch.setattr(inferring, "_PIXELS", 12 * 36)  # four images at once
-    assert inferring.images_at_once(model) == 4
-    start = inferring.first_latents(model, pixels, None)
-    whole = inferring.from_latents(model, pixels, None, start, 3)
-    in_parts = inferring.inference(model)(pixels, None, 3)
+    monkeypatch.setattr(refinement, "_PIXELS", 12 * 36)  # four images at once
+    assert refinement.images_at_once(model) == 4
+    start = refinement.first_latents(model, pixels, None)
+    whole = refinement.from_latents(model, pixels, None, start, 3)
+    in_parts = refinement.inference(model)(pixels, None, 3)
     for one, other in zip(whole, in_parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-3)
     noise = tf.constant(np.random.default_rng(0).normal(size=(400 * 11, 2)), tf.float32)
@@ -103,13 +102,13 @@ def test_every_class_is_refined_under_its_own_labels():
     networks = build_networks("mlp", (8, 8, 1), 2, seed=1, num_classes=3, options=SMALL)
     model = vivid(CVAE(networks, seed=1, num_classes=3))
     pixels = tf.constant(np.random.default_rng(0).integers(0, 2, (4, 8, 8, 1)), tf.float32)
-    start = inferring.first_latents(model, pixels, LABELS)
-    together = inferring.from_latents(model, pixels, LABELS, start, 4)
+    start = refinement.first_latents(model, pixels, LABELS)
+    together = refinement.from_latents(model, pixels, LABELS, start, 4)
     for row in range(4):
         own = slice(row, row + 1)
-        begin = inferring.first_latents(model, pixels[own], LABELS[own])
+        begin = refinement.first_latents(model, pixels[own], LABELS[own])
         np.testing.assert_allclose(start[own], begin, atol=1e-3)
-        alone = inferring.from_latents(model, pixels[own], LABELS[own], begin, 4)
+        alone = refinement.from_latents(model, pixels[own], LABELS[own], begin, 4)
         np.testing.assert_allclose(together.mean[own], alone.mean, atol=1e-3)
 
 
@@ -126,10 +125,10 @@ def test_every_likelihood_can_be_refined(likelihood, latent_dim):
     model = vivid(CVAE(networks, seed=1, pixels=pixels_kind))
     grey = tf.constant(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)) / 255, tf.float32)
     pixels = pixels_kind.likeliest(grey)
-    start = inferring.first_latents(model, pixels, None) + 0.5  # away from a mode
+    start = refinement.first_latents(model, pixels, None) + 0.5  # away from a mode
     places = [start]
     for steps in (1, 5):  # never down
-        found = inferring.from_latents(model, pixels, None, start, steps)
+        found = refinement.from_latents(model, pixels, None, start, steps)
         places.append(found.mean)
     values = np.array([_log_joint(model, pixels, each) for each in places])
     assert np.all(np.diff(values, axis=0) >= -1e-3) and np.all(values[-1] > values[0])

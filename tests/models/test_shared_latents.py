@@ -9,8 +9,8 @@ from scipy import stats
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.networks import Options, build_networks
 from cvae_tf.models.vae import objectives
-from cvae_tf.models.vae.even_latents import even_latents, prior_quantiles
 from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.objectives import even_latents, prior_quantiles
 
 
 def _even(num, dim, seed=0):

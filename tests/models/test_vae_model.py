@@ -10,9 +10,9 @@ from helpers import binary_images, tiny_cvae, tiny_images, tiny_networks
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images, normal_of_samples
 from cvae_tf.models.networks import Options, build_networks
+from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.objectives import ELBO, Objective
-from cvae_tf.models.vae.pixels import Pixels
 
 
 def _numpy_loss(weights, images, noise):

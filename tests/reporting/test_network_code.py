@@ -7,8 +7,7 @@ import tensorflow as tf
 from helpers import PROJECT, VAE_NETWORKS
 
 from cvae_tf.models.networks import Options, build_gan_networks, build_networks
-from cvae_tf.models.vae.likelihoods import LIKELIHOODS
-from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.models.vae.likelihoods import LIKELIHOODS, Pixels
 from cvae_tf.reporting.network_code import UnknownLayerError, code_of
 
 SCRIPT = (PROJECT / "cvae_tf" / "reporting" / "page" / "network.js").read_text()

@@ -11,12 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf import whole_run
 from cvae_tf.config import Config
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.labelled import with_classes
-from cvae_tf.training import strategies
-from cvae_tf.training.distribution import SINGLE
+from cvae_tf.training import building
+from cvae_tf.training.distribution import SINGLE, prepare_strategy
 
 STEPS = 4
 SMALL = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-4}
@@ -49,7 +48,7 @@ def trained(settings: dict, distribution, eagerly: bool) -> dict[str, np.ndarray
     """The figures after some steps, and the weights before and after."""
     config, data = Config.create(**settings), dataset()
     data = with_classes(data) if config.conditional else data
-    trainer = whole_run.build_trainer(config, data, distribution)
+    trainer = building.build_trainer(config, data, distribution)
     before = _weights(trainer.model)
     tf.config.run_functions_eagerly(eagerly)  # graphs take longer to make than these few steps
     for part in trainer._parts(1, 0):
@@ -83,7 +82,7 @@ def main() -> None:
     output, how, *names = sys.argv[1:]
     tf.config.run_functions_eagerly(how == "eagerly")
     keras.utils.set_random_seed(0)
-    distribution = strategies.start("mirrored", 2, {})
+    distribution = prepare_strategy("mirrored", 2, {})
     found = {name: compared(CONFIGS[name], distribution, how == "eagerly") for name in names}
     Path(output).write_text(json.dumps(found))
 

@@ -9,10 +9,10 @@ from helpers import binary_images, tiny_cvae, weights_of
 
 from cvae_tf.config import RunOptions
 from cvae_tf.core.errors import UserError
-from cvae_tf.models.measures import Measure
+from cvae_tf.models.base import Measure
 from cvae_tf.models.vae.family import VaeFamily
-from cvae_tf.training import checkpoint_files
-from cvae_tf.training.checkpoint_files import Interval, Moment, Progress
+from cvae_tf.training import checkpoints
+from cvae_tf.training.checkpoints import CheckpointInterval, Moment, Progress
 
 
 def _names(directory):
@@ -25,7 +25,7 @@ def _save_each_step(directory, figures, column="test_elbo", **options):
     for step, figure in enumerate(figures, start=1):
         model.train_step(binary_images(4))
         rows = [*rows, {"epoch": step, "step": step, column: figure}]
-        checkpoint_files.save_checkpoint(directory, model, Progress(step + 1, 0, rows))
+        checkpoints.save_checkpoint(directory, model, Progress(step + 1, 0, rows))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_checkpoint_is_whole_or_not_there(copy, tiny_model, monkeypatch):
     for step in (3, 4):
         tiny_model.optimizer.iterations.assign(step)
         with pytest.raises(UserError, match="cannot be written .the disk is gone"):
-            checkpoint_files.save_checkpoint(copy, tiny_model, Progress(1, step, []))
+            checkpoints.save_checkpoint(copy, tiny_model, Progress(1, step, []))
         assert before == {path: path.read_bytes() for path in copy.glob("*/*")}
 
 
@@ -110,12 +110,12 @@ def test_damage_is_told_and_the_next_older_checkpoint_is_used(copy, name, change
         (newest / name).write_bytes(change((newest / name).read_bytes()))
     else:
         (newest / name).unlink()
-    progress, (told,) = checkpoint_files.restore_newest(copy, model)
+    progress, (told,) = checkpoints.restore_newest(copy, model)
     assert told.startswith(f"{newest}: ") and problem in told
     assert told.endswith("The next older checkpoint is used.")
     assert progress.epoch == 3
     expected = _arrays(copy / "step_00000002")
-    for name, variable in checkpoint_files._named_variables(model):
+    for name, variable in checkpoints._named_variables(model):
         np.testing.assert_array_equal(variable, expected[name])
 
 
@@ -124,21 +124,21 @@ def test_checkpoint_of_another_model_is_refused_and_changes_nothing(tmp_path, ti
     _save_each_step(tmp_path, [-1.0], **others)
     before = weights_of(tiny_model)
     with pytest.raises(UserError, match="not a checkpoint of this run's model"):
-        checkpoint_files.restore_newest(tmp_path, tiny_model)
+        checkpoints.restore_newest(tmp_path, tiny_model)
     for old, new in zip(before, weights_of(tiny_model), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_the_best_epoch_is_restored_or_else_the_newest_or_all_is_told(copy, tiny_model):
-    progress, problems = checkpoint_files.restore_best(copy, tiny_model)
+    progress, problems = checkpoints.restore_best(copy, tiny_model)
     assert (progress.epoch, problems, int(tiny_model.steps.numpy())) == (3, [], 2)
     (copy / "step_00000002" / "state.npz").write_bytes(b"damaged")
-    progress, (problem,) = checkpoint_files.restore_best(copy, tiny_model)
+    progress, (problem,) = checkpoints.restore_best(copy, tiny_model)
     assert (progress.epoch, int(tiny_model.steps.numpy())) == (4, 3) and "step_00000002" in problem
     for path in copy.iterdir():
         (path / "SHA256SUMS").unlink()
     with pytest.raises(UserError, match="No good checkpoint is left") as told:
-        checkpoint_files.restore_best(copy, tiny_model)
+        checkpoints.restore_best(copy, tiny_model)
     assert all(path.name in str(told.value) for path in copy.iterdir())
 
 
@@ -148,9 +148,8 @@ def test_the_best_epoch_is_restored_or_else_the_newest_or_all_is_told(copy, tiny
 )
 def test_interval_counts_steps_or_seconds_and_nothing_else(text, step, seconds, over):
     since, now = Moment(100, 1000.0), Moment(100 + step, 1000.0 + seconds)
-    assert (
-        Interval(*RunOptions(checkpoint_every=text).checkpoint_interval).is_over(since, now) == over
-    )
+    interval = CheckpointInterval(*RunOptions(checkpoint_every=text).checkpoint_interval)
+    assert interval.is_over(since, now) == over
     for wrong in ("", "0s", "-1", "1.5", "10m"):
         with pytest.raises(UserError, match="--checkpoint_every"):
             RunOptions(checkpoint_every=wrong)

@@ -5,7 +5,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.greyness import look_at
 from cvae_tf.data.pictures import Form
-from cvae_tf.training.choose_preset import complete
+from cvae_tf.training.building import complete_settings
 
 FORM, DEEP = Form(), Form(deep_white_level=65535)
 
@@ -25,7 +25,7 @@ def _strokes(paper, ink, num=30, noise=0):
 def _complete(images, form=None, test=None, **given):
     test = images[:2] if test is None else test
     dataset = Dataset("mine", "mine.", Split(images, None), Split(test, None), form=form)
-    return complete(None, given, dataset)
+    return complete_settings(None, given, dataset)
 
 
 def test_greyness_is_that_of_the_whole_set(digits):

@@ -7,8 +7,7 @@ import socket
 import pytest
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.training.cluster import Cluster
-from cvae_tf.training.handshake import meet
+from cvae_tf.training.cluster import Cluster, check_workers_agree
 
 WORKERS = {"worker": ["a:1", "b:2", "c:3"]}
 CHIEF = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
@@ -84,7 +83,7 @@ def _meet_all(clusters, settings, seconds=10.0):
 
     def one(cluster, own):
         try:
-            meet(cluster, {"settings": own, "versions": {"keras": "3"}}, seconds)
+            check_workers_agree(cluster, {"settings": own, "versions": {"keras": "3"}}, seconds)
         except UserError as error:
             return str(error)
         return None

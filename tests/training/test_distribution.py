@@ -20,11 +20,11 @@ from test_cluster import free_addresses
 from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.training import checkpoint_files, following, run_directory, strategies
-from cvae_tf.training.checkpoint_files import list_checkpoints
+from cvae_tf.training import checkpoints, distribution, run_directory, run_training
+from cvae_tf.training.checkpoints import list_checkpoints
 from cvae_tf.training.cluster import Cluster
 from cvae_tf.training.distribution import Distribution
-from cvae_tf.training.run_files import Run
+from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import EpochResult
 
 # Replicas
@@ -65,7 +65,7 @@ def test_a_batch_is_shared_out_evenly_among_replicas_and_workers():
         with pytest.raises(UserError, match=said):
             two.check_batch(batch_size)
     with pytest.raises(UserError, match="sees no GPU; .* --logical_cpus=2"):
-        strategies.start("mirrored", 0, {})
+        distribution.prepare_strategy("mirrored", 0, {})
     workers = [Distribution(cluster=Cluster(("a:1", "b:2"), number)) for number in range(2)]
     shares = [worker.own_order(tf.range(11), 4).numpy() for worker in workers]
     np.testing.assert_array_equal(shares, [[0, 1, 4, 5], [2, 3, 6, 7]])
@@ -79,7 +79,7 @@ def test_a_worker_goes_on_from_the_run_the_weights_and_the_rows_of_the_chief(mon
     told = {"directory": "/there", "config": config.to_json(), "data": {"name": "x"}}
     chief.train_step(tf.constant(binary_images(8)))
     rows, began = [{"epoch": 1, "step": 5, "test_elbo": -3.0}], []
-    packed = checkpoint_files.packed(chief, checkpoint_files.Progress(2, 2, rows))
+    packed = checkpoints.packed(chief, checkpoints.Progress(2, 2, rows))
     said = iter([json.dumps(told).encode(), b"\0", packed])
     monkeypatch.setattr(Distribution, "from_chief", lambda *_: next(said))
 
@@ -89,9 +89,9 @@ def test_a_worker_goes_on_from_the_run_the_weights_and_the_rows_of_the_chief(mon
             yield EpochResult(epoch, 5 * epoch, {}, {"elbo": -4.0}, 1.0, 1.0, 1.0)
 
     worker = Distribution(cluster=Cluster(("one:1", "two:2"), 1))
-    assert following.run_of_chief(None, worker) == Run(Path("/there"), config, told["data"])
+    assert run_training.run_of_chief(None, worker) == Run(Path("/there"), config, told["data"])
     trainer = SimpleNamespace(model=model, distribution=worker, run_epochs=run_epochs)
-    found = following.follow(config, trainer, lambda: None)
+    found = run_training.follow_chief(config, trainer, lambda: None)
     assert began == [(10, 2, 2)]
     assert [row["epoch"] for row in found] == [1, 2, 3]  # after two that are no better
     for first, second in zip(chief.optimizer.variables, model.optimizer.variables, strict=True):

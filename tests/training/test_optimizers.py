@@ -11,8 +11,8 @@ from helpers import binary_images, create_run, tiny_cvae, weights_of
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.models.optimizers import FusedAdam, build_optimizer
-from cvae_tf.training import building, checkpoint_files, run_directory
-from cvae_tf.training.averaged_weights import averaged, is_within, take_averages
+from cvae_tf.training import building, checkpoints, run_directory
+from cvae_tf.training.trainer import averaged, is_within_averages, take_averages
 
 
 def _assert_weights(model, expected, rtol=0.0, atol=0.0):
@@ -91,9 +91,9 @@ def test_within_it_the_weights_are_their_averages_and_then_as_before():
         with averaged(model):
             _assert_weights(model, average, 1e-5, 1e-6)
         _assert_weights(model, average, 1e-5, 1e-6)
-        assert is_within(model)
+        assert is_within_averages(model)
         raise KeyboardInterrupt
-    assert not is_within(model)
+    assert not is_within_averages(model)
     _assert_weights(model, weights)
     assert np.abs(weights[0] - average[0]).max() > 1e-4
     take_averages(model)
@@ -109,8 +109,8 @@ def test_a_trained_run_has_the_averages_of_its_newest_or_best_epoch(tmp_path, ti
     for epoch, elbo in enumerate([-5.0, -6.0], start=1):
         model.train_step(tf.constant(tiny_dataset.train.images[:8] / np.float32(255)))
         rows = [*rows, {"epoch": epoch, "step": epoch, "test_elbo": elbo}]
-        progress = checkpoint_files.Progress(epoch + 1, 0, rows)
-        checkpoint_files.save_checkpoint(run.checkpoints, model, progress)
+        progress = checkpoints.Progress(epoch + 1, 0, rows)
+        checkpoints.save_checkpoint(run.checkpoints, model, progress)
         with averaged(model):
             averages.append(weights_of(model))
     for early_stop, step in ((0, 2), (1, 1)):

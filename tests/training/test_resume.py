@@ -17,7 +17,7 @@ import tensorflow as tf
 from helpers import PROJECT, VAE_SETTINGS, assert_same_runs, tiny_cvae
 from test_own_family import AutoencoderFamily
 
-from cvae_tf import api, whole_run
+from cvae_tf import api
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
@@ -26,11 +26,11 @@ from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.gan import model as gan_model
 from cvae_tf.models.gan.family import GanFamily
-from cvae_tf.models.networks import dcgan
+from cvae_tf.models.networks import gan_pairs
 from cvae_tf.models.optimizers import build_optimizer
-from cvae_tf.training import checkpoint_files, early_stopping, run_directory
+from cvae_tf.training import building, checkpoints, run_directory, run_training
 from cvae_tf.training.distribution import SINGLE
-from cvae_tf.training.train_run import train_run
+from cvae_tf.training.run_training import train_run
 from cvae_tf.training.trainer import Trainer
 
 STEPS = 3  # in an epoch, of which there are two
@@ -86,7 +86,7 @@ def _one_step_in_a_call(monkeypatch):
 @pytest.fixture
 def end(monkeypatch, tmp_path):
     """What is left if a process ends after two steps: its directory, and the model's state."""
-    found, save = [], checkpoint_files.save_checkpoint
+    found, save = [], checkpoints.save_checkpoint
 
     def save_and_copy(directory, model, progress):
         path = save(directory, model, progress)
@@ -95,7 +95,7 @@ def end(monkeypatch, tmp_path):
             found.extend((copy, _state(model)))
         return path
 
-    monkeypatch.setattr(checkpoint_files, "save_checkpoint", save_and_copy)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", save_and_copy)
     return found
 
 
@@ -114,9 +114,9 @@ def _small_families(monkeypatch):
 
     monkeypatch.setattr(GanFamily, "set_measure", set_measure)
     monkeypatch.setattr(gan_model, "_SETTLED_ON", 32)
-    monkeypatch.setattr(dcgan, "_FIRST", 4)
-    monkeypatch.setattr(dcgan, "_FILTERS", ((4, 1), (4, 2)))
-    monkeypatch.setattr(dcgan, "_DISCRIMINATOR_FILTERS", (4, 4))
+    monkeypatch.setattr(gan_pairs, "_COARSE", 4)
+    monkeypatch.setattr(gan_pairs, "_FILTERS", ((4, 1), (4, 2)))
+    monkeypatch.setattr(gan_pairs, "_DISCRIMINATOR_FILTERS", (4, 4))
 
 
 DENSE = {"network": "mlp", "hidden": "12"}
@@ -155,12 +155,12 @@ def test_a_run_that_ended_within_an_epoch_goes_on_to_the_same_bits(tmp_path, end
     dataset = _dataset(channels=3 if settings.get("preset") == "photo" else 1)
     config = Config.create(**{"epochs": 2, "batch_size": 8, "seed": 5, **settings})
     with run_directory.new_run(tmp_path / "whole", config, dataset) as run:
-        whole = whole_run.build_trainer(config, dataset, SINGLE)
+        whole = building.build_trainer(config, dataset, SINGLE)
         expected = _train(run, whole, every=1)
     directory, state = end
     run = run_directory.load_run(directory)
-    trainer = whole_run.build_trainer(run.config, dataset, SINGLE)
-    checkpoint_files.restore_newest(run.checkpoints, trainer.model)
+    trainer = building.build_trainer(run.config, dataset, SINGLE)
+    checkpoints.restore_newest(run.checkpoints, trainer.model)
     assert int(trainer.model.steps.numpy()) == 2
     _assert_same(_state(trainer.model), state)
     assert _train(run, trainer) == expected
@@ -210,7 +210,7 @@ STRIKES = [  # what Ctrl-C comes in, at which call of it, and how many steps are
     (Trainer, "_checked_mean", 2, 2),  # the steps are taken, nobody has counted them
     (PICTURES, "draw_epoch", 1, 3),  # the first epoch is trained, and not yet done
     (run_directory, "write_metrics", 1, 3),
-    (checkpoint_files, "save_checkpoint", 1, 3),
+    (checkpoints, "save_checkpoint", 1, 3),
     (Trainer, "_checked_mean", 1, 4),
     (Trainer, "_means_of_test_images", 1, 6),  # where the weights are their averages
 ]
@@ -236,7 +236,7 @@ def test_ctrl_c_may_strike_anywhere(whole, tmp_path, monkeypatch):
         with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
             _strike(patch, owner, name, number)
             whole.train(run, pictures=PICTURES)
-        kept = checkpoint_files.list_checkpoints(run.checkpoints)
+        kept = checkpoints.list_checkpoints(run.checkpoints)
         assert (int(kept[-1].name[5:]) if kept else 0) == steps, name
     whole.check(whole.train(run))
     assert not list(run.directory.rglob(".*"))
@@ -256,7 +256,7 @@ def test_a_full_disk_is_told_at_any_write_and_nothing_is_lost(whole, tmp_path, m
         with pytest.raises(UserError, match="cannot be written .No space left on device"):
             whole.train(run, every=1)
         assert not list(run.directory.rglob(".*"))
-    assert checkpoint_files.list_checkpoints(run.checkpoints)
+    assert checkpoints.list_checkpoints(run.checkpoints)
     monkeypatch.setattr(files, "_flush", flush)
     whole.check(whole.train(run))
 
@@ -287,7 +287,7 @@ def test_early_stopping_counts_the_epochs_before_a_break(whole, tmp_path, monkey
         assert [row["test_elbo"] for row in rows] == [-5.0, -3.0, -3.0, -4.0]
         assert "after epoch 4: none since epoch 2 was better" in capsys.readouterr().out
     assert int(model.steps.numpy()) == 12
-    assert early_stopping.take_best(run, model, rows)[-1]["epoch"] == 2
+    assert run_training.take_best_epoch(run, model, rows)[-1]["epoch"] == 2
     assert int(model.steps.numpy()) == 6
 
 

@@ -16,8 +16,8 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Split
 from cvae_tf.data.shown_images import choose_shown
 from cvae_tf.drawing.image_pages import normal_quantile_grid
-from cvae_tf.training import run_pictures, screen, tensorboard
-from cvae_tf.training.checkpoint_files import Progress
+from cvae_tf.training import pictures, run_training, screen
+from cvae_tf.training.checkpoints import Progress
 
 
 def test_announcement_names_data_classes_and_directory(tmp_path, toy_dataset, capsys):
@@ -37,15 +37,13 @@ def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
     monkeypatch.setattr(parts, "_PIXELS", 8 * 6 * 6)
     drawn = {}  # what would have been drawn, by the name of the function
     for name in ("draw_panels", "draw_manifold", "draw_latents", "draw_curves"):
-        monkeypatch.setattr(
-            run_pictures, name, lambda *given, name=name: drawn.update({name: given})
-        )
+        monkeypatch.setattr(pictures, name, lambda *given, name=name: drawn.update({name: given}))
     images, labels, model = tiny_images(50, seed=1), np.arange(50) // 25, tiny_cvae(seed=2)
     dataset = toy_dataset._replace(test=Split(images, labels), class_names=("cat", "dog"))
     run = create_run(tmp_path / "run", Config.create(), dataset)
-    pictures, found = run_pictures.RunPictures(run, model, dataset), []
+    drawing, found = pictures.RunPictures(run, model, dataset), []
     for epoch in (3, 4):
-        pictures.draw_epoch(epoch, {"elbo": -12.345})
+        drawing.draw_epoch(epoch, {"elbo": -12.345})
         path, (samples, pairs), title = drawn["draw_panels"]
         assert (path, "test ELBO -12.3" in title) == (run.epoch_image(epoch), True)
         found.append(samples.sets[0])
@@ -54,7 +52,7 @@ def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
     np.testing.assert_array_equal(originals, images[choose_shown(labels, 50, 32)] > 127)
     np.testing.assert_allclose(reconstructions, model(originals), rtol=1e-5)
 
-    pictures.draw_summary([{"epoch": 1}])
+    drawing.draw_summary([{"epoch": 1}])
     latents = normal_quantile_grid(3, 3)
     decoded = 1 / (1 + np.exp(-model.decoder(latents).numpy()))
     np.testing.assert_allclose(drawn["draw_manifold"][1](latents), decoded, rtol=1e-5)
@@ -68,7 +66,7 @@ def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
 def test_tensorboard_reads_the_numbers_and_the_picture_of_an_epoch(tmp_path):
     picture, path = np.arange(8 * 9 * 3, dtype=np.uint8).reshape(8, 9, 3), tmp_path / "a.png"
     iio.imwrite(path, picture)
-    board = tensorboard.Summaries(tmp_path / "events")
+    board = run_training.TensorBoardSummaries(tmp_path / "events")
     for epoch in (1, 2):
         board.write({"epoch": epoch, "step": 5 * epoch, "test_elbo": -2.5 / epoch}, path)
     events = EventAccumulator(str(tmp_path / "events"), {"images": 0, "tensors": 0})

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from cvae_tf.training import stop_signals
-from cvae_tf.training.stop_signals import Stopped
+from cvae_tf.training import signals
+from cvae_tf.training.signals import Stopped
 
 
 def _handlers():
@@ -18,7 +18,7 @@ def test_first_signal_stops_at_once_where_nothing_can_be_lost(number, code):
     """And the handlers are given back; the next signal is the first again."""
     before = _handlers()
     for _ in range(2):
-        with pytest.raises(Stopped) as stopped, stop_signals.stopping_by_signals():
+        with pytest.raises(Stopped) as stopped, signals.stopping_by_signals():
             assert _handlers() != before
             os.kill(os.getpid(), number)
         assert stopped.value.exit_code == code
@@ -30,16 +30,16 @@ def test_first_signal_waits_for_a_good_moment_or_the_end_and_hides_no_error(erro
     reached = []
     with (
         pytest.raises(Stopped),
-        stop_signals.stopping_by_signals(),
-        stop_signals.held_back() as stop_if_asked,
+        signals.stopping_by_signals(),
+        signals.held_back() as stop_if_asked,
     ):
         stop_if_asked()
         os.kill(os.getpid(), signal.SIGTERM)
         reached.append("after the signal")
         stop_if_asked()
         pytest.fail("went on")
-    with pytest.raises(error or Stopped), stop_signals.stopping_by_signals():
-        with stop_signals.held_back():
+    with pytest.raises(error or Stopped), signals.stopping_by_signals():
+        with signals.held_back():
             os.kill(os.getpid(), signal.SIGTERM)
             reached.append("the end")
             if error:
@@ -50,8 +50,8 @@ def test_first_signal_waits_for_a_good_moment_or_the_end_and_hides_no_error(erro
 
 def test_second_signal_ends_the_process_on_the_spot(request):
     program = (
-        "import os; from cvae_tf.training import stop_signals\n"
-        "with stop_signals.stopping_by_signals(), stop_signals.held_back():\n"
+        "import os; from cvae_tf.training import signals\n"
+        "with signals.stopping_by_signals(), signals.held_back():\n"
         "    os.kill(os.getpid(), 15)\n"
         "    print('waits', flush=True)\n"
         "    os.kill(os.getpid(), 15)\n"

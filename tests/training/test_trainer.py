@@ -14,8 +14,7 @@ from cvae_tf.models.families import family_of
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.models.vae.objectives import Objective
 from cvae_tf.training import building, trainer
-from cvae_tf.training.averaged_weights import averaged
-from cvae_tf.training.trainer import EpochResult, Trainer
+from cvae_tf.training.trainer import EpochResult, Trainer, averaged
 
 
 def _dataset(images, labels=None):

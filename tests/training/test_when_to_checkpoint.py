@@ -7,12 +7,12 @@ import pytest
 from helpers import create_run, tiny_cvae
 
 from cvae_tf.config import Config
-from cvae_tf.training import checkpoint_files, stop_signals
-from cvae_tf.training.checkpoint_files import Interval
+from cvae_tf.training import checkpoints, signals
+from cvae_tf.training.checkpoints import CheckpointInterval
+from cvae_tf.training.run_training import CheckpointCallback
 from cvae_tf.training.trainer import Trainer
-from cvae_tf.training.when_to_checkpoint import Keeper
 
-NEVER = Interval(seconds=10**9)
+NEVER = CheckpointInterval(seconds=10**9)
 
 
 @pytest.fixture
@@ -27,13 +27,14 @@ def run(toy_dataset, tmp_path, monkeypatch):
 
 
 def _kept(run):
-    return [int(path.name[5:]) for path in checkpoint_files.list_checkpoints(run.checkpoints)]
+    return [int(path.name[5:]) for path in checkpoints.list_checkpoints(run.checkpoints)]
 
 
 def test_neither_mistakes_of_the_program_nor_numbers_that_are_none_are_kept(run, trainer):
-    keeper, weight = Keeper(run, trainer, [], NEVER), trainer.model.trainable_variables[0]
+    callback = CheckpointCallback(run, trainer, [], NEVER)
+    weight = trainer.model.trainable_variables[0]
     for error in (ZeroDivisionError, KeyboardInterrupt):
-        with pytest.raises(error), keeper.watching():
+        with pytest.raises(error), callback.watching():
             trainer.model.optimizer.iterations.assign_add(1)
             raise error
         weight.assign(np.full(weight.shape, np.nan))
@@ -41,12 +42,13 @@ def test_neither_mistakes_of_the_program_nor_numbers_that_are_none_are_kept(run,
 
 
 def test_checkpoints_come_at_their_interval_and_the_first_makes_a_run_the_latest(run, trainer):
-    keeper, kept, latest = Keeper(run, trainer, [], Interval(steps=2)), [], []
+    callback = CheckpointCallback(run, trainer, [], CheckpointInterval(steps=2))
+    kept, latest = [], []
     link = run.directory.parent / "latest"
-    with keeper.watching():
+    with callback.watching():
         for step in range(1, 6):
             trainer.model.optimizer.iterations.assign_add(1)
-            keeper(1, step, -10.0)
+            callback(1, step, -10.0)
             kept.append(_kept(run))
             latest.append(link.exists())
             if step == 2:
@@ -57,15 +59,16 @@ def test_checkpoints_come_at_their_interval_and_the_first_makes_a_run_the_latest
 
 
 def test_signal_to_a_script_is_answered_between_two_calls(run, trainer):
-    keeper, steps = Keeper(run, trainer, [], NEVER), trainer.model.optimizer.iterations
+    callback = CheckpointCallback(run, trainer, [], NEVER)
+    steps = trainer.model.optimizer.iterations
     with (
-        pytest.raises(stop_signals.Stopped),
-        stop_signals.stopping_by_signals(),
-        keeper.watching(),
+        pytest.raises(signals.Stopped),
+        signals.stopping_by_signals(),
+        callback.watching(),
     ):
         steps.assign_add(1)
-        stop_signals._signals.handle(15, None)
+        signals._signals.handle(15, None)
         steps.assign_add(1)  # the call that the signal came in goes on to its end
-        keeper(1, 2, -10.0)
+        callback(1, 2, -10.0)
         pytest.fail("went on")
     assert _kept(run) == [2]

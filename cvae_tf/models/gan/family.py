@@ -18,11 +18,10 @@ from cvae_tf.distances import Features, for_dataset
 from cvae_tf.distances.distances import MOST_IMAGES, Statistics, frechet_distance, statistics
 from cvae_tf.drawing.image_pages import Panel
 from cvae_tf.drawing.plots import CurveGroup
-from cvae_tf.models.base import inputs_of
+from cvae_tf.models.base import Measure, inputs_of
 from cvae_tf.models.family import Family, Signatures, sample_panel
 from cvae_tf.models.gan.diff_augment import kinds_of
 from cvae_tf.models.gan.model import GAN, Recipe
-from cvae_tf.models.measures import Measure
 from cvae_tf.models.networks import GAN_NETWORKS, ImageShape, build_gan_networks
 from cvae_tf.models.signature_parts import (
     checked_labels,

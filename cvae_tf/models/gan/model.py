@@ -18,11 +18,11 @@ from cvae_tf.core.randomness import (
 from cvae_tf.core.settings import find
 from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel, images_and_labels, inputs_of
-from cvae_tf.models.dropout import seed_dropout
 from cvae_tf.models.gan import diff_augment, losses
 from cvae_tf.models.gan.losses import GAN_LOSSES, GanLoss
+from cvae_tf.models.layers import seed_dropout
 from cvae_tf.models.networks.building import GanNetworks
-from cvae_tf.models.networks.gan_layers import seed_vectors
+from cvae_tf.models.networks.gan_pairs import seed_vectors
 
 R1_EVERY = 16  # steps; the penalty counts as many times then (Karras et al. 2020, section 3.1)
 _SETTLED_ON = 2048  # drawn images, by which batch normalisation is settled; fewer large ones

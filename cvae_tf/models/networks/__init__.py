@@ -12,13 +12,10 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.models.networks import (
-    dcgan,
-    hybrid,
-    mlp,
+    dense,
+    gan_pairs,
     patches,
-    patches_residual,
     residual,
-    sub_pixel,
     tutorial,
 )
 from cvae_tf.models.networks.building import (
@@ -33,17 +30,17 @@ from cvae_tf.models.networks.building import (
 
 NETWORKS = {  # encoder and decoder
     "tutorial": tutorial.build,
-    "mlp": mlp.build,
-    "hybrid": hybrid.build,
+    "mlp": dense.build_mlp,
+    "hybrid": dense.build_hybrid,
     "patches": patches.build_small,
     "patches_large": patches.build_large,
     "patches_smooth": patches.build_smooth,
-    "patches_residual": patches_residual.build,
-    "residual": residual.build,
+    "patches_residual": residual.build_patches_residual,
+    "residual": residual.build_residual,
 }
 GAN_NETWORKS = {  # generator and discriminator
-    "dcgan": dcgan.build,
-    "sub_pixel": sub_pixel.build,
+    "dcgan": gan_pairs.build_dcgan,
+    "sub_pixel": gan_pairs.build_sub_pixel,
 }
 
 

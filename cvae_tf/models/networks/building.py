@@ -9,8 +9,7 @@ import keras
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import layer_seed
 from cvae_tf.data.settings import LARGEST_SIDE, SMALLEST_SIDE
-from cvae_tf.models.dropout import Dropout
-from cvae_tf.models.layers import Modulation, OneHot
+from cvae_tf.models.layers import Dropout, Modulation, OneHot
 
 ImageShape = tuple[int, int, int]  # height, width, channels
 
@@ -88,7 +87,7 @@ class LayerMaker:
         return self(kind, filters, size, name=name, padding=padding, **options)
 
     def dropout(self, rate: float, name: str) -> list[keras.Layer]:
-        """Makes a layer that drops features in training, or none; `models/dropout.py` seeds it."""
+        """Makes a layer that drops features in training, or none; `seed_dropout` seeds it."""
         return [self(Dropout, rate, seed=0, name=name)] if rate else []
 
     def seed(self, name: str) -> int:

@@ -7,7 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core import amounts
 from cvae_tf.core.parts import slices
 from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
@@ -16,15 +15,17 @@ from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.drawing.image_pages import Panel
 from cvae_tf.drawing.plots import CurveGroup
+from cvae_tf.models.arrays import SCORE_SAMPLES
+from cvae_tf.models.base import Measure
 from cvae_tf.models.family import Family, Signatures, sample_panel
-from cvae_tf.models.measures import Measure, nats_of_one_bit
 from cvae_tf.models.networks.building import ImageShape, Options
 from cvae_tf.models.signature_parts import decoding_signatures
 from cvae_tf.models.vae import latent_mixture, signatures
 from cvae_tf.models.vae.held_out_scores import MOST_SCORES
+from cvae_tf.models.vae.likelihoods import Pixels, nats_of_one_bit
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.objectives import Objective
-from cvae_tf.models.vae.pixels import Pixels
+from cvae_tf.presets import REFINE_STEPS
 
 _MOST_FITTED = 50_000  # images whose latents the mixture is fitted to
 _FEWEST_SCORED = 200  # held-out images; fewer than MOST_SCORES if they take many passes, or
@@ -217,7 +218,7 @@ def meaning_of_bits(pixels: Pixels) -> str | None:
 
 
 def _describe_p_values(held_out: dict[str, int]) -> str:
-    samples, steps = amounts.SCORE_SAMPLES, amounts.STEPS
+    samples, steps = SCORE_SAMPLES, REFINE_STEPS
     text = (
         f"`p_values` takes the mean of `score` over {samples} seeds, and compares it with the "
         f"scores of {held_out['encoders']:,} test images"
@@ -270,7 +271,7 @@ def score_held_out(model: CVAE, split: Split) -> None:
         model: what scores them.
         split: its test images.
     """
-    fast, samples = model.for_inference(), amounts.SCORE_SAMPLES
+    fast, samples = model.for_inference(), SCORE_SAMPLES
     functions, held_out = signatures.encoding_signatures(fast), model.held_out_scores
     name = model.pixels.terms["elbo"].name
     score, reconstruct = (_traced(functions[each][0]) for each in ("score", "reconstruct"))
@@ -289,7 +290,7 @@ def score_held_out(model: CVAE, split: Split) -> None:
     held_out.take_relative(complexities, encoders)
     if not model.can_refine:
         return
-    refine, steps = _traced(functions["score_refined"][0]), amounts.STEPS
+    refine, steps = _traced(functions["score_refined"][0]), REFINE_STEPS
 
     def refined_score(images: tf.Tensor, key: tf.Tensor, *labels: tf.Tensor) -> np.ndarray:
         return refine(images, key, tf.constant(steps), tf.constant(samples), *labels)[name].numpy()

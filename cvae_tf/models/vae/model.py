@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core import replicas
-from cvae_tf.core.amounts import MOST_LATENTS, STEPS
 from cvae_tf.core.randomness import (
     Purpose,
     derived_key,
@@ -17,19 +16,19 @@ from cvae_tf.core.randomness import (
     normal_of_images,
     normal_of_samples,
 )
-from cvae_tf.models import fused_layers
+from cvae_tf.models import layers
 from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel, images_and_labels, run_as_two_halves
-from cvae_tf.models.dropout import seed_dropout
+from cvae_tf.models.layers import seed_dropout
 from cvae_tf.models.networks import ImageShape, Networks, Options, build_networks
 from cvae_tf.models.vae import objectives
-from cvae_tf.models.vae.even_latents import even_latents, numbers_within_class
 from cvae_tf.models.vae.held_out_scores import HeldOutScores
-from cvae_tf.models.vae.inferring import inference
 from cvae_tf.models.vae.latent_mixture import LatentSampler
+from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.objectives import ElboTerms, Objective, elbo_terms
-from cvae_tf.models.vae.pixels import Pixels
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior, reparameterize
+from cvae_tf.models.vae.refinement import inference
+from cvae_tf.presets import MOST_REFINED, REFINE_STEPS
 
 _NETWORK, _LATENT_DIM, _IMAGE_SHAPE = "patches", 2, (28, 28, 1)  # as the preset `fast` has them
 _SHARE_OF_ELBO = 0.5  # of the objective "shared"
@@ -133,7 +132,7 @@ class CVAE(GenerativeModel):
     @property
     def can_refine(self) -> bool:
         """Whether posteriors can be refined: not if there are very many latents."""
-        return self.latent_dim <= MOST_LATENTS and self.pixels.density.information is not None
+        return self.latent_dim <= MOST_REFINED and self.pixels.density.information is not None
 
     # q(z|x) and p(x|z).
 
@@ -270,17 +269,21 @@ class CVAE(GenerativeModel):
         of_batch = labels if labels is None else replicas.gathered(labels)
         if labels is not None:
             num = tf.maximum(num, tf.shape(of_batch)[0])
-        latents = even_latents(num, self.latent_dim, key)
+        latents = objectives.even_latents(num, self.latent_dim, key)
         if labels is not None:  # each class has latents in proportion to its images
             of_latents = tf.gather(of_batch, tf.range(num) % tf.shape(of_batch)[0])
-            latents = tf.gather(latents, numbers_within_class(of_latents))
+            latents = tf.gather(latents, objectives.numbers_within_class(of_latents))
         outputs = self.parameters(latents, of_latents, training)
         log_likelihood = self.pixels.density.log_prob_of_all(images, outputs)
         return objectives.shared_bound(tf.cast(log_likelihood, tf.float32), labels, of_latents)
 
     @also_of_arrays
     def refine(
-        self, images: tf.Tensor, labels: tf.Tensor | None = None, *, steps: int | tf.Tensor = STEPS
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor | None = None,
+        *,
+        steps: int | tf.Tensor = REFINE_STEPS,
     ) -> FullPosterior:
         """Finds better posteriors than the encoder's, by Gauss-Newton steps for each image.
 
@@ -410,7 +413,7 @@ class CVAE(GenerativeModel):
 
     def for_inference(self) -> "CVAE":
         """A copy whose normalisations are faster; it has the same weights."""
-        networks = Networks(*(fused_layers.copy(n) for n in self.networks.values()))
+        networks = Networks(*(layers.copy_for_use(n) for n in self.networks.values()))
         own = self.pixels, self.objective, self.input_noise, self.num_classes
         copy = CVAE(networks, self.seed, *own, self.sampler_name)
         for name, part in copy.finishing_parts.items():

@@ -16,6 +16,8 @@ from cvae_tf.models.vae.posterior import (
 )
 from cvae_tf.presets import SHARED_LATENTS
 
+_SMALLEST_SHARE = 2.0**-24  # of the prior, beside a latent, so that none is infinite
+
 
 class ElboTerms(NamedTuple):
     """The three terms of the single-sample ELBO, each [B], in nats per image."""
@@ -199,3 +201,48 @@ def _missing_to_free_bits(
         kl = 0.5 * (tf.square(latents) - tf.square(latents - mean) * tf.exp(-logvar) - logvar)
     kl = replicas.mean(tf.reduce_mean(kl, axis=0))
     return tf.reduce_sum(tf.nn.relu(objective.free_bits - kl))
+
+
+def even_latents(num: int | tf.Tensor, dim: int, key: tf.Tensor) -> tf.Tensor:
+    """Draws latents that lie as the prior does, but more evenly than by chance.
+
+    Under them all images of a batch are compared by `shared_bound`. They are quantiles of the prior
+    by a Kronecker sequence, all moved together by chance (Cranley & Patterson, "Randomization of
+    number theoretic methods for multiple integration", 1976). Any number of the first ones is
+    spread as evenly.
+
+    Args:
+        num: M, how many.
+        dim: Z, the latent dimensions.
+        key: int32 [2], by which they are moved.
+
+    Returns:
+        [M, Z]; each of them alone is a sample of the prior.
+    """
+    numbers = tf.cast(tf.range(num), tf.float64)[:, None]
+    shares = tf.cast(numbers * _steps_of_sequence(dim) % 1.0, tf.float32)
+    return prior_quantiles((shares + tf.random.stateless_uniform([dim], key)) % 1.0)
+
+
+def prior_quantiles(shares: tf.Tensor) -> tf.Tensor:
+    """Where these shares of a standard Gaussian, from 0 to 1, lie below; finite."""
+    return tf.math.ndtri(tf.clip_by_value(shares, _SMALLEST_SHARE, 1 - _SMALLEST_SHARE))
+
+
+def _steps_of_sequence(dim: int) -> list[float]:
+    """Powers of the inverse of the generalised golden ratio, by which the sequence goes on.
+
+    Roberts, "The unreasonable effectiveness of quasirandom sequences" (2018).
+    """
+    ratio = 2.0
+    for _ in range(60):
+        ratio = (1 + ratio) ** (1 / (dim + 1))
+    return [ratio**-power for power in range(1, dim + 1)]
+
+
+def numbers_within_class(labels: tf.Tensor) -> tf.Tensor:
+    """Counts, for each of M labels, the same ones before it, [M]."""
+    order = tf.argsort(labels, stable=True)
+    in_order = tf.gather(labels, order)
+    counts = tf.range(tf.size(labels)) - tf.searchsorted(in_order, in_order)
+    return tf.scatter_nd(order[:, None], counts, tf.shape(labels))

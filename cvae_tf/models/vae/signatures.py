@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cvae_tf.core import amounts
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.models.base import inputs_of
@@ -18,8 +17,9 @@ from cvae_tf.models.signature_parts import (
     with_label_argument,
     with_latents,
 )
-from cvae_tf.models.vae import complexity
+from cvae_tf.models.vae import held_out_scores
 from cvae_tf.models.vae.posterior import FullPosterior
+from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 
 _P_VALUES = {  # by the kind of score: by which posterior, or how much the refined one brings
     "encoders": "p_values",
@@ -117,7 +117,7 @@ class _Refined:
         self._inference = model.traced_inference
 
     def infer(self, images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        results = self.refine(images, tf.constant(amounts.STEPS), *labels)
+        results = self.refine(images, tf.constant(REFINE_STEPS), *labels)
         return {name: results[name] for name in ("mean", "covariance")}
 
     def refine(
@@ -162,7 +162,7 @@ class _Refined:
     def _found(
         self, pixels: tf.Tensor, labels: tf.Tensor | None, steps: tf.Tensor
     ) -> FullPosterior:
-        most = amounts.MOST_STEPS
+        most = MOST_REFINE_STEPS
         few = tf.debugging.Assert((steps >= 0) & (steps <= most), [f"steps must be 0 to {most}."])
         with tf.control_dependencies([few]):
             return self._inference(pixels, labels, tf.identity(steps))
@@ -211,7 +211,7 @@ def complexities_of(
     model: Any, images: tf.Tensor, reconstructed: dict[str, tf.Tensor]
 ) -> tf.Tensor:
     """How complex images are, and what the signature `reconstruct` makes of them, [B, 2]."""
-    return complexity.complexities(model.pixels.likeliest(images), reconstructed["images"])
+    return held_out_scores.complexities(model.pixels.likeliest(images), reconstructed["images"])
 
 
 @usual_settings()

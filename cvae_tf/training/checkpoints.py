@@ -43,7 +43,7 @@ class Moment(NamedTuple):
     seconds: float
 
 
-class Interval(NamedTuple):
+class CheckpointInterval(NamedTuple):
     """Time between checkpoints within an epoch: in steps if that is set, else in seconds."""
 
     steps: int | None = None

@@ -1,6 +1,6 @@
 """Stopping politely: by Ctrl-C from Python, by signals from a script.
 
-What is written then stands in `when_to_checkpoint.py`.
+What is written then stands in `run_training.py`.
 """
 
 import contextlib

@@ -14,8 +14,8 @@ from cvae_tf.drawing.image_pages import MANIFOLD_TITLE, draw_manifold, draw_mani
 from cvae_tf.drawing.plots import draw_curves, draw_latents
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
-from cvae_tf.training.averaged_weights import averaged
-from cvae_tf.training.run_files import Run
+from cvae_tf.training.run_directory import Run
+from cvae_tf.training.trainer import averaged
 
 _SHOWN = 32  # test images in the picture of an epoch
 

@@ -1,0 +1,153 @@
+"""Writes a trained model for those who use it: run -> SavedModel and GIF, or another format.
+
+Each is written whole or not at all, with `model.json` beside it.
+"""
+
+import contextlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cvae_tf.core import files, paths
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import find
+from cvae_tf.drawing import mosaics
+from cvae_tf.exporting.runtimes import write_keras, write_litert, write_onnx
+from cvae_tf.models import saved_model
+from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.families import family_of
+from cvae_tf.training import building
+from cvae_tf.training.run_directory import ANIMATION, MODEL_JSON, SAVED_MODEL, Run
+
+
+class Format(NamedTuple):
+    """A format of exported models."""
+
+    write: Callable[[GenerativeModel, Path, dict[str, Any]], None]  # model, directory, metadata
+    packages: tuple[str, ...] = ()  # that writing it takes
+
+
+FORMATS = {
+    "saved_model": Format(saved_model.write),
+    "litert": Format(write_litert),
+    "onnx": Format(write_onnx, packages=("tf2onnx", "onnx")),
+    "keras": Format(write_keras),
+}
+
+
+def export_run(
+    run: Run, model: GenerativeModel, metrics: list[dict[str, float]], output: Path | None = None
+) -> Path:
+    """Writes the SavedModel and the GIF of a run.
+
+    Args:
+        run: the run.
+        model: its trained model.
+        metrics: the rows of its `metrics.csv`.
+        output: a directory for both; by default their places in the run, where they are replaced.
+
+    Returns:
+        The directory of the SavedModel.
+
+    Raises:
+        UserError: if `output` already holds a model or an animation, or cannot be written.
+    """
+    directory = output / SAVED_MODEL.name if output else run.saved_model
+    animation = output / ANIMATION if output else run.animation
+    metadata = describe_run(run, model, metrics)
+    if output:
+        files.refuse_existing(animation)
+    with _place(directory, output) as place:
+        write_model(model, "saved_model", place, metadata)
+    if run.epoch_images:
+        mosaics.animate(run.epoch_images, animation)
+    return directory
+
+
+def export_from_checkpoint(
+    run_dir: str | Path, output: str | Path | None = None, format_name: str = "saved_model"
+) -> Path:
+    """Exports a run from its newest checkpoint.
+
+    Args:
+        run_dir: of the run.
+        output: a directory for the model, which must not hold one; by default its place in the
+            run, where it is replaced.
+        format_name: "saved_model", with the GIF beside it, or another name in `FORMATS`.
+
+    Returns:
+        The directory of the model.
+
+    Raises:
+        UserError: as in `export_run`; or if there is no run, or no checkpoint in it, or the format
+            is unknown or needs a package that is missing.
+    """
+    check_packages(format_name)
+    output = None if output is None else paths.expand(output)
+    # Other runtimes take the weights as they are kept.
+    trained = building.load_trained(run_dir, None if format_name == "saved_model" else "float32")
+    if format_name == "saved_model":
+        return export_run(trained.run, trained.model, trained.metrics, output)
+    directory = (output or trained.run.exports) / format_name
+    metadata = describe_run(trained.run, trained.model, trained.metrics)
+    with _place(directory, output) as place:
+        write_model(trained.model, format_name, place, metadata)
+    return directory
+
+
+def _place(directory: Path, output: Path | None) -> contextlib.AbstractContextManager[Path]:
+    """Where to write: what is in a run is replaced, what was asked for must be new."""
+    return files.creating_directory(directory) if output else contextlib.nullcontext(directory)
+
+
+def write_model(
+    model: GenerativeModel, name: str, directory: Path, metadata: dict[str, Any]
+) -> None:
+    """Writes a model, replacing one that is there.
+
+    Args:
+        model: the trained model; for other runtimes its layers must be float32.
+        name: a format in `FORMATS`.
+        directory: where to write it; for model servers a numbered folder.
+        metadata: as `describe_run` returns it.
+
+    Raises:
+        UserError: if a package is missing, the family of the model does not know the format, or
+            the directory cannot be written.
+    """
+    check_packages(name)
+    write = find("format", FORMATS, name).write
+    with files.replacing_directory(directory) as temporary:
+        try:
+            write(model, temporary, metadata)
+        except NotImplementedError as error:  # a family need not know every format
+            title = family_of(model).title
+            raise UserError(
+                f"--format={name}: this model ({title}) gives nothing to write in it."
+            ) from error
+        files.write_json(temporary / MODEL_JSON, metadata)
+
+
+def check_packages(name: str) -> None:
+    """Raises a UserError that names the packages which a format needs and which are missing."""
+    needed = find("format", FORMATS, name).packages
+    if any(importlib.util.find_spec(package) is None for package in needed):
+        raise UserError(f"--format={name} needs other packages: pip install {' '.join(needed)}")
+
+
+def describe_run(
+    run: Run, model: GenerativeModel, metrics: list[dict[str, float]]
+) -> dict[str, Any]:
+    """Collects the contents of `model.json`.
+
+    Args:
+        run: that the model comes from.
+        model: its model.
+        metrics: the rows of its `metrics.csv`.
+
+    Returns:
+        Plain values, ready for JSON.
+    """
+    last = metrics[-1] if metrics else None
+    return saved_model.describe(model, run.config.to_json(), run.data, last)

@@ -1,0 +1,137 @@
+"""Dense layers, alone or beside convolutions.
+
+`mlp`: dense layers from the pixels to the latents and back, by default 784-400-Z-400-784. With 20
+latents they are those of Kingma & Welling, "Auto-Encoding Variational Bayes" (2014), as the classic
+examples have them: one hidden layer of 400 units each way.
+
+`hybrid`: a dense and a convolutional path side by side, which read and draw the image together.
+Three dense layers and three convolutions look at the image; of the features of both, one posterior
+is made. The decoder is the mirror of that: three dense layers and three transposed convolutions
+draw an image each from the same latents, and their sum is the result. In published code of this
+network the convolutions hand their mean and variance to the decoder unsampled, so that nothing can
+be drawn from the prior.
+"""
+
+import math
+from typing import Any
+
+import keras
+
+from cvae_tf.models.networks.building import (
+    LayerMaker,
+    Networks,
+    Plan,
+    check_size,
+    has_settings,
+    through,
+    with_labels,
+)
+
+layers = keras.layers
+
+_MLP_HIDDEN = (400,)
+_HYBRID_HIDDEN = (512, 256, 128)  # units of the dense layers
+_FILTERS = (16, 32, 64)  # of the hybrid's convolutions; each halves the sides
+_SMALLER = 2 ** len(_FILTERS)
+
+
+@has_settings("hidden", "activation", "dropout")
+def build_mlp(plan: Plan) -> Networks:
+    """Builds the pair of dense layers."""
+    check_size(plan.image_shape)
+    hidden = plan.options.hidden or _MLP_HIDDEN
+    return Networks(_mlp_encoder(plan, hidden), _mlp_decoder(plan, hidden[::-1]))
+
+
+def _mlp_encoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
+    make, (inputs, images, labels) = plan.encoder, plan.image_input()
+    features = with_labels(make, make(layers.Flatten)(images), labels)
+    code = dense(make, 2 * plan.latent_dim, "mean_and_logvar")
+    stack = [*hidden_layers(plan, make, hidden), code]
+    return keras.Model(inputs, through(stack, features), name="encoder")
+
+
+def _mlp_decoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
+    make, (inputs, latents, labels) = plan.decoder, plan.latent_input()
+    features = with_labels(make, latents, labels)
+    stack = [*hidden_layers(plan, make, hidden), *pixel_layers(plan, make)]
+    return keras.Model(inputs, through(stack, features), name="decoder")
+
+
+def dense(make: LayerMaker, units: int, name: str, **options: Any) -> keras.Layer:
+    """A dense layer with first weights as PyTorch has them: up to 1 / sqrt(inputs), evenly."""
+    initializer = keras.initializers.VarianceScaling(
+        1 / 3, "fan_in", "uniform", seed=make.seed(name)
+    )
+    return make.dense(units, name, kernel_initializer=initializer, **options)
+
+
+def hidden_layers(plan: Plan, make: LayerMaker, hidden: tuple[int, ...]) -> list[keras.Layer]:
+    """Dense layers with so many units, each with its activation and dropout."""
+    stack = []
+    for number, units in enumerate(hidden, start=1):
+        activation = plan.activation("relu")
+        stack.append(dense(make, units, f"dense_{number}", activation=activation))
+        stack += make.dropout(plan.options.dropout, f"dropout_{number}")
+    return stack
+
+
+def pixel_layers(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
+    """A dense layer that makes the decoder's result, [B, H, W, P], of features."""
+    shape = (*plan.image_shape[:2], plan.outputs)
+    return [dense(make, math.prod(shape), "logits"), make(layers.Reshape, shape)]
+
+
+@has_settings("hidden", "activation", "dropout")
+def build_hybrid(plan: Plan) -> Networks:
+    """Builds the pair of two paths."""
+    check_size(plan.image_shape)
+    hidden = plan.options.hidden or _HYBRID_HIDDEN
+    return Networks(_hybrid_encoder(plan, hidden), _hybrid_decoder(plan, hidden[::-1]))
+
+
+def _hybrid_encoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
+    make, (inputs, images, labels) = plan.encoder, plan.image_input()
+    pixels = with_labels(make, make(layers.Flatten)(images), labels)
+    looked_at = through(hidden_layers(plan, make, hidden), pixels)
+    convolved = through([*_convolutions(plan, make), make(layers.Flatten)], images)
+    joined = make(layers.Concatenate)([looked_at, convolved])
+    code = dense(make, 2 * plan.latent_dim, "mean_and_logvar")(joined)
+    return keras.Model(inputs, code, name="encoder")
+
+
+def _convolutions(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
+    chosen = {"strides": 2, "activation": plan.activation("relu")}
+    return [
+        make.conv(filters, f"conv_{number}", **chosen)
+        for number, filters in enumerate(_FILTERS, start=1)
+    ]
+
+
+def _hybrid_decoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
+    make, (inputs, latents, labels) = plan.decoder, plan.latent_input()
+    features = with_labels(make, latents, labels)
+    stack = [*hidden_layers(plan, make, hidden), *pixel_layers(plan, make)]
+    drawn = through(stack, features)
+    convolved = through(_transposed_convolutions(plan, make), features)
+    return keras.Model(inputs, make(layers.Add)([drawn, convolved]), name="decoder")
+
+
+def _transposed_convolutions(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
+    """From features [B, F] to an image [B, H, W, P]; what is beyond its sides is cut off."""
+    height, width = plan.image_shape[:2]
+    rows, columns = math.ceil(height / _SMALLER), math.ceil(width / _SMALLER)
+    up, activation = layers.Conv2DTranspose, plan.activation("relu")
+    first, *filters = reversed(_FILTERS)
+    stack = [
+        make.dense(rows * columns * first, "grid", activation=activation),
+        make(layers.Reshape, (rows, columns, first)),
+    ]
+    for number, count in enumerate(filters, start=1):
+        stack.append(make.conv(count, f"conv_{number}", up, strides=2, activation=activation))
+    beyond = (0, rows * _SMALLER - height), (0, columns * _SMALLER - width)
+    return [
+        *stack,
+        make.conv(plan.outputs, "image", up, strides=2),
+        make(layers.Cropping2D, beyond),
+    ]
