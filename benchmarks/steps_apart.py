@@ -16,7 +16,7 @@ from cvae_tf.core.quiet import quiet_import
 with quiet_import():
     from cvae_tf import whole_run
     from cvae_tf.config import Config
-    from cvae_tf.data import batches, feeding
+    from cvae_tf.data import batches
     from cvae_tf.data.loading import load_dataset
     from cvae_tf.training import strategies
 
@@ -27,7 +27,7 @@ def main() -> None:
     settings = json.loads(given)
     steps, disturb = settings.pop("steps"), settings.pop("disturb", False)
     config = Config.create(**settings)
-    feeding._STEPS_PER_CALL = 1
+    batches._STEPS_PER_CALL = 1
     threads.set_threads(0)
     with strategies.together(strategy, int(logical_cpus), settings) as distribution:
         dataset = load_dataset(config.dataset, config.data_path, config.seed, config)

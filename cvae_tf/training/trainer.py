@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
+from cvae_tf.data.batches import Feed, TrainingPart
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.feeding import Feed, TrainingPart
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 from cvae_tf.training.averaged_weights import averaged

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvae_tf.data import batches, warps
+from cvae_tf.data import batches
+from cvae_tf.data.batches import WarpRange
 from cvae_tf.data.shown_images import choose_shown
-from cvae_tf.data.warps import WarpRange
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def _images(*shape):
 def _warped(images, size, *transforms):
     """Warps each image by two rows of three numbers of its own."""
     rows = [[*first, *second, 0, 0] for first, second in transforms]
-    return warps.warp(images, np.array(rows, np.float32), size).numpy()
+    return batches.warp(images, np.array(rows, np.float32), size).numpy()
 
 
 def test_each_image_is_shifted_by_pixels_or_turned_as_by_numpy():
@@ -91,7 +91,7 @@ def test_each_image_is_shifted_by_pixels_or_turned_as_by_numpy():
 
 def test_each_kind_of_warp_has_the_given_spread():
     def drawn(from_size=(10, 10), to_size=(10, 10), **spread):
-        maps = warps.random_transforms(20_000, [0, 1], WarpRange(**spread), from_size, to_size)
+        maps = batches.random_transforms(20_000, [0, 1], WarpRange(**spread), from_size, to_size)
         return np.asarray(maps)[:, :6].reshape(-1, 2, 3)
 
     plain = drawn(from_size=(80, 40), to_size=(20, 20))

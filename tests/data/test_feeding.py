@@ -6,9 +6,9 @@ import tensorflow as tf
 from helpers import tiny_images
 
 from cvae_tf.core.errors import LostImagesError
-from cvae_tf.data import feeding
+from cvae_tf.data import batches
+from cvae_tf.data.batches import Feed
 from cvae_tf.data.disk_images import DiskImages
-from cvae_tf.data.feeding import Feed
 
 ORDER = tf.constant(np.random.default_rng(3).permutation(23), tf.int32)
 LABELS = np.arange(23)
@@ -31,8 +31,8 @@ def on_disk(images, tmp_path):
 @pytest.fixture(params=[1, 300])
 def parts(request, monkeypatch):
     """Parts from the disk, and from memory, are small, or not so small."""
-    monkeypatch.setattr(feeding, "_PART_BYTES", request.param)
-    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 3)
+    monkeypatch.setattr(batches, "_PART_BYTES", request.param)
+    monkeypatch.setattr(batches, "_STEPS_PER_CALL", 3)
 
 
 @pytest.mark.parametrize("first", [0, 2])
@@ -65,11 +65,11 @@ def test_all_images_come_in_their_order_in_parts_of_whole_multiples(images, on_d
 
 def test_few_parts_are_read_ahead_and_images_that_were_lost_are_named(on_disk, monkeypatch):
     """Else all images would be in memory after all."""
-    monkeypatch.setattr(feeding, "_PART_BYTES", 1)  # one step at a time
+    monkeypatch.setattr(batches, "_PART_BYTES", 1)  # one step at a time
     watched, lost = mock.MagicMock(shape=on_disk.shape), mock.MagicMock(shape=on_disk.shape)
     watched.__getitem__.side_effect = on_disk.__getitem__
     next(Feed(watched).training_parts(ORDER, 0, 5, 4))
-    assert watched.__getitem__.call_count <= 1 + feeding._READ_AT_ONCE + 1
+    assert watched.__getitem__.call_count <= 1 + batches._READ_AT_ONCE + 1
     lost.__getitem__.side_effect = LostImagesError("cat.png: cannot be read any more.")
     with pytest.raises(LostImagesError, match=r"^cat.png: cannot be read any more\.$"):
         list(Feed(lost).training_parts(ORDER, 0, 5, 4))
