@@ -18,7 +18,7 @@ from cvae_tf.data.folder_classes import Classes, read_as_before, read_folder
 from cvae_tf.data.folder_listing import Listing, listed, printable
 from cvae_tf.data.folder_names import TEST, TRAIN
 from cvae_tf.data.own_file import HELD_OUT, tenth_of
-from cvae_tf.data.picture_cache import MEGABYTE, Pictures, read_pictures
+from cvae_tf.data.picture_store import MEGABYTE, Pictures, read_pictures
 from cvae_tf.data.settings import ReadingSettings
 
 _MOST_BAD = 5  # named in a message
@@ -48,7 +48,7 @@ def load(
         seed: from 0; decides which tenth of each class is held out if no folders say so.
         reading: how pictures become images of one size.
         cache_mb: the most megabytes of images to keep in memory; None for half of what is free.
-        disk_mb: the most megabytes to keep on disk, as `picture_cache.read_pictures` does.
+        disk_mb: the most megabytes to keep on disk, as `picture_store.read_pictures` does.
         as_before: whether splits and classes are found by the rules of older versions.
 
     Returns:

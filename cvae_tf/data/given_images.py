@@ -19,7 +19,7 @@ from cvae_tf.data.folder_listing import SUFFIXES, Listing, printable
 from cvae_tf.data.folder_names import TEST
 from cvae_tf.data.greyness import look_at
 from cvae_tf.data.loading import load_again
-from cvae_tf.data.picture_cache import form_of
+from cvae_tf.data.picture_store import form_of
 from cvae_tf.data.pictures import (
     BadPictureError,
     Form,

@@ -8,7 +8,7 @@ from helpers import tiny_images
 from cvae_tf.core.errors import LostImagesError
 from cvae_tf.data import batches
 from cvae_tf.data.batches import Feed
-from cvae_tf.data.disk_images import DiskImages
+from cvae_tf.data.picture_store import DiskImages
 
 ORDER = tf.constant(np.random.default_rng(3).permutation(23), tf.int32)
 LABELS = np.arange(23)

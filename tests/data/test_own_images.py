@@ -5,8 +5,8 @@ from helpers import run_script, tiny_cvae, weights_of
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
-from cvae_tf.data.disk_images import DiskImages
 from cvae_tf.data.loading import load_dataset
+from cvae_tf.data.picture_store import DiskImages
 from cvae_tf.data.settings import ReadingSettings
 from cvae_tf.training import trainer
 
