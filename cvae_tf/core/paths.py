@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from cvae_tf.core import messages
@@ -23,6 +24,7 @@ _OF_HOME = {  # what others keep in the home directory, by the variable that nam
     "MPLCONFIGDIR": "matplotlib",
     "TFDS_DATA_DIR": "tensorflow_datasets",
 }
+_LONGEST_NAME = 120  # characters of a name in a message
 _PATTERN = re.compile(r"[*?\[]")
 _MOST_COMPARED = 10_000  # names, to find the nearest
 
@@ -160,6 +162,21 @@ def shown(path: str | Path) -> str:
         return str(Path(path).relative_to(Path.cwd()))
     except (OSError, ValueError):  # the working directory may be gone
         return str(path)
+
+
+def printable(path: str | bytes | Path) -> str:
+    """Shows a path in one line, whatever is in it."""
+    text = os.fsdecode(path)
+    line = "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+    return line if len(line) <= _LONGEST_NAME else f"...{line[-_LONGEST_NAME:]}"
+
+
+def listed(names: Collection[str | bytes | Path], most: int = 5) -> str:
+    """Names folders or classes in a message, the first ones of many."""
+    text = ", ".join(printable(name) for name in list(names)[:most])
+    return f"{text} and {len(names) - most:,} more" if len(names) > most else text
 
 
 def check_letters(path: Path, name: str) -> None:

@@ -6,16 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say, warn
+from cvae_tf.core.paths import absolute, listed, printable
 from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.data import left_alone, memory
 from cvae_tf.data.classes import warn_of_gaps
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.decoding import LARGEST_OF_16_BITS, list_pages, say_pages_left_out
 from cvae_tf.data.folder_classes import Classes, read_as_before, read_folder
-from cvae_tf.data.folder_listing import Listing, listed, printable
+from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.folder_names import TEST, TRAIN
 from cvae_tf.data.own_file import HELD_OUT, tenth_of
 from cvae_tf.data.picture_store import MEGABYTE, Pictures, read_pictures
@@ -58,7 +58,7 @@ def load(
     Raises:
         UserError: if there are too few pictures, some cannot be read, or they are of several sizes.
     """
-    path = Path(paths.absolute(path))
+    path = Path(absolute(path))
     if not path.is_dir():
         raise UserError(f"{printable(path)}: no such folder.")
     listing, classes = read_as_before(path) if as_before else read_folder(path)

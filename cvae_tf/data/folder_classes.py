@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cvae_tf.core.messages import warn
+from cvae_tf.core.paths import listed, printable
 from cvae_tf.data import left_alone
 from cvae_tf.data.folder_layout import (
     Layout,
@@ -19,7 +20,7 @@ from cvae_tf.data.folder_layout import (
     normalized,
     tree_of,
 )
-from cvae_tf.data.folder_listing import Listing, list_pictures, listed, printable
+from cvae_tf.data.folder_listing import Listing, list_pictures
 from cvae_tf.data.folder_names import (
     LEFT_OUT,
     TEST,

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from cvae_tf.core.paths import listed
 from cvae_tf.data.classes import composed
-from cvae_tf.data.folder_listing import listed
 from cvae_tf.data.folder_names import (
     LEFT_OUT,
     TEST,

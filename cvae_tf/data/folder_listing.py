@@ -7,13 +7,14 @@ import re
 import stat
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.paths import printable
 from cvae_tf.data.settings import ReadingSettings
 
 SUFFIXES = (
@@ -25,7 +26,6 @@ _LEFT_ALONE = {b"__macosx", b"thumbs.db", b"desktop.ini"}
 _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 _MOST_LINKS = 2  # to folders, from the root to a picture
 _AT_ONCE = 10_000  # paths that are joined, because that needs memory for each
-_LONGEST_NAME = 120  # characters of a name in a message
 _MOST_EXAMPLES = 5  # of files that are left alone
 _VERSION = "2"  # of the fingerprint, and of how pictures become pixels
 
@@ -115,21 +115,6 @@ def list_pictures(root: Path) -> Listing:
             stack.append((prefix + name, identity, links, inner))
     table = np.frombuffer(facts, np.int64).reshape(-1, 3) if paths else np.zeros((0, 3), np.int64)
     return Listing(root, paths, table, folders, left_alone)
-
-
-def printable(path: str | bytes | Path) -> str:
-    """Shows a path in one line, whatever is in it."""
-    text = os.fsdecode(path)
-    shown = "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
-    )
-    return shown if len(shown) <= _LONGEST_NAME else f"...{shown[-_LONGEST_NAME:]}"
-
-
-def listed(names: Collection[str | bytes | Path], most: int = 5) -> str:
-    """Names folders or classes in a message, the first ones of many."""
-    text = ", ".join(printable(name) for name in list(names)[:most])
-    return f"{text} and {len(names) - most:,} more" if len(names) > most else text
 
 
 @contextlib.contextmanager

@@ -8,14 +8,14 @@ from PIL import Image
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say, warn
-from cvae_tf.core.paths import absolute, refuse_missing
+from cvae_tf.core.paths import absolute, printable, refuse_missing
 from cvae_tf.data.array_files import read_arrays
 from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, name_classes
 from cvae_tf.data.datasets import Dataset, margin_brightness
 from cvae_tf.data.decoding import list_pages, say_pages_left_out
 from cvae_tf.data.folder_classes import read_folder
-from cvae_tf.data.folder_listing import SUFFIXES, Listing, printable
+from cvae_tf.data.folder_listing import SUFFIXES, Listing
 from cvae_tf.data.folder_names import TEST
 from cvae_tf.data.greyness import look_at
 from cvae_tf.data.loading import load_again

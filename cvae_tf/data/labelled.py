@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.paths import listed
 from cvae_tf.data.classes import MOST_CLASSES, composed
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.folder_listing import listed
 from cvae_tf.data.given_images import Images
 
 MOST_LISTED = 20  # classes in a message

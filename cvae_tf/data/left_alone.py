@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import warn
-from cvae_tf.data.folder_listing import LeftAlone, Listing, listed, printable
+from cvae_tf.core.paths import listed, printable
+from cvae_tf.data.folder_listing import LeftAlone, Listing
 from cvae_tf.data.folder_names import tells_of_labels
 
 _PICTURES = {

@@ -6,8 +6,9 @@ from collections import Counter
 import numpy as np
 
 from cvae_tf.core.messages import warn
+from cvae_tf.core.paths import listed, printable
 from cvae_tf.data.folder_layout import Tree, join, tree_of
-from cvae_tf.data.folder_listing import Listing, listed, printable
+from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.folder_names import is_of_images, is_of_masks, without_kind
 
 _ENOUGH = 0.5  # of the masks of a folder must have the name of a picture

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.paths import absolute, printable
 from cvae_tf.data.array_files import read_arrays
 from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, are_classes, name_classes, warn_of_gaps
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.folder_listing import printable
 
 IMAGES_AND_LABELS = ("x_train", "y_train", "x_test", "y_test")
 ARRAYS = (*IMAGES_AND_LABELS, CLASS_NAMES)
@@ -33,7 +32,7 @@ def load_npz(path: str | Path, seed: int = 0, as_before: bool = False) -> Datase
     Raises:
         UserError: if the file does not hold such arrays.
     """
-    path = Path(paths.absolute(path))
+    path = Path(absolute(path))
     return from_arrays(path, read_arrays(path, ARRAYS, ["x_train"]), seed, as_before)
 
 

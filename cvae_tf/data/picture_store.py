@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvae_tf.core import files, paths
+from cvae_tf.core import files
 from cvae_tf.core.errors import LostImagesError, UserError
 from cvae_tf.core.messages import warn
+from cvae_tf.core.paths import keras_home, printable
 from cvae_tf.core.threads import count_cores
 from cvae_tf.data.decoding import (
     Facts,
@@ -31,7 +32,7 @@ from cvae_tf.data.decoding import (
     decode_all,
     find_largest_level,
 )
-from cvae_tf.data.folder_listing import Listing, printable
+from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
 from cvae_tf.data.safe_npz import aligned_empty
 from cvae_tf.data.settings import AUTO, ReadingSettings
@@ -250,7 +251,7 @@ def read_pictures(listing: Listing, reading: ReadingSettings, disk_mb: int | Non
         UserError: if they are of several sizes or too large, and the settings give none.
     """
     form = form_of(reading)
-    home = paths.keras_home()
+    home = keras_home()
     entry = home / "cvae-tf" / listing.fingerprint(reading)[:_LENGTH_OF_KEY]
     room = _free_bytes(home) // 2 if disk_mb is None else disk_mb * MEGABYTE
     facts = _find(entry, len(listing.paths), room)
