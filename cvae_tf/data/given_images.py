@@ -14,7 +14,7 @@ from cvae_tf.data.arrays import to_labels, to_uint8
 from cvae_tf.data.classes import CLASS_NAMES, name_classes
 from cvae_tf.data.datasets import Dataset, margin_brightness
 from cvae_tf.data.decoding import list_pages, say_pages_left_out
-from cvae_tf.data.folder_classes import read_folder
+from cvae_tf.data.folder import read_folder
 from cvae_tf.data.folder_listing import SUFFIXES, Listing
 from cvae_tf.data.folder_names import TEST
 from cvae_tf.data.greyness import look_at

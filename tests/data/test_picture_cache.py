@@ -10,7 +10,7 @@ import pytest
 from folder_helpers import READING, pixels_of, save, save_all
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import decoding, memory, picture_store
+from cvae_tf.data import decoding, folder, picture_store
 from cvae_tf.data.datasets import margin_brightness
 from cvae_tf.data.folder_listing import list_pictures
 from cvae_tf.data.picture_store import DiskImages, PictureImages, read_pictures
@@ -217,4 +217,4 @@ def test_free_memory_is_that_of_the_machine_or_less_in_a_container(monkeypatch):
     for machine, limit, free in ((8, "9000", 7000), (8, "max", 8192)):
         files["/sys/fs/cgroup/memory.max"] = limit
         files["/proc/meminfo"] = f"MemTotal: 9 kB\nMemAvailable: {machine} kB\n"
-        assert memory.free_bytes() == free
+        assert folder.free_bytes() == free
