@@ -13,8 +13,7 @@ from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import messages, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import check_names
-from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.labelled import with_classes
+from cvae_tf.data.datasets import Dataset, with_classes
 from cvae_tf.data.loading import load_again, load_dataset
 from cvae_tf.evaluation import evaluating
 from cvae_tf.evaluation import report as evaluation_report

@@ -6,8 +6,7 @@ from typing import NamedTuple
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import files, messages, threads
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import Dataset, fingerprint
-from cvae_tf.data.labelled import fingerprint_of_labels
+from cvae_tf.data.datasets import Dataset, fingerprint, fingerprint_of_labels
 from cvae_tf.exporting import export_run
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.reporting import making

@@ -72,7 +72,7 @@ def build_trainer(name: str, dataset: Any) -> Any:
     """The trainer of a case, with a model that has not learned yet."""
     from cvae_tf import whole_run
     from cvae_tf.config import Config
-    from cvae_tf.data.labelled import with_classes
+    from cvae_tf.data.datasets import with_classes
     from cvae_tf.training.distribution import SINGLE
 
     options = {"dataset": "digits", "epochs": 1, "batch_size": BATCH_SIZE, "seed": SEEDS[1]}

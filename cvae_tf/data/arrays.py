@@ -1,4 +1,4 @@
-"""Images and labels of a user's as a data set keeps them: checked, uint8 [N, H, W, C] and [N]."""
+"""Images of a user's as a data set keeps them: checked, uint8 [N, H, W, C]."""
 
 import math
 
@@ -10,7 +10,6 @@ _CHANNELS = range(1, 5)  # no image is as small as that
 _SMALLEST_FLAT = 64  # pixels of an image of 8 x 8
 _ROUNDING = 0.01  # by which floats may have left [0, 1], as where images were resized
 _LARGEST_LEVELS = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
-_LARGEST_WHOLE_FLOAT = 2.0**53  # beyond it floats cannot tell whole numbers from their neighbours
 
 
 def to_uint8(images: np.ndarray, where: str) -> np.ndarray:
@@ -96,36 +95,3 @@ def _range_to_mend(low: float, high: float) -> str:
         return f" Scale them: (x - {low:g}) / {high - low:g}.".replace("- -", "+ ")
     largest = next((each for each in _LARGEST_LEVELS if high <= each), high)
     return f" Scale them: x / {largest:g}, or by what is white in them."
-
-
-def to_labels(labels: np.ndarray | None, num_images: int, where: str) -> np.ndarray | None:
-    """Brings labels to the form that a data set keeps.
-
-    Args:
-        labels: one for each image, [N] or [N, 1] as Keras stores those of CIFAR-10; or None.
-        num_images: N.
-        where: names the array in an error.
-
-    Returns:
-        [N], of whole numbers where all floats are whole; None if there are none.
-
-    Raises:
-        UserError: if there are not as many labels as images.
-    """
-    if labels is None:
-        return None
-    if labels.shape not in ((num_images,), (num_images, 1)):
-        raise UserError(
-            f"{where} has the shape {labels.shape}; it must be one label for each of "
-            f"the {num_images} images."
-        )
-    labels = labels.reshape(num_images)
-    return labels.astype(np.int64) if _are_whole_floats(labels) else labels
-
-
-def _are_whole_floats(labels: np.ndarray) -> bool:
-    if labels.dtype.kind != "f":
-        return False
-    values = labels.astype(np.float64)
-    is_exact = np.all(np.abs(values) <= _LARGEST_WHOLE_FLOAT)  # false for NaN
-    return bool(is_exact and np.all(values == np.rint(values)))

@@ -1,10 +1,13 @@
 """Data sets: what one is, and the SHA-256 of its images."""
 
 import hashlib
+import json
 from typing import NamedTuple
 
 import numpy as np
 
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.labels import check_named, number_classes
 from cvae_tf.data.pictures import Form
 
 OWN_LICENCE = "that of the images, which are not part of cvae-tf"
@@ -65,3 +68,41 @@ def margin_brightness(images: np.ndarray) -> float:
     """
     margins = (images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1])
     return float(np.mean([margin.mean() for margin in margins])) / 255
+
+
+def with_classes(dataset: Dataset) -> Dataset:
+    """Makes the labels of a data set numbers of classes.
+
+    Args:
+        dataset: with labels of any kind.
+
+    Returns:
+        The same images; labels are int64 from 0 to Y - 1, and `class_names` has Y names.
+
+    Raises:
+        UserError: if images have no labels, or there are too many different ones to be classes, or
+            one of the test images is of a class that no training image has.
+    """
+    for split, what in ((dataset.train, "training"), (dataset.test, "test")):
+        if split.labels is None:
+            raise UserError(
+                f"--conditional: the {what} images ({dataset.name}) have no labels; give y_train "
+                "and y_test in an .npz, or a folder for each class."
+            )
+    if dataset.class_names is not None:
+        check_named(dataset.train.labels, dataset.class_names)
+        return dataset
+    train, test, names = number_classes(dataset.train.labels, dataset.test.labels)
+    return dataset._replace(
+        train=dataset.train._replace(labels=train),
+        test=dataset.test._replace(labels=test),
+        class_names=names,
+    )
+
+
+def fingerprint_of_labels(dataset: Dataset) -> str:
+    """SHA-256 of the classes of all images and of their names, by which they are known again."""
+    digest = hashlib.sha256(json.dumps(dataset.class_names).encode())
+    for split in (dataset.train, dataset.test):
+        digest.update(split.labels.astype("<i8").tobytes())
+    return digest.hexdigest()

@@ -13,7 +13,6 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say, warn
 from cvae_tf.core.paths import absolute, listed, printable
 from cvae_tf.core.randomness import Purpose, numpy_generator
-from cvae_tf.data.classes import warn_of_gaps
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.decoding import LARGEST_OF_16_BITS, list_pages, say_pages_left_out
 from cvae_tf.data.folder_layout import (
@@ -43,6 +42,7 @@ from cvae_tf.data.folder_names import (
     is_of_masks,
     seem_to_be_splits,
 )
+from cvae_tf.data.labels import leave_out_unused, sort_classes, warn_of_gaps
 from cvae_tf.data.own_file import HELD_OUT, tenth_of
 from cvae_tf.data.picture_store import MEGABYTE, Pictures, read_pictures
 from cvae_tf.data.settings import ReadingSettings
@@ -232,10 +232,8 @@ def _labels(classes: Classes, rows: _Rows) -> tuple[np.ndarray | None, tuple[str
     """
     if classes.labels is None:
         return None, None
-    used = np.unique(classes.labels[np.concatenate([rows.train, rows.test])])
-    names = tuple(classes.names[label] for label in used)
     warn_of_gaps(classes.labels[rows.train], classes.labels[rows.test], classes.names)
-    return np.searchsorted(used, classes.labels), names
+    return leave_out_unused(classes.labels, classes.names, np.concatenate([rows.train, rows.test]))
 
 
 def _images(pictures: Pictures, rows: np.ndarray, room: int):
@@ -367,10 +365,8 @@ def _numbered(splits: np.ndarray, found: np.ndarray, places: list[bytes]) -> Cla
     known_splits = splits if {TRAIN, TEST} <= set(splits.tolist()) else None
     if not places or np.any(found[splits != LEFT_OUT] < 0):
         return Classes(known_splits, None, None)
-    order = sorted(range(len(places)), key=places.__getitem__)
-    number_of = np.full(len(places) + 1, -1, np.int64)  # the last one for pictures without a class
-    number_of[order] = np.arange(len(order))
-    return Classes(known_splits, number_of[found], tuple(printable(places[each]) for each in order))
+    labels, names = sort_classes(found, places)
+    return Classes(known_splits, labels, tuple(printable(name) for name in names))
 
 
 def _warn_of_left_out(listing: Listing, layout: Layout, splits: np.ndarray) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 
 from cvae_tf.core.messages import warn
 from cvae_tf.core.paths import listed, printable
-from cvae_tf.data.classes import composed
 from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.folder_names import (
     LEFT_OUT,
@@ -24,6 +23,7 @@ from cvae_tf.data.folder_names import (
     is_of_masks,
     without_kind,
 )
+from cvae_tf.data.labels import composed
 
 _ENOUGH = 0.5  # of the masks of a folder must have the name of a picture
 

@@ -7,9 +7,9 @@ import numpy as np
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import absolute, printable
 from cvae_tf.data.array_files import read_arrays
-from cvae_tf.data.arrays import to_labels, to_uint8
-from cvae_tf.data.classes import CLASS_NAMES, are_classes, name_classes, warn_of_gaps
+from cvae_tf.data.arrays import to_uint8
 from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.labels import CLASS_NAMES, are_classes, name_classes, to_labels, warn_of_gaps
 
 IMAGES_AND_LABELS = ("x_train", "y_train", "x_test", "y_test")
 ARRAYS = (*IMAGES_AND_LABELS, CLASS_NAMES)

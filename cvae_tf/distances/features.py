@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.parts import slices
-from cvae_tf.data.classes import MOST_CLASSES
 from cvae_tf.data.datasets import Dataset
+from cvae_tf.data.labels import MOST_CLASSES
 
 
 class Features(NamedTuple):

@@ -9,8 +9,7 @@ import tensorflow as tf
 from cvae_tf.core import messages
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.data.given_images import Images, read_asked_for
-from cvae_tf.data.labelled import class_numbers
+from cvae_tf.data.given_images import Images, class_numbers, read_asked_for
 from cvae_tf.evaluation import by_class, distance, sampled_bounds
 from cvae_tf.evaluation.by_class import Classification
 from cvae_tf.evaluation.distance import Distance

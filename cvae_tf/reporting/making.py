@@ -11,8 +11,7 @@ import numpy as np
 from cvae_tf.config import Config
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.given_images import read_asked_for
-from cvae_tf.data.labelled import class_numbers
+from cvae_tf.data.given_images import class_numbers, read_asked_for
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.evaluation.report import pictures_beside

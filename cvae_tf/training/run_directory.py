@@ -15,8 +15,7 @@ import numpy as np
 from cvae_tf.config import Config
 from cvae_tf.core import files, messages, paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import Dataset, fingerprint, training_margins
-from cvae_tf.data.labelled import fingerprint_of_labels
+from cvae_tf.data.datasets import Dataset, fingerprint, fingerprint_of_labels, training_margins
 from cvae_tf.training.run_files import CONFIG, LATEST, RUNS, Run
 
 try:

@@ -13,8 +13,7 @@ import tensorflow as tf
 
 from cvae_tf import whole_run
 from cvae_tf.config import Config
-from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.labelled import with_classes
+from cvae_tf.data.datasets import Dataset, Split, with_classes
 from cvae_tf.training import strategies
 from cvae_tf.training.distribution import SINGLE
 
