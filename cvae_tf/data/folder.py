@@ -13,7 +13,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say, warn
 from cvae_tf.core.paths import absolute, listed, printable
 from cvae_tf.core.randomness import Purpose, numpy_generator
-from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.data.datasets import HELD_OUT, Dataset, Split, tenth_of
 from cvae_tf.data.decoding import LARGEST_OF_16_BITS, list_pages, say_pages_left_out
 from cvae_tf.data.folder_layout import (
     Layout,
@@ -43,7 +43,6 @@ from cvae_tf.data.folder_names import (
     seem_to_be_splits,
 )
 from cvae_tf.data.labels import leave_out_unused, sort_classes, warn_of_gaps
-from cvae_tf.data.own_file import HELD_OUT, tenth_of
 from cvae_tf.data.picture_store import MEGABYTE, Pictures, read_pictures
 from cvae_tf.data.settings import ReadingSettings
 

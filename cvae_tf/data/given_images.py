@@ -9,9 +9,7 @@ from PIL import Image
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say, warn
 from cvae_tf.core.paths import absolute, listed, printable, refuse_missing
-from cvae_tf.data.array_files import read_arrays
-from cvae_tf.data.arrays import to_uint8
-from cvae_tf.data.datasets import Dataset, margin_brightness
+from cvae_tf.data.datasets import Dataset, margin_brightness, read_arrays, to_uint8
 from cvae_tf.data.decoding import list_pages, say_pages_left_out
 from cvae_tf.data.folder import read_folder
 from cvae_tf.data.folder_listing import SUFFIXES, Listing

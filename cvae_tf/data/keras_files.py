@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import own_file, plain_pickle, safe_npz
+from cvae_tf.data import datasets, plain_pickle, safe_npz
 
-IDX_FILES = (  # in the order of `own_file.IMAGES_AND_LABELS`
+IDX_FILES = (  # in the order of `datasets.IMAGES_AND_LABELS`
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",
     "t10k-images-idx3-ubyte.gz",
@@ -31,7 +31,7 @@ def read_npz(files: list[Path], sha256: str | None) -> dict[str, np.ndarray]:
 
     Args:
         files: the one.
-        sha256: of the bytes of the arrays in the order of `own_file.IMAGES_AND_LABELS`, however
+        sha256: of the bytes of the arrays in the order of `datasets.IMAGES_AND_LABELS`, however
             they were packed.
 
     Returns:
@@ -41,9 +41,9 @@ def read_npz(files: list[Path], sha256: str | None) -> dict[str, np.ndarray]:
         UserError: if it is damaged.
         OtherContentsError: if the sum is another.
     """
-    arrays = safe_npz.read_npz(files[0], own_file.IMAGES_AND_LABELS)
+    arrays = safe_npz.read_npz(files[0], datasets.IMAGES_AND_LABELS)
     digest = hashlib.sha256()
-    for name in own_file.IMAGES_AND_LABELS:
+    for name in datasets.IMAGES_AND_LABELS:
         if name in arrays:
             digest.update(np.ascontiguousarray(arrays[name]))
     if digest.hexdigest() != sha256:
@@ -59,13 +59,13 @@ def read_idx(files: list[Path], sha256: str | None = None) -> dict[str, np.ndarr
         sha256: not looked at; nobody has published one.
 
     Returns:
-        The arrays by the names of `own_file.IMAGES_AND_LABELS`.
+        The arrays by the names of `datasets.IMAGES_AND_LABELS`.
 
     Raises:
         UserError: if one is damaged.
     """
     arrays = [_read_idx(file) for file in files]
-    return dict(zip(own_file.IMAGES_AND_LABELS, arrays, strict=True))
+    return dict(zip(datasets.IMAGES_AND_LABELS, arrays, strict=True))
 
 
 def _read_idx(file: Path) -> np.ndarray:
@@ -96,7 +96,7 @@ def read_cifar10(files: list[Path], sha256: str | None) -> dict[str, np.ndarray]
         sha256: of the archive.
 
     Returns:
-        The arrays by the names of `own_file.ARRAYS`.
+        The arrays by the names of `datasets.ARRAYS`.
 
     Raises:
         UserError: if it is damaged.

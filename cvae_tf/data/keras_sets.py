@@ -14,7 +14,7 @@ import numpy as np
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say
-from cvae_tf.data import keras_files, own_file
+from cvae_tf.data import datasets, keras_files
 from cvae_tf.data.datasets import Dataset
 
 _OTHERWISE = "Use --data_path=FILE.npz for a copy of yours, or --dataset=digits."
@@ -29,7 +29,7 @@ class KerasSet:
     licence: str
     # Below `datasets` of the cache, with the newest Keras first: any of these sets of files.
     places: tuple[tuple[str, ...], ...]
-    # Makes the arrays of `own_file.ARRAYS` of such files, which the SHA-256 must fit.
+    # Makes the arrays of `datasets.ARRAYS` of such files, which the SHA-256 must fit.
     read: Callable[[list[Path], str | None], dict[str, np.ndarray]]
     sha256: str | None  # of what `read` says; None if nobody has published one
     class_names: tuple[str, ...] | None = None  # None if `read` has them, or they are numbers
@@ -57,7 +57,7 @@ class KerasSet:
                 files = self._find(cache)
             # The folder, if there are several files.
             origin = files[0] if len(files) == 1 else files[0].parent
-            dataset = own_file.from_arrays(origin, self._arrays(files), seed)
+            dataset = datasets.from_arrays(origin, self._arrays(files), seed)
         except UserError as error:
             raise UserError(f"{error}\n{_OTHERWISE}") from error
         return dataset._replace(

@@ -7,7 +7,7 @@ from cvae_tf.core import paths
 from cvae_tf.core.errors import MissingPathError, UserError
 from cvae_tf.core.messages import say
 from cvae_tf.core.settings import find
-from cvae_tf.data import digits, file_kinds, folder, keras_sets, own_file, tfds_sets
+from cvae_tf.data import datasets, digits, file_kinds, folder, keras_sets, tfds_sets
 from cvae_tf.data.datasets import Dataset, fingerprint
 from cvae_tf.data.settings import ReadingSettings
 
@@ -64,7 +64,7 @@ def load_dataset(
         what = "in --data_path" if path is None else f"and {path} is a file of arrays"
         raise UserError(f"--{not_usual[0]} is for a folder of pictures, {what}.")
     if path is not None:
-        return own_file.load_npz(path, seed, as_before)
+        return datasets.load_npz(path, seed, as_before)
     return _load_by_key(name, seed)
 
 

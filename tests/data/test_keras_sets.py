@@ -17,9 +17,9 @@ from folder_helpers import grey
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import keras_sets, plain_pickle
+from cvae_tf.data.datasets import IMAGES_AND_LABELS
 from cvae_tf.data.keras_files import IDX_FILES
 from cvae_tf.data.loading import DATASETS, load_dataset
-from cvae_tf.data.own_file import IMAGES_AND_LABELS
 
 NAMES = [b"kind %d" % number for number in range(10)]
 LABELS = np.arange(10, dtype=np.uint8)[::-1]
