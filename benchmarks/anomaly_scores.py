@@ -185,7 +185,7 @@ def shifts(bench: Bench, cifar10: Path | None) -> dict[str, Any]:
 
 def one_class(bench: Bench, cifar10: Path, name: str) -> dict[str, Any]:
     """Trains on one class of CIFAR-10, and tells the other classes from it."""
-    from cvae_tf.data.shown_images import spread_rows
+    from cvae_tf.data.inspection import spread_rows
 
     data = _colours(cifar10)
     number, parts = data.class_names.index(name), {}

@@ -14,7 +14,7 @@ from cvae_tf.data.decoding import list_pages, say_pages_left_out
 from cvae_tf.data.folder import read_folder
 from cvae_tf.data.folder_listing import SUFFIXES, Listing
 from cvae_tf.data.folder_names import TEST
-from cvae_tf.data.greyness import look_at
+from cvae_tf.data.inspection import look_at
 from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, class_number, name_classes, to_labels
 from cvae_tf.data.loading import load_again
 from cvae_tf.data.picture_store import form_of

@@ -11,7 +11,7 @@ from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.datasets import with_classes
 from cvae_tf.data.given_images import load_own
-from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.data.inspection import spread_rows
 from cvae_tf.distances import for_dataset
 from cvae_tf.distances.frechet import MOST_IMAGES, frechet_distance, statistics
 from cvae_tf.distances.precision_recall import NEIGHBOURS, PrecisionRecall, precision_recall

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cvae_tf.core.parts import slices
 from cvae_tf.data.given_images import load_own
-from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.data.inspection import spread_rows
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.black_and_white import as_known
 from cvae_tf.generation.common import Generated, class_asked_for, num_shown

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.data.inspection import spread_rows
 from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
 from cvae_tf.models.base import GenerativeModel

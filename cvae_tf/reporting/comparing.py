@@ -5,7 +5,7 @@ import html
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.shown_images import choose_shown
+from cvae_tf.data.inspection import choose_shown
 from cvae_tf.reporting import curves, page, sheets
 from cvae_tf.reporting.contents import Source
 from cvae_tf.reporting.markup import section, table

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvae_tf.data.shown_images import choose_shown, spread_rows
+from cvae_tf.data.inspection import choose_shown, spread_rows
 from cvae_tf.inference.anomalies import most_telling, scores_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.reporting import network_code, sheets

@@ -12,8 +12,8 @@ from cvae_tf.config import Config
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import class_numbers, read_asked_for
+from cvae_tf.data.inspection import spread_rows
 from cvae_tf.data.settings import ImageSettings
-from cvae_tf.data.shown_images import spread_rows
 from cvae_tf.evaluation.report import pictures_beside
 from cvae_tf.exporting.load import load, run_of
 from cvae_tf.models.base import GenerativeModel

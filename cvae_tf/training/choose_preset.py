@@ -7,7 +7,7 @@ from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.messages import say, warn
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.greyness import Looks, are_identical, look_at
+from cvae_tf.data.inspection import Looks, are_identical, look_at
 from cvae_tf.data.pictures import Form
 from cvae_tf.presets import PRESETS
 

@@ -9,7 +9,7 @@ from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.shown_images import choose_shown
+from cvae_tf.data.inspection import choose_shown
 from cvae_tf.drawing.curves import draw_curves
 from cvae_tf.drawing.latents import draw_latents
 from cvae_tf.drawing.manifold import MANIFOLD_TITLE, draw_manifold, draw_manifolds

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from cvae_tf.data import batches
 from cvae_tf.data.batches import WarpRange
-from cvae_tf.data.shown_images import choose_shown
+from cvae_tf.data.inspection import choose_shown
 
 
 @pytest.mark.parametrize(

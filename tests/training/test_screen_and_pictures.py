@@ -14,7 +14,7 @@ from cvae_tf.config import Config
 from cvae_tf.core import parts
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Split
-from cvae_tf.data.shown_images import choose_shown
+from cvae_tf.data.inspection import choose_shown
 from cvae_tf.drawing.manifold import normal_quantile_grid
 from cvae_tf.training import run_pictures, screen, tensorboard
 from cvae_tf.training.checkpoint_files import Progress

@@ -13,7 +13,7 @@ from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.usual_keras import usual_settings
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.data.inspection import spread_rows
 from cvae_tf.distances import Features, for_dataset
 from cvae_tf.distances.frechet import MOST_IMAGES, Statistics, frechet_distance, statistics
 from cvae_tf.drawing.curves import CurveGroup

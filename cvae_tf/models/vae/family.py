@@ -13,7 +13,7 @@ from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
 from cvae_tf.data.batches import grey_levels
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.data.inspection import spread_rows
 from cvae_tf.drawing.curves import CurveGroup
 from cvae_tf.drawing.panels import Panel
 from cvae_tf.models.family import Family, Signatures, sample_panel

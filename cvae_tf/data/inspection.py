@@ -1,11 +1,12 @@
-"""How images look: by it the settings are chosen that suit them, or warned of."""
+"""Looking at a data set: which of its images stand for it, and how they look.
+
+By how they look the settings are chosen that suit them, or warned of.
+"""
 
 from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from cvae_tf.data.shown_images import spread_rows
 
 _LOOKED_AT = 1000  # images
 _GREY = 0.25  # MNIST has 0.07, the bundled digits 0.19, CIFAR-10 in grey 0.77
@@ -132,3 +133,43 @@ def _share_lost(grey: np.ndarray) -> float:
         return 1.0
     lost = white.var(axis=(1, 2, 3)) < _LEAST_KEPT * grey.var(axis=(1, 2, 3))
     return float(np.mean(lost))
+
+
+def spread_rows(available: int, count: int) -> np.ndarray:
+    """Numbers of images spread over a whole set, int [min(available, count)], from 0, rising."""
+    count = min(available, count)
+    return np.arange(count) * available // max(count, 1)
+
+
+def choose_shown(labels: np.ndarray | None, num_images: int, count: int) -> np.ndarray:
+    """Chooses images to show; the first ones of a sorted set would all be of one class.
+
+    Args:
+        labels: of the images, [N]; None if there are none.
+        num_images: N.
+        count: how many to choose, if there are as many.
+
+    Returns:
+        int [min(N, count)], indices of images, none twice, the same every time. With labels: one
+        of each class in turn, as evenly as the classes allow; if there are more classes than
+        places, of some of them.
+    """
+    if labels is None:
+        return spread_rows(num_images, count)
+    _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    places = _places_of_classes(sizes, min(num_images, count))
+    chosen = [
+        (turn, label, np.flatnonzero(classes == label)[position])
+        for label in np.flatnonzero(places)
+        for turn, position in enumerate(spread_rows(sizes[label], places[label]))
+    ]
+    return np.array([index for _, _, index in sorted(chosen)], np.int64)
+
+
+def _places_of_classes(sizes: np.ndarray, count: int) -> np.ndarray:
+    """Deals `count` places out to classes, round by round, to each no more than its size."""
+    places = np.zeros(len(sizes), np.int64)
+    while places.sum() < count:
+        unfilled = np.flatnonzero(places < sizes)
+        places[unfilled[spread_rows(len(unfilled), count - places.sum())]] += 1
+    return places
