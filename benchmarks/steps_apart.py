@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import processes  # noqa: F401  (puts the project on the path)
 
-from cvae_tf.core import threads
-from cvae_tf.core.quiet import quiet_import
+from cvae_tf.core import tensorflow_setup
+from cvae_tf.core.tensorflow_setup import quiet_import
 
 with quiet_import():
     from cvae_tf import whole_run
@@ -28,7 +28,7 @@ def main() -> None:
     steps, disturb = settings.pop("steps"), settings.pop("disturb", False)
     config = Config.create(**settings)
     batches._STEPS_PER_CALL = 1
-    threads.set_threads(0)
+    tensorflow_setup.set_threads(0)
     with strategies.together(strategy, int(logical_cpus), settings) as distribution:
         dataset = load_dataset(config.dataset, config.data_path, config.seed, config)
         trainer = whole_run.build_trainer(config, dataset, distribution)

@@ -15,8 +15,8 @@ from absl import app, flags, logging
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import messages, paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.quiet import quiet_import
 from cvae_tf.core.settings import find, kind_of
+from cvae_tf.core.tensorflow_setup import quiet_import
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output_name
 from cvae_tf.generation.settings import MODE_NAMES, GenerationSettings
 from cvae_tf.presets import PRESETS

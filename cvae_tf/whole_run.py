@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cvae_tf.config import Config, RunOptions
-from cvae_tf.core import files, messages, threads
+from cvae_tf.core import files, messages, tensorflow_setup
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, fingerprint, fingerprint_of_labels
 from cvae_tf.exporting import export_run
@@ -38,7 +38,7 @@ class TrainedRun(NamedTuple):
 
 def set_threads(wanted: int) -> None:
     """Sets the threads of TensorFlow, or says that it keeps those it has; 0: as many as cores."""
-    if not threads.set_threads(wanted) and wanted:
+    if not tensorflow_setup.set_threads(wanted) and wanted:
         messages.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
 
 

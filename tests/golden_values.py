@@ -226,7 +226,7 @@ def _differences(found: Any, wanted: Any, tolerance: float, where: str = "") -> 
 def main() -> None:
     """Writes the file."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from cvae_tf.core.threads import set_threads
+    from cvae_tf.core.tensorflow_setup import set_threads
 
     set_threads(0)
     dataset = digits()

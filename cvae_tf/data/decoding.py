@@ -11,7 +11,7 @@ import numpy as np
 
 from cvae_tf.core.messages import say
 from cvae_tf.core.progress import progress
-from cvae_tf.core.threads import count_cores
+from cvae_tf.core.tensorflow_setup import count_cores
 from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.pictures import (
     BadPictureError,

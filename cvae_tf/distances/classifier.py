@@ -20,7 +20,7 @@ from cvae_tf.core.messages import say
 from cvae_tf.core.parts import slices
 from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, layer_seed, numpy_generator
-from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.data import batches, safe_npz
 from cvae_tf.data.datasets import Dataset, Split, fingerprint
 from cvae_tf.distances.features import Features, has_classes

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.parts import slices
-from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.distances.features import Features
 

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core.randomness import layer_seed
-from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.distances.features import Features
 

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.quiet import held_back
+from cvae_tf.core.tensorflow_setup import held_back
 from cvae_tf.exporting.other_runtimes import Arrays, cannot_say, write_networks
 from cvae_tf.models.base import GenerativeModel
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.quiet import quiet_logging
+from cvae_tf.core.tensorflow_setup import quiet_logging
 from cvae_tf.exporting.other_runtimes import Arrays, cannot_say, write_networks
 from cvae_tf.models.base import GenerativeModel
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from cvae_tf.core.messages import say
 from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import spread_rows
 from cvae_tf.distances import Features, for_dataset
