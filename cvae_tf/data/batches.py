@@ -11,7 +11,7 @@ each image four times, takes 3.3 times as long for a training batch, and its noi
 seed and step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ from cvae_tf.data import safe_npz
 _STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
 _PART_BYTES = 2**21  # of images from the disk; larger parts are no faster, and scatter the memory
 _READ_AT_ONCE = 2  # parts
+_PIXELS_AT_ONCE = 2**18  # of images: 256 of 32 x 32, which is enough for full speed
 
 
 def effective_batch_size(num_images: int, batch_size: int) -> int:
@@ -86,6 +87,21 @@ def resident(images: np.ndarray) -> tf.Tensor:
 def grey_levels(images: tf.Tensor) -> tf.Tensor:
     """Scales uint8 images to float32 in [0, 1]."""
     return tf.cast(images, tf.float32) / 255.0
+
+
+def batch_slices(num: int, image_shape: Sequence[int]) -> Iterator[slice]:
+    """Cuts many images into parts, so that memory stays small however large they are.
+
+    Args:
+        num: of images, N.
+        image_shape: height, width, and what else there may be.
+
+    Yields:
+        The parts in their order; together they are `slice(0, num)`.
+    """
+    at_once = max(_PIXELS_AT_ONCE // (image_shape[0] * image_shape[1]), 1)
+    for start in range(0, num, at_once):
+        yield slice(start, min(start + at_once, num))
 
 
 class TrainingPart(NamedTuple):

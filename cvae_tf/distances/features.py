@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.parts import slices
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.labels import MOST_CLASSES
 
@@ -27,11 +27,11 @@ class Features(NamedTuple):
         Returns:
             float32 [N, F].
         """
-        return self.of_parts(images[own] for own in slices(len(images), images.shape[1:]))
+        return self.of_parts(images[own] for own in batch_slices(len(images), images.shape[1:]))
 
     def of_rows(self, images: Any, rows: np.ndarray) -> np.ndarray:
         """Finds the features of the images of some numbers, a part in memory at a time."""
-        return self.of_parts(images[rows[own]] for own in slices(len(rows), images.shape[1:]))
+        return self.of_parts(images[rows[own]] for own in batch_slices(len(rows), images.shape[1:]))
 
     def of_parts(self, parts: Iterable[np.ndarray]) -> np.ndarray:
         """Finds the features of images that come some at a time."""

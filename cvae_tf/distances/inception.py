@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.parts import slices
 from cvae_tf.core.tensorflow_setup import usual_settings
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.distances.features import Features
 
@@ -42,7 +42,7 @@ def load(dataset: Dataset) -> Features:
     traced = tf.function(of_some, input_signature=[spec])
 
     def features(images: tf.Tensor) -> tf.Tensor:
-        parts = slices(len(images), (_SIDE, _SIDE))  # as large as they become
+        parts = batch_slices(len(images), (_SIDE, _SIDE))  # as large as they become
         return tf.concat([traced(images[own]) for own in parts], axis=0)
 
     return Features("inception", _TITLE, features)

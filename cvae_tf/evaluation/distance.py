@@ -7,8 +7,8 @@ import numpy as np
 
 from cvae_tf.core import messages
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import with_classes
 from cvae_tf.data.given_images import load_own
 from cvae_tf.data.inspection import spread_rows
@@ -73,13 +73,13 @@ def _drawn(
 ) -> Iterator[np.ndarray]:
     """Draws images [num, H, W, C] in parts; of a conditional model those of labels [num]."""
     latents = np.asarray(model.sample_latents(num, derived_key(seed, Purpose.COMPARED_IMAGES)))
-    for own in slices(num, model.image_shape):
+    for own in batch_slices(num, model.image_shape):
         of_class = labels[own] if model.class_names else None
         yield as_known(model.decode(latents[own], of_class), model.metadata)
 
 
 def _parts(images: Any, rows: np.ndarray, model: GenerativeModel) -> Iterator[np.ndarray]:
-    for own in slices(len(rows), images.shape[1:]):
+    for own in batch_slices(len(rows), images.shape[1:]):
         yield as_known(images[rows[own]], model.metadata)
 
 

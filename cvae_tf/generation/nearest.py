@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.parts import slices
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.given_images import load_own
 from cvae_tf.data.inspection import spread_rows
 from cvae_tf.drawing import mosaics
@@ -68,7 +68,7 @@ def nearest(
     """
     flat = _flat(_known(images, metadata))
     best, rows = np.full(len(images), np.inf), np.zeros(len(images), np.int64)
-    for own in slices(len(candidates), candidates.shape[1:]):
+    for own in batch_slices(len(candidates), candidates.shape[1:]):
         part = _flat(_known(candidates[own], metadata))
         squares = tf.reduce_sum(part**2, axis=1) - 2 * tf.matmul(flat, part, transpose_b=True)
         numbers = tf.argmin(squares, axis=1).numpy()

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data import batches
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import choose_shown
 from cvae_tf.drawing.curves import draw_curves
@@ -99,7 +99,7 @@ class RunPictures:
     def _test_latents(self) -> np.ndarray | None:
         """The latents of all test images, [N, Z], if the model has an encoder."""
         images, parts = self._dataset.test.images, []
-        for own in slices(len(images), images.shape[1:]):
+        for own in batch_slices(len(images), images.shape[1:]):
             grey = batches.grey_levels(images[own])
             means = self._model.encode_mean(grey, self._labels_of(own), own.start)
             if means is None:

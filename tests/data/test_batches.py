@@ -106,3 +106,11 @@ def test_each_kind_of_warp_has_the_given_spread():
     scales = drawn(scale=0.1)[:, [0, 1], [0, 1]]
     np.testing.assert_allclose(scales.std(axis=0), [0.1, 0.1], rtol=0.03)
     assert drawn(shear=0.2)[:, 0, 1].std() == pytest.approx(0.2, rel=0.03)
+
+
+def test_parts_of_many_images_are_all_of_them_once_and_bounded_in_pixels():
+    for shape, at_once in (((32, 32, 3), 256), ((4000, 4000), 1)):
+        for num in (0, at_once + 1, 1000):
+            parts = list(batches.batch_slices(num, shape))
+            assert [i for part in parts for i in range(num)[part]] == list(range(num))
+            assert all(part.stop - part.start == at_once for part in parts[:-1])

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.messages import say
-from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.tensorflow_setup import usual_settings
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import spread_rows
 from cvae_tf.distances import Features, for_dataset
@@ -207,6 +207,6 @@ class _Comparison:
         model, labels = self._model, self._dataset.test.labels
         key = derived_key(model.seed, Purpose.DRAWN_IMAGES)
         latents = model.sample_latents(len(self._rows), key)
-        for own in slices(len(self._rows), model.image_shape):
+        for own in batch_slices(len(self._rows), model.image_shape):
             of_class = tf.constant(labels[self._rows[own]], tf.int32) if model.num_classes else None
             yield model.decode(latents[own], of_class)

@@ -8,10 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core import amounts
-from cvae_tf.core.parts import slices
 from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
-from cvae_tf.data.batches import grey_levels
+from cvae_tf.data.batches import batch_slices, grey_levels
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.inspection import spread_rows
 from cvae_tf.drawing.curves import CurveGroup
@@ -254,7 +253,7 @@ def _posterior_means(model: CVAE, split: Split, show: Callable[[float], None]) -
     """The posterior means of training images, if there are very many of some, [N, Z]."""
     encode = _traced(model.encode)
     rows, parts = spread_rows(len(split.images), _MOST_FITTED), []
-    for part in slices(len(rows), model.image_shape):
+    for part in batch_slices(len(rows), model.image_shape):
         own, first = rows[part], part.start
         pixels = model.test_pixels(grey_levels(tf.constant(split.images[own])), first)
         labels = tf.constant(split.labels[own], tf.int32) if model.num_classes else None
@@ -322,7 +321,7 @@ def _of_images(
     rows = spread_rows(len(split.images), min(max(affordable, _FEWEST_SCORED), MOST_SCORES))
     key, found = derived_key(model.seed, Purpose.HELD_OUT_SCORES), []
     with progress("scoring") as show:
-        for part in slices(len(rows), model.image_shape):
+        for part in batch_slices(len(rows), model.image_shape):
             own = rows[part]
             labels = [tf.constant(split.labels[own], tf.int32)] if model.num_classes else []
             images = grey_levels(tf.constant(split.images[own]))
