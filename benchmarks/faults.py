@@ -154,7 +154,7 @@ FAULTS = (
           "for name, value in values.items() if value is not None}",
           "for name, value in values.items() if value}", "test_cli.py"),
     Fault("a command that failed ends with exit code 0", "cli.py",
-          'sys.exit(f"error: {error}")', 'messages.show(f"error: {error}\\n", sys.stderr)',
+          'sys.exit(f"error: {error}")', 'terminal.show(f"error: {error}\\n", sys.stderr)',
           "test_cli.py"),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from cvae_tf import whole_run
 from cvae_tf.config import Config, RunOptions
-from cvae_tf.core import messages, paths
+from cvae_tf.core import paths, terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import check_names
 from cvae_tf.data.datasets import Dataset, with_classes
@@ -78,7 +78,7 @@ def train(
     if config is not None and (settings or not isinstance(config, Config)):
         raise UserError("Give a Config, as Config.create(...) makes it, or settings by name.")
     asked = config or Config.create(**settings)  # refuses what no images allow
-    with messages.verbosity(options.verbose):
+    with terminal.verbosity(options.verbose):
         whole_run.set_threads(asked.threads)
         with together(options.strategy, options.logical_cpus, asked.to_json()) as distribution:
             images = asked.data_path, asked.seed, asked, options.cache_mb, options.disk_mb
@@ -114,7 +114,7 @@ def resume(run_dir: str | Path, **settings: Any) -> TrainedRun:
     """
     options, settings = _divide(settings)
     known = following.known_run(run_dir, options.strategy)
-    with messages.verbosity(options.verbose):
+    with terminal.verbosity(options.verbose):
         whole_run.set_threads(known.config.threads if known else settings.get("threads", 0))
         asked = {"resume": True, **settings}
         with together(options.strategy, options.logical_cpus, asked) as distribution:
@@ -178,9 +178,9 @@ def export(
         UserError: if there is no run or no checkpoint in it, the format is unknown or needs a
             package that is missing, or the directory cannot be written.
     """
-    with messages.verbosity(verbose):
+    with terminal.verbosity(verbose):
         directory = export_run.export_from_checkpoint(run_dir, output, format)
-        messages.say(f"Exported to {paths.shown(directory)}.")
+        terminal.say(f"Exported to {paths.shown(directory)}.")
         if format == "saved_model":
             screen.hint_at(directory)
     return directory
@@ -217,14 +217,14 @@ def generate(
     """
     check_names(settings, GenerationSettings)
     chosen = generating.choose(mode, **settings)
-    with messages.verbosity(verbose):
+    with terminal.verbosity(verbose):
         output = paths.expand(output)
         made = generating.generate(as_loaded(model), mode, chosen, output)
         some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
         for path in some:
-            messages.say(f"written: {path}")
+            terminal.say(f"written: {path}")
         for note in made.notes:
-            messages.say(note)
+            terminal.say(note)
     return made
 
 
@@ -255,16 +255,16 @@ def evaluate(
     """
     check_names(settings, EvaluationSettings)
     chosen = EvaluationSettings(**settings)
-    with messages.verbosity(verbose):
+    with terminal.verbosity(verbose):
         home = run_of(model)
         measured = load_newest(home) if home else as_loaded(model)
         output = home and home / EVALUATION if output is None else paths.expand(output)
         if output:
             evaluation_report.check_output(output)  # rather than fail after minutes of work
         found = evaluating.evaluate(measured, chosen)
-        messages.say(evaluation_report.as_table(found))
+        terminal.say(evaluation_report.as_table(found))
         for path in evaluation_report.write(found, output) if output else []:
-            messages.say(f"written: {path}")
+            terminal.say(f"written: {path}")
     return found
 
 
@@ -290,7 +290,7 @@ def report(
         UserError: if there is no such model, or the file cannot be written.
     """
     target = None if output is None else paths.expand(output)
-    with messages.verbosity(verbose):
+    with terminal.verbosity(verbose):
         path = making.write(model, target, compare)
-        messages.say(f"written: {paths.shown(path)}")
+        terminal.say(f"written: {paths.shown(path)}")
     return path

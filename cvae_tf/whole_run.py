@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cvae_tf.config import Config, RunOptions
-from cvae_tf.core import files, messages, tensorflow_setup
+from cvae_tf.core import files, tensorflow_setup, terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, fingerprint, fingerprint_of_labels
 from cvae_tf.exporting import export_run
@@ -39,7 +39,7 @@ class TrainedRun(NamedTuple):
 def set_threads(wanted: int) -> None:
     """Sets the threads of TensorFlow, or says that it keeps those it has; 0: as many as cores."""
     if not tensorflow_setup.set_threads(wanted) and wanted:
-        messages.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
+        terminal.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
 
 
 def go_on(
@@ -116,4 +116,4 @@ def _write_page(run: Run, trainer: Trainer, history: list[dict[str, float]]) -> 
         making.write_run(run, history, (test.images, test.labels))
     except Exception as error:  # a page has many parts, and none is worth a run
         reason = str(error).partition("\n")[0]
-        messages.warn(f"report.html is missing ({reason}); report.py tries again.")
+        terminal.warn(f"report.html is missing ({reason}); report.py tries again.")

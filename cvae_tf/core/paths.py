@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from cvae_tf.core import messages
+from cvae_tf.core import terminal
 from cvae_tf.core.errors import MissingPathError, UserError
 
 _ADDRESS = re.compile(r"([A-Za-z][\w+.-]*)://")
@@ -132,7 +132,7 @@ def prepare_home() -> None:
         places["KERAS_HOME"] = home / ".keras"
     os.environ.update({name: str(places[name]) for name in missing})
     if "KERAS_HOME" in missing and places["KERAS_HOME"].is_relative_to(folder):
-        messages.warn(
+        terminal.warn(
             "there is no home directory to write to; what is kept for the next time is in "
             f"{places['KERAS_HOME']} (KERAS_HOME names another folder)."
         )

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cvae_tf.core import messages, paths
+from cvae_tf.core import paths, terminal
 from cvae_tf.core.errors import UserError
 
 _BACKEND = "tensorflow"
@@ -111,7 +111,7 @@ def prepare_keras() -> None:
         os.environ.setdefault("KERAS_NNX_ENABLED", "false")
     backend = settings.get("backend", _BACKEND)
     if backend != _BACKEND and not os.environ.get("KERAS_BACKEND"):
-        messages.warn(f"{path} names the backend {backend}; cvae-tf takes {_BACKEND}.")
+        terminal.warn(f"{path} names the backend {backend}; cvae-tf takes {_BACKEND}.")
         os.environ["KERAS_BACKEND"] = _BACKEND
 
 

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvae_tf.core.messages import say
-from cvae_tf.core.progress import progress
 from cvae_tf.core.tensorflow_setup import count_cores
+from cvae_tf.core.terminal import progress, say
 from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.pictures import (
     BadPictureError,

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say, warn
 from cvae_tf.core.paths import absolute, listed, printable
 from cvae_tf.core.randomness import Purpose, numpy_generator
+from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import HELD_OUT, Dataset, Split, tenth_of
 from cvae_tf.data.decoding import LARGEST_OF_16_BITS, list_pages, say_pages_left_out
 from cvae_tf.data.folder_layout import (

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cvae_tf.core.messages import warn
 from cvae_tf.core.paths import listed, printable
+from cvae_tf.core.terminal import warn
 from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.folder_names import (
     LEFT_OUT,

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import warn
 from cvae_tf.core.paths import listed, printable
+from cvae_tf.core.terminal import warn
 from cvae_tf.data.folder_names import tells_of_labels
 from cvae_tf.data.settings import ReadingSettings
 

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say, warn
 from cvae_tf.core.paths import absolute, listed, printable, refuse_missing
+from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import Dataset, margin_brightness, read_arrays, to_uint8
 from cvae_tf.data.decoding import list_pages, say_pages_left_out
 from cvae_tf.data.folder import read_folder

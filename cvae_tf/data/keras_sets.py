@@ -24,7 +24,7 @@ import numpy as np
 
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say
+from cvae_tf.core.terminal import say
 from cvae_tf.data import datasets, safe_npz
 from cvae_tf.data.datasets import Dataset
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import warn
 from cvae_tf.core.paths import listed
+from cvae_tf.core.terminal import warn
 
 CLASS_NAMES = "class_names"  # the array of a file that holds them
 MOST_CLASSES = 1000  # of more different labels each is a value rather than a class

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from cvae_tf.core import paths
 from cvae_tf.core.errors import MissingPathError, UserError
-from cvae_tf.core.messages import say
 from cvae_tf.core.settings import find
+from cvae_tf.core.terminal import say
 from cvae_tf.data import datasets, file_kinds, folder, keras_sets, safe_npz, tfds_sets
 from cvae_tf.data.batches import WarpRange, random_transforms, warp
 from cvae_tf.data.datasets import Dataset, Split, fingerprint

@@ -22,9 +22,9 @@ import numpy as np
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import LostImagesError, UserError
-from cvae_tf.core.messages import warn
 from cvae_tf.core.paths import keras_home, printable
 from cvae_tf.core.tensorflow_setup import count_cores
+from cvae_tf.core.terminal import warn
 from cvae_tf.data.decoding import (
     Facts,
     SizeNeededError,

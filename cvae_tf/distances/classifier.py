@@ -16,10 +16,9 @@ import tensorflow as tf
 
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say
-from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, layer_seed, numpy_generator
 from cvae_tf.core.tensorflow_setup import usual_settings
+from cvae_tf.core.terminal import progress, say
 from cvae_tf.data import batches, safe_npz
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset, Split, fingerprint

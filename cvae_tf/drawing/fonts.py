@@ -6,7 +6,7 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.text import Text
 
-from cvae_tf.core.messages import warn
+from cvae_tf.core.terminal import warn
 
 # Matplotlib's own font has Latin, Greek and Cyrillic; these are what systems bring for others.
 _OTHERS = (

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvae_tf.core import messages
+from cvae_tf.core import terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.batches import batch_slices
@@ -49,7 +49,7 @@ def measure(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
     features = for_dataset(dataset, settings.features)
     num = min(MOST_IMAGES, len(dataset.test.images))
     labels = dataset.test.labels
-    messages.say(f"{num:,} images are drawn, and compared with as many real ones.")
+    terminal.say(f"{num:,} images are drawn, and compared with as many real ones.")
     real, training = (
         features.of_parts(_parts(split.images, spread_rows(len(split.images), num), model))
         for split in (dataset.test, dataset.train)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core import messages
+from cvae_tf.core import terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data.given_images import Images, class_numbers, read_asked_for
@@ -97,7 +97,7 @@ def evaluate(model: GenerativeModel, settings: EvaluationSettings) -> Evaluation
         try:
             found = found._replace(distance=distance.measure(model, settings))
         except UserError as error:  # what was found before is not to be lost
-            messages.warn(f"drawn images are not compared with real ones: {error}")
+            terminal.warn(f"drawn images are not compared with real ones: {error}")
     return found
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.progress import progress
+from cvae_tf.core.terminal import progress
 from cvae_tf.evaluation import cell_masses, cell_rules
 from cvae_tf.evaluation.latent_cells import Grid
 from cvae_tf.evaluation.pairs import Pairs, add_up, blocks, integrate_pairs, joined

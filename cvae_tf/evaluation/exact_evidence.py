@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.progress import progress
+from cvae_tf.core.terminal import progress
 from cvae_tf.evaluation import everywhere
 from cvae_tf.evaluation.cell_masses import most_spread
 from cvae_tf.evaluation.everywhere import TooManyPairsError

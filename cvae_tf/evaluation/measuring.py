@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cvae_tf.core.progress import progress
+from cvae_tf.core.terminal import progress
 from cvae_tf.evaluation import exact_evidence, sampled_bounds
 from cvae_tf.evaluation import refined as refined_posteriors
 from cvae_tf.evaluation.exact_evidence import Quadrature

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.progress import progress
+from cvae_tf.core.terminal import progress
 from cvae_tf.evaluation import exact_evidence, sampled_bounds
 from cvae_tf.evaluation.sampled_bounds import Bounds
 from cvae_tf.evaluation.settings import EvaluationSettings

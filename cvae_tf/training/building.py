@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say
 from cvae_tf.core.settings import find
 from cvae_tf.core.tensorflow_setup import usual_settings
+from cvae_tf.core.terminal import say
 from cvae_tf.data import batches
 from cvae_tf.models import optimizers
 from cvae_tf.models.base import GenerativeModel

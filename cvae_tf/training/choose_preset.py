@@ -5,7 +5,7 @@ from typing import Any
 from cvae_tf.checks import MANY_IMAGES
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say, warn
+from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import Looks, are_identical, look_at
 from cvae_tf.data.pictures import Form

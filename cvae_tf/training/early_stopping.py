@@ -1,7 +1,7 @@
 """When training is no better for some epochs: it ends, and the best epoch is what is exported."""
 
 from cvae_tf.config import Config
-from cvae_tf.core.messages import say
+from cvae_tf.core.terminal import say
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training import checkpoint_files, screen
 from cvae_tf.training.checkpoint_files import Metrics, best_row

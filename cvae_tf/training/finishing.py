@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import LostImagesError, UserError
-from cvae_tf.core.messages import warn
+from cvae_tf.core.terminal import warn
 from cvae_tf.data import safe_npz
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.models.base import GenerativeModel

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from cvae_tf.core import messages
+from cvae_tf.core import terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.training import handshake, stop_signals
@@ -42,7 +42,7 @@ def together(name: str, logical_cpus: int, asked: dict[str, Any]) -> Iterator[Di
     distribution = start(name, logical_cpus, asked)
     with distribution.among_others(), contextlib.ExitStack() as stack:
         if not distribution.is_chief:
-            stack.enter_context(messages.verbosity(0))
+            stack.enter_context(terminal.verbosity(0))
         yield distribution
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cvae_tf.core.errors import LostImagesError
-from cvae_tf.core.progress import Progress as Bar
+from cvae_tf.core.terminal import Progress as Bar
 from cvae_tf.training import averaged_weights, checkpoint_files, run_directory, stop_signals
 from cvae_tf.training.checkpoint_files import Interval, Metrics, Moment, Progress
 from cvae_tf.training.run_files import Run

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.messages import say
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.tensorflow_setup import usual_settings
+from cvae_tf.core.terminal import say
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import spread_rows

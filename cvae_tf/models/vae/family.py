@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core import amounts
-from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
+from cvae_tf.core.terminal import progress
 from cvae_tf.data.batches import batch_slices, grey_levels
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.inspection import spread_rows
