@@ -15,6 +15,7 @@ import numpy as np
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import absolute, printable
 from cvae_tf.data import file_kinds, safe_npz
+from cvae_tf.data.inspection import margin_brightness
 from cvae_tf.data.labels import (
     CLASS_NAMES,
     are_classes,
@@ -79,19 +80,6 @@ def training_margins(dataset: Dataset) -> float:
     if dataset.margins is not None:
         return dataset.margins
     return margin_brightness(dataset.train.images)
-
-
-def margin_brightness(images: np.ndarray) -> float:
-    """Tells images of bright things on black from images of dark things on white.
-
-    Args:
-        images: uint8 [N, H, W, C].
-
-    Returns:
-        The mean grey level of the outermost rows and columns: 0 if all are black, 1 if white.
-    """
-    margins = (images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1])
-    return float(np.mean([margin.mean() for margin in margins])) / 255
 
 
 def with_classes(dataset: Dataset) -> Dataset:

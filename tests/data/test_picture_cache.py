@@ -11,8 +11,8 @@ from folder_helpers import READING, pixels_of, save, save_all
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import decoding, folder, picture_store
-from cvae_tf.data.datasets import margin_brightness
 from cvae_tf.data.folder_listing import list_pictures
+from cvae_tf.data.inspection import margin_brightness
 from cvae_tf.data.picture_store import DiskImages, PictureImages, read_pictures
 from cvae_tf.data.pictures import Form
 from cvae_tf.data.settings import ReadingSettings
