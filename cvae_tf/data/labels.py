@@ -18,8 +18,6 @@ MOST_CLASSES = 1000  # of more different labels each is a value rather than a cl
 MOST_LISTED = 20  # classes in a message
 _LARGEST_WHOLE_FLOAT = 2.0**53  # beyond it floats cannot tell whole numbers from their neighbours
 
-SomeLabels = Sequence[np.ndarray | None]
-
 
 def composed(name: str) -> str:
     """A name as it can be compared: some systems write letters and their accents apart."""
@@ -89,7 +87,10 @@ def warn_of_gaps(train: np.ndarray, test: np.ndarray, names: Sequence[str] | Non
 
 
 def name_classes(
-    labels: SomeLabels, class_names: np.ndarray | None, where: str, as_before: bool = False
+    labels: Sequence[np.ndarray | None],
+    class_names: np.ndarray | None,
+    where: str,
+    as_before: bool = False,
 ) -> tuple[list[np.ndarray | None], tuple[str, ...] | None]:
     """Brings labels to one form: numbers, with the names of the classes if they have any.
 
