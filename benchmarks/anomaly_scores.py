@@ -186,14 +186,14 @@ def shifts(bench: Bench, cifar10: Path | None) -> dict[str, Any]:
 
 def one_class(bench: Bench, cifar10: Path, name: str) -> dict[str, Any]:
     """Trains on one class of CIFAR-10, and tells the other classes from it."""
-    from cvae_tf.data.shown_images import spread_rows
+    from cvae_tf.data.inspection import evenly_spaced_indices
 
     data = _colours(cifar10)
     number, parts = data.class_names.index(name), {}
     for part, split in (("held_out", data.train), ("test", data.test)):
         labels = np.asarray(split.labels)
         of_class, others = np.flatnonzero(labels == number), np.flatnonzero(labels != number)
-        others = others[spread_rows(len(others), OF_CLASS)]
+        others = others[evenly_spaced_indices(len(others), OF_CLASS)]
         parts[part] = split.images[of_class], split.images[others]
     (of_class, others), (test, test_others) = parts["held_out"], parts["test"]
     learned, held_out = of_class[:-HELD_OUT], of_class[-HELD_OUT:]

@@ -132,7 +132,7 @@ FAULTS = (
           '*("val", "valid", "validation",', '*("val", "validation",', "data"),
     Fault("pictures of 12 bits in 16 are four times too dark", "data/decoding.py",
           "(255, 1023, 4095, 16383)", "(255, 1023, 16383)", "data"),
-    Fault("the images held out for testing are learned from, too", "data/own_file.py",
+    Fault("the images held out for testing are learned from, too", "data/datasets.py",
           "take(order[~np.isin(order, held_out)])", "take(order)", "data"),
     Fault("the exact log p(x) takes cells for lines", "inference/latent_cells.py",
           "latent_dim * np.log(self.side)", "np.log(self.side)", "inference"),
@@ -154,7 +154,7 @@ FAULTS = (
           "for name, value in values.items() if value is not None}",
           "for name, value in values.items() if value}", "test_cli.py"),
     Fault("a command that failed ends with exit code 0", "cli.py",
-          'sys.exit(f"error: {error}")', 'messages.show(f"error: {error}\\n", sys.stderr)',
+          'sys.exit(f"error: {error}")', 'terminal.show(f"error: {error}\\n", sys.stderr)',
           "test_cli.py"),
 )  # fmt: skip
 

@@ -19,13 +19,13 @@ def ours(
 ) -> None:
     """By this project's own loop."""
     from cvae_tf.config import Config
-    from cvae_tf.core import threads
+    from cvae_tf.core import tensorflow_setup
     from cvae_tf.data.datasets import Dataset, Split
     from cvae_tf.models.gan.family import GanFamily
     from cvae_tf.training import building
     from cvae_tf.training.trainer import Trainer
 
-    threads.set_threads(0)
+    tensorflow_setup.set_threads(0)
     GanFamily.set_measure = lambda *_: lambda: {"frechet_distance": 0, "spread": 0}
     config = Config.create(preset="dcgan", batch_size=batch, epochs=epochs, precision=precision)
     model = building.build_model(config, images.shape[1:], len(images))

@@ -35,7 +35,7 @@ from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.own_file import load_npz
+from cvae_tf.data.datasets import load_npz
 from cvae_tf.training import checkpoints
 
 HERE = Path(__file__).parent

@@ -210,12 +210,12 @@ def pytorch(data_path: str, epochs: int, output: Path, channels_last: bool = Fal
 def default_preset(data_path: str, epochs: int, output: Path) -> None:
     """The default preset, its test ELBO looked at every hundred steps; only training is timed."""
     from cvae_tf.config import Config
-    from cvae_tf.core import threads
+    from cvae_tf.core import tensorflow_setup
     from cvae_tf.data.loading import load_dataset
     from cvae_tf.training import building
     from cvae_tf.training.trainer import Trainer
 
-    threads.set_threads(0)
+    tensorflow_setup.set_threads(0)
     config = Config.create(data_path=data_path, epochs=epochs)
     dataset = load_dataset(data_path=data_path)
     model = building.build_model(config, dataset.image_shape, len(dataset.train.images))

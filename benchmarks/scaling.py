@@ -36,13 +36,13 @@ SHORTEST_SECONDS = 4.0
 def train_for_a_while(data_path: str, point: dict[str, int]) -> float:
     """Trains whole epochs until enough seconds have gone by; returns images per second."""
     from cvae_tf.config import Config
-    from cvae_tf.core import threads
+    from cvae_tf.core import tensorflow_setup
     from cvae_tf.data.datasets import Dataset, Split
     from cvae_tf.data.loading import load_dataset
     from cvae_tf.training import building
     from cvae_tf.training.trainer import Trainer
 
-    threads.set_threads(0)
+    tensorflow_setup.set_threads(0)
     mnist = load_dataset(data_path=data_path)
     images = repeated(mnist.train.images, point["num_images"], point["side"])
     small_test = Split(images[:500].copy(), None)

@@ -23,14 +23,14 @@ def first_step(data_path: str) -> dict[str, float]:
 
     marks = {"begin": time.perf_counter()}
     from cvae_tf.config import Config
-    from cvae_tf.core import threads
+    from cvae_tf.core import tensorflow_setup
     from cvae_tf.data.batches import epoch_order
     from cvae_tf.data.loading import load_dataset
     from cvae_tf.training import building
     from cvae_tf.training.trainer import Trainer
 
     marks["import"] = time.perf_counter()
-    threads.set_threads(0)
+    tensorflow_setup.set_threads(0)
     config = Config.create(data_path=data_path)
     dataset = load_dataset(data_path=data_path)
     marks["data"] = time.perf_counter()

@@ -10,12 +10,12 @@ import sys
 import numpy as np
 import processes  # noqa: F401  (puts the project on the path)
 
-from cvae_tf.core import threads
-from cvae_tf.core.quiet import quiet_import
+from cvae_tf.core import tensorflow_setup
+from cvae_tf.core.tensorflow_setup import quiet_import
 
 with quiet_import():
     from cvae_tf.config import Config
-    from cvae_tf.data import batches, feeding
+    from cvae_tf.data import batches
     from cvae_tf.data.loading import load_dataset
     from cvae_tf.training import building
     from cvae_tf.training.distribution import start_strategy
@@ -27,8 +27,8 @@ def main() -> None:
     settings = json.loads(given)
     steps, disturb = settings.pop("steps"), settings.pop("disturb", False)
     config = Config.create(**settings)
-    feeding._STEPS_PER_CALL = 1
-    threads.set_threads(0)
+    batches._STEPS_PER_CALL = 1
+    tensorflow_setup.set_threads(0)
     with start_strategy(strategy, int(logical_cpus), settings) as distribution:
         dataset = load_dataset(config.dataset, config.data_path, config.seed, config)
         trainer = building.build_trainer(config, dataset, distribution)

@@ -44,7 +44,7 @@ def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used, so that TensorFlow is not loaded in vain."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from cvae_tf.core.quiet import quiet_import
+    from cvae_tf.core.tensorflow_setup import quiet_import
 
     with quiet_import():
         from cvae_tf import api

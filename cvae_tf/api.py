@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cvae_tf.config import EVALUATION, Config, RunOptions
-from cvae_tf.core import files, messages, paths, threads
+from cvae_tf.core import files, paths, tensorflow_setup, terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import check_names
-from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.labelled import with_classes
+from cvae_tf.data.datasets import Dataset, with_classes
 from cvae_tf.data.loading import load_again, load_dataset
 from cvae_tf.evaluation import evaluating, tables_and_pictures
 from cvae_tf.evaluation.distance import Distance
@@ -85,7 +84,7 @@ def train(
     if config is not None and (settings or not isinstance(config, Config)):
         raise UserError("Give a Config, as Config.create(...) makes it, or settings by name.")
     asked = config or Config.create(**settings)  # refuses what no images allow
-    with messages.verbosity(options.verbose):
+    with terminal.verbosity(options.verbose):
         _set_threads(asked.threads)
         where = options.strategy, options.logical_cpus
         with start_strategy(*where, asked.to_json()) as distribution:
@@ -122,7 +121,7 @@ def resume(run_dir: str | Path, **settings: Any) -> TrainedRun:
     """
     options, settings = _divide(settings)
     known = known_run(run_dir, options.strategy)
-    with messages.verbosity(options.verbose):
+    with terminal.verbosity(options.verbose):
         _set_threads(known.config.threads if known else settings.get("threads", 0))
         asked = {"resume": True, **settings}
         with start_strategy(options.strategy, options.logical_cpus, asked) as distribution:
@@ -138,8 +137,8 @@ def resume(run_dir: str | Path, **settings: Any) -> TrainedRun:
 
 def _set_threads(wanted: int) -> None:
     """Sets the threads of TensorFlow, or says that it keeps those it has; 0: as many as cores."""
-    if not threads.set_threads(wanted) and wanted:
-        messages.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
+    if not tensorflow_setup.set_threads(wanted) and wanted:
+        terminal.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
 
 
 def _go_on(
@@ -194,7 +193,7 @@ def _write_page(run: Run, trainer: Trainer, history: list[dict[str, float]]) -> 
         making.write_run(run, history, (test.images, test.labels))
     except Exception as error:  # a page has many parts, and none is worth a run
         reason = str(error).partition("\n")[0]
-        messages.warn(f"report.html is missing ({reason}); report.py tries again.")
+        terminal.warn(f"report.html is missing ({reason}); report.py tries again.")
 
 
 def _divide(settings: dict[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
@@ -247,9 +246,9 @@ def export(
         UserError: if there is no run or no checkpoint in it, the format is unknown or needs a
             package that is missing, or the directory cannot be written.
     """
-    with messages.verbosity(verbose):
+    with terminal.verbosity(verbose):
         directory = export_from_checkpoint(run_dir, output, format)
-        messages.say(f"Exported to {paths.shown(directory)}.")
+        terminal.say(f"Exported to {paths.shown(directory)}.")
         if format == "saved_model":
             screen.hint_at(directory)
     return directory
@@ -286,14 +285,14 @@ def generate(
     """
     check_names(settings, GenerationSettings)
     chosen = generating.choose(mode, **settings)
-    with messages.verbosity(verbose):
+    with terminal.verbosity(verbose):
         output = paths.expand(output)
         made = generating.generate(as_loaded(model), mode, chosen, output)
         some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
         for path in some:
-            messages.say(f"written: {path}")
+            terminal.say(f"written: {path}")
         for note in made.notes:
-            messages.say(note)
+            terminal.say(note)
     return made
 
 
@@ -324,16 +323,16 @@ def evaluate(
     """
     check_names(settings, EvaluationSettings)
     chosen = EvaluationSettings(**settings)
-    with messages.verbosity(verbose):
+    with terminal.verbosity(verbose):
         home = run_of(model)
         measured = load_newest(home) if home else as_loaded(model)
         output = home and home / EVALUATION if output is None else paths.expand(output)
         if output:
             tables_and_pictures.check_output(output)  # rather than fail after minutes of work
         found = evaluating.evaluate(measured, chosen)
-        messages.say(tables_and_pictures.as_table(found))
+        terminal.say(tables_and_pictures.as_table(found))
         for path in tables_and_pictures.write(found, output) if output else []:
-            messages.say(f"written: {path}")
+            terminal.say(f"written: {path}")
     return found
 
 
@@ -359,7 +358,7 @@ def report(
         UserError: if there is no such model, or the file cannot be written.
     """
     target = None if output is None else paths.expand(output)
-    with messages.verbosity(verbose):
+    with terminal.verbosity(verbose):
         path = making.write(model, target, compare)
-        messages.say(f"written: {paths.shown(path)}")
+        terminal.say(f"written: {paths.shown(path)}")
     return path

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.quiet import quiet_import
 from cvae_tf.core.settings import find
+from cvae_tf.core.tensorflow_setup import quiet_import
 from cvae_tf.presets import DEFAULT_PRESET, MOST_COVERED, PRESETS, SHARED_LATENTS
 
 _USUAL_FAMILY = "vae"

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from absl import app, flags, logging
 
 from cvae_tf.config import EVALUATION, LATEST, RUNS, Config, RunOptions
-from cvae_tf.core import messages, paths
+from cvae_tf.core import paths, terminal
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.quiet import quiet_import
 from cvae_tf.core.settings import find, kind_of
+from cvae_tf.core.tensorflow_setup import quiet_import
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output_name
 from cvae_tf.generation.settings import MODE_NAMES, GenerationSettings
 from cvae_tf.presets import PRESETS
@@ -35,7 +35,7 @@ def main() -> None:
         sys.argv = [f"{program} {command}", *sys.argv[2:]]
         run(command, sys.argv[0])
     elif command in _HELP:
-        messages.say(_usage(program))
+        terminal.say(_usage(program))
     else:
         fault = "no command." if command is None else f"{command}: is no command."
         sys.exit(f"error: {fault}\n{_usage(program)}")
@@ -141,7 +141,7 @@ def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
     if interrupt.run_dir:
         run_dir = shlex.quote(paths.shown(interrupt.run_dir))
         advice = f"; go on with: {started_as} --resume --run_dir={run_dir}"
-    messages.show(f"\n{interrupt.reason}{advice}\n", sys.stderr)
+    terminal.show(f"\n{interrupt.reason}{advice}\n", sys.stderr)
     os._exit(interrupt.exit_code)
 
 

@@ -309,7 +309,7 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
         """Joins a preset with explicit settings, which win.
 
         Args:
-            images: how they look (`data.greyness.Looks`); they decide what is not given: the
+            images: how they look (`data.inspection.Looks`); they decide what is not given: the
                 preset, and what else was left to them. None if they are not known yet; then this
                 refuses what cannot be for any images.
             **given: values of fields.

@@ -61,7 +61,7 @@ def measure(place: Path, name: str) -> dict[str, Any]:
 def main() -> None:
     """Writes the archive and the figures."""
     import cvae_tf
-    from cvae_tf.core.threads import set_threads
+    from cvae_tf.core.tensorflow_setup import set_threads
     from cvae_tf.data.loading import load_dataset
 
     set_threads(0)

@@ -71,7 +71,7 @@ def digits() -> Any:
 def build_trainer(name: str, dataset: Any) -> Any:
     """The trainer of a case, with a model that has not learned yet."""
     from cvae_tf.config import Config
-    from cvae_tf.data.labelled import with_classes
+    from cvae_tf.data.datasets import with_classes
     from cvae_tf.training import building
     from cvae_tf.training.distribution import SINGLE
 
@@ -226,7 +226,7 @@ def _differences(found: Any, wanted: Any, tolerance: float, where: str = "") -> 
 def main() -> None:
     """Writes the file."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from cvae_tf.core.threads import set_threads
+    from cvae_tf.core.tensorflow_setup import set_threads
 
     set_threads(0)
     dataset = digits()

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from cvae_tf import api
 from cvae_tf.config import Config
-from cvae_tf.core.threads import set_threads
+from cvae_tf.core.tensorflow_setup import set_threads
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.loading import load_dataset
 from cvae_tf.exporting.load import load

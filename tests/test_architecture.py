@@ -58,7 +58,7 @@ def test_modules_are_of_a_size_to_be_read():
 
 
 def test_models_are_mathematics():
-    others = "drawing", "data", "distances", "core.files", "core.messages", "core.progress"
+    others = "drawing", "data", "distances", "core.files", "core.terminal"
     others = tuple(f"cvae_tf.{name}" for name in (*others, "models.family", "models.families"))
     for kind in ("vae", "gan"):
         imports = _imports(TREES[PACKAGE / "models" / kind / "model.py"])
@@ -71,9 +71,9 @@ CALLS = [
 ]  # fmt: skip
 
 
-def test_only_messages_print():
+def test_only_the_terminal_module_prints():
     printing = {path.name for path, call in CALLS if ast.unparse(call.func) == "print"}
-    assert printing == {"messages.py"}
+    assert printing == {"terminal.py"}
 
 
 def test_names_are_bound_by_import_but_for_optional_packages():

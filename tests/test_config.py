@@ -12,7 +12,7 @@ from cvae_tf import config
 from cvae_tf.checks import open_tables
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.greyness import look_at
+from cvae_tf.data.inspection import look_at
 from cvae_tf.distances import FEATURES
 from cvae_tf.evaluation import settings
 from cvae_tf.generation.generating import MODES

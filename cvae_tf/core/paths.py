@@ -5,9 +5,10 @@ import itertools
 import os
 import re
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
-from cvae_tf.core import messages
+from cvae_tf.core import terminal
 from cvae_tf.core.errors import MissingPathError, UserError
 
 _ADDRESS = re.compile(r"([A-Za-z][\w+.-]*)://")
@@ -23,6 +24,7 @@ _OF_HOME = {  # what others keep in the home directory, by the variable that nam
     "MPLCONFIGDIR": "matplotlib",
     "TFDS_DATA_DIR": "tensorflow_datasets",
 }
+_LONGEST_NAME = 120  # characters of a name in a message
 _PATTERN = re.compile(r"[*?\[]")
 _MOST_COMPARED = 10_000  # names, to find the nearest
 
@@ -130,7 +132,7 @@ def prepare_home() -> None:
         places["KERAS_HOME"] = home / ".keras"
     os.environ.update({name: str(places[name]) for name in missing})
     if "KERAS_HOME" in missing and places["KERAS_HOME"].is_relative_to(folder):
-        messages.warn(
+        terminal.warn(
             "there is no home directory to write to; what is kept for the next time is in "
             f"{places['KERAS_HOME']} (KERAS_HOME names another folder)."
         )
@@ -160,6 +162,21 @@ def shown(path: str | Path) -> str:
         return str(Path(path).relative_to(Path.cwd()))
     except (OSError, ValueError):  # the working directory may be gone
         return str(path)
+
+
+def printable(path: str | bytes | Path) -> str:
+    """Shows a path in one line, whatever is in it."""
+    text = os.fsdecode(path)
+    line = "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+    return line if len(line) <= _LONGEST_NAME else f"...{line[-_LONGEST_NAME:]}"
+
+
+def listed(names: Collection[str | bytes | Path], most: int = 5) -> str:
+    """Names folders or classes in a message, the first ones of many."""
+    text = ", ".join(printable(name) for name in list(names)[:most])
+    return f"{text} and {len(names) - most:,} more" if len(names) > most else text
 
 
 def check_letters(path: Path, name: str) -> None:

@@ -1,14 +1,31 @@
-"""From uint8 images to shuffled, warped batches: a pure function of (seed, epoch, step)."""
+"""From uint8 images to shuffled, warped batches: a pure function of (seed, epoch, step).
+
+Images reach the compiled loops all at once from memory, or part by part from the disk. Either way
+the same ones come in the same order, so the result is the same to the last bit.
+
+The pixels of warped images are moved by TensorFlow's own operation, which
+`keras.ops.image.affine_transform` calls too, with the same results and speed; but that always draws
+images of the size of its input, which makes the enlargement of the digits 4.6 times slower. A chain
+of Keras' random layers (`RandomRotation`, `RandomZoom`, `RandomShear`, `RandomTranslation`) samples
+each image four times, takes 3.3 times as long for a training batch, and its noise is no function of
+seed and step.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core import replicas
+from cvae_tf.core.errors import LostImagesError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.data import safe_npz, warps
+from cvae_tf.data import safe_npz
 
-# At --augment=1; larger warps lose more on the test images than they help.
-_AUGMENTATION = warps.WarpRange(degrees=5.0, scale=0.05, shear=0.05, shift=0.5)
+_STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
+_PART_BYTES = 2**21  # of images from the disk; larger parts are no faster, and scatter the memory
+_READ_AT_ONCE = 2  # parts
+_PIXELS_AT_ONCE = 2**18  # of images: 256 of 32 x 32, which is enough for full speed
 
 
 def effective_batch_size(num_images: int, batch_size: int) -> int:
@@ -45,6 +62,153 @@ def batch_indices(order: tf.Tensor, step: tf.Tensor, batch_size: int) -> tf.Tens
     return tf.slice(order, [step * batch_size], [batch_size])
 
 
+def resident(images: np.ndarray) -> tf.Tensor:
+    """Makes a tensor of all images of a data set, sharing their memory where that is possible.
+
+    `tf.constant` would need room for two more copies. The array must not be changed afterwards.
+
+    Args:
+        images: uint8 [N, H, W, C].
+
+    Returns:
+        uint8 [N, H, W, C].
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return tf.constant(images)
+    if images.ctypes.data % safe_npz.ALIGNMENT or not (
+        images.flags.c_contiguous and images.flags.writeable
+    ):
+        copy = safe_npz.aligned_empty(images.size).reshape(images.shape)
+        copy[:] = images
+        images = copy
+    return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
+
+
+def to_unit_floats(images: tf.Tensor) -> tf.Tensor:
+    """Scales uint8 images to float32 in [0, 1]."""
+    return tf.cast(images, tf.float32) / 255.0
+
+
+def batch_slices(num: int, image_shape: Sequence[int]) -> Iterator[slice]:
+    """Cuts many images into parts, so that memory stays small however large they are.
+
+    Args:
+        num: of images, N.
+        image_shape: height, width, and what else there may be.
+
+    Yields:
+        The parts in their order; together they are `slice(0, num)`.
+    """
+    at_once = max(_PIXELS_AT_ONCE // (image_shape[0] * image_shape[1]), 1)
+    for start in range(0, num, at_once):
+        yield slice(start, min(start + at_once, num))
+
+
+class TrainingPart(NamedTuple):
+    """Some steps of an epoch, and the images that they take."""
+
+    images: tf.Tensor  # uint8 [P, H, W, C]
+    labels: tf.Tensor  # int32 [P]; [0] if there are none
+    order: tf.Tensor  # int32: indices of the images, the first B for the first step, ...
+    first: int  # step in this order with which to begin
+    last: int  # step in this order before which to end
+    begins: int  # step of the epoch at which this order begins
+
+
+class BatchSource:
+    """The images of a data set's split, for compiled loops."""
+
+    def __init__(self, images: Any, labels: np.ndarray | None = None, evenly: bool = False):
+        """Takes images and labels.
+
+        Args:
+            images: uint8 [N, H, W, C]: an array, or what reads them from the disk.
+            labels: numbers of classes, [N], if a model wants them.
+            evenly: whether parts in memory are as long as those from the disk: of several workers
+                one may have room for what others read.
+        """
+        self._labels = np.zeros(0, np.int32) if labels is None else labels.astype(np.int32)
+        self._in_memory, self._evenly = isinstance(images, np.ndarray), evenly
+        self._images = resident(images) if self._in_memory else images
+        self.shape = tuple(images.shape)
+
+    def __len__(self) -> int:
+        """The number of images, N."""
+        return self.shape[0]
+
+    def training_parts(
+        self, order: tf.Tensor, first: int, last: int, batch_size: int
+    ) -> Iterator[TrainingPart]:
+        """Yields the steps of an epoch, some at a time.
+
+        Args:
+            order: of the images in this epoch, int32 [N].
+            first: the first step.
+            last: the step before which to end.
+            batch_size: B, images in a step.
+
+        Raises:
+            LostImagesError: if images cannot be read from the disk any more.
+        """
+        steps = min(max(_PART_BYTES // self._bytes(batch_size), 1), _STEPS_PER_CALL)
+        if self._in_memory:
+            labels, steps = tf.constant(self._labels), steps if self._evenly else _STEPS_PER_CALL
+            for step in range(first, last, steps):
+                yield TrainingPart(self._images, labels, order, step, min(step + steps, last), 0)
+            return
+        wanted = order.numpy()[first * batch_size : last * batch_size]
+        for begins, images in self._read(wanted, steps * batch_size):
+            count = len(images)
+            step = first + begins // batch_size
+            labels = self._labels_of(wanted[begins : begins + count])
+            yield TrainingPart(images, labels, tf.range(count), 0, count // batch_size, step)
+
+    def _labels_of(self, indices: np.ndarray) -> tf.Tensor:
+        return tf.constant(self._labels[indices] if self._labels.size else self._labels)
+
+    def parts(self, multiple: int) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
+        """Yields all in their order: number of the first, images [P, H, W, C], labels [P] or [0].
+
+        Args:
+            multiple: each part but the last has a multiple of so many images.
+
+        Raises:
+            LostImagesError: as `training_parts` does.
+        """
+        if self._in_memory:
+            yield 0, self._images, tf.constant(self._labels)
+            return
+        count = max(_PART_BYTES // self._bytes(multiple), 1) * multiple
+        for first, images in self._read(np.arange(len(self)), count):
+            yield first, images, self._labels_of(np.arange(first, first + len(images)))
+
+    def _bytes(self, count: int) -> int:
+        return count * int(np.prod(self.shape[1:]))
+
+    def _read(self, indices: np.ndarray, count: int) -> Iterator[tuple[int, tf.Tensor]]:
+        """Reads images `count` at a time, the next ones while these are worked on."""
+        failures = []
+
+        def read(first: np.ndarray) -> np.ndarray:
+            try:
+                return self._images[indices[first : first + count]]
+            except LostImagesError as error:  # of which TensorFlow would keep a part of the text
+                failures.append(error)
+                raise
+
+        firsts = tf.data.Dataset.range(0, len(indices), count)
+        parts = firsts.map(
+            lambda first: (first, tf.numpy_function(read, [first], tf.uint8)),
+            num_parallel_calls=_READ_AT_ONCE,
+            deterministic=True,
+        )
+        try:
+            for first, images in parts.prefetch(1):
+                yield int(first), tf.ensure_shape(images, [None, *self.shape[1:]])
+        except tf.errors.OpError as error:
+            raise (failures[0] if failures else error) from error
+
+
 def mirror(images: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
     """Mirrors each image left to right with a probability of one half.
 
@@ -78,37 +242,87 @@ def augment(images: tf.Tensor, strength: float, seed: int, step: tf.Tensor) -> t
     if strength == 0:
         return images
     batch_size, height, width, _ = images.shape
-    spread = warps.WarpRange(*(strength * deviation for deviation in _AUGMENTATION))
+    spread = WarpRange(*(strength * deviation for deviation in _AUGMENTATION))
     key = derived_key(seed, Purpose.AUGMENTATION, step)
     size = height, width
     transforms = replicas.own_rows(
-        lambda num: warps.random_transforms(num, key, spread, size, size), batch_size
+        lambda num: random_transforms(num, key, spread, size, size), batch_size
     )
-    return warps.warp(images, transforms, size)
+    return warp(images, transforms, size)
 
 
-def resident(images: np.ndarray) -> tf.Tensor:
-    """Makes a tensor of all images of a data set, sharing their memory where that is possible.
+class WarpRange(NamedTuple):
+    """Standard deviations of a random warp."""
 
-    `tf.constant` would need room for two more copies. The array must not be changed afterwards.
+    degrees: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    shift: float = 0.0  # in pixels of the result
+
+
+# At --augment=1; larger warps lose more on the test images than they help.
+_AUGMENTATION = WarpRange(degrees=5.0, scale=0.05, shear=0.05, shift=0.5)
+
+
+def random_transforms(
+    count: int, seed: tf.Tensor, spread: WarpRange, from_size: tuple, to_size: tuple
+) -> tf.Tensor:
+    """Draws affine maps that also enlarge or shrink, keeping the centre in the centre.
 
     Args:
-        images: uint8 [N, H, W, C].
+        count: number of transforms.
+        seed: int32 [2].
+        spread: standard deviations; all 0 gives the plain enlargement.
+        from_size: height and width that `to_size` corresponds to in the images to warp.
+        to_size: height and width of the results.
 
     Returns:
-        uint8 [N, H, W, C].
+        float32 [count, 8], maps from result to source pixels in the form `warp` takes.
     """
-    if tf.config.list_physical_devices("GPU"):
-        return tf.constant(images)
-    if images.ctypes.data % safe_npz.ALIGNMENT or not (
-        images.flags.c_contiguous and images.flags.writeable
-    ):
-        copy = safe_npz.aligned_empty(images.size).reshape(images.shape)
-        copy[:] = images
-        images = copy
-    return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
+    noise = tf.random.stateless_normal([count, 6], seed)
+    angle, row_scale, column_scale, shear, row_shift, column_shift = tf.unstack(noise, axis=1)
+    angle = angle * spread.degrees * np.pi / 180
+    rows_per_row = from_size[0] / to_size[0] * (1 + row_scale * spread.scale)
+    columns_per_column = from_size[1] / to_size[1] * (1 + column_scale * spread.scale)
+    return tf.stack(
+        [
+            columns_per_column * tf.cos(angle),
+            columns_per_column * (shear * spread.shear - tf.sin(angle)),
+            columns_per_column * column_shift * spread.shift,
+            rows_per_row * tf.sin(angle),
+            rows_per_row * tf.cos(angle),
+            rows_per_row * row_shift * spread.shift,
+            tf.zeros_like(angle),
+            tf.zeros_like(angle),
+        ],
+        axis=1,
+    )
 
 
-def grey_levels(images: tf.Tensor) -> tf.Tensor:
-    """Scales uint8 images to float32 in [0, 1]."""
-    return tf.cast(images, tf.float32) / 255.0
+def warp(images: tf.Tensor, transforms: tf.Tensor, to_size: tuple) -> tf.Tensor:
+    """Moves the pixels of each image by its own affine map, bilinearly, black outside.
+
+    Args:
+        images: float32 [B, H, W, C].
+        transforms: float32 [B, 8], relative to the centres of image and result.
+        to_size: height and width of the results.
+
+    Returns:
+        float32 [B, to_size[0], to_size[1], C].
+    """
+    from_centre = [(side - 1) / 2 for side in images.shape[1:3]]
+    to_centre = [(side - 1) / 2 for side in to_size]
+    a, b, c, d, e, f, g, h = tf.unstack(transforms, axis=1)
+    absolute = [
+        a, b, c + from_centre[1] - a * to_centre[1] - b * to_centre[0],
+        d, e, f + from_centre[0] - d * to_centre[1] - e * to_centre[0],
+        g, h,
+    ]  # fmt: skip
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack(absolute, axis=1),
+        output_shape=list(to_size),
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=0.0,
+    )

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvae_tf.core.messages import say
-from cvae_tf.core.progress import progress
-from cvae_tf.core.threads import count_cores
+from cvae_tf.core.tensorflow_setup import count_cores
+from cvae_tf.core.terminal import progress, say
 from cvae_tf.data.folder_listing import Listing
+from cvae_tf.data.inspection import mean_of_margins, sums_of_margins
 from cvae_tf.data.pictures import (
     BadPictureError,
     Form,
@@ -260,8 +260,7 @@ class _Found:
         images = np.stack(good)
         self._count += len(images)
         self._digest.update(images)
-        sides = images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]
-        self._margins += [side.sum(dtype=np.int64) for side in sides]
+        self._margins += sums_of_margins(images)
         if self._store:
             self._store(images)
 
@@ -283,11 +282,8 @@ class _Found:
 
     def facts(self) -> Facts:
         """Says what was found."""
-        margins = 0.0
-        if self._count:
-            height, width, channels = self._shape
-            values = self._count * channels * np.array([width, width, height, height])
-            margins = float(np.mean(self._margins / values)) / 255
+        shape = (self._count, *self._shape)
+        margins = mean_of_margins(self._margins, shape) if self._count else 0.0
         return Facts(
             *(self._shape, self._count, self._bad, self._digest.hexdigest(), margins),
             *(self._form.white_level, self._form.deep_white_level),

@@ -7,19 +7,17 @@ import numpy as np
 from PIL import Image
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say, warn
-from cvae_tf.core.paths import absolute, refuse_missing
-from cvae_tf.data.array_files import read_arrays
-from cvae_tf.data.arrays import to_labels, to_uint8
-from cvae_tf.data.classes import CLASS_NAMES, name_classes
-from cvae_tf.data.datasets import Dataset, margin_brightness
+from cvae_tf.core.paths import absolute, listed, printable, refuse_missing
+from cvae_tf.core.terminal import say, warn
+from cvae_tf.data.datasets import Dataset, read_arrays, to_uint8
 from cvae_tf.data.decoding import list_pages, say_pages_left_out
-from cvae_tf.data.folder_classes import read_folder
-from cvae_tf.data.folder_listing import SUFFIXES, Listing, printable
+from cvae_tf.data.folder import read_folder
+from cvae_tf.data.folder_listing import SUFFIXES, Listing
 from cvae_tf.data.folder_names import TEST
-from cvae_tf.data.greyness import look_at
+from cvae_tf.data.inspection import look_at, margin_brightness
+from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, class_number, name_classes, to_labels
 from cvae_tf.data.loading import load_again
-from cvae_tf.data.picture_cache import form_of
+from cvae_tf.data.picture_store import form_of
 from cvae_tf.data.pictures import (
     BadPictureError,
     Form,
@@ -191,6 +189,35 @@ def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
     pixels = _as_grey(images, fit)
     origin = _described(f"{title} test", [images.shape[1:3]], fit)
     return _numbered(pixels, labels, origin, dataset.class_names)
+
+
+def class_numbers(images: Images, class_names: tuple[str, ...]) -> np.ndarray:
+    """Finds the classes of images as a conditional model takes them.
+
+    Args:
+        images: N images given to the model.
+        class_names: of the model, [Y].
+
+    Returns:
+        int32 [N], from 0 to Y - 1.
+
+    Raises:
+        UserError: if the images have no labels, or others than the model knows.
+    """
+    if images.labels is None:
+        raise UserError(
+            "This model is a conditional one and needs labelled images, such as an .npz with "
+            "y_test, or a folder for each class."
+        )
+    shown = images.shown_labels.astype(str).tolist()
+    number_of = {label: class_number(label, class_names) for label in dict.fromkeys(shown)}
+    for label, number in number_of.items():
+        if number is None:
+            raise UserError(
+                f"{images.origin}: has the label {label}, which the model does not know; it knows "
+                f"{listed(class_names, MOST_LISTED)}."
+            )
+    return np.array([number_of[label] for label in shown], np.int32)
 
 
 def load_own(metadata: dict[str, Any], moved_to: str | None = None) -> Dataset:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
-from cvae_tf.core.quiet import quiet_logging
+from cvae_tf.core.tensorflow_setup import quiet_logging
 
 Image.init()  # all formats, before several threads need them at once
 # Known by their content. Others are left out: some start programs (EPS), some claim any file (TGA).

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say
-from cvae_tf.core.quiet import quiet_import
-from cvae_tf.data.arrays import to_uint8
-from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.own_file import hold_out
+from cvae_tf.core.tensorflow_setup import quiet_import
+from cvae_tf.core.terminal import say
+from cvae_tf.data.datasets import Dataset, Split, hold_out, to_uint8
 
 _PACKAGES = "tensorflow-datasets importlib_resources"  # the first forgets to ask for the second
 _LONGEST_REASON = 200  # letters

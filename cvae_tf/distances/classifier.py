@@ -16,12 +16,11 @@ import tensorflow as tf
 
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say
-from cvae_tf.core.parts import slices
-from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, layer_seed, numpy_generator
-from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.core.tensorflow_setup import usual_settings
+from cvae_tf.core.terminal import progress, say
 from cvae_tf.data import batches, safe_npz
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset, Split, fingerprint
 from cvae_tf.distances.features import Features, has_classes
 
@@ -138,7 +137,7 @@ class _Batches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> tuple[tf.Tensor, tuple[np.ndarray, np.ndarray]]:
         rows = self._order[step * self._size : (step + 1) * self._size]
-        images = batches.grey_levels(tf.constant(self._split.images[rows]))
+        images = batches.to_unit_floats(tf.constant(self._split.images[rows]))
         number = self._epoch * self._steps + step
         if images.shape[-1] == 3:
             images = batches.mirror(images, _SEED, tf.constant(number))
@@ -196,8 +195,8 @@ def _learner(network: keras.Model, steps: int) -> keras.Model:
 def measure_accuracy(network: keras.Model, split: Split) -> float:
     """The share of images that the network knows."""
     right = 0
-    for own in slices(len(split.images), split.images.shape[1:]):
-        logits = network(batches.grey_levels(tf.constant(split.images[own])), training=False)[1]
+    for own in batch_slices(len(split.images), split.images.shape[1:]):
+        logits = network(batches.to_unit_floats(tf.constant(split.images[own])), training=False)[1]
         right += int(np.sum(np.argmax(logits, axis=1) == split.labels[own]))
     return right / len(split.images)
 

@@ -14,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import layer_seed
-from cvae_tf.core.usual_keras import usual_settings
-from cvae_tf.data.classes import MOST_CLASSES
+from cvae_tf.core.tensorflow_setup import usual_settings
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
+from cvae_tf.data.labels import MOST_CLASSES
 
 _RANDOM_FILTERS = (32, 64, 64)
 _RANDOM_SEED = 0
@@ -42,11 +42,11 @@ class Features(NamedTuple):
         Returns:
             float32 [N, F].
         """
-        return self.of_parts(images[own] for own in slices(len(images), images.shape[1:]))
+        return self.of_parts(images[own] for own in batch_slices(len(images), images.shape[1:]))
 
     def of_rows(self, images: Any, rows: np.ndarray) -> np.ndarray:
         """Finds the features of the images of some numbers, a part in memory at a time."""
-        return self.of_parts(images[rows[own]] for own in slices(len(rows), images.shape[1:]))
+        return self.of_parts(images[rows[own]] for own in batch_slices(len(rows), images.shape[1:]))
 
     def of_parts(self, parts: Iterable[np.ndarray]) -> np.ndarray:
         """Finds the features of images that come some at a time."""
@@ -121,7 +121,9 @@ def load_inception(dataset: Dataset) -> Features:
     traced = tf.function(of_some, input_signature=[spec])
 
     def features(images: tf.Tensor) -> tf.Tensor:
-        parts = slices(len(images), (_INCEPTION_SIDE, _INCEPTION_SIDE))  # as large as they become
+        parts = batch_slices(
+            len(images), (_INCEPTION_SIDE, _INCEPTION_SIDE)
+        )  # as large as they become
         return tf.concat([traced(images[own]) for own in parts], axis=0)
 
     return Features("inception", _INCEPTION_TITLE, features)

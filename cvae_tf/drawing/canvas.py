@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from cvae_tf.core import files
-from cvae_tf.core.messages import warn
+from cvae_tf.core.terminal import warn
 
 _DOTS_PER_INCH = 100
 _ROWS_AT_ONCE = 64  # matplotlib takes two hundred bytes for each pixel of what is placed at once

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.progress import progress
+from cvae_tf.core.terminal import progress
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.inference import exact_log_px, importance_bounds
 from cvae_tf.models.vae.model import CVAE

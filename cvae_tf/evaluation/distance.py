@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvae_tf.core import messages
+from cvae_tf.core import terminal
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.data.batches import batch_slices
+from cvae_tf.data.datasets import with_classes
 from cvae_tf.data.given_images import load_own
-from cvae_tf.data.labelled import with_classes
-from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.data.inspection import evenly_spaced_indices
 from cvae_tf.distances import for_dataset
 from cvae_tf.distances.distances import (
     MOST_IMAGES,
@@ -55,12 +55,14 @@ def measure(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
     features = for_dataset(dataset, settings.features)
     num = min(MOST_IMAGES, len(dataset.test.images))
     labels = dataset.test.labels
-    messages.say(f"{num:,} images are drawn, and compared with as many real ones.")
+    terminal.say(f"{num:,} images are drawn, and compared with as many real ones.")
     real, training = (
-        features.of_parts(_parts(split.images, spread_rows(len(split.images), num), model))
+        features.of_parts(
+            _parts(split.images, evenly_spaced_indices(len(split.images), num), model)
+        )
         for split in (dataset.test, dataset.train)
     )
-    chosen = None if labels is None else labels[spread_rows(len(labels), num)]
+    chosen = None if labels is None else labels[evenly_spaced_indices(len(labels), num)]
     drawn = features.of_parts(_drawn(model, num, settings.seed, chosen))
     of_real = statistics(real)
     return Distance(
@@ -79,13 +81,13 @@ def _drawn(
 ) -> Iterator[np.ndarray]:
     """Draws images [num, H, W, C] in parts; of a conditional model those of labels [num]."""
     latents = np.asarray(model.sample_latents(num, derived_key(seed, Purpose.COMPARED_IMAGES)))
-    for own in slices(num, model.image_shape):
+    for own in batch_slices(num, model.image_shape):
         of_class = labels[own] if model.class_names else None
         yield as_known(model.decode(latents[own], of_class), model.metadata)
 
 
 def _parts(images: Any, rows: np.ndarray, model: GenerativeModel) -> Iterator[np.ndarray]:
-    for own in slices(len(rows), images.shape[1:]):
+    for own in batch_slices(len(rows), images.shape[1:]):
         yield as_known(images[rows[own]], model.metadata)
 
 

@@ -6,12 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core import messages
+from cvae_tf.core import terminal
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.data.given_images import Images, read_asked_for
-from cvae_tf.data.labelled import class_numbers
+from cvae_tf.core.terminal import progress
+from cvae_tf.data.given_images import Images, class_numbers, read_asked_for
 from cvae_tf.evaluation import by_class, distance
 from cvae_tf.evaluation.by_class import Classification
 from cvae_tf.evaluation.distance import Distance
@@ -118,7 +117,7 @@ def evaluate(model: GenerativeModel, settings: EvaluationSettings) -> Evaluation
         try:
             found = found._replace(distance=distance.measure(model, settings))
         except UserError as error:  # what was found before is not to be lost
-            messages.warn(f"drawn images are not compared with real ones: {error}")
+            terminal.warn(f"drawn images are not compared with real ones: {error}")
     return found
 
 

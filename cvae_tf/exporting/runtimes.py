@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.quiet import held_back, quiet_logging
+from cvae_tf.core.tensorflow_setup import held_back, quiet_logging
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 

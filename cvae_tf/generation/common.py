@@ -6,11 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.paths import listed
 from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
-from cvae_tf.data.folder_listing import listed
-from cvae_tf.data.given_images import Images, read_asked_for
-from cvae_tf.data.labelled import MOST_LISTED, class_number, class_numbers
-from cvae_tf.data.shown_images import choose_shown
+from cvae_tf.data.given_images import Images, class_numbers, read_asked_for
+from cvae_tf.data.inspection import choose_shown
+from cvae_tf.data.labels import MOST_LISTED, class_number
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, numpy_generator
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.given_images import Images, load_own
-from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.data.inspection import evenly_spaced_indices
 from cvae_tf.drawing import mosaics
 from cvae_tf.drawing.image_pages import draw_captioned
 from cvae_tf.exporting.load import as_known
@@ -158,7 +158,7 @@ def make_nearest(model: GenerativeModel, settings: GenerationSettings, output: P
     label, num = class_asked_for(model, settings), num_shown(settings)
     dataset = load_own(model.metadata, settings.data_path)
     samples = model.sample(num, settings.seed, labels_of(label, num))
-    of_all = spread_rows(len(dataset.test.images), num)
+    of_all = evenly_spaced_indices(len(dataset.test.images), num)
     rows, distances = nearest(samples, dataset.train.images, model.metadata)
     _, of_test = nearest(dataset.test.images[of_all], dataset.train.images, model.metadata)
     images = _known(dataset.train.images[rows], model.metadata)
@@ -198,7 +198,7 @@ def nearest(
     """
     flat = _flat(_known(images, metadata))
     best, rows = np.full(len(images), np.inf), np.zeros(len(images), np.int64)
-    for own in slices(len(candidates), candidates.shape[1:]):
+    for own in batch_slices(len(candidates), candidates.shape[1:]):
         part = _flat(_known(candidates[own], metadata))
         squares = tf.reduce_sum(part**2, axis=1) - 2 * tf.matmul(flat, part, transpose_b=True)
         numbers = tf.argmin(squares, axis=1).numpy()

@@ -9,8 +9,8 @@ import numpy as np
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.settings import LARGEST_SEED
-from cvae_tf.data.classes import composed
 from cvae_tf.data.given_images import Images
+from cvae_tf.data.labels import composed
 from cvae_tf.drawing import mosaics
 from cvae_tf.drawing.image_pages import draw_manifold, draw_manifolds
 from cvae_tf.generation.common import (

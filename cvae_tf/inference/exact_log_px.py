@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.progress import progress
+from cvae_tf.core.terminal import progress
 from cvae_tf.inference.latent_cells import (
     Grid,
     Masses,

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.data.inspection import evenly_spaced_indices
 from cvae_tf.drawing.image_pages import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import GenerativeModel, Measure
@@ -165,7 +165,7 @@ def sample_panel(model: GenerativeModel, seed: tf.Tensor, title: str) -> Panel:
 
 def _panel_of_classes(model: GenerativeModel, seed: tf.Tensor) -> Panel:
     """A row for each class, in all rows of the same latents; of too many classes some."""
-    classes = spread_rows(model.num_classes, _MOST_CLASSES)
+    classes = evenly_spaced_indices(model.num_classes, _MOST_CLASSES)
     latents = tf.random.stateless_normal([_OF_EACH, model.latent_dim], seed)
     labels = tf.constant(np.repeat(classes, _OF_EACH), tf.int32)
     images = model.decode(tf.tile(latents, [len(classes), 1]), labels)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from cvae_tf.core import files
-from cvae_tf.core.quiet import quiet_logging
+from cvae_tf.core.tensorflow_setup import quiet_logging
 from cvae_tf.models import model_card
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from cvae_tf.data.shown_images import choose_shown, spread_rows
+from cvae_tf.data.inspection import choose_shown, evenly_spaced_indices
 from cvae_tf.inference.anomalies import most_telling, scores_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.reporting import network_code
@@ -69,7 +69,7 @@ def collect(source: Source) -> Contents:
         What was gathered; parts that the model or its data do not have are empty.
     """
     model = source.model
-    chosen = spread_rows(len(source.images), _fitting(_POINTS, model.image_shape))
+    chosen = evenly_spaced_indices(len(source.images), _fitting(_POINTS, model.image_shape))
     plane, means = _plane(source, chosen)
     samples = model.sample(_fitting(_SAMPLES, model.image_shape))
     config, code = model.metadata.get("config", {}), _code(source)
@@ -203,7 +203,7 @@ def _unusual(source: Source) -> list[tuple[str, str]]:
     needed = {"encode", "score"}  # the score of a GAN says how real images look
     if not len(source.images) or not needed <= set(source.model.abilities):
         return []
-    few, kind = spread_rows(len(source.images), 2000), most_telling(source.model)
+    few, kind = evenly_spaced_indices(len(source.images), 2000), most_telling(source.model)
     own = source.labels_for_model(few)
     scores, measure, p_values = scores_of(source.model, source.images[few], kind, labels=own)
     lowest = np.argsort(scores)[:_UNUSUAL]
@@ -214,7 +214,7 @@ def _unusual(source: Source) -> list[tuple[str, str]]:
 
 
 def _epochs(pictures: list[Path]) -> list[tuple[int, str]]:
-    shown = spread_rows(len(pictures), _EPOCHS_SHOWN)
+    shown = evenly_spaced_indices(len(pictures), _EPOCHS_SHOWN)
     if len(pictures):
         shown = np.unique([*shown, len(pictures) - 1])
     number = [int(path.stem.rpartition("_")[2]) for path in pictures]

@@ -12,10 +12,9 @@ import numpy as np
 from cvae_tf.config import Config
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.given_images import read_asked_for
-from cvae_tf.data.labelled import class_numbers
+from cvae_tf.data.given_images import class_numbers, read_asked_for
+from cvae_tf.data.inspection import choose_shown, evenly_spaced_indices
 from cvae_tf.data.settings import ImageSettings
-from cvae_tf.data.shown_images import choose_shown, spread_rows
 from cvae_tf.evaluation.tables_and_pictures import pictures_beside
 from cvae_tf.exporting.load import load, run_of
 from cvae_tf.models.base import GenerativeModel
@@ -129,7 +128,7 @@ def _images(model: GenerativeModel) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _some(pixels: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
     """As many images and their labels, from the whole set, as a page looks at."""
-    rows = spread_rows(len(pixels), _MOST_IMAGES)
+    rows = evenly_spaced_indices(len(pixels), _MOST_IMAGES)
     return pixels[rows], None if labels is None else np.asarray(labels)[rows]
 
 

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 from cvae_tf.checks import MANY_IMAGES
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import say, warn
 from cvae_tf.core.settings import find
-from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.core.tensorflow_setup import usual_settings
+from cvae_tf.core.terminal import say, warn
 from cvae_tf.data import batches
-from cvae_tf.data.datasets import Dataset, fingerprint
-from cvae_tf.data.greyness import Looks, are_identical, look_at
-from cvae_tf.data.labelled import fingerprint_of_labels
+from cvae_tf.data.datasets import Dataset, fingerprint, fingerprint_of_labels
+from cvae_tf.data.inspection import Looks, are_identical, look_at
 from cvae_tf.data.pictures import Form
 from cvae_tf.models import optimizers
 from cvae_tf.models.base import GenerativeModel

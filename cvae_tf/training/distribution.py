@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core import messages
+from cvae_tf.core import terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.models.base import GenerativeModel
@@ -290,7 +290,7 @@ def start_strategy(name: str, logical_cpus: int, asked: dict[str, Any]) -> Itera
     distribution = prepare_strategy(name, logical_cpus, asked)
     with distribution.among_others(), contextlib.ExitStack() as stack:
         if not distribution.is_chief:
-            stack.enter_context(messages.verbosity(0))
+            stack.enter_context(terminal.verbosity(0))
         yield distribution
 
 

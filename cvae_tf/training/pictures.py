@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data import batches
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.shown_images import choose_shown
+from cvae_tf.data.inspection import choose_shown
 from cvae_tf.drawing.image_pages import MANIFOLD_TITLE, draw_manifold, draw_manifolds, draw_panels
 from cvae_tf.drawing.plots import draw_curves, draw_latents
 from cvae_tf.models.base import GenerativeModel
@@ -34,7 +34,7 @@ class RunPictures:
         self._run, self._model, self._dataset = run, model, dataset
         self._family = family_of(model)
         shown = choose_shown(dataset.test.labels, len(dataset.test.images), _SHOWN)
-        self._shown = batches.grey_levels(dataset.test.images[shown])
+        self._shown = batches.to_unit_floats(dataset.test.images[shown])
         self._shown_labels = self._labels_of(shown)
         self._seed = derived_key(model.seed, Purpose.PICTURES)
 
@@ -97,8 +97,8 @@ class RunPictures:
     def _test_latents(self) -> np.ndarray | None:
         """The latents of all test images, [N, Z], if the model has an encoder."""
         images, parts = self._dataset.test.images, []
-        for own in slices(len(images), images.shape[1:]):
-            grey = batches.grey_levels(images[own])
+        for own in batch_slices(len(images), images.shape[1:]):
+            grey = batches.to_unit_floats(images[own])
             means = self._model.encode_mean(grey, self._labels_of(own), own.start)
             if means is None:
                 return None

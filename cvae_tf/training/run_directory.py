@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cvae_tf.config import EVALUATION, LATEST, RUNS, Config
-from cvae_tf.core import files, messages, paths
+from cvae_tf.core import files, paths, terminal
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import Dataset, fingerprint, training_margins
-from cvae_tf.data.labelled import fingerprint_of_labels
+from cvae_tf.data.datasets import Dataset, fingerprint, fingerprint_of_labels, training_margins
 
 try:
     import fcntl
@@ -291,7 +290,7 @@ def point_latest_to(run: Run) -> None:
         reason = error.strerror
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-    messages.warn(
+    terminal.warn(
         f"{RUNS / LATEST} cannot point to this run ({reason}); use --run_dir={RUNS / name}."
     )
 

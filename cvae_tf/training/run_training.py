@@ -21,8 +21,8 @@ import tensorflow as tf
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import LostImagesError, UserError
-from cvae_tf.core.messages import say, warn
-from cvae_tf.core.progress import Progress as Bar
+from cvae_tf.core.terminal import Progress as Bar
+from cvae_tf.core.terminal import say, warn
 from cvae_tf.data import safe_npz
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.models.base import GenerativeModel

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from cvae_tf.config import Config
 from cvae_tf.core import paths
-from cvae_tf.core.messages import say, warn
-from cvae_tf.data.folder_listing import printable
+from cvae_tf.core.paths import printable
+from cvae_tf.core.terminal import say, warn
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 from cvae_tf.presets import PRESETS

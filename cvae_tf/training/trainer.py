@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
+from cvae_tf.data.batches import BatchSource, TrainingPart
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.feeding import Feed, TrainingPart
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 from cvae_tf.training.distribution import SINGLE, Distribution
@@ -82,7 +82,9 @@ class Trainer:
             self._train_step = tf.function(model.train_step, jit_compile=model.jit_compile)
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
         self._train, self._test = (
-            Feed(split.images, split.labels if model.num_classes else None, distribution.cluster)
+            BatchSource(
+                split.images, split.labels if model.num_classes else None, distribution.cluster
+            )
             for split in (dataset.train, dataset.test)
         )
         # Each trainer traces graphs of its own, once. Under methods with `@tf.function`, TensorFlow
@@ -171,7 +173,7 @@ class Trainer:
         stride = self.distribution.num_workers * _EVALUATION_BATCH
         for start in tf.range(first_of_own, tf.shape(images)[0], stride):
             own = slice(start, start + _EVALUATION_BATCH)
-            grey, of_class = batches.grey_levels(images[own]), self._if_wanted(labels[own])
+            grey, of_class = batches.to_unit_floats(images[own]), self._if_wanted(labels[own])
             values = self.model.measure(grey, of_class, first + start)
             every = [tf.cast(values[each.name], tf.float64) for each in self._test_measures]
             sums += tf.reduce_sum(tf.stack(every), axis=1)
@@ -229,7 +231,7 @@ class Trainer:
         """Takes the steps of a part of an epoch, while all is finite; the last one done, []."""
 
         def take(images: tf.Tensor, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
-            grey = self._augmented(batches.grey_levels(images))
+            grey = self._augmented(batches.to_unit_floats(images))
             return self._train_step(self.model.training_batch(grey, labels, self.model.steps))
 
         step = first

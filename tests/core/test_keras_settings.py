@@ -12,7 +12,7 @@ import tensorflow as tf
 from helpers import run_script, tiny_cvae
 
 from cvae_tf.config import Config
-from cvae_tf.core import keras_import, quiet, usual_keras
+from cvae_tf.core import tensorflow_setup
 from cvae_tf.core.errors import UserError
 from cvae_tf.distances import classifier
 from cvae_tf.distances.features import build_random
@@ -34,7 +34,7 @@ def test_what_another_project_wrote_for_keras(tmp_path, monkeypatch, capsys, tex
         monkeypatch.setenv(name, "")  # which puts back at the end what there is now
         monkeypatch.delenv(name)
     (tmp_path / "keras.json").write_text(text)
-    keras_import.prepare()
+    tensorflow_setup.prepare_keras()
     said = capsys.readouterr().err
     assert warning in said and said.count("\n") == bool(warning)
     found = os.environ.get("KERAS_BACKEND"), os.environ.get("KERAS_NNX_ENABLED")
@@ -46,25 +46,25 @@ def test_what_keras_cannot_read_is_refused(tmp_path, monkeypatch):
     for text, reason in (("[1]", "settings by name"), ('{"epsilon": "1e-7"}', "epsilon is '1e-7'")):
         (tmp_path / "keras.json").write_text(text)
         with pytest.raises(UserError, match=f"keras.json: Keras cannot read .*{reason}.*mend"):
-            keras_import.prepare()
+            tensorflow_setup.prepare_keras()
 
 
 def test_another_backend_that_is_there_or_asked_for_is_refused_in_a_line(tmp_path, monkeypatch):
-    keras_import.check_backend()
+    tensorflow_setup.check_backend()
     there = SimpleNamespace(config=SimpleNamespace(backend=lambda: "torch"))
     monkeypatch.setitem(sys.modules, "keras", there)
     with pytest.raises(UserError, match="Keras' backend is torch here, and cvae-tf needs tensor"):
-        keras_import.check_backend()
+        tensorflow_setup.check_backend()
     done = run_script("train.py", "--dataset=digits", cwd=tmp_path, KERAS_BACKEND="jax")
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: Keras' backend is jax here")
 
 
 def test_messages_are_held_back_unless_the_import_fails(capfd):
-    with quiet.held_back():
+    with tensorflow_setup.held_back():
         os.write(2, b"chatter")
     assert capfd.readouterr().err == ""
-    with pytest.raises(ImportError), quiet.held_back():
+    with pytest.raises(ImportError), tensorflow_setup.held_back():
         os.write(2, b"the reason")
         raise ImportError
     assert capfd.readouterr().err == "the reason"
@@ -82,11 +82,11 @@ def _settings():
 def _odd(*values):
     """Within it, Keras is as another project has set it up."""
     before = _settings()
-    usual_keras._set(*values or ODD)
+    tensorflow_setup._set_keras(*values or ODD)
     try:
         yield
     finally:
-        usual_keras._set(*before)
+        tensorflow_setup._set_keras(*before)
 
 
 def test_layers_say_themselves_that_channels_come_last():

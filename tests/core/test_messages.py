@@ -5,26 +5,26 @@ import io
 import sys
 import threading
 
-from cvae_tf.core import messages
-from cvae_tf.core.progress import Progress, progress
+from cvae_tf.core import terminal
+from cvae_tf.core.terminal import Progress, progress
 
 
 def test_silence_is_of_one_thread_and_ends(capsys):
-    thread = threading.Thread(target=messages.say, args=["from another thread"])
-    with messages.verbosity(0):
-        messages.say("said")
-        assert not messages.warn("warned")
+    thread = threading.Thread(target=terminal.say, args=["from another thread"])
+    with terminal.verbosity(0):
+        terminal.say("said")
+        assert not terminal.warn("warned")
         thread.start()
         thread.join()
     assert capsys.readouterr() == ("from another thread\n", "")
-    assert messages.warn("warned")
+    assert terminal.warn("warned")
     assert capsys.readouterr() == ("", "warning: warned\n")
 
 
 def test_letters_that_the_output_lacks_are_written_as_codes(monkeypatch):
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
-    messages.say("é 日")
+    terminal.say("é 日")
     assert written.getvalue().decode("cp1252") == "é \\u65e5\n"
 
 
@@ -34,7 +34,7 @@ def test_no_message_stops_a_program(monkeypatch):
     for stream in (None, closed):
         monkeypatch.setattr(sys, "stderr", stream)
         monkeypatch.setattr(sys, "stdout", stream)
-        assert messages.warn("warned")
+        assert terminal.warn("warned")
         with progress("training") as show:
             show(0.5)
 

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from cvae_tf.core import randomness
-from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
 
 PURPOSES = Purpose.__members__.values()  # also those that were one number under two names
@@ -63,11 +62,3 @@ def test_numpy_and_layers_draw_other_numbers_for_every_use():
     seeds = [randomness.layer_seed(*layer) for layer in layers]
     assert len(set(seeds)) == len(seeds) and all(0 <= seed < 2**31 for seed in seeds)
     assert randomness.layer_seed(*layers[5]) == seeds[5]
-
-
-def test_parts_of_many_images_are_all_of_them_once_and_bounded_in_pixels():
-    for shape, at_once in (((32, 32, 3), 256), ((4000, 4000), 1)):
-        for num in (0, at_once + 1, 1000):
-            parts = list(slices(num, shape))
-            assert [i for part in parts for i in range(num)[part]] == list(range(num))
-            assert all(part.stop - part.start == at_once for part in parts[:-1])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvae_tf.core import settings, threads
+from cvae_tf.core import settings, tensorflow_setup
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 
@@ -65,15 +65,15 @@ def test_paths_hold_in_any_folder(monkeypatch, tmp_path):
 
 def test_each_half_of_a_batch_gets_half_of_the_threads(monkeypatch):
     inter, intra = [], []
-    monkeypatch.setattr(threads, "count_cores", lambda: 6)
+    monkeypatch.setattr(tensorflow_setup, "count_cores", lambda: 6)
     config = tf.config.threading
     monkeypatch.setattr(config, "set_inter_op_parallelism_threads", inter.append)
     monkeypatch.setattr(config, "set_intra_op_parallelism_threads", intra.append)
-    assert all(threads.set_threads(wanted) for wanted in (1, 2, 8, 0))
+    assert all(tensorflow_setup.set_threads(wanted) for wanted in (1, 2, 8, 0))
     assert (inter, intra) == ([1, 2, 2, 2], [1, 1, 4, 3])
 
 
 def test_tensorflow_in_use_keeps_its_threads_and_nothing_fails():
     tf.zeros([1])
-    assert threads.set_threads(0)  # as `helpers` has set them
-    assert not threads.set_threads(1000) and threads.set_threads(0)
+    assert tensorflow_setup.set_threads(0)  # as `helpers` has set them
+    assert not tensorflow_setup.set_threads(1000) and tensorflow_setup.set_threads(0)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.arrays import to_labels, to_uint8
+from cvae_tf.data.datasets import to_uint8
+from cvae_tf.data.labels import to_labels
 
 LEVELS = np.arange(256).reshape(1, 16, 16)
 

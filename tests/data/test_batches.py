@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cvae_tf.data import batches, warps
-from cvae_tf.data.shown_images import choose_shown
-from cvae_tf.data.warps import WarpRange
+from cvae_tf.data import batches
+from cvae_tf.data.batches import WarpRange
+from cvae_tf.data.inspection import choose_shown
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_step_takes_the_images_of_its_place_in_the_order_from_0_to_1():
     order = tf.constant([5, 0, 7, 200, 1, 6, 3])
     for step, wanted in enumerate(([5, 0, 7], [200, 1, 6])):
         np.testing.assert_array_equal(batches.batch_indices(order, tf.constant(step), 3), wanted)
-    grey = batches.grey_levels(np.arange(256, dtype=np.uint8))
+    grey = batches.to_unit_floats(np.arange(256, dtype=np.uint8))
     np.testing.assert_allclose(grey, np.arange(256) / 255, atol=1e-7)
 
 
@@ -77,7 +77,7 @@ def _images(*shape):
 def _warped(images, size, *transforms):
     """Warps each image by two rows of three numbers of its own."""
     rows = [[*first, *second, 0, 0] for first, second in transforms]
-    return warps.warp(images, np.array(rows, np.float32), size).numpy()
+    return batches.warp(images, np.array(rows, np.float32), size).numpy()
 
 
 def test_each_image_is_shifted_by_pixels_or_turned_as_by_numpy():
@@ -91,7 +91,7 @@ def test_each_image_is_shifted_by_pixels_or_turned_as_by_numpy():
 
 def test_each_kind_of_warp_has_the_given_spread():
     def drawn(from_size=(10, 10), to_size=(10, 10), **spread):
-        maps = warps.random_transforms(20_000, [0, 1], WarpRange(**spread), from_size, to_size)
+        maps = batches.random_transforms(20_000, [0, 1], WarpRange(**spread), from_size, to_size)
         return np.asarray(maps)[:, :6].reshape(-1, 2, 3)
 
     plain = drawn(from_size=(80, 40), to_size=(20, 20))
@@ -106,3 +106,11 @@ def test_each_kind_of_warp_has_the_given_spread():
     scales = drawn(scale=0.1)[:, [0, 1], [0, 1]]
     np.testing.assert_allclose(scales.std(axis=0), [0.1, 0.1], rtol=0.03)
     assert drawn(shear=0.2)[:, 0, 1].std() == pytest.approx(0.2, rel=0.03)
+
+
+def test_parts_of_many_images_are_all_of_them_once_and_bounded_in_pixels():
+    for shape, at_once in (((32, 32, 3), 256), ((4000, 4000), 1)):
+        for num in (0, at_once + 1, 1000):
+            parts = list(batches.batch_slices(num, shape))
+            assert [i for part in parts for i in range(num)[part]] == list(range(num))
+            assert all(part.stop - part.start == at_once for part in parts[:-1])

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.classes import name_classes
-from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.given_images import Images
-from cvae_tf.data.labelled import class_number, class_numbers, fingerprint_of_labels, with_classes
+from cvae_tf.data.datasets import Dataset, Split, fingerprint_of_labels, with_classes
+from cvae_tf.data.given_images import Images, class_numbers
+from cvae_tf.data.labels import class_number, name_classes
 
 APART, COMPOSED = "e\u0301", "\u00e9"
 NAMES = np.array(["cat", "dog"])

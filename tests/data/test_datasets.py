@@ -9,12 +9,8 @@ import pytest
 from folder_helpers import expand, grey, save_all
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import (
-    Dataset,
-    Split,
-    fingerprint,
-    margin_brightness,
-)
+from cvae_tf.data.datasets import Dataset, Split, fingerprint
+from cvae_tf.data.inspection import margin_brightness
 from cvae_tf.data.loading import DATASETS, load_again, load_dataset
 from cvae_tf.data.settings import ReadingSettings
 

@@ -7,9 +7,9 @@ from PIL import Image
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import folder
-from cvae_tf.data.datasets import fingerprint, margin_brightness
-from cvae_tf.data.disk_images import DiskImages
-from cvae_tf.data.picture_images import PictureImages
+from cvae_tf.data.datasets import fingerprint
+from cvae_tf.data.inspection import margin_brightness
+from cvae_tf.data.picture_store import DiskImages, PictureImages
 from cvae_tf.data.settings import ReadingSettings
 
 

@@ -7,9 +7,9 @@ import unicodedata
 import pytest
 from folder_helpers import expand, listing_of
 
-from cvae_tf.data.folder_classes import read_classes
+from cvae_tf.data.folder import read_classes
+from cvae_tf.data.folder_layout import without_masks
 from cvae_tf.data.folder_names import TEST, TRAIN, find_splits
-from cvae_tf.data.masks import without_masks
 
 # Of names side by side those [for training] and those (for testing); or none.
 NAMES = """

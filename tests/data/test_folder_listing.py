@@ -7,7 +7,7 @@ import pytest
 from folder_helpers import listing_of, pixels_of, save, save_all
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import left_alone
+from cvae_tf.data import folder_listing
 from cvae_tf.data.folder_listing import list_pictures
 from cvae_tf.data.settings import ReadingSettings
 
@@ -70,7 +70,7 @@ def test_other_files_are_counted_by_suffix(tmp_path):
     for name in [*names, ".hidden", "Thumbs.db", "b/y.csv", "v1.2.gz"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    found = left_alone.describe(list_pictures(tmp_path).left_alone)
+    found = folder_listing.describe_left_alone(list_pictures(tmp_path).left_alone)
     assert found == "2 without a suffix, 2 .csv, 2 .heic, 1 .gz, 1 .nii.gz and 1 more"
 
 
@@ -85,7 +85,7 @@ NO_PICTURES = {
 @pytest.mark.parametrize(("others", "text"), NO_PICTURES.items())
 def test_a_folder_without_pictures_is_refused_with_what_it_holds(others, text):
     with pytest.raises(UserError, match="^data: holds no pictures, such as PNG") as caught:
-        left_alone.refuse_without_pictures(listing_of("", others))
+        folder_listing.refuse_without_pictures(listing_of("", others))
     assert str(caught.value).endswith(text) and "\n" not in str(caught.value)
 
 
@@ -101,7 +101,7 @@ WARNINGS = {
 @pytest.mark.parametrize(("others", "warning"), WARNINGS.items())
 def test_tables_and_pictures_that_are_not_read_are_warned_of(others, warning, capsys):
     listing = listing_of("images/1.png", others)
-    left_alone.warn_of_unread_pictures(listing)
-    left_alone.warn_of_tables(listing)
+    folder_listing.warn_of_unread_pictures(listing)
+    folder_listing.warn_of_tables(listing)
     warned = capsys.readouterr().err
     assert warned.count("\n") == bool(warning) and (warning or "") in warned

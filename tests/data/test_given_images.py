@@ -7,10 +7,9 @@ from folder_helpers import expand, pixels_of, save
 from PIL import Image
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import fingerprint
+from cvae_tf.data.datasets import fingerprint, load_npz
 from cvae_tf.data.given_images import Fit, read_asked_for, read_images
 from cvae_tf.data.loading import load_dataset
-from cvae_tf.data.own_file import load_npz
 from cvae_tf.data.settings import ImageSettings, ReadingSettings
 from cvae_tf.training.run_directory import describe_data
 

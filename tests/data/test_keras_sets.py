@@ -16,10 +16,10 @@ import pytest
 from folder_helpers import grey
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import keras_sets, plain_pickle
-from cvae_tf.data.keras_files import IDX_FILES
+from cvae_tf.data import keras_sets
+from cvae_tf.data.datasets import IMAGES_AND_LABELS
+from cvae_tf.data.keras_sets import IDX_FILES
 from cvae_tf.data.loading import DATASETS, load_dataset
-from cvae_tf.data.own_file import IMAGES_AND_LABELS
 
 NAMES = [b"kind %d" % number for number in range(10)]
 LABELS = np.arange(10, dtype=np.uint8)[::-1]
@@ -191,4 +191,4 @@ def test_pickles_of_anything_else_are_refused_and_nothing_in_them_is_called():
         (HTML, "no pickle of plain values"),
     ):
         with pytest.raises(ValueError, match=message):
-            plain_pickle.load(io.BytesIO(contents))
+            keras_sets.load_pickle(io.BytesIO(contents))

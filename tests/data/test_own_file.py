@@ -5,9 +5,8 @@ import pytest
 from folder_helpers import grey
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import fingerprint
+from cvae_tf.data.datasets import fingerprint, load_npz
 from cvae_tf.data.loading import load_dataset
-from cvae_tf.data.own_file import load_npz
 
 
 def _numbered(num):

@@ -4,9 +4,9 @@ from folder_helpers import expand, save_all
 from helpers import run_script, tiny_cvae, weights_of
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import feeding
-from cvae_tf.data.disk_images import DiskImages
+from cvae_tf.data import batches
 from cvae_tf.data.loading import load_dataset
+from cvae_tf.data.picture_store import DiskImages
 from cvae_tf.data.settings import ReadingSettings
 from cvae_tf.training import trainer
 
@@ -27,7 +27,7 @@ def test_values_that_cannot_be_are_refused_by_name_in_one_line():
 
 def test_streamed_training_is_that_from_memory_to_the_last_bit(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(feeding, "_PART_BYTES", 2 * 4 * 6 * 6)  # two steps
+    monkeypatch.setattr(batches, "_PART_BYTES", 2 * 4 * 6 * 6)  # two steps
     monkeypatch.setattr(trainer, "_EVALUATION_BATCH", 4)
     names = [f"{'train' if number < 22 else 'test'}/{number}.png" for number in range(34)]
     save_all(tmp_path / "pictures", names, height=6, width=6)

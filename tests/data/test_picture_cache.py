@@ -10,12 +10,10 @@ import pytest
 from folder_helpers import READING, pixels_of, save, save_all
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import decoding, disk_images, memory, picture_cache
-from cvae_tf.data.datasets import margin_brightness
-from cvae_tf.data.disk_images import DiskImages
+from cvae_tf.data import decoding, folder, picture_store
 from cvae_tf.data.folder_listing import list_pictures
-from cvae_tf.data.picture_cache import read_pictures
-from cvae_tf.data.picture_images import PictureImages
+from cvae_tf.data.inspection import margin_brightness
+from cvae_tf.data.picture_store import DiskImages, PictureImages, read_pictures
 from cvae_tf.data.pictures import Form
 from cvae_tf.data.settings import ReadingSettings
 
@@ -41,8 +39,8 @@ def saved(root):
 @pytest.fixture
 def decode_all(monkeypatch):
     """Counts how often all pictures are decoded."""
-    counted = mock.Mock(wraps=picture_cache.decode_all)
-    monkeypatch.setattr(picture_cache, "decode_all", counted)
+    counted = mock.Mock(wraps=picture_store.decode_all)
+    monkeypatch.setattr(picture_store, "decode_all", counted)
     return counted
 
 
@@ -130,7 +128,7 @@ def test_same_pictures_are_decoded_once(root, saved, decode_all, monkeypatch):
 
 def test_cache_that_cannot_be_written_is_left_out(root, saved, home, capsys, monkeypatch):
     no_room = OSError(28, "No space left on device")
-    monkeypatch.setattr(picture_cache.files, "write_json", mock.Mock(side_effect=no_room))
+    monkeypatch.setattr(picture_store.files, "write_json", mock.Mock(side_effect=no_room))
     pictures = _read(root)
     assert isinstance(_all(pictures), PictureImages) and not list(home.iterdir())
     np.testing.assert_array_equal(_all(pictures)[:], saved)
@@ -166,7 +164,7 @@ INDICES = [
 def test_indices_are_those_of_an_array(root, flat, saved, monkeypatch, has_preadv):
     if not has_preadv:
         monkeypatch.delattr(os, "preadv", raising=False)
-    monkeypatch.setattr(disk_images, "_MOST_AT_ONCE", 7)  # bytes
+    monkeypatch.setattr(picture_store, "_MOST_AT_ONCE", 7)  # bytes
     rows, shape = np.array([4, 5, 6, 1, 19, 0, 2, 11, 10]), saved.shape
     for stored, in_memory in (
         (DiskImages(flat, shape), saved),
@@ -219,4 +217,4 @@ def test_free_memory_is_that_of_the_machine_or_less_in_a_container(monkeypatch):
     for machine, limit, free in ((8, "9000", 7000), (8, "max", 8192)):
         files["/sys/fs/cgroup/memory.max"] = limit
         files["/proc/meminfo"] = f"MemTotal: 9 kB\nMemAvailable: {machine} kB\n"
-        assert memory.free_bytes() == free
+        assert folder.free_bytes() == free

@@ -18,9 +18,9 @@ from generation_helpers import make as make_with
 from helpers import run_script
 from PIL import Image
 
-from cvae_tf.core import parts
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.data import batches
 from cvae_tf.data.given_images import Images
 from cvae_tf.drawing.image_pages import normal_quantile_grid
 from cvae_tf.generation import image_modes, latent_files, modes
@@ -163,7 +163,7 @@ def test_noise_is_added_and_explained(make):
 
 
 def test_samples_stand_over_the_nearest_training_images(make, monkeypatch):
-    monkeypatch.setattr(parts, "_PIXELS", 7 * 64)  # seven training images at a time
+    monkeypatch.setattr(batches, "_PIXELS_AT_ONCE", 7 * 64)  # seven training images at a time
     training = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
     np.savez("own.npz", x_train=training, x_test=training[:5] // 2)
     metadata = {

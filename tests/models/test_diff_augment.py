@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from cvae_tf.config import Config
-from cvae_tf.data.greyness import look_at
+from cvae_tf.data.inspection import look_at
 from cvae_tf.models.gan import diff_augment
 from cvae_tf.models.gan.diff_augment import KINDS, kinds_of
 from cvae_tf.models.gan.model import GAN, Recipe

@@ -12,8 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.config import Config
-from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.labelled import with_classes
+from cvae_tf.data.datasets import Dataset, Split, with_classes
 from cvae_tf.training import building
 from cvae_tf.training.distribution import SINGLE, prepare_strategy
 

@@ -3,7 +3,7 @@ import pytest
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.greyness import look_at
+from cvae_tf.data.inspection import look_at
 from cvae_tf.data.pictures import Form
 from cvae_tf.training.building import complete_settings
 

@@ -21,7 +21,7 @@ from cvae_tf import api
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import feeding
+from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.gan import model as gan_model
@@ -77,7 +77,7 @@ def _assert_same(found, expected):
 
 @pytest.fixture(autouse=True)
 def _one_step_in_a_call(monkeypatch):
-    monkeypatch.setattr(feeding, "_STEPS_PER_CALL", 1)
+    monkeypatch.setattr(batches, "_STEPS_PER_CALL", 1)
 
 
 # Every kind of model and of option
@@ -200,7 +200,7 @@ class Whole:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feeding, "_STEPS_PER_CALL", 1)
+        patch.setattr(batches, "_STEPS_PER_CALL", 1)
         return Whole(tmp_path_factory.mktemp("whole"))
 
 

@@ -8,8 +8,8 @@ from helpers import create_run
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import margin_brightness
-from cvae_tf.data.labelled import with_classes
+from cvae_tf.data.datasets import with_classes
+from cvae_tf.data.inspection import margin_brightness
 from cvae_tf.training import run_directory
 
 CONFIG = Config.create(seed=4, latent_dim=3)

@@ -11,10 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cvae_tf import api
 from cvae_tf.config import Config
-from cvae_tf.core import parts
 from cvae_tf.core.errors import UserError
+from cvae_tf.data import batches
 from cvae_tf.data.datasets import Split
-from cvae_tf.data.shown_images import choose_shown
+from cvae_tf.data.inspection import choose_shown
 from cvae_tf.drawing.image_pages import normal_quantile_grid
 from cvae_tf.training import pictures, run_training, screen
 from cvae_tf.training.checkpoints import Progress
@@ -34,7 +34,7 @@ def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
     tmp_path, toy_dataset, monkeypatch
 ):
     """The grid decoded, all test images encoded, here in parts of eight."""
-    monkeypatch.setattr(parts, "_PIXELS", 8 * 6 * 6)
+    monkeypatch.setattr(batches, "_PIXELS", 8 * 6 * 6)
     drawn = {}  # what would have been drawn, by the name of the function
     for name in ("draw_panels", "draw_manifold", "draw_latents", "draw_curves"):
         monkeypatch.setattr(pictures, name, lambda *given, name=name: drawn.update({name: given}))

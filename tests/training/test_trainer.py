@@ -7,9 +7,9 @@ from helpers import binary_images, tiny_cvae, tiny_images, weights_of
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
-from cvae_tf.data import feeding
+from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.disk_images import DiskImages
+from cvae_tf.data.picture_store import DiskImages
 from cvae_tf.models.families import family_of
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.models.vae.objectives import Objective
@@ -96,7 +96,7 @@ def test_a_figure_that_is_not_finite_stops_training_at_its_step(tiny_model):
 def test_steps_in_one_call_or_in_many_are_the_same_run(toy_dataset, monkeypatch):
     found = []
     for steps_per_call, calls in ((100, [5, 5]), (2, [2, 4, 5, 2, 4, 5])):
-        monkeypatch.setattr(feeding, "_STEPS_PER_CALL", steps_per_call)
+        monkeypatch.setattr(batches, "_STEPS_PER_CALL", steps_per_call)
         model, seen = tiny_cvae(seed=7), []
         own = Trainer(model, toy_dataset, 8)
         own.evaluate = lambda: {"elbo": 0.0}
@@ -117,7 +117,7 @@ def test_evaluation_weighs_each_image_alike_by_the_averaged_weights(tmp_path, mo
     They are in a batch and a part of their own.
     """
     monkeypatch.setattr(trainer, "_EVALUATION_BATCH", 8)
-    monkeypatch.setattr(feeding, "_PART_BYTES", 1)
+    monkeypatch.setattr(batches, "_PART_BYTES", 1)
     images = tiny_images(20)
     images[16:] = 255
     images.tofile(tmp_path / "images")

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.messages import say
-from cvae_tf.core.parts import slices
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.core.tensorflow_setup import usual_settings
+from cvae_tf.core.terminal import say
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
-from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.data.inspection import evenly_spaced_indices
 from cvae_tf.distances import Features, for_dataset
 from cvae_tf.distances.distances import MOST_IMAGES, Statistics, frechet_distance, statistics
 from cvae_tf.drawing.image_pages import Panel
@@ -195,7 +195,7 @@ class _Comparison:
 
     @functools.cached_property
     def _rows(self) -> np.ndarray:
-        return spread_rows(len(self._dataset.test.images), MOST_IMAGES)
+        return evenly_spaced_indices(len(self._dataset.test.images), MOST_IMAGES)
 
     @functools.cached_property
     def _statistics(self) -> Statistics:
@@ -206,6 +206,6 @@ class _Comparison:
         model, labels = self._model, self._dataset.test.labels
         key = derived_key(model.seed, Purpose.DRAWN_IMAGES)
         latents = model.sample_latents(len(self._rows), key)
-        for own in slices(len(self._rows), model.image_shape):
+        for own in batch_slices(len(self._rows), model.image_shape):
             of_class = tf.constant(labels[self._rows[own]], tf.int32) if model.num_classes else None
             yield model.decode(latents[own], of_class)

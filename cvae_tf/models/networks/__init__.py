@@ -10,7 +10,7 @@ import keras
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
-from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.models.networks import (
     dense,
     gan_pairs,

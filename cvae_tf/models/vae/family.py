@@ -7,12 +7,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.parts import slices
-from cvae_tf.core.progress import progress
 from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
-from cvae_tf.data.batches import grey_levels
+from cvae_tf.core.terminal import progress
+from cvae_tf.data.batches import batch_slices, to_unit_floats
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.shown_images import spread_rows
+from cvae_tf.data.inspection import evenly_spaced_indices
 from cvae_tf.drawing.image_pages import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.arrays import SCORE_SAMPLES
@@ -254,10 +253,10 @@ def _fit_sampler(model: CVAE, split: Split) -> None:
 def _posterior_means(model: CVAE, split: Split, show: Callable[[float], None]) -> np.ndarray:
     """The posterior means of training images, if there are very many of some, [N, Z]."""
     encode = _traced(model.encode)
-    rows, parts = spread_rows(len(split.images), _MOST_FITTED), []
-    for part in slices(len(rows), model.image_shape):
+    rows, parts = evenly_spaced_indices(len(split.images), _MOST_FITTED), []
+    for part in batch_slices(len(rows), model.image_shape):
         own, first = rows[part], part.start
-        pixels = model.test_pixels(grey_levels(tf.constant(split.images[own])), first)
+        pixels = model.test_pixels(to_unit_floats(tf.constant(split.images[own])), first)
         labels = tf.constant(split.labels[own], tf.int32) if model.num_classes else None
         parts.append(encode(pixels, labels).mean.numpy())
         show(part.stop / len(rows))
@@ -320,13 +319,15 @@ def _of_images(
     """
     height, width, _ = model.image_shape
     affordable = _MOST_PIXELS // (height * width * passes)
-    rows = spread_rows(len(split.images), min(max(affordable, _FEWEST_SCORED), MOST_SCORES))
+    rows = evenly_spaced_indices(
+        len(split.images), min(max(affordable, _FEWEST_SCORED), MOST_SCORES)
+    )
     key, found = derived_key(model.seed, Purpose.HELD_OUT_SCORES), []
     with progress("scoring") as show:
-        for part in slices(len(rows), model.image_shape):
+        for part in batch_slices(len(rows), model.image_shape):
             own = rows[part]
             labels = [tf.constant(split.labels[own], tf.int32)] if model.num_classes else []
-            images = grey_levels(tf.constant(split.images[own]))
+            images = to_unit_floats(tf.constant(split.images[own]))
             found.append(score(images, tf.random.fold_in(key, part.start), *labels))
             show(part.stop / len(rows))
     return np.concatenate(found)

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.core.usual_keras import usual_settings
+from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.models.base import inputs_of
 from cvae_tf.models.family import Signatures
 from cvae_tf.models.signature_parts import (

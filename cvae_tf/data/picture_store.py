@@ -3,20 +3,28 @@
 They are in the folder `cvae-tf` of the Keras cache (`KERAS_HOME`, else `~/.keras`), in a folder for
 each folder of pictures and way to read it: `facts.json`, and `pixels.bin` with uint8 [M, H, W, C].
 Nothing there is ever removed; you may remove it, and it is made again when it is needed.
+
+From there they are read when they are asked for, by what looks like an array; where there is no
+room for the file, the pictures are decoded each time.
 """
 
 import contextlib
 import os
 import shutil
+import threading
+import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvae_tf.core import files, paths
-from cvae_tf.core.errors import UserError
-from cvae_tf.core.messages import warn
+from cvae_tf.core import files
+from cvae_tf.core.errors import LostImagesError, UserError
+from cvae_tf.core.paths import keras_home, printable
+from cvae_tf.core.tensorflow_setup import count_cores
+from cvae_tf.core.terminal import warn
 from cvae_tf.data.decoding import (
     Facts,
     SizeNeededError,
@@ -24,10 +32,9 @@ from cvae_tf.data.decoding import (
     decode_all,
     find_largest_level,
 )
-from cvae_tf.data.disk_images import DiskImages
-from cvae_tf.data.folder_listing import Listing, printable
-from cvae_tf.data.picture_images import PictureImages
+from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
+from cvae_tf.data.safe_npz import aligned_empty
 from cvae_tf.data.settings import AUTO, ReadingSettings
 
 _FACTS, _PIXELS = "facts.json", "pixels.bin"
@@ -35,6 +42,174 @@ _LENGTH_OF_KEY = 32  # of the 64 digits of a fingerprint
 _MOST_SIZES = 5  # named in a message
 _MOST_TRIED = 100  # of pictures that could not be read
 MEGABYTE = 2**20
+_MOST_AT_ONCE = 2**30  # bytes; some systems refuse to read 2 GiB in one call
+_SEEKING = threading.Lock()  # for systems that cannot read at a place without going there
+
+
+class StoredImages:
+    """Images that are never in memory as a whole; a subclass reads some of them."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, rows: np.ndarray, image_shape: tuple[int, int, int]):
+        """Keeps which images these are.
+
+        Args:
+            rows: int [N], their numbers where they are stored.
+            image_shape: height, width and channels of each.
+        """
+        self._rows = rows
+        self.shape = (len(rows), *image_shape)
+
+    def __len__(self) -> int:
+        """N, the number of images."""
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        """Reads images.
+
+        Args:
+            index: a slice, or int [B], the numbers of images.
+
+        Returns:
+            uint8 [B, H, W, C].
+
+        Raises:
+            LostImagesError: if they cannot be read any more.
+        """
+        rows = self._rows[index]
+        image_shape = self.shape[1:]
+        images = aligned_empty(rows.size * int(np.prod(image_shape)))
+        images = images.reshape(*rows.shape, *image_shape)
+        self._fill(images.reshape(rows.size, *image_shape), rows.reshape(-1))
+        return images
+
+    def _fill(self, places: np.ndarray, rows: np.ndarray) -> None:
+        """Reads the images of rows, int [B], into their places, uint8 [B, H, W, C]."""
+        raise NotImplementedError
+
+
+class DiskImages(StoredImages):
+    """Images in a flat file of uint8, as an array that is never in memory as a whole.
+
+    Several threads may read at once. Nothing is mapped into memory, so that what was read does not
+    count as memory of the process.
+    """
+
+    def __init__(
+        self, path: str | Path, shape: tuple[int, int, int, int], rows: np.ndarray | None = None
+    ):
+        """Opens the file.
+
+        Args:
+            path: of the file: uint8 [M, H, W, C] and nothing else.
+            shape: its M, H, W and C.
+            rows: int [N], which of its images these are; None for all, in their order.
+
+        Raises:
+            LostImagesError: if there is no such file, or it is too short.
+        """
+        self._path = path
+        rows = np.arange(shape[0]) if rows is None else np.asarray(rows, np.int64)
+        super().__init__(rows, shape[1:])
+        self._bytes = int(np.prod(shape[1:]))  # of an image
+        try:
+            self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise LostImagesError(f"{path}: cannot be read ({error.strerror}).") from error
+        weakref.finalize(self, os.close, self._file)
+        if os.fstat(self._file).st_size < shape[0] * self._bytes:
+            raise self._too_short()
+
+    def _fill(self, places: np.ndarray, rows: np.ndarray) -> None:
+        order = np.argsort(rows, kind="stable")  # from the front to the back of the file
+        rows = rows[order]
+        # What stands side by side in the file and in the result is read at once.
+        is_start = (np.diff(rows, prepend=-2) != 1) | (np.diff(order, prepend=-2) != 1)
+        starts = np.flatnonzero(is_start)
+        ends = np.append(starts, len(rows))[1:]
+        for start, end in zip(starts, ends, strict=True):
+            first = order[start]
+            self._read(places[first : first + end - start], int(rows[start]) * self._bytes)
+
+    def _read(self, target: np.ndarray, offset: int) -> None:
+        """Fills a contiguous array with what stands at an offset of the file."""
+        view = memoryview(target.reshape(-1))
+        while view:
+            try:
+                count = _read_at(self._file, view, offset)
+            except OSError as error:
+                raise LostImagesError(
+                    f"{self._path}: cannot be read ({error.strerror})."
+                ) from error
+            if count == 0:
+                raise self._too_short()
+            view, offset = view[count:], offset + count
+
+    def _too_short(self) -> LostImagesError:
+        return LostImagesError(
+            f"{self._path}: the file is shorter than it was; remove it, start again."
+        )
+
+
+def _read_at(file: int, view: memoryview, offset: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(file, [view[:_MOST_AT_ONCE]], offset)
+    with _SEEKING:
+        os.lseek(file, offset, os.SEEK_SET)
+        data = os.read(file, len(view))
+    view[: len(data)] = data
+    return len(data)
+
+
+class PictureImages(StoredImages):
+    """Images in picture files, as an array that is never in memory as a whole.
+
+    It gives what `DiskImages` gives, where there is no room for a flat file.
+    """
+
+    def __init__(
+        self, listing: Listing, numbers: np.ndarray, form: Form, image_shape: tuple[int, int, int]
+    ):
+        """Keeps which pictures these are.
+
+        Args:
+            listing: the pictures of a folder.
+            numbers: int [N], which of them these are.
+            form: of their pixels.
+            image_shape: height, width and channels of each image.
+        """
+        super().__init__(numbers, image_shape)
+        self._listing, self._form = listing, form
+
+    def _fill(self, places: np.ndarray, rows: np.ndarray) -> None:
+        """Decodes pictures, several at a time."""
+        workers = count_cores()
+
+        def read_some(worker: int) -> None:
+            for place in range(worker, len(places), workers):
+                places[place] = self._read(int(rows[place]))
+
+        if len(places) < workers:
+            workers = 1
+            read_some(0)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(read_some, range(workers)))
+
+    def _read(self, number: int) -> np.ndarray:
+        path = self._listing.full_path(number)
+        try:
+            picture = read_picture(path, self._form, self._listing.page(number))
+        except BadPictureError as error:
+            raise LostImagesError(
+                f"{printable(path)}: cannot be read any more ({error})."
+            ) from error
+        if picture.shape != self.shape[1:] or self._listing.has_changed(number):
+            raise LostImagesError(
+                f"{printable(path)}: the picture has become another one; start again."
+            )
+        return picture
 
 
 class Pictures(NamedTuple):
@@ -76,7 +251,7 @@ def read_pictures(listing: Listing, reading: ReadingSettings, disk_mb: int | Non
         UserError: if they are of several sizes or too large, and the settings give none.
     """
     form = form_of(reading)
-    home = paths.keras_home()
+    home = keras_home()
     entry = home / "cvae-tf" / listing.fingerprint(reading)[:_LENGTH_OF_KEY]
     room = _free_bytes(home) // 2 if disk_mb is None else disk_mb * MEGABYTE
     facts = _find(entry, len(listing.paths), room)

@@ -1,11 +1,12 @@
-"""How images look: by it the settings are chosen that suit them, or warned of."""
+"""Looking at a data set: which of its images stand for it, and how they look.
+
+By how they look the settings are chosen that suit them, or warned of.
+"""
 
 from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from cvae_tf.data.shown_images import spread_rows
 
 _LOOKED_AT = 1000  # images
 _GREY = 0.25  # MNIST has 0.07, the bundled digits 0.19, CIFAR-10 in grey 0.77
@@ -83,7 +84,7 @@ def look_at(images: Any) -> Looks:
     Args:
         images: uint8 [N, H, W, C], an array or what reads them from the disk.
     """
-    some = images[spread_rows(len(images), _LOOKED_AT)]
+    some = images[evenly_spaced_indices(len(images), _LOOKED_AT)]
     grey = some.astype(np.float32) / 255
     lowest, highest, share_of_little = _levels_of(some)
     counts = Counter(hash(image.tobytes()) for image in some)
@@ -132,3 +133,68 @@ def _share_lost(grey: np.ndarray) -> float:
         return 1.0
     lost = white.var(axis=(1, 2, 3)) < _LEAST_KEPT * grey.var(axis=(1, 2, 3))
     return float(np.mean(lost))
+
+
+def evenly_spaced_indices(available: int, count: int) -> np.ndarray:
+    """Numbers of images spread over a whole set, int [min(available, count)], from 0, rising."""
+    count = min(available, count)
+    return np.arange(count) * available // max(count, 1)
+
+
+def choose_shown(labels: np.ndarray | None, num_images: int, count: int) -> np.ndarray:
+    """Chooses images to show; the first ones of a sorted set would all be of one class.
+
+    Args:
+        labels: of the images, [N]; None if there are none.
+        num_images: N.
+        count: how many to choose, if there are as many.
+
+    Returns:
+        int [min(N, count)], indices of images, none twice, the same every time. With labels: one
+        of each class in turn, as evenly as the classes allow; if there are more classes than
+        places, of some of them.
+    """
+    if labels is None:
+        return evenly_spaced_indices(num_images, count)
+    _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    places = _places_of_classes(sizes, min(num_images, count))
+    chosen = [
+        (turn, label, np.flatnonzero(classes == label)[position])
+        for label in np.flatnonzero(places)
+        for turn, position in enumerate(evenly_spaced_indices(sizes[label], places[label]))
+    ]
+    return np.array([index for _, _, index in sorted(chosen)], np.int64)
+
+
+def _places_of_classes(sizes: np.ndarray, count: int) -> np.ndarray:
+    """Deals `count` places out to classes, round by round, to each no more than its size."""
+    places = np.zeros(len(sizes), np.int64)
+    while places.sum() < count:
+        unfilled = np.flatnonzero(places < sizes)
+        places[unfilled[evenly_spaced_indices(len(unfilled), count - places.sum())]] += 1
+    return places
+
+
+def margin_brightness(images: np.ndarray) -> float:
+    """Tells images of bright things on black from images of dark things on white.
+
+    Args:
+        images: uint8 [N, H, W, C].
+
+    Returns:
+        The mean grey level of the outermost rows and columns: 0 if all are black, 1 if white.
+    """
+    return mean_of_margins(sums_of_margins(images), images.shape)
+
+
+def sums_of_margins(images: np.ndarray) -> np.ndarray:
+    """Adds the levels of the outermost rows and columns: top, bottom, left, right; int64 [4]."""
+    sides = images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]
+    return np.array([side.sum(dtype=np.int64) for side in sides])
+
+
+def mean_of_margins(sums: np.ndarray, shape: tuple[int, int, int, int]) -> float:
+    """The `margin_brightness` of images of such a shape, [N, H, W, C], by their sums."""
+    num, height, width, channels = shape
+    values = num * channels * np.array([width, width, height, height])
+    return float(np.mean(sums / values)) / 255

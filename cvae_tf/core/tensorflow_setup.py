@@ -1,0 +1,196 @@
+"""TensorFlow and Keras as they are found here, and as they are set up: quiet, usual, on all cores.
+
+They are imported within functions, for what is said here holds before that.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cvae_tf.core import paths, terminal
+from cvae_tf.core.errors import UserError
+
+_BACKEND = "tensorflow"
+_KNOWN = {  # what Keras and TensorFlow take; anything else ends in a traceback of theirs
+    "floatx": ("float16", "float32", "float64"),
+    "image_data_format": ("channels_last", "channels_first"),
+}
+_LOCK = threading.RLock()  # the settings of Keras are the process's
+
+
+@contextlib.contextmanager
+def quiet_import() -> Iterator[None]:
+    """Within it, TensorFlow is imported quietly, if it was not before.
+
+    Its first messages come before its setting for the log is read; that setting hides the later
+    ones, which speak of optimisations not made. What goes wrong is raised as an exception too.
+
+    Raises:
+        UserError: if Keras cannot be used as it is set up here.
+    """
+    check_backend()
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    prepare_keras()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with held_back():
+        yield
+        if "tensorflow" in sys.modules:
+            sys.modules["tensorflow"].config.list_physical_devices()  # which speaks too
+
+
+@contextlib.contextmanager
+def quiet_logging(name: str = "tensorflow", level: int = logging.WARNING) -> Iterator[None]:
+    """Within it, a library logs warnings and worse only; in notebooks it may begin with less."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(max(before, level))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def held_back(show_failure: bool = True) -> Iterator[None]:
+    """Holds back what is written to stderr, also by C++; shows it if what is within fails."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):  # there may be no room for it
+            sys.stderr.flush()
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        failed = False
+        try:
+            yield
+        except Exception:
+            failed = show_failure
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            if failed:
+                kept.seek(0)
+                with contextlib.suppress(OSError):
+                    os.write(2, kept.read())
+
+
+def check_backend() -> None:
+    """Raises a UserError if Keras is there already, or is asked for, with another backend."""
+    asked, keras = os.environ.get("KERAS_BACKEND"), sys.modules.get("keras")
+    backend = keras.config.backend() if hasattr(keras, "config") else asked or _BACKEND
+    if backend != _BACKEND:
+        raise UserError(
+            f"Keras' backend is {backend} here, and cvae-tf needs {_BACKEND}; set "
+            f"KERAS_BACKEND={_BACKEND} before Keras is imported."
+        )
+
+
+def prepare_keras() -> None:
+    """Lets Keras be imported, whatever another project has written into its `keras.json`.
+
+    Raises:
+        UserError: if Keras could not read that file.
+    """
+    paths.prepare_home()
+    path = paths.keras_home() / "keras.json"
+    settings = _read_keras_json(path)
+    if settings.get("nnx_enabled"):  # which is for JAX alone
+        os.environ.setdefault("KERAS_NNX_ENABLED", "false")
+    backend = settings.get("backend", _BACKEND)
+    if backend != _BACKEND and not os.environ.get("KERAS_BACKEND"):
+        terminal.warn(f"{path} names the backend {backend}; cvae-tf takes {_BACKEND}.")
+        os.environ["KERAS_BACKEND"] = _BACKEND
+
+
+def _read_keras_json(path: Path) -> dict[str, Any]:
+    """Reads `keras.json` as Keras does, which takes its own settings if it is no JSON."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    except (OSError, RecursionError) as error:
+        raise _refused(path, str(error)) from error
+    if not isinstance(values, dict):
+        raise _refused(path, "it must hold settings by name")
+    for name, known in _KNOWN.items():
+        if values.get(name, known[0]) not in known:
+            raise _refused(path, f"{name} is {values[name]!r}, not {' or '.join(known)}")
+    if not isinstance(values.get("epsilon", 0.0), float):
+        raise _refused(path, f"epsilon is {values['epsilon']!r}, not a number such as 1e-07")
+    return values
+
+
+def _refused(path: Path, reason: str) -> UserError:
+    return UserError(f"{path}: Keras cannot read its settings ({reason}); mend or remove it.")
+
+
+@contextlib.contextmanager
+def usual_settings() -> Iterator[None]:
+    """Within it, layers are built for channels that come last, and everything is float32.
+
+    What is built keeps that. `keras.json` of another project, or its user, may have set something
+    else for other models, which is put back at the end.
+    """
+    from keras import config
+
+    with _LOCK:
+        before = config.floatx(), config.image_data_format(), config.dtype_policy()
+        _set_keras("float32", "channels_last", "float32")
+        try:
+            yield
+        finally:
+            _set_keras(*before)
+
+
+def _set_keras(floatx: str, data_format: str, policy: Any) -> None:
+    from keras import config
+
+    config.set_floatx(floatx)
+    config.set_image_data_format(data_format)
+    config.set_dtype_policy(policy)
+
+
+def set_threads(threads: int) -> bool:
+    """Sets the threads of TensorFlow, which keeps those that it has if it was used before.
+
+    Half of the cores go to each half of a batch (`models.base`).
+
+    Args:
+        threads: in all; 0 for as many as there are cores.
+
+    Returns:
+        Whether TensorFlow has that many threads now.
+    """
+    import tensorflow as tf
+
+    inter = 1 if threads == 1 else 2
+    intra = max((threads or count_cores()) // inter, 1)
+    setting = tf.config.threading
+    try:
+        setting.set_inter_op_parallelism_threads(inter)
+        setting.set_intra_op_parallelism_threads(intra)
+    except RuntimeError:  # it is in use
+        now = setting.get_inter_op_parallelism_threads(), setting.get_intra_op_parallelism_threads()
+        return now == (inter, intra)
+    return True
+
+
+def count_cores() -> int:
+    """Counts the cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
