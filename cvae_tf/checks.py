@@ -60,7 +60,8 @@ def check_names(fields: Iterable[dataclasses.Field], values: Mapping[str, Any]) 
         name, known = values.get(field.name), field.metadata["choices"]
         is_of_tfds = field.name == "dataset" and str(name).removeprefix("tfds:") not in (name, "")
         if isinstance(name, str) and name not in known and not is_of_tfds:
-            others = open_tables()[field.name] if "tensorflow" in sys.modules else known
+            others = dict.fromkeys(known)
+            others |= open_tables()[field.name] if "tensorflow" in sys.modules else {}
             find(field.name, others, name)
 
 
@@ -79,17 +80,17 @@ def check_network(config: Any) -> None:
     for name in (each for each in _OF_SOME_NETWORKS if getattr(config, each) not in (None, 0)):
         if not known.takes_network_settings:
             raise UserError(f"--{name} does nothing with --model={config.model}.")
-        if name not in _settings_of(config.network):
-            users = [each for each in known.network_table if name in _settings_of(each)]
+        if name not in _settings_of(known, config.network):
+            users = [each for each in known.network_table if name in _settings_of(known, each)]
             raise UserError(
                 f"--{name} does nothing with --network={config.network}; it is for "
                 f"{', '.join(users)}."
             )
 
 
-def _settings_of(network: str) -> tuple[str, ...]:
-    """The settings that a network has beside those of all."""
-    return getattr(open_tables()["network"][network], "settings", ())
+def _settings_of(known: Any, network: str) -> tuple[str, ...]:
+    """The settings that a network of a family has beside those of all."""
+    return getattr(known.network_table[network], "settings", ())
 
 
 def _check_hidden(hidden: str) -> None:
@@ -119,8 +120,9 @@ def without_what_gives_way(values: dict[str, Any], given: dict[str, Any]) -> dic
     grey levels, it would take very long; among classes, the latents would be divided.
     """
     gone = []
-    if "network" in given and given["network"] in open_tables()["network"]:
-        gone = [name for name in _OF_SOME_NETWORKS if name not in _settings_of(given["network"])]
+    known, network = family(values.get("model", _USUAL_FAMILY)), given.get("network")
+    if isinstance(network, str) and network in known.network_table:
+        gone = [name for name in _OF_SOME_NETWORKS if name not in _settings_of(known, network)]
     if values.get("objective") == "shared":
         likelihood = open_tables()["likelihood"].get(values.get("likelihood", "bernoulli"))
         is_of_levels = likelihood is not None and likelihood.is_of_levels

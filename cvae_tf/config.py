@@ -15,6 +15,7 @@ from cvae_tf import checks
 from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find, setting
+from cvae_tf.data.inspection import Looks, look_at
 from cvae_tf.data.settings import ReadingSettings
 from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS, SHARED_LATENTS
 
@@ -101,11 +102,12 @@ class RunOptions:
         "For mirrored, to try it without GPUs: devices that the processor counts as.", 0,
         least=0, most=64,
     )  # fmt: skip
-    verbose: int = setting("0 prints nothing.", 1, least=0, most=2)
+    verbose: int = setting("0 prints nothing.", 1, least=0, most=1)
 
     def __post_init__(self):
         """Refuses values that cannot be; raises a UserError that names the first."""
-        object.__setattr__(self, "verbose", int(self.verbose))  # of True and False
+        if isinstance(self.verbose, bool):
+            object.__setattr__(self, "verbose", int(self.verbose))
         settings.check(self)
         _ = self.checkpoint_interval
 
@@ -309,9 +311,9 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
         """Joins a preset with explicit settings, which win.
 
         Args:
-            images: how they look (`data.inspection.Looks`); they decide what is not given: the
-                preset, and what else was left to them. None if they are not known yet; then this
-                refuses what cannot be for any images.
+            images: those to learn from, uint8 [N, H, W, C], or how they look; they decide what is
+                not given: the preset, and what else was left to them. None if they are not known
+                yet; then this refuses what cannot be for any images.
             **given: values of fields.
 
         Returns:
@@ -321,6 +323,10 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
             UserError: if a value is out of range, or settings do not fit each other, the family of
                 the model or the images.
         """
+        if isinstance(images, str):
+            raise UserError(f'Config.create: settings have names, such as preset="{images}".')
+        if images is not None and not isinstance(images, Looks):
+            images = look_at(images)
         settings.check_names(given, cls)
         checks.check_names(dataclasses.fields(cls), given)
         if "preset" in given:
@@ -403,7 +409,7 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
             UserError: if a setting is another, or fewer epochs are asked for.
         """
         fields = {field.name: field for field in dataclasses.fields(self)}
-        given = {name: settings.plain(fields[name], value) for name, value in given.items()}
+        given = {name: settings.checked(fields[name], value) for name, value in given.items()}
         self.check_family(given)
         for name, value in given.items():
             own = getattr(self, name)

@@ -10,7 +10,7 @@ import pytest
 
 from cvae_tf import config
 from cvae_tf.checks import open_tables
-from cvae_tf.config import Config
+from cvae_tf.config import Config, RunOptions
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.inspection import look_at
 from cvae_tf.distances import FEATURES
@@ -108,6 +108,20 @@ def test_names_here_are_those_of_the_open_tables():
         ]
     assert tuple(FEATURES) == settings.FEATURES and list(MODES) == list(MODE_NAMES)
     assert list(STRATEGIES) == list(config.STRATEGIES)
+
+
+def test_settings_of_a_configuration_have_names_and_values_of_their_kind():
+    with pytest.raises(UserError, match='settings have names, such as preset="tutorial"'):
+        Config.create("tutorial")
+    for given in ({"network": ["mlp"]}, {"preset": ["fast"]}, {"model": ["vae"]}):
+        with pytest.raises(UserError, match=next(iter(given))):
+            Config.create(**given)
+    with pytest.raises(UserError, match="--epochs=.*must be a whole number"):
+        Config.create().extended({"epochs": "12"})
+    assert RunOptions(verbose=False).verbose == 0
+    for wrong in ("x", 2.7, None):
+        with pytest.raises(UserError, match="--verbose"):
+            RunOptions(verbose=wrong)
 
 
 def test_the_objective_of_best_gives_way_where_it_was_not_asked_for():

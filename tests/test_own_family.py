@@ -33,7 +33,7 @@ class Autoencoder(GenerativeModel):
         return {"encoder": self.encoder, "decoder": self.decoder}
 
     @also_of_arrays
-    def encode(self, images):
+    def encode(self, images, labels=None):
         return self.encoder(images)[:, : self.latent_dim]
 
     @also_of_arrays

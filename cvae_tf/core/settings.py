@@ -60,9 +60,18 @@ def check(settings: Any) -> None:
         UserError: naming the first setting that cannot be.
     """
     for field in dataclasses.fields(settings):
-        value = plain(field, getattr(settings, field.name))
-        object.__setattr__(settings, field.name, value)
-        _check_value(field, value)
+        object.__setattr__(settings, field.name, checked(field, getattr(settings, field.name)))
+
+
+def checked(field: dataclasses.Field, value: Any) -> Any:
+    """Makes a plain value, of one that a field may have.
+
+    Raises:
+        UserError: if it may not.
+    """
+    value = plain(field, value)
+    _check_value(field, value)
+    return value
 
 
 def plain(field: dataclasses.Field, value: Any) -> Any:
@@ -126,7 +135,7 @@ def find(setting_name: str, table: Mapping[str, Value], name: str) -> Value:
     Raises:
         UserError: if there is no such name; it says which there are.
     """
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise UserError(f"--{setting_name}={name}: unknown; choose from {', '.join(table)}.")
     return table[name]
 

@@ -117,7 +117,13 @@ def _build(metadata: dict[str, Any]) -> GenerativeModel:
 
 
 def _config_of(values: dict[str, Any]) -> Config:
-    """The settings of a run; or of a model that was built by names and exported without one."""
+    """The settings of a run; or of a model that was built by names and exported without one.
+
+    Raises:
+        UserError: if its networks were given to it, so that no names say how to build them again.
+    """
+    if "network" not in values:
+        raise UserError("its networks were made by hand, not by a name")
     return Config.from_json(values) if "preset" in values else Config.create(**values)
 
 

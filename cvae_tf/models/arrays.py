@@ -6,6 +6,7 @@ images are grey levels or colours, and become pixels inside.
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,6 +30,7 @@ from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 
 _KNOWS_NO_LABELS = "This model knows no labels; train one with --conditional."
 SCORE_SAMPLES = 8  # of the posterior of an image, over which its score is averaged
+KINDS_OF_SCORE = ("elbo", "relative", "refined", "regret")
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
 _OF_LATENTS = ("decode", "parameters")  # signatures that take latents; the others take images
 
@@ -36,17 +38,23 @@ _OF_LATENTS = ("decode", "parameters")  # signatures that take latents; the othe
 def also_of_arrays(method: Callable[..., Any]) -> Callable[..., Any]:
     """Lets a method of tensors take arrays too, and give arrays then.
 
-    Given a tensor first, it is as it is: traceable, and nothing is checked. Given anything else, it
-    is the signature of its name: of images or latents, `labels`, and `steps` if it takes those.
+    Given images or latents as a tensor, it is as it is: traceable, and nothing is checked. Given
+    anything else, it is the signature of its name, with `labels`, and `steps` if it takes those.
     """
+    signature = inspect.signature(method)
 
     @functools.wraps(method)
-    def either(self: Any, batch: Any, labels: Any = None, *arguments: Any, **options: Any) -> Any:
+    def either(*arguments: Any, **options: Any) -> Any:
+        bound = signature.bind(*arguments, **options)
+        model, batch, *_ = bound.arguments.values()
+        given = dict(list(bound.arguments.items())[2:])
         if not _is_tensor(batch):
-            return _of_arrays(self, method.__name__, batch, labels, *arguments, **options)
-        if labels is not None and not _is_tensor(labels):
-            labels = tf.constant(labels, tf.int32)
-        return method(self, batch, labels, *arguments, **options)
+            if given.pop("training", False):
+                raise UserError("training=True is for tensors; give tf.constant(...).")
+            return _of_arrays(model, method.__name__, batch, **given)
+        if given.get("labels") is not None and not _is_tensor(given["labels"]):
+            given["labels"] = tf.constant(given["labels"], tf.int32)
+        return method(model, batch, **given)
 
     return either
 
@@ -165,12 +173,17 @@ class ArrayMethods:
         Args:
             scores: `main_score` of N images as `mean_scores` has it by default; that of `score` is
                 of one sample alone, too spread for this.
-            kind: of score: "elbo", or another that `inference/anomalies.py` knows.
+            kind: of score, one of `KINDS_OF_SCORE`; see `inference/anomalies.py`.
 
         Returns:
             A conformal p-value for each, [N] in (0, 1]; None if the model knows no such scores.
+
+        Raises:
+            UserError: if there is no such kind, or the scores are none.
         """
         scores = tf.constant(to_scores(scores))
+        if kind not in KINDS_OF_SCORE:
+            raise UserError(f"kind={kind}: unknown; choose from {', '.join(KINDS_OF_SCORE)}.")
         name = "p_values" if kind == "elbo" else f"p_values_{kind}"
         if name not in self.abilities:
             return None

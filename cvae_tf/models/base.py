@@ -317,15 +317,6 @@ class GenerativeModel(ArrayMethods, keras.Model):
         return UserError(said) if said else error
 
 
-def images_of(batch: Any) -> tf.Tensor:
-    """Takes the images of what Keras gives a step; targets beside them are not looked at.
-
-    Raises:
-        ValueError: if there are sample weights, which no family knows.
-    """
-    return images_and_labels(batch, num_classes=0)[0]
-
-
 def images_and_labels(batch: Any, num_classes: int) -> tuple[tf.Tensor, tf.Tensor | None]:
     """Takes images, and of a conditional model the labels beside them, as `fit` gives them.
 

@@ -153,19 +153,6 @@ def to_whole(given: Any, name: str, least: int, most: int) -> int:
     return number
 
 
-def to_key(given: Any) -> np.ndarray:
-    """Brings a key of random numbers to int32 [2].
-
-    Raises:
-        UserError: if it is anything else.
-    """
-    wanted = "two whole numbers of 32 bits"
-    key = _array(given, "The key", "iu", wanted)
-    if key.shape != (2,) or not np.all((key >= SMALLEST_INT32) & (key <= LARGEST_INT32)):
-        raise UserError(f"The key must be {wanted}.")
-    return key.astype(np.int32)
-
-
 def _array(given: Any, what: str, kinds: str, wanted: str) -> np.ndarray:
     """Makes an array of whatever was given, with values of one of the kinds of NumPy.
 

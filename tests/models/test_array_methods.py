@@ -89,7 +89,7 @@ def test_what_a_model_cannot_do_is_refused_in_a_line(gan, vae):
         with pytest.raises(UserError, match=f"This model cannot {method.__name__}; it has sample"):
             method(_FRAMES)
     assert gan.p_values([1.0]) is None
-    with pytest.raises(TypeError, match="training"):
+    with pytest.raises(UserError, match="training=True is for tensors"):
         vae.encode(_FRAMES, training=True)
 
 
@@ -104,3 +104,20 @@ def test_scores_add_up_follow_from_the_seed_and_are_averaged(vae, many):
     score, _ = family_of(vae).signatures(vae)["score"]
     draws = [score(tf.constant(many[:4]), key)["elbo"] for key in keys]
     _assert_near(vae.mean_scores(many[:4], 5, 3)["elbo"], np.mean(draws, axis=0))
+
+
+def test_images_are_seen_alike_as_arrays_and_as_tensors_by_place_or_by_name(vae, conditional):
+    grey = np.random.default_rng(0).uniform(size=(3, 28, 28, 1)).astype(np.float32)
+    expected = vae.encode(grey).mean
+    for found in (vae.encode(images=grey), vae.encode(tf.constant(grey)), vae.encode(grey, None)):
+        _assert_near(found.mean, expected)
+    _assert_near(vae(grey), vae.reconstruct(images=grey))
+    _assert_near(vae.decode(latents=expected), vae.decode(tf.constant(expected)))
+    labels = [0, 1, 2]
+    _assert_near(
+        conditional.encode(tf.constant(grey), labels).mean, conditional.encode(grey, labels).mean
+    )
+    with pytest.raises(TypeError, match="images"):
+        vae.encode(latents=grey)
+    with pytest.raises(UserError, match="kind=eblo: unknown; choose from elbo, relative"):
+        vae.p_values([1.0], "eblo")

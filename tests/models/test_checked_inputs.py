@@ -10,7 +10,6 @@ import tensorflow as tf
 from cvae_tf.core.errors import UserError
 from cvae_tf.models.checked_inputs import (
     to_images,
-    to_key,
     to_labels,
     to_latents,
     to_scores,
@@ -81,7 +80,6 @@ def test_latents_scores_labels_and_numbers_of_every_type_are_taken():
     for given in (7, np.uint64(7), tf.constant(7)):
         number = to_whole(given, "num", 0, 9)
         assert number == 7 and type(number) is int
-    np.testing.assert_array_equal(to_key(tf.constant([3, -4])), [3, -4])
 
 
 def test_other_latents_scores_labels_and_numbers_are_refused():
@@ -101,5 +99,3 @@ def test_other_latents_scores_labels_and_numbers_are_refused():
     ):  # fmt: skip
         message = f"^{said}; must be a whole number from 0 to 9.$"
         assert _refuses(message, to_whole, given, "num", 0, 9), given
-    for given in ([1, 2, 3], [1.5, 2], [2**31, 0]):
-        assert _refuses("two whole numbers", to_key, given)

@@ -10,7 +10,7 @@ from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting.load import load
-from cvae_tf.models.base import images_of
+from cvae_tf.models.base import images_and_labels
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks import Options, build_networks
 from cvae_tf.models.optimizers import build_optimizer
@@ -80,7 +80,7 @@ def test_checkpoints_of_keras_hold_all_and_fit_raises_the_elbo(tmp_path):
 
 def test_weights_of_samples_losses_and_metrics_are_refused():
     with pytest.raises(ValueError, match="sample weights are not known"):
-        images_of((tf.constant(IMAGES), tf.constant(IMAGES), tf.ones([20])))
+        images_and_labels((tf.constant(IMAGES), tf.constant(IMAGES), tf.ones([20])), 0)
     for name in ("loss", "metrics"):
         with pytest.raises(ValueError, match=f"compile it without {name}"):
             CVAE(tiny_networks()).compile("adam", **{name: "mse"})
@@ -220,6 +220,13 @@ def test_its_export_is_the_saved_model_of_export_py(tmp_path):
     assert found.metadata["config"].items() >= {"likelihood": "gaussian", "latent_dim": 3}.items()
     images = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
     np.testing.assert_allclose(found.encode(images).mean, model.encode(images).mean, atol=1e-5)
+    model.save(tmp_path / "own.keras")
+    keras.saving.load_model(tmp_path / "own.keras").export(tmp_path / "again")
+    again = load(tmp_path / "again")
+    np.testing.assert_allclose(again.encode(images).mean, model.encode(images).mean, atol=1e-5)
+    tiny_cvae().export(tmp_path / "by_hand")
+    with pytest.raises(UserError, match="networks were made by hand.*tf.saved_model.load"):
+        load(tmp_path / "by_hand")
     written = tf.saved_model.load(str(tmp_path / "own"))
     assert {*written.signatures} - {"serving_default"} == {*FAMILIES["vae"].signatures(model)}
     images = written.signatures["sample"](num=tf.constant(2), seed=tf.constant([1, 2]))["images"]

@@ -120,7 +120,7 @@ def test_every_likelihood_can_be_refined(likelihood, latent_dim):
     density = pixels_kind.density
     networks = build_networks(
         "mlp", (8, 8, 1), latent_dim, seed=1, options=SMALL,
-        outputs=density.decoder_channels(1), head=density.head and density.head(),
+        **density.decoder_parts(1),
     )  # fmt: skip
     model = vivid(CVAE(networks, seed=1, pixels=pixels_kind))
     grey = tf.constant(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)) / 255, tf.float32)

@@ -75,8 +75,7 @@ def test_mean_images_are_those_of_the_likelihood(page):
     latents = np.array([0.7, -1.1], np.float32)
     for likelihood in LIKELIHOODS:
         density = Pixels("none", likelihood).density
-        head, outputs = density.head and density.head(), density.decoder_channels(3)
-        decoder = build_networks("mlp", (8, 8, 3), 2, 0, outputs=outputs, head=head).decoder
+        decoder = build_networks("mlp", (8, 8, 3), 2, 0, **density.decoder_parts(3)).decoder
         _wake(decoder)
         found = page.evaluate(
             "([code, latents, kind]) => "

@@ -34,7 +34,7 @@ def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
     tmp_path, toy_dataset, monkeypatch
 ):
     """The grid decoded, all test images encoded, here in parts of eight."""
-    monkeypatch.setattr(batches, "_PIXELS", 8 * 6 * 6)
+    monkeypatch.setattr(batches, "_PIXELS_AT_ONCE", 8 * 6 * 6)
     drawn = {}  # what would have been drawn, by the name of the function
     for name in ("draw_panels", "draw_manifold", "draw_latents", "draw_curves"):
         monkeypatch.setattr(pictures, name, lambda *given, name=name: drawn.update({name: given}))

@@ -6,7 +6,7 @@ Densities, means, and all images compared with all latents at once. Both tables 
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -67,9 +67,17 @@ class Likelihood(NamedTuple):
         """Whether it compares many images with many latents by a matrix product, which is fast."""
         return self.products is matrix_product
 
-    def decoder_channels(self, channels: int) -> int:
-        """Counts the channels that a decoder makes of images with so many."""
-        return self.channels_each * channels + self.more_channels
+    def decoder_parts(self, channels: int) -> dict[str, Any]:
+        """What `build_networks` is told of a decoder of such parameters.
+
+        Args:
+            channels: of an image.
+
+        Returns:
+            outputs: channels that the decoder makes; head: a layer that makes parameters of them.
+        """
+        outputs = self.channels_each * channels + self.more_channels
+        return {"outputs": outputs, "head": self.head and self.head()}
 
     def log_prob_of_all(self, images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Log-probability of each of B images under each of G outputs, [B, G], nats."""

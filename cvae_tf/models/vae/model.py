@@ -49,7 +49,7 @@ class CVAE(GenerativeModel):
         networks: Networks | None = None,
         seed: int = 0,
         pixels: Pixels | None = None,
-        objective: Objective = objectives.ELBO,
+        objective: Objective | str = objectives.ELBO,
         input_noise: float = 0.0,
         num_classes: int = 0,
         sampler: str = "prior",
@@ -69,7 +69,7 @@ class CVAE(GenerativeModel):
             networks: the matching pair, if it is there already.
             seed: decides initial weights, and all noise of training and evaluation.
             pixels: what they are, and what p(x|z) is; the decoder's outputs are its parameters.
-            objective: what a training step climbs.
+            objective: what a training step climbs, or its name.
             input_noise: deviation of the noise that is added to what the encoder sees in training.
             num_classes: Y, if the networks take labels.
             sampler: where samples come from: "prior", or "mixture" of Gaussians, which is fitted
@@ -88,6 +88,8 @@ class CVAE(GenerativeModel):
                 their likelihood.
             UserError: if a name is unknown, or the network cannot take such images.
         """
+        seed = int(seed)
+        objective = Objective(objective) if isinstance(objective, str) else objective
         _refuse_both(pixels, "pixels", likelihood=likelihood, binarize=binarize)
         pixels = pixels or _pixels_of(likelihood or "bernoulli", binarize)
         chosen = {"network": network, "latent_dim": latent_dim, "image_shape": image_shape}
@@ -96,8 +98,17 @@ class CVAE(GenerativeModel):
         if networks is None:
             image_shape, options = tuple(image_shape or _IMAGE_SHAPE), options or Options()
             built_of = {"network": network or _NETWORK, "precision": precision or "float32"}
-            sizes = image_shape, latent_dim or _LATENT_DIM, seed
-            networks = _build(pixels, num_classes, options, *sizes, **built_of)
+            dim = _LATENT_DIM if latent_dim is None else int(latent_dim)
+            networks = build_networks(
+                built_of["network"],
+                image_shape,
+                dim,
+                seed,
+                built_of["precision"],
+                num_classes=num_classes,
+                options=options,
+                **pixels.density.decoder_parts(image_shape[-1]),
+            )
             built_of |= options.to_settings()
         super().__init__(seed, **kwargs)
         self.encoder, self.decoder = networks
@@ -143,13 +154,16 @@ class CVAE(GenerativeModel):
         """Finds the posterior q(z|x) of each image.
 
         Args:
-            images: pixels as in training, float32 [B, H, W, C].
+            images: pixels as in training, float32 [B, H, W, C]; or grey levels in [0, 1], which
+                become the likeliest pixels.
             labels: of a conditional model, whose posterior is q(z|x, y).
             training: whether dropout drops.
 
         Returns:
             mean and logvar, each [B, Z].
         """
+        if not training:
+            images = self.pixels.likeliest(images)  # which leaves pixels as they are
         code = run_as_two_halves(self.encoder, images, labels, training)
         return Posterior(*tf.split(code, 2, axis=1))
 
@@ -295,7 +309,8 @@ class CVAE(GenerativeModel):
         Returns:
             Gaussians with full covariance.
         """
-        return self.traced_inference(images, labels, tf.convert_to_tensor(steps))
+        pixels = self.pixels.likeliest(images)
+        return self.traced_inference(pixels, labels, tf.convert_to_tensor(steps))
 
     @functools.cached_property
     def traced_inference(self) -> Callable[..., FullPosterior]:
@@ -421,6 +436,8 @@ class CVAE(GenerativeModel):
                 self.finishing_parts[name].variables, part.variables, strict=True
             ):
                 variable.assign(theirs)
+        copy.built_of = self.built_of
+        vars(copy)["metadata"] = self.metadata  # which Keras would wrap if it were assigned
         return copy
 
     def get_config(self) -> dict[str, Any]:
@@ -434,6 +451,7 @@ class CVAE(GenerativeModel):
             "input_noise": self.input_noise,
             "num_classes": self.num_classes,
             "sampler": self.sampler_name,
+            "built_of": dict(self.built_of),
             "name": self.name,
         }
 
@@ -444,33 +462,10 @@ class CVAE(GenerativeModel):
         networks = [keras.saving.deserialize_keras_object(n) for n in config.pop("networks")]
         likelihood = config.pop("likelihood", "bernoulli")  # all that 0.1 knew of pixels
         pixels = Pixels(**config.pop("pixels", {"likelihood": likelihood}))
-        objective = Objective(**config.pop("objective"))
-        return cls(Networks(*networks), pixels=pixels, objective=objective, **config)
-
-
-def _build(
-    pixels: Pixels,
-    num_classes: int,
-    options: Options,
-    image_shape: ImageShape,
-    latent_dim: int,
-    seed: int,
-    network: str,
-    precision: str,
-) -> Networks:
-    """Builds the networks of a name, whose decoder gives the parameters of p(x|z)."""
-    density = pixels.density
-    return build_networks(
-        network,
-        image_shape,
-        latent_dim,
-        seed,
-        precision,
-        outputs=density.decoder_channels(image_shape[-1]),
-        head=density.head and density.head(),
-        num_classes=num_classes,
-        options=options,
-    )
+        objective, built_of = Objective(**config.pop("objective")), config.pop("built_of", {})
+        model = cls(Networks(*networks), pixels=pixels, objective=objective, **config)
+        model.built_of = types.MappingProxyType(built_of)
+        return model
 
 
 def _repeated(batch: tf.Tensor | None, num: int) -> tf.Tensor | None:
