@@ -36,12 +36,8 @@ def test_figures_after_twenty_steps_are_what_they_were(name, dataset):
     if golden_values.machine() in of_machines:
         assert figures == of_machines[golden_values.machine()][name]
     else:
-        _assert_alike(figures, next(iter(of_machines.values()))[name])
-
-
-def _assert_alike(figures, of_another_machine):
-    assert figures.keys() == of_another_machine.keys()
-    for name in figures.keys() - {"sha256", "test_kl"}:
-        assert figures[name] == pytest.approx(
-            of_another_machine[name], rel=golden_values.TOLERANCE_OF_CHAOS
-        )
+        wanted = next(iter(of_machines.values()))[name]
+        assert figures.keys() == wanted.keys()
+        for key in figures.keys() - {"sha256", "test_kl"}:
+            tolerance = golden_values.TOLERANCE_OF_CHAOS
+            assert figures[key] == pytest.approx(wanted[key], rel=tolerance), key
