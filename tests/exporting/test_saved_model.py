@@ -110,7 +110,7 @@ def _of_vae(model, labels):
 
     def score(images, seed):
         key = derived_key(seed, Purpose.SCORE_NOISE)
-        return model.pixels.named(model.elbo_terms(_drawn(model, images, seed), key, labels))
+        return model.pixels.named(model.elbo(_drawn(model, images, seed), key, labels))
 
     def score_relative(images, scores):
         known = complexities(model.pixels.likeliest(images), reconstruct(images)["images"])

@@ -210,10 +210,10 @@ class CVAE(GenerativeModel):
 
     # The ELBO, and what is climbed.
 
-    def elbo_terms(
+    def elbo(
         self, images: tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
     ) -> ElboTerms:
-        """Estimates the terms of the ELBO with one sample of each posterior.
+        """Estimates the ELBO of images, and its terms, with one sample of each posterior.
 
         Args:
             images: pixels as in training, float32 [B, H, W, C].
@@ -221,7 +221,7 @@ class CVAE(GenerativeModel):
             labels: of a conditional model.
 
         Returns:
-            The terms, each [B], nats.
+            The terms, and `elbo`, their sum as it is to be maximised; each [B], nats.
         """
         noise = tf.random.stateless_normal([tf.shape(images)[0], self.latent_dim], seed)
         posterior = self.encode(images, labels)

@@ -65,7 +65,7 @@ def encoding_signatures(model: Any) -> Signatures:
         key = derived_key(seed, Purpose.SCORE_BINARIZATION)
         pixels = model.pixels.drawn(with_an_image(images), key)
         noise_key = derived_key(seed, Purpose.SCORE_NOISE)
-        terms = model.elbo_terms(pixels, noise_key, labels_for(images, labels))
+        terms = model.elbo(pixels, noise_key, labels_for(images, labels))
         return first_results(model.pixels.named(terms), images)
 
     return {
