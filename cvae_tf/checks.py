@@ -13,7 +13,7 @@ from cvae_tf.core.settings import find
 from cvae_tf.core.tensorflow_setup import quiet_import
 from cvae_tf.presets import DEFAULT_PRESET, MOST_COVERED, PRESETS, SHARED_LATENTS
 
-_USUAL_FAMILY = "vae"
+USUAL_FAMILY = "vae"
 _MOST_UNITS = 10**5  # of a dense layer
 _OF_SOME_NETWORKS = ("hidden", "activation", "dropout")
 _LARGEST_MIXTURE = 1024  # latent dimensions, of which each Gaussian has a full covariance
@@ -103,9 +103,9 @@ def _check_hidden(hidden: str) -> None:
 
 def check_preset(preset: str, model: str) -> None:
     """Refuses a preset of another family."""
-    own = PRESETS[preset].get("model", _USUAL_FAMILY)
+    own = PRESETS[preset].get("model", USUAL_FAMILY)
     fitting = None if model == own else family(model).preset
-    if model != own and (fitting or own != _USUAL_FAMILY):
+    if model != own and (fitting or own != USUAL_FAMILY):
         raise UserError(
             f"--preset={preset} is one of --model={own}; for --model={model} there is "
             f"--preset={fitting or DEFAULT_PRESET}."
@@ -120,14 +120,14 @@ def without_what_gives_way(values: dict[str, Any], given: dict[str, Any]) -> dic
     grey levels, it would take very long; among classes, the latents would be divided.
     """
     gone = []
-    known, network = family(values.get("model", _USUAL_FAMILY)), given.get("network")
+    known, network = family(values["model"]), given.get("network")
     if isinstance(network, str) and network in known.network_table:
         gone = [name for name in _OF_SOME_NETWORKS if name not in _settings_of(known, network)]
-    if values.get("objective") == "shared":
-        likelihood = open_tables()["likelihood"].get(values.get("likelihood", "bernoulli"))
+    if values["objective"] == "shared":
+        likelihood = open_tables()["likelihood"].get(values["likelihood"])
         is_of_levels = likelihood is not None and likelihood.is_of_levels
-        few = values.get("latent_dim", 1) in range(MOST_COVERED + 1)
-        if not few or is_of_levels or values.get("conditional"):
+        few = values["latent_dim"] in range(MOST_COVERED + 1)
+        if not few or is_of_levels or values["conditional"]:
             gone.append("objective")
     return {name: value for name, value in values.items() if name not in gone or name in given}
 

@@ -146,7 +146,7 @@ class DataSettings(ReadingSettings):
 class NetworkSettings:
     """What kind of model it is, and of which networks."""
 
-    model: str = setting("The kind of model.", "vae", choices=_MODELS, are_open=True)
+    model: str = setting("The kind of model.", checks.USUAL_FAMILY, choices=_MODELS, are_open=True)
     network: str = setting("Encoder and decoder.", "patches", choices=_NETWORKS, are_open=True)
     latent_dim: int = setting("Number of latent dimensions.", 2, least=1, most=4096)
     hidden: str | None = setting(
@@ -348,9 +348,10 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
     def _of_preset(cls, images: Any, preset: str, **given: Any) -> "Config":
         """Joins a preset with explicit settings, and checks both."""
         find("preset", PRESETS, preset)
-        values = {**PRESETS[preset], **given}
-        checks.check_preset(preset, values.get("model", cls.model))
-        config = cls(preset=preset, **checks.without_what_gives_way(values, given))
+        usual = {field.name: field.default for field in dataclasses.fields(cls)}
+        values = {**usual, **PRESETS[preset], **given, "preset": preset}
+        checks.check_preset(preset, values["model"])
+        config = cls(**checks.without_what_gives_way(values, given))
         config.check_family(given)
         return config if images is None else config.for_images(images)
 

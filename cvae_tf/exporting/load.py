@@ -56,7 +56,7 @@ def load_newest(run_dir: str | Path) -> GenerativeModel:
     """
     trained = building.load_trained(str(run_dir))
     metadata = describe_run(trained.run, trained.model, trained.metrics)
-    return with_metadata(trained.model.for_inference(), metadata)
+    return trained.model.for_inference().with_metadata(metadata)
 
 
 def as_loaded(model: GenerativeModel | str | Path) -> GenerativeModel:
@@ -70,12 +70,6 @@ def run_of(model: GenerativeModel | str | Path) -> Path | None:
         return None
     path = paths.expand(model)
     return path if run_directory.is_run(path) else None
-
-
-def with_metadata(model: GenerativeModel, metadata: dict[str, Any]) -> GenerativeModel:
-    """Tells a model of its making; not by assignment, for Keras would wrap the dictionary."""
-    vars(model)["metadata"] = metadata
-    return model
 
 
 def _load_exported(path: Path) -> GenerativeModel:
@@ -93,7 +87,7 @@ def _load_exported(path: Path) -> GenerativeModel:
         raise UserError(f"{path}: cannot be loaded, it may be damaged ({error}).") from error
     for variable, value in variables:
         variable.assign(value)
-    return with_metadata(model, metadata)
+    return model.with_metadata(metadata)
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

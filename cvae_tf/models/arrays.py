@@ -78,6 +78,11 @@ class ArrayMethods:
         """The contents of its `model.json`; nothing of a model that was made by hand."""
         return {}
 
+    def with_metadata(self, metadata: dict[str, Any]) -> "ArrayMethods":
+        """Tells the model of its making; not by assignment, for Keras would wrap the dictionary."""
+        vars(self)["metadata"] = metadata
+        return self
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """Of the labels of a conditional model, [Y]; of another none."""

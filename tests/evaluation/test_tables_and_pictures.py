@@ -13,7 +13,6 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.evaluation import evaluating, true_posterior
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.evaluation.tables_and_pictures import as_json, as_table, write
-from cvae_tf.exporting.load import with_metadata
 from cvae_tf.models.vae.likelihoods import Pixels
 
 
@@ -32,7 +31,7 @@ def _model(data_path, binarize="threshold", latent_dim=3):
     model = vivid(tiny_cvae(seed=1, latent_dim=latent_dim, binarize=binarize))
     config = {**METADATA["config"], "data_path": data_path, "binarize": binarize}
     metadata = {"config": config, "data": {**METADATA["data"], "name": "images.npz"}}
-    return with_metadata(model, metadata)
+    return model.with_metadata(metadata)
 
 
 @pytest.fixture(scope="module")

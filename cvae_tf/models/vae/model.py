@@ -437,8 +437,7 @@ class CVAE(GenerativeModel):
             ):
                 variable.assign(theirs)
         copy.built_of = self.built_of
-        vars(copy)["metadata"] = self.metadata  # which Keras would wrap if it were assigned
-        return copy
+        return copy.with_metadata(self.metadata)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the model is made again from, without its weights."""

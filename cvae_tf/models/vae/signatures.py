@@ -53,12 +53,11 @@ def encoding_signatures(model: Any) -> Signatures:
         return first_results({"parameters": outputs}, latents)
 
     def encode(images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        pixels = model.pixels.likeliest(with_an_image(images))
-        return first_results(model.encode(pixels, labels_for(images, labels))._asdict(), images)
+        found = model.encode(with_an_image(images), labels_for(images, labels))
+        return first_results(found._asdict(), images)
 
     def reconstruct(images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        pixels = model.pixels.likeliest(with_an_image(images))
-        reconstructed = model.reconstruct(pixels, labels_for(images, labels))
+        reconstructed = model.reconstruct(with_an_image(images), labels_for(images, labels))
         return first_results({"images": reconstructed}, images)
 
     def score(images: tf.Tensor, seed: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
