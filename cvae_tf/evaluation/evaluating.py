@@ -17,7 +17,7 @@ from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.inference import exact_log_px, importance_bounds
 from cvae_tf.inference.exact_log_px import Quadrature
-from cvae_tf.inference.importance_bounds import Bounds, Mean, map_in_parts, mean_of
+from cvae_tf.inference.importance_bounds import Bounds, Mean, OnProgress, map_in_parts, mean_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 from cvae_tf.models.vae.likelihoods import Pixels, nats_of_one_bit
@@ -26,6 +26,19 @@ from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.presets import CANNOT_REFINE, REFINE_STEPS
 
 _CONTENDING = 40.0  # nats below the best bound: classes that are integrated exactly
+
+
+class Task(NamedTuple):
+    """What is measured: N images under a model."""
+
+    model: CVAE
+    settings: EvaluationSettings
+    pixels: np.ndarray  # as the model is shown them, float32 [N, H, W, C]
+    labels: np.ndarray | None = None  # int32 [N], of a conditional model
+
+    def under(self, label: int) -> "Task":
+        """The same images, all under one class."""
+        return self._replace(labels=np.full(len(self.pixels), label, np.int32))
 
 
 class Refined(NamedTuple):
@@ -139,7 +152,7 @@ def evaluate_likelihood(model: CVAE, settings: EvaluationSettings) -> Evaluation
     images = read_asked_for(settings, model.image_shape, model.metadata)
     labels = class_numbers(images, model.class_names) if model.class_names else None
     pixels = draw_pixels(images.pixels, model.pixels, settings.seed)
-    return measure(model, settings, images, pixels, labels)
+    return measure(Task(model, settings, pixels, labels), images)
 
 
 def check_model(model: CVAE, settings: EvaluationSettings) -> None:
@@ -165,138 +178,104 @@ def draw_pixels(grey: np.ndarray, pixels: Pixels, seed: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def measure(
-    model: CVAE,
-    settings: EvaluationSettings,
-    images: Images,
-    pixels: np.ndarray,
-    labels: np.ndarray | None = None,
-) -> Evaluation:
-    """Measures images, of a conditional model each under its own class.
-
-    Args:
-        model: the model.
-        settings: how many samples, and what else.
-        images: N of them.
-        pixels: what the model is shown of them, float32 [N, H, W, C].
-        labels: theirs, int32 [N], of a conditional model.
-
-    Returns:
-        Values for each image.
-    """
+def measure(task: Task, images: Images) -> Evaluation:
+    """Measures images, of a conditional model each under its own class."""
+    model, settings = task.model, task.settings
     has_likelihood = model.pixels.has_likelihood
     is_exact = has_likelihood and model.latent_dim <= exact_log_px.LARGEST_DIM
     sizes = settings.sizes(is_exact) if has_likelihood else []
-    posteriors = importance_bounds.encode(model, pixels, settings.batch_size, labels)
+    posteriors = _encode(task)
+    with progress("sampling") as show:
+        bounds = _sample(task, posteriors, sizes, show)
     kl = importance_bounds.kl_per_dimension(posteriors)
-    bounds = _sample(model, pixels, labels, posteriors, sizes, settings)
-    found = Evaluation(model, settings, images, pixels, posteriors, kl, bounds)
+    found = Evaluation(model, settings, images, task.pixels, posteriors, kl, bounds)
     steps = settings.refine
     if steps is None:
         steps = REFINE_STEPS if is_exact and model.can_refine else 0
-    if steps:
-        found = found._replace(refined=refine(model, pixels, labels, steps, sizes, settings))
-    if is_exact:
-        near, least, refined = posteriors, found.elbo, found.refined
-        if refined:  # closer to where p(x, z) is large, so that less is integrated
-            near = Posterior(refined.posteriors.mean, refined.posteriors.logvar)
-            least = np.maximum(least, refined.elbo)
-        exact = _integrate(model, pixels, labels, near, least, settings.batch_size)
-        found = found._replace(exact=exact)
-    if settings.classify:
-        found = found._replace(classes=classify(model, pixels, labels, settings))
-    return found
+    refined = refine(task, steps, sizes) if steps else None
+    exact = None
+    if is_exact and refined:  # closer to where p(x, z) is large, so that less is integrated
+        near = Posterior(refined.posteriors.mean, refined.posteriors.logvar)
+        exact = _integrate(task, near, np.maximum(found.elbo, refined.elbo))
+    elif is_exact:
+        exact = _integrate(task, posteriors, found.elbo)
+    classes = classify(task) if settings.classify else None
+    return found._replace(refined=refined, exact=exact, classes=classes)
+
+
+def _encode(task: Task) -> Posterior:
+    model, settings, pixels, labels = task
+    return importance_bounds.encode(model, pixels, settings.batch_size, labels)
 
 
 def _sample(
-    model: CVAE,
-    pixels: np.ndarray,
-    labels: np.ndarray | None,
+    task: Task,
     posteriors: Posterior | FullPosterior,
     sizes: list[int],
-    settings: EvaluationSettings,
+    show: OnProgress = lambda share: None,
 ) -> Bounds:
+    model, settings, pixels, labels = task
     own = settings.samples, settings.seed, settings.batch_size
-    with progress("sampling") as show:
-        return importance_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
+    return importance_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
 
 
-def _integrate(
-    model: CVAE,
-    pixels: np.ndarray,
-    labels: np.ndarray | None,
-    posteriors: Posterior,
-    least: np.ndarray,
-    batch_size: int,
-) -> Quadrature:
+def _integrate(task: Task, posteriors: Posterior, least: np.ndarray) -> Quadrature:
     """Integrates images, those of each class under the model of that class."""
+    model, settings, pixels, labels = task
     if labels is None:
-        return exact_log_px.log_evidence(model, pixels, posteriors, least, batch_size)
+        return exact_log_px.log_evidence(model, pixels, posteriors, least, settings.batch_size)
     images = [np.flatnonzero(labels == number) for number in np.unique(labels)]
     parts = []
     for own in images:
         near = Posterior(*(each[own] for each in posteriors))
-        given = model, pixels[own], near, least[own], batch_size
+        given = model, pixels[own], near, least[own], settings.batch_size
         parts.append(exact_log_px.log_evidence(*given, label=int(labels[own[0]])))
     return exact_log_px.joined(parts, images)
 
 
-def refine(
-    model: CVAE,
-    pixels: np.ndarray,
-    labels: np.ndarray | None,
-    steps: int,
-    sizes: list[int],
-    settings: EvaluationSettings,
-) -> Refined:
-    """Refines posteriors by Gauss-Newton steps, and samples them as the encoder's are."""
+def refine(task: Task, steps: int, sizes: list[int]) -> Refined:
+    """Refines posteriors by Gauss-Newton steps, and samples them as the encoder's are.
+
+    Args:
+        task: the images.
+        steps: for each of them.
+        sizes: numbers of samples K for importance-weighted bounds.
+    """
 
     def climb(pixels: tf.Tensor, labels: tf.Tensor | None) -> FullPosterior:
-        return model.refine(pixels, labels, steps=steps)
+        return task.model.refine(pixels, labels, steps=steps)
 
+    at_once = task.settings.batch_size
     with progress("refining") as show:
-        posteriors = map_in_parts(climb, settings.batch_size, pixels, labels, on_progress=show)
-    bounds = _sample(model, pixels, labels, posteriors, sizes, settings)
+        posteriors = map_in_parts(climb, at_once, task.pixels, task.labels, on_progress=show)
+    with progress("sampling") as show:
+        bounds = _sample(task, posteriors, sizes, show)
     kl = FullPosterior(*map(tf.constant, posteriors)).kl().numpy()
     return Refined(steps, posteriors, bounds, bounds.log_likelihood - kl)
 
 
-def classify(
-    model: CVAE, pixels: np.ndarray, labels: np.ndarray, settings: EvaluationSettings
-) -> Classification:
+def classify(task: Task) -> Classification:
     """Measures every image under every class: exactly with one or two latents, else by a bound.
 
-    What a bound says to be hopeless, by 40 nats, is not integrated.
-
-    Args:
-        model: a conditional one.
-        pixels: of N images, float32 [N, H, W, C].
-        labels: theirs, int32 [N].
-        settings: its `samples` are those of the importance-weighted bound.
-
-    Returns:
-        The model as a classifier.
+    What a bound by `samples` says to be hopeless, by 40 nats, is not integrated.
     """
-    samples, batch_size, shares = settings.samples, settings.batch_size, log_class_shares(model)
-    log_joint = np.zeros((len(pixels), len(shares)))
+    samples, shares = task.settings.samples, log_class_shares(task.model)
+    log_joint = np.zeros((len(task.pixels), len(shares)))
     with progress("classifying") as show:
         for number, share in enumerate(shares):
             show(number / len(shares))
-            label = np.full(len(pixels), number, np.int32)
-            near = importance_bounds.encode(model, pixels, batch_size, label)
-            own = samples, settings.seed, batch_size
-            bounds = importance_bounds.bounds(model, pixels, near, [samples], *own, labels=label)
+            of_class = task.under(number)
+            bounds = _sample(of_class, _encode(of_class), [samples])
             log_joint[:, number] = bounds.importance_weighted[samples] + share
-    if model.latent_dim > exact_log_px.LARGEST_DIM:
-        return Classification(log_joint, labels, str(samples))
+    if task.model.latent_dim > exact_log_px.LARGEST_DIM:
+        return Classification(log_joint, task.labels, str(samples))
     contends = log_joint > log_joint.max(axis=1, keepdims=True) - _CONTENDING
     for number in np.flatnonzero(contends.any(axis=0)):
         rows = np.flatnonzero(contends[:, number])
-        some, label = pixels[rows], np.full(len(rows), number, np.int32)
-        near = importance_bounds.encode(model, some, batch_size, label)
-        exact = _integrate(model, some, label, near, log_joint[rows, number], batch_size)
+        some = task._replace(pixels=task.pixels[rows]).under(number)
+        exact = _integrate(some, _encode(some), log_joint[rows, number])
         log_joint[rows, number] = exact.log_evidence + shares[number]
-    return Classification(log_joint, labels, "quadrature")
+    return Classification(log_joint, task.labels, "quadrature")
 
 
 def log_class_shares(model: CVAE) -> np.ndarray:

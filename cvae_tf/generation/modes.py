@@ -19,7 +19,7 @@ from cvae_tf.data.given_images import Images
 from cvae_tf.data.labels import composed
 from cvae_tf.drawing import mosaics
 from cvae_tf.drawing.image_pages import draw_manifold, draw_manifolds
-from cvae_tf.generation import anomalies, image_modes
+from cvae_tf.generation.anomalies import make_anomalies
 from cvae_tf.generation.common import (
     Generated,
     around,
@@ -34,6 +34,14 @@ from cvae_tf.generation.common import (
     pick,
     posterior_of,
     usual_latents,
+)
+from cvae_tf.generation.image_modes import (
+    make_denoised,
+    make_latents,
+    make_nearest,
+    make_neighbours,
+    make_reconstructions,
+    make_transfer,
 )
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.base import GenerativeModel
@@ -73,13 +81,6 @@ def make_manifold(model: GenerativeModel, settings: GenerationSettings, output: 
     return Generated([path], {"images": images})
 
 
-class _End(NamedTuple):
-    """Where the way begins or ends."""
-
-    latents: np.ndarray  # [Z]
-    label: int | None  # of an image, if the model is a conditional one
-
-
 def make_interpolation(
     model: GenerativeModel, settings: GenerationSettings, output: Path
 ) -> Generated:
@@ -96,12 +97,12 @@ def make_interpolation(
             "--refine, --data_path and --invert do nothing: neither --start nor --end is an image."
         )
     start, end = (_end(model, images, name, settings) for name in ("start", "end"))
-    labels = [end.label if asked is None else asked for end in (start, end)]
+    labels = [label if asked is None else asked for _, label in (start, end)]
     if model.num_classes and None in labels:
         raise no_such_label(None, model.class_names)
 
     def way(steps: int) -> np.ndarray:
-        latents = np.linspace(start.latents, end.latents, steps, dtype=np.float32)
+        latents = np.linspace(start[0], end[0], steps, dtype=np.float32)
         halves = np.repeat(labels, [steps - steps // 2, steps // 2])
         return model.decode(latents, halves if model.num_classes else None)
 
@@ -114,17 +115,21 @@ def make_interpolation(
 
 def _end(
     model: GenerativeModel, images: Images | None, name: str, settings: GenerationSettings
-) -> _End:
-    """Reads an end: the posterior mean of an image, what a seed draws, or latents as they are."""
+) -> tuple[np.ndarray, int | None]:
+    """Reads an end: the posterior mean of an image, what a seed draws, or latents as they are.
+
+    Returns:
+        Latents [Z], and the label of an image if the model is a conditional one.
+    """
     text = getattr(settings, name)
     if text.isdecimal() and images is None:
         seed = min(int(text), LARGEST_SEED)
-        return _End(model.sample_latents(1, derived_key(seed, Purpose.SAMPLES)).numpy()[0], None)
+        return model.sample_latents(1, derived_key(seed, Purpose.SAMPLES)).numpy()[0], None
     if text.isdecimal():
         image = one_image(images, int(text), name)
         labels = classes_of(model, image)
         label = None if labels is None else int(labels[0])
-        return _End(posterior_of(model, image, settings).mean[0], label)
+        return posterior_of(model, image, settings).mean[0], label
     try:
         latents = np.array([float(part) for part in text.split(",")], np.float32)
     except ValueError:
@@ -135,7 +140,7 @@ def _end(
             f"--{name}={text}: must be {number}, or {model.latent_dim} latents with commas "
             "between, such as 0.5,-1.2."
         )
-    return _End(latents, None)
+    return latents, None
 
 
 def make_class(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
@@ -214,57 +219,36 @@ class Mode(NamedTuple):
 
     make: Callable[[GenerativeModel, GenerationSettings, Path], Generated]
     settings: tuple[str, ...] = ()  # those that it looks at
-    needs: tuple[str, ...] = ("decode",)  # signatures that the model must have
-    needs_without_classes: tuple[str, ...] = ()  # what else, of a model that is no conditional one
+    needs: tuple[str, ...] = ("decode",)  # what the model must be able to do
     needs_classes: bool = False  # whether the model must be a conditional one
 
 
 _IMAGES = ("data_path", "invert")
+_REFINED = ("refine", *_IMAGES)
+_BOTH = ("encode", "decode")
 
 MODES = {
     "samples": Mode(make_samples, ("num", "seed", "individual", "label")),
     "manifold": Mode(make_manifold, ("label",)),
-    "nearest": Mode(image_modes.make_nearest, ("num", "seed", "label", "data_path")),
-    "reconstruct": Mode(
-        image_modes.make_reconstructions, ("num", "refine", *_IMAGES), needs=("reconstruct",)
-    ),
-    "interpolate": Mode(make_interpolation, ("start", "end", "label", "refine", *_IMAGES)),
-    "neighbours": Mode(
-        image_modes.make_neighbours,
-        ("index", "num", "seed", "spread", "refine", *_IMAGES),
-        needs=("encode", "decode"),
-    ),
-    "class": Mode(
-        make_class,
-        ("label", "num", "seed", "spread", *_IMAGES),
-        needs_without_classes=("encode",),
-    ),
+    "nearest": Mode(make_nearest, ("num", "seed", "label", "data_path")),
+    "reconstruct": Mode(make_reconstructions, ("num", *_REFINED), ("reconstruct",)),
+    "interpolate": Mode(make_interpolation, ("start", "end", "label", *_REFINED)),
+    "neighbours": Mode(make_neighbours, ("index", "num", "seed", "spread", *_REFINED), _BOTH),
+    "class": Mode(make_class, ("label", "num", "seed", "spread", *_IMAGES)),
     "styles": Mode(make_styles, ("num", "seed"), needs_classes=True),
-    "transfer": Mode(
-        image_modes.make_transfer, ("num", *_IMAGES), needs=("encode", "decode"), needs_classes=True
-    ),
+    "transfer": Mode(make_transfer, ("num", *_IMAGES), _BOTH, needs_classes=True),
     "anomalies": Mode(
-        anomalies.make_anomalies,
-        ("num", "seed", "refine", "score", "false_alarms", *_IMAGES),
-        needs=("encode", "score"),
+        make_anomalies,
+        ("num", "seed", "score", "false_alarms", *_REFINED),
+        ("encode", "score"),
     ),
-    "denoise": Mode(
-        image_modes.make_denoised,
-        ("num", "seed", "noise", "refine", *_IMAGES),
-        needs=("encode", "decode"),
-    ),
-    "latents": Mode(
-        image_modes.make_latents, ("seed", "refine", *_IMAGES), needs=("encode", "score")
-    ),
+    "denoise": Mode(make_denoised, ("num", "seed", "noise", *_REFINED), _BOTH),
+    "latents": Mode(make_latents, ("seed", *_REFINED), ("encode", "score")),
 }
 
 
 def choose(mode: str, **given: Any) -> GenerationSettings:
-    """Takes the settings that were given, which must be such that the mode looks at.
-
-    Args:
-        mode: a name in `MODES`.
-        **given: values of fields.
+    """Takes the settings that were given, as fields; they must be such that the mode looks at.
 
     Raises:
         UserError: if the mode is unknown, or a setting would do nothing or is out of its range.
@@ -280,16 +264,13 @@ def choose(mode: str, **given: Any) -> GenerationSettings:
 def generate(
     model: GenerativeModel, mode: str, settings: GenerationSettings, output: str | Path
 ) -> Generated:
-    """Makes what is asked for.
+    """Makes what a mode makes.
 
     Args:
         model: the trained model.
-        mode: a name in `MODES`; it looks at the settings that are listed there.
-        settings: how to make it.
+        mode: a name in `MODES`.
+        settings: those that the mode looks at are used.
         output: a directory; files of the same names in it are replaced.
-
-    Returns:
-        The files that were written, the one to look at first, and the arrays behind them.
 
     Raises:
         UserError: if the model or the images do not allow it, or a file cannot be written.
@@ -297,11 +278,9 @@ def generate(
     entry = find("mode", MODES, mode)
     if entry.needs_classes and not model.num_classes:
         raise UserError(f"--mode={mode} needs a conditional model; train one with --conditional.")
-    needs = (*entry.needs, *(() if model.num_classes else entry.needs_without_classes))
-    missing = [name for name in needs if name not in model.abilities]
-    if missing:
+    if not set(entry.needs) <= set(model.abilities):
         raise UserError(
-            f"--mode={mode} needs a model that can {' and '.join(missing)}; this one can "
+            f"--mode={mode} needs a model that can {' and '.join(entry.needs)}; this one can "
             f"{', '.join(sorted(model.abilities))}."
         )
     if settings.steps and "refine" not in model.abilities:

@@ -42,7 +42,8 @@ def _log_likelihoods():
 
 def test_images_are_measured_under_their_own_class_in_their_order():
     images = Images(PIXELS, LABELS, list("abcdef"))
-    found = evaluating.measure(_model(), SETTINGS, images, PIXELS, LABELS)
+    task = evaluating.Task(_model(), SETTINGS, PIXELS, LABELS)
+    found = evaluating.measure(task, images)
     own = _log_likelihoods()[np.arange(6), LABELS]
     np.testing.assert_allclose(found.exact.log_evidence, own, atol=1e-3)
     np.testing.assert_allclose(found.bounds.log_likelihood, own, rtol=1e-5)
@@ -53,7 +54,7 @@ def test_images_are_measured_under_their_own_class_in_their_order():
 def test_the_classifier_is_bayes_rule(latent_dim, how):
     """The likelihoods do not depend on the latents, so that bounds are exact up to the KL."""
     model = _model(latent_dim)
-    found = evaluating.classify(model, PIXELS, LABELS, SETTINGS)
+    found = evaluating.classify(evaluating.Task(model, SETTINGS, PIXELS, LABELS))
     assert found.how == how
     np.testing.assert_allclose(evaluating.log_class_shares(model), np.log([0.25, 0.75]))
     log_joint = _log_likelihoods() + np.log([0.25, 0.75])

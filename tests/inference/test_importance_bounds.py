@@ -83,8 +83,8 @@ def test_bounds_of_images_that_are_too_unlikely_for_a_float_are_finite(tiny):
 
 
 def test_refined_elbos_are_those_of_the_formula_and_higher_than_the_encoders(tiny, pixels):
-    settings = EvaluationSettings(samples=30, batch_size=10)
-    found = evaluating.refine(tiny, pixels, None, 5, [1, 30], settings)
+    task = evaluating.Task(tiny, EvaluationSettings(samples=30, batch_size=10), pixels)
+    found = evaluating.refine(task, 5, [1, 30])
     mean, factor = (np.asarray(part, np.float64) for part in found.posteriors)
     covariance = factor @ factor.transpose(0, 2, 1)
     trace, determinant = np.trace(covariance, axis1=1, axis2=2), np.linalg.det(covariance)
