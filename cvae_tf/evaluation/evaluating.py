@@ -106,6 +106,11 @@ class Evaluation(NamedTuple):
         """What is bounded and integrated."""
         return "log p(x|y)" if self.model.class_names else "log p(x)"
 
+    @property
+    def by_posterior(self) -> dict[str, "Evaluation | Refined"]:
+        """What holds `elbo` and `bounds` of the encoder's posteriors, and of refined ones."""
+        return {"": self, **({", refined": self.refined} if self.refined else {})}
+
 
 class Number(NamedTuple):
     """A mean over images with the conditions it was taken under."""
@@ -302,12 +307,11 @@ def quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
     titles = {name: measure.title for name, measure in found.model.pixels.terms.items()}
     samples, refined, bounds = str(found.settings.samples), found.refined, found.bounds
     evidence, log_evidence = found.evidence, found.log_evidence
-    of_each = [("", found), *([(", refined", refined)] if refined else [])]
     yield titles["log_likelihood"], samples, bounds.log_likelihood
     yield titles["kl"], "closed form", found.kl.sum(axis=1)
-    for name, each in of_each:
+    for name, each in found.by_posterior.items():
         yield titles["elbo"] + name, samples, each.elbo
-    for name, each in of_each:
+    for name, each in found.by_posterior.items():
         for size, values in each.bounds.importance_weighted.items():
             yield f"importance-weighted bound{name}", str(size), values
     if bounds.importance_weighted:

@@ -57,8 +57,8 @@ def _table_of_numbers(found: Evaluation, conditions: str) -> str:
         error = "" if nats.standard_error is None else f" +- {nats.standard_error:.2f}"
         table.add_row(quantity, how, f"{nats.mean:.2f}{error}", f"{bits.mean:.4f}", conditions)
     text = io.StringIO()
-    plain = {"color_system": None, "markup": False, "emoji": False, "force_jupyter": False}
-    Console(file=text, width=_WIDEST, **plain).print(table)
+    bare = {"color_system": None, "markup": False, "emoji": False, "force_jupyter": False}
+    Console(file=text, width=_WIDEST, height=1, **bare).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
@@ -212,18 +212,13 @@ def _draw_evaluation(found: Evaluation, path: Path) -> None:
 
 def _draw_bounds(axes: Axes, found: Evaluation) -> None:
     """Draws means of ELBOs, of bounds by the number of samples, and of log p(x) if it is known."""
-    elbo = found.model.pixels.terms["elbo"].title
-    elbos, bounds = {elbo: found.elbo}, {"importance-weighted bound": found.bounds}
-    if found.refined:
-        elbos[f"{elbo}, refined posterior"] = found.refined.elbo
-        bounds["importance-weighted bound, refined posterior"] = found.refined.bounds
-    for (name, values), color in zip(elbos.items(), _COLOURS, strict=False):
-        axes.axhline(values.mean(), color=color, linestyle="--", label=name)
-    for (name, each), color in zip(bounds.items(), _COLOURS, strict=False):
-        if by_size := each.importance_weighted:
+    title = found.model.pixels.terms["elbo"].title
+    for (name, each), color in zip(found.by_posterior.items(), _COLOURS, strict=False):
+        axes.axhline(each.elbo.mean(), color=color, linestyle="--", label=title + name)
+        if by_size := each.bounds.importance_weighted:
             axes.set(title=f"Bounds on {found.evidence}", xlabel="samples K")
-            means = [values.mean() for values in by_size.values()]
-            axes.semilogx(list(by_size), means, "o-", color=color, label=name)
+            means, label = [values.mean() for values in by_size.values()], "importance-weighted"
+            axes.semilogx(list(by_size), means, "o-", color=color, label=label + name)
     if found.log_evidence is not None:
         axes.axhline(found.log_evidence.mean(), color="black", label=f"{found.evidence}, exact")
     axes.set(ylabel="nats per image")
