@@ -283,7 +283,7 @@ def generate(
             f"--mode={mode} needs a model that can {' and '.join(entry.needs)}; this one can "
             f"{', '.join(sorted(model.abilities))}."
         )
-    if settings.steps and "refine" not in model.abilities:
+    if settings.refine and "refine" not in model.abilities:
         raise UserError(CANNOT_REFINE)
     directory = Path(output)
     files.make_directory(directory)
