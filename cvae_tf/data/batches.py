@@ -20,11 +20,11 @@ import tensorflow as tf
 from cvae_tf.core import replicas
 from cvae_tf.core.errors import LostImagesError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.data import safe_npz
 
 _STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
 _PART_BYTES = 2**21  # of images from the disk; larger parts are no faster, and scatter the memory
 _READ_AT_ONCE = 2  # parts
+_ALIGNMENT = 64  # bytes, of memory that TensorFlow takes as it is
 _PIXELS_AT_ONCE = 2**18  # of images: 256 of 32 x 32, which is enough for full speed
 
 
@@ -62,6 +62,13 @@ def batch_indices(order: tf.Tensor, step: tf.Tensor, batch_size: int) -> tf.Tens
     return tf.slice(order, [step * batch_size], [batch_size])
 
 
+def aligned_empty(size: int) -> np.ndarray:
+    """Allocates bytes, uint8 [size], where TensorFlow can use them without a copy."""
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size]
+
+
 def resident(images: np.ndarray) -> tf.Tensor:
     """Makes a tensor of all images of a data set, sharing their memory where that is possible.
 
@@ -75,10 +82,10 @@ def resident(images: np.ndarray) -> tf.Tensor:
     """
     if tf.config.list_physical_devices("GPU"):
         return tf.constant(images)
-    if images.ctypes.data % safe_npz.ALIGNMENT or not (
+    if images.ctypes.data % _ALIGNMENT or not (
         images.flags.c_contiguous and images.flags.writeable
     ):
-        copy = safe_npz.aligned_empty(images.size).reshape(images.shape)
+        copy = aligned_empty(images.size).reshape(images.shape)
         copy[:] = images
         images = copy
     return tf.experimental.dlpack.from_dlpack(images.__dlpack__())

@@ -30,13 +30,6 @@ class Looks(NamedTuple):
     share_lost: float  # of the images: a threshold at 0.5 takes most of what is on them
 
     @property
-    def are_black_and_white(self) -> bool:
-        """Whether they are, or nearly so, and a threshold keeps what is on them."""
-        is_light = self.greyness < _GREY
-        is_kept = not (self.suffer_at_threshold or self.are_nearly_all_the_same)
-        return self.shape[-1] == 1 and is_light and is_kept
-
-    @property
     def suffer_at_threshold(self) -> bool:
         """Whether a threshold makes some of them nearly blank."""
         return self.share_lost > _FEW
@@ -55,6 +48,12 @@ class Looks(NamedTuple):
     def are_nearly_all_the_same(self) -> bool:
         """Whether there is hardly more than one image."""
         return self.share_of_same > _NEARLY_ALL
+
+    @property
+    def are_black_and_white(self) -> bool:
+        """Whether they are, or nearly so, and a threshold keeps what is on them."""
+        is_light = self.shape[-1] == 1 and self.greyness < _GREY
+        return is_light and not (self.suffer_at_threshold or self.are_nearly_all_the_same)
 
     @property
     def are_dark(self) -> bool:

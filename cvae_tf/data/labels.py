@@ -16,7 +16,6 @@ from cvae_tf.core.terminal import warn
 CLASS_NAMES = "class_names"  # the array of a file that holds them
 MOST_CLASSES = 1000  # of more different labels each is a value rather than a class
 MOST_LISTED = 20  # classes in a message
-_LARGEST_WHOLE_FLOAT = 2.0**53  # beyond it floats cannot tell whole numbers from their neighbours
 
 
 def composed(name: str) -> str:
@@ -46,15 +45,11 @@ def to_labels(labels: np.ndarray | None, num_images: int, where: str) -> np.ndar
             f"the {num_images} images."
         )
     labels = labels.reshape(num_images)
-    return labels.astype(np.int64) if _are_whole_floats(labels) else labels
-
-
-def _are_whole_floats(labels: np.ndarray) -> bool:
     if labels.dtype.kind != "f":
-        return False
-    values = labels.astype(np.float64)
-    is_exact = np.all(np.abs(values) <= _LARGEST_WHOLE_FLOAT)  # false for NaN
-    return bool(is_exact and np.all(values == np.rint(values)))
+        return labels
+    with np.errstate(invalid="ignore"):  # of what no whole number is, such as NaN
+        whole = labels.astype(np.int64)
+    return whole if np.array_equal(whole, labels) else labels
 
 
 def are_classes(labels: np.ndarray | None) -> bool:
@@ -72,25 +67,17 @@ def warn_of_gaps(train: np.ndarray, test: np.ndarray, names: Sequence[str] | Non
         test: those of the images for testing.
         names: of the classes; None if labels are their own names.
     """
-    untrained, untested = np.setdiff1d(test, train), np.setdiff1d(train, test)
-    warnings = [
-        f"No image {purpose} is of these classes{where}: "
-        f"{listed([names[label] if names else str(label) for label in labels])}."
-        for labels, purpose, where in (
-            (untrained, "for training", " of the test images"),
-            (untested, "for testing", ""),
-        )
-        if len(labels)
-    ]
-    if warnings:
-        warn(" ".join(warnings))
+    for one, other, what in (
+        (test, train, "for training is of these classes of the test images"),
+        (train, test, "for testing is of these classes"),
+    ):
+        if len(labels := np.setdiff1d(one, other)):
+            missing = [names[label] if names else str(label) for label in labels]
+            warn(f"No image {what}: {listed(missing)}.")
 
 
 def name_classes(
-    labels: Sequence[np.ndarray | None],
-    class_names: np.ndarray | None,
-    where: str,
-    as_before: bool = False,
+    labels: Sequence[np.ndarray | None], class_names: np.ndarray | None, where: str
 ) -> tuple[list[np.ndarray | None], tuple[str, ...] | None]:
     """Brings labels to one form: numbers, with the names of the classes if they have any.
 
@@ -98,8 +85,6 @@ def name_classes(
         labels: of the parts of a data set, each [N], numbers or texts, or None.
         class_names: texts, [Y], or None; without them texts are their own names, sorted.
         where: the file, for an error.
-        as_before: whether names that differ in nothing but how accents are written are of two
-            classes, as in older versions.
 
     Returns:
         The labels of the parts, and the names of the classes. With names, labels are int64 from 0
@@ -109,42 +94,37 @@ def name_classes(
         UserError: if the names are not texts, each another, or a label is not the number of one.
     """
     given = [part for part in labels if part is not None]
-    if not given:
-        return list(labels), None
-    if class_names is not None:
-        names = _checked_names(class_names, f"{where}: {CLASS_NAMES}", as_before)
+    if class_names is not None and given:
+        names = _checked_names(class_names, f"{where}: {CLASS_NAMES}")
         return [_checked(part, len(names), where) for part in labels], names
     if not any(_are_texts(part) for part in given):
         return list(labels), None
-    texts = np.concatenate([_texts(part, where, as_before) for part in given])
-    names, numbers = np.unique(texts, return_inverse=True)
-    ends = np.cumsum([len(part) for part in given])[:-1]
-    parts = iter(np.split(numbers.astype(np.int64), ends))
-    return [None if part is None else next(parts) for part in labels], tuple(names.tolist())
+    names = np.unique(np.concatenate([_texts(part) for part in given]))
+    numbers = [None if part is None else np.searchsorted(names, _texts(part)) for part in labels]
+    return numbers, tuple(names.tolist())
 
 
-def _checked_names(class_names: np.ndarray, where: str, as_before: bool) -> tuple[str, ...]:
+def _checked_names(class_names: np.ndarray, where: str) -> tuple[str, ...]:
     if class_names.ndim != 1 or not class_names.size or not _are_texts(class_names):
         raise UserError(
             f"{where} is {class_names.dtype} of shape {class_names.shape}; it must be texts, one "
             "for each class."
         )
-    texts = _texts(class_names, where, as_before)
-    names, counts = np.unique(texts, return_counts=True)
+    names, counts = np.unique(_texts(class_names), return_counts=True)
     if counts.max() > 1:
         raise UserError(f"{where} has '{names[counts.argmax()]}' more than once.")
-    return tuple(texts.tolist())
+    return tuple(_texts(class_names).tolist())
 
 
 def _checked(labels: np.ndarray | None, num: int, where: str) -> np.ndarray | None:
     """Makes int64 of labels, all of which must be numbers of classes."""
     if labels is None:
         return None
-    wanted = f"with {num} {CLASS_NAMES} they must be whole numbers from 0 to {num - 1}."
-    if labels.dtype.kind not in "iu":
-        raise UserError(f"{where}: has labels of {labels.dtype}; {wanted}")
-    if labels.min() < 0 or labels.max() >= num:
-        raise UserError(f"{where}: has labels from {labels.min()} to {labels.max()}; {wanted}")
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= num:
+        raise UserError(
+            f"{where}: has labels from {labels.min()} to {labels.max()} ({labels.dtype}); with "
+            f"{num} {CLASS_NAMES} they must be whole numbers from 0 to {num - 1}."
+        )
     return labels.astype(np.int64)
 
 
@@ -152,17 +132,12 @@ def _are_texts(array: np.ndarray) -> bool:
     return array.dtype.kind in "US"
 
 
-def _texts(array: np.ndarray, where: str, as_before: bool) -> np.ndarray:
-    """The values of an array as texts that can be written."""
+def _texts(array: np.ndarray) -> np.ndarray:
+    """The values of an array as texts that can be written and compared."""
     if array.dtype.kind == "S":
-        texts = [value.decode(errors="replace") for value in array.tolist()]
-    else:
-        try:
-            texts = array.astype(str).tolist()
-        except (ValueError, SystemError) as error:  # numbers that are no letters
-            raise UserError(f"{where}: has texts that cannot be read ({error}).") from error
-        texts = [text.encode(errors="replace").decode() for text in texts]
-    return np.array(texts if as_before else [composed(text) for text in texts])
+        array = np.char.decode(array, "utf-8", "replace")
+    texts = [text.encode(errors="replace").decode() for text in array.astype(str).tolist()]
+    return np.array([composed(text) for text in texts])
 
 
 def sort_classes(labels: np.ndarray, names: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
@@ -194,82 +169,48 @@ def leave_out_unused(
 
 
 def number_classes(
-    train: np.ndarray, test: np.ndarray
+    train: np.ndarray, test: np.ndarray, names: tuple[str, ...] | None
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Makes labels of any kind, without names, numbers of the classes of the training images.
+    """Makes labels numbers of classes that can be learned, as a conditional model needs them.
 
     Args:
         train: the labels of the images for training, [N].
         test: those of the images for testing.
+        names: of the classes, whose numbers the labels are then; None if they are of any kind.
 
     Returns:
-        Both as int64 from 0 to Y - 1, and the Y names: the labels as texts, in their order.
+        Both as int64 from 0 to Y - 1, and the Y names: else the labels as texts, in their order.
 
     Raises:
-        UserError: if there are too many different ones to be classes, or one of the test images is
-            of a class that no training image has.
+        UserError: if there are too few or too many classes, or some are not in both splits.
     """
-    classes = _classes_of(train)
-    names = tuple(str(label) for label in classes.tolist())
-    return _numbers(train, classes), _numbers(test, classes), names
-
-
-def check_named(labels: np.ndarray, names: tuple[str, ...]) -> None:
-    """Raises a UserError if there are too few or too many classes, or one is never trained.
-
-    Args:
-        labels: of the images for training, int64 [N], from 0 to Y - 1.
-        names: of the classes, [Y].
-    """
-    _check_number(len(names), names)
-    counts = np.bincount(labels, minlength=len(names))
-    if not counts.all():
-        raise UserError(
-            f"--conditional: no training image is of the class {names[int(counts.argmin())]}."
-        )
-
-
-def _check_number(count: int, labels: Sequence[Any]) -> None:
-    if count < 2:
+    classes = np.unique(train)
+    labels = classes.tolist() if names is None else names
+    if len(labels) < 2:
         raise UserError(
             f"--conditional: all images are of one class ({labels[0]}); it takes two or more."
         )
-    if count > MOST_CLASSES:
-        some = ", ".join(str(label) for label in labels[:2])
+    if train.dtype.kind == "f" or len(labels) > MOST_CLASSES:
         raise UserError(
-            f"--conditional: the images have {count} different labels ({some}, ...); these are "
-            "values, not classes."
+            f"--conditional: the images have {len(labels)} different labels ({labels[0]}, "
+            f"{labels[1]}, ...); these are values, not classes."
         )
-
-
-def _classes_of(labels: np.ndarray) -> np.ndarray:
-    """The different labels, sorted."""
-    classes = np.unique(labels)
-    if labels.dtype.kind == "f":
+    if names is not None:
+        if len(unseen := np.setdiff1d(np.arange(len(names)), classes)):
+            raise UserError(f"--conditional: no training image is of the class {names[unseen[0]]}.")
+        return train, test, names
+    if len(unseen := np.setdiff1d(test, classes)):
         raise UserError(
-            f"--conditional: the labels are numbers with fractions ({classes[0]}, ...); these are "
-            "values, not classes."
+            f"--conditional: a test image has the label {unseen[0]}, which no training image has."
         )
-    _check_number(len(classes), classes.tolist())
-    return classes
-
-
-def _numbers(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The numbers of labels [N] in their classes [Y]."""
-    numbers = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
-    is_known = classes[numbers] == labels
-    if not is_known.all():
-        raise UserError(
-            f"--conditional: a test image has the label {labels[~is_known][0]}, which no training "
-            "image has."
-        )
-    return numbers.astype(np.int64)
+    numbers = [np.searchsorted(classes, part).astype(np.int64) for part in (train, test)]
+    return *numbers, tuple(str(label) for label in labels)
 
 
 def class_number(label: str, class_names: tuple[str, ...]) -> int | None:
     """The number of a class by its name, or if none is called so, by that number itself."""
-    names = [composed(name) for name in class_names]  # a run of an older version has both forms
+    names = [composed(name) for name in class_names]
     if composed(label) in names:
-        return class_names.index(label) if label in class_names else names.index(composed(label))
+        return names.index(composed(label))
     is_number = label.isdecimal() and int(label) < len(class_names)
     return int(label) if is_number else None

@@ -25,6 +25,7 @@ from cvae_tf.core.errors import LostImagesError, UserError
 from cvae_tf.core.paths import keras_home, printable
 from cvae_tf.core.tensorflow_setup import count_cores
 from cvae_tf.core.terminal import warn
+from cvae_tf.data.batches import aligned_empty
 from cvae_tf.data.decoding import (
     Facts,
     SizeNeededError,
@@ -34,7 +35,6 @@ from cvae_tf.data.decoding import (
 )
 from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
-from cvae_tf.data.safe_npz import aligned_empty
 from cvae_tf.data.settings import AUTO, ReadingSettings
 
 _FACTS, _PIXELS = "facts.json", "pixels.bin"

@@ -11,8 +11,8 @@ from cvae_tf.core.terminal import say
 from cvae_tf.data.datasets import Dataset, Split, hold_out, to_uint8
 
 _PACKAGES = "tensorflow-datasets importlib_resources"  # the first forgets to ask for the second
+_CATALOGUE = "https://www.tensorflow.org/datasets/catalog/overview"
 _LONGEST_REASON = 200  # letters
-_TEST_SPLITS = ("test", "validation")  # the first that there is
 
 
 def load(name: str, seed: int = 0) -> Dataset:
@@ -29,46 +29,57 @@ def load(name: str, seed: int = 0) -> Dataset:
         UserError: if the package is missing or does not know the name, or the data set cannot be
             downloaded, or holds no images of one size.
     """
-    tfds, where = _package(name), f"--dataset=tfds:{name}"
-    builder = _builder(tfds, name, where)
-    features = _features(tfds, builder.info, where)
-    _prepare(builder, where)
-    parts = _wanted_splits(list(builder.info.splits), where)
-    train, *others = [_read(tfds, builder, part, features, where) for part in parts]
-    train, test = (train, others[0]) if others else hold_out(train, seed, where)
+    where = f"--dataset=tfds:{name}"
+    try:
+        with quiet_import():
+            tfds = importlib.import_module("tensorflow_datasets")
+    except ImportError as error:
+        raise UserError(f"{where} needs other packages: pip install {_PACKAGES}") from error
+    builder, features = _prepare(tfds, name, where)
+    there = list(builder.info.splits)
+    if "train" not in there:
+        raise UserError(f"{where}: has no split train, but {', '.join(there) or 'none at all'}.")
+    parts = ["train", *[part for part in ("test", "validation") if part in there][:1]]
+    splits = [_read(tfds, builder, part, features, where) for part in parts]
+    train, test = splits if len(splits) == 2 else hold_out(splits[0], seed, where)
     if train.images.shape[1:] != test.images.shape[1:]:
         raise UserError(_sizes(where, train.images.shape[1:], test.images.shape[1:]))
     is_labelled = train.labels is not None or test.labels is not None
+    info, licence = builder.info, _in_a_line(builder.info.redistribution_info.license)
     return Dataset(
-        name=builder.info.full_name,
+        name=info.full_name,
         origin=f"TensorFlow Datasets, from {builder.data_dir}.",
         train=train,
         test=test,
-        licence=_licence(builder.info),
-        class_names=_class_names(builder.info, features[1]) if is_labelled else None,
+        licence=f"that of {info.full_name}: {licence or 'as its authors state it'}, "
+        f"{info.homepage}",
+        class_names=_class_names(info.features[features[1]]) if is_labelled else None,
     )
 
 
-def _package(name: str) -> Any:
+def _prepare(tfds: Any, name: str, where: str) -> tuple[Any, tuple[str, str | None]]:
+    """Finds a data set, downloads it if it is not there, and names its images and labels."""
     try:
-        with quiet_import():
-            return importlib.import_module("tensorflow_datasets")
-    except ImportError as error:
-        raise UserError(
-            f"--dataset=tfds:{name} needs other packages: pip install {_PACKAGES}"
-        ) from error
-
-
-def _builder(tfds: Any, name: str, where: str) -> Any:
-    try:
-        return tfds.builder(name)
+        builder = tfds.builder(name)
+        features = _features(tfds, builder.info, where)
+        if not builder.data_path.exists():
+            say(
+                f"{builder.info.full_name} is not in {builder.data_dir}; trying to download it "
+                "(without a network this gives up after some minutes) ..."
+            )
+        builder.download_and_prepare()
+    except UserError:
+        raise
     except tfds.core.DatasetNotFoundError as error:
         raise UserError(
-            f"{where}: unknown to TensorFlow Datasets; all names are listed at "
-            "https://www.tensorflow.org/datasets/catalog/overview."
+            f"{where}: unknown to TensorFlow Datasets; all names are listed at {_CATALOGUE}."
         ) from error
-    except Exception as error:  # a name of another form, a version that is not there, no network
-        raise UserError(f"{where}: cannot be had ({_in_a_line(error)}).") from error
+    except Exception as error:  # every data set has a program of its own
+        raise UserError(
+            f"{where} cannot be had ({_in_a_line(error) or type(error).__name__}). Use "
+            "--data_path=... for a copy of yours."
+        ) from error
+    return builder, features
 
 
 def _features(tfds: Any, info: Any, where: str) -> tuple[str, str | None]:
@@ -85,34 +96,10 @@ def _features(tfds: Any, info: Any, where: str) -> tuple[str, str | None]:
     return images[0], next(iter(labels), None)
 
 
-def _class_names(info: Any, label: str) -> tuple[str, ...] | None:
+def _class_names(feature: Any) -> tuple[str, ...] | None:
     """The names of the classes; None if they are nothing but their numbers."""
-    names = tuple(info.features[label].names or ())
+    names = tuple(feature.names or ())
     return None if names == tuple(map(str, range(len(names)))) else names
-
-
-def _prepare(builder: Any, where: str) -> None:
-    """Downloads the data set, if it is not there."""
-    if not builder.data_path.exists():
-        say(
-            f"{builder.info.full_name} is not in {builder.data_dir}; trying to download it "
-            "(without a network this gives up after some minutes) ..."
-        )
-    try:
-        builder.download_and_prepare()
-    except ImportError as error:  # some need packages of their own
-        raise UserError(f"{where} needs another package: {error}.") from error
-    except Exception as error:  # every data set has a program of its own
-        raise UserError(
-            f"{where} is not in {builder.data_dir} and cannot be downloaded "
-            f"({_in_a_line(error)}). Use --data_path=... for a copy of yours."
-        ) from error
-
-
-def _wanted_splits(there: list[str], where: str) -> list[str]:
-    if "train" not in there:
-        raise UserError(f"{where}: has no split train, but {', '.join(there) or 'none at all'}.")
-    return ["train", *[name for name in _TEST_SPLITS if name in there][:1]]
 
 
 def _read(tfds: Any, builder: Any, part: str, names: tuple[str, str | None], where: str) -> Split:
@@ -145,15 +132,6 @@ def _sizes(where: str, one: tuple[int, ...], other: tuple[int, ...]) -> str:
     )
 
 
-def _licence(info: Any) -> str:
-    """The licence as far as it is known, and whom to cite."""
-    licence = info.redistribution_info.license.strip()
-    parts = [_in_a_line(licence) if licence else "as its authors state it"]
-    if info.homepage:
-        parts.append(info.homepage)
-    return f"that of {info.full_name}: {', '.join(parts)}"
-
-
-def _in_a_line(error: Any) -> str:
+def _in_a_line(message: Any) -> str:
     """The first line of a message that may have many."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_REASON]
+    return str(message or "").strip().partition("\n")[0][:_LONGEST_REASON]

@@ -34,19 +34,16 @@ def test_true_is_white_in_any_shape_that_is_in_order(shape):
 
 REMEDIES = [
     (_zeros(5, 3, 32, 32), "channels come first ([N, C, H, W]): np.moveaxis(x, 1, -1)."),
-    (_zeros(32, 32, 3, 500), "images come last ([H, W, C, N]): np.moveaxis(x, -1, 0)."),
     (_zeros(500, 784), "rows seem to be images: x.reshape(-1, 28, 28)."),
     (_zeros(500, 3072), "x.reshape(-1, height, width)."),
     (_zeros(0, 8, 8), "photos is empty (shape (0, 8, 8))."),
-    (LEVELS - 1, "photos has values from -1 to 254; they must lie in 0 to 255"),
-    (LEVELS + 1, "photos has values from 1 to 256; they must lie in 0 to 255"),
+    (LEVELS - 1, "photos is int64 with values from -1 to 254; they must be whole numbers from 0"),
+    (LEVELS + 1, "photos is int64 with values from 1 to 256; they must be whole numbers from 0"),
     (_ramp(0, 255, "f4"), "x / 255,"),
     (_ramp(-0.97, 0.95, "f4"), "(x + 1) / 2."),
-    (_ramp(-2.5, 3, "f4"), "(x + 2.5) / 5.5."),
-    (_ramp(-0.002, 1.003, "f4"), "np.clip(x, 0, 1)."),
     (_ramp(7, 3987, "u2"), "x / 4095,"),
     (LEVELS % 2, "is int64 with values 0 and 1 only; white must be 255: x * 255."),
-    (np.array([[[0.5, np.nan]]]), "must lie in [0, 1], without NaN."),
+    (np.array([[[0.5, np.nan]]]), "floats in [0, 1] without NaN."),
 ]
 
 

@@ -72,11 +72,11 @@ def test_what_holds_no_images_that_fit_is_refused(tmp_path):
         read_images(tmp_path / "missing.png", FIT)
     (tmp_path / "bad.png").touch()
     for channels, reason in ((1, "cannot be read as a picture"), (2, "images of 2 channels")):
-        with pytest.raises(UserError, match=f"bad.png: .*{reason}"):
+        with pytest.raises(UserError, match=f"{tmp_path}.*: .*{reason}"):
             read_images(tmp_path, Fit((12, 12, channels)))
     zeros = np.zeros((4, 12, 12), np.uint8)
     for arrays, reason in (
-        ({"pixels": zeros}, "holds no array x_test, x_train or images"),
+        ({"pixels": zeros}, "holds no array x_test or x_train or images"),
         ({"x_test": zeros, "y_test": [1, 2]}, "one label for each of the 4 images"),
         ({"x_test": zeros.reshape(1, 12, 16, 3)}, "3 channels; the model takes 1"),
     ):
@@ -125,7 +125,7 @@ def test_images_are_compared_with_the_models(tmp_path, grey, margins, is_paper, 
         settings = ImageSettings(data_path=str(tmp_path / "given.npz"), invert=invert)
         asked_for = settings, SHAPE, {"data": {"margin_brightness": margins}}
         if refusal and invert is None:
-            said = f"given.npz: x_test seems to be {refusal}; give --invert, or --noinvert"
+            said = f"given.npz: x_test: the images seem to be {refusal}; give --invert, or --noin"
             with pytest.raises(UserError, match=said):
                 read_asked_for(*asked_for)
         else:
