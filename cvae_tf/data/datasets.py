@@ -16,19 +16,10 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.files import read_npz
 from cvae_tf.core.paths import absolute, listed, printable
 from cvae_tf.data.inspection import margin_brightness
-from cvae_tf.data.labels import (
-    CLASS_NAMES,
-    are_classes,
-    name_classes,
-    number_classes,
-    to_labels,
-    warn_of_gaps,
-)
+from cvae_tf.data.labels import CLASS_NAMES, are_classes, number_classes, read_labels, warn_of_gaps
 from cvae_tf.data.pictures import Form
 
-OWN_LICENCE = "that of the images, which are not part of cvae-tf"
-IMAGES_AND_LABELS = ("x_train", "y_train", "x_test", "y_test")
-ARRAYS = (*IMAGES_AND_LABELS, CLASS_NAMES)
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test", CLASS_NAMES)
 HELD_OUT = 0.1  # part of a file without x_test
 _CHANNELS = range(1, 5)  # no image is as small as that
 _SMALLEST_FLAT = 64  # pixels of an image of 8 x 8
@@ -49,7 +40,7 @@ class Dataset(NamedTuple):
     origin: str  # where the images came from, a sentence for people
     train: Split
     test: Split
-    licence: str = OWN_LICENCE
+    licence: str = "that of the images, which are not part of cvae-tf"
     key: str | None = None  # the name in `loading.DATASETS`; None for a file of the user's
     class_names: tuple[str, ...] | None = None  # labels are then int64 numbers into it
     sha256: str | None = None  # what `fingerprint` says, if it is known without reading the images
@@ -74,9 +65,8 @@ def fingerprint(dataset: Dataset) -> str:
 
 def training_margins(dataset: Dataset) -> float:
     """The `margin_brightness` of the images for training, if need be by looking at them."""
-    if dataset.margins is not None:
-        return dataset.margins
-    return margin_brightness(dataset.train.images)
+    known = dataset.margins
+    return margin_brightness(dataset.train.images) if known is None else known
 
 
 def with_classes(dataset: Dataset) -> Dataset:
@@ -89,23 +79,20 @@ def with_classes(dataset: Dataset) -> Dataset:
         The same images; labels are int64 from 0 to Y - 1, and `class_names` has Y names.
 
     Raises:
-        UserError: if images have no labels, or there are too many different ones to be classes, or
-            one of the test images is of a class that no training image has.
+        UserError: if images have no labels, or these are no classes that can be learned.
     """
-    for split, what in ((dataset.train, "training"), (dataset.test, "test")):
-        if split.labels is None:
-            raise UserError(
-                f"--conditional: the {what} images ({dataset.name}) have no labels; give y_train "
-                "and y_test in an .npz, or a folder for each class."
-            )
-    train, test, names = number_classes(
-        dataset.train.labels, dataset.test.labels, dataset.class_names
+    train, test = dataset.train, dataset.test
+    if train.labels is None or test.labels is None:
+        what = "training" if train.labels is None else "test"
+        raise UserError(
+            f"--conditional: the {what} images ({dataset.name}) have no labels; give y_train "
+            "and y_test in an .npz, or a folder for each class."
+        )
+    labels, names = number_classes(train.labels, test.labels, dataset.class_names)
+    train, test = (
+        part._replace(labels=own) for part, own in zip((train, test), labels, strict=True)
     )
-    return dataset._replace(
-        train=dataset.train._replace(labels=train),
-        test=dataset.test._replace(labels=test),
-        class_names=names,
-    )
+    return dataset._replace(train=train, test=test, class_names=names)
 
 
 def fingerprint_of_labels(dataset: Dataset) -> str:
@@ -132,19 +119,16 @@ def load_npz(path: str | Path, seed: int = 0) -> Dataset:
         UserError: if the file does not hold such arrays.
     """
     path = Path(absolute(path))
-    return from_arrays(path, read_arrays(path, ARRAYS, ["x_train"]), seed)
+    return from_arrays(path, read_arrays(path, _ARRAYS, ["x_train"]), seed)
 
 
 def from_arrays(path: Path, arrays: dict[str, np.ndarray], seed: int) -> Dataset:
     """Makes a data set of the arrays of a file; arguments and errors as in `load_npz`."""
     parts = [part for part in ("train", "test") if f"x_{part}" in arrays]
-    images = [to_uint8(arrays[f"x_{part}"], f"{path}: x_{part}") for part in parts]
-    labels = [
-        to_labels(arrays.get(f"y_{part}"), len(each), f"{path}: y_{part}")
-        for part, each in zip(parts, images, strict=True)
-    ]
-    labels, class_names = name_classes(labels, arrays.get(CLASS_NAMES), str(path))
-    splits = [Split(*each) for each in zip(images, labels, strict=True)]
+    images = {part: to_uint8(arrays[f"x_{part}"], f"{path}: x_{part}") for part in parts}
+    given = {f"y_{part}": (arrays.get(f"y_{part}"), len(each)) for part, each in images.items()}
+    labels, class_names = read_labels(given, arrays.get(CLASS_NAMES), str(path))
+    splits = [Split(*each) for each in zip(images.values(), labels, strict=True)]
     origin = f"{printable(path)}."
     if len(splits) == 1:
         splits = hold_out(splits[0], seed, f"{path}: x_train")
@@ -187,14 +171,9 @@ def hold_out(split: Split, seed: int, where: str) -> tuple[Split, Split]:
 
 
 def tenth_of(order: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """Takes the first tenth of all images, but of each class the last one stays.
+    """Takes the first tenth of N images in an order, int [N], at least one.
 
-    Args:
-        order: of the N images, int [N].
-        labels: their classes, [N]; None if there are none.
-
-    Returns:
-        At least one image, in their order. If each class has one image, some lose theirs.
+    Of each of their classes, [N], if there are any, the last image stays, if not each has but one.
     """
     num = max(1, round(len(order) * HELD_OUT))
     if labels is not None:

@@ -16,7 +16,7 @@ from cvae_tf.data.folder import read_folder
 from cvae_tf.data.folder_listing import SUFFIXES
 from cvae_tf.data.folder_names import TEST
 from cvae_tf.data.inspection import look_at, margin_brightness
-from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, class_number, name_classes, to_labels
+from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, class_number, read_labels
 from cvae_tf.data.loading import load_again
 from cvae_tf.data.pictures import (
     BadPictureError,
@@ -89,9 +89,6 @@ def read_asked_for(
         image_shape: height, width and channels that the model takes.
         metadata: the `model.json` of the model.
 
-    Returns:
-        The images.
-
     Raises:
         UserError: if they cannot be had, or do not fit.
     """
@@ -112,13 +109,7 @@ def read_asked_for(
 def fit_of(
     metadata: dict[str, Any], image_shape: tuple[int, int, int], invert: bool | None = None
 ) -> Fit:
-    """Finds out how images are made to fit a model: as those of its training were.
-
-    Args:
-        metadata: the `model.json` of the model.
-        image_shape: height, width and channels that it takes.
-        invert: black for white; None refuses what seems to need it.
-    """
+    """Finds out how images are made to fit a model: as those of its training were."""
     data, reading = metadata.get("data", {}), ReadingSettings.of(metadata.get("config", {}))
     form, margins = data.get("pictures"), data.get("margin_brightness") or 0.0
     form = Form(**form) if form else None
@@ -178,13 +169,12 @@ def class_numbers(images: Images, class_names: tuple[str, ...]) -> np.ndarray:
             "y_test, or a folder for each class."
         )
     shown = images.shown_labels.astype(str).tolist()
-    number_of = {label: class_number(label, class_names) for label in dict.fromkeys(shown)}
-    for label, number in number_of.items():
-        if number is None:
-            raise UserError(
-                f"{images.origin}: has the label {label}, which the model does not know; it knows "
-                f"{listed(class_names, MOST_LISTED)}."
-            )
+    number_of = {label: class_number(label, class_names) for label in set(shown)}
+    if unknown := sorted(label for label, number in number_of.items() if number is None):
+        raise UserError(
+            f"{images.origin}: has the label {unknown[0]}, which the model does not know; it knows "
+            f"{listed(class_names, MOST_LISTED)}."
+        )
     return np.array([number_of[label] for label in shown], np.int32)
 
 
@@ -275,8 +265,8 @@ def _read_arrays(path: Path, fit: Fit) -> Images:
     if channels != fit.image_shape[-1]:
         raise UserError(f"{where} has {channels} channels; the model takes {fit.image_shape[-1]}.")
     _check_kind(images, where, fit)
-    labels = to_labels(labels, len(images), f"{path}: {names[1]}")
-    (labels,), class_names = name_classes([labels], arrays.get(CLASS_NAMES), str(path))
+    given = {names[1]: (labels, len(images))}
+    (labels,), class_names = read_labels(given, arrays.get(CLASS_NAMES), str(path))
     if size != fit.image_shape[:2]:
         pictures = (Image.fromarray(each[..., 0] if channels == 1 else each) for each in images)
         pixels = np.stack([np.asarray(fitted(each, fit.form)) for each in pictures])

@@ -78,11 +78,7 @@ class Looks(NamedTuple):
 
 
 def look_at(images: Any) -> Looks:
-    """Finds out how images look, by some of them from the whole set.
-
-    Args:
-        images: uint8 [N, H, W, C], an array or what reads them from the disk.
-    """
+    """Finds out how images, uint8 [N, H, W, C] in memory or on disk, look, by some of them."""
     some = images[evenly_spaced_indices(len(images), _LOOKED_AT)]
     grey = some.astype(np.float32) / 255
     lowest, highest, share_of_little = _levels_of(some)
@@ -112,13 +108,6 @@ def _levels_of(images: np.ndarray) -> tuple[int, int, float]:
         is_usual = is_drawn & (ranges < _SMALL_PART)
         lowest, highest = lowest[is_usual], highest[is_usual]
     return int(lowest.min()), int(highest.max()), share_of_little
-
-
-def are_identical(images: Any) -> bool:
-    """Whether all images, uint8 [N, H, W, C] in memory or on the disk, are the same one."""
-    parts = (images[start : start + _LOOKED_AT] for start in range(0, len(images), _LOOKED_AT))
-    first = images[:1]
-    return len(images) > 1 and all(np.all(part == first) for part in parts)
 
 
 def _share_lost(grey: np.ndarray) -> float:
@@ -175,13 +164,9 @@ def _places_of_classes(sizes: np.ndarray, count: int) -> np.ndarray:
 
 
 def margin_brightness(images: np.ndarray) -> float:
-    """Tells images of bright things on black from images of dark things on white.
+    """The mean level of the outermost rows and columns of images, uint8 [N, H, W, C].
 
-    Args:
-        images: uint8 [N, H, W, C].
-
-    Returns:
-        The mean grey level of the outermost rows and columns: 0 if all are black, 1 if white.
+    It is 0 if all are black, 1 if all are white: on what bright or dark things are drawn.
     """
     return mean_of_margins(sums_of_margins(images), images.shape)
 

@@ -23,20 +23,57 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def to_labels(labels: np.ndarray | None, num_images: int, where: str) -> np.ndarray | None:
-    """Brings labels to the form that a data set keeps.
+def are_classes(labels: np.ndarray | None) -> bool:
+    """Whether labels [N] can be classes rather than values."""
+    if labels is None or labels.dtype.kind not in "biu":
+        return False
+    return len(np.unique(labels)) <= MOST_CLASSES
+
+
+def warn_of_gaps(train: np.ndarray, test: np.ndarray, names: Sequence[str] | None) -> None:
+    """Warns of classes that only one of two splits has, by their labels, [N], and their names."""
+    for one, other, what in (
+        (test, train, "for training is of these classes of the test images"),
+        (train, test, "for testing is of these classes"),
+    ):
+        if len(labels := np.setdiff1d(one, other)):
+            missing = [names[label] if names else str(label) for label in labels]
+            warn(f"No image {what}: {listed(missing)}.")
+
+
+def read_labels(
+    given: dict[str, tuple[np.ndarray | None, int]], class_names: np.ndarray | None, where: str
+) -> tuple[list[np.ndarray | None], tuple[str, ...] | None]:
+    """Brings labels to one form: numbers, with the names of the classes if they have any.
 
     Args:
-        labels: one for each image, [N] or [N, 1] as Keras stores those of CIFAR-10; or None.
-        num_images: N.
-        where: names the array in an error.
+        given: by the names of their arrays, labels of N images, [N] or [N, 1], numbers or texts, or
+            None; and N.
+        class_names: texts, [Y], or None; without them texts are their own names, sorted.
+        where: the file, for an error.
 
     Returns:
-        [N], of whole numbers where all floats are whole; None if there are none.
+        The labels, each [N], and the names of the classes. With names, labels are int64 from 0 to
+        Y - 1; without, whole floats are whole numbers, and others are as they were.
 
     Raises:
-        UserError: if there are not as many labels as images.
+        UserError: if there are not as many labels as images, the names are not texts, each another,
+            or a label is not the number of one.
     """
+    labels = [_of_images(own, num, f"{where}: {name}") for name, (own, num) in given.items()]
+    known = [own for own in labels if own is not None]
+    if class_names is not None and known:
+        names = _checked_names(class_names, f"{where}: {CLASS_NAMES}")
+        return [_checked(own, len(names), where) for own in labels], names
+    if not any(_are_texts(own) for own in known):
+        return labels, None
+    names = np.unique(np.concatenate([_texts(own) for own in known]))
+    numbers = [None if own is None else np.searchsorted(names, _texts(own)) for own in labels]
+    return numbers, tuple(names.tolist())
+
+
+def _of_images(labels: np.ndarray | None, num_images: int, where: str) -> np.ndarray | None:
+    """Checks that there is a label for each image; whole floats become whole numbers."""
     if labels is None:
         return None
     if labels.shape not in ((num_images,), (num_images, 1)):
@@ -50,58 +87,6 @@ def to_labels(labels: np.ndarray | None, num_images: int, where: str) -> np.ndar
     with np.errstate(invalid="ignore"):  # of what no whole number is, such as NaN
         whole = labels.astype(np.int64)
     return whole if np.array_equal(whole, labels) else labels
-
-
-def are_classes(labels: np.ndarray | None) -> bool:
-    """Whether labels [N] can be classes rather than values."""
-    if labels is None or labels.dtype.kind not in "biu":
-        return False
-    return len(np.unique(labels)) <= MOST_CLASSES
-
-
-def warn_of_gaps(train: np.ndarray, test: np.ndarray, names: Sequence[str] | None) -> None:
-    """Warns of classes that only one of the two splits has.
-
-    Args:
-        train: the labels of the images for training, [N].
-        test: those of the images for testing.
-        names: of the classes; None if labels are their own names.
-    """
-    for one, other, what in (
-        (test, train, "for training is of these classes of the test images"),
-        (train, test, "for testing is of these classes"),
-    ):
-        if len(labels := np.setdiff1d(one, other)):
-            missing = [names[label] if names else str(label) for label in labels]
-            warn(f"No image {what}: {listed(missing)}.")
-
-
-def name_classes(
-    labels: Sequence[np.ndarray | None], class_names: np.ndarray | None, where: str
-) -> tuple[list[np.ndarray | None], tuple[str, ...] | None]:
-    """Brings labels to one form: numbers, with the names of the classes if they have any.
-
-    Args:
-        labels: of the parts of a data set, each [N], numbers or texts, or None.
-        class_names: texts, [Y], or None; without them texts are their own names, sorted.
-        where: the file, for an error.
-
-    Returns:
-        The labels of the parts, and the names of the classes. With names, labels are int64 from 0
-        to Y - 1; without, they are as they were.
-
-    Raises:
-        UserError: if the names are not texts, each another, or a label is not the number of one.
-    """
-    given = [part for part in labels if part is not None]
-    if class_names is not None and given:
-        names = _checked_names(class_names, f"{where}: {CLASS_NAMES}")
-        return [_checked(part, len(names), where) for part in labels], names
-    if not any(_are_texts(part) for part in given):
-        return list(labels), None
-    names = np.unique(np.concatenate([_texts(part) for part in given]))
-    numbers = [None if part is None else np.searchsorted(names, _texts(part)) for part in labels]
-    return numbers, tuple(names.tolist())
 
 
 def _checked_names(class_names: np.ndarray, where: str) -> tuple[str, ...]:
@@ -133,23 +118,14 @@ def _are_texts(array: np.ndarray) -> bool:
 
 
 def _texts(array: np.ndarray) -> np.ndarray:
-    """The values of an array as texts that can be written and compared."""
+    """The values of an array as texts that can be compared."""
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "replace")
-    texts = [text.encode(errors="replace").decode() for text in array.astype(str).tolist()]
-    return np.array([composed(text) for text in texts])
+    return np.array([composed(text) for text in array.astype(str).tolist()])
 
 
 def sort_classes(labels: np.ndarray, names: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
-    """Numbers classes anew in the order of their names.
-
-    Args:
-        labels: int64 [N], numbers into the names; -1 for what is in no class, which stays.
-        names: of the classes, [Y], in any order.
-
-    Returns:
-        The labels, and the names in their order.
-    """
+    """Numbers classes anew in the order of their names, [Y]; -1 in labels, int64 [N], stays."""
     order = sorted(range(len(names)), key=names.__getitem__)
     number_of = np.full(len(names) + 1, -1, np.int64)  # the last one for those without a class
     number_of[order] = np.arange(len(order))
@@ -159,18 +135,14 @@ def sort_classes(labels: np.ndarray, names: Sequence[Any]) -> tuple[np.ndarray, 
 def leave_out_unused(
     labels: np.ndarray, names: Sequence[str], rows: np.ndarray
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Numbers anew the classes that some rows, int [M], have; labels of other rows may be any.
-
-    Returns:
-        The labels of all rows, int64 [N], and the names of these classes.
-    """
+    """Numbers anew the classes that some rows, int [M], have; labels of other rows may be any."""
     used = np.unique(labels[rows])
     return np.searchsorted(used, labels), tuple(names[label] for label in used)
 
 
 def number_classes(
     train: np.ndarray, test: np.ndarray, names: tuple[str, ...] | None
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[str, ...]]:
     """Makes labels numbers of classes that can be learned, as a conditional model needs them.
 
     Args:
@@ -182,7 +154,7 @@ def number_classes(
         Both as int64 from 0 to Y - 1, and the Y names: else the labels as texts, in their order.
 
     Raises:
-        UserError: if there are too few or too many classes, or some are not in both splits.
+        UserError: if there are too few or too many classes, or one is never trained.
     """
     classes = np.unique(train)
     labels = classes.tolist() if names is None else names
@@ -198,13 +170,13 @@ def number_classes(
     if names is not None:
         if len(unseen := np.setdiff1d(np.arange(len(names)), classes)):
             raise UserError(f"--conditional: no training image is of the class {names[unseen[0]]}.")
-        return train, test, names
+        return (train, test), names
     if len(unseen := np.setdiff1d(test, classes)):
         raise UserError(
             f"--conditional: a test image has the label {unseen[0]}, which no training image has."
         )
-    numbers = [np.searchsorted(classes, part).astype(np.int64) for part in (train, test)]
-    return *numbers, tuple(str(label) for label in labels)
+    numbers = np.searchsorted(classes, train), np.searchsorted(classes, test)
+    return numbers, tuple(str(label) for label in labels)
 
 
 def class_number(label: str, class_names: tuple[str, ...]) -> int | None:

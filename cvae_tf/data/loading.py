@@ -69,14 +69,7 @@ def load_dataset(
 
 
 def load_auto(seed: int) -> Dataset:
-    """Loads MNIST if that is quickly had, else the bundled digits, whose origin then says so.
-
-    Args:
-        seed: as in `load_dataset`.
-
-    Returns:
-        The data set, whose key is that of the one that was taken.
-    """
+    """Loads MNIST if that is quickly had, else the bundled digits, whose origin then says so."""
     try:
         return _load_by_key("mnist", seed, seconds=_SECONDS_IF_OPTIONAL)
     except UserError as error:
@@ -155,11 +148,11 @@ def load_again(
     Args:
         recorded: what the run recorded of its data: their `key` in `DATASETS`, if they have one,
             and their `sha256`.
-        data_path: as the others in `load_dataset`.
+        data_path: this and the following as in `load_dataset`.
         seed: from 0.
-        reading: of a folder.
-        cache_mb: of a folder.
-        disk_mb: of a folder.
+        reading: of a folder, as the next two.
+        cache_mb: in memory.
+        disk_mb: on disk.
         moved_to: where the images are now, if they are at `data_path` no more.
 
     Returns:

@@ -44,8 +44,10 @@ def load(name: str, seed: int = 0) -> Dataset:
     train, test = splits if len(splits) == 2 else hold_out(splits[0], seed, where)
     if train.images.shape[1:] != test.images.shape[1:]:
         raise UserError(_sizes(where, train.images.shape[1:], test.images.shape[1:]))
-    is_labelled = train.labels is not None or test.labels is not None
     info, licence = builder.info, _in_a_line(builder.info.redistribution_info.license)
+    is_labelled = train.labels is not None or test.labels is not None
+    class_names = tuple(info.features[features[1]].names or ()) if is_labelled else ()
+    are_numbers = class_names == tuple(map(str, range(len(class_names))))
     return Dataset(
         name=info.full_name,
         origin=f"TensorFlow Datasets, from {builder.data_dir}.",
@@ -53,7 +55,7 @@ def load(name: str, seed: int = 0) -> Dataset:
         test=test,
         licence=f"that of {info.full_name}: {licence or 'as its authors state it'}, "
         f"{info.homepage}",
-        class_names=_class_names(info.features[features[1]]) if is_labelled else None,
+        class_names=None if are_numbers else class_names,
     )
 
 
@@ -84,22 +86,15 @@ def _prepare(tfds: Any, name: str, where: str) -> tuple[Any, tuple[str, str | No
 
 def _features(tfds: Any, info: Any, where: str) -> tuple[str, str | None]:
     """The names of the one image in each example, and of its label if there is one."""
-    kinds = dict(info.features.items()) if hasattr(info.features, "items") else {}
-    keys = info.supervised_keys or ()
-    preferred = [key for key in (*keys, "image", "label") if isinstance(key, str)]
-    order = [*[key for key in preferred if key in kinds], *kinds]  # each name may be in it twice
-    images = [key for key in order if isinstance(kinds[key], tfds.features.Image)]
-    labels = [key for key in order if isinstance(kinds[key], tfds.features.ClassLabel)]
+    kinds = dict(info.features.items())
+    preferred = [key for key in (*(info.supervised_keys or ()), "image", "label") if key in kinds]
+    images, labels = (
+        [key for key in (*preferred, *kinds) if isinstance(kinds[key], kind)]
+        for kind in (tfds.features.Image, tfds.features.ClassLabel)
+    )
     if not images:
-        found = ", ".join(kinds) or "no features with names"
-        raise UserError(f"{where}: its examples hold no image ({found}).")
+        raise UserError(f"{where}: its examples hold no image ({', '.join(kinds)}).")
     return images[0], next(iter(labels), None)
-
-
-def _class_names(feature: Any) -> tuple[str, ...] | None:
-    """The names of the classes; None if they are nothing but their numbers."""
-    names = tuple(feature.names or ())
-    return None if names == tuple(map(str, range(len(names)))) else names
 
 
 def _read(tfds: Any, builder: Any, part: str, names: tuple[str, str | None], where: str) -> Split:

@@ -3,7 +3,7 @@ import pytest
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import to_uint8
-from cvae_tf.data.labels import to_labels
+from cvae_tf.data.labels import read_labels
 
 LEVELS = np.arange(256).reshape(1, 16, 16)
 
@@ -61,9 +61,10 @@ def test_labels_are_one_for_each_image_and_whole_floats_whole_numbers():
         ([7.0, np.nan, np.inf], ["7.0", "nan", "inf"]),
     ):
         for shape in ((3,), (3, 1)):
-            labels = to_labels(np.array(values).reshape(shape), 3, "labels")
-            assert [str(label) for label in labels] == wanted
-    assert to_labels(None, 3, "labels") is None
+            given = {"y": (np.array(values).reshape(shape), 3)}
+            (labels,), names = read_labels(given, None, "a.npz")
+            assert [str(names[label] if names else label) for label in labels] == wanted
+    assert read_labels({"y": (None, 3)}, None, "a.npz") == ([None], None)
     for shape in ((), (5,), (4, 2), (1, 4)):
-        with pytest.raises(UserError, match="y has the shape .* one label for each of the 4"):
-            to_labels(np.zeros(shape), 4, "y")
+        with pytest.raises(UserError, match="a.npz: y has the shape .* label for each of the 4"):
+            read_labels({"y": (np.zeros(shape), 4)}, None, "a.npz")

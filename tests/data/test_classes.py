@@ -6,7 +6,7 @@ import pytest
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split, fingerprint_of_labels, with_classes
 from cvae_tf.data.given_images import Images, class_numbers
-from cvae_tf.data.labels import class_number, name_classes
+from cvae_tf.data.labels import class_number, read_labels
 
 APART, COMPOSED = "e\u0301", "\u00e9"
 NAMES = np.array(["cat", "dog"])
@@ -27,7 +27,8 @@ IMAGES = np.zeros((5, 8, 8, 1), np.uint8)
 )
 def test_labels_and_names_that_are_none_are_refused_in_a_line(labels, names, message):
     with pytest.raises(UserError, match=f"^a.npz:{message}[^\n]*$"):
-        name_classes([None, np.asarray(labels)], np.asarray(names), "a.npz")
+        given = {"y_train": (None, 3), "y_test": (np.asarray(labels), len(labels))}
+        read_labels(given, np.asarray(names), "a.npz")
 
 
 def _dataset(train, test, names=None):
