@@ -135,28 +135,21 @@ def from_arrays(path: Path, arrays: dict[str, np.ndarray], seed: int) -> Dataset
         origin = f"{printable(path)}, a tenth of x_train held out for testing."
     train, test = splits
     if train.images.shape[1:] != test.images.shape[1:]:
-        raise UserError(
-            f"{path}: x_train has images of shape {train.images.shape[1:]}, "
-            f"x_test of {test.images.shape[1:]}; they must agree."
-        )
+        shapes = f"{train.images.shape[1:]}, x_test of {test.images.shape[1:]}"
+        raise UserError(f"{path}: x_train has images of shape {shapes}; they must agree.")
     if are_classes(train.labels) and are_classes(test.labels):
         warn_of_gaps(train.labels, test.labels, class_names)
     return Dataset(printable(path.name), origin, train, test, class_names=class_names)
 
 
 def hold_out(split: Split, seed: int, where: str) -> tuple[Split, Split]:
-    """Holds a tenth of images out for testing, but of no class the last one.
-
-    Args:
-        split: all images.
-        seed: decides which.
-        where: names them in an error.
+    """Holds a tenth of images out for testing, by a seed, but of no class the last one.
 
     Returns:
         The images for training, and those for testing, at least one.
 
     Raises:
-        UserError: if there is one image only.
+        UserError: if there is one image only; it says `where`.
     """
     if len(split.images) < 2:
         raise UserError(f"{where} has one image; with none for testing at least 2 are needed.")
@@ -224,12 +217,11 @@ def to_uint8(images: np.ndarray, where: str) -> np.ndarray:
         UserError: if the array has another form.
     """
     order = _order_to_mend(images.shape)
-    if order or images.ndim not in (3, 4):
+    if order or images.ndim not in (3, 4) or images.size == 0:
         raise UserError(
-            f"{where} has the shape {images.shape}; it must be [N, H, W] or [N, H, W, C].{order}"
+            f"{where} has the shape {images.shape}; it must be [N, H, W] or [N, H, W, C], and not "
+            f"empty.{order}"
         )
-    if images.size == 0:
-        raise UserError(f"{where} is empty (shape {images.shape}).")
     images = np.ascontiguousarray(_levels(images, where))
     return images if images.ndim == 4 else images[..., np.newaxis]
 
@@ -250,23 +242,17 @@ def _levels(images: np.ndarray, where: str) -> np.ndarray:
     kind = images.dtype.kind
     if kind == "b":
         return images.astype(np.uint8) * 255
+    wanted = "it must be whole numbers from 0 to 255, floats in [0, 1] without NaN, or bool."
     if kind not in "fiu":
-        raise UserError(
-            f"{where} is {images.dtype}; it must be uint8, whole numbers from 0 to 255, floats in "
-            "[0, 1], or bool."
-        )
+        raise UserError(f"{where} is {images.dtype}; {wanted}")
     low, high = images.min().item(), images.max().item()
+    found = f"{where} is {images.dtype} with values from {low:g} to {high:g}"
     if not (low >= 0 and high <= (1 if kind == "f" else 255)):  # also true for NaN
-        raise UserError(
-            f"{where} is {images.dtype} with values from {low:g} to {high:g}; they must be whole "
-            f"numbers from 0 to 255, or floats in [0, 1] without NaN.{_range_to_mend(low, high)}"
-        )
+        raise UserError(f"{found}; {wanted}{_range_to_mend(low, high)}")
     if kind == "f":
         return np.rint(images * 255).astype(np.uint8)
     if high == 1:
-        raise UserError(
-            f"{where} is {images.dtype} with values 0 and 1 only; white must be 255: x * 255."
-        )
+        raise UserError(f"{found}; white must be 255: x * 255.")
     return images.astype(np.uint8, copy=False)
 
 

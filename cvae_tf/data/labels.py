@@ -151,7 +151,7 @@ def number_classes(
         names: of the classes, whose numbers the labels are then; None if they are of any kind.
 
     Returns:
-        Both as int64 from 0 to Y - 1, and the Y names: else the labels as texts, in their order.
+        Both as int64 from 0 to Y - 1, and the Y names, else the labels as texts, in their order.
 
     Raises:
         UserError: if there are too few or too many classes, or one is never trained.

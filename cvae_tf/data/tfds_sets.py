@@ -12,6 +12,7 @@ from cvae_tf.data.datasets import Dataset, Split, hold_out, to_uint8
 
 _PACKAGES = "tensorflow-datasets importlib_resources"  # the first forgets to ask for the second
 _CATALOGUE = "https://www.tensorflow.org/datasets/catalog/overview"
+_SIZES = "has images of several sizes; save them as files and use --data_path=FOLDER"
 _LONGEST_REASON = 200  # letters
 
 
@@ -43,7 +44,7 @@ def load(name: str, seed: int = 0) -> Dataset:
     splits = [_read(tfds, builder, part, features, where) for part in parts]
     train, test = splits if len(splits) == 2 else hold_out(splits[0], seed, where)
     if train.images.shape[1:] != test.images.shape[1:]:
-        raise UserError(_sizes(where, train.images.shape[1:], test.images.shape[1:]))
+        raise UserError(f"{where}: {_SIZES}.")
     info, licence = builder.info, _in_a_line(builder.info.redistribution_info.license)
     is_labelled = train.labels is not None or test.labels is not None
     class_names = tuple(info.features[features[1]].names or ()) if is_labelled else ()
@@ -99,32 +100,22 @@ def _features(tfds: Any, info: Any, where: str) -> tuple[str, str | None]:
 
 def _read(tfds: Any, builder: Any, part: str, names: tuple[str, str | None], where: str) -> Split:
     """Reads a split in the order of its files."""
-    image_name, label_name = names
-    # One file after the other, so that the order is always the same.
-    config = tfds.ReadConfig(interleave_cycle_length=1)
-    examples = builder.as_dataset(split=part, shuffle_files=False, read_config=config)
-    memory, labels, shape, dtype = bytearray(), [], None, None
-    for example in tfds.as_numpy(examples):
-        image = example[image_name]
-        shape, dtype = shape or image.shape, dtype or image.dtype
-        if image.shape != shape:
-            raise UserError(_sizes(where, shape, image.shape))
-        memory += np.ascontiguousarray(image).data
-        labels.append(example[label_name] if label_name else 0)
-    if shape is None:
-        raise UserError(f"{where}: its split {part} is empty.")
-    images = to_uint8(np.frombuffer(memory, dtype).reshape(-1, *shape), f"{where}: {part}")
-    known = np.array(labels, np.int64)
-    # Some have -1 for labels that are kept secret.
-    is_labelled = label_name is not None and known.min() >= 0
-    return Split(images, known if is_labelled else None)
-
-
-def _sizes(where: str, one: tuple[int, ...], other: tuple[int, ...]) -> str:
-    return (
-        f"{where}: has images of several sizes ({' x '.join(map(str, one))}, "
-        f"{' x '.join(map(str, other))}); save them as files and use --data_path=FOLDER."
+    image, label = names
+    examples = builder.as_dataset(
+        split=part,
+        shuffle_files=False,
+        decoders=tfds.decode.PartialDecoding({name: True for name in names if name}),
+        # One file after the other, so that the order is always the same.
+        read_config=tfds.ReadConfig(interleave_cycle_length=1),
     )
+    try:  # all in one batch
+        arrays = next(iter(tfds.as_numpy(examples.batch(builder.info.splits[part].num_examples))))
+    except Exception as error:
+        raise UserError(f"{where}: {_SIZES} ({_in_a_line(error)}).") from error
+    labels = arrays[label].astype(np.int64) if label else np.array([-1])
+    # Some have -1 for labels that are kept secret.
+    known = None if labels.min(initial=0) < 0 else labels
+    return Split(to_uint8(arrays[image], f"{where}: {part}"), known)
 
 
 def _in_a_line(message: Any) -> str:

@@ -36,14 +36,14 @@ REMEDIES = [
     (_zeros(5, 3, 32, 32), "channels come first ([N, C, H, W]): np.moveaxis(x, 1, -1)."),
     (_zeros(500, 784), "rows seem to be images: x.reshape(-1, 28, 28)."),
     (_zeros(500, 3072), "x.reshape(-1, height, width)."),
-    (_zeros(0, 8, 8), "photos is empty (shape (0, 8, 8))."),
-    (LEVELS - 1, "photos is int64 with values from -1 to 254; they must be whole numbers from 0"),
-    (LEVELS + 1, "photos is int64 with values from 1 to 256; they must be whole numbers from 0"),
+    (_zeros(0, 8, 8), "photos has the shape (0, 8, 8); it must be"),
+    (LEVELS - 1, "photos is int64 with values from -1 to 254; it must be whole numbers from 0"),
+    (LEVELS + 1, "photos is int64 with values from 1 to 256; it must be whole numbers from 0"),
     (_ramp(0, 255, "f4"), "x / 255,"),
     (_ramp(-0.97, 0.95, "f4"), "(x + 1) / 2."),
     (_ramp(7, 3987, "u2"), "x / 4095,"),
-    (LEVELS % 2, "is int64 with values 0 and 1 only; white must be 255: x * 255."),
-    (np.array([[[0.5, np.nan]]]), "floats in [0, 1] without NaN."),
+    (LEVELS % 2, "is int64 with values from 0 to 1; white must be 255: x * 255."),
+    (np.array([[[0.5, np.nan]]]), "values from nan to nan; it must be whole"),
 ]
 
 

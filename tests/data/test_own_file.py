@@ -94,7 +94,7 @@ def test_no_class_loses_its_last_image(load):
 
 IMAGES = grey(6, 4, 4)
 BAD_ARRAYS = [
-    ({"x_train": IMAGES.astype(str)}, "x_train is <U3; it must be uint8"),
+    ({"x_train": IMAGES.astype(str)}, "x_train is <U3; it must be whole numbers"),
     ({"x_train": IMAGES, "x_test": grey(2, 5, 4)}, r"\(4, 4, 1\).*\(5, 4, 1\); they must agree"),
     ({"x_train": IMAGES, "y_train": np.arange(5)}, r"y_train has the shape \(5,\)"),
     ({"x_train": IMAGES[:1]}, "x_train has one image"),

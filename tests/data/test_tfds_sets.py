@@ -56,7 +56,11 @@ def test_of_a_lone_split_a_tenth_is_held_out_and_secret_labels_are_none(made):
 @pytest.mark.parametrize(
     ("splits", "kinds", "message"),
     [
-        ({"train": ([grey(4, 4, 1), grey(4, 5, 1)],)}, ANY_SIZE, "several sizes .4 x 4"),
+        (
+            {"train": ([grey(4, 4, 1), grey(4, 5, 1)],)},
+            ANY_SIZE,
+            "has images of several sizes; save them",
+        ),
         ({"train": ([1],)}, LABEL, "its examples hold no image .label."),
         ({"test": (grey(2, 6, 5, 3),)}, IMAGE, "has no split train, but test"),
         ({"train": (["missing.png"],)}, IMAGE, "cannot be had .Failed"),
