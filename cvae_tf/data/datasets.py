@@ -5,7 +5,6 @@ Such a file is an .npz with the arrays of Keras' MNIST, or an .npy of images.
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,9 +20,7 @@ from cvae_tf.data.pictures import Form
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test", CLASS_NAMES)
 HELD_OUT = 0.1  # part of a file without x_test
-_CHANNELS = range(1, 5)  # no image is as small as that
-_SMALLEST_FLAT = 64  # pixels of an image of 8 x 8
-_LARGEST_LEVELS = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bits
+_MOST_CHANNELS = 4  # no image is as small as that
 
 
 class Split(NamedTuple):
@@ -216,25 +213,16 @@ def to_uint8(images: np.ndarray, where: str) -> np.ndarray:
     Raises:
         UserError: if the array has another form.
     """
-    order = _order_to_mend(images.shape)
-    if order or images.ndim not in (3, 4) or images.size == 0:
+    shape = images.shape
+    comes_channel_first = len(shape) == 4 and shape[1] <= _MOST_CHANNELS < shape[3]
+    if len(shape) not in (3, 4) or comes_channel_first or images.size == 0:
         raise UserError(
-            f"{where} has the shape {images.shape}; it must be [N, H, W] or [N, H, W, C], and not "
-            f"empty.{order}"
+            f"{where} has the shape {shape}; it must be [N, H, W] or [N, H, W, C], and not empty. "
+            "x.reshape(-1, height, width) makes images of rows, np.moveaxis(x, 1, -1) puts "
+            "channels last."
         )
     images = np.ascontiguousarray(_levels(images, where))
     return images if images.ndim == 4 else images[..., np.newaxis]
-
-
-def _order_to_mend(shape: tuple[int, ...]) -> str:
-    """Says how an array [N, H, W, C] is had of one whose shape looks like another order of it."""
-    if len(shape) == 2 and shape[1] >= _SMALLEST_FLAT:
-        side = math.isqrt(shape[1])
-        sides = f"{side}, {side}" if side**2 == shape[1] else "height, width"
-        return f" Its rows seem to be images: x.reshape(-1, {sides})."
-    if len(shape) == 4 and shape[3] not in _CHANNELS and shape[1] in _CHANNELS:
-        return " Its channels come first ([N, C, H, W]): np.moveaxis(x, 1, -1)."
-    return ""
 
 
 def _levels(images: np.ndarray, where: str) -> np.ndarray:
@@ -246,19 +234,13 @@ def _levels(images: np.ndarray, where: str) -> np.ndarray:
     if kind not in "fiu":
         raise UserError(f"{where} is {images.dtype}; {wanted}")
     low, high = images.min().item(), images.max().item()
-    found = f"{where} is {images.dtype} with values from {low:g} to {high:g}"
-    if not (low >= 0 and high <= (1 if kind == "f" else 255)):  # also true for NaN
-        raise UserError(f"{found}; {wanted}{_range_to_mend(low, high)}")
-    if kind == "f":
-        return np.rint(images * 255).astype(np.uint8)
-    if high == 1:
-        raise UserError(f"{found}; white must be 255: x * 255.")
-    return images.astype(np.uint8, copy=False)
-
-
-def _range_to_mend(low: float, high: float) -> str:
-    """Says how values become floats in [0, 1], as far as their range tells."""
-    if -1 <= low < 0 and high <= 1:
-        return " If they are from -1 to 1: (x + 1) / 2."
-    white = next((each for each in _LARGEST_LEVELS if low >= 0 and high <= each), None)
-    return f" Scale them: x / {white}, or by what is white in them." if white else ""
+    are_floats = kind == "f"
+    is_in_range = low >= 0 and high <= (1 if are_floats else 255)  # false for NaN
+    if not is_in_range or (high == 1 and not are_floats):
+        raise UserError(
+            f"{where} is {images.dtype} with values from {low:g} to {high:g}; {wanted} Divide by "
+            "the level that is white, such as x / 255; of -1 to 1 take (x + 1) / 2, of 0 and 1 "
+            "x * 255."
+        )
+    levels = np.rint(images * 255) if are_floats else images
+    return levels.astype(np.uint8, copy=False)

@@ -63,13 +63,13 @@ def read_labels(
     labels = [_of_images(own, num, f"{where}: {name}") for name, (own, num) in given.items()]
     known = [own for own in labels if own is not None]
     if class_names is not None and known:
-        names = _checked_names(class_names, f"{where}: {CLASS_NAMES}")
-        return [_checked(own, len(names), where) for own in labels], names
-    if not any(_are_texts(own) for own in known):
+        names = _check_names(class_names, known, where)
+    elif any(_are_texts(own) for own in known):
+        names = np.unique(np.concatenate([_texts(own) for own in known]))
+        labels = [None if own is None else np.searchsorted(names, _texts(own)) for own in labels]
+    else:
         return labels, None
-    names = np.unique(np.concatenate([_texts(own) for own in known]))
-    numbers = [None if own is None else np.searchsorted(names, _texts(own)) for own in labels]
-    return numbers, tuple(names.tolist())
+    return [None if own is None else own.astype(np.int64) for own in labels], tuple(names.tolist())
 
 
 def _of_images(labels: np.ndarray | None, num_images: int, where: str) -> np.ndarray | None:
@@ -89,28 +89,23 @@ def _of_images(labels: np.ndarray | None, num_images: int, where: str) -> np.nda
     return whole if np.array_equal(whole, labels) else labels
 
 
-def _checked_names(class_names: np.ndarray, where: str) -> tuple[str, ...]:
+def _check_names(class_names: np.ndarray, labels: list[np.ndarray], where: str) -> np.ndarray:
+    """Refuses what are no names of classes, and labels that are no numbers of them."""
     if class_names.ndim != 1 or not class_names.size or not _are_texts(class_names):
         raise UserError(
-            f"{where} is {class_names.dtype} of shape {class_names.shape}; it must be texts, one "
-            "for each class."
+            f"{where}: {CLASS_NAMES} is {class_names.dtype} of shape {class_names.shape}; it must "
+            "be texts, one for each class."
         )
-    names, counts = np.unique(_texts(class_names), return_counts=True)
-    if counts.max() > 1:
-        raise UserError(f"{where} has '{names[counts.argmax()]}' more than once.")
-    return tuple(_texts(class_names).tolist())
-
-
-def _checked(labels: np.ndarray | None, num: int, where: str) -> np.ndarray | None:
-    """Makes int64 of labels, all of which must be numbers of classes."""
-    if labels is None:
-        return None
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= num:
-        raise UserError(
-            f"{where}: has labels from {labels.min()} to {labels.max()} ({labels.dtype}); with "
-            f"{num} {CLASS_NAMES} they must be whole numbers from 0 to {num - 1}."
-        )
-    return labels.astype(np.int64)
+    names = _texts(class_names)
+    if len(set(names)) < len(names):
+        raise UserError(f"{where}: {CLASS_NAMES} has names more than once.")
+    for own in labels:
+        if own.dtype.kind not in "iu" or own.min() < 0 or own.max() >= len(names):
+            raise UserError(
+                f"{where}: has labels from {own.min()} to {own.max()} ({own.dtype}); with "
+                f"{len(names)} {CLASS_NAMES} they must be whole numbers from 0 to {len(names) - 1}."
+            )
+    return names
 
 
 def _are_texts(array: np.ndarray) -> bool:

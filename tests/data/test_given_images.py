@@ -37,15 +37,12 @@ def test_a_folder_gives_its_pictures_in_the_order_of_names(tmp_path, grey):
     _assert_levels(images, grey)
     assert images.names == names and images.labels is None
     _assert_levels(read_images(tmp_path / "2.png", FIT), grey[[2]])
-
-
-def test_folders_are_read_as_those_for_training(tmp_path, grey):
     for name, image in zip(expand("x/{Training,Testing}/{a,b}/1.png"), grey, strict=True):
         save(tmp_path / name, image[..., np.newaxis])
-    images = read_images(tmp_path, FIT)
-    assert images.names == expand("x/Testing/{a,b}/1.png")
+    images = read_images(tmp_path / "x", FIT)  # as for training
+    assert images.names == expand("Testing/{a,b}/1.png")
     assert images.shown_labels.tolist() == ["a", "b"]
-    assert images.origin == f"test pictures of {tmp_path}"
+    assert images.origin == f"test pictures of {tmp_path / 'x'}"
 
 
 def test_a_file_of_arrays_gives_its_test_images_first(tmp_path, grey, monkeypatch):

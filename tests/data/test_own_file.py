@@ -28,7 +28,7 @@ def load(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [(), (3,)])
-def test_images_are_taken_as_they_are(load, tmp_path, monkeypatch, channels):
+def test_images_are_taken_as_they_are_also_of_an_npy(load, tmp_path, monkeypatch, channels):
     train, test = grey(1, 4, 6, *channels), grey(3, 4, 6, *channels, seed=1)
     load(x_train=train, x_test=test)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -37,9 +37,6 @@ def test_images_are_taken_as_they_are(load, tmp_path, monkeypatch, channels):
         np.testing.assert_array_equal(split.images, wanted.reshape(-1, *dataset.image_shape))
         assert split.labels is None
     assert (dataset.name, dataset.origin) == ("mine.npz", f"{tmp_path / 'mine.npz'}.")
-
-
-def test_an_npy_holds_the_images_of_an_npz(load, tmp_path):
     np.save(tmp_path / "mine.npy", np.asfortranarray(grey(12, 9, 8)))
     dataset = load_dataset(data_path=tmp_path / "mine.npy")
     assert fingerprint(dataset) == fingerprint(load(x_train=grey(12, 9, 8)))
