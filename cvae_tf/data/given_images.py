@@ -66,10 +66,7 @@ class Fit(NamedTuple):
     def form(self) -> Form:
         """How pictures are read: as in the training, else with margins like the model's own."""
         *size, channels = self.image_shape
-        if self.training_form is None:
-            own = Form(fit="pad", background=255 if self.is_dark_on_white else 0)
-        else:
-            own = self.training_form
+        own = self.training_form or Form(fit="pad", background=255 * bool(self.is_dark_on_white))
         background = 255 - own.background if self.invert else own.background
         return own._replace(size=tuple(size), channels=channels, background=background)
 
@@ -151,11 +148,7 @@ def _read_own(metadata: dict[str, Any], fit: Fit) -> Images:
 
 
 def class_numbers(images: Images, class_names: tuple[str, ...]) -> np.ndarray:
-    """Finds the classes of images as a conditional model takes them.
-
-    Args:
-        images: N images given to the model.
-        class_names: of the model, [Y].
+    """Finds the classes of N images by the names of those that a model knows, [Y].
 
     Returns:
         int32 [N], from 0 to Y - 1.
@@ -188,13 +181,11 @@ def load_own(metadata: dict[str, Any], moved_to: str | None = None) -> Dataset:
     Raises:
         UserError: if it is not known, cannot be had, or is another now.
     """
-    try:
-        data, config = metadata["data"], metadata["config"]
-        data_path, seed = config["data_path"], config["seed"]
-    except KeyError as error:
-        raise UserError("The model does not say what it was trained on.") from error
-    reading = ReadingSettings.of(config)
-    return load_again(data, data_path, seed, reading, cache_mb=0, moved_to=moved_to)
+    if not {"data", "config"} <= metadata.keys():
+        raise UserError("The model does not say what it was trained on.")
+    config = metadata["config"]
+    where = config["data_path"], config["seed"], ReadingSettings.of(config)
+    return load_again(metadata["data"], *where, cache_mb=0, moved_to=moved_to)
 
 
 def _read_file(path: Path, fit: Fit) -> Images:
@@ -258,14 +249,13 @@ def _read_arrays(path: Path, fit: Fit) -> Images:
     kind_of(path)  # refuses what holds no arrays
     arrays = read_arrays(path, _ALL_ARRAYS, [images for images, _ in _ARRAYS])
     names = next(pair for pair in _ARRAYS if pair[0] in arrays)
-    images, labels = (arrays.get(name) for name in names)
     where = f"{path}: {names[0]}"
-    images = to_uint8(images, where)
+    images = to_uint8(arrays[names[0]], where)
     size, channels = images.shape[1:3], images.shape[-1]
     if channels != fit.image_shape[-1]:
         raise UserError(f"{where} has {channels} channels; the model takes {fit.image_shape[-1]}.")
     _check_kind(images, where, fit)
-    given = {names[1]: (labels, len(images))}
+    given = {names[1]: (arrays.get(names[1]), len(images))}
     (labels,), class_names = read_labels(given, arrays.get(CLASS_NAMES), str(path))
     if size != fit.image_shape[:2]:
         pictures = (Image.fromarray(each[..., 0] if channels == 1 else each) for each in images)

@@ -138,9 +138,8 @@ def choose_shown(labels: np.ndarray | None, num_images: int, count: int) -> np.n
         count: how many to choose, if there are as many.
 
     Returns:
-        int [min(N, count)], indices of images, none twice, the same every time. With labels: one
-        of each class in turn, as evenly as the classes allow; if there are more classes than
-        places, of some of them.
+        int [min(N, count)], indices of images, none twice. With labels: one of each class in turn,
+        as evenly as the classes allow.
     """
     if labels is None:
         return evenly_spaced_indices(num_images, count)

@@ -57,9 +57,6 @@ class KerasSet:
             seed: changes nothing: such a data set is always the same.
             seconds: the longest wait for a download; by default `self.seconds`.
 
-        Returns:
-            The data set, uint8 [N, H, W, C].
-
         Raises:
             UserError: if it is not in the cache and cannot be downloaded, or what is cached is
                 damaged. That is then left as it is.
