@@ -69,6 +69,16 @@ def aligned_empty(size: int) -> np.ndarray:
     return memory[start : start + size]
 
 
+def aligned(images: np.ndarray) -> np.ndarray:
+    """Images where TensorFlow can use them without a copy: these, uint8 [N, H, W, C], or a copy."""
+    flags = images.flags
+    if flags.c_contiguous and flags.writeable and images.ctypes.data % _ALIGNMENT == 0:
+        return images
+    copy = aligned_empty(images.size).reshape(images.shape)
+    copy[:] = images
+    return copy
+
+
 def resident(images: np.ndarray) -> tf.Tensor:
     """Makes a tensor of all images of a data set, sharing their memory where that is possible.
 
@@ -82,13 +92,7 @@ def resident(images: np.ndarray) -> tf.Tensor:
     """
     if tf.config.list_physical_devices("GPU"):
         return tf.constant(images)
-    if images.ctypes.data % _ALIGNMENT or not (
-        images.flags.c_contiguous and images.flags.writeable
-    ):
-        copy = aligned_empty(images.size).reshape(images.shape)
-        copy[:] = images
-        images = copy
-    return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
+    return tf.experimental.dlpack.from_dlpack(aligned(images).__dlpack__())
 
 
 def to_unit_floats(images: tf.Tensor) -> tf.Tensor:

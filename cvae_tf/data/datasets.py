@@ -14,6 +14,7 @@ import numpy as np
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.files import read_npz
 from cvae_tf.core.paths import absolute, listed, printable
+from cvae_tf.data.batches import aligned
 from cvae_tf.data.inspection import margin_brightness
 from cvae_tf.data.labels import CLASS_NAMES, are_classes, number_classes, read_labels, warn_of_gaps
 from cvae_tf.data.pictures import Form
@@ -130,7 +131,7 @@ def from_arrays(path: Path, arrays: dict[str, np.ndarray], seed: int) -> Dataset
     if len(splits) == 1:
         splits = hold_out(splits[0], seed, f"{path}: x_train")
         origin = f"{printable(path)}, a tenth of x_train held out for testing."
-    train, test = splits
+    train, test = (Split(aligned(split.images), split.labels) for split in splits)
     if train.images.shape[1:] != test.images.shape[1:]:
         shapes = f"{train.images.shape[1:]}, x_test of {test.images.shape[1:]}"
         raise UserError(f"{path}: x_train has images of shape {shapes}; they must agree.")
