@@ -20,6 +20,7 @@ except ImportError:  # Windows
 
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.core.terminal import say
 from cvae_tf.data import datasets
 from cvae_tf.data.datasets import Dataset
@@ -91,7 +92,8 @@ class KerasSet:
 
     def _read(self, cache: Path) -> tuple:
         try:
-            return getattr(keras.datasets, self.module).load_data()
+            with usual_settings():  # in which channels come last
+                return getattr(keras.datasets, self.module).load_data()
         except Exception as error:  # damaged files without a sum fail in many ways
             raise UserError(
                 f"one of {cache}/{', '.join(self.files)} is damaged ({error}); move it away."

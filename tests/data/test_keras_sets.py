@@ -30,7 +30,8 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", no_download)
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_download)
     (tmp_path / "datasets").mkdir()
-    return tmp_path / "datasets"
+    yield tmp_path / "datasets"
+    keras.config.set_image_data_format("channels_last")
 
 
 def _known_by(monkeypatch, name, contents):
@@ -70,8 +71,13 @@ def _assert_is(dataset, arrays):
 def test_cached_data_sets_are_used_without_the_network(
     cache, monkeypatch, name, title, arrays, last_class
 ):
+    def load():
+        assert keras.config.image_data_format() == "channels_last"
+        return arrays
+
     (cache / _known_by(monkeypatch, name, b"packed")).write_bytes(b"packed")
-    monkeypatch.setattr(getattr(keras.datasets, name), "load_data", lambda: arrays)
+    monkeypatch.setattr(getattr(keras.datasets, name), "load_data", load)
+    keras.config.set_image_data_format("channels_first")  # as keras.json may say
     dataset = load_dataset(name)
     assert (dataset.name, dataset.key) == (title, name)
     assert (dataset.class_names and dataset.class_names[-1]) == last_class
