@@ -1,12 +1,13 @@
 import os
 import re
 import zlib
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from cvae_tf.data.folder_listing import LeftAlone, Listing
+from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.settings import ReadingSettings
 
 READING = ReadingSettings()
@@ -93,8 +94,5 @@ def listing_of(pictures, others="", folders=""):
         paths=sorted(map(os.fsencode, pictures)),
         facts=np.zeros((len(pictures), 3), np.int64),
         folders=sorted(map(os.fsencode, above - {"."} | set(folders))),
-        left_alone=[
-            LeftAlone(os.fsencode(folder), PurePosixPath(name).suffix, 1, [os.fsencode(name)])
-            for folder, _, name in (path.rpartition("/") for path in others)
-        ],
+        left_alone=Counter(PurePosixPath(name).suffix for name in others),
     )
