@@ -16,7 +16,7 @@ from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import HELD_OUT, Dataset, Split, tenth_of
 from cvae_tf.data.decoding import LARGEST_OF_16_BITS, list_pages, say_pages_left_out
 from cvae_tf.data.folder_layout import TEST, TRAIN, Classes, read_folder
-from cvae_tf.data.folder_listing import TABLES, Listing, describe_left_alone
+from cvae_tf.data.folder_listing import describe_left_alone
 from cvae_tf.data.labels import leave_out_unused, warn_of_gaps
 from cvae_tf.data.picture_store import MEGABYTE, Pictures, read_pictures
 from cvae_tf.data.settings import ReadingSettings
@@ -82,8 +82,6 @@ def load(
     if names and len(names) == 1:
         say(f"{printable(path)}: all pictures are in {names[0]}/; one class alone is none.")
         labels = names = None
-    if names is None:
-        _warn_of_tables(listing)
     return Dataset(
         name=printable(path.name or path),
         origin=_origin(path, rows, pictures, names),
@@ -136,16 +134,6 @@ def _check_bad(pictures: Pictures, skip_bad: bool) -> None:
         return
     remedy = "\nMend or remove them, or give --skip_bad." if pictures.facts.count else ""
     raise UserError(f"{printable(listing.root)}: {what}: {', '.join(some)}{others}.{remedy}")
-
-
-def _warn_of_tables(listing: Listing) -> None:
-    """Warns of tables where the folders name no classes."""
-    tables = {suffix: num for suffix, num in listing.left_alone.items() if suffix in TABLES}
-    if tables:
-        warn(
-            f"{describe_left_alone(tables)} may hold labels, but tables are not read: there are no "
-            "labels. To have some, make a folder for each class."
-        )
 
 
 def _only(classes: Classes, numbers: np.ndarray) -> Classes:

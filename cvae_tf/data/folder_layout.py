@@ -354,8 +354,8 @@ def _warn_of_likeness(base: Folder) -> None:
     ]
     if alike:
         warn(
-            f"{listed(alike)} hold folders of the same names as others do, and each is read as "
-            "one class. If that is not meant, give one of the folders alone to --data_path."
+            f"Each of {listed(alike)} is read as one class, with folders in it of the same names "
+            "as elsewhere. If that is not meant, give one of the folders alone to --data_path."
         )
 
 

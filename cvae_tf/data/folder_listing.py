@@ -25,7 +25,6 @@ SUFFIXES = (
     *(".webp", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".ico"),
 )
 ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
-TABLES = {".csv", ".tsv", ".json", ".jsonl", ".xml", ".xls", ".xlsx", ".parquet", ".mat"}
 _LEFT_ALONE = {b"__macosx", b"thumbs.db", b"desktop.ini"}
 _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 _AT_ONCE = 10_000  # paths that are joined, because that needs memory for each
