@@ -23,8 +23,11 @@ def kind_of(path: Path) -> str:
     refuse_missing(path)
     if path.is_dir():
         return FOLDER
+    start = b"-"  # of a pipe, which could be waited for without an end
     try:
-        start = _beginning(path)
+        if path.is_file():
+            with path.open("rb") as file:
+                start = file.read(_LONGEST_BEGINNING)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
     if start.startswith(b"\x93NUMPY"):
@@ -32,13 +35,6 @@ def kind_of(path: Path) -> str:
     if start.startswith(b"PK") and (path.suffix.lower() == ".npz" or _holds_arrays(path)):
         return NPZ
     raise UserError(f"{path}: {_remedy(start, path.suffix.lower())}.")
-
-
-def _beginning(path: Path) -> bytes:
-    if not path.is_file():
-        return b"-"  # a pipe could be waited for without an end
-    with path.open("rb") as file:
-        return file.read(_LONGEST_BEGINNING)
 
 
 def _holds_arrays(path: Path) -> bool:
