@@ -100,7 +100,7 @@ class TrainingPart(NamedTuple):
     """Some steps of an epoch, and the images that they take."""
 
     images: tf.Tensor  # uint8 [P, H, W, C]
-    labels: tf.Tensor  # int32 [P]; [0] if there are none
+    labels: tf.Tensor  # int32 [P]; zeros if there are none
     order: tf.Tensor  # int32: indices of the images, the first B for the first step, ...
     first: int  # step in this order with which to begin
     last: int  # step in this order before which to end
@@ -119,10 +119,10 @@ class BatchSource:
             evenly: whether parts in memory are as long as those from a file: of several workers
                 one may have room for what others read.
         """
-        self._labels = np.zeros(0, np.int32) if labels is None else labels.astype(np.int32)
+        self.shape = tuple(images.shape)
+        self._labels = np.zeros(len(self), np.int32) if labels is None else np.int32(labels)
         self._in_memory, self._evenly = isinstance(images, np.ndarray), evenly
         self._images = resident(images) if self._in_memory else images
-        self.shape = tuple(images.shape)
 
     def __len__(self) -> int:
         """The number of images, N."""
@@ -152,7 +152,7 @@ class BatchSource:
             yield TrainingPart(images, labels, tf.range(count), 0, count // batch_size, step)
 
     def parts(self, multiple: int) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
-        """Yields all in their order: number of the first, images [P, H, W, C], labels [P] or [0].
+        """Yields all in their order: number of the first, images [P, H, W, C], labels [P].
 
         Args:
             multiple: each part but the last has a multiple of so many images.
@@ -178,11 +178,8 @@ class BatchSource:
             deterministic=True,
         )
         for start, images in parts.prefetch(1):
-            first = int(start)
-            labels = (
-                self._labels[rows[first : first + count]] if self._labels.size else self._labels
-            )
-            yield first, tf.ensure_shape(images, [None, *self.shape[1:]]), tf.constant(labels)
+            images = tf.ensure_shape(images, [None, *self.shape[1:]])
+            yield int(start), images, tf.constant(self._labels[rows[start : start + count]])
 
 
 def mirror(images: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:

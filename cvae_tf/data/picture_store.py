@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from cvae_tf.core.paths import keras_home, printable
 from cvae_tf.core.tensorflow_setup import count_cores
 from cvae_tf.core.terminal import progress, say
 from cvae_tf.data.folder_listing import Listing
-from cvae_tf.data.inspection import mean_of_margins, sums_of_margins
+from cvae_tf.data.inspection import margin_brightness
 from cvae_tf.data.pictures import (
     LARGEST_OF_16_BITS,
     BadPictureError,
@@ -140,16 +140,10 @@ def read_pictures(listing: Listing, reading: ReadingSettings) -> Pictures:
             form = form._replace(white_level=_largest_level(listing) or None)
         kept = _decode_to_cache(listing, form, entry)
     facts, pixels = kept
-    return Pictures(
-        listing,
-        form._replace(
-            channels=facts.image_shape[-1] if facts.count else 0,
-            white_level=facts.white_level,
-            deep_white_level=facts.deep_white_level,
-        ),
-        facts,
-        pixels,
-    )
+    form = form._replace(white_level=facts.white_level, deep_white_level=facts.deep_white_level)
+    if facts.count:
+        form = form._replace(channels=facts.image_shape[-1])
+    return Pictures(listing, form, facts, pixels)
 
 
 def form_of(reading: ReadingSettings) -> Form:
@@ -194,7 +188,7 @@ def _find(entry: Path) -> tuple[Facts, np.ndarray] | None:
             image_shape=tuple(facts.image_shape), bad=[tuple(each) for each in facts.bad]
         )
         pixels = np.load(entry / _PIXELS, mmap_mode="r")
-    except (UserError, TypeError, OSError, ValueError):
+    except (UserError, TypeError, OSError, ValueError, EOFError):
         return None
     return (facts, pixels) if pixels.shape == (facts.count, *facts.image_shape) else None
 
@@ -206,11 +200,10 @@ def _decode_to_cache(listing: Listing, form: Form, entry: Path) -> tuple[Facts, 
     except _SizeNeededError:
         raise
     except UserError as error:
-        if (kept := _find(entry)) is None:  # else another process has made it meanwhile
+        if _find(entry) is None:  # else another process has made it meanwhile
             raise UserError(
                 f"{error} Decoded pictures are kept there; KERAS_HOME names another place."
             ) from error
-        return kept
     return _find(entry)
 
 
@@ -224,13 +217,13 @@ def _decode(listing: Listing, form: Form, entry: Path) -> None:
             return str(error)
 
     try:
-        with files.replacing_directory(entry) as aside, (aside / _PIXELS).open("wb") as file:
-            writer = _Writer(listing, form, file)
+        with files.replacing_directory(entry) as aside:
+            writer = _Writer(listing, form, aside / _PIXELS)
             pictures = _in_order(decode, len(listing.paths), "reading pictures")
-            with contextlib.closing(pictures):
+            with contextlib.closing(pictures), contextlib.closing(writer):
                 for first, chunk in pictures:
                     writer.add(first, chunk)
-            files.write_json(aside / _FACTS, writer.finish()._asdict())
+            files.write_json(aside / _FACTS, writer.facts()._asdict())
     except _ColourFoundError:
         _decode(listing, form._replace(channels=3), entry)
     except _DeepFoundError:
@@ -252,15 +245,12 @@ class _DeepFoundError(Exception):
 class _Writer:
     """Takes the pictures in their order, writes their pixels and finds out what they are."""
 
-    def __init__(self, listing: Listing, form: Form, file: BinaryIO):
-        self._listing, self._form, self._file = listing, form, file
-        self._vanished = self._pages_left_out = 0
-        self._shape: tuple[int, ...] = ()  # of the first picture that can be read,
-        self._first = 0  # which has this number
-        self._count = 0
+    def __init__(self, listing: Listing, form: Form, path: Path):
+        self._listing, self._form, self._path = listing, form, path
+        self._file = path.open("wb")
+        self._count = self._vanished = self._pages_left_out = 0
+        self._shape: tuple[int, ...] = ()  # of an image
         self._bad: list[tuple[int, str]] = []
-        self._digest = hashlib.sha256()
-        self._margins = np.zeros(4, np.int64)  # sums over the four sides
 
     def add(self, first: int, chunk: list[Picture | str]) -> None:
         """Takes the pictures that follow, or the reasons why they cannot be read."""
@@ -271,59 +261,51 @@ class _Writer:
             else:
                 self._look_at(number, picture)
                 good.append(picture.pixels)
-        if not good:
-            return
-        images = np.stack(good)
-        self._count += len(images)
-        self._digest.update(images)
-        self._margins += sums_of_margins(images)
-        self._file.write(images)
+        if good:
+            self._count += len(good)
+            self._file.write(np.stack(good))
 
     def _look_at(self, number: int, picture: Picture) -> None:
         if picture.is_deep and not (self._form.white_level or self._form.deep_white_level):
             raise _DeepFoundError
-        self._check_shape(number, picture.pixels.shape)
+        shape, name = picture.pixels.shape, printable(self._listing.paths[number])
+        if not self._shape:
+            self._shape, self._first_name = (*shape[:2], self._form.channels or 1), name
+            self._write_header()
+        if shape[:2] != self._shape[:2] or max(shape[:2]) > LARGEST_SIDE:
+            sizes = {self._first_name: self._shape, name: shape}
+            named = [f"{name} has {height}x{width}" for name, (height, width, _) in sizes.items()]
+            raise _SizeNeededError(
+                f"{printable(self._listing.root)}: {', '.join(named)} pixels (height x width); "
+                f"images must be of one size, of at most {LARGEST_SIDE} a side. Give "
+                "--image_size=64 or another size, with --fit=crop, pad or stretch."
+            )
+        if shape != self._shape:
+            raise _ColourFoundError
         self._vanished += picture.is_transparent and np.ptp(picture.pixels) <= _ONE_LEVEL
         if self._listing.pages is None:
             self._pages_left_out += picture.num_pages - 1
 
-    def _check_shape(self, number: int, shape: tuple[int, ...]) -> None:
-        if not self._shape:
-            self._shape, self._first = (*shape[:2], self._form.channels or 1), number
-            self._write_header()
-        names = [printable(self._listing.paths[each]) for each in (self._first, number)]
-        if shape[:2] != self._shape[:2]:
-            sizes = ["{}x{}".format(*each) for each in (self._shape, shape)]
-            self._refuse_sizes(
-                f"pictures of several sizes: {names[0]} has {sizes[0]}, {names[1]} {sizes[1]}"
-            )
-        if max(shape[:2]) > LARGEST_SIDE:
-            self._refuse_sizes(f"{names[0]} has {shape[0]}x{shape[1]}, too many to learn")
-        if shape != self._shape:
-            raise _ColourFoundError
-
-    def _refuse_sizes(self, what: str) -> None:
-        raise _SizeNeededError(
-            f"{printable(self._listing.root)}: {what} (height x width). Give --image_size=64 or "
-            "another size, with --fit=crop, pad or stretch."
-        )
-
     def _write_header(self) -> None:
-        """Writes what the file holds so far; it takes as many bytes each time."""
+        """Says how many images the file holds; that takes as many bytes each time."""
         self._file.seek(0)
         header = {"descr": "|u1", "fortran_order": False, "shape": (self._count, *self._shape)}
         np.lib.format.write_array_header_1_0(self._file, header)
 
-    def finish(self) -> Facts:
-        """Completes the file, and says what was found."""
+    def close(self) -> None:
+        """Completes the file."""
         self._write_header()
-        shape = (self._count, *self._shape)
+        self._file.close()
+
+    def facts(self) -> Facts:
+        """Says what was found, once the file is complete."""
+        pixels = np.load(self._path, mmap_mode="r")
         return Facts(
             image_shape=self._shape,
             count=self._count,
             bad=self._bad,
-            sha256=self._digest.hexdigest(),
-            margins=mean_of_margins(self._margins, shape) if self._count else 0.0,
+            sha256=hashlib.sha256(pixels).hexdigest(),
+            margins=margin_brightness(pixels) if self._count else 0.0,
             white_level=self._form.white_level,
             deep_white_level=self._form.deep_white_level,
             num_vanished=int(self._vanished),
