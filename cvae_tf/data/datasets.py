@@ -27,7 +27,7 @@ _MOST_CHANNELS = 4  # no image is as small as that
 class Split(NamedTuple):
     """Images of one purpose, and their labels."""
 
-    images: np.ndarray  # uint8 [N, H, W, C]; or `StoredImages`, which reads it from disk
+    images: np.ndarray  # uint8 [N, H, W, C]; or `MappedImages`, which stay in their file
     labels: np.ndarray | None  # [N]
 
 

@@ -32,7 +32,6 @@ def load_dataset(
     seed: int = 0,
     reading: ReadingSettings | None = None,
     cache_mb: int | None = None,
-    disk_mb: int | None = None,
 ) -> Dataset:
     """Loads a data set by its name, or a user's own images.
 
@@ -44,10 +43,8 @@ def load_dataset(
         seed: from 0; decides the variations of the digits, and the images held out of a lone
             `x_train` or of a folder without splits.
         reading: how pictures of a folder become images of one size; None for as they are.
-        cache_mb: the most megabytes of images of a folder to keep in memory; more of them are read
-            from disk when they are needed. None for half of what is free.
-        disk_mb: the most megabytes of decoded pictures to keep on disk, in the Keras cache; None
-            for half of what is free.
+        cache_mb: megabytes up to which the images of a folder are held in memory; more of them
+            are read from their file as they are needed. None for 2,048.
 
     Returns:
         The data set.
@@ -59,10 +56,8 @@ def load_dataset(
     reading, seed = reading or ReadingSettings(), int(seed)
     path = None if data_path is None else paths.expand(data_path)
     if path is not None and file_kinds.kind_of(path) == file_kinds.FOLDER:
-        return folder.load(path, seed, reading, cache_mb, disk_mb)
-    for_folders = {"cache_mb": cache_mb, "disk_mb": disk_mb}
-    given = [name for name, value in for_folders.items() if value]
-    if not_usual := [*reading.changed_fields(), *given]:
+        return folder.load(path, seed, reading, cache_mb)
+    if not_usual := [*reading.changed_fields(), *(["cache_mb"] if cache_mb else [])]:
         what = "in --data_path" if path is None else f"and {path} is a file of arrays"
         raise UserError(f"--{not_usual[0]} is for a folder of pictures, {what}.")
     return _load_by_key(name, seed) if path is None else datasets.load_npz(path, seed)
@@ -140,7 +135,6 @@ def load_again(
     seed: int,
     reading: ReadingSettings | None = None,
     cache_mb: int | None = None,
-    disk_mb: int | None = None,
     moved_to: str | None = None,
 ) -> Dataset:
     """Loads what a run has learned from, also if it was only found by `--dataset=auto`.
@@ -150,9 +144,8 @@ def load_again(
             and their `sha256`.
         data_path: this and the following as in `load_dataset`.
         seed: from 0.
-        reading: of a folder, as the next two.
-        cache_mb: in memory.
-        disk_mb: on disk.
+        reading: of a folder.
+        cache_mb: of a folder.
         moved_to: where the images are now, if they are at `data_path` no more.
 
     Returns:
@@ -167,7 +160,7 @@ def load_again(
     if (path is None and key is None) or (moved_to and not known):
         raise UserError("It is not recorded which images the model was trained on.")
     try:
-        dataset = load_dataset(key, path, seed, reading, cache_mb, disk_mb)
+        dataset = load_dataset(key, path, seed, reading, cache_mb)
     except MissingPathError as error:
         raise UserError(f"{error}{'' if moved_to else _IF_MOVED}") from error
     if known and fingerprint(dataset) != known:
