@@ -20,7 +20,7 @@ from cvae_tf.data.labels import CLASS_NAMES, are_classes, number_classes, read_l
 from cvae_tf.data.pictures import Form
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test", CLASS_NAMES)
-HELD_OUT = 0.1  # part of a file without x_test
+_HELD_OUT = 0.1  # part of what is not split
 _MOST_CHANNELS = 4  # no image is as small as that
 
 
@@ -152,7 +152,7 @@ def hold_out(split: Split, seed: int, where: str) -> tuple[Split, Split]:
     if len(split.images) < 2:
         raise UserError(f"{where} has one image; with none for testing at least 2 are needed.")
     order = np.random.default_rng(seed).permutation(len(split.images))
-    held_out = tenth_of(order, split.labels if are_classes(split.labels) else None)
+    held_out = _tenth_of(order, split.labels if are_classes(split.labels) else None)
 
     def take(indices: np.ndarray) -> Split:
         labels = None if split.labels is None else split.labels[indices]
@@ -161,17 +161,33 @@ def hold_out(split: Split, seed: int, where: str) -> tuple[Split, Split]:
     return take(order[~np.isin(order, held_out)]), take(held_out)
 
 
-def tenth_of(order: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+def _tenth_of(order: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     """Takes the first tenth of N images in an order, int [N], at least one.
 
     Of each of their classes, [N], if there are any, the last image stays, if not each has but one.
     """
-    num = max(1, round(len(order) * HELD_OUT))
+    num = max(1, round(len(order) * _HELD_OUT))
     if labels is not None:
         _, from_end = np.unique(labels[order][::-1], return_index=True)
         others = np.delete(order, len(order) - 1 - from_end)
         order = others if len(others) else order
     return order[:num]
+
+
+def tenth_of_each_class(order: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """Takes the first tenth of each class of N images in an order, int [N], by their labels, [N].
+
+    If there are no classes, or all are too small, it is a tenth of all images, at least one.
+    """
+    groups = np.zeros(len(order), np.int64) if labels is None else labels
+    sizes = np.bincount(groups)
+    quotas = np.rint(sizes * _HELD_OUT).astype(np.int64)
+    if not quotas.any():
+        return _tenth_of(order, labels)
+    order = order[np.argsort(groups[order], kind="stable")]  # class by class
+    starts = np.cumsum(sizes) - sizes
+    rank = np.arange(len(order)) - starts[groups[order]]  # within its class
+    return order[rank < quotas[groups[order]]]
 
 
 def read_arrays(path: Path, names: Sequence[str], images: Sequence[str]) -> dict[str, np.ndarray]:
