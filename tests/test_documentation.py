@@ -16,7 +16,7 @@ from cvae_tf import cli
 from cvae_tf.cli import COMMANDS
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.data import given_images
-from cvae_tf.data.pictures import Form, read_picture
+from cvae_tf.data.pictures import Form, read
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.exporting.export import FORMATS
 from cvae_tf.generation.settings import MODE_NAMES, GenerationSettings
@@ -64,11 +64,11 @@ def test_pictures_are_prepared_as_documented(tmp_path):
     noise.save(tmp_path / "lying.jpg", exif=exif)
     noise.resize((50, 70)).save(tmp_path / "small.png")
     (snippet,) = _snippets(SERVING, "picture.draft")
-    trained = {"config": {"image_size": "64", "data_path": "a folder"}}
+    trained = {"data": {"pictures": {"fit": "crop"}}}
     for path in tmp_path.iterdir():
         names = {}
         exec(snippet.replace("picture.jpg", str(path)), names)
-        pixels = read_picture(path, Form(size=(64, 64), channels=3))
+        pixels = read(path, Form(size=(64, 64), channels=3)).pixels
         np.testing.assert_array_equal(names["images"], pixels[np.newaxis].astype(np.float32) / 255)
         given = given_images.read_images(path, given_images.fit_of(trained, (64, 64, 3)))
         np.testing.assert_array_equal(names["images"], given.pixels)

@@ -20,10 +20,9 @@ import tensorflow as tf
 
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import files, paths
-from cvae_tf.core.errors import LostImagesError, UserError
+from cvae_tf.core.errors import UserError
 from cvae_tf.core.terminal import Progress as Bar
 from cvae_tf.core.terminal import say, warn
-from cvae_tf.data import safe_npz
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
@@ -35,7 +34,7 @@ from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import EpochResult, Trainer, is_within_averages
 
 _FITTED_STEP = "step"  # of the weights that the fitted parts belong to
-_NOT_FATAL = (np.linalg.LinAlgError, MemoryError, tf.errors.OpError, LostImagesError)
+_NOT_FATAL = (np.linalg.LinAlgError, MemoryError, tf.errors.OpError)
 
 
 def train_run(run: Run, trainer: Trainer, pictures: RunPictures, options: RunOptions) -> Metrics:
@@ -208,16 +207,15 @@ class CheckpointCallback:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Within it, a run that is stopped, or loses its images, gets a last checkpoint first.
+        """Within it, a run that is stopped gets a last checkpoint first.
 
         Raises:
             KeyboardInterrupt: of which a signal to a script makes a `Stopped`.
-            LostImagesError: if images cannot be read any more.
         """
         try:
             with signals.held_back(self._agree) as self.stop_if_asked:
                 yield
-        except (KeyboardInterrupt, LostImagesError):
+        except KeyboardInterrupt:
             if self._now().step > self._saved.step and self._is_sound():
                 self.save()
             raise
@@ -331,7 +329,7 @@ def restore_fitted(run: Run, model: GenerativeModel) -> list[str]:
         return []
     names = [key for name, part in parts.items() for key in _fitted_variables(name, part)]
     try:
-        arrays = safe_npz.read_npz(run.finishing, (_FITTED_STEP, *names))
+        arrays = files.read_npz(run.finishing, (_FITTED_STEP, *names))
     except UserError:
         arrays = {}
     if arrays.get(_FITTED_STEP) != model.steps.numpy():

@@ -6,18 +6,15 @@ from helpers import run_script, tiny_cvae, weights_of
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 from cvae_tf.data.loading import load_dataset
-from cvae_tf.data.picture_store import DiskImages
+from cvae_tf.data.picture_store import MappedImages
 from cvae_tf.data.settings import ReadingSettings
 from cvae_tf.training import trainer
 
 
-def test_sizes_are_height_and_width():
+def test_sizes_are_height_and_width_and_others_refused_by_name_in_one_line():
     sizes = {None: None, "64": (64, 64), 64: (64, 64), "64x48": (64, 48), "8X256": (8, 256)}
     for text, size in sizes.items():
         assert ReadingSettings(image_size=text).height_and_width == size
-
-
-def test_values_that_cannot_be_are_refused_by_name_in_one_line():
     for size in ("7", "1025", "64x48x3", "", "-64", "6.4", "٦٤", "a\n", "9" * 5000):
         with pytest.raises(UserError, match="^--image_size=.*must be a side such as 64, .*$"):
             ReadingSettings(image_size=size)
@@ -32,7 +29,7 @@ def test_streamed_training_is_that_from_memory_to_the_last_bit(tmp_path, monkeyp
     names = [f"{'train' if number < 22 else 'test'}/{number}.png" for number in range(34)]
     save_all(tmp_path / "pictures", names, height=6, width=6)
     found = []
-    for cache_mb, kind in ((None, np.ndarray), (0, DiskImages)):
+    for cache_mb, kind in ((None, np.ndarray), (0, MappedImages)):
         dataset = load_dataset(data_path=tmp_path / "pictures", cache_mb=cache_mb)
         assert isinstance(dataset.train.images, kind)
         model = tiny_cvae()
