@@ -39,6 +39,7 @@ _LARGEST_CHANGE = 0.5  # by terms of the highest degree: else the nodes alone ar
 _MOST_ABOVE = 60.0  # nats above the largest value at a node that a polynomial may have
 _SETTLED = 0.005  # nats of an image that all its tiles together may be wrong by
 _MOST_DIVISIONS = 5
+_NOTHING = 1e-37  # beside p(x), and can be divided by
 _DROPPED = 2  # terms of the highest degrees that must not count; a single one is often 0
 _IMAGES_AT_ONCE = 10_000
 _LATENTS_AT_ONCE = 2048  # that are decoded
@@ -77,7 +78,7 @@ class _Pairs(NamedTuple):
     log_mass: np.ndarray  # log of the integral of p(x, z) over the tile, [M], nats
     error: np.ndarray  # by how much of itself the integral may be wrong, [M]
 
-    def part(self, own: np.ndarray) -> "_Pairs":
+    def part(self, own: slice | np.ndarray) -> "_Pairs":
         """Some of them."""
         return _Pairs(*(each[own] for each in self))
 
@@ -215,56 +216,61 @@ def integrate_pairs(joint: _Joint, tiles: _Tiles, pairs: _Pairs, least: np.ndarr
     Args:
         joint: of N images.
         tiles: T of them.
-        pairs: what is known of their integrals is not used.
-        least: masses from which on a polynomial is used, [N], nats.
+        pairs: with roughly their integrals, or those of the tiles that were divided.
+        least: integrals from which on polynomials are used, [N], nats.
     """
     numbers, starts = np.unique(pairs.tile, return_index=True)
     bounds, found = np.append(starts, len(pairs.tile)), []
-    at_once = _LATENTS_AT_ONCE // _FINE_NODES**joint.latent_dim
+    at_once = max(_LATENTS_AT_ONCE // _FINE_NODES**joint.latent_dim, 1)
+    log_volume = joint.latent_dim * np.log(tiles.side)
     with progress("integrating") as show:
-        for start in range(0, len(numbers), at_once):
-            show(start / len(numbers))
-            group = tiles.part(numbers[start : start + at_once])
-            natural, offset = joint.decode(group.nodes(_FINE_NODES))
-            natural = natural.reshape(len(group.corners), -1, natural.shape[1])
-            offset = offset.reshape(len(group.corners), -1)
-            edges = bounds[start : start + at_once + 1]
-            values = [
-                joint.features[pairs.image[first:end]] @ natural[place].T + offset[place]
-                for place, (first, end) in enumerate(itertools.pairwise(edges))
-            ]
-            log_volume = joint.latent_dim * np.log(tiles.side)
-            of_group = least[pairs.image[edges[0] : edges[-1]]] - log_volume
-            mass, error = _integrals(np.concatenate(values), of_group, joint.latent_dim)
-            found.append((mass + log_volume, error))
+        for first in range(0, len(numbers), at_once):
+            show(first / len(numbers))
+            last = min(first + at_once, len(numbers))
+            part = pairs.part(slice(bounds[first], bounds[last]))
+            values = log_volume + _values_at_nodes(joint, tiles, part)
+            # A needle may have hidden between these nodes.
+            was_large = part.log_mass > least[part.image]
+            found.append(_integrals(values, np.where(was_large, -np.inf, least[part.image])))
     log_mass, error = map(np.concatenate, zip(*found, strict=True))
     return pairs._replace(log_mass=log_mass, error=error)
 
 
-def _integrals(
-    values: np.ndarray, least: np.ndarray, latent_dim: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Integrates over the unit cell from log p(x, z) at its nodes, [P, n^Z].
+def _values_at_nodes(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> np.ndarray:
+    """The logarithms of p(x, z) of each pair at the nodes of its tile, [M, n^Z]."""
+    numbers, starts = np.unique(pairs.tile, return_index=True)
+    natural, offset = joint.decode(tiles.part(numbers).nodes(_FINE_NODES))
+    images = np.split(pairs.image, starts[1:])
+    natural, offset = (np.split(each, len(numbers)) for each in (natural, offset))
+    parts = zip(images, natural, offset, strict=True)
+    return np.concatenate([joint.features[own] @ each.T + more for own, each, more in parts])
+
+
+def _integrals(values: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Integrates over tiles, from the logarithms at their nodes times their volume, [M, n^Z].
+
+    Where the integral by the nodes is not above the least, [M], that is good enough.
 
     Returns:
-        The logarithms of the integrals, [P], and by how much of itself each may be wrong, [P].
+        The logarithms of the integrals, [M], and by how much of itself each may be wrong, [M].
     """
+    latent_dim = 1 if values.shape[1] == _FINE_NODES else 2
     largest = values.max(axis=1)
     relative = (values - largest[:, None]).astype("f4")
     by_nodes = np.exp(relative) @ _weights(_FINE_NODES, latent_dim)
     integral, error = by_nodes.copy(), np.zeros(len(values))
     matter = np.flatnonzero(np.log(by_nodes) + largest > least)
-    weights, by_nodes = _weights(_POINTS, latent_dim), by_nodes[matter]
-    full, lower = (
-        np.exp(np.minimum(relative[matter] @ matrix, _MOST_ABOVE)) * weights
+    by_nodes = by_nodes[matter]
+    at_points, of_lower = (
+        np.exp(np.minimum(relative[matter] @ matrix, _MOST_ABOVE)) * _weights(_POINTS, latent_dim)
         for matrix in _to_points(latent_dim)
     )
-    of_full = full.sum(axis=1)
-    change = np.abs(1 - lower.sum(axis=1) / of_full)
-    is_good = full.max(axis=1) < _MOST_AT_A_POINT**latent_dim * of_full
+    by_points = at_points.sum(axis=1)
+    change = np.abs(by_points - of_lower.sum(axis=1)) / np.maximum(by_points, _NOTHING)
+    is_good = at_points.max(axis=1) < _MOST_AT_A_POINT**latent_dim * by_points
     is_good &= change < _LARGEST_CHANGE
-    integral[matter] = np.where(is_good, of_full, by_nodes)
-    error[matter] = np.where(is_good, change, np.maximum(of_full / by_nodes, 1))
+    integral[matter] = np.where(is_good, by_points, by_nodes)
+    error[matter] = np.where(is_good, change, np.maximum(by_points / by_nodes, 1))
     return np.log(integral) + largest, error
 
 

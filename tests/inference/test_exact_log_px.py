@@ -97,8 +97,8 @@ def test_each_image_of_a_conditional_model_is_integrated_under_its_own_class():
     np.testing.assert_allclose(found.log_evidence, -np.log1p(np.exp([-2, 1, -2])), atol=1e-4)
 
 
-def test_a_thin_ring_over_very_many_cells_is_not_settled_too_early():
-    """No single cell changes by much there, and all together do."""
+def test_a_thin_ring_over_very_many_tiles_is_not_settled_too_early():
+    """No single tile changes by much there, and all together do."""
     width = 0.02
 
     def logits(latents):
