@@ -94,9 +94,7 @@ def packed(model: GenerativeModel, progress: Progress) -> bytes:
 def unpack(content: bytes, model: GenerativeModel) -> Progress:
     """Sets the variables of a compiled model to what was `packed`; returns how far it had come."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        for name, variable in _named_variables(model):
-            variable.assign(arrays[name])
-        return Progress(**json.loads(arrays["state"].tobytes()))
+        return _take("the chief's weights", dict(arrays), model)
 
 
 def _arrays(model: GenerativeModel, progress: Progress) -> dict[str, np.ndarray]:
@@ -166,18 +164,20 @@ def restore_best(directory: Path, model: GenerativeModel) -> tuple[Progress, lis
 def _restore(path: Path, model: GenerativeModel) -> Progress:
     """Restores one checkpoint, or raises a UserError and changes nothing."""
     _check_sums(path)
-    variables = dict(_named_variables(model))
-    older = {old: name for name in variables for old in _older_names(name)}
-    arrays = safe_npz.read_npz(path / _ARRAYS, ("state", *variables, *older))
-    arrays = {older.get(name, name): array for name, array in arrays.items()}
+    names = [name for name, _ in _named_variables(model)]
+    return _take(path, safe_npz.read_npz(path / _ARRAYS, ("state", *names)), model)
+
+
+def _take(where: Path | str, arrays: dict[str, np.ndarray], model: GenerativeModel) -> Progress:
+    """Gives a model all its variables, if all are there and fit."""
     try:
         progress = Progress(**json.loads(arrays["state"].tobytes()))
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a checkpoint of a run (no valid state).") from error
-    for name, variable in variables.items():
+        raise UserError(f"{where}: not a checkpoint of a run (no valid state).") from error
+    for name, variable in _named_variables(model):
         if name not in arrays or arrays[name].shape != variable.shape:
-            raise UserError(f"{path}: not a checkpoint of this run's model (see {name}).")
-    for name, variable in variables.items():
+            raise UserError(f"{where}: not a checkpoint of this run's model (see {name}).")
+    for name, variable in _named_variables(model):
         variable.assign(arrays[name])
     return progress
 
@@ -195,13 +195,6 @@ def _check_sums(path: Path) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _older_names(name: str) -> list[str]:
-    """What versions until 0.2 called a variable of the optimizer: by its network, too."""
-    group, index, own = name.split(".", 2)
-    networks = ("encoder", "decoder") if group == "optimizer" else ()
-    return [f"{group}.{index}.{network}_{own}" for network in networks]
 
 
 def _named_variables(model: GenerativeModel) -> Iterator[tuple[str, Any]]:
