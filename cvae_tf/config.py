@@ -72,10 +72,10 @@ _GAN_LOSSES = {
     "hinge": "linear up to a margin",
     "wgan_gp": "Wasserstein, gradients near one",
 }
-_OPTIMIZERS = {
-    "adam": "Adam in one pass over memory",
-    **dict.fromkeys(("adamw", "muon", "adamax", "rmsprop", "sgd", "lion"), "as Keras has it"),
-}
+_OPTIMIZERS = (
+    *("adam", "adamw", "adamax", "nadam", "rmsprop", "sgd", "lion", "muon"),
+    *("adagrad", "adadelta", "adafactor", "lamb", "ftrl"),
+)
 
 # Without these a `config.json` is none: every version has written them.
 _ALWAYS_WRITTEN = ("network", "batch_size", "learning_rate", "schedule", "augment")
@@ -241,7 +241,12 @@ class TrainingSettings:
     batch_size: int = setting(
         "Images in a training step; all of them if there are fewer.", 128, least=1, most=10**6
     )
-    optimizer: str = setting("How steps are taken.", "adam", choices=_OPTIMIZERS, are_open=True)
+    optimizer: str = setting(
+        f"How steps are taken, by an optimizer of Keras: {', '.join(_OPTIMIZERS)}.",
+        "adam",
+        choices=_OPTIMIZERS,
+        are_open=True,
+    )
     learning_rate: float = setting("Largest step size.", 4e-3, least=0)
     schedule: str = setting(
         "constant; cosine: a warm-up, then down to 0 over all epochs; or linear: constant, and "
