@@ -112,8 +112,8 @@ class RunOptions:
         _ = self.checkpoint_interval
 
     @property
-    def checkpoint_interval(self) -> tuple[int | None, float]:
-        """The time between checkpoints: steps if it is told in steps, else seconds beside None.
+    def checkpoint_interval(self) -> tuple[float, float]:
+        """The steps and the seconds between checkpoints, of which one is infinite.
 
         Raises:
             UserError: if it is neither, or not above 0.
@@ -121,7 +121,7 @@ class RunOptions:
         text, number = self.checkpoint_every, self.checkpoint_every.removesuffix("s")
         if not number.isdecimal() or int(number) == 0:
             raise UserError(f"--checkpoint_every={text}: must be steps (500) or seconds (60s).")
-        return (None, float(number)) if text.endswith("s") else (int(number), math.inf)
+        return (math.inf, float(number)) if text.endswith("s") else (float(number), math.inf)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,10 +23,10 @@ def verbosity(verbose: int) -> Iterator[None]:
         _VERBOSE.reset(token)
 
 
-def say(text: str = "", end: str = "\n") -> None:
+def say(text: str) -> None:
     """Prints a text at once."""
     if _VERBOSE.get():
-        show(f"{text}{end}", sys.stdout)
+        show(f"{text}\n", sys.stdout)
 
 
 def warn(text: str) -> bool:

@@ -8,7 +8,6 @@ and keeps no record of epochs. An .npz can also be read without TensorFlow.
 import hashlib
 import io
 import json
-import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,26 +35,6 @@ class Progress(NamedTuple):
     metrics: Metrics  # of the epochs before it
 
 
-class Moment(NamedTuple):
-    """A point of training, by both clocks."""
-
-    step: int
-    seconds: float
-
-
-class CheckpointInterval(NamedTuple):
-    """Time between checkpoints within an epoch: in steps if that is set, else in seconds."""
-
-    steps: int | None = None
-    seconds: float = math.inf
-
-    def is_over(self, since: Moment, now: Moment) -> bool:
-        """Whether the interval has passed."""
-        if self.steps is not None:
-            return now.step - since.step >= self.steps
-        return now.seconds - since.seconds >= self.seconds
-
-
 def list_checkpoints(directory: Path) -> list[Path]:
     """Finds the checkpoints in a directory, oldest first."""
     return sorted(directory.glob("step_*"))
@@ -63,11 +42,6 @@ def list_checkpoints(directory: Path) -> list[Path]:
 
 def save_checkpoint(directory: Path, model: GenerativeModel, progress: Progress) -> Path:
     """Writes weights, optimizer state and progress; keeps the newest three, and the best.
-
-    Args:
-        directory: of the checkpoints.
-        model: compiled.
-        progress: how far the run has come.
 
     Returns:
         The new checkpoint.
@@ -121,11 +95,7 @@ def _remove_old(directory: Path, metrics: Metrics, model: GenerativeModel) -> No
 
 
 def restore_newest(directory: Path, model: GenerativeModel) -> tuple[Progress, list[str]]:
-    """Sets the variables of a compiled model to those of the newest good checkpoint.
-
-    Args:
-        directory: of the checkpoints.
-        model: compiled; unchanged if there is no checkpoint.
+    """Sets the variables of a compiled model to those of the newest good checkpoint, if any.
 
     Returns:
         How far the run had come (without checkpoints: the beginning), and what is wrong with

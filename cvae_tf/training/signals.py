@@ -107,12 +107,13 @@ def held_back(
     Raises:
         Stopped: at its end, if there was a signal.
     """
-    _signals.are_held_back = True
+    before, _signals.are_held_back = _signals.are_held_back, True
     try:
         yield lambda: _signals.stop_if_asked(agree)
     finally:
-        _signals.are_held_back = False
-    _signals.stop_if_asked(_alone)
+        _signals.are_held_back = before
+    if not before:
+        _signals.stop_if_asked(_alone)
 
 
 @contextlib.contextmanager

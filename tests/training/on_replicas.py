@@ -14,7 +14,7 @@ import tensorflow as tf
 from cvae_tf.config import Config
 from cvae_tf.data.datasets import Dataset, Split, with_classes
 from cvae_tf.training import building
-from cvae_tf.training.distribution import SINGLE, prepare_strategy
+from cvae_tf.training.distribution import SINGLE, start_strategy
 
 STEPS = 4
 SMALL = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-4}
@@ -81,8 +81,8 @@ def main() -> None:
     output, how, *names = sys.argv[1:]
     tf.config.run_functions_eagerly(how == "eagerly")
     keras.utils.set_random_seed(0)
-    distribution = prepare_strategy("mirrored", 2, {})
-    found = {name: compared(CONFIGS[name], distribution, how == "eagerly") for name in names}
+    with start_strategy("mirrored", 2, {}) as distribution:
+        found = {name: compared(CONFIGS[name], distribution, how == "eagerly") for name in names}
     Path(output).write_text(json.dumps(found))
 
 

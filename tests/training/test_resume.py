@@ -136,7 +136,6 @@ DEAR = {
         **DENSE, "optimizer": "adamax", "precision": "mixed_bfloat16", "schedule": "cosine",
         "binarize": "none", "likelihood": "discretized_logistic", "sampler": "mixture",
     },
-    "best, rmsprop": {"preset": "best", "optimizer": "rmsprop"},
     "photo, sgd": {"preset": "photo", "latent_dim": 8, "optimizer": "sgd"},
     "gan": {"preset": "gan", "latent_dim": 4, "conditional": True, "spectral_norm": True},
     "a family from outside": {
@@ -244,7 +243,7 @@ def test_ctrl_c_may_strike_anywhere(whole, tmp_path, monkeypatch):
 
 def test_a_full_disk_is_told_at_any_write_and_nothing_is_lost(whole, tmp_path, monkeypatch):
     run, flush = whole.new_run(tmp_path / "run"), files._flush
-    for room in (0, 1, 2, 3, 6, 8, 13):
+    for room in (0, 2, 3, 8, 13):
         left = iter(range(room))
 
         def into_what_is_left(path, left=left):

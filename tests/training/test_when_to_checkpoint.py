@@ -1,5 +1,6 @@
 """When checkpoints are written; wherever a run is stopped, `test_resume.py` shows what is kept."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,10 @@ from helpers import create_run, tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.training import checkpoints, signals
-from cvae_tf.training.checkpoints import CheckpointInterval
 from cvae_tf.training.run_training import CheckpointCallback
 from cvae_tf.training.trainer import Trainer
 
-NEVER = CheckpointInterval(seconds=10**9)
+NEVER = (math.inf, math.inf)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_neither_mistakes_of_the_program_nor_numbers_that_are_none_are_kept(run,
 
 
 def test_checkpoints_come_at_their_interval_and_the_first_makes_a_run_the_latest(run, trainer):
-    callback = CheckpointCallback(run, trainer, [], CheckpointInterval(steps=2))
+    callback = CheckpointCallback(run, trainer, [], (2, math.inf))
     kept, latest = [], []
     link = run.directory.parent / "latest"
     with callback.watching():
