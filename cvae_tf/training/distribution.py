@@ -114,15 +114,13 @@ class Distribution:
             return step(images, labels)
 
         def on_replica() -> Any:
-            context = tf.distribute.get_replica_context()
-            number = context.replica_id_in_sync_group % self._replicas_here
-            parts = (images,) if labels is None else (images, labels)
-            num = images.shape[0] // self._replicas_here
-            images_here, *labels_here = (
-                tf.slice(part, [number * num] + [0] * (len(part.shape) - 1), [num, *part.shape[1:]])
-                for part in parts
+            context, here = tf.distribute.get_replica_context(), self._replicas_here
+            number = context.replica_id_in_sync_group % here
+            own = (
+                part if part is None else tf.reshape(part, [here, -1, *part.shape[1:]])[number]
+                for part in (images, labels)
             )
-            return step(images_here, labels_here[0] if labels_here else None)
+            return step(*own)
 
         return self._first(self.strategy.run(on_replica))
 

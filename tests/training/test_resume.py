@@ -3,7 +3,6 @@
 import errno
 import itertools
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -293,10 +292,10 @@ def test_early_stopping_counts_the_epochs_before_a_break(whole, tmp_path, monkey
 # Processes
 
 
-def _script(run_dir, *arguments, **options):
+def _script(run_dir, *arguments):
     return subprocess.Popen(
         [sys.executable, str(PROJECT / "train.py"), f"--run_dir={run_dir}", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -309,13 +308,8 @@ def _send(process, line, number):
     return process.communicate()[1]
 
 
-def _no_room_for_a_checkpoint():
-    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
-
-
 @pytest.mark.slow
-def test_a_process_that_is_stopped_out_of_disk_or_killed_goes_on_to_the_same_run(
+def test_a_process_that_is_stopped_or_killed_goes_on_to_the_same_run(
     vae_run, small_npz, tmp_path, training_only
 ):
     run_dir = tmp_path / "a run"
@@ -324,11 +318,6 @@ def test_a_process_that_is_stopped_out_of_disk_or_killed_goes_on_to_the_same_run
     told = _send(process, "epoch 1/2", signal.SIGTERM)
     assert process.returncode == 143
     assert told.endswith(f"train.py --resume --run_dir='{run_dir}'\n") and told.count("\n") == 2
-    process = _script(run_dir, "--resume", preexec_fn=_no_room_for_a_checkpoint)
-    _, told = process.communicate()
-    assert process.returncode == 1
-    assert told.startswith("error: ") and "cannot be written (File too large" in told
-    assert told.count("\n") == 1 and not list(run_dir.rglob(".*"))
     process = _script(run_dir, "--resume")
     assert _send(process, "resumed: ", signal.SIGKILL) == ""
     assert process.returncode == -signal.SIGKILL
