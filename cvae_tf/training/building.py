@@ -12,7 +12,7 @@ from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.core.terminal import say, warn
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset, fingerprint, fingerprint_of_labels
-from cvae_tf.data.inspection import Looks, are_identical, look_at
+from cvae_tf.data.inspection import Looks, look_at
 from cvae_tf.data.pictures import Form
 from cvae_tf.models import optimizers
 from cvae_tf.models.base import GenerativeModel
@@ -47,7 +47,7 @@ def complete_settings(config: Config | None, given: dict[str, Any], dataset: Dat
         UserError: if they make no sense together, or for such images.
     """
     looks, test_looks = look_at(dataset.train.images), look_at(dataset.test.images)
-    if are_identical(dataset.train.images):
+    if looks.share_of_same == 1 and looks.num > 1:
         hint = " If their files differ, see --white_level and --background." if dataset.form else ""
         raise UserError(
             f"{dataset.name}: all training images are the same one, of {looks.levels}.{hint}"
@@ -88,16 +88,11 @@ def _why_preset(config: Config, given: dict[str, Any], looks: Looks) -> str:
 
 def _warn_of_range(looks: Looks, form: Form | None) -> None:
     """Warns of images that use but a small part of the levels, whatever learns them."""
-    if not looks.are_dark:
-        remedy = "raise their contrast if that is not meant"
-    elif form is None:  # arrays
-        remedy = "divide all by the level that is to be white if that is not meant"
-    elif looks.share_of_little < 1:
+    remedy = "raise their contrast if that is not meant"
+    if looks.are_dark and form:
         remedy = "--white_level says which level is white"
-    else:
-        has_eight_bits = not (form.white_level or form.deep_white_level)
-        known = f"--white_level={looks.highest} or " if has_eight_bits else ""
-        remedy = f"{known}--white_level=auto makes the brightest level white"
+    elif looks.are_dark:
+        remedy = "divide all by the level that is to be white if that is not meant"
     which = "each" if looks.share_of_little == 1 else "nearly every"
     warn(f"{which} image uses but a small part of the range: {looks.levels}; {remedy}.")
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import safe_npz
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 
@@ -135,7 +134,7 @@ def _restore(path: Path, model: GenerativeModel) -> Progress:
     """Restores one checkpoint, or raises a UserError and changes nothing."""
     _check_sums(path)
     names = [name for name, _ in _named_variables(model)]
-    return _take(path, safe_npz.read_npz(path / _ARRAYS, ("state", *names)), model)
+    return _take(path, files.read_npz(path / _ARRAYS, ("state", *names)), model)
 
 
 def _take(where: Path | str, arrays: dict[str, np.ndarray], model: GenerativeModel) -> Progress:

@@ -50,13 +50,9 @@ def announce_changes(before: Config, after: Config) -> None:
         say(f"The images of the training are at {after.data_path} now.")
     if after.epochs == before.epochs:
         return
-    rate = {
-        "cosine": "Its cosine schedule now ends there; the learning rate goes on from that curve.",
-        "linear": "Its learning rate is constant up to half of them, then falls by a line.",
-    }.get(after.schedule, "Its learning rate stays constant.")
-    say(f"The run is extended from {before.epochs} to {after.epochs} epochs. {rate}")
-    if after.early_stop:
-        say(f"--early_stop={after.early_stop} counts the epochs before, too.")
+    say(f"The run is extended from {before.epochs} to {after.epochs} epochs.")
+    if after.schedule != "constant":
+        say(f"Its {after.schedule} schedule now ends there; the learning rate goes on from that.")
 
 
 def warn_of(problems: list[str]) -> None:

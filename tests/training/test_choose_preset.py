@@ -7,7 +7,7 @@ from cvae_tf.data.inspection import look_at
 from cvae_tf.data.pictures import Form
 from cvae_tf.training.building import complete_settings
 
-FORM, DEEP = Form(), Form(deep_white_level=65535)
+FORM = Form()
 
 
 def _strokes(paper, ink, num=30, noise=0):
@@ -94,8 +94,7 @@ def test_grey_levels_and_colours_decide(channels, settings, preset, reason, caps
 @pytest.mark.parametrize(
     ("levels", "form", "remedy"),
     [
-        ((0, 4), FORM, "levels from 0 to 4 of 0 to 255; --white_level=4 or --white_level=auto"),
-        ((0, 16), DEEP, "levels from 0 to 16 of 0 to 255; --white_level=auto"),
+        ((0, 4), FORM, "levels from 0 to 4 of 0 to 255; --white_level says which level is white"),
         ((3, 110), None, "levels from 3 to 110 of 0 to 255; divide all by the level"),
         ((250, 150), None, "levels from 150 to 250 of 0 to 255; raise their contrast"),
     ],
