@@ -92,7 +92,7 @@ def _why_alone(cluster: Cluster, error: Exception) -> str:
     """Says why the workers did not come together."""
     text = str(error)
     if not isinstance(error, tf.errors.DeadlineExceededError):
-        return f"no server at {cluster.workers[cluster.number]} ({text.splitlines()[0]})."
+        return f"cannot start at {cluster.workers[cluster.number]} ({text.splitlines()[0]})."
     missing = re.findall(r"^/job:worker/.*task:(\d+)$", text, re.MULTILINE)  # the chief knows
     who = ", ".join(f"worker {i} ({cluster.workers[int(i)]})" for i in missing)
     who = who or f"the chief ({cluster.workers[0]})"

@@ -170,14 +170,10 @@ class Distribution:
             return received
         known = (signal.SIGTERM, signal.SIGINT)
         numbers = self.total(np.array([float(received == number) for number in known]))
-        found = next((number for number, n in zip(known, numbers, strict=True) if n > 0), None)
-        if found is not None:
-            self.barrier()
-        return found
-
-    def agreed(self, is_so: bool) -> bool:
-        """Whether something is so on the chief."""
-        return is_so if self.num_workers == 1 else self.from_chief(lambda: bytes([is_so])) == b"\1"
+        if not numbers.any():
+            return None
+        self.barrier()
+        return known[0 if numbers[0] else 1]
 
     def check_same(self, what: str, make_digest: Callable[[], str]) -> None:
         """Refuses workers whose images, or what else only these tell, have other digests.

@@ -81,7 +81,8 @@ def train_run(
 def _begin(run: Run, trainer: Trainer, pictures: RunPictures | None) -> Progress:
     """Draws the first picture, restores the newest checkpoint, on all workers, and says so."""
     distribution, model = trainer.distribution, trainer.model
-    if distribution.agreed(distribution.is_chief and not run.epoch_image(0).exists()):
+    is_first = distribution.is_chief and not run.epoch_image(0).exists()
+    if distribution.total(np.array([float(is_first)]))[0]:
         test = trainer.evaluate()
         if pictures:
             pictures.draw_epoch(0, test)
@@ -142,13 +143,9 @@ class CheckpointCallback:
     """
 
     def __init__(self, run: Run, trainer: Trainer, metrics: Metrics, every: tuple[float, float]):
-        """Begins.
+        """Begins with the rows of the epochs that are done.
 
-        Args:
-            run: the run.
-            trainer: whose model is looked after, as it was built or restored.
-            metrics: the rows of the epochs that are done.
-            every: how many steps, or how many seconds, after which to write a checkpoint.
+        A checkpoint is due `every` so many steps, or so many seconds.
         """
         self.metrics = metrics
         self._run, self._model, self._every = run, trainer.model, every
