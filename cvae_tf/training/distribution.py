@@ -71,11 +71,7 @@ class Distribution:
                     layer.synchronized = True
 
     def check_batch(self, batch_size: int) -> None:
-        """Refuses a batch, of all replicas together, that cannot be shared out evenly.
-
-        Raises:
-            UserError: if replicas would have different numbers of images, or too few.
-        """
+        """Refuses a batch, of all replicas together, that cannot be shared out evenly."""
         num = self.num_replicas
         if num > 1 and (batch_size % num or batch_size < _FEWEST_ROWS * num):
             raise UserError(
@@ -245,9 +241,6 @@ def start_strategy(name: str, logical_cpus: int, asked: dict[str, Any]) -> Itera
         name: in `STRATEGIES`.
         logical_cpus: how many devices the processor is to count as; 0: one.
         asked: the settings that were given, which must be the same on all workers.
-
-    Yields:
-        Where the run is trained.
 
     Raises:
         UserError: if there are no such devices, or the other workers cannot be reached.
