@@ -11,7 +11,6 @@ from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.given_images import Images, load_own
 from cvae_tf.data.inspection import evenly_spaced_indices
 from cvae_tf.drawing import mosaics
-from cvae_tf.drawing.image_pages import draw_captioned
 from cvae_tf.exporting.load import as_known
 from cvae_tf.generation.common import (
     Generated,
@@ -78,7 +77,7 @@ def _in_both_ways(
     captions = np.stack(rows, axis=1).ravel().tolist()
     what = name.replace("log_", "log-").replace("_", " ")
     title = f"Images, the encoder's reconstructions, refined ones; {what} in nats"
-    draw_captioned(path, mosaics.stacked(sets, columns), captions, title, columns)
+    mosaics.draw_captioned(path, mosaics.stacked(sets, columns), captions, title, columns)
     found = {"images": refined, "encoders_images": encoders}
     return {**found, f"encoders_{name}": values[0], name: values[1]}
 

@@ -10,7 +10,7 @@ from cvae_tf.data import batches
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import choose_shown
-from cvae_tf.drawing.image_pages import MANIFOLD_TITLE, draw_manifold, draw_manifolds, draw_panels
+from cvae_tf.drawing.mosaics import MANIFOLD_TITLE, draw_manifold, draw_panels
 from cvae_tf.drawing.plots import draw_curves, draw_latents
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
@@ -70,19 +70,15 @@ class RunPictures:
         name = self._dataset.name
         with averaged(self._model):
             if self._model.latent_dim == 2:
-                self._draw_manifold(f"{MANIFOLD_TITLE} ({name})")
+                classes = self._dataset.class_names if self._model.num_classes else ()
+                title = f"{MANIFOLD_TITLE} ({name})"
+                draw_manifold(self._run.manifold, self._decode, title, classes)
             means = self._test_latents()
         if means is not None:
             title = f"Latents of the test images ({name})"
             labels, class_names = self._dataset.test.labels, self._dataset.class_names
             draw_latents(self._run.latents, means, labels, title, class_names)
         draw_curves(self._run.curves, metrics, self._family.curves(self._model), name)
-
-    def _draw_manifold(self, title: str) -> None:
-        if not self._model.num_classes:
-            draw_manifold(self._run.manifold, self._decode, title)
-            return
-        draw_manifolds(self._run.manifold, self._decode, self._dataset.class_names, title)
 
     def _decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         of_class = None if labels is None else tf.constant(labels, tf.int32)

@@ -22,7 +22,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data import batches
 from cvae_tf.data.given_images import Images
-from cvae_tf.drawing.image_pages import normal_quantile_grid
+from cvae_tf.drawing.mosaics import normal_quantile_grid
 from cvae_tf.generation import image_modes, latent_files, modes
 from cvae_tf.generation.generating import MODES
 from cvae_tf.inference import anomalies as scoring
@@ -70,7 +70,7 @@ def test_samples_are_a_square_or_a_file_each(make):
 
 
 def test_manifold_and_plane_are_grids_of_latents(make):
-    expected = HalvesModel().decode(normal_quantile_grid(20, 20))
+    expected = HalvesModel().decode(normal_quantile_grid(20))
     np.testing.assert_array_equal(make("manifold").arrays["images"], expected)
     made = make("plane", seed=3).arrays
     corners = HalvesModel().sample_latents(3, derived_key(3, Purpose.SAMPLES)).numpy()
