@@ -18,7 +18,6 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.inspection import choose_shown
 from cvae_tf.presets import DEFAULT_PRESET
 from cvae_tf.reporting.contents import (
-    Contents,
     Labelled,
     Source,
     collect,
@@ -65,15 +64,15 @@ def write(
     else:
         run = sources[0].run
         path = output or (run.report if run else Path("report.html"))
-        text = single(sources[0], collect(sources[0]))
+        text = single(sources[0])
     with files.replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="replace")
     return path
 
 
-def single(source: Source, contents: Contents) -> str:
+def single(source: Source) -> str:
     """Writes the page of one run or exported model, HTML."""
-    metadata = source.model.metadata
+    contents, metadata = collect(source), source.model.metadata
     title = f"{metadata.get('title', 'model')} of {metadata.get('data', {}).get('name', 'images')}"
     # Of the epoch that was exported, which need not be the last one.
     row = metadata.get("metrics") or (source.metrics[-1] if source.metrics else {})

@@ -36,15 +36,12 @@ def _assert_needs_nothing_else(text):
     assert text.count("<script") == 2
 
 
-def test_a_run_ends_with_a_page_that_needs_nothing_else(vae_run):
+def test_a_run_ends_with_a_page_that_needs_nothing_else(vae_run, gan_run):
     text = _text(vae_run)
     _assert_needs_nothing_else(text)
     assert "relative ELBO" in text and "unusual test images" in text
     assert "python train.py --preset=fast" in text
     assert f"{vae_run.history[-1]['test_elbo']:.4g}" in text
-
-
-def test_a_page_of_a_gan_has_samples_and_no_unusual_images(gan_run):
     text = _text(gan_run)
     _assert_needs_nothing_else(text)
     assert "Samples" in text and "unusual test images" not in text
@@ -60,8 +57,7 @@ def test_names_are_text_and_what_the_page_cannot_encode_is_on_it(conditional_run
     labels = np.arange(20) % 10
     source = Source(NAME, model, None, [{"epoch": 1, f"test_{NAME}": 1.0}], images, labels)
     monkeypatch.setattr(contents, "_LARGEST_CODE", networks["decoder"].count_params())
-    collected = contents.collect(source)
-    text = page.single(source, collected)
+    text = page.single(source)
     assert "<b onclick" not in text + page.comparison([source, source])
     assert text.count("&lt;b onclick") == 7  # of data twice, run, curve twice, column, licence
     assert 'alt="Drawn: a &#34;quote&#34; &amp; ' in text
@@ -69,8 +65,8 @@ def test_names_are_text_and_what_the_page_cannot_encode_is_on_it(conditional_run
     assert _data(text)["classes"][:3] == HOSTILE == _data(text)["labelNames"][:3]
     _assert_needs_nothing_else(text)
 
-    assert list(collected.data["code"]) == ["decode"]
-    sheet = base64.b64decode(collected.data["reconstructed"]["uri"].partition(",")[2])
+    assert list(_data(text)["code"]) == ["decode"]
+    sheet = base64.b64decode(_data(text)["reconstructed"]["uri"].partition(",")[2])
     shown = np.asarray(Image.open(io.BytesIO(sheet)).convert("L"))[:28, : 20 * 28] / 255
     expected = np.concatenate(model.reconstruct(images, labels)[..., 0], axis=1)
     assert np.abs(shown - expected).mean() < 0.05
@@ -163,7 +159,7 @@ def test_the_class_and_further_components_can_be_chosen(conditional_run, visit):
 
 
 @pytest.mark.slow
-def test_a_drawing_is_encoded_and_scored(vae_run, visit):
+def test_drawings_epochs_and_samples_are_at_hand(vae_run, visit):
     opened = _open(visit, vae_run)
     opened.locator("#draw").scroll_into_view_if_needed()
     opened.hover("#draw", position={"x": 40, "y": 40})
@@ -171,11 +167,6 @@ def test_a_drawing_is_encoded_and_scored(vae_run, visit):
     opened.hover("#draw", position={"x": 120, "y": 130})
     opened.mouse.up()
     assert "nats" in opened.text_content("#drawn-says")
-
-
-@pytest.mark.slow
-def test_epochs_and_samples_are_at_hand(vae_run, visit):
-    opened = _open(visit, vae_run)
     opened.focus("#epoch")
     opened.keyboard.press("Home")
     assert opened.text_content("#epoch-name") == "Epoch 0"
