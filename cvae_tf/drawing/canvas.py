@@ -7,7 +7,6 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib import font_manager
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -137,11 +136,3 @@ def save(figure: Figure, path: Path, whole: bool = False) -> None:
             pad_inches=0.15,
             facecolor="white",
         )
-
-
-def show_image(axes: Axes, image: np.ndarray, title: str) -> None:
-    """Shows an image [H, W, C] in [0, 1] under its title."""
-    image = image if image.shape[-1] == 3 else image[..., 0]
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_title(title, fontsize=11)
-    axes.set_axis_off()
