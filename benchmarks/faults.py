@@ -149,7 +149,7 @@ FAULTS = (
     Fault("reconstructions stand where the originals should", "drawing/mosaics.py",
           "*shape) for images in sets]", "*shape) for images in sets[::-1]]", "drawing generation"),
     Fault("names of the user's become HTML of the page", "reporting/page.py",
-          "<td>{html.escape(str(value))}</td>", "<td>{value}</td>", "reporting"),
+          "autoescape=True", "autoescape=False", "reporting"),
     Fault("a flag of 0 or false, such as --augment=0, does nothing", "cli.py",
           "for name, value in values.items() if value is not None}",
           "for name, value in values.items() if value}", "test_cli.py"),

@@ -27,7 +27,7 @@ from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.gan.model import GAN as GAN
 from cvae_tf.models.vae.model import CVAE as CVAE
-from cvae_tf.reporting import making
+from cvae_tf.reporting import page
 from cvae_tf.training import building, run_directory, screen, signals
 from cvae_tf.training.distribution import start_strategy
 from cvae_tf.training.pictures import RunPictures
@@ -178,17 +178,17 @@ def _train_and_export(
             fit_after_training(run, trainer.model, dataset)
             saved_model = export_run(run, trainer.model, rows)
         pictures.draw_summary(history)  # last, so that no picture can cost the model
-        _write_page(run, trainer, history)
+        _write_page(run, trainer)
         screen.conclude(run, trainer.model, saved_model)
         trainer.distribution.end_together()
     return TrainedRun(run.directory, run.config, history, saved_model)
 
 
-def _write_page(run: Run, trainer: Trainer, history: list[dict[str, float]]) -> None:
+def _write_page(run: Run, trainer: Trainer) -> None:
     """Writes the page of a run; one that fails does not spoil the run."""
     test = trainer.dataset.test
     try:
-        making.write_run(run, history, (test.images, test.labels))
+        page.write(run.directory, images=(test.images, test.labels))
     except Exception as error:  # a page has many parts, and none is worth a run
         reason = str(error).partition("\n")[0]
         terminal.warn(f"report.html is missing ({reason}); report.py tries again.")
@@ -358,6 +358,6 @@ def report(
     """
     target = None if output is None else paths.expand(output)
     with terminal.verbosity(verbose):
-        path = making.write(model, target, compare)
+        path = page.write(model, target, compare)
         terminal.say(f"written: {paths.shown(path)}")
     return path

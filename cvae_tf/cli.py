@@ -299,7 +299,9 @@ def _evaluate() -> None:
 
 def _define_report() -> None:
     _define_model_flags("The run to show")
-    flags.DEFINE_multi_string("compare", [], "Another run beside it; may be given several times.")
+    flags.DEFINE_multi_string(
+        "compare", [], "Another run, or model, beside it; several if repeated."
+    )
     flags.DEFINE_string(
         "output", None, "The .html file (default: report.html in the run, or in this folder)."
     )

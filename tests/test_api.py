@@ -13,7 +13,7 @@ from helpers import PROJECT, create_run, run_python
 import cvae_tf
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
-from cvae_tf.reporting import making
+from cvae_tf.reporting import page
 from cvae_tf.training.pictures import RunPictures
 from cvae_tf.training.run_directory import SAVED_MODEL
 
@@ -34,7 +34,7 @@ def test_a_run_from_a_thread_is_returned_and_a_page_that_fails_costs_nothing(
 ):
     ended = []
 
-    def fail(*_):
+    def fail(*_, **__):
         raise ZeroDivisionError("no picture today")
 
     def export(run, *_):
@@ -44,7 +44,7 @@ def test_a_run_from_a_thread_is_returned_and_a_page_that_fails_costs_nothing(
     monkeypatch.setattr(api, "fit_after_training", lambda *_: ended.append("scores"))
     monkeypatch.setattr(api, "export_run", export)
     monkeypatch.setattr(RunPictures, "draw_summary", lambda *_: ended.append("pictures"))
-    monkeypatch.setattr(making, "write_run", fail)
+    monkeypatch.setattr(page, "write", fail)
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with ThreadPoolExecutor() as pool:
         given = {"data_path": "~/images.npz", "run_dir": "~/my run", **SMALL}

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
-from cvae_tf.drawing.image_pages import Panel
+from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.exporting.load import load
 from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel, Measure

@@ -1,12 +1,12 @@
 """What every picture with axes or text begins and ends with: page, images, lines of text, PNG."""
 
 import functools
+import itertools
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib import font_manager
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -17,27 +17,15 @@ from cvae_tf.core.terminal import warn
 _DOTS_PER_INCH = 100
 _ROWS_AT_ONCE = 64  # matplotlib takes two hundred bytes for each pixel of what is placed at once
 _SMALLEST_TEXT = 0.75  # of its usual size
-_LONGEST_NAME = 40  # letters
+_LONGEST_NAME, _LONGEST_LINE = 40, 300  # letters
 # Matplotlib's own font has Latin, Greek and Cyrillic; these are what systems bring for others.
-_OTHERS = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "PingFang SC",
-    "Hiragino Sans",
-    "Apple SD Gothic Neo",
-    "Microsoft YaHei",
-    "Yu Gothic",
-    "Malgun Gothic",
-    "WenQuanYi Zen Hei",
-    "Arial Unicode MS",
-    "Nirmala UI",
+_OTHER_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo",
+    "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "WenQuanYi Zen Hei", "Noto Sans Arabic",
+    "Noto Sans Hebrew", "Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS", "Nirmala UI",
     "Leelawadee UI",
-)
+)  # fmt: skip
 _BOX = "\u25a1"  # of a letter that no font has
-_SHOWN = 8  # letters
-_warnings: set[str] = set()  # about them; one is enough for a process
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -74,41 +62,60 @@ def write(figure: Figure, text: str, x: float, y: float, width: float, size: flo
         size: of the letters, in points.
     """
     place_of_middle = x / figure.bbox.width, 1 - y / figure.bbox.height
-    line = figure.text(*place_of_middle, plain(text), ha="center", va="center", fontsize=size)
-    fit(line, width)
+    fit(figure.text(*place_of_middle, text, ha="center", va="center", fontsize=size), width)
 
 
 def fit(line: Text, width: float) -> None:
     """Makes a line of text smaller, and if need be shorter, until it is `width` pixels wide."""
+    text = line.get_text()
+    line.set_text(shortened(text, letters=_LONGEST_LINE))
     make_readable(line)
-    smallest = _SMALLEST_TEXT * line.get_fontsize()
-    while line.get_window_extent().width > width and line.get_fontsize() > smallest:
-        line.set_fontsize(line.get_fontsize() - 0.5)
-    whole = line.get_text()
-    letters = len(whole)
+    taken = line.get_window_extent().width
+    if taken > width:
+        line.set_fontsize(line.get_fontsize() * max(0.99 * width / taken, _SMALLEST_TEXT))
+    letters = min(len(text), _LONGEST_LINE)
     while (taken := line.get_window_extent().width) > width and letters > 1:
         letters = min(letters - 1, int(1.1 * letters * width / taken))
-        line.set_text(shortened(whole, letters))
+        line.set_text(shortened(text, letters))
+        make_readable(line)
 
 
 def shortened(text: str, letters: int = _LONGEST_NAME) -> str:
-    """Cuts a text that is longer than so many letters; an ellipsis takes the place of the rest."""
-    if len(text) <= letters:
-        return text
-    return text[: letters - 1].rstrip().rstrip("\\") + "…"
+    """Makes one line of at most so many letters, none of which has a meaning for matplotlib."""
+    text = " ".join(text.split())
+    text = text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
+    return text.replace("$", r"\$")
 
 
-def plain(text: str) -> str:
-    """Makes one line of a text in which no letter has a meaning for matplotlib."""
-    return " ".join(text.split()).replace("$", r"\$")
+def make_readable(text: Text) -> None:
+    """Gives a text fonts that have its letters; a box takes the place of what no font has."""
+    text.set_fontfamily(_fonts())
+    missing = set(text.get_text()) - _letters()
+    if missing:
+        _tell_of_boxes()
+        text.set_text(text.get_text().translate(dict.fromkeys(map(ord, missing), _BOX)))
 
 
-def show_image(axes: Axes, image: np.ndarray, title: str) -> None:
-    """Shows an image [H, W, C] in [0, 1] under its title."""
-    image = image if image.shape[-1] == 3 else image[..., 0]
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_title(title, fontsize=11)
-    axes.set_axis_off()
+@functools.cache
+def _fonts() -> list[str]:
+    known = font_manager.get_font_names()
+    return ["sans-serif", *(name for name in _OTHER_FONTS if name in known)]
+
+
+@functools.cache
+def _letters() -> set[str]:
+    """All that can be written."""
+    fonts = [font_manager.FontProperties(family=[name]) for name in _fonts()]
+    tables = [font_manager.get_font(font_manager.findfont(font)).get_charmap() for font in fonts]
+    return {"\n", *map(chr, itertools.chain(*tables))}
+
+
+@functools.cache
+def _tell_of_boxes() -> None:
+    warn(
+        "no common font of this machine has some of the letters; pictures have boxes there. Once "
+        f"one is installed, such as Noto Sans CJK, remove {matplotlib.get_cachedir()}."
+    )
 
 
 def save(figure: Figure, path: Path, whole: bool = False) -> None:
@@ -129,55 +136,3 @@ def save(figure: Figure, path: Path, whole: bool = False) -> None:
             pad_inches=0.15,
             facecolor="white",
         )
-
-
-def make_readable(text: Text) -> None:
-    """Gives a text fonts that have its letters; a box takes the place of what no font has.
-
-    Args:
-        text: of a figure; it is changed.
-    """
-    families, shown = _readable(text.get_text(), list(text.get_fontfamily()))
-    text.set_fontfamily(families)
-    text.set_text(shown)
-
-
-def readable(text: str) -> str:
-    """Puts boxes in the place of what no font has; for texts that matplotlib writes anew."""
-    return _readable(text, list(font_manager.FontProperties().get_family()))[1]
-
-
-def _readable(text: str, families: list[str]) -> tuple[list[str], str]:
-    """Finds fonts, beside those that a text has, and what they can show of it."""
-    letters = dict.fromkeys(text.replace("\n", ""))
-    missing = set(letters).difference(*map(_letters, families))
-    for family in _known_others() if missing else ():
-        if missing & _letters(family):
-            families = [*families, family]
-            missing -= _letters(family)
-    if missing:
-        _warn_once([letter for letter in letters if letter in missing])
-    return families, "".join(_BOX if letter in missing else letter for letter in text)
-
-
-def _known_others() -> list[str]:
-    known = set(font_manager.get_font_names())
-    of_one_alphabet = sorted(each for each in known if each.startswith("Noto Sans "))
-    return [family for family in dict.fromkeys((*_OTHERS, *of_one_alphabet)) if family in known]
-
-
-@functools.cache
-def _letters(family: str) -> frozenset[str]:
-    path = font_manager.findfont(font_manager.FontProperties(family=[family]))
-    return frozenset(map(chr, font_manager.get_font(path).get_charmap()))
-
-
-def _warn_once(letters: list[str]) -> None:
-    if not _warnings:
-        text = (
-            f"no common font of this machine has such letters as {''.join(letters[:_SHOWN])!r}; "
-            "pictures have boxes there. Once one is installed, such as Noto Sans CJK, remove "
-            f"{matplotlib.get_cachedir()}."
-        )
-        if warn(text):
-            _warnings.add(text)

@@ -1,20 +1,43 @@
-"""Mosaics: many images laid out in rows and columns; images as PNG files and as animations."""
+"""Images in rows and columns: mosaics, under titles, with captions, in panels, as animations."""
 
 import math
-from collections.abc import Iterator, Sequence
+import statistics
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import imageio.v3 as iio
 import numpy as np
-from PIL import Image
+from matplotlib.figure import Figure
+from PIL import Image, ImageOps
 
 from cvae_tf.core import files
+from cvae_tf.drawing import canvas
+
+MANIFOLD_TITLE = "Decoded latents at the quantiles of the prior"
 
 _SHOWN_LENGTH = 900  # pixels of the longer side of a mosaic that is enlarged
 _LAST_FRAME_MS = 3000
 _AREA = 224 * 224  # pixels of an enlarged frame
 _LONGEST_SIDE = 1200
-_PIXELS_FOR_COLOURS = 150_000  # more take long and choose hardly better
+
+# Of pictures with titles; sizes are pixels of the longer side: the best, and the largest.
+_MARGIN, _TITLE, _TOP = 16, 22, 44  # of manifolds and captioned images
+_SIDE = 20  # images along each axis of a manifold
+_SIDE_OF_CLASS = 8  # the same, for one of several classes
+_MOST_CLASSES = 20
+_MANIFOLD_SIZE = 960, 1280
+_CLOSE, _BETWEEN = 2, 14  # between images, between classes
+
+_CAPTIONED_SIZE = 800, 1200
+_GAP, _CAPTION = 10, 22  # pixels between images; the height of a caption
+_NARROWEST_PLACE = 60  # an image with its caption
+_NARROWEST_CAPTIONED = 480  # with its title
+
+_PANEL_SIZE = 520, 800
+_PANEL_GAP = 4  # between images
+_NARROWEST_PANEL, _NARROWEST_PANELS = 360, 520  # with their titles
+_PANELS_MARGIN, _BETWEEN_PANELS = 20, 40
+_PANELS_TITLE, _PANEL_TITLE, _PANELS_TOP = 20, 63, 77  # pixels from the top
 
 
 def best_columns(num: int, height: int, width: int, sets: int = 1) -> int:
@@ -39,6 +62,13 @@ def best_columns(num: int, height: int, width: int, sets: int = 1) -> int:
     return min(range(1, num + 1), key=fault, default=1)
 
 
+def to_pixels(images: np.ndarray) -> np.ndarray:
+    """Turns images in [0, 1] into uint8, as which they may come, too; what is NaN is black."""
+    if images.dtype == np.uint8:
+        return images
+    return np.rint(np.clip(np.nan_to_num(images, nan=0), 0, 1) * 255).astype(np.uint8)
+
+
 def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
     """Lays images out in rows on white.
 
@@ -48,14 +78,12 @@ def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
         gap: pixels between neighbours.
 
     Returns:
-        One image of the same kind, [rows * (H + gap) - gap, columns * (W + gap) - gap, C].
+        One image, uint8 [rows * (H + gap) - gap, columns * (W + gap) - gap, C].
     """
     num, height, width, channels = images.shape
     rows = -(-num // columns)
-    white = 255 if images.dtype == np.uint8 else 1
-    kind = np.uint8 if images.dtype == np.uint8 else np.float32
-    padded = np.full((rows * columns, height + gap, width + gap, channels), white, kind)
-    padded[:num, :height, :width] = images
+    padded = np.full((rows * columns, height + gap, width + gap, channels), 255, np.uint8)
+    padded[:num, :height, :width] = to_pixels(images)
     grid = padded.reshape(rows, columns, height + gap, width + gap, channels).swapaxes(1, 2)
     whole = grid.reshape(rows * (height + gap), columns * (width + gap), channels)
     return whole[: rows * (height + gap) - gap, : columns * (width + gap) - gap]
@@ -85,37 +113,15 @@ def well_sized(images: np.ndarray, columns: int, length: int, most: int) -> np.n
         most: pixels of its longer side above which images are made smaller.
 
     Returns:
-        uint8 [N, H', W', C], of one channel or three.
+        uint8 [N, H', W', C].
     """
-    num, height, width, _ = images.shape
-    longer = max(columns * width, -(-num // columns) * height)
-    if longer > most:
-        return np.stack([_smaller(image, most / longer) for image in images])
-    return enlarged(to_pixels(images), _nearest_factor(longer, length))
-
-
-def _nearest_factor(length: int, wanted: int) -> int:
-    """The whole number by which a length comes nearest to the wanted one, as a ratio."""
-    factor = max(1, wanted // length)
-    return factor if wanted**2 <= factor * (factor + 1) * length**2 else factor + 1
-
-
-def _smaller(image: np.ndarray, factor: float) -> np.ndarray:
-    """Makes an image [H, W, C] in [0, 1] smaller by a smooth filter, uint8 [H', W', C]."""
-    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
-    picture = Image.fromarray(without_channel(to_pixels(image))).resize((width, height))
-    return np.asarray(picture).reshape(height, width, -1)
-
-
-def to_pixels(images: np.ndarray) -> np.ndarray:
-    """Turns [..., H, W, C] in [0, 1] into uint8, of one channel or three; what is NaN is black."""
-    levels = np.rint(np.clip(np.nan_to_num(images, nan=0), 0, 1) * 255).astype(np.uint8)
-    return levels if levels.shape[-1] == 3 else levels[..., :1]
-
-
-def without_channel(pixels: np.ndarray) -> np.ndarray:
-    """Takes the last axis away if it has one channel, as writers of pictures want it."""
-    return pixels if pixels.shape[-1] == 3 else pixels[..., 0]
+    num, height, width, channels = images.shape
+    pixels, longer = to_pixels(images), max(columns * width, -(-num // columns) * height)
+    if longer <= most:
+        return enlarged(pixels, max(1, round(length / longer)))
+    size = [max(1, round(side * most / longer)) for side in (width, height)]
+    smaller = [np.asarray(as_picture(image).resize(size)) for image in pixels]
+    return np.reshape(smaller, (num, *size[::-1], channels))
 
 
 def enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:
@@ -123,16 +129,21 @@ def enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:
     return pixels.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
 
+def as_picture(pixels: np.ndarray) -> Image.Image:
+    """Makes a picture of uint8 [H, W, C]."""
+    return Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0])
+
+
 def save_image(path: Path, image: np.ndarray, enlarge: int = 1) -> None:
     """Writes an image as a PNG.
 
     Args:
         path: the PNG to write.
-        image: [H, W, C] in [0, 1].
+        image: [H, W, C] in [0, 1], or uint8.
         enlarge: side of the square that each pixel becomes.
     """
     with files.replacing(path) as temporary:
-        iio.imwrite(temporary, without_channel(enlarged(to_pixels(image), enlarge)))
+        as_picture(enlarged(to_pixels(image), enlarge)).save(temporary, "PNG")
 
 
 def save_mosaic(path: Path, images: np.ndarray, columns: int | None = None) -> Path:
@@ -161,42 +172,26 @@ def save_stacked(path: Path, sets: Sequence[np.ndarray]) -> Path:
     return save_mosaic(path, stacked(sets, columns), columns)
 
 
-def save_strip(path: Path, images: np.ndarray) -> Path:
-    """Writes images [N, H, W, C] in one row; wide ones, such as spectra, one under the other.
-
-    Returns:
-        The PNG.
-    """
-    num, height, width, _ = images.shape
-    return save_mosaic(path, images, 1 if width > 2 * height else num)
-
-
 def animate(pictures: list[Path], path: Path) -> None:
     """Joins pictures into a GIF that repeats, its last frame held.
 
     Args:
-        pictures: PNG files, in order; what is smaller than the largest gets white about it.
+        pictures: PNG files, in order; all get the size of the last.
         path: the GIF to write.
     """
-    sizes = np.array([iio.improps(picture).shape[:2] for picture in pictures])
+    with Image.open(pictures[-1]) as last:
+        size = last.size
     frame_ms = min(400, max(60, 20_000 // len(pictures)))
     durations = [frame_ms] * (len(pictures) - 1) + [_LAST_FRAME_MS]
-    _save_gif(path, _frames(pictures, sizes.max(axis=0)), durations)
+    _save_gif(path, (_frame(picture, size) for picture in pictures), durations)
 
 
-def _frames(pictures: list[Path], size: np.ndarray) -> Iterator[np.ndarray]:
-    """Reads one picture after the other, so that they are never all in memory."""
-    for picture in pictures:
-        frame = iio.imread(picture, mode="RGB")
-        missing = size - frame.shape[:2]
-        margins = [(room // 2, room - room // 2) for room in missing]
-        yield _without_needless_colours(np.pad(frame, [*margins, (0, 0)], constant_values=255))
-
-
-def _without_needless_colours(frame: np.ndarray) -> np.ndarray:
-    """Makes a grey picture [H, W] of one [H, W, 3] whose channels are equal."""
-    grey = frame[..., 0].copy()
-    return grey if (frame == grey[..., np.newaxis]).all() else frame
+def _frame(path: Path, size: tuple[int, int]) -> Image.Image:
+    """Reads a picture, on white; one that is grey is made grey, which a GIF then stays exactly."""
+    with Image.open(path) as picture:
+        colours = ImageOps.pad(picture.convert("RGB"), size, color="white")
+    grey = colours.convert("L")
+    return grey if grey.convert("RGB").tobytes() == colours.tobytes() else colours
 
 
 def save_animation(path: Path, images: np.ndarray, frame_ms: int = 60) -> None:
@@ -210,28 +205,137 @@ def save_animation(path: Path, images: np.ndarray, frame_ms: int = 60) -> None:
     height, width = images.shape[1:3]
     enlarge = min((_AREA / (height * width)) ** 0.5, _LONGEST_SIDE / max(height, width))
     pixels = enlarged(to_pixels(images), max(1, int(enlarge)))
-    frames = without_channel(np.concatenate([pixels, pixels[-2:0:-1]]))
-    _save_gif(path, iter(frames), [frame_ms] * len(frames))
+    frames = [as_picture(frame) for frame in (*pixels, *pixels[-2:0:-1])]
+    _save_gif(path, frames, frame_ms)
 
 
-def _save_gif(path: Path, frames: Iterator[np.ndarray], durations_ms: list[int]) -> None:
-    pages = map(_page, frames)
+def _save_gif(path: Path, frames: Iterable[Image.Image], duration_ms: Any) -> None:
+    """Writes frames, one after the other, so that they need not all be in memory."""
+    frames = iter(frames)
+    options = {"save_all": True, "append_images": frames, "duration": duration_ms, "loop": 0}
     with files.replacing(path) as temporary:
-        next(pages).save(
-            temporary, save_all=True, append_images=pages, duration=durations_ms, loop=0
-        )
+        next(frames).save(temporary, "GIF", **options)
 
 
-def _page(frame: np.ndarray) -> Image.Image:
-    """Makes a page of a GIF, at most 256 colours; they are chosen by a part of its pixels."""
-    page = Image.fromarray(frame)
-    if page.mode != "RGB":
-        return page
-    step = max(1, round((frame[..., 0].size / _PIXELS_FOR_COLOURS) ** 0.5))
-    colours = Image.fromarray(frame[::step, ::step].copy()).quantize(255)
-    table = colours.getpalette()[: 3 * 255]
-    colours.putpalette([*table, 255, 255, 255])
-    page = page.quantize(palette=colours, dither=Image.Dither.NONE)
-    is_white = Image.fromarray((frame == 255).all(axis=-1))
-    page.paste(len(table) // 3, mask=is_white)  # nearly white is not good enough for paper
-    return page
+def draw_manifold(
+    path: Path,
+    decode: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+    title: str = MANIFOLD_TITLE,
+    class_names: Sequence[str] = (),
+) -> np.ndarray:
+    """Draws what latents become that divide the prior of a 2-D latent space evenly.
+
+    Args:
+        path: the PNG to write.
+        decode: makes images [N, H, W, C] in [0, 1] of latents, float32 [N, 2], and labels, [N].
+        title: shown on top.
+        class_names: of the labels 0, 1, ...; each gets a small manifold, of too many only the
+            first. Without them there is one manifold, and no labels.
+
+    Returns:
+        The images, [N, H, W, C], class by class, row by row from the top left.
+    """
+    num, side = min(len(class_names), _MOST_CLASSES) or 1, _SIDE_OF_CLASS if class_names else _SIDE
+    labels = np.repeat(np.arange(num, dtype=np.int32), side**2) if class_names else None
+    images = decode(np.tile(normal_quantile_grid(side), (num, 1)), labels)
+    columns = best_columns(num, *images.shape[1:3])
+    pixels = well_sized(images, columns * side, *_MANIFOLD_SIZE)
+    manifolds = np.stack([mosaic(own, side, _CLOSE) for own in np.split(pixels, num)])
+    shown = f"{title}: {', '.join(class_names[:num])}" if class_names else title
+    page, _ = _titled_page(mosaic(manifolds, columns, _BETWEEN), shown)
+    canvas.save(page, path)
+    return images
+
+
+def _titled_page(grid: np.ndarray, title: str, narrowest: int = 0) -> tuple[Figure, int]:
+    """Begins a page with a title over a picture, and says how far from the left that stands."""
+    page_width = max(narrowest, grid.shape[1]) + 2 * _MARGIN
+    page = canvas.new_page(page_width, _TOP + len(grid) + _MARGIN)
+    canvas.write(page, title, page_width / 2, _TITLE, page_width - 2 * _MARGIN, size=13)
+    left = (page_width - grid.shape[1]) // 2
+    canvas.place(page, grid, left, _TOP)
+    return page, left
+
+
+def normal_quantile_grid(side: int) -> np.ndarray:
+    """Latents that divide the prior of a 2-D latent space evenly.
+
+    Args:
+        side: points along each latent; the first rises from left to right, the second upwards.
+
+    Returns:
+        float32 [side * side, 2], row by row from the top left.
+    """
+    normal = statistics.NormalDist()
+    quantiles = np.array([normal.inv_cdf((i + 0.5) / side) for i in range(side)], np.float32)
+    x, y = np.meshgrid(quantiles, quantiles[::-1])
+    return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
+def draw_captioned(
+    path: Path, images: np.ndarray, captions: list[str], title: str, columns: int | None = None
+) -> None:
+    """Draws images with a line of text under each.
+
+    Args:
+        path: the PNG to write.
+        images: [N, H, W, C] in [0, 1].
+        captions: N short texts.
+        title: shown on top.
+        columns: images in a row; by default what suits their number and shape.
+    """
+    columns = columns or best_columns(*images.shape[:3])
+    pixels = well_sized(images, columns, *_CAPTIONED_SIZE)
+    num, height, width, channels = pixels.shape
+    place = np.full((num, height + _CAPTION, max(width, _NARROWEST_PLACE), channels), 255, np.uint8)
+    margin = (place.shape[2] - width) // 2
+    place[:, :height, margin : margin + width] = pixels
+    page, left = _titled_page(mosaic(place, columns, _GAP), title, _NARROWEST_CAPTIONED)
+    for number, caption in enumerate(captions):
+        row, column = divmod(number, columns)
+        x = left + column * (place.shape[2] + _GAP) + place.shape[2] / 2
+        y = _TOP + row * (place.shape[1] + _GAP) + height + _CAPTION / 2
+        canvas.write(page, caption, x, y, place.shape[2], size=9)
+    canvas.save(page, path)
+
+
+class Panel(NamedTuple):
+    """One of the panels of a picture."""
+
+    title: str
+    sets: Sequence[np.ndarray]  # each [N, H, W, C] in [0, 1]; a row of one over that of the next
+    columns: int | None = None  # by default what suits the number and the shape of the images
+
+
+def draw_panels(path: Path, panels: list[Panel], title: str) -> None:
+    """Draws panels side by side.
+
+    The size of the picture depends on the number and the shape of the images alone, not on what
+    is written: pictures of all epochs become frames of one animation.
+
+    Args:
+        path: the PNG to write.
+        panels: at least one.
+        title: shown on top.
+    """
+    grids = [_panel_grid(panel) for panel in panels]
+    widths = [max(_NARROWEST_PANEL, grid.shape[1]) for grid in grids]
+    taken = sum(widths) + _BETWEEN_PANELS * (len(panels) - 1)
+    page_width = max(taken, _NARROWEST_PANELS) + 2 * _PANELS_MARGIN
+    height = max(len(grid) for grid in grids)
+    page = canvas.new_page(page_width, _PANELS_TOP + height + _PANELS_MARGIN)
+    title_width = page_width - 2 * _PANELS_MARGIN
+    canvas.write(page, title, page_width / 2, _PANELS_TITLE, title_width, size=14)
+    left = (page_width - taken) // 2
+    for panel, grid, width in zip(panels, grids, widths, strict=True):
+        canvas.write(page, panel.title, left + width / 2, _PANEL_TITLE, width, size=11)
+        canvas.place(page, grid, left + (width - grid.shape[1]) // 2, _PANELS_TOP)
+        left += width + _BETWEEN_PANELS
+    canvas.save(page, path)
+
+
+def _panel_grid(panel: Panel) -> np.ndarray:
+    """Lays out the images of a panel, uint8 [H', W', C]."""
+    columns = panel.columns or best_columns(*panel.sets[0].shape[:3], sets=len(panel.sets))
+    pixels = well_sized(stacked(panel.sets, columns), columns, *_PANEL_SIZE)
+    return mosaic(pixels, columns, _PANEL_GAP)

@@ -8,14 +8,12 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from cvae_tf.drawing import canvas
 
 _LONGEST_TITLE = 90  # letters
-_NARROWEST = 0.5  # of the shorter axis, as a share of the longer one
 _COLOUR_MAP = matplotlib.colormaps["viridis"].with_extremes(bad="lightgrey")  # for NaN
 MOST_CLASSES = 20  # that are told apart by their colours
 _GREY = "#d2d2d2"
@@ -48,7 +46,7 @@ def draw_latents(
     title: str,
     label_names: Sequence[str] | None = None,
 ) -> None:
-    """Draws posterior means: two dimensions as a plane, one by histograms, more by their PCA.
+    """Draws posterior means: two dimensions as a plane, one class by class, more by their PCA.
 
     Args:
         path: the PNG to write.
@@ -61,36 +59,44 @@ def draw_latents(
     points = np.asarray(means, np.float64)[finite]
     if labels is not None:
         labels = np.asarray(labels).reshape(len(means))[finite]
-    title = canvas.plain(canvas.shortened(title, _LONGEST_TITLE))
+    title = canvas.shortened(title, _LONGEST_TITLE)
     if not finite.all():
         title += f"\n{len(means) - len(points)} of {len(means)} are not finite and left out"
-    draw = _line if means.shape[1] == 1 else _plane
-    figure = draw(points, labels, label_names)
-    figure.axes[0].set_title(title)
+    figure = canvas.new_figure(8, 7)
+    axes = figure.subplots()
+    axes.set_title(title)
+    if labels is None and means.shape[1] == 1:
+        axes.hist(points[:, 0], bins=50)
+        axes.set(xlabel="$z_1$", ylabel="how many images")
+    else:
+        _draw_dots(axes, points, labels, label_names)
     canvas.save(figure, path, whole=True)
 
 
-def _plane(
-    means: np.ndarray, labels: np.ndarray | None, label_names: Sequence[str] | None
-) -> Figure:
-    """Draws means [N, Z] of two or more dimensions as points."""
-    points, names = _two_dimensions(means)
-    figure = canvas.new_figure(8, 7)
-    axes = figure.subplots()
-    style = {"s": _dot_size(len(points)), "alpha": 0.75, "linewidths": 0}
-    if labels is None:
-        axes.scatter(*points.T, **style)
-    elif are_values(labels, label_names):
-        style |= {"c": labels.astype(np.float64), "cmap": _COLOUR_MAP, "plotnonfinite": True}
-        dots = axes.scatter(*points.T, **style)
-        figure.colorbar(dots, ax=axes, label="Label", fraction=0.04)
-    else:
+def _draw_dots(
+    axes: Axes, means: np.ndarray, labels: np.ndarray | None, label_names: Sequence[str] | None
+) -> None:
+    """Draws means [N, Z] as dots, coloured by their labels if there are any."""
+    style = {"s": _dot_size(len(means)), "alpha": 0.75, "linewidths": 0}
+    heights = None
+    if labels is not None and are_values(labels, label_names):
+        heights = labels.astype(np.float64)
+        style |= {"c": heights, "cmap": _COLOUR_MAP, "plotnonfinite": True}
+    elif labels is not None:
         classes = as_classes(labels, label_names)
-        axes.scatter(*points.T, c=classes.colours[classes.indices], **style)
+        heights = np.random.default_rng(0).uniform(-0.4, 0.4, len(means)) - classes.indices
+        style["c"] = classes.colours[classes.indices]
         _add_legend(axes, classes)
-    axes.set(xlabel=names[0], ylabel=names[1], aspect="equal")
-    _set_limits(axes, points)
-    return figure
+    if means.shape[1] == 1:  # a band for each class
+        points = np.column_stack([means, heights])
+        axes.set(xlabel="$z_1$", yticks=[])
+    else:
+        points, names = _two_dimensions(means)
+        axes.set(xlabel=names[0], ylabel=names[1])
+        axes.set_aspect("equal", "datalim")
+    dots = axes.scatter(*points.T, **style)
+    if "cmap" in style:
+        axes.figure.colorbar(dots, ax=axes, label="Label", fraction=0.04)
 
 
 def _add_legend(axes: Axes, classes: Classes) -> None:
@@ -106,20 +112,6 @@ def _dot_size(num: int) -> float:
     return float(np.clip(450 / max(num, 1) ** 0.5, 3, 60))
 
 
-def _set_limits(axes: Axes, points: np.ndarray) -> None:
-    """Leaves room about all points [N, 2], on a page that is never a thin strip."""
-    if len(points) == 0:
-        return
-    low, high = points.min(axis=0), points.max(axis=0)
-    middle, half = (low + high) / 2, (high - low) / 2
-    least = max(_NARROWEST * half.max(), 1e-6 * np.abs(middle).max())
-    half = 1.06 * np.maximum(half, least) if least else np.ones(2)
-    axes.set(
-        xlim=(middle[0] - half[0], middle[0] + half[0]),
-        ylim=(middle[1] - half[1], middle[1] + half[1]),
-    )
-
-
 def _two_dimensions(means: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     """Brings [N, Z] of two or more dimensions to [N, 2], and says what the two axes are."""
     if means.shape[1] == 2:
@@ -129,51 +121,6 @@ def _two_dimensions(means: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     shares = np.clip(spreads, 0, None) / max(spreads.sum(), 1e-30)
     names = tuple(f"principal component {i} ({shares[-i]:.0%} of the variance)" for i in (1, 2))
     return centred @ directions[:, [-1, -2]], names
-
-
-def _line(
-    means: np.ndarray, labels: np.ndarray | None, label_names: Sequence[str] | None
-) -> Figure:
-    """Draws means [N, 1]: a histogram of each class, one under the other."""
-    values = means[:, 0]
-    figure = canvas.new_figure(8, 5)
-    if labels is None:
-        axes = figure.subplots()
-        axes.hist(values, _edges(values))
-        axes.set(ylabel="how many images")
-    elif are_values(labels, label_names):
-        axes = figure.subplots()
-        axes.scatter(values, labels.astype(np.float64), s=_dot_size(len(values)), linewidths=0)
-        axes.set(ylabel="Label")
-    else:
-        figure = _histograms(values, as_classes(labels, label_names))
-    figure.axes[0].set(xlabel="$z_1$")
-    return figure
-
-
-def _histograms(values: np.ndarray, classes: Classes) -> Figure:
-    """Draws a histogram of the values [N] of each class, each in its own height."""
-    num = len(classes.names)
-    figure = canvas.new_figure(8, max(5, 0.4 * num + 1))
-    axes = figure.subplots()
-    edges = _edges(values)
-    for number, colour in enumerate(classes.colours):
-        counts, _ = np.histogram(values[classes.indices == number], edges)
-        bottom = num - 1 - number
-        heights = bottom + 0.9 * counts / max(counts.max(), 1)
-        axes.stairs(heights, edges, baseline=bottom, fill=True, color=colour)
-    axes.set_yticks(np.arange(num)[::-1] + 0.2, list(map(canvas.readable, classes.names)))
-    axes.set(ylim=(-0.1, num))
-    for side in ("left", "right", "top"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", alpha=0.3)
-    return figure
-
-
-def _edges(values: np.ndarray) -> np.ndarray:
-    """The edges of a histogram: the more values, the finer."""
-    return np.histogram_bin_edges(values, int(np.clip(3 * len(values) ** 0.5, 10, 100)))
 
 
 def are_values(labels: np.ndarray, label_names: Sequence[str] | None = None) -> bool:
@@ -212,8 +159,7 @@ def _name(label: object, label_names: Sequence[str] | None) -> str:
     """What a label is called, short enough for a legend."""
     if label_names is not None and label in range(len(label_names)):
         label = label_names[int(label)]
-    text = f"{label:g}" if isinstance(label, float) else _text(label)
-    return canvas.plain(canvas.shortened(text))
+    return canvas.shortened(f"{label:g}" if isinstance(label, float) else _text(label))
 
 
 def _text(label: object) -> str:
@@ -248,7 +194,7 @@ def draw_curves(path: Path, metrics: Metrics, groups: list[CurveGroup], title: s
         axes.set(title=group.title, xlabel="epoch", ylabel=group.unit)
         _draw_lines(axes, metrics, present, first_colour)
         first_colour += len(present)
-    canvas.fit(figure.suptitle(canvas.plain(title)), 0.96 * figure.bbox.width)
+    canvas.fit(figure.suptitle(title), 0.96 * figure.bbox.width)
     figure.tight_layout()
     canvas.save(figure, path)
 

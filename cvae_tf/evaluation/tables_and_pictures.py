@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from cvae_tf.core import files
-from cvae_tf.drawing.canvas import fit, new_figure, plain, save
+from cvae_tf.drawing.canvas import fit, new_figure, save
 from cvae_tf.evaluation import distance, evaluating
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Classification, Evaluation
@@ -198,7 +198,7 @@ def _draw_evaluation(found: Evaluation, path: Path) -> None:
         right.set(title="KL of each latent dimension, sorted", xlabel="dimension", ylabel="nats")
         right.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     title = f"{found.images.origin}, {found.model.pixels.binarize}, seed {found.settings.seed}"
-    fit(figure.suptitle(plain(title)), 0.96 * figure.bbox.width)
+    fit(figure.suptitle(title), 0.96 * figure.bbox.width)
     figure.tight_layout()
     save(figure, path)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-from cvae_tf.drawing.image_pages import draw_captioned
+from cvae_tf.drawing.mosaics import draw_captioned
 from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.inference.anomalies import most_telling, p_values, scores_of

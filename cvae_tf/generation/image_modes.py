@@ -12,7 +12,6 @@ from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.given_images import Images, load_own
 from cvae_tf.data.inspection import evenly_spaced_indices
 from cvae_tf.drawing import mosaics
-from cvae_tf.drawing.image_pages import draw_captioned
 from cvae_tf.exporting.load import as_known
 from cvae_tf.generation.common import (
     Generated,
@@ -80,7 +79,7 @@ def _in_both_ways(
     rows = [np.reshape(own + filling, (-1, columns)) for own in texts]
     captions = np.stack(rows, axis=1).ravel().tolist()
     title = f"Images, the encoder's reconstructions, refined ones; {measure.title} in nats"
-    draw_captioned(path, mosaics.stacked(sets, columns), captions, title, columns)
+    mosaics.draw_captioned(path, mosaics.stacked(sets, columns), captions, title, columns)
     found = {"images": refined, "encoders_images": encoders}
     return {**found, f"encoders_{measure.name}": values[0], measure.name: values[1]}
 

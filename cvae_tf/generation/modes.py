@@ -18,7 +18,6 @@ from cvae_tf.core.settings import LARGEST_SEED, find
 from cvae_tf.data.given_images import Images
 from cvae_tf.data.labels import composed
 from cvae_tf.drawing import mosaics
-from cvae_tf.drawing.image_pages import draw_manifold, draw_manifolds
 from cvae_tf.generation.anomalies import make_anomalies
 from cvae_tf.generation.common import (
     Generated,
@@ -75,9 +74,9 @@ def make_manifold(model: GenerativeModel, settings: GenerationSettings, output: 
         )
     path, label = output / "manifold.png", class_asked_for(model, settings)
     if model.num_classes and label is None:
-        images = draw_manifolds(path, model.decode, model.class_names)
+        images = mosaics.draw_manifold(path, model.decode, class_names=model.class_names)
     else:
-        images = draw_manifold(path, lambda z: model.decode(z, labels_of(label, len(z))))
+        images = mosaics.draw_manifold(path, lambda z, _: model.decode(z, labels_of(label, len(z))))
     return Generated([path], {"images": images})
 
 
@@ -109,7 +108,7 @@ def make_interpolation(
     strip, animation = output / "interpolation.png", output / "interpolation.gif"
     frames = way(_FRAMES)
     mosaics.save_animation(animation, frames)
-    mosaics.save_strip(strip, way(_STRIP))
+    mosaics.save_mosaic(strip, way(_STRIP), columns=_STRIP)
     return Generated([strip, animation], {"images": frames})
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.data.inspection import evenly_spaced_indices
-from cvae_tf.drawing.image_pages import Panel
+from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import GenerativeModel, Measure
 from cvae_tf.models.networks import NETWORKS, ImageShape

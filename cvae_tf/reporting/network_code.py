@@ -23,30 +23,6 @@ class UnknownLayerError(Exception):
     """A network has a layer that the page cannot compute."""
 
 
-class _Weights:
-    """Weights, one after the other in two buffers."""
-
-    def __init__(self):
-        self.whole, self.real = [], []
-        self._sizes = [0, 0]
-
-    def add(self, values: Any) -> dict[str, Any]:
-        """Keeps an array; returns where it is and what shape it has."""
-        array = np.asarray(values, np.float32)
-        if array.size < _SMALL:
-            return {"shape": array.shape, "at": self._keep(1, array)}
-        scale = np.abs(array).max(axis=tuple(range(array.ndim - 1))) / 127
-        scale[scale == 0] = 1
-        whole = np.rint(array / scale).astype(np.int8)
-        return {"shape": array.shape, "whole": self._keep(0, whole), "scale": self._keep(1, scale)}
-
-    def _keep(self, kind: int, array: np.ndarray) -> int:
-        begin = self._sizes[kind]
-        (self.whole, self.real)[kind].append(array.ravel())
-        self._sizes[kind] += array.size
-        return begin
-
-
 def code_of(networks: dict[str, keras.Model]) -> dict[str, Any]:
     """Writes networks as operations on numbered arrays, with their weights.
 
@@ -54,20 +30,27 @@ def code_of(networks: dict[str, keras.Model]) -> dict[str, Any]:
         networks: by name, each of one output.
 
     Returns:
-        Plain values for JSON: "networks" by name with "inputs", "output" and "operations"; and
-        "whole" (int8) and "real" (float32, little-endian), their weights in base64.
+        Plain values for JSON: of each network "inputShapes", "output" and "operations".
 
     Raises:
         UnknownLayerError: if a layer is none of those that are known here.
     """
-    weights = _Weights()
-    written = {name: _network(network, weights) for name, network in networks.items()}
-    buffers = zip(("whole", "real"), (weights.whole, weights.real), (np.int8, "<f4"), strict=True)
-    encoded = {
-        name: base64.b64encode(np.concatenate([np.zeros(0, kind), *parts]).astype(kind).tobytes())
-        for name, parts, kind in buffers
-    }
-    return {"networks": written, **{name: text.decode() for name, text in encoded.items()}}
+    return {name: _network(network) for name, network in networks.items()}
+
+
+def _weights(values: Any) -> dict[str, Any]:
+    """Writes an array: its shape and its values in base64, little-endian."""
+    array = np.asarray(values, "<f4")
+    if array.size < _SMALL:
+        return {"shape": array.shape, "float32": _base64(array)}
+    scale = np.abs(array).max(axis=tuple(range(array.ndim - 1))) / 127
+    scale[scale == 0] = 1
+    whole = np.rint(array / scale).astype(np.int8)
+    return {"shape": array.shape, "int8": _base64(whole), "scale": _base64(scale)}
+
+
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(array.tobytes()).decode()
 
 
 def count_products(network: keras.Model) -> int:
@@ -80,7 +63,7 @@ def count_products(network: keras.Model) -> int:
     return products
 
 
-def _network(network: keras.Model, weights: _Weights) -> dict[str, Any]:
+def _network(network: keras.Model) -> dict[str, Any]:
     numbers = {id(tensor): number for number, tensor in enumerate(network.inputs)}
     operations = []
     depths = sorted(network._nodes_by_depth, reverse=True)
@@ -92,7 +75,7 @@ def _network(network: keras.Model, weights: _Weights) -> dict[str, Any]:
         inputs = [numbers[id(tensor)] for tensor in node.input_tensors]
         numbers[id(output)] = len(numbers)
         operations.append({
-            **_operation(layer, output, weights),
+            **_operation(layer),
             "inputs": inputs, "output": numbers[id(output)], "shape": list(output.shape[1:]),
         })  # fmt: skip
     output = numbers[id(network.outputs[0])]
@@ -100,11 +83,11 @@ def _network(network: keras.Model, weights: _Weights) -> dict[str, Any]:
     return {"inputShapes": shapes, "output": output, "operations": operations}
 
 
-def _operation(layer: keras.Layer, output: keras.KerasTensor, weights: _Weights) -> Operation:
+def _operation(layer: keras.Layer) -> Operation:
     if type(layer).__module__.partition(".")[0] in ("keras", "cvae_tf"):  # others may do more
         for kind in type(layer).__mro__:
             if kind.__name__ in _WRITERS:
-                return _WRITERS[kind.__name__](layer, weights)
+                return _WRITERS[kind.__name__](layer)
     raise UnknownLayerError(type(layer).__name__)
 
 
@@ -115,79 +98,66 @@ def _activation(layer: keras.Layer) -> str:
     return name
 
 
-def _product(name: str) -> Callable[[keras.Layer, _Weights], Operation]:
-    """Writes a layer with a kernel, a bias and an activation."""
-
-    def write(layer: keras.Layer, weights: _Weights) -> Operation:
-        bias = layer.bias if layer.use_bias else np.zeros(layer.kernel.shape[-1], np.float32)
-        found = {"name": name, "kernel": weights.add(layer.kernel), "bias": weights.add(bias)}
-        if name != "dense":
-            if layer.groups != 1 or layer.dilation_rate != (1, 1):
-                raise UnknownLayerError(f"{type(layer).__name__} of another kind")
-            found |= {"stride": list(layer.strides), "pads": layer.padding == "same"}
-        return {**found, "activation": _activation(layer)}
-
-    return write
+def _product(name: str, layer: keras.Layer, kernel: Any) -> Operation:
+    """Writes a layer with a kernel [..., outputs], a bias and an activation."""
+    bias = layer.bias if layer.use_bias else np.zeros(kernel.shape[-1])
+    found = {"name": name, "kernel": _weights(kernel), "bias": _weights(bias)}
+    return {**found, "activation": _activation(layer)}
 
 
-def _transposed(layer: keras.Layer, weights: _Weights) -> Operation:
-    """Writes a transposed convolution, whose kernel has outputs before inputs."""
-    found = {
-        "name": "transposed",
-        "kernel": weights.add(np.swapaxes(np.asarray(layer.kernel), 2, 3)),
-        "bias": weights.add(layer.bias if layer.use_bias else np.zeros(layer.filters)),
-    }
+def _convolution(layer: keras.Layer) -> Operation:
+    if layer.groups != 1 or layer.dilation_rate != (1, 1):
+        raise UnknownLayerError("Conv2D of another kind")
+    found = _product("convolve", layer, layer.kernel)
+    return {**found, "stride": layer.strides, "pads": layer.padding == "same"}
+
+
+def _transposed(layer: keras.Layer) -> Operation:
     if layer.padding != "same" or layer.output_padding is not None:
         raise UnknownLayerError("Conv2DTranspose of another kind")
-    return {**found, "stride": list(layer.strides), "activation": _activation(layer)}
+    kernel = np.swapaxes(np.asarray(layer.kernel), 2, 3)  # it has outputs before inputs
+    return {**_product("transposed", layer, kernel), "stride": layer.strides}
 
 
-def _layer_normalization(layer: keras.Layer, weights: _Weights) -> Operation:
+def _layer_normalization(layer: keras.Layer) -> Operation:
     if list(np.atleast_1d(layer.axis)) not in ([-1], [1]):
         raise UnknownLayerError("LayerNormalization over several axes")
-    gain, shift = weights.add(layer.gamma), weights.add(layer.beta)
-    return {"name": "normalize", "gain": gain, "add": shift, "epsilon": layer.epsilon}
+    return {**_affine("normalize", layer.gamma, layer.beta), "epsilon": layer.epsilon}
 
 
-def _batch_normalization(layer: keras.Layer, weights: _Weights) -> Operation:
+def _batch_normalization(layer: keras.Layer) -> Operation:
     gain = np.asarray(layer.gamma) / np.sqrt(np.asarray(layer.moving_variance) + layer.epsilon)
-    shift = np.asarray(layer.beta) - gain * np.asarray(layer.moving_mean)
-    return {"name": "affine", "gain": weights.add(gain), "add": weights.add(shift)}
+    return _affine("affine", gain, np.asarray(layer.beta) - gain * np.asarray(layer.moving_mean))
 
 
-def _rescaling(layer: keras.Layer, weights: _Weights) -> Operation:
-    gain, shift = (np.ravel(np.asarray(part, np.float32)) for part in (layer.scale, layer.offset))
-    return {"name": "affine", "gain": weights.add(gain), "add": weights.add(shift)}
+def _affine(name: str, gain: Any, shift: Any) -> Operation:
+    return {"name": name, "gain": _weights(gain), "add": _weights(shift)}
 
 
-def _same(_layer: keras.Layer, _weights: _Weights) -> Operation:
+def _same(_layer: keras.Layer) -> Operation:
     return {"name": "reshape"}
 
 
-_WRITERS: dict[str, Callable[[keras.Layer, _Weights], Operation]] = {
-    "Dense": _product("dense"),
+_WRITERS: dict[str, Callable[[keras.Layer], Operation]] = {
+    "Dense": lambda layer: _product("dense", layer, layer.kernel),
     "Conv2DTranspose": _transposed,
-    "Conv2D": _product("convolve"),
+    "Conv2D": _convolution,
     "Flatten": _same,
     "Reshape": _same,
     "Dropout": _same,
-    "ImageLogvar": lambda *_: {"name": "head"},
-    "LogisticParameters": lambda *_: {"name": "logistic_head"},
-    "Permute": lambda layer, _: {"name": "permute", "order": [d - 1 for d in layer.dims]},
-    "ZeroPadding2D": lambda layer, _: {"name": "pad", "by": np.array(layer.padding).tolist()},
-    "Cropping2D": lambda layer, _: {"name": "pad", "by": (-np.array(layer.cropping)).tolist()},
+    "ImageLogvar": lambda _: {"name": "head"},
+    "LogisticParameters": lambda _: {"name": "logistic_head"},
+    "Permute": lambda layer: {"name": "permute", "order": [d - 1 for d in layer.dims]},
+    "ZeroPadding2D": lambda layer: {"name": "pad", "by": np.array(layer.padding).tolist()},
+    "Cropping2D": lambda layer: {"name": "pad", "by": (-np.array(layer.cropping)).tolist()},
     "LayerNormalization": _layer_normalization,
     "BatchNormalization": _batch_normalization,
-    "Rescaling": _rescaling,
-    "LeakyReLU": lambda layer, _: {"name": "leaky", "slope": float(layer.negative_slope)},
-    "Activation": lambda layer, _: {"name": "activate", "activation": _activation(layer)},
-    "Add": lambda *_: {"name": "add"},
-    "Concatenate": lambda *_: {"name": "concatenate"},
-    "FourierFeatures": lambda layer, weights: {
-        "name": "fourier", "kernel": weights.add(layer.kernel),
-    },
-    "OneHot": lambda layer, _: {"name": "one_hot", "classes": layer.num_classes},
-    "Modulation": lambda layer, weights: {
-        "name": "modulate", "gain": weights.add(layer.gains), "add": weights.add(layer.shifts),
-    },
-}  # fmt: skip
+    "Rescaling": lambda layer: _affine("affine", np.ravel(layer.scale), np.ravel(layer.offset)),
+    "LeakyReLU": lambda layer: {"name": "leaky", "slope": float(layer.negative_slope)},
+    "Activation": lambda layer: {"name": "activate", "activation": _activation(layer)},
+    "Add": lambda _: {"name": "add"},
+    "Concatenate": lambda _: {"name": "concatenate"},
+    "FourierFeatures": lambda layer: {"name": "fourier", "kernel": _weights(layer.kernel)},
+    "OneHot": lambda layer: {"name": "one_hot", "classes": layer.num_classes},
+    "Modulation": lambda layer: _affine("modulate", layer.gains, layer.shifts),
+}

@@ -10,7 +10,7 @@ from cvae_tf.data import batches
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import choose_shown
-from cvae_tf.drawing.image_pages import MANIFOLD_TITLE, draw_manifold, draw_manifolds, draw_panels
+from cvae_tf.drawing.mosaics import MANIFOLD_TITLE, draw_manifold, draw_panels
 from cvae_tf.drawing.plots import draw_curves, draw_latents
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
@@ -60,11 +60,9 @@ class RunPictures:
         name, class_names = self._dataset.name, self._dataset.class_names
         with averaged(self._model):
             if self._model.latent_dim == 2:
+                classes = self._dataset.class_names if self._model.num_classes else ()
                 title = f"{MANIFOLD_TITLE} ({name})"
-                if self._model.num_classes:
-                    draw_manifolds(self._run.manifold, self._decode, class_names, title)
-                else:
-                    draw_manifold(self._run.manifold, self._decode, title)
+                draw_manifold(self._run.manifold, self._decode, title, classes)
             means = self._test_latents()
         if means is not None:
             title = f"Latents of the test images ({name})"

@@ -2,12 +2,11 @@
 
 import math
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from cvae_tf.drawing import canvas, image_pages, mosaics
+from cvae_tf.drawing import canvas, mosaics
 
 
 def _flat_images(levels, side=2):
@@ -16,16 +15,13 @@ def _flat_images(levels, side=2):
     return np.tile(levels[:, None, None, None], (1, side, side, 1))
 
 
-def test_a_mosaic_lays_images_row_by_row_with_white_between():
+def test_mosaics_lay_images_row_by_row_and_originals_over_reconstructions():
     images = np.random.default_rng(0).random((5, 2, 3, 3), np.float32)
-    expected = np.ones((5, 11, 3), np.float32)
+    expected = np.full((5, 11, 3), 255)
     for number, image in enumerate(images):
         top, left = 3 * (number // 3), 4 * (number % 3)
-        expected[top : top + 2, left : left + 3] = image
+        expected[top : top + 2, left : left + 3] = np.rint(255 * image)
     np.testing.assert_array_equal(mosaics.mosaic(images, columns=3, gap=1), expected)
-
-
-def test_each_row_of_originals_stands_over_its_reconstructions():
     originals, reconstructions = _flat_images([1, 2, 3]), _flat_images([10, 20, 30])
     ordered = mosaics.stacked([originals, reconstructions], columns=2)
     assert ordered[:, 0, 0, 0].tolist() == [1, 2, 10, 20, 3, 1, 30, 1]  # filled up by white
@@ -37,7 +33,7 @@ def test_saved_and_resized_images_have_their_levels_in_their_places(tmp_path, ch
     images = np.random.default_rng(0).random((4, 5, 7, channels), np.float32)
     expected = np.rint(images * 255)
     mosaics.save_image(path, images[0], enlarge=3)
-    pixels = iio.imread(path).reshape(15, 21, channels)
+    pixels = np.asarray(Image.open(path)).reshape(15, 21, channels)
     np.testing.assert_array_equal(pixels, expected[0].repeat(3, axis=0).repeat(3, axis=1))
     larger = mosaics.well_sized(images, columns=2, length=100, most=200)
     np.testing.assert_array_equal(larger, expected.repeat(7, axis=1).repeat(7, axis=2))
@@ -54,51 +50,43 @@ def test_captions_stand_under_their_images(tmp_path, monkeypatch):
         places[text] = x, y
 
     monkeypatch.setattr(canvas, "write", keep)
-    image_pages.draw_captioned(path, _flat_images([0.2, 0.4], 28), ["51", "102"], title="Title")
+    mosaics.draw_captioned(path, _flat_images([0.2, 0.4], 28), ["51", "102"], title="Title")
     for level in (51, 102):
-        rows, columns = np.nonzero(iio.imread(path, mode="L") == level)
+        rows, columns = np.nonzero(np.asarray(Image.open(path).convert("L")) == level)
         x, y = places[str(level)]
         assert x == pytest.approx(columns.mean(), abs=4) and 0 < y - rows.max() < 25
 
 
-def test_the_grid_of_a_manifold_divides_the_standard_gaussian_evenly():
-    grid = image_pages.normal_quantile_grid(5, 4)
-    shares = [[0.5 * (1 + math.erf(z / math.sqrt(2))) for z in point] for point in grid]
-    columns = (0.125, 0.375, 0.625, 0.875)
-    expected = [(x, y) for y in (0.9, 0.7, 0.5, 0.3, 0.1) for x in columns]
-    np.testing.assert_allclose(shares, expected, atol=1e-6)
-
-
 def test_every_image_of_a_manifold_is_shown_in_its_place(tmp_path):
-    path = tmp_path / "a.png"
+    """Along both axes latents divide the standard Gaussian evenly."""
+    path, seen = tmp_path / "a.png", []
 
-    def decode(latents):
+    def decode(latents, labels):
+        seen.append((latents, labels))
         images = np.zeros((len(latents), 8, 8, 3), np.float32)
-        images[..., :2] = 1 / (1 + np.exp(-latents[:, None, None]))
+        images[..., :2] = [[[[0.5 * (1 + math.erf(z / math.sqrt(2))) for z in latent]]]
+                           for latent in latents]  # fmt: skip
         return images
 
-    images = image_pages.draw_manifold(path, decode)
-    np.testing.assert_array_equal(images, decode(image_pages.normal_quantile_grid(20, 20)))
-    grid = iio.imread(path, mode="RGB")
-    grid = grid[image_pages._TOP : -image_pages._MARGIN, image_pages._MARGIN : -image_pages._MARGIN]
+    images = mosaics.draw_manifold(path, decode)
+    quantiles = (np.arange(20) + 0.5) / 20
+    expected = [(x, y) for y in quantiles[::-1] for x in quantiles]
+    np.testing.assert_allclose(images[:, 0, 0, :2], expected, atol=1e-6)
+    grid = np.asarray(Image.open(path).convert("RGB"))
+    grid = grid[mosaics._TOP : -mosaics._MARGIN, mosaics._MARGIN : -mosaics._MARGIN]
     side = (len(grid) + 2) // 20
-    seen = grid[side // 2 :: side, side // 2 :: side, :2].reshape(400, 2)
-    np.testing.assert_allclose(seen / 255, images[:, 0, 0, :2], atol=0.003)
+    shown = grid[side // 2 :: side, side // 2 :: side, :2].reshape(400, 2)
+    np.testing.assert_allclose(shown / 255, expected, atol=0.003)
+    mosaics.draw_manifold(path, decode, class_names=("cat", "dog"))
+    np.testing.assert_array_equal(seen[1][1], np.repeat([0, 1], 64))
 
 
-def test_pictures_are_joined_in_order_on_white_and_the_last_is_held(tmp_path):
-    y, x = np.mgrid[:160, :200]
-    coloured = np.stack([x, y, (x + y) // 2], axis=-1).astype(np.uint8)
+def test_pictures_are_joined_in_order_and_the_last_is_held(tmp_path):
     paths = [tmp_path / "1.png", tmp_path / "2.png"]
-    iio.imwrite(paths[0], np.zeros((150, 190, 3), np.uint8))
-    iio.imwrite(paths[1], coloured)
+    for path, colour in zip(paths, ((90, 90, 90), (10, 60, 250)), strict=True):
+        Image.new("RGB", (200, 160), colour).save(path)
     mosaics.animate(paths, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as gif:
-        durations, frames = [], []
-        for frame in ImageSequence.Iterator(gif):
-            durations.append(frame.info["duration"])
-            frames.append(np.asarray(frame.convert("RGB")))
-    assert durations == [400, 3000] and gif.info["loop"] == 0
-    on_white = np.pad(np.zeros((150, 190, 3)), [(5, 5), (5, 5), (0, 0)], constant_values=255)
-    np.testing.assert_array_equal(frames[0], on_white)
-    assert np.abs(frames[1] - coloured.astype(float)).mean() < 6  # of 256 colours
+        frames = [(frame.info["duration"], frame.convert("RGB").getpixel((50, 50)))
+                  for frame in ImageSequence.Iterator(gif)]  # fmt: skip
+    assert frames == [(400, (90, 90, 90)), (3000, (10, 60, 250))] and gif.info["loop"] == 0

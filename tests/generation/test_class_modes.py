@@ -5,7 +5,7 @@ import pytest
 from generation_helpers import Drawer, make
 
 from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
-from cvae_tf.drawing.image_pages import normal_quantile_grid
+from cvae_tf.drawing.mosaics import normal_quantile_grid
 from cvae_tf.generation.modes import MODES
 
 LABELS = np.array([2, 0, 1, 2])
@@ -57,7 +57,7 @@ def test_modes_show_a_class_or_all_in_turn(made):
     assert _labels_in(made("samples", num=7)).tolist() == [0, 1, 2, 0, 1, 2, 0]
     manifolds = made("manifold")
     np.testing.assert_array_equal(_labels_in(manifolds), np.repeat([0, 1, 2], 64))
-    grid = normal_quantile_grid(8, 8)[:, 0].clip(0, 1)
+    grid = normal_quantile_grid(8)[:, 0].clip(0, 1)
     np.testing.assert_allclose(_uppers_in(manifolds), np.tile(grid, 3))
 
 

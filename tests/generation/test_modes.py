@@ -20,7 +20,7 @@ from PIL import Image
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
-from cvae_tf.drawing.image_pages import normal_quantile_grid
+from cvae_tf.drawing.mosaics import normal_quantile_grid
 from cvae_tf.generation import modes
 from cvae_tf.generation.modes import MODES
 from cvae_tf.inference import anomalies as scoring
@@ -66,7 +66,7 @@ def test_samples_are_a_square_or_a_file_each(make):
 
 
 def test_the_manifold_is_a_grid_of_latents(make):
-    expected = HalvesModel().decode(normal_quantile_grid(20, 20))
+    expected = HalvesModel().decode(normal_quantile_grid(20))
     np.testing.assert_array_equal(make("manifold").arrays["images"], expected)
 
 

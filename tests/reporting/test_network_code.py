@@ -12,7 +12,6 @@ from cvae_tf.reporting.network_code import UnknownLayerError, code_of
 
 SCRIPT = (PROJECT / "cvae_tf" / "reporting" / "page" / "network.js").read_text()
 LABEL = np.int32(2)
-OTHERS = [name for name in VAE_NETWORKS if name != "residual"]
 CALL = "([code, name, inputs]) => Array.from(readNetworks(code)[name](...inputs))"
 
 
@@ -41,26 +40,19 @@ def _wake(network):
             weight.assign(weight + 0.05 * np.abs(chance.normal(size=weight.shape)))
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["residual", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)],
-)
-def test_encoder_and_decoder_are_computed_as_by_keras(page, name):
-    shape = (28, 28, 1) if name == "tutorial" else (11, 9, 3)
-    networks = build_networks(name, shape, 4, seed=0, num_classes=3)
-    chance = np.random.default_rng(1)
-    for network, size in zip(networks, (shape, 4), strict=True):
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[] if name == "patches_residual" else pytest.mark.slow)
+    for name in (*VAE_NETWORKS, "dcgan", "sub_pixel")
+])  # fmt: skip
+def test_networks_are_computed_as_by_keras(page, name):
+    shape, chance = (28, 28, 1) if name == "tutorial" else (20, 12, 3), np.random.default_rng(1)
+    if name in VAE_NETWORKS:
+        networks = [*zip(build_networks(name, shape, 4, seed=0, num_classes=3), (shape, 4))]  # noqa: B905
+    else:
+        networks = [(build_gan_networks(name, shape, 8, 0, num_classes=3)[0], 8)]
+    for network, size in networks:
         _wake(network)
         _assert_same(page, network, [chance.normal(size=size).astype(np.float32), LABEL], 0.02)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["dcgan", "sub_pixel"])
-def test_generators_are_computed_as_by_keras(page, name):
-    generator, _ = build_gan_networks(name, (20, 20, 3), 8, 0, num_classes=3)
-    _wake(generator)
-    latents = np.random.default_rng(1).normal(size=8).astype(np.float32)
-    _assert_same(page, generator, [latents, LABEL], 0.02)
 
 
 def test_activations_are_those_of_keras(page):

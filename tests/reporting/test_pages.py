@@ -1,7 +1,6 @@
 """Pages of runs, as text and in a browser."""
 
 import base64
-import html
 import io
 import json
 import re
@@ -15,11 +14,11 @@ import cvae_tf
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting.load import load
-from cvae_tf.reporting import contents, making, page
-from cvae_tf.reporting.contents import Evaluated, Source
-from cvae_tf.reporting.page import paragraph, section, table
+from cvae_tf.reporting import contents, page
+from cvae_tf.reporting.contents import Source
 
 HOSTILE = ["</script><script>alert(1)</script>", 'a "quote" & <b>', "ĳ數字"]
+NAME = "<b onclick=alert(2)> & x"
 DECODED = "document.querySelector('#decoded').toDataURL()"
 
 
@@ -37,45 +36,37 @@ def _assert_needs_nothing_else(text):
     assert text.count("<script") == 2
 
 
-def test_a_run_ends_with_a_page_that_needs_nothing_else(vae_run):
+def test_a_run_ends_with_a_page_that_needs_nothing_else(vae_run, gan_run):
     text = _text(vae_run)
     _assert_needs_nothing_else(text)
     assert "relative ELBO" in text and "unusual test images" in text
     assert "python train.py --preset=fast" in text
     assert f"{vae_run.history[-1]['test_elbo']:.4g}" in text
-
-
-def test_a_page_of_a_gan_has_samples_and_no_unusual_images(gan_run):
     text = _text(gan_run)
     _assert_needs_nothing_else(text)
     assert "Samples" in text and "unusual test images" not in text
-    assert "encode" not in _data(text)["code"]["networks"]
-
-
-def test_values_are_text_in_all_pieces_of_a_page():
-    name = '<img src=x onerror="alert(1)"> & <b>'
-    text = table([(name, name)], (name, name)) + section(name, "body") + paragraph(name)
-    assert text.count(html.escape(name)) == 6
-    assert "<img" not in text and "<b>" not in text
+    assert list(_data(text)["code"]) == ["decode"]
 
 
 def test_names_are_text_and_what_the_page_cannot_encode_is_on_it(conditional_run, monkeypatch):
     model = load(conditional_run.saved_model)
     data, networks = model.metadata["data"], model.networks
-    data["name"] = "<script>alert('name')</script>"
+    data["name"] = data["licence"] = NAME
     data["class_names"] = (*HOSTILE, *model.class_names[3:])
     images = np.random.default_rng(0).random((20, 28, 28, 1)).astype(np.float32)
     labels = np.arange(20) % 10
-    source = Source("a <b>", model, [], [], [], None, images, labels)
+    source = Source(NAME, model, None, [{"epoch": 1, f"test_{NAME}": 1.0}], images, labels)
     monkeypatch.setattr(contents, "_LARGEST_CODE", networks["decoder"].count_params())
-    collected = contents.collect(source)
-    text = page.page(source, collected, "train.py '<script>'")
+    text = page.single(source)
+    assert "<b onclick" not in text + page.comparison([source, source])
+    assert text.count("&lt;b onclick") == 7  # of data twice, run, curve twice, column, licence
+    assert 'alt="Drawn: a &#34;quote&#34; &amp; ' in text
     assert "alert(1)" in text and "ĳ數字" in text and "<script>alert" not in text
     assert _data(text)["classes"][:3] == HOSTILE == _data(text)["labelNames"][:3]
     _assert_needs_nothing_else(text)
 
-    assert list(collected.data["code"]["networks"]) == ["decode"]
-    sheet = base64.b64decode(collected.data["reconstructed"]["uri"].partition(",")[2])
+    assert list(_data(text)["code"]) == ["decode"]
+    sheet = base64.b64decode(_data(text)["reconstructed"]["uri"].partition(",")[2])
     shown = np.asarray(Image.open(io.BytesIO(sheet)).convert("L"))[:28, : 20 * 28] / 255
     expected = np.concatenate(model.reconstruct(images, labels)[..., 0], axis=1)
     assert np.abs(shown - expected).mean() < 0.05
@@ -91,15 +82,13 @@ def test_a_page_made_again_of_the_export_has_networks_labels_and_images_of_the_r
         assert first[name] == second[name], name
 
 
-def test_an_evaluation_is_shown_with_its_conditions(tmp_path):
-    number = {"quantity": "ELBO", "samples": 3, "nats_per_image": -95.5, "standard_error": None,
-              "images": 20, "split": "test images", "refine": 4}  # fmt: skip
-    exact = {**number, "quantity": "log p(x), exact", "standard_error": 0.25}
+def test_an_evaluation_is_shown_with_its_conditions():
+    number = {"quantity": "ELBO", "samples": 3, "nats_per_image": -95.5, "refine": 4}
+    numbers = [number, {**number, "quantity": "log p(x), exact", "standard_error": 0.25}]
     distance = {"distance": 12.5, "precision": 0.75}
-    found = {"numbers": [number, exact], "distance": distance, "training": {"epoch": 1}}
-    model = types.SimpleNamespace(metadata={"metrics": {"epoch": 2}})
-    nothing = Evaluated(found, tmp_path / "a.png")
-    text = page.evaluation_section(types.SimpleNamespace(model=model, evaluation=nothing))
+    found = {"numbers": numbers, "distance": distance, "training": {"epoch": 1}}
+    template = page._templates().get_template("evaluation.html")
+    text = template.render(evaluation=found, metadata={"metrics": {"epoch": 2}})
     for part in ("-95.500<", "-95.500 +- 0.250", "log p(x), exact", "4 Gauss-Newton steps",
                  "12.5", "0.75", "Of epoch 1; this page shows the model of epoch 2."):  # fmt: skip
         assert part in text
@@ -112,14 +101,13 @@ def test_runs_are_shown_side_by_side_if_their_images_are_of_one_size(
     others = [conditional_run.directory]
     path = api.report(vae_run.directory, tmp_path / "two.html", others, verbose=0)
     opened = visit(path)
-    dots = [each.locator("circle").count() for each in opened.locator("svg.curve").all()]
-    assert max(dots) == 2 + 1  # of both runs, though one has fewer epochs
+    count = "(all) => all.map((curve) => curve.querySelectorAll('.dots').length)"
+    assert max(opened.eval_on_selector_all("figure.curve", count)) == 2  # both runs
     text = opened.text_content("main")
     assert "latent_dim23" in text.replace(" ", "") and "reconstructed by each" in text
-    sizes = [types.SimpleNamespace(model=types.SimpleNamespace(image_shape=(side, 8, 1)))
-             for side in (8, 9)]  # fmt: skip
+    given = types.SimpleNamespace(model=types.SimpleNamespace(image_shape=(9, 8, 1)))
     with pytest.raises(UserError, match="different sizes"):
-        making.comparison(sizes)
+        page.comparison([given, contents.read_source(vae_run.directory)])
 
 
 # In the browser. `visit` sees that nothing is asked for and nothing goes wrong.
@@ -169,7 +157,7 @@ def test_the_class_and_further_components_can_be_chosen(conditional_run, visit):
 
 
 @pytest.mark.slow
-def test_a_drawing_is_encoded_and_scored(vae_run, visit):
+def test_drawings_epochs_and_samples_are_at_hand(vae_run, visit):
     opened = _open(visit, vae_run)
     opened.locator("#draw").scroll_into_view_if_needed()
     opened.hover("#draw", position={"x": 40, "y": 40})
@@ -177,11 +165,6 @@ def test_a_drawing_is_encoded_and_scored(vae_run, visit):
     opened.hover("#draw", position={"x": 120, "y": 130})
     opened.mouse.up()
     assert "nats" in opened.text_content("#drawn-says")
-
-
-@pytest.mark.slow
-def test_epochs_and_samples_are_at_hand(vae_run, visit):
-    opened = _open(visit, vae_run)
     opened.focus("#epoch")
     opened.keyboard.press("Home")
     assert opened.text_content("#epoch-name") == "Epoch 0"

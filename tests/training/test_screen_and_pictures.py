@@ -15,7 +15,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Split
 from cvae_tf.data.inspection import choose_shown
-from cvae_tf.drawing.image_pages import normal_quantile_grid
+from cvae_tf.drawing.mosaics import normal_quantile_grid
 from cvae_tf.training import pictures, run_training, screen
 from cvae_tf.training.checkpoints import Progress
 
@@ -53,7 +53,7 @@ def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
     np.testing.assert_allclose(reconstructions, model(originals), rtol=1e-5)
 
     drawing.draw_summary([{"epoch": 1}])
-    latents = normal_quantile_grid(3, 3)
+    latents = normal_quantile_grid(3)
     decoded = 1 / (1 + np.exp(-model.decoder(latents).numpy()))
     np.testing.assert_allclose(drawn["draw_manifold"][1](latents), decoded, rtol=1e-5)
     _, means, shown, _, names = drawn["draw_latents"]

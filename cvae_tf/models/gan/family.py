@@ -16,7 +16,7 @@ from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import evenly_spaced_indices
 from cvae_tf.distances import Features, for_dataset
 from cvae_tf.distances.distances import MOST_IMAGES, Statistics, frechet_distance, statistics
-from cvae_tf.drawing.image_pages import Panel
+from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import Measure, inputs_of
 from cvae_tf.models.family import Family, Signatures, sample_panel

@@ -12,7 +12,7 @@ from cvae_tf.core.terminal import progress
 from cvae_tf.data.batches import batch_slices, to_unit_floats
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.inspection import evenly_spaced_indices
-from cvae_tf.drawing.image_pages import Panel
+from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.arrays import SCORE_SAMPLES
 from cvae_tf.models.base import Measure

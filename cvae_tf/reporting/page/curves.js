@@ -1,51 +1,42 @@
 "use strict";
-// Zooms the curves to some epochs, each with its own scale; `curves.py` has drawn them whole.
+// Zooms the curves to some epochs, each with its own scale, and tells their values; the page has them whole.
 
-function drawCurves(picture, first, last) {
-  const [left, top, right, bottom] = picture.dataset.plot.split(",").map(Number), all = [...picture.querySelectorAll("circle")];
-  const epochOf = (dot) => Number(dot.dataset.epoch), valueOf = (dot) => Number(dot.dataset.value);
-  const isInside = (dot) => epochOf(dot) >= first && epochOf(dot) <= last, values = all.filter(isInside).map(valueOf);
-  const low = Math.min(...values, Infinity), high = Math.max(...values, -Infinity), height = high - low || Math.abs(high) / 10 || 0.1;
-  for (const line of picture.querySelectorAll("g")) {
-    const points = [];
-    for (const dot of line.querySelectorAll("circle")) {
-      dot.style.display = isInside(dot) ? "" : "none";
-      if (!isInside(dot)) continue;
-      const x = left + ((epochOf(dot) - first) / (last - first)) * (right - left);
-      const y = top + ((low + height - valueOf(dot)) / height) * (bottom - top);
-      dot.setAttribute("cx", x.toFixed(1));
-      dot.setAttribute("cy", y.toFixed(1));
-      points.push(`${x.toFixed(1)},${y.toFixed(1)}`);
-    }
-    line.querySelector("polyline").setAttribute("points", points.join(" "));
-  }
-  const say = (name, text) => { picture.querySelector(`.${name}`).textContent = text; };
-  say("high", values.length ? Number((low + height).toPrecision(4)) : "");
+const pointsOf = (line) => Array.from(line.points, ({ x, y }) => ({ epoch: Math.round(x), value: Number((-y).toPrecision(6)) }));
+
+function zoomCurve(figure, first, last) {
+  const plot = figure.querySelector(".plot"), all = [...plot.querySelectorAll("polyline")].flatMap(pointsOf);
+  const values = all.filter(({ epoch }) => epoch >= first && epoch <= last).map(({ value }) => value);
+  const low = Math.min(...values, Infinity), high = Math.max(...values, -Infinity), width = last - first, height = high - low || 1;
+  const say = (name, text) => { figure.querySelector(`.${name}`).textContent = text; };
+  if (values.length) plot.setAttribute("viewBox", [first - 0.02 * width, -high - 0.04 * height, 1.04 * width, 1.08 * height].join(" "));
+  say("high", values.length ? Number(high.toPrecision(4)) : "");
   say("low", values.length ? Number(low.toPrecision(4)) : "");
   say("first", `epoch ${first}`);
   say("last", last);
 }
 
-function tellValues(picture) { // of the epoch that is nearest to the pointer, below the picture
-  const all = [...picture.querySelectorAll("circle")], said = picture.parentNode.querySelector(".value");
-  picture.addEventListener("pointermove", (event) => {
-    const shown = all.filter((dot) => dot.style.display !== "none"), x = (dot) => Math.abs(dot.getBoundingClientRect().x - event.clientX);
-    if (!shown.length) return;
-    const { epoch } = shown.reduce((best, dot) => (x(dot) < x(best) ? dot : best)).dataset;
-    said.textContent = ` ${shown.filter((dot) => dot.dataset.epoch === epoch).map((dot) => dot.textContent).join("; ")}`;
+function tellValues(figure) { // of the epoch that is nearest to the pointer, below the picture
+  const plot = figure.querySelector(".plot"), said = figure.querySelector(".value");
+  const lines = [...plot.querySelectorAll("polyline")].map((line) => [line.dataset.name, pointsOf(line)]);
+  figure.addEventListener("pointermove", (event) => {
+    const { x } = new DOMPoint(event.clientX, event.clientY).matrixTransform(plot.getScreenCTM().inverse());
+    const epochs = lines.flatMap(([, points]) => points.map(({ epoch }) => epoch));
+    const nearest = epochs.reduce((best, epoch) => (Math.abs(epoch - x) < Math.abs(best - x) ? epoch : best), epochs[0]);
+    const there = lines.flatMap(([name, points]) => points.filter(({ epoch }) => epoch === nearest).map(({ value }) => `${name} ${value}`));
+    said.textContent = there.length ? `; epoch ${nearest}: ${there.join(", ")}` : "";
   });
 }
 
 function startCurves() {
-  document.querySelectorAll("svg.curve").forEach(tellValues);
-  const from = document.getElementById("from"), to = document.getElementById("to");
+  const all = document.querySelectorAll("figure.curve"), from = document.getElementById("from"), to = document.getElementById("to");
+  all.forEach(tellValues);
   if (!from) return;
   const refresh = (moved) => {
     const other = moved === from ? to : from;
     if (Number(from.value) >= Number(to.value)) other.value = Number(moved.value) + (moved === from ? 1 : -1);
     if (Number(from.value) >= Number(to.value)) moved.value = Number(other.value) + (moved === from ? -1 : 1); // at an end
     document.getElementById("epochs-shown").textContent = `Epochs ${from.value} to ${to.value}`;
-    document.querySelectorAll("svg.curve").forEach((picture) => drawCurves(picture, Number(from.value), Number(to.value)));
+    all.forEach((figure) => zoomCurve(figure, Number(from.value), Number(to.value)));
   };
   [from, to].forEach((slider) => slider.addEventListener("input", () => refresh(slider)));
 }

@@ -29,15 +29,10 @@ function sizeOf(shape) {
   return shape.reduce((product, side) => product * side, 1);
 }
 
-function readWeights(code) {
-  const whole = new Int8Array(bytesOf(code.whole)), real = new Float32Array(bytesOf(code.real));
-  return (where) => {
-    const size = sizeOf(where.shape);
-    if (where.at !== undefined) return real.slice(where.at, where.at + size);
-    const last = where.shape[where.shape.length - 1], values = new Float32Array(size);
-    for (let i = 0; i < size; i++) values[i] = whole[where.whole + i] * real[where.scale + (i % last)];
-    return values;
-  };
+function readWeights({ shape, float32, int8, scale }) {
+  if (float32 !== undefined) return new Float32Array(bytesOf(float32));
+  const whole = new Int8Array(bytesOf(int8)), scales = new Float32Array(bytesOf(scale)), last = shape[shape.length - 1];
+  return Float32Array.from(whole, (value, i) => value * scales[i % last]);
 }
 
 function activated(values, name) {
@@ -185,11 +180,11 @@ const OPERATIONS = {
 
 // Returns, by name, functions from arrays (one for each input) to an array.
 function readNetworks(code) {
-  const weights = readWeights(code), found = {};
-  for (const [name, network] of Object.entries(code.networks)) {
+  const found = {};
+  for (const [name, network] of Object.entries(code)) {
     const operations = network.operations.map((op) => {
       const own = { ...op, kernelShape: op.kernel && op.kernel.shape };
-      for (const part of ["kernel", "bias", "gain", "add"]) if (op[part]) own[part] = weights(op[part]);
+      for (const part of ["kernel", "bias", "gain", "add"]) if (op[part]) own[part] = readWeights(op[part]);
       return own;
     });
     found[name] = (...inputs) => {
@@ -223,5 +218,3 @@ function halves(x, channels, mean) {
   }
   return y;
 }
-
-if (typeof module !== "undefined") module.exports = { readNetworks, MEANS };
