@@ -52,7 +52,7 @@ MODES = {
     ),
     "anomalies": Mode(
         anomalies.make_anomalies,
-        ("num", "seed", "refine", "score", "false_alarms", *_IMAGES),
+        ("num", "score", "false_alarms", *_IMAGES),
         needs=("encode", "score"),
     ),
     "denoise": Mode(
@@ -111,7 +111,7 @@ def generate(
             f"--mode={mode} needs a model that can {' and '.join(missing)}; this one can "
             f"{', '.join(sorted(model.abilities))}."
         )
-    if settings.steps and "refine" not in model.abilities:
+    if settings.refine and "refine" not in model.abilities:
         raise UserError(CANNOT_REFINE)
     directory = Path(output)
     files.make_directory(directory)

@@ -29,7 +29,6 @@ from cvae_tf.generation.common import (
     spread_out,
 )
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.inference.anomalies import refined_scores
 from cvae_tf.models.base import GenerativeModel
 
 _PROPOSAL_VALUES = 50_000_000  # pixels of the images that are tried to explain noisy ones
@@ -63,24 +62,26 @@ def _in_both_ways(
 ) -> dict[str, np.ndarray]:
     """Draws originals, the encoder's reconstructions and refined ones, with log-likelihoods."""
     labels = classes_of(model, originals)
-    refined = model.decode(posterior_of(model, originals, settings).mean, labels)
-    both = [
-        model.mean_scores(originals.pixels, labels=labels),
-        refined_scores(model, originals.pixels, labels=labels, steps=settings.refine),
+    means = [
+        model.encode(originals.pixels, labels).mean,
+        posterior_of(model, originals, settings).mean,
     ]
-    name = "log_likelihood" if "log_likelihood" in both[0] else model.main_score.name
-    values = [scores[name] for scores in both]
+    refined, measure = model.decode(means[1], labels), model.pixels.terms["log_likelihood"]
+    pixels = model.pixels.likeliest(tf.constant(originals.pixels, tf.float32))
+    values = [
+        model.pixels.density.log_prob(pixels, model.parameters(mean, labels)).numpy()
+        for mean in means
+    ]
     sets = [originals.pixels, encoders, refined]
     columns = mosaics.best_columns(*originals.pixels.shape[:3], sets=len(sets))
     texts = [[""] * len(refined), *([f"{value:.0f}" for value in own] for own in values)]
     filling = [""] * (-len(refined) % columns)
     rows = [np.reshape(own + filling, (-1, columns)) for own in texts]
     captions = np.stack(rows, axis=1).ravel().tolist()
-    what = name.replace("log_", "log-").replace("_", " ")
-    title = f"Images, the encoder's reconstructions, refined ones; {what} in nats"
+    title = f"Images, the encoder's reconstructions, refined ones; {measure.title} in nats"
     draw_captioned(path, mosaics.stacked(sets, columns), captions, title, columns)
     found = {"images": refined, "encoders_images": encoders}
-    return {**found, f"encoders_{name}": values[0], name: values[1]}
+    return {**found, f"encoders_{measure.name}": values[0], measure.name: values[1]}
 
 
 def make_neighbours(

@@ -9,7 +9,6 @@ from cvae_tf.data.given_images import Images
 from cvae_tf.drawing import mosaics
 from cvae_tf.generation.common import Generated, classes_of, given_images, posterior_of
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.inference.anomalies import refined_scores
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
@@ -32,12 +31,8 @@ def make_latents(model: GenerativeModel, settings: GenerationSettings, output: P
     """Writes the posteriors and scores of all images."""
     images = given_images(model, settings)
     posterior = posterior_of(model, images, settings)
-    name, own = model.main_score.name, (settings.seed, classes_of(model, images))
-    if settings.refine:
-        found = refined_scores(model, images.pixels, *own, settings.refine, num_samples=1)
-        scores = {f"refined_{name}": found[name]}
-    else:
-        scores = {name: model.score(images.pixels, *own)[name]}
+    name = model.main_score.name
+    scores = {name: model.score(images.pixels, settings.seed, classes_of(model, images))[name]}
     written = write(output, images, posterior, scores)
     return Generated(written, {"mean": posterior.mean, "logvar": posterior.logvar, **scores})
 

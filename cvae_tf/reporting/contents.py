@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from cvae_tf.data.inspection import choose_shown, evenly_spaced_indices
-from cvae_tf.inference.anomalies import most_telling, scores_of
+from cvae_tf.inference.anomalies import scores_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.reporting import network_code
 
@@ -203,9 +203,9 @@ def _unusual(source: Source) -> list[tuple[str, str]]:
     needed = {"encode", "score"}  # the score of a GAN says how real images look
     if not len(source.images) or not needed <= set(source.model.abilities):
         return []
-    few, kind = evenly_spaced_indices(len(source.images), 2000), most_telling(source.model)
+    few = evenly_spaced_indices(len(source.images), 2000)
     own = source.labels_for_model(few)
-    scores, measure, p_values = scores_of(source.model, source.images[few], kind, labels=own)
+    scores, measure, p_values = scores_of(source.model, source.images[few], own)
     lowest = np.argsort(scores)[:_UNUSUAL]
     said = [f"{measure.title} {scores[i]:.0f}" for i in lowest]
     if p_values is not None:

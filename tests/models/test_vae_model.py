@@ -83,7 +83,7 @@ def test_a_step_climbs_any_objective_along_its_gradient(objective, likelihood):
             variable.assign(value)
         posterior, samples = model.encode(images, training=True), objective.importance_samples
         terms, latents = model.terms_with_noise(images, posterior, noise, samples)
-        return float(model.objective_value(terms, posterior, latents, images, None, training=True))
+        return float(model.objective_value(terms, posterior, latents, images, training=True))
 
     before = [variable.numpy() for variable in model.trainable_variables]
     result = model.train_step(images)

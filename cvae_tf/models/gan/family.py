@@ -19,17 +19,11 @@ from cvae_tf.distances.distances import MOST_IMAGES, Statistics, frechet_distanc
 from cvae_tf.drawing.image_pages import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import Measure, inputs_of
-from cvae_tf.models.family import Family, Signatures, sample_panel
+from cvae_tf.models.family import Family, sample_panel
 from cvae_tf.models.gan.diff_augment import kinds_of
 from cvae_tf.models.gan.model import GAN, Recipe
 from cvae_tf.models.networks import GAN_NETWORKS, ImageShape, build_gan_networks
-from cvae_tf.models.signature_parts import (
-    checked_labels,
-    decoding_signatures,
-    first_results,
-    with_an_image,
-    with_label_argument,
-)
+from cvae_tf.models.signatures import Signatures, batch_signature, decoding_signatures
 
 _DISTANCE = Measure("frechet_distance", "Frechet distance", "", higher_is_better=False)
 _SPREAD = Measure("spread", "spread", "of theirs")
@@ -57,8 +51,7 @@ class GanFamily(Family):
     title = "generative adversarial network"
     model_class = GAN
     evaluations = ("distance",)
-    network_table, takes_labels = GAN_NETWORKS, True
-    preset = "gan"
+    network_table, takes = GAN_NETWORKS, ("labels",)
 
     def build(
         self, config: Any, image_shape: ImageShape, steps_per_epoch: int, num_classes: int
@@ -76,10 +69,6 @@ class GanFamily(Family):
         recipe = Recipe(config.gan_loss, config.r1, kinds_of(config.diff_augment))
         return GAN(networks, config.seed, recipe, num_classes)
 
-    def optimizer_options(self, config: Any) -> dict[str, Any]:
-        """How far Adam looks back, which matters more here than elsewhere."""
-        return {"beta_1": config.beta1, "beta_2": config.beta2}
-
     def train_measures(self, model: GAN) -> dict[str, Measure]:
         """Losses, and how the discriminator judges."""
         return _TRAINED
@@ -91,11 +80,6 @@ class GanFamily(Family):
     def set_measure(self, model: GAN, dataset: Dataset) -> Callable[[], dict[str, float]]:
         """Compares drawn images with all test images, in features that may have to be learned."""
         return _Comparison(model, dataset).measure
-
-    def describe_test(self, model: GAN, values: dict[str, float]) -> str:
-        """Says how far drawn images are from test images, and how much they vary beside them."""
-        distance, spread = values[_DISTANCE.name], values[_SPREAD.name]
-        return f"{_DISTANCE.title} {distance:.2f}, spread {spread:.2f} of theirs"
 
     def warnings(self, model: GAN, row: dict[str, float]) -> list[str]:
         """Says whether one of the two has won."""
@@ -133,13 +117,11 @@ class GanFamily(Family):
 
     def signatures(self, model: GAN) -> Signatures:
         """What its SavedModel can do: sample, decode, and score, which gives logits."""
-        images = tf.TensorSpec([None, *model.image_shape], tf.float32, "images")
 
-        def score(images: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
-            of_class = checked_labels(model, labels, tf.shape(images)[0])
-            return first_results({"logit": model.logits(with_an_image(images), of_class)}, images)
+        def score(images: tf.Tensor, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
+            return {"logit": model.logits(images, labels)}
 
-        return {**decoding_signatures(model), "score": with_label_argument(model, score, [images])}
+        return {**decoding_signatures(model), "score": batch_signature(model, "images", score)}
 
     @usual_settings()
     def standalone_parts(self, model: GAN) -> dict[str, keras.Model]:
@@ -154,19 +136,17 @@ class GanFamily(Family):
             "discriminator": keras.Model(inputs_of(images, labels), logits, name="discriminator"),
         }
 
-    def describe(self, model: GAN) -> dict[str, Any]:
-        """What `model.json` says of it."""
-        return {"limits": _LIMITS, "score": _SCORE}
-
-    def describe_numbers(self, model: GAN, metrics: dict[str, float]) -> str:
-        """Says for the model card how drawn images compare with test images."""
-        features = f", in features {model.compared_in}" if model.compared_in else ""
-        distance, spread = (metrics[f"test_{each.name}"] for each in (_DISTANCE, _SPREAD))
-        return (
-            f"- {_DISTANCE.title} between drawn and test images{features}: {distance:.4g} "
-            "(smaller is better)\n"
-            f"- Variance of drawn images in these features, of that of test images: {spread:.2g}"
+    def describe(self, model: GAN, metrics: dict[str, float] | None = None) -> dict[str, Any]:
+        """What `model.json` says of it, and how drawn images compare with test images."""
+        said = {**super().describe(model, metrics), "limits": _LIMITS, "score": _SCORE}
+        if not metrics:
+            return said
+        where = f" in features {model.compared_in}" if model.compared_in else ""
+        said["numbers"] += (
+            f"\n\nDrawn and test images are compared{where}; the smaller the distance, the better. "
+            "The spread is the variance of drawn images there, of that of test images."
         )
+        return said
 
 
 class _Comparison:

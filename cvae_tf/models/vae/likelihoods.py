@@ -398,6 +398,12 @@ class Pixels(NamedTuple):
     binarize: str = "threshold"
     likelihood: str = "bernoulli"
 
+    @classmethod
+    def of(cls, likelihood: str, binarize: str | None = None) -> "Pixels":
+        """Pixels of a likelihood, by default grey levels as they are if it is one of these."""
+        own = "none" if cls(likelihood=likelihood).density.takes_grey else "threshold"
+        return cls(binarize or own, likelihood)
+
     @property
     def density(self) -> Likelihood:
         """p(x|z) of such pixels."""
@@ -441,19 +447,23 @@ class Pixels(NamedTuple):
         """Makes pixels of grey levels [B, H, W, C] where nothing may be drawn."""
         return self.binarization.pixels(grey)
 
-    def drawn(self, grey: tf.Tensor, key: tf.Tensor, first: int | tf.Tensor = 0) -> tf.Tensor:
+    def drawn(
+        self, grey: tf.Tensor, key: tf.Tensor, first: int | tf.Tensor = 0, alike: bool = False
+    ) -> tf.Tensor:
         """Makes pixels of grey levels, by chance if that is what they are.
 
         Args:
             grey: in [0, 1], float32 [B, H, W, C].
             key: int32 [2], as `derived_key` makes it.
             first: number of the first image; each is drawn by its number.
+            alike: whether all are drawn by the number of the first.
 
         Returns:
             float32 [B, H, W, C].
         """
         if not self.binarization.is_drawn:
             return self.likeliest(grey)
-        values = grey.shape[1] * grey.shape[2] * grey.shape[3]
-        chances = uniform_of_images(key, first, tf.shape(grey)[0], values)
-        return tf.cast(tf.reshape(chances, tf.shape(grey)) < grey, tf.float32)
+        shape = grey.shape[1:]
+        num = 1 if alike else tf.shape(grey)[0]
+        chances = uniform_of_images(key, first, num, math.prod(shape))
+        return tf.cast(tf.reshape(chances, [num, *shape]) < grey, tf.float32)

@@ -6,10 +6,9 @@ curvature there as the precision: near it the true posterior is almost Gaussian 
 averages over a few places of the Gaussian. Steps are damped after Levenberg and Marquardt, and one
 that does not bring an image higher is not taken for it.
 
-`inference` makes what a model calls: where to begin, then `refine`, in bounded memory.
+`refine_images` is what a model calls: where to begin, then `refine`, in bounded memory.
 """
 
-import functools
 import itertools
 from collections.abc import Callable
 from statistics import NormalDist
@@ -231,25 +230,20 @@ def _flat(outputs: tf.Tensor) -> tf.Tensor:
     return tf.reshape(outputs, [tf.shape(outputs)[0], -1])
 
 
-def inference(model: Any) -> Callable[..., FullPosterior]:
-    """Makes the function that finds the refined posterior of each image.
-
-    It is a graph of its own, so that its loops are TensorFlow's wherever it is used, and is traced
-    once for all signatures of an exported model.
-
-    Args:
-        model: has `encode`, `decode`, `latent_dim`, `image_shape`; and `pixels`, what they are.
-
-    Returns:
-        A function of pixels as in training, [B, H, W, C], B > 0; of labels, int32 [B], of a
-        conditional model, else None; and of the number of Gauss-Newton steps. It finds B Gaussians.
-    """
-    return tf.function(functools.partial(_infer, model), reduce_retracing=True)
-
-
-def _infer(
+def refine_images(
     model: Any, pixels: tf.Tensor, labels: tf.Tensor | None, steps: int | tf.Tensor
 ) -> FullPosterior:
+    """Finds the refined posterior of each image.
+
+    Args:
+        model: a `CVAE`.
+        pixels: as in training, [B, H, W, C], B > 0.
+        labels: int32 [B], of a conditional model.
+        steps: of Gauss and Newton.
+
+    Returns:
+        B Gaussians.
+    """
     start = first_latents(model, pixels, labels)
     size = images_at_once(model)
     if pixels.shape[0] is not None and pixels.shape[0] <= size:

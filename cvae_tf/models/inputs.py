@@ -1,16 +1,27 @@
-"""What is given to a model in use: checked, and brought to the form that its signatures take."""
+"""What is given to a model: checked, and brought to the form that it takes.
 
-import math
+Arrays are looked at whole before anything is computed. What signatures and Keras' `fit` are given
+are tensors, which assertions in the graph look at.
+"""
+
+import functools
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 
 SMALLEST_INT32, LARGEST_INT32 = -(2**31), 2**31 - 1  # what signatures take
+NO_PIXELS = "images must lie in [0, 1], without NaN, as 8-bit ones divided by 255 do."
+OTHER_NUMBER_OF_LABELS = "labels must be as many as there are images."
 
 _FORMS = "floats in [0, 1], whole numbers from 0 to 255, or bool"
+
+
+# Arrays.
 
 
 def to_images(given: Any, image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -34,48 +45,27 @@ def to_images(given: Any, image_shape: tuple[int, int, int]) -> np.ndarray:
             f"[N, {', '.join(map(str, image_shape))}].{_advice(images.shape, image_shape)}"
         )
     low, high = (images.min(), images.max()) if images.size else (0, 0)
-    if images.dtype.kind in "iu":
-        _check_levels(images.dtype, int(low), int(high))
-        return images.astype(np.uint8) / np.float32(255)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        raise UserError(f"Images have NaN or infinite values; give {_FORMS}.")
-    if not (np.float32(low) >= 0 and np.float32(high) <= 1):  # as they will be rounded
+    if images.dtype.kind in "iu" and high == 1:
         raise UserError(
-            f"Images are floats from {low:.6g} to {high:.6g}; they must lie in [0, 1], as 8-bit "
-            "images divided by 255 do."
+            f"Images are {images.dtype} with values 0 and 1 alone; white must be 255. Give bool or "
+            "floats if 1 is white, and divide by 255 if they are all but black."
         )
-    return images.astype(np.float32)
+    white = 255 if images.dtype.kind in "iu" else 1
+    if not (np.float32(low) >= 0 and np.float32(high) <= white):  # as they will be rounded
+        raise UserError(
+            f"Images are {images.dtype} with values from {low:.6g} to {high:.6g}; give {_FORMS}."
+        )
+    return images.astype(np.float32) / np.float32(white)
 
 
 def _advice(shape: tuple[int, ...], image_shape: tuple[int, int, int]) -> str:
     """What to do about images of a wrong shape, if it can be told."""
     height, width, channels = image_shape
-    channels_first = (channels, height, width)
     if shape == image_shape or (channels == 1 and shape == (height, width)):
         return " A single image is a batch of one: images[np.newaxis]."
-    if shape == channels_first:
-        return " Channels come last here: np.moveaxis(images, 0, -1)[np.newaxis]."
-    if shape[1:] == channels_first:
+    if shape[1:] == (channels, height, width):
         return " Channels come last here: np.moveaxis(images, 1, -1)."
-    if shape[1:] == (math.prod(image_shape),):
-        return f" images.reshape(-1, {height}, {width}, {channels}) would."
-    if len(shape) in (3, 4) and shape[1:3] == (height, width):
-        return f" The number of channels is wrong: {shape[3] if len(shape) == 4 else 1}."
     return ""
-
-
-def _check_levels(kind: np.dtype, low: int, high: int) -> None:
-    """Refuses whole numbers of which the white one cannot be told, or is not 255."""
-    if low < 0 or high > 255:
-        raise UserError(
-            f"Images are {kind} with values from {low} to {high}; whole numbers must lie in 0 to "
-            "255. Divided by the value of white they are floats in [0, 1], which fit too."
-        )
-    if high == 1:
-        raise UserError(
-            f"Images are {kind} with values 0 and 1 alone; white must be 255. Give bool or floats "
-            "if 1 is white, and divide by 255 if they are all but black."
-        )
 
 
 def to_latents(given: Any, latent_dim: int) -> np.ndarray:
@@ -86,28 +76,14 @@ def to_latents(given: Any, latent_dim: int) -> np.ndarray:
     """
     latents = _array(given, "Latents", "iuf", "floats")
     if latents.shape[1:] != (latent_dim,):
-        one = latents.shape == (latent_dim,)
-        advice = " Those of a single image are a batch of one: latents[np.newaxis]." if one else ""
         raise UserError(
             f"Latents of shape {latents.shape} do not fit this model; it takes [N, {latent_dim}]."
-            + advice
         )
-    latents = _to_float32(latents)
+    with np.errstate(over="ignore"):  # of what is infinite then
+        latents = latents.astype(np.float32)
     if not np.all(np.isfinite(latents)):
         raise UserError("Latents have NaN or infinite values; they must be finite.")
     return latents
-
-
-def to_scores(given: Any) -> np.ndarray:
-    """Brings scores to float32 [N]; they may be infinite or NaN.
-
-    Raises:
-        UserError: if they have another shape, or are no numbers.
-    """
-    scores = _array(given, "Scores", "iuf", "floats, such as mean_scores(images)['elbo']")
-    if scores.ndim != 1:
-        raise UserError(f"Scores of shape {scores.shape}: must be one for each image, [N].")
-    return _to_float32(scores)
 
 
 def to_labels(given: Any, num: int, num_classes: int) -> np.ndarray:
@@ -142,10 +118,8 @@ def to_whole(given: Any, name: str, least: int, most: int) -> int:
         UserError: if it is anything else.
     """
     try:
-        if isinstance(given, bool | np.bool_):
-            raise TypeError
-        number = operator.index(given)
-    except Exception:  # of whatever was given
+        number = None if isinstance(given, bool) else operator.index(given)
+    except TypeError:
         number = None
     if number is None or not least <= number <= most:
         said = f"={given}" if isinstance(given, int | float) else f": is a {type(given).__name__}"
@@ -163,16 +137,73 @@ def _array(given: Any, what: str, kinds: str, wanted: str) -> np.ndarray:
         array = np.asarray(given)
         if array.dtype.name == "bfloat16":  # TensorFlow's, of which NumPy knows no kind
             array = array.astype(np.float32)
-    except Exception as error:  # of lists of lists of many lengths, of classes of other libraries
+    except ValueError as error:  # of lists of lists of many lengths
         raise UserError(
             f"{what}: a {type(given).__name__} that cannot be made an array; give {wanted}."
         ) from error
     if array.dtype.kind not in kinds and array.shape != (0,):  # an empty list is one of floats
-        kind = array.dtype.name if array.dtype.kind != "U" else "text"
-        raise UserError(f"{what}: of the type {kind}; give {wanted}.")
+        raise UserError(f"{what}: of the type {array.dtype.name}; give {wanted}.")
     return array
 
 
-def _to_float32(array: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # of what is infinite then
-        return array.astype(np.float32)
+# Tensors.
+
+
+def grey_checks(images: tf.Tensor) -> list[tf.Operation]:
+    """Assertions that images [B, H, W, C] are grey levels; a NaN is the smallest of all."""
+    fits = (tf.reduce_min(images) >= 0) & (tf.reduce_max(images) <= 1)
+    return [tf.debugging.Assert(fits, [NO_PIXELS])]
+
+
+def class_checks(labels: tf.Tensor, num: tf.Tensor, num_classes: int) -> list[tf.Operation]:
+    """Assertions that labels are numbers of classes, and `num` of them."""
+    whole = tf.round(labels) if labels.dtype.is_floating else labels
+    valid = tf.reduce_all((labels >= 0) & (labels < num_classes) & (labels == whole))
+    return [
+        tf.debugging.Assert(valid, [_no_classes(num_classes)]),
+        tf.debugging.Assert(tf.size(labels) == num, [OTHER_NUMBER_OF_LABELS]),
+    ]
+
+
+def _no_classes(num_classes: int) -> str:
+    return f"labels must be numbers of classes, from 0 to {num_classes - 1}."
+
+
+def batch_checks(
+    images: tf.Tensor, labels: tf.Tensor | None, image_shape: tuple[int, ...], num_classes: int
+) -> list[tf.Operation]:
+    """Assertions that a batch of Keras' fits a model.
+
+    Raises:
+        UserError: at once, if images or labels are of a wrong type, or images of another shape.
+    """
+    if not (images.dtype.is_floating or images.dtype.is_bool):
+        raise UserError(f"images are {images.dtype.name}; {NO_PIXELS}")
+    if not images.shape[1:].is_compatible_with(image_shape):
+        raise UserError(
+            f"images of shape {tuple(images.shape)} do not fit this model; it takes "
+            f"[B, {', '.join(map(str, image_shape))}]."
+        )
+    checks = grey_checks(tf.cast(images, tf.float32))
+    if num_classes and labels is not None:
+        if not (labels.dtype.is_floating or labels.dtype.is_integer):
+            raise UserError(_no_classes(num_classes))
+        if labels.shape[1:].num_elements() not in (1, None):  # such as vectors, one-hot
+            raise UserError(OTHER_NUMBER_OF_LABELS)
+        checks += class_checks(labels, tf.shape(images)[0], num_classes)
+    return checks
+
+
+def refusing(function: Callable[..., Any], num_classes: int) -> Callable[..., Any]:
+    """A function that raises a UserError of one line where an assertion from here fails in it."""
+    known = (NO_PIXELS, OTHER_NUMBER_OF_LABELS, _no_classes(num_classes))
+
+    @functools.wraps(function)
+    def refuse(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except tf.errors.InvalidArgumentError as error:
+            said = next((each for each in known if each in str(error)), None)
+            raise (UserError(said) if said else error) from None
+
+    return refuse
