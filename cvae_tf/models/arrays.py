@@ -100,10 +100,6 @@ class ArrayMethods:
         said = [" x ".join(map(str, self.image_shape)), f"{self.latent_dim} latents"]
         said += [f"{self.num_classes} classes"] if self.num_classes else []
         said += filter(None, [self.metadata.get("config", {}).get("preset")])
-        row, measure = self.metadata.get("metrics") or {}, model_family(self).test_measures(self)[0]
-        said += [f"epoch {row['epoch']}"] if "epoch" in row else []
-        value = row.get(f"test_{measure.name}")
-        said += [] if value is None else [f"{measure.title} {value:.4g}"]
         return f"<{type(self).__name__}: {', '.join(said)}>"
 
     # A family that has these for tensors too replaces them, under `also_of_arrays`.

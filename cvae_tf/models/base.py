@@ -124,14 +124,12 @@ class GenerativeModel(ArrayMethods, keras.Model):
     ) -> None:
         """Prepares `fit` and our own trainer.
 
-        The optimizer gets its variables at once, so that it is saved and loaded whole, before its
-        first step too. What is to be set before that, such as `exclude_from_weight_decay`, must be
-        set before this call.
+        The optimizer gets its variables at once, so that it is saved and loaded whole; what is to
+        be set before that, such as `exclude_from_weight_decay`, must be set before this call.
 
         Args:
             optimizer: its name, or itself.
-            jit_compile: whether steps are compiled by XLA. Keras' own default, "auto", does it
-                wherever there is a GPU; here that must be asked for.
+            jit_compile: whether XLA compiles steps, which by Keras' default it does on any GPU.
             **options: `run_eagerly`, `steps_per_execution`, as `keras.Model.compile` knows them.
 
         Raises:

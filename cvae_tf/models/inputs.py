@@ -42,7 +42,8 @@ def to_images(given: Any, image_shape: tuple[int, int, int]) -> np.ndarray:
     if images.shape[1:] != image_shape:
         raise UserError(
             f"Images of shape {images.shape} do not fit this model; it takes "
-            f"[N, {', '.join(map(str, image_shape))}].{_advice(images.shape, image_shape)}"
+            f"[N, {', '.join(map(str, image_shape))}]; channels are last, and one image is "
+            "images[np.newaxis]."
         )
     low, high = (images.min(), images.max()) if images.size else (0, 0)
     if images.dtype.kind in "iu" and high == 1:
@@ -56,16 +57,6 @@ def to_images(given: Any, image_shape: tuple[int, int, int]) -> np.ndarray:
             f"Images are {images.dtype} with values from {low:.6g} to {high:.6g}; give {_FORMS}."
         )
     return images.astype(np.float32) / np.float32(white)
-
-
-def _advice(shape: tuple[int, ...], image_shape: tuple[int, int, int]) -> str:
-    """What to do about images of a wrong shape, if it can be told."""
-    height, width, channels = image_shape
-    if shape == image_shape or (channels == 1 and shape == (height, width)):
-        return " A single image is a batch of one: images[np.newaxis]."
-    if shape[1:] == (channels, height, width):
-        return " Channels come last here: np.moveaxis(images, 1, -1)."
-    return ""
 
 
 def to_latents(given: Any, latent_dim: int) -> np.ndarray:
@@ -135,8 +126,6 @@ def _array(given: Any, what: str, kinds: str, wanted: str) -> np.ndarray:
     """
     try:
         array = np.asarray(given)
-        if array.dtype.name == "bfloat16":  # TensorFlow's, of which NumPy knows no kind
-            array = array.astype(np.float32)
     except ValueError as error:  # of lists of lists of many lengths
         raise UserError(
             f"{what}: a {type(given).__name__} that cannot be made an array; give {wanted}."

@@ -2,7 +2,6 @@
 
 import re
 
-import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -32,9 +31,7 @@ def test_images_of_every_sensible_form_are_taken():
         images = to_images(given, GREY)
         assert images.dtype == np.float32
         np.testing.assert_allclose(images, _FLOATS, rtol=1e-7)
-    white = _FLOATS > 0.5
-    for given in (white, white.astype(ml_dtypes.bfloat16)):
-        np.testing.assert_array_equal(to_images(given, GREY), white)
+    np.testing.assert_array_equal(to_images(_FLOATS > 0.5, GREY), _FLOATS > 0.5)
     assert to_images(np.zeros((0, 4, 5, 1), np.uint8), GREY).shape == (0, 4, 5, 1)
 
 
@@ -45,10 +42,11 @@ _OTHERS = [
     (_LEVELS - 1, "int64 with values from -1 to 233; .* 0 to 255"),
     (_LEVELS // 200, "int64 with values 0 and 1 alone; white must be 255. Give bool or floats"),
     (_FLOATS.astype(complex), "of the type complex128; give floats in"),
-    (np.zeros(3), r"shape \(3,\) do not fit this model; it takes \[N, 4, 5, 1\]\.$"),
+    (
+        _FLOATS[0],
+        r"shape \(4, 5, 1\) do not fit this model; it takes \[N, 4, 5, 1\]; channels are last",
+    ),
     ([[1, 2], [3]], "a list that cannot be made an array"),
-    (_FLOATS[0], r"A single image is a batch of one: images\[np.newaxis\]"),
-    (np.moveaxis(_FLOATS, -1, 1), r"Channels come last here: np.moveaxis\(images, 1, -1\)"),
 ]
 
 

@@ -14,8 +14,8 @@ from cvae_tf.core.terminal import say
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import evenly_spaced_indices
-from cvae_tf.distances import Features, for_dataset
-from cvae_tf.distances.distances import MOST_IMAGES, Statistics, frechet_distance, statistics
+from cvae_tf.distances import for_dataset
+from cvae_tf.distances.distances import MOST_IMAGES, frechet_distance, statistics
 from cvae_tf.drawing.image_pages import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import Measure, inputs_of
@@ -79,7 +79,27 @@ class GanFamily(Family):
 
     def set_measure(self, model: GAN, dataset: Dataset) -> Callable[[], dict[str, float]]:
         """Compares drawn images with all test images, in features that may have to be learned."""
-        return _Comparison(model, dataset).measure
+        test, rows = dataset.test, evenly_spaced_indices(len(dataset.test.images), MOST_IMAGES)
+
+        @functools.cache
+        def of_test_images() -> tuple[Any, Any]:
+            """The features, which may have to be learned, and their statistics."""
+            features = for_dataset(dataset)
+            model.compared_in = features.title
+            say(f"Drawn and test images are compared in features {features.title}.")
+            return features, statistics(features.of_rows(test.images, rows))
+
+        def measure() -> dict[str, float]:
+            features, own = of_test_images()
+            classes = test.labels[rows] if model.num_classes else None
+            drawn = statistics(features.of_parts(_drawn(model, len(rows), classes)))
+            variance = float(np.trace(own.covariance))
+            return {
+                "frechet_distance": frechet_distance(own, drawn),
+                "spread": float(np.trace(drawn.covariance)) / variance if variance else 1.0,
+            }
+
+        return measure
 
     def warnings(self, model: GAN, row: dict[str, float]) -> list[str]:
         """Says whether one of the two has won."""
@@ -149,43 +169,9 @@ class GanFamily(Family):
         return said
 
 
-class _Comparison:
-    """The images that a GAN draws beside the test images of a data set, in features."""
-
-    def __init__(self, model: GAN, dataset: Dataset):
-        self._model, self._dataset = model, dataset
-
-    def measure(self) -> dict[str, float]:
-        """Draws as many images as there are; the distance, and how much they vary beside them."""
-        features, own = self._features, self._statistics
-        drawn = statistics(features.of_parts(self._drawn()))
-        variance = float(np.trace(own.covariance))
-        return {
-            "frechet_distance": frechet_distance(own, drawn),
-            "spread": float(np.trace(drawn.covariance)) / variance if variance else 1.0,
-        }
-
-    @functools.cached_property
-    def _features(self) -> Features:
-        """Those of the data set, which may have to be learned first."""
-        features = for_dataset(self._dataset)
-        self._model.compared_in = features.title
-        say(f"Drawn and test images are compared in features {features.title}.")
-        return features
-
-    @functools.cached_property
-    def _rows(self) -> np.ndarray:
-        return evenly_spaced_indices(len(self._dataset.test.images), MOST_IMAGES)
-
-    @functools.cached_property
-    def _statistics(self) -> Statistics:
-        return statistics(self._features.of_rows(self._dataset.test.images, self._rows))
-
-    def _drawn(self) -> Iterator[tf.Tensor]:
-        """Draws images, of a conditional model of the classes of the test images, in parts."""
-        model, labels = self._model, self._dataset.test.labels
-        key = derived_key(model.seed, Purpose.DRAWN_IMAGES)
-        latents = model.sample_latents(len(self._rows), key)
-        for own in batch_slices(len(self._rows), model.image_shape):
-            of_class = tf.constant(labels[self._rows[own]], tf.int32) if model.num_classes else None
-            yield model.decode(latents[own], of_class)
+def _drawn(model: GAN, num: int, labels: np.ndarray | None) -> Iterator[tf.Tensor]:
+    """Draws so many images, of these labels [num] if the model knows any, in parts."""
+    latents = model.sample_latents(num, derived_key(model.seed, Purpose.DRAWN_IMAGES))
+    for own in batch_slices(num, model.image_shape):
+        of_class = None if labels is None else tf.constant(labels[own], tf.int32)
+        yield model.decode(latents[own], of_class)
