@@ -238,9 +238,3 @@ def test_its_export_is_the_saved_model_of_export_py(tmp_path):
         model.export(tmp_path / "own")
     with pytest.raises(ValueError, match="leave out input_signature"):
         model.export(tmp_path / "other", input_signature=[])
-
-
-def test_its_summary_lists_both_networks():
-    lines = []
-    tiny_cvae().summary(print_fn=lines.append)
-    assert 'Model: "encoder"' in "".join(lines) and 'Model: "decoder"' in "".join(lines)

@@ -126,17 +126,6 @@ def test_samples_are_decoded_latents_of_the_prior_and_reconstructions_decoded_me
     np.testing.assert_allclose(tiny_model(images), expected, rtol=1e-5)
 
 
-def test_train_step_returns_the_means_over_images_so_far(tiny_model):
-    elbos = []
-    for step, images in enumerate((binary_images(8), binary_images(4, seed=1))):
-        key = derived_key(0, Purpose.TRAINING_NOISE, step)
-        elbos.append(tiny_model.elbo(images, key).elbo)
-        result = tiny_model.train_step(images)
-    assert set(result) == {"elbo", "log_likelihood", "kl", "loss"}
-    assert float(result["loss"]) == -float(result["elbo"])
-    assert float(result["elbo"]) == pytest.approx(np.mean(np.concatenate(elbos)), rel=1e-5)
-
-
 @pytest.mark.parametrize("objective", [ELBO, Objective("iwae", 3, beta=0.5)])
 def test_evaluate_measures_what_is_climbed_with_the_same_weight_for_all_images(objective):
     model = tiny_cvae(objective=objective)
