@@ -145,7 +145,7 @@ FAULTS = (
           "training/run_directory.py", "dataset.form._asdict() if",
           "dataset.form._replace(deep_white_level=None)._asdict() if", "data exporting"),
     Fault("an interpolation stops before its end", "generation/modes.py",
-          "end.latents, steps, dtype", "end.latents, steps, False, dtype", "generation"),
+          "end[0], steps, dtype", "end[0], steps, False, dtype", "generation"),
     Fault("reconstructions stand where the originals should", "drawing/mosaics.py",
           "*shape) for images in sets]", "*shape) for images in sets[::-1]]", "drawing generation"),
     Fault("names of the user's become HTML of the page", "reporting/page.py",
