@@ -19,7 +19,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key, layer_seed, numpy_generator
 from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.core.terminal import progress, say
-from cvae_tf.data import batches, safe_npz
+from cvae_tf.data import batches
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset, Split, fingerprint
 from cvae_tf.distances.features import Features, has_classes
@@ -218,7 +218,7 @@ def _restore(path: Path, network: keras.Model) -> float | None:
     """Sets the weights to those that are kept; their accuracy, or None if there are none."""
     names = [_WEIGHTS.format(i) for i in range(len(network.weights))]
     try:
-        arrays = safe_npz.read_npz(path, (_FACTS, *names))
+        arrays = files.read_npz(path, (_FACTS, *names))
         weights = [arrays[name] for name in names]
         accuracy = float(json.loads(arrays[_FACTS].tobytes())["accuracy"])
         network.set_weights(weights)
