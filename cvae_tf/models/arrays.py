@@ -124,7 +124,8 @@ class ArrayMethods:
 
     def sample_in_parts(self, num: int, seed: int = 0, labels: Any = None) -> Iterator[np.ndarray]:
         """Yields what `sample` returns, some images at a time; by default all classes in turn."""
-        num, key = _checked_number(num), derived_key(_checked_seed(seed), Purpose.SAMPLES)
+        num = to_whole(num, "num", 0, LARGEST_INT32)
+        key = derived_key(_checked_seed(seed), Purpose.SAMPLES)
         if labels is None and self.num_classes:
             labels = self.labels_in_turn(num)
         of_each = _checked_labels(self, labels, num)
@@ -138,7 +139,7 @@ class ArrayMethods:
         """All classes one after the other, again and again, int32 [num]."""
         if not self.num_classes:
             raise UserError(_KNOWS_NO_LABELS)
-        return np.arange(_checked_number(num), dtype=np.int32) % self.num_classes
+        return np.arange(to_whole(num, "num", 0, LARGEST_INT32), dtype=np.int32) % self.num_classes
 
     def score(self, images: Any, seed: int = 0, labels: Any = None) -> dict[str, np.ndarray]:
         """Scores images [N, H, W, C].
@@ -274,10 +275,6 @@ def _checked_labels(model: Any, labels: Any, num: int) -> dict[str, np.ndarray]:
     if labels is None:
         raise UserError("This model is a conditional one: give labels, one for each image.")
     return {"labels": to_labels(labels, num, model.num_classes)}
-
-
-def _checked_number(num: Any) -> int:
-    return to_whole(num, "num", 0, LARGEST_INT32)
 
 
 def _checked_seed(seed: Any) -> int:

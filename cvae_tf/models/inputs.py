@@ -97,16 +97,10 @@ def to_labels(given: Any, num: int, num_classes: int) -> np.ndarray:
 
 
 def to_whole(given: Any, name: str, least: int, most: int) -> int:
-    """Brings a whole number of any type to an int.
-
-    Args:
-        given: the number.
-        name: of what it is.
-        least: the smallest that it may be.
-        most: the largest.
+    """Brings a whole number of any type, from `least` to `most`, to an int.
 
     Raises:
-        UserError: if it is anything else.
+        UserError: that names it, if it is anything else.
     """
     try:
         number = None if isinstance(given, bool) else operator.index(given)

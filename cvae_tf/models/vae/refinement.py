@@ -65,33 +65,6 @@ def refine(
     return FullPosterior(latents, _factor(here.precision))
 
 
-def spread_latents(num_a_side: int, dim: int) -> np.ndarray:
-    """Latents that lie as the prior does, by its quantiles: [num_a_side ** Z, Z]."""
-    shares = (np.arange(num_a_side) + 0.5) / num_a_side
-    quantiles = [NormalDist().inv_cdf(share) for share in shares]
-    return np.array(list(itertools.product(quantiles, repeat=dim)), np.float32)
-
-
-def best_of(
-    density: Likelihood, pixels: tf.Tensor, latents: tf.Tensor, outputs: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Finds the latents of a set under which each image is likeliest.
-
-    Args:
-        density: p(x|z).
-        pixels: as in training, [B, H, W, C].
-        latents: the set, [G, Z].
-        outputs: of the decoder for them, [G, H, W, P].
-
-    Returns:
-        For each image those latents, [B, Z], and log p(x, z) there, [B], nats.
-    """
-    log_likelihood = density.log_prob_of_all(pixels, outputs)
-    log_joint = tf.cast(log_likelihood, tf.float32) + _log_prior(latents)
-    best = tf.argmax(log_joint, axis=1)
-    return tf.gather(latents, best), tf.reduce_max(log_joint, axis=1)
-
-
 def log_joint(
     decode: Decode, density: Likelihood, pixels: tf.Tensor, latents: tf.Tensor
 ) -> tf.Tensor:
@@ -210,7 +183,7 @@ def from_latents(
     start: tf.Tensor,
     steps: int | tf.Tensor,
 ) -> FullPosterior:
-    """Refines from given latents [B, Z], all images at once; else as `inference`."""
+    """Refines from given latents [B, Z], all images at once; else as `refine_images`."""
     decode, density = decoder_for(model, labels), model.pixels.density
     return refine(decode, density, pixels, start, steps)
 
@@ -244,25 +217,32 @@ def first_latents(model: Any, pixels: tf.Tensor, labels: tf.Tensor | None) -> tf
 def _best_spread(
     model: Any, pixels: tf.Tensor, labels: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The likeliest latents of the set for each image, [B, Z], and log p(x, z) there, [B]."""
-    density, dim = model.pixels.density, model.latent_dim
-    latents = tf.constant(spread_latents(_num_a_side(model), dim))
+    """The likeliest latents of a set for each image, [B, Z], and log p(x, z) there, [B]."""
+    latents = tf.constant(_spread_latents(model))
+
+    def best(own: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        log_likelihood = model.pixels.density.log_prob_of_all(own, outputs)
+        log_joint = tf.cast(log_likelihood, tf.float32) + _log_prior(latents)
+        return tf.gather(latents, tf.argmax(log_joint, axis=1)), tf.reduce_max(log_joint, axis=1)
+
     if labels is None:
-        return best_of(density, pixels, latents, model.parameters(latents))
-    places = tf.zeros([tf.shape(pixels)[0], dim])
+        return best(pixels, model.parameters(latents))
+    places = tf.zeros([tf.shape(pixels)[0], model.latent_dim])
     values = tf.zeros(tf.shape(labels))
     classes, _ = tf.unique(labels)
     for number in classes:
         rows = tf.where(labels == number)
         outputs = model.parameters(latents, tf.fill([len(latents)], number))
-        best = best_of(density, tf.gather_nd(pixels, rows), latents, outputs)
-        places = tf.tensor_scatter_nd_update(places, rows, best[0])
-        values = tf.tensor_scatter_nd_update(values, rows, best[1])
+        found = best(tf.gather_nd(pixels, rows), outputs)
+        places = tf.tensor_scatter_nd_update(places, rows, found[0])
+        values = tf.tensor_scatter_nd_update(values, rows, found[1])
     return places, values
 
 
-def _num_a_side(model: Any) -> int:
-    """How many latents a side are decoded to begin with; of large images fewer, for the memory."""
+def _spread_latents(model: Any) -> np.ndarray:
+    """Latents that lie as the prior does, by its quantiles: [G, Z]; of large images fewer."""
     dim, (height, width, _) = model.latent_dim, model.image_shape
     usual = (_SPREAD if model.pixels.density.is_matrix_product else _SPREAD_IF_SLOW)[dim]
-    return max(min(usual, int((2 * _PIXELS / (height * width)) ** (1 / dim))), 3)
+    side = max(min(usual, int((2 * _PIXELS / (height * width)) ** (1 / dim))), 3)
+    quantiles = [NormalDist().inv_cdf((number + 0.5) / side) for number in range(side)]
+    return np.array(list(itertools.product(quantiles, repeat=dim)), np.float32)
