@@ -16,7 +16,7 @@ from cvae_tf.evaluation import distance
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.inference import exact_log_px, importance_bounds
-from cvae_tf.inference.exact_log_px import Quadrature
+from cvae_tf.inference.exact_log_px import ExactLogPx
 from cvae_tf.inference.importance_bounds import Bounds, Mean, OnProgress, map_in_parts, mean_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
@@ -87,7 +87,7 @@ class Evaluation(NamedTuple):
     kl: np.ndarray  # closed form, [N, Z]
     bounds: Bounds
     refined: Refined | None = None  # the same with better posteriors, if that was asked for
-    exact: Quadrature | None = None  # of models with one or two latent dimensions
+    exact: ExactLogPx | None = None  # of models with one or two latent dimensions
     classes: Classification | None = None  # if it was asked for
     distance: Distance | None = None  # of what the model draws, if it was asked for
 
@@ -186,9 +186,8 @@ def draw_pixels(grey: np.ndarray, pixels: Pixels, seed: int) -> np.ndarray:
 def measure(task: Task, images: Images) -> Evaluation:
     """Measures images, of a conditional model each under its own class."""
     model, settings = task.model, task.settings
-    has_likelihood = model.pixels.has_likelihood
-    is_exact = has_likelihood and model.latent_dim <= exact_log_px.LARGEST_DIM
-    sizes = settings.sizes(is_exact) if has_likelihood else []
+    is_exact = exact_log_px.can_integrate(model)
+    sizes = settings.sizes(is_exact) if model.pixels.has_likelihood else []
     posteriors = _encode(task)
     with progress("sampling") as show:
         bounds = _sample(task, posteriors, sizes, show)
@@ -198,12 +197,7 @@ def measure(task: Task, images: Images) -> Evaluation:
     if steps is None:
         steps = REFINE_STEPS if is_exact and model.can_refine else 0
     refined = refine(task, steps, sizes) if steps else None
-    exact = None
-    if is_exact and refined:  # closer to where p(x, z) is large, so that less is integrated
-        near = Posterior(refined.posteriors.mean, refined.posteriors.logvar)
-        exact = _integrate(task, near, np.maximum(found.elbo, refined.elbo))
-    elif is_exact:
-        exact = _integrate(task, posteriors, found.elbo)
+    exact = exact_log_px.log_evidence(model, task.pixels, task.labels) if is_exact else None
     classes = classify(task) if settings.classify else None
     return found._replace(refined=refined, exact=exact, classes=classes)
 
@@ -222,20 +216,6 @@ def _sample(
     model, settings, pixels, labels = task
     own = settings.samples, settings.seed, settings.batch_size
     return importance_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
-
-
-def _integrate(task: Task, posteriors: Posterior, least: np.ndarray) -> Quadrature:
-    """Integrates images, those of each class under the model of that class."""
-    model, settings, pixels, labels = task
-    if labels is None:
-        return exact_log_px.log_evidence(model, pixels, posteriors, least, settings.batch_size)
-    images = [np.flatnonzero(labels == number) for number in np.unique(labels)]
-    parts = []
-    for own in images:
-        near = Posterior(*(each[own] for each in posteriors))
-        given = model, pixels[own], near, least[own], settings.batch_size
-        parts.append(exact_log_px.log_evidence(*given, label=int(labels[own[0]])))
-    return exact_log_px.joined(parts, images)
 
 
 def refine(task: Task, steps: int, sizes: list[int]) -> Refined:
@@ -272,13 +252,13 @@ def classify(task: Task) -> Classification:
             of_class = task.under(number)
             bounds = _sample(of_class, _encode(of_class), [samples])
             log_joint[:, number] = bounds.importance_weighted[samples] + share
-    if task.model.latent_dim > exact_log_px.LARGEST_DIM:
+    if not exact_log_px.can_integrate(task.model):
         return Classification(log_joint, task.labels, str(samples))
     contends = log_joint > log_joint.max(axis=1, keepdims=True) - _CONTENDING
     for number in np.flatnonzero(contends.any(axis=0)):
         rows = np.flatnonzero(contends[:, number])
-        some = task._replace(pixels=task.pixels[rows]).under(number)
-        exact = _integrate(some, _encode(some), log_joint[rows, number])
+        labels = np.full(len(rows), number)
+        exact = exact_log_px.log_evidence(task.model, task.pixels[rows], labels)
         log_joint[rows, number] = exact.log_evidence + shares[number]
     return Classification(log_joint, task.labels, "quadrature")
 

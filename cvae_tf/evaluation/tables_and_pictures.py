@@ -18,7 +18,6 @@ from cvae_tf.inference import exact_log_px, importance_bounds
 from cvae_tf.inference.importance_bounds import mean_of
 from cvae_tf.models.vae.family import meaning_of_bits
 
-_LITTLE = 0.005  # of p(x)
 _WIDEST = 10_000  # letters in a line, so that nothing is cut
 _COLOURS = ("tab:blue", "tab:orange")  # of the encoder's posterior, and of the refined one
 
@@ -96,18 +95,13 @@ def _remarks(found: Evaluation) -> Iterator[str]:
         )
         yield from _equal_samples(found)
     if exact:
+        error, tolerance = exact.error.mean(), exact_log_px.TOLERANCE
         yield (
-            f"quadrature: with nodes up to {exact.step:g} close, polynomials of one degree less "
-            f"change the mean {found.evidence} by {exact.change:.1e} nats"
+            f"quadrature: polynomials of a lower degree change {found.evidence} by {error:.1e} "
+            f"nats on average, and by {exact.error.max():.1e} at most"
         )
-        if abs(exact.change) > exact_log_px.TOLERANCE:
-            tolerance = exact_log_px.TOLERANCE
+        if error > tolerance:
             yield f"That is more than {tolerance}: {found.evidence} is not exact here."
-        if exact.too_sharp_share > _LITTLE:
-            yield (
-                f"{exact.too_sharp_share:.0%} of it lies in peaks so sharp that the quadrature may "
-                f"miss them by nats: {found.evidence} is not exact there."
-            )
     if not model.pixels.has_likelihood:
         yield (
             "The cross-entropy of grey levels is no log-likelihood, so there is no bound on log "
@@ -160,9 +154,8 @@ def as_json(found: Evaluation | Distance) -> dict[str, Any]:
         "distance": found.distance and distance.as_json(found.distance),
         "quadrature": exact
         and {
-            "step": exact.step,
-            "change_nats": exact.change,
-            "too_sharp_share": exact.too_sharp_share,
+            "error_nats": float(exact.error.mean()),
+            "largest_error_nats": float(exact.error.max()),
         },
     }
 
