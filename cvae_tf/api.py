@@ -308,7 +308,7 @@ def evaluate(
     Args:
         model: the directory of a run, of which the newest checkpoint is taken; or the directory of
             an exported model, or what `load` returns.
-        output: a .json file; a table of all images and pictures are written beside it. By default
+        output: a .json file; a table of all images and a picture are written beside it. By default
             `evaluation.json` in the run, and nothing for an exported model.
         verbose: 0 prints nothing.
         **settings: fields of `EvaluationSettings`, such as `data_path` and `samples`.
