@@ -21,17 +21,9 @@ _NO_NUMBERS = {  # by whether the model comes from a run
     True: "Exported before the end of the first epoch: there are none.",
     False: "None are known: it was exported without its run.",
 }
-_ABILITIES = {
-    "sample": "draws new images",
-    "encode": "finds the latents of images",
-    "reconstruct": "reconstructs them",
-    "score": "scores how usual they are",
-    "refine": "finds better latents by the decoder",
-}
-
 _CARD = """# {title} of {height} x {width} images
 
-Made by cvae-tf: {making}. It {abilities}.
+Made by cvae-tf: {making}.
 
 {data}{pixels}- Versions: {versions}{commit}.
 
@@ -168,9 +160,6 @@ def render_card(metadata: dict[str, Any], signatures: dict[str, Any]) -> str:
         width=width,
         channels=channels,
         making=_describe_making(metadata["config"], metadata["metrics"]),
-        abilities=_join(
-            [metadata.get(name, what) for name, what in _ABILITIES.items() if name in signatures]
-        ),
         data=_describe_data(data),
         pixels=f"- Pixels: {metadata['pixels']}.\n" if "pixels" in metadata else "",
         versions=", ".join(f"{name} {version}" for name, version in metadata["versions"].items()),
@@ -216,12 +205,6 @@ def _describe_labels(signatures: dict[str, Any], data: dict[str, Any]) -> dict[s
         "example": f"{example}, labels=[0] * 16",
         "labels": f" `labels` are numbers of classes, one for each image ({classes}{more}).",
     }
-
-
-def _join(parts: list[str]) -> str:
-    """Joins parts of a sentence."""
-    *some, last = parts
-    return f"{', '.join(some)} and {last}" if some else last
 
 
 def _row(name: str, function: tf.types.experimental.ConcreteFunction) -> str:

@@ -37,7 +37,6 @@ _TRAINED = {
 _SURE = 0.995  # of images judged right: from when on a discriminator tells all apart
 _ALIKE = 0.05  # of the variance of real images: below it drawn ones hardly differ
 
-_SCORE = "judges how real they look"
 _LIMITS = (
     "It has no encoder and no likelihood: it can neither reconstruct an image nor say how probable "
     "one is. The logit of the discriminator tells real images from drawn ones, not usual ones from "
@@ -158,7 +157,7 @@ class GanFamily(Family):
 
     def describe(self, model: GAN, metrics: dict[str, float] | None = None) -> dict[str, Any]:
         """What `model.json` says of it, and how drawn images compare with test images."""
-        said = {**super().describe(model, metrics), "limits": _LIMITS, "score": _SCORE}
+        said = {**super().describe(model, metrics), "limits": _LIMITS}
         if not metrics:
             return said
         where = f" in features {model.compared_in}" if model.compared_in else ""

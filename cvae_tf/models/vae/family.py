@@ -145,13 +145,12 @@ class VaeFamily(Family):
         known = super().describe(model, metrics)
         known["config"] |= _known_settings(model)
         if metrics:
-            known["numbers"] += f"\n\n{_meaning_of_numbers(model.pixels)}"
+            known["numbers"] += f"\n\n{_meaning_of_numbers(model, metrics)}"
         pixels, count = model.pixels, model.held_out_scores.count
         how, likelihood = pixels.binarization.description, pixels.likelihood.replace("_", " ")
         is_fitted = model.sampler is not None and model.sampler.is_fitted
         said = {
             "black_and_white": pixels.binarize == "threshold",
-            "binarization": how,
             "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",
             "limits": "Its samples are blurred where its latents cannot say more. A score compares "
             f"images under this model; it is no probability of being an anomaly."
@@ -159,8 +158,6 @@ class VaeFamily(Family):
         }
         if count:
             said["p_values"] = _P_VALUES.format(samples=SCORE_SAMPLES, count=count)
-        if pixels.density.is_of_levels:
-            said["bits"] = meaning_of_bits(pixels)
         return {**said, **known}
 
 
@@ -182,18 +179,22 @@ def _known_settings(model: CVAE) -> dict[str, Any]:
     }
 
 
-def _meaning_of_numbers(pixels: Pixels) -> str:
+def _meaning_of_numbers(model: CVAE, metrics: dict[str, float]) -> str:
     """Says for the model card what the ELBO and its parts are."""
+    pixels, text = model.pixels, "They are means by one posterior sample of each image. "
     if not pixels.has_likelihood:
         return (
-            "They are means by one posterior sample of each image. The cross-entropy of grey "
-            "levels is no log-likelihood, so that the pseudo-ELBO bounds no log p(x)."
+            f"{text}The cross-entropy of grey levels is no log-likelihood, so that the pseudo-ELBO "
+            "bounds no log p(x)."
         )
-    text = (
-        "They are means by one posterior sample of each image. The ELBO is the log-likelihood "
-        "log p(x|z) minus KL(q(z|x) || p(z)), a lower bound on log p(x)."
+    text += (
+        "The ELBO is the log-likelihood log p(x|z) minus KL(q(z|x) || p(z)), a lower bound on "
+        "log p(x)."
     )
-    return f"{text} {meaning_of_bits(pixels)}" if pixels.density.is_of_levels else text
+    if not pixels.density.is_of_levels:
+        return text
+    bits = _bits(metrics[f"test_{pixels.terms['elbo'].name}"], model.image_shape)
+    return f"{text} It is {bits}. {meaning_of_bits(pixels)}"
 
 
 def _bits(elbo: float, image_shape: ImageShape) -> str:
