@@ -112,7 +112,7 @@ def test_it_is_trained_exported_and_used_but_not_for_what_it_cannot_do(
     assert card.startswith("# An autoencoder of 28 x 28 images") and "squared error" in card
     made = api.generate(model, "reconstruct", tmp_path / "made", verbose=0)
     assert made.files[0].stat().st_size > 1000
-    with pytest.raises(UserError, match="--mode=anomalies needs a model that can score"):
+    with pytest.raises(UserError, match="--mode=anomalies needs a model that can .*score"):
         api.generate(model, "anomalies", tmp_path / "none", verbose=0)
     with pytest.raises(UserError, match="autoencoder. has no likelihood to evaluate"):
         api.evaluate(trained.directory, verbose=0)
