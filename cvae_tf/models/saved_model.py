@@ -49,12 +49,12 @@ print(images.shape)
 
 B is the number of images in a batch, which is free. The same seed gives the same images. Images go
 in as grey levels or colours in [0, 1], as they were in training. In one call `sample` makes
-{largest:,} images at most.{labels} {p_values} All settings are in `model.json`.
+{largest:,} images at most.{labels}{p_values} All settings are in `model.json`.
 
 ## Limits
 
 The model knows nothing but images like those it was trained on, of {height} x {width} pixels and
-{channels} channel(s). {limits}
+{channels} channel(s).{limits}
 """
 
 
@@ -164,11 +164,11 @@ def render_card(metadata: dict[str, Any], signatures: dict[str, Any]) -> str:
         pixels=f"- Pixels: {metadata['pixels']}.\n" if "pixels" in metadata else "",
         versions=", ".join(f"{name} {version}" for name, version in metadata["versions"].items()),
         commit=f", cvae-tf at commit {commit[:10]}" if commit else "",
-        limits=metadata.get("limits", ""),
+        limits=f" {metadata['limits']}" if "limits" in metadata else "",
         numbers=metadata.get("numbers") or _NO_NUMBERS["name" in data],
         signatures="\n".join(_row(name, function) for name, function in signatures.items()),
         largest=LARGEST_SAMPLE,
-        p_values=metadata.get("p_values", ""),
+        p_values=f" {metadata['p_values']}" if "p_values" in metadata else "",
         **_describe_labels(signatures, data),
     )
 
