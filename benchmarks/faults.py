@@ -70,11 +70,11 @@ FAULTS = (
           "ops.greater(grey, 0.5)", "ops.greater(grey, 0.6)", "models"),
     Fault("reconstructions are of a sample, not of the mean", "models/vae/model.py",
           "return self.decode(self.encode(images, labels).mean, labels)",
-          "latents = self.reparameterize(*self.encode(images, labels), [self.seed, 0])\n"
+          "latents = self.encode(images, labels).sample(1.0)\n"
           "        return self.decode(latents, labels)", "models exporting"),
     Fault("refined posteriors leave the prior out, and are too wide", "models/vae/refinement.py",
           "curvature + tf.eye(dim,", "curvature + 1e-6 * tf.eye(dim,", "models"),
-    Fault("the most unusual image gets a p-value of 0", "models/vae/held_out_scores.py",
+    Fault("the most unusual image gets a p-value of 0", "models/vae/anomalies.py",
           "tf.cast(1 + lower, tf.float32)", "tf.cast(lower, tf.float32)", "models"),
     Fault("initial weights do not depend on the seed", "core/randomness.py",
           "{seed}/{network}/", "{network}/", "core models test_golden_values.py"),
@@ -139,7 +139,7 @@ FAULTS = (
     Fault("the means' distance is not squared in Frechet's", "distances/distances.py",
           "np.sum((first.mean - second.mean) ** 2)",
           "np.linalg.norm(first.mean - second.mean)", "distances"),
-    Fault("exported models draw the first class for any label", "models/signature_parts.py",
+    Fault("exported models draw the first class for any label", "models/signatures.py",
           "_at_least_one(labels[0])", "_at_least_one(0 * labels[0])", "exporting models"),
     Fault("a model does not know its white level, and reads pictures too dark",
           "training/run_directory.py", "dataset.form._asdict() if",

@@ -70,7 +70,7 @@ def check_network(config: Any) -> None:
     if config.hidden is not None:
         _check_hidden(config.hidden)
     known = family(config.model)
-    if config.conditional and not known.takes_labels:
+    if config.conditional and "labels" not in known.takes:
         raise UserError(f"--conditional: --model={config.model} knows no labels.")
     if config.network not in known.network_table:
         raise UserError(
@@ -78,7 +78,7 @@ def check_network(config: Any) -> None:
             f"{', '.join(known.network_table)}."
         )
     for name in (each for each in _OF_SOME_NETWORKS if getattr(config, each) not in (None, 0)):
-        if not known.takes_network_settings:
+        if "network settings" not in known.takes:
             raise UserError(f"--{name} does nothing with --model={config.model}.")
         if name not in _settings_of(known, config.network):
             users = [each for each in known.network_table if name in _settings_of(known, each)]
@@ -101,10 +101,15 @@ def _check_hidden(hidden: str) -> None:
         )
 
 
+def preset_of(model: str) -> str | None:
+    """The first preset of a family, if it has any of its own."""
+    return next((name for name, each in PRESETS.items() if each.get("model") == model), None)
+
+
 def check_preset(preset: str, model: str) -> None:
     """Refuses a preset of another family."""
     own = PRESETS[preset].get("model", USUAL_FAMILY)
-    fitting = None if model == own else family(model).preset
+    fitting = preset_of(model)
     if model != own and (fitting or own != USUAL_FAMILY):
         raise UserError(
             f"--preset={preset} is one of --model={own}; for --model={model} there is "
@@ -165,6 +170,11 @@ def _check_shared(config: Any, likelihood: Any) -> None:
         raise UserError(
             f"--objective=shared: its latents cover {MOST_COVERED} dimensions, not "
             f"{config.latent_dim}; give another objective, such as --objective=elbo."
+        )
+    if config.conditional:
+        raise UserError(
+            "--conditional with --objective=shared: classes would have to share the latents out; "
+            "give another objective, such as --objective=elbo."
         )
     if likelihood.is_of_levels:
         raise UserError(

@@ -333,7 +333,7 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
         checks.check_names(dataclasses.fields(cls), given)
         if "preset" in given:
             return cls._of_preset(images, **given)
-        own = checks.family(given["model"]).preset if given.get("model") else None
+        own = checks.preset_of(given["model"]) if given.get("model") else None
         if own or images is not None:
             are_made_so = given.get("binarize", "none") != "none"
             is_usual = images is None or images.are_black_and_white or are_made_so

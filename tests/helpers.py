@@ -49,7 +49,6 @@ METADATA = {
         "test_images": 297,
         "sha256": None,
     },
-    "binarization": "pixels above 0.5 are white",
     "pixels": "pixels above 0.5 are white; this happens inside the model. p(x|z): bernoulli",
     "measures": [measure._asdict() for measure in Pixels().terms.values()],
     "metrics": {

@@ -11,7 +11,7 @@ from cvae_tf.training.building import build_model
 
 NAMES = "network", "optimizer", "likelihood", "binarize", "objective", "conditional"
 CASES = [  # the first three are quick
-    ("mlp", "lion", "bernoulli", "none", "shared", True),
+    ("mlp", "lion", "bernoulli", "none", "shared", False),
     ("hybrid", "rmsprop", "discretized_logistic", "none", "iwae", True),
     ("tutorial", "muon", "bernoulli", "dynamic", "elbo", True),
     ("residual", "adamax", "continuous_bernoulli", "none", "elbo", True),

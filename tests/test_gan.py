@@ -35,7 +35,7 @@ def test_the_exported_model_draws_and_judges_with_tensorflow_alone(gan_run, gan)
     assert gan.abilities == ("sample", "decode", "score")
     card = (gan_run.saved_model / "README.md").read_text()
     assert card.startswith("# A generative adversarial network of 28 x 28 images")
-    assert "judges how real" in card and "Frechet distance" in card
+    assert "tells real images from drawn ones" in card and "Frechet distance" in card
 
 
 def test_samples_of_the_exported_model_are_as_far_as_in_training(gan_run, gan):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,101 +10,75 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.mosaics import draw_captioned
 from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.inference.anomalies import most_telling, p_values, scores_of
+from cvae_tf.inference.anomalies import Scores, scores_of
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.presets import REFINE_STEPS
-
-_LABELS = {  # of columns, by the kind of score
-    "elbo": "{}",
-    "relative": "relative_{}",
-    "refined": "refined_{}",
-    "regret": "{0}_minus_refined_{0}",
-}
-
-
-class _Found(NamedTuple):
-    """What is known of N images."""
-
-    scores: np.ndarray  # [N]
-    p_values: np.ndarray | None  # [N], if the model knows scores of usual images
-    marked: np.ndarray | None  # [N], if that was asked for
 
 
 def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Finds the images with the lowest scores, and what share of usual images has lower ones."""
-    kind = settings.score or ("refined" if settings.refine else most_telling(model))
-    main = model.main_score
-    if settings.score and "elbo" not in main.name:
-        raise UserError(f"--score={settings.score}: this model's score is its {main.title}.")
-    _check_false_alarms(model, settings, kind)
+    _check_false_alarms(model, settings)
     images = given_images(model, settings)
-    own = settings.seed, classes_of(model, images), settings.steps
-    scores, measure, of_usual = scores_of(model, images.pixels, kind, *own)
-    marked = None if settings.false_alarms is None else of_usual <= settings.false_alarms
-    found = _Found(scores, of_usual, marked)
-    order = np.argsort(np.where(np.isnan(scores), -np.inf, scores), kind="stable")
-    unit = measure.unit.split()[0]
+    found = scores_of(model, images.pixels, classes_of(model, images), settings.score)
+    order = np.argsort(np.where(np.isnan(found.values), -np.inf, found.values), kind="stable")
+    unit, low = found.measure.unit.split()[0], found.measure.title
     table, path = output / "anomalies.csv", output / "anomalies.png"
-    label = _LABELS[kind].format(measure.name)
-    columns = {"name": images.names, **_columns(found, f"{label}_{unit}")}
-    rows = ([values[i] for values in columns.values()] for i in order)
-    files.write_table(table, list(columns), rows)
+    columns = {"name": images.names, **_columns(found, settings.false_alarms)}
+    files.write_table(table, list(columns), ([all_[i] for all_ in columns.values()] for i in order))
     worst = order[: num_shown(settings)]
     captions = [_caption(found, i) for i in worst]
-    title = f"The {len(worst)} of {len(order)} images with the lowest {measure.title} ({unit})"
+    title = f"The {len(worst)} of {len(order)} images with the lowest {low} ({unit})"
     draw_captioned(path, images.pixels[worst], captions, title)
-    arrays = {name: values for name, values in found._asdict().items() if values is not None}
-    arrays["images"] = images.pixels[worst]
+    arrays = {"scores": found.values, "images": images.pixels[worst]}
+    if found.p_values is not None:
+        arrays["p_values"] = found.p_values
     return Generated([path, table], arrays, tuple(_notes(found, settings)))
 
 
-def _check_false_alarms(model: GenerativeModel, settings: GenerationSettings, kind: str) -> None:
+def _check_false_alarms(model: GenerativeModel, settings: GenerationSettings) -> None:
     """Refuses to mark images at a rate that the model cannot tell.
 
     Raises:
         UserError: saying why.
     """
-    rate = settings.false_alarms
+    rate, least = settings.false_alarms, model.smallest_p_value
     if rate is None:
         return
-    least = p_values(model, [-np.inf], kind, settings.steps)
-    if least is None and settings.steps not in (0, REFINE_STEPS):
-        steps = REFINE_STEPS
-        raise UserError(f"--false_alarms: known without --refine and with --refine={steps} only.")
-    if least is None:
+    if least is None or settings.score == "elbo":
         raise UserError(
-            "--false_alarms: this model knows no scores of usual images: it is no VAE, its run was "
-            "not finished, or is of an older version (train.py --resume then adds them)."
+            "--false_alarms: needs --score=relative, of a VAE whose run is finished (train.py "
+            "--resume)."
         )
-    if rate < least[0]:
+    if rate < least:
         raise UserError(
-            f"--false_alarms={rate:g}: with {round(1 / least[0]) - 1:,} usual images to compare "
-            f"with, the smallest rate that can be told is {least[0]:.2g}."
+            f"--false_alarms={rate:g}: with {round(1 / least) - 1:,} usual images to compare "
+            f"with, the smallest rate that can be told is {least:.2g}."
         )
 
 
-def _columns(found: _Found, name: str) -> dict[str, list[str]]:
+def _columns(found: Scores, false_alarms: float | None) -> dict[str, list[str]]:
     """What the table says of each image."""
-    columns = {name: [f"{value:.3f}" for value in found.scores]}
+    kind = "" if found.p_values is None else "relative_"
+    name = f"{kind}{found.measure.name}_{found.measure.unit.split()[0]}"
+    columns = {name: [f"{value:.3f}" for value in found.values]}
     if found.p_values is not None:
         columns["p_value"] = [f"{value:.5f}" for value in found.p_values]
-    if found.marked is not None:
-        columns["marked"] = ["yes" if mark else "no" for mark in found.marked]
+    if false_alarms is not None:
+        columns["marked"] = ["yes" if p <= false_alarms else "no" for p in found.p_values]
     return columns
 
 
-def _caption(found: _Found, number: int) -> str:
-    score = f"{found.scores[number]:.0f}"
+def _caption(found: Scores, number: int) -> str:
+    score = f"{found.values[number]:.0f}"
     return score if found.p_values is None else f"{score}, p {found.p_values[number]:.2g}"
 
 
-def _notes(found: _Found, settings: GenerationSettings) -> Iterator[str]:
+def _notes(found: Scores, settings: GenerationSettings) -> Iterator[str]:
     """What is to be known of p-values."""
-    if found.marked is not None:
-        num, marked = len(found.marked), found.marked.sum()
+    if settings.false_alarms is not None:
+        share = np.mean(found.p_values <= settings.false_alarms)
         yield (
-            f"{marked:,} of {num:,} images are marked, {marked / num:.2%}; of usual images at "
-            f"most {settings.false_alarms:.2%} is expected."
+            f"{round(share * len(found.values)):,} of {len(found.values):,} images are marked, "
+            f"{share:.2%}; of usual images at most {settings.false_alarms:.2%} is expected."
         )
     if found.p_values is not None and settings.data_path is None:
         yield (

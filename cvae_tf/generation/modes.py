@@ -238,7 +238,7 @@ MODES = {
     "transfer": Mode(make_transfer, ("num", *_IMAGES), _BOTH, needs_classes=True),
     "anomalies": Mode(
         make_anomalies,
-        ("num", "seed", "score", "false_alarms", *_REFINED),
+        ("num", "score", "false_alarms", *_IMAGES),
         ("encode", "score"),
     ),
     "denoise": Mode(make_denoised, ("num", "seed", "noise", *_REFINED), _BOTH),

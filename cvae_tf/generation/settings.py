@@ -3,10 +3,9 @@
 import dataclasses
 
 from cvae_tf.core import settings
-from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
-from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
+from cvae_tf.presets import MOST_REFINE_STEPS
 
 MODE_NAMES = {  # with a few words each, for help
     "samples": "images from the prior",
@@ -22,9 +21,7 @@ MODE_NAMES = {  # with a few words each, for help
     "denoise": "noisy images in, clean ones out",
     "latents": "posterior and score of each image",
 }
-SCORES = ("relative", "elbo", "refined", "regret")
-
-_OF_ENCODER = ("relative", "elbo")  # scores that need no refined posteriors
+SCORES = ("relative", "elbo")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,15 +57,13 @@ class GenerationSettings(ImageSettings):
         None, least=0, most=1,
     )  # fmt: skip
     refine: int = setting(
-        "Gauss-Newton steps from the encoder's posteriors to better ones; 0: none, or the usual "
-        f"{REFINE_STEPS} if --score needs some.",
+        "Gauss-Newton steps from the encoder's posteriors to better ones; 0: none.",
         0, least=0, most=MOST_REFINE_STEPS,
     )  # fmt: skip
     score: str | None = setting(
         "What images are sorted by. elbo: of the encoder's posteriors; relative: the same, less "
-        "what usual images have that are, or are reconstructed, as complex; refined: the ELBO of "
-        "refined posteriors; regret: elbo minus refined. By default refined if --refine is given, "
-        "else relative, or what the model has in its place.",
+        "what usual images have that are, or are reconstructed, as complex. By default relative, "
+        "or what the model has in its place.",
         None, choices=SCORES,
     )  # fmt: skip
 
@@ -79,11 +74,3 @@ class GenerationSettings(ImageSettings):
             UserError: naming the first setting that is out of its range.
         """
         settings.check(self)
-        if self.refine and self.score in _OF_ENCODER:
-            raise UserError(f"--refine={self.refine} does nothing with --score={self.score}.")
-
-    @property
-    def steps(self) -> int:
-        """Gauss-Newton steps; the usual number if a score needs some and none are given."""
-        needs_some = self.score not in (None, *_OF_ENCODER)
-        return self.refine or (REFINE_STEPS if needs_some else 0)

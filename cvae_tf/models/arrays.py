@@ -16,23 +16,21 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.models.checked_inputs import (
+from cvae_tf.models.inputs import (
     LARGEST_INT32,
     SMALLEST_INT32,
     to_images,
     to_labels,
     to_latents,
-    to_scores,
     to_whole,
 )
+from cvae_tf.models.vae.anomalies import SCORE_SAMPLES, Anomaly
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 
 _KNOWS_NO_LABELS = "This model knows no labels; train one with --conditional."
-SCORE_SAMPLES = 8  # of the posterior of an image, over which its score is averaged
-KINDS_OF_SCORE = ("elbo", "relative", "refined", "regret")
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
-_OF_LATENTS = ("decode", "parameters")  # signatures that take latents; the others take images
+_RESULTS = {"factor": FullPosterior, "mean": Posterior, "p_value": Anomaly}  # by one of their names
 
 
 def also_of_arrays(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,10 +100,6 @@ class ArrayMethods:
         said = [" x ".join(map(str, self.image_shape)), f"{self.latent_dim} latents"]
         said += [f"{self.num_classes} classes"] if self.num_classes else []
         said += filter(None, [self.metadata.get("config", {}).get("preset")])
-        row, measure = self.metadata.get("metrics") or {}, model_family(self).test_measures(self)[0]
-        said += [f"epoch {row['epoch']}"] if "epoch" in row else []
-        value = row.get(f"test_{measure.name}")
-        said += [] if value is None else [f"{measure.title} {value:.4g}"]
         return f"<{type(self).__name__}: {', '.join(said)}>"
 
     # A family that has these for tensors too replaces them, under `also_of_arrays`.
@@ -124,9 +118,14 @@ class ArrayMethods:
         """Finds better posteriors than the encoder's, by Gauss-Newton steps for each image."""
         return _of_arrays(self, "refine", images, labels, steps=steps)
 
+    def anomaly(self, images: Any, labels: Any = None) -> Anomaly:
+        """Says how usual images [N, H, W, C] are, beside held-out images of the run."""
+        return _of_arrays(self, "anomaly", images, labels)
+
     def sample_in_parts(self, num: int, seed: int = 0, labels: Any = None) -> Iterator[np.ndarray]:
         """Yields what `sample` returns, some images at a time; by default all classes in turn."""
-        num, key = _checked_number(num), derived_key(_checked_seed(seed), Purpose.SAMPLES)
+        num = to_whole(num, "num", 0, LARGEST_INT32)
+        key = derived_key(_checked_seed(seed), Purpose.SAMPLES)
         if labels is None and self.num_classes:
             labels = self.labels_in_turn(num)
         of_each = _checked_labels(self, labels, num)
@@ -140,7 +139,7 @@ class ArrayMethods:
         """All classes one after the other, again and again, int32 [num]."""
         if not self.num_classes:
             raise UserError(_KNOWS_NO_LABELS)
-        return np.arange(_checked_number(num), dtype=np.int32) % self.num_classes
+        return np.arange(to_whole(num, "num", 0, LARGEST_INT32), dtype=np.int32) % self.num_classes
 
     def score(self, images: Any, seed: int = 0, labels: Any = None) -> dict[str, np.ndarray]:
         """Scores images [N, H, W, C].
@@ -167,32 +166,10 @@ class ArrayMethods:
         num_samples = to_whole(num_samples, "num_samples", 1, LARGEST_INT32)
         grey, seed = to_images(images, self.image_shape), _checked_seed(seed)
         if "seed" not in traced_signature(self, "score")[1]:  # there is no chance in it
-            return in_parts(self, "score", labels, images=grey)
+            return _in_parts(self, "score", labels, images=grey)
         keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))
-        draws = [in_parts(self, "score", labels, key, images=grey) for key in keys]
+        draws = [_in_parts(self, "score", labels, key, images=grey) for key in keys]
         return {name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]}
-
-    def p_values(self, scores: Any, kind: str = "elbo") -> np.ndarray | None:
-        """The share of usual images that score as low or lower, by held-out images.
-
-        Args:
-            scores: `main_score` of N images as `mean_scores` has it by default; that of `score` is
-                of one sample alone, too spread for this.
-            kind: of score, one of `KINDS_OF_SCORE`; see `inference/anomalies.py`.
-
-        Returns:
-            A conformal p-value for each, [N] in (0, 1]; None if the model knows no such scores.
-
-        Raises:
-            UserError: if there is no such kind, or the scores are none.
-        """
-        scores = tf.constant(to_scores(scores))
-        if kind not in KINDS_OF_SCORE:
-            raise UserError(f"kind={kind}: unknown; choose from {', '.join(KINDS_OF_SCORE)}.")
-        name = "p_values" if kind == "elbo" else f"p_values_{kind}"
-        if name not in self.abilities:
-            return None
-        return traced_signature(self, name)[0](scores=scores)["p_values"].numpy()
 
     @functools.cached_property
     def _functions(self) -> dict[str, Any]:
@@ -207,12 +184,37 @@ def model_family(model: Any) -> Any:
     return family_of(model)
 
 
-def in_parts(
+def joined_samples(model: Any, num: int, seed: int, labels: Any) -> np.ndarray:
+    """Joins what `sample_in_parts` yields: [num, H, W, C]."""
+    parts = list(model.sample_in_parts(num, seed, labels))
+    return np.concatenate(parts) if parts else np.empty((0, *model.image_shape), np.float32)
+
+
+def _of_arrays(
+    model: Any, name: str, batch: Any, labels: Any = None, *, steps: Any = REFINE_STEPS
+) -> Any:
+    """What a signature gives for images or latents: its arrays together, or the only one."""
+    _, arguments = traced_signature(model, name)
+    steps = to_whole(steps, "steps", 0, MOST_REFINE_STEPS)
+    same = {"steps": tf.constant(steps)} if "steps" in arguments else {}
+    if "latents" in arguments:
+        of_each = {"latents": to_latents(batch, model.latent_dim)}
+    else:
+        of_each = {"images": to_images(batch, model.image_shape)}
+    found = _in_parts(model, name, labels, same=same, **of_each)
+    for key, kind in _RESULTS.items():
+        if key in found:
+            return kind(*(found.get(field) for field in kind._fields))
+    (result,) = found.values()
+    return result
+
+
+def _in_parts(
     model: Any,
     name: str,
     labels: Any = None,
     key: tf.Tensor | None = None,
-    numbers: dict[str, int] | None = None,
+    same: dict[str, tf.Tensor] | None = None,
     **of_each: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Calls a signature on one part of a batch after another and joins the results.
@@ -222,7 +224,7 @@ def in_parts(
         name: of the signature.
         labels: of a conditional model, whatever was given for them.
         key: int32 [2], if the signature takes a seed; each part gets noise of its own.
-        numbers: what else it takes, by name.
+        same: what it takes for all parts, by name.
         **of_each: what it takes of each of the batch, checked, [N, ...].
 
     Returns:
@@ -234,39 +236,12 @@ def in_parts(
     function, _ = traced_signature(model, name)
     num, found = len(next(iter(of_each.values()))), []
     of_each |= _checked_labels(model, labels, num)
-    same = {name: tf.constant(number, tf.int32) for name, number in (numbers or {}).items()}
     for start in range(0, max(num, 1), _AT_ONCE):
         own = slice(start, start + _AT_ONCE)
         seed = {} if key is None else {"seed": tf.random.fold_in(key, start)}
         part = {name: tf.constant(each[own]) for name, each in of_each.items()}
-        found.append(function(**same, **seed, **part))
+        found.append(function(**(same or {}), **seed, **part))
     return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
-
-
-def joined_samples(model: Any, num: int, seed: int, labels: Any) -> np.ndarray:
-    """Joins what `sample_in_parts` yields: [num, H, W, C]."""
-    parts = list(model.sample_in_parts(num, seed, labels))
-    return np.concatenate(parts) if parts else np.empty((0, *model.image_shape), np.float32)
-
-
-def _of_arrays(
-    model: Any, name: str, batch: Any, labels: Any = None, *, steps: Any = REFINE_STEPS
-) -> Any:
-    """What a signature gives for images or latents: a posterior, or arrays."""
-    _, arguments = traced_signature(model, name)
-    steps = to_whole(steps, "steps", 0, MOST_REFINE_STEPS)
-    numbers = {"steps": steps} if "steps" in arguments else {}
-    if name in _OF_LATENTS:
-        of_each = {"latents": to_latents(batch, model.latent_dim)}
-    else:
-        of_each = {"images": to_images(batch, model.image_shape)}
-    found = in_parts(model, name, labels, None, numbers, **of_each)
-    if "factor" in found:
-        return FullPosterior(found["mean"], found["factor"])
-    if "mean" in found:
-        return Posterior(found["mean"], found.get("logvar"))
-    (result,) = found.values()
-    return result
 
 
 def traced_signature(model: Any, name: str) -> tuple[Any, list[str]]:
@@ -300,10 +275,6 @@ def _checked_labels(model: Any, labels: Any, num: int) -> dict[str, np.ndarray]:
     if labels is None:
         raise UserError("This model is a conditional one: give labels, one for each image.")
     return {"labels": to_labels(labels, num, model.num_classes)}
-
-
-def _checked_number(num: Any) -> int:
-    return to_whole(num, "num", 0, LARGEST_INT32)
 
 
 def _checked_seed(seed: Any) -> int:

@@ -13,23 +13,16 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core import replicas
-from cvae_tf.core.errors import UserError
 from cvae_tf.models.arrays import (
     ArrayMethods,
     joined_samples,
     model_family,
     traced_signature,
 )
+from cvae_tf.models.inputs import batch_checks, refusing
 from cvae_tf.models.networks.building import ImageShape
-from cvae_tf.models.signature_parts import (
-    OTHER_NUMBER_OF_LABELS,
-    class_checks,
-    image_check,
-    no_classes,
-)
 
 _NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
-_NO_PIXELS = "images must lie in [0, 1], without NaN, as 8-bit ones divided by 255 do."
 
 
 class Measure(NamedTuple):
@@ -131,14 +124,12 @@ class GenerativeModel(ArrayMethods, keras.Model):
     ) -> None:
         """Prepares `fit` and our own trainer.
 
-        The optimizer gets its variables at once, so that it is saved and loaded whole, before its
-        first step too. What is to be set before that, such as `exclude_from_weight_decay`, must be
-        set before this call.
+        The optimizer gets its variables at once, so that it is saved and loaded whole; what is to
+        be set before that, such as `exclude_from_weight_decay`, must be set before this call.
 
         Args:
             optimizer: its name, or itself.
-            jit_compile: whether steps are compiled by XLA. Keras' own default, "auto", does it
-                wherever there is a GPU; here that must be asked for.
+            jit_compile: whether XLA compiles steps, which by Keras' default it does on any GPU.
             **options: `run_eagerly`, `steps_per_execution`, as `keras.Model.compile` knows them.
 
         Raises:
@@ -189,10 +180,14 @@ class GenerativeModel(ArrayMethods, keras.Model):
     @property
     def main_score(self) -> Measure:
         """The score that images are sorted by, the usual ones high."""
-        names = traced_signature(self, "score")[0].structured_outputs
-        known = model_family(self).test_measures(self)
-        unnamed = (Measure(name, name.replace("_", " "), "") for name in names)
-        return next(each for each in (*known, *unnamed) if each.name in names)
+        names = list(traced_signature(self, "score")[0].structured_outputs)
+        known = [each for each in model_family(self).test_measures(self) if each.name in names]
+        return known[0] if known else Measure(names[0], names[0].replace("_", " "), "")
+
+    @property
+    def smallest_p_value(self) -> float | None:
+        """The smallest one that `anomaly` can give; None if the model knows no usual images."""
+        return None
 
     def settle(self) -> None:
         """Finds what depends on the weights as they are now, before they are used."""
@@ -233,28 +228,20 @@ class GenerativeModel(ArrayMethods, keras.Model):
     # What Keras' own loop runs: it refuses batches that do not fit, by a UserError of one line. Our
     # trainer calls `train_step` itself, with images that are known to fit, and pays for no checks.
 
-    def make_train_function(self, force: bool = False) -> None:
-        """Makes what `fit` and `train_on_batch` call."""
-        if self.train_function is None or force:
-            self.train_function = self._make_checked(self.train_step)
-
-    def make_test_function(self, force: bool = False) -> None:
-        """Makes what `evaluate` and `test_on_batch` call."""
-        if self.test_function is None or force:
-            self.test_function = self._make_checked(self.test_step)
-
-    def make_predict_function(self, force: bool = False) -> None:
-        """Makes what `predict` calls, without XLA; a family may check in its `predict_step`."""
-        if self.predict_function is None or force:
-            with self._without_xla():
-                super().make_predict_function(force)
-            self.predict_function = self._refusing(self.predict_function)
-
-    def _make_checked(self, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def _make_function(self, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Makes what `fit` and `evaluate` call, of a step."""
         if self.jit_compile:
             step = tf.function(step, jit_compile=True, reduce_retracing=True)
         with self._without_xla():
-            return self._refusing(self._make_function(lambda batch: self.checked(step, batch)))
+            function = super()._make_function(lambda batch: self.checked(step, batch))
+        return refusing(function, self.num_classes)
+
+    def make_predict_function(self, force: bool = False) -> None:
+        """Makes what `predict` calls; a family may check in its `predict_step`."""
+        if self.predict_function is None or force:
+            with self._without_xla():
+                super().make_predict_function(force)
+            self.predict_function = refusing(self.predict_function, self.num_classes)
 
     @contextlib.contextmanager
     def _without_xla(self) -> Iterator[None]:
@@ -264,17 +251,6 @@ class GenerativeModel(ArrayMethods, keras.Model):
             yield
         finally:
             self.jit_compile = is_compiled
-
-    def _refusing(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """A function that raises a UserError where an assertion of `checked` fails in it."""
-
-        def refuse(batches: Any) -> Any:
-            try:
-                return function(batches)
-            except tf.errors.InvalidArgumentError as error:
-                raise self._said_by(error) from None
-
-        return refuse
 
     def checked(self, step: Callable[[Any], Any], batch: Any) -> Any:
         """Takes a step with what Keras gives it, once it is asserted that this fits.
@@ -291,30 +267,11 @@ class GenerativeModel(ArrayMethods, keras.Model):
         """
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
         images = tf.convert_to_tensor(images)
-        if not (images.dtype.is_floating or images.dtype.is_bool):
-            raise UserError(f"images are {images.dtype.name}; {_NO_PIXELS}")
-        images = tf.cast(images, tf.float32)
-        if not images.shape[1:].is_compatible_with(self.image_shape):
-            raise UserError(
-                f"images of shape {tuple(images.shape)} do not fit this model; it takes "
-                f"[B, {', '.join(map(str, self.image_shape))}]."
-            )
-        checks = [image_check(images, _NO_PIXELS)]
         if self.num_classes and labels is not None:
             labels = tf.convert_to_tensor(labels)
-            if not (labels.dtype.is_floating or labels.dtype.is_integer):
-                raise UserError(no_classes(self.num_classes))
-            if labels.shape[1:].num_elements() not in (1, None):  # such as vectors, one-hot
-                raise UserError(OTHER_NUMBER_OF_LABELS)
-            checks += class_checks(labels, tf.shape(images)[0], self.num_classes)
+        checks = batch_checks(images, labels, self.image_shape, self.num_classes)
         with tf.control_dependencies(checks):
-            return step((images, labels, weights))
-
-    def _said_by(self, error: tf.errors.InvalidArgumentError) -> Exception:
-        """What an assertion of `checked` says, as a UserError; any other error as it is."""
-        known = (_NO_PIXELS, OTHER_NUMBER_OF_LABELS, no_classes(self.num_classes))
-        said = next((each for each in known if each in str(error)), None)
-        return UserError(said) if said else error
+            return step((tf.cast(images, tf.float32), labels, weights))
 
 
 def images_and_labels(batch: Any, num_classes: int) -> tuple[tf.Tensor, tf.Tensor | None]:

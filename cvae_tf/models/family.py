@@ -19,8 +19,7 @@ from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import GenerativeModel, Measure
 from cvae_tf.models.networks import NETWORKS, ImageShape
-
-Signatures = dict[str, tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]]
+from cvae_tf.models.signatures import Signatures, decoding_signatures
 
 _NUM_SAMPLES = 64  # in the picture of an epoch
 _MOST_CLASSES, _OF_EACH = 16, 8  # rows and columns of a conditional model's samples
@@ -33,9 +32,7 @@ class Family:
     model_class: type[GenerativeModel]
     evaluations: tuple[str, ...] = ()  # what evaluate.py can find out of such a model
     network_table: Mapping[str, Any] = NETWORKS  # what its networks may be, by name
-    takes_labels: bool = False  # whether there are conditional models of it
-    takes_network_settings: bool = False  # whether its networks get those, and dropout is seeded
-    preset: str | None = None  # its own, if those of the VAE are not for it
+    takes: tuple[str, ...] = ()  # "labels", if models may be conditional; "network settings"
 
     # How a model is made.
 
@@ -54,14 +51,6 @@ class Family:
             UserError: if its networks cannot take such images.
         """
         raise NotImplementedError
-
-    def known_settings(self, model: Any) -> dict[str, Any]:
-        """Settings of a `Config` that a model knows itself, however it was built."""
-        return {"latent_dim": model.latent_dim, "seed": model.seed}
-
-    def optimizer_options(self, config: Any) -> dict[str, Any]:
-        """What the optimizer is given beside the settings that all families share."""
-        return {}
 
     # What is measured, and said of it.
 
@@ -125,29 +114,35 @@ class Family:
     def signatures(self, model: Any) -> Signatures:
         """What its SavedModel can do, by name: a function and its arguments; the first is usual.
 
-        `signature_parts.decoding_signatures` are those with which a family begins.
+        By default the two of all families; `signatures.batch_signature` makes others.
         """
-        raise NotImplementedError
+        return decoding_signatures(model)
 
     def standalone_parts(self, model: Any) -> dict[str, keras.Model]:
         """Keras models for runtimes that take one network: images or latents in, images out."""
         raise NotImplementedError
 
-    def describe(self, model: Any) -> dict[str, Any]:
-        """What `model.json` says of the model beside its settings; plain values.
+    def describe(self, model: Any, metrics: dict[str, float] | None = None) -> dict[str, Any]:
+        """What `model.json` says of a model; plain values.
 
-        Of these the model card shows "pixels", what an image is to the model, and "limits", what
-        it cannot do.
+        Args:
+            model: what is described.
+            metrics: the last row of its `metrics.csv`, if there is one.
+
+        Returns:
+            By name; "config", settings of a `Config` that the model knows itself; of what the model
+            card shows: "numbers", what was measured, in Markdown; "pixels", what an image is to the
+            model; "limits", what it cannot do.
         """
-        return {}
-
-    def describe_numbers(self, model: Any, metrics: dict[str, float]) -> str:
-        """Says for the model card what was measured, in Markdown; `metrics` is the last row."""
-        lines = (
-            f"- {measure.title}: {metrics[f'test_{measure.name}']:.4g} {measure.unit}".rstrip()
+        known = {"config": {"latent_dim": model.latent_dim, "seed": model.seed}}
+        if not metrics:
+            return known
+        lines = [f"After epoch {metrics['epoch']}, over the test images:\n"]
+        lines += (
+            f"- {measure.title}: {metrics[f'test_{measure.name}']:.6g} {measure.unit}".rstrip()
             for measure in self.test_measures(model)
         )
-        return "\n".join(lines)
+        return {**known, "numbers": "\n".join(lines)}
 
 
 def sample_panel(model: GenerativeModel, seed: tf.Tensor, title: str) -> Panel:

@@ -1,19 +1,61 @@
-"""The model as a SavedModel that needs TensorFlow alone, with its card and `model.json`."""
+"""The model as a SavedModel that needs TensorFlow alone, with `model.json` and its card."""
 
 import subprocess
+from collections.abc import Iterable
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from cvae_tf.core import files
 from cvae_tf.core.tensorflow_setup import quiet_logging
-from cvae_tf.models import model_card
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
+from cvae_tf.models.signatures import LARGEST_SAMPLE
 
 _PACKAGES = ("tensorflow", "keras", "numpy")
+_LISTED = 20  # classes
+_NO_NUMBERS = {  # by whether the model comes from a run
+    True: "Exported before the end of the first epoch: there are none.",
+    False: "None are known: it was exported without its run.",
+}
+_CARD = """# {title} of {height} x {width} images
+
+Made by cvae-tf: {making}.
+
+{data}{pixels}- Versions: {versions}{commit}.
+
+## Numbers
+
+{numbers}
+
+## Use it
+
+TensorFlow alone is needed. In the folder of this file:
+
+```python
+import tensorflow as tf
+
+model = tf.saved_model.load(".")
+images = model.sample({example})["images"]
+print(images.shape)
+```
+
+| signature | arguments | returns |
+| --- | --- | --- |
+{signatures}
+
+B is the number of images in a batch, which is free. The same seed gives the same images. Images go
+in as grey levels or colours in [0, 1], as they were in training. In one call `sample` makes
+{largest:,} images at most.{labels}{p_values} All settings are in `model.json`.
+
+## Limits
+
+The model knows nothing but images like those it was trained on, of {height} x {width} pixels and
+{channels} channel(s).{limits}
+"""
 
 
 def export(model: GenerativeModel, directory: str | Path) -> None:
@@ -29,8 +71,7 @@ def export(model: GenerativeModel, directory: str | Path) -> None:
     data: dict[str, Any] = {"image_shape": list(model.image_shape)}
     if model.num_classes:
         data["class_names"] = list(model.class_names)
-    known = {"config": family_of(model).known_settings(model), "data": data, **model.metadata}
-    metadata = describe(model, known["config"], known["data"])
+    metadata = describe(model, model.metadata.get("config"), model.metadata.get("data", data))
     with files.creating_directory(Path(directory)) as temporary:
         write(model, temporary, metadata)
         files.write_json(temporary / "model.json", metadata)
@@ -56,14 +97,12 @@ def write(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> 
     }
     with quiet_logging():
         archive.write_out(str(directory), verbose=False)
-    numbers = metadata["metrics"] and family.describe_numbers(model, metadata["metrics"])
-    card = model_card.render(metadata, endpoints, numbers)
-    (directory / "README.md").write_text(card, encoding="utf-8")
+    (directory / "README.md").write_text(render_card(metadata, endpoints), encoding="utf-8")
 
 
 def describe(
     model: GenerativeModel,
-    config: dict[str, Any],
+    config: dict[str, Any] | None,
     data: dict[str, Any],
     metrics: dict[str, float] | None = None,
 ) -> dict[str, Any]:
@@ -71,7 +110,7 @@ def describe(
 
     Args:
         model: the model.
-        config: settings it was made by, as far as they are known.
+        config: settings it was made by; by default those that it knows itself.
         data: what is known of its images, at least their `image_shape`.
         metrics: the last row of its `metrics.csv`.
 
@@ -79,11 +118,12 @@ def describe(
         Plain values, ready for JSON.
     """
     family = family_of(model)
+    described = family.describe(model, metrics)
     return {
         "title": family.title,
-        "config": config,
+        **described,
+        "config": config or described["config"],
         "data": data,
-        **family.describe(model),
         "measures": [measure._asdict() for measure in family.test_measures(model)],
         "metrics": metrics,
         "versions": {name: packages.version(name) for name in _PACKAGES},
@@ -104,3 +144,79 @@ def _git(*arguments: str) -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+# The card: what it is, what its numbers mean, how to use it.
+
+
+def render_card(metadata: dict[str, Any], signatures: dict[str, Any]) -> str:
+    """Writes the card of a model in Markdown, by its `model.json` and its concrete functions."""
+    data, commit = metadata["data"], metadata["git_commit"]
+    height, width, channels = data["image_shape"]
+    title = metadata["title"]
+    return _CARD.format(
+        title=f"{'An' if title[0] in 'aeiou' else 'A'} {title}",
+        height=height,
+        width=width,
+        channels=channels,
+        making=_describe_making(metadata["config"], metadata["metrics"]),
+        data=_describe_data(data),
+        pixels=f"- Pixels: {metadata['pixels']}.\n" if "pixels" in metadata else "",
+        versions=", ".join(f"{name} {version}" for name, version in metadata["versions"].items()),
+        commit=f", cvae-tf at commit {commit[:10]}" if commit else "",
+        limits=f" {metadata['limits']}" if "limits" in metadata else "",
+        numbers=metadata.get("numbers") or _NO_NUMBERS["name" in data],
+        signatures="\n".join(_row(name, function) for name, function in signatures.items()),
+        largest=LARGEST_SAMPLE,
+        p_values=f" {metadata['p_values']}" if "p_values" in metadata else "",
+        **_describe_labels(signatures, data),
+    )
+
+
+def _describe_making(config: dict[str, Any], metrics: dict[str, float] | None) -> str:
+    """The network, the latents and the epochs, as far as they are known."""
+    latents = f"{config['latent_dim']} latent dimensions"
+    if "preset" not in config:
+        return latents
+    epochs = (metrics or config).get("epoch", config["epochs"])
+    return f"{config['network']} network, {latents}, {epochs} epochs"
+
+
+def _describe_data(data: dict[str, Any]) -> str:
+    """Lines of a list, if the images are known."""
+    if "name" not in data:
+        return ""
+    return (
+        f"- Data: {data['name']}, {data['train_images']:,} training images, "
+        f"{data['test_images']:,} test images.\n"
+        f"- Licence of the data: {data.get('licence') or 'that of the images'}.\n"
+    )
+
+
+def _describe_labels(signatures: dict[str, Any], data: dict[str, Any]) -> dict[str, str]:
+    """An example of `sample`, and of a conditional model what its labels mean."""
+    example = "num=16, seed=[1, 2]"
+    arguments, _ = signatures["sample"].structured_input_signature
+    if "labels" not in [spec.name for spec in arguments]:
+        return {"example": example, "labels": ""}
+    classes = ", ".join(f"{i}: {name}" for i, name in enumerate(data["class_names"][:_LISTED]))
+    more = ", ..." if len(data["class_names"]) > _LISTED else ""
+    return {
+        "example": f"{example}, labels=[0] * 16",
+        "labels": f" `labels` are numbers of classes, one for each image ({classes}{more}).",
+    }
+
+
+def _row(name: str, function: tf.types.experimental.ConcreteFunction) -> str:
+    arguments, _ = function.structured_input_signature
+    results = function.structured_outputs
+    outputs = [tf.TensorSpec(value.shape, value.dtype, key) for key, value in results.items()]
+    return f"| `{name}` | {_describe(arguments)} | {_describe(outputs)} |"
+
+
+def _describe(specs: Iterable[tf.TensorSpec]) -> str:
+    parts = []
+    for spec in specs:
+        sides = ["B" if side is None else str(side) for side in spec.shape]
+        parts.append(f"`{spec.name}` {spec.dtype.name} [{', '.join(sides)}]")
+    return ", ".join(parts)

@@ -15,7 +15,7 @@ from cvae_tf.data.inspection import choose_shown, evenly_spaced_indices
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.drawing.mosaics import as_picture, mosaic
 from cvae_tf.exporting.load import load, run_of
-from cvae_tf.inference.anomalies import most_telling, scores_of
+from cvae_tf.inference.anomalies import scores_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.reporting import network_code
 from cvae_tf.training import run_directory
@@ -219,8 +219,8 @@ def _unusual(source: Source) -> list[tuple[str, str]]:
     needed = {"encode", "score"}  # the score of a GAN says how real images look
     if not len(source.images) or not needed <= set(source.model.abilities):
         return []
-    kind, own = most_telling(source.model), source.labels_for_model(slice(None))
-    scores, measure, p_values = scores_of(source.model, source.images, kind, labels=own)
+    own = source.labels_for_model(slice(None))
+    scores, measure, p_values = scores_of(source.model, source.images, own)
     lowest = np.argsort(scores)[:_UNUSUAL]
     said = [f"{measure.title} {scores[i]:.0f}" for i in lowest]
     if p_values is not None:

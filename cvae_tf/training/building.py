@@ -129,7 +129,7 @@ def build_model(
             clip_norm=config.clip_norm,
             name=config.optimizer,
             ema=config.ema,
-            **family.optimizer_options(config),
+            **({"beta_1": config.beta1, "beta_2": config.beta2} if config.has("beta1") else {}),
         ),
         jit_compile=config.jit,
     )

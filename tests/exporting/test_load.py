@@ -22,10 +22,9 @@ def test_a_loaded_model_is_that_of_its_class_and_knows_its_making(
     assert (vae.image_shape, vae.latent_dim, vae.class_names) == ((28, 28, 1), 2, ())
     assert vae.metadata == json.loads((vae_run.saved_model / "model.json").read_text())
     assert (vae.main_score.name, vae.main_score.title) == ("elbo", "ELBO")
-    elbo = vae_run.history[-1]["test_elbo"]
-    assert repr(vae) == f"<CVAE: 28 x 28 x 1, 2 latents, fast, epoch 2, ELBO {elbo:.4g}>"
-    assert repr(conditional).startswith("<CVAE: 28 x 28 x 1, 3 latents, 10 classes, mlp20, ")
-    assert repr(gan).startswith("<GAN: 28 x 28 x 1, 8 latents, ")
+    assert repr(vae) == "<CVAE: 28 x 28 x 1, 2 latents, fast>"
+    assert repr(conditional) == "<CVAE: 28 x 28 x 1, 3 latents, 10 classes, mlp20>"
+    assert repr(gan) == "<GAN: 28 x 28 x 1, 8 latents, gan>"
     vae.save(tmp_path / "again.keras")
     images = np.eye(28, dtype=np.float32)[None, :, :, None]
     vae.export(tmp_path / "again")

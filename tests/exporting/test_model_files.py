@@ -9,7 +9,7 @@ from helpers import METADATA, create_run, tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.exporting.export import describe_run
-from cvae_tf.models import model_card
+from cvae_tf.models import saved_model
 from cvae_tf.models.families import FAMILIES
 
 
@@ -34,19 +34,21 @@ def test_card_tells_data_numbers_and_versions():
         if name in ("sample", "encode", "reconstruct", "score")
     }
 
-    numbers = FAMILIES["vae"].describe_numbers(model, METADATA["metrics"])
-    described = {**METADATA, "git_commit": "0123456789abcdef"}
-    card = model_card.render(described, functions, numbers)
+    numbers = FAMILIES["vae"].describe(model, METADATA["metrics"])["numbers"]
+    data = {**METADATA["data"], "licence": "CC BY 4.0"}
+    described = {**METADATA, "data": data, "git_commit": "0123456789abcdef", "numbers": numbers}
+    card = saved_model.render_card(described, functions)
     for text in (
         "bundled digits, 24,000 training images, 297 test images", "CC BY 4.0",
         "A variational autoencoder of 28 x 28 images",
-        "pixels above 0.5 are white", "ELBO -106.25", "log p(x|z) -99.12",
+        "pixels above 0.5 are white", "- ELBO: -106.25 nats per image", "log-likelihood: -99.125",
         "tensorflow 2.21.0", "commit 0123456789.", "10,000 images at most",
     ):  # fmt: skip
         assert text in card
-    described["data"] = {**METADATA["data"], "name": "mine.npz"}
-    card = model_card.render(described, functions, numbers)
-    assert "CC BY" not in card and "that of the images" in card
+    del described["data"]["licence"]
+    assert "Licence of the data: that of the images" in saved_model.render_card(
+        described, functions
+    )
 
 
 def test_signatures_of_the_card_are_those_of_the_model(conditional_run):

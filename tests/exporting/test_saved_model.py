@@ -9,11 +9,8 @@ import tensorflow as tf
 from helpers import run_python
 
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.models.signature_parts import LARGEST_SAMPLE
-from cvae_tf.models.vae.held_out_scores import complexities
+from cvae_tf.models.signatures import LARGEST_SAMPLE
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.models.vae.posterior import FullPosterior
-from cvae_tf.models.vae.refinement import inference
 from cvae_tf.training import building
 
 # What a user does who has TensorFlow and SavedModels, but not this project: first as the card
@@ -58,10 +55,9 @@ def given(digits):
     """Arguments of signatures by their names, for the largest batch."""
     random = np.random.default_rng(0)
     return {
-        "seed": [7, 8], "steps": 3, "samples": 2, "labels": [3, 0, 9],
+        "seed": [7, 8], "steps": 3, "labels": [3, 0, 9],
         "images": (digits.test.images[:3] / 255).astype(np.float32),
         "latents": random.normal(size=(3, 8)).astype(np.float32),
-        "scores": np.array([-539.3, -449.2, -0.1], np.float32),
     }  # fmt: skip
 
 
@@ -93,12 +89,8 @@ def _expected(model, labels):
 
     own = {"sample": sample, "serving_default": sample, "decode": decode}
     if isinstance(model, CVAE):
-        return own | _of_vae(model, labels) | _of_refined(model, labels)
+        return own | _of_vae(model, labels)
     return own | {"score": lambda images: {"logit": model.discriminator(images)}}
-
-
-def _drawn(model, images, seed):
-    return model.pixels.drawn(images, derived_key(seed, Purpose.SCORE_BINARIZATION))
 
 
 def _of_vae(model, labels):
@@ -109,48 +101,23 @@ def _of_vae(model, labels):
         return {"images": model.decode(encode(images)["mean"], labels)}
 
     def score(images, seed):
+        pixels = model.pixels.drawn(images, derived_key(seed, Purpose.SCORE_BINARIZATION))
         key = derived_key(seed, Purpose.SCORE_NOISE)
-        return model.pixels.named(model.elbo(_drawn(model, images, seed), key, labels))
-
-    def score_relative(images, scores):
-        known = complexities(model.pixels.likeliest(images), reconstruct(images)["images"])
-        return {"scores": model.held_out_scores.relative(known, scores)}
-
-    relative = {"score_relative": score_relative} if model.held_out_scores.known else {}
+        return model.pixels.named(model.elbo(pixels, key, labels))
 
     def parameters(latents):
         return {"parameters": model.parameters(tf.constant(latents), labels)}
 
-    own = (encode, reconstruct, score, parameters)
-    return {each.__name__: each for each in own} | relative
-
-
-def _of_refined(model, labels):
-    find = inference(model)
-
     def refine(images, steps):
-        found = find(model.pixels.likeliest(images), labels, tf.constant(steps))
+        found = model.refine(tf.constant(images), labels, steps=steps)
         covariance = found.factor @ tf.transpose(found.factor, [0, 2, 1])
         return {**found._asdict(), "covariance": covariance}
 
-    def infer(images):
-        found = refine(images, 5)
-        return {name: found[name] for name in ("mean", "covariance")}
+    def anomaly(images):
+        return model.anomaly(tf.constant(images), labels)._asdict()
 
-    def reconstruct_refined(images, steps):
-        return {"images": model.decode(refine(images, steps)["mean"], labels)}
-
-    def score_refined(images, seed, steps, samples):
-        pixels, key = _drawn(model, images, seed), derived_key(seed, Purpose.SCORE_NOISE)
-        refined = refine(images, steps)
-        found, draws = FullPosterior(refined["mean"], refined["factor"]), []
-        for number in range(samples):
-            noise = tf.random.stateless_normal(found.mean.shape, tf.random.fold_in(key, number))
-            terms, _ = model.terms_with_noise(pixels, found, noise, labels=labels)
-            draws.append(model.pixels.named(terms))
-        return {name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]}
-
-    return {each.__name__: each for each in (infer, refine, reconstruct_refined, score_refined)}
+    own = (encode, reconstruct, score, parameters, refine, anomaly)
+    return {each.__name__: each for each in own}
 
 
 @pytest.mark.parametrize("kind", ["vae", "conditional", "gan"])
@@ -160,13 +127,11 @@ def test_every_signature_does_what_the_model_does(runs, answers, given, kind):
     found = {key[1:]: value for key, value in answers.items() if key[0] == str(run.saved_model)}
     own = {**given, "num": 3, "latents": given["latents"][:, : model.latent_dim]}
     expected = _expected(model, tf.constant(given["labels"]) if model.num_classes else None)
-    # Those of p-values are shown with the scores that were held out.
-    assert {name for name, *_ in found if not name.startswith("p_values")} == set(expected)
+    assert {name for name, *_ in found} == set(expected)
     for name, function in expected.items():
         wanted = function(*(own[each] for each in inspect.signature(function).parameters))
         assert {result for each, _, result in found if each == name} == set(wanted), name
-        is_refined = name in ("infer", "refine") or name.endswith("_refined")
-        near = {"rtol": 1e-2, "atol": 5e-3} if is_refined else {"rtol": 1e-4, "atol": 1e-5}
+        near = {"rtol": 1e-2, "atol": 5e-3} if name == "refine" else {"rtol": 1e-4, "atol": 1e-5}
         for result, values in wanted.items():
             three, none = found[name, 3, result], found[name, 0, result]
             np.testing.assert_allclose(three, values, **near, err_msg=f"{name}: {result}")
@@ -187,8 +152,8 @@ def test_what_is_out_of_range_is_refused_by_the_graph(conditional_run, given):
     for pixel in (np.nan, 1.01, -0.01):
         wrong = images.copy()
         wrong[2, 14, 14, 0] = pixel
-        refused("grey levels in", functions.encode, wrong, labels)
-    refused("grey levels in", functions.score, images + 0.1, seed, labels)
+        refused("images must lie in", functions.encode, wrong, labels)
+    refused("images must lie in", functions.score, images + 0.1, seed, labels)
     refused("latents must be finite", functions.decode, [[0.0, 0.0, np.nan]], [1])
     refused("steps must be", functions.refine, images, -1, labels)
     refused("from 0 to 9", functions.encode, images, [3, 0, 10])

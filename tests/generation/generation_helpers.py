@@ -32,7 +32,7 @@ class HalvesModel:
     latent_dim, image_shape = 2, (8, 8, 1)
     metadata = {}
     abilities = ("sample", "decode", "encode", "reconstruct", "score", "refine")
-    pixels = Pixels()
+    smallest_p_value, pixels = None, Pixels()
     main_score = pixels.terms["elbo"]
     num_classes, class_names = 0, ()
     factor = np.array([[0.3, 0], [0.2, 0.1]], np.float32)  # of refined posteriors
@@ -58,7 +58,7 @@ class HalvesModel:
         return Posterior(mean, np.full_like(mean, -4.0))
 
     def refine(self, images, labels=None, steps=5):
-        """Each step moves the mean by a tenth, and the score by ten: see `refined_scores`."""
+        """Each step moves the mean by a tenth."""
         mean = self.encode(images).mean + np.float32(steps / 10)
         return FullPosterior(mean, np.tile(self.factor, (len(images), 1, 1)))
 
@@ -71,9 +71,6 @@ class HalvesModel:
 
     def score(self, images, seed, labels=None):
         return self.mean_scores(images, seed, 1)
-
-    def p_values(self, scores, kind="elbo"):
-        return None
 
 
 class Drawer(HalvesModel):
@@ -102,14 +99,8 @@ class Drawer(HalvesModel):
     def reconstruct(self, images, labels):
         return self.decode(self.encode(images, labels).mean, labels)
 
-    def mean_scores(self, images, seed, num_samples=8, labels=None):
+    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
         return {"elbo": -10.0 * labels - images[:, 0, 0, 0]}
-
-
-def refined_scores(model, images, seed=0, labels=None, steps=5, num_samples=8):
-    """As that of `inference.anomalies`, which calls a signature."""
-    found = model.mean_scores(images, seed, num_samples, labels)
-    return {name: scores + 10 * steps for name, scores in found.items()}
 
 
 def make(model, mode, output, **settings):

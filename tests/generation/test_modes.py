@@ -12,7 +12,6 @@ from generation_helpers import (
     HalvesModel,
     halves_of,
     logits,
-    refined_scores,
 )
 from generation_helpers import make as make_with
 from helpers import run_script
@@ -23,7 +22,7 @@ from cvae_tf.data import batches
 from cvae_tf.drawing.mosaics import normal_quantile_grid
 from cvae_tf.generation import modes
 from cvae_tf.generation.modes import MODES
-from cvae_tf.inference import anomalies as scoring
+from cvae_tf.models.vae.anomalies import Anomaly
 
 SCORES = -(IMAGES / 255).sum((1, 2, 3)) - 1 + 0.001 * 8
 
@@ -31,7 +30,6 @@ SCORES = -(IMAGES / 255).sum((1, 2, 3)) - 1 + 0.001 * 8
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     """Makes what is asked for in a folder that holds two files of images."""
-    monkeypatch.setattr(scoring, "refined_scores", refined_scores)
     monkeypatch.chdir(tmp_path)
     np.savez("images.npz", x_test=IMAGES, y_test=LABELS)
     np.savez("bare.npz", x_test=IMAGES)
@@ -166,44 +164,39 @@ def test_samples_stand_over_the_nearest_training_images(make, monkeypatch):
     assert f"samples {of_pixel:.3f}, test images" in made.notes[0]
 
 
-@pytest.mark.parametrize(
-    ("settings", "column", "expected"),
-    [
-        ({}, "elbo_nats", SCORES),
-        ({"score": "refined"}, "refined_elbo_nats", SCORES + 50),  # the usual five steps
-        ({"score": "regret", "refine": 1}, "elbo_minus_refined_elbo_nats", np.full(6, -10.0)),
-    ],
-)
-def test_images_are_sorted_by_the_score_that_is_asked_for(make, settings, column, expected):
-    made = make("anomalies", num=2, **settings)
-    header, *rows = csv.reader(made.files[1].read_text().splitlines())
-    order = np.argsort(expected)
-    assert header == ["name", column] and [row[0] for row in rows] == [str(i) for i in order]
-    np.testing.assert_allclose([float(row[1]) for row in rows], expected[order], atol=2e-3)
-    np.testing.assert_allclose(made.arrays["scores"], expected, rtol=1e-5)
-    np.testing.assert_allclose(made.arrays["images"], IMAGES[order[:2]] / 255, atol=1e-6)
+def test_images_are_sorted_by_the_score_that_is_asked_for(make):
+    for settings in ({}, {"score": "elbo"}):
+        made = make("anomalies", num=2, **settings)
+        header, *rows = csv.reader(made.files[1].read_text().splitlines())
+        order = np.argsort(SCORES)
+        assert header == ["name", "elbo_nats"] and [row[0] for row in rows] == [*map(str, order)]
+        np.testing.assert_allclose([float(row[1]) for row in rows], SCORES[order], atol=2e-3)
+        np.testing.assert_allclose(made.arrays["scores"], SCORES, rtol=1e-5)
+        np.testing.assert_allclose(made.arrays["images"], IMAGES[order[:2]] / 255, atol=1e-6)
 
 
 class KnowingHalves(HalvesModel):
     """Knows scores of nine usual images: a tenth is the least share that it can tell."""
 
-    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
-        return {"elbo": np.array([3, 1, np.nan, 2, 5, 4])}
+    abilities, smallest_p_value = (*HalvesModel.abilities, "anomaly"), 0.1
 
-    def p_values(self, scores, kind="elbo"):
-        return np.fmax(scores, 1) / 10
+    def anomaly(self, images, labels=None):
+        scores = np.array([3, 1, np.nan, 2, 5, 4])
+        return Anomaly(scores, np.fmax(scores, 1) / 10)
 
 
 def test_images_are_marked_at_the_rate_that_is_asked_for(make):
-    made = make("anomalies", KnowingHalves, score="elbo", false_alarms=0.3)
+    made = make("anomalies", KnowingHalves, false_alarms=0.3)
     header, *rows = csv.reader(made.files[1].read_text().splitlines())
-    assert header == ["name", "elbo_nats", "p_value", "marked"]
+    assert header == ["name", "relative_elbo_nats", "p_value", "marked"]
     assert rows[0] == ["2", "nan", "0.10000", "yes"]  # no number: the most unusual of all
     assert [row[0] for row in rows] == ["2", "1", "3", "0", "5", "4"]
     assert [row[3] for row in rows] == ["yes"] * 4 + ["no"] * 2
     assert made.notes[0].startswith("4 of 6 images are marked, 66.67%; of usual images at most 30")
     with pytest.raises(UserError, match="^--false_alarms=0.05: with 9 usual .* be told is 0.1"):
-        make("anomalies", KnowingHalves, score="elbo", false_alarms=0.05)
+        make("anomalies", KnowingHalves, false_alarms=0.05)
+    with pytest.raises(UserError, match="^--false_alarms: needs --score=relative"):
+        make("anomalies", KnowingHalves, score="elbo", false_alarms=0.3)
 
 
 def test_modes_that_refine_use_the_refined_posteriors(make):
@@ -262,8 +255,8 @@ class ThreeLatents(HalvesModel):
         ("interpolate", {"start": "6"}, "--start=6: there are 6 images"),
         ("class", {"label": "7"}, "--label=7: unknown; choose from 0, 1"),
         ("class", {"data_path": "bare.npz", "label": "7"}, "needs labelled images"),
-        ("anomalies", {"score": "elbo", "refine": 3}, "--refine=3 does nothing with --score=elbo"),
-        ("anomalies", {"false_alarms": 0.1}, "this model knows no scores of usual images"),
+        ("anomalies", {"false_alarms": 0.1}, "--false_alarms: needs --score=relative"),
+        ("anomalies", {"score": "relative"}, "this model knows no scores of usual images"),
         ("styles", {}, "--mode=styles needs a conditional model"),
         ("latents", {"model": NoEncoder}, "needs .*; this one can decode, sample"),
         ("interpolate", {"model": NoEncoder, "data_path": "a.npz"}, "nothing: neither --start"),

@@ -82,7 +82,7 @@ def test_parts_are_joined_in_order_and_better_than_the_encoders(model, monkeypat
     assert refinement.images_at_once(model) == 4
     start = refinement.first_latents(model, pixels, None)
     whole = refinement.from_latents(model, pixels, None, start, 3)
-    in_parts = refinement.inference(model)(pixels, None, 3)
+    in_parts = refinement.refine_images(model, pixels, None, 3)
     for one, other in zip(whole, in_parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-3)
     noise = tf.constant(np.random.default_rng(0).normal(size=(400 * 11, 2)), tf.float32)

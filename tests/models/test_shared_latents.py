@@ -38,63 +38,34 @@ def _binary(num):
     return tf.cast(tf.random.stateless_uniform([num, 8, 8, 1], [1, 1]) > 0.5, tf.float32)
 
 
-def _model(num_latents, num_classes=0):
-    networks = build_networks(
-        "mlp", (8, 8, 1), 2, 1, num_classes=num_classes, options=Options(hidden=(16,))
-    )
-    objective = objectives.Objective("shared", shared_latents=num_latents)
-    model = CVAE(networks, 1, objective=objective, num_classes=num_classes)
+def _model(num_latents):
+    networks = build_networks("mlp", (8, 8, 1), 2, 1, options=Options(hidden=(16,)))
+    model = CVAE(networks, 1, objective=objectives.Objective("shared", shared_latents=num_latents))
     model.compile(keras.optimizers.SGD(1.0))
     return model
 
 
-def _value_and_terms(model, images, labels=None, training=False):
+def _value_and_terms(model, images, training=False):
     noise = tf.random.stateless_normal([len(images), model.latent_dim], [1, 2])
-    posterior = model.encode(images, labels, training)
-    terms, latents = model.terms_with_noise(images, posterior, noise, labels=labels)
-    return model.objective_value(terms, posterior, latents, images, labels, training), terms
-
-
-def _bound(model, image, latents, label=None):
-    """The logarithm of the mean likelihood of an image under each of the latents, one by one."""
-    labels = None if label is None else tf.fill([len(latents)], label)
-    outputs = model.parameters(latents, labels)
-    images = tf.repeat(image[None], len(latents), axis=0)
-    return np.log(np.mean(np.exp(model.pixels.density.log_prob(images, outputs))))
-
-
-def _shared(model, num):
-    key = derived_key(model.seed, Purpose.SHARED_LATENTS, model.steps)
-    return even_latents(num, model.latent_dim, key)
+    posterior = model.encode(images, training=training)
+    terms, latents = model.terms_with_noise(images, posterior, noise)
+    return model.objective_value(terms, posterior, latents, images, training), terms
 
 
 def test_latents_are_others_at_each_step_and_the_same_in_every_test():
     images, model, found = _binary(5), _model(9), []
     for step in (0, 1):
         model.optimizer.iterations.assign(step)
-        found.append(
-            [float(_value_and_terms(model, images, None, how)[0]) for how in (True, False)]
-        )
+        found.append([float(_value_and_terms(model, images, how)[0]) for how in (True, False)])
     assert found[0][0] != found[1][0] and found[0][1] == found[1][1]
 
 
-@pytest.mark.parametrize(
-    ("num_classes", "given"),
-    [(0, (6, 6, 6, 6)), (3, (2, 3, 3, 1))],  # latents' classes: 011201
-)
-def test_the_objective_is_half_the_elbo_and_half_log_p_of_x(num_classes, given):
-    model, images, labels = _model(6, num_classes), _binary(4), [0, 1, 1, 2]
-    if not num_classes:
-        labels = [None] * 4
-    value, terms = _value_and_terms(model, images, tf.constant(labels) if num_classes else None)
-    bounds = [
-        _bound(model, image, _shared(model, 6)[:num], label)
-        for image, label, num in zip(images, labels, given, strict=True)
-    ]
+def test_the_objective_is_half_the_elbo_and_half_log_p_of_x():
+    model, images = _model(6), _binary(4)
+    value, terms = _value_and_terms(model, images)
+    key = derived_key(model.seed, Purpose.SHARED_LATENTS, model.steps)
+    outputs = model.parameters(even_latents(6, model.latent_dim, key))
+    alone = (tf.repeat(image[None], 6, axis=0) for image in images)  # under each of the latents
+    bounds = [np.log(np.mean(np.exp(model.pixels.density.log_prob(own, outputs)))) for own in alone]
     expected = (np.mean(terms.elbo) + np.mean(bounds)) / 2
     assert float(value) == pytest.approx(expected, rel=1e-5)
-
-
-def test_each_of_more_classes_than_latents_gets_one():
-    many = _model(4, num_classes=9)
-    assert np.isfinite(_value_and_terms(many, _binary(9), tf.range(9))[0])

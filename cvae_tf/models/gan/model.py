@@ -53,13 +53,9 @@ class Recipe(NamedTuple):
     def gradient_penalty(
         self, judge: Judge, real: tf.Tensor, drawn: tf.Tensor, key: tf.Tensor
     ) -> tf.Tensor | float:
-        """What a loss adds for gradients between real and drawn images; 0 if it has no such term.
+        """What a loss adds for gradients between real images [B, H, W, C] and drawn ones.
 
-        Args:
-            judge: the discriminator.
-            real: images [B, H, W, C].
-            drawn: as many.
-            key: int32 [2], decides where between them.
+        The key, int32 [2], decides where between them; it is 0 for a loss without such a term.
         """
         weight = self.terms.gradient_penalty
         if not weight:
@@ -78,14 +74,11 @@ class Recipe(NamedTuple):
         """Adds the gradients of R1, which is found at every sixteenth step.
 
         Args:
-            gradients: of the discriminator's loss, by its variables.
+            gradients: of the discriminator's loss, by its `variables`.
             judge: the discriminator.
             real: images [B, H, W, C].
             variables: of the discriminator.
             step: gradient steps so far.
-
-        Returns:
-            The gradients to apply.
         """
         if not self.r1:
             return gradients
@@ -123,7 +116,7 @@ class GAN(GenerativeModel):
         Args:
             networks: the pair.
             seed: decides all noise.
-            recipe: how they learn.
+            recipe: how they learn from each other.
             num_classes: Y, if the networks take labels.
             **kwargs: passed on to `keras.Model`.
         """

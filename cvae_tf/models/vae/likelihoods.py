@@ -26,33 +26,23 @@ _HIGHEST = 255  # level; the lowest is 0, and grey levels in [0, 1] are these di
 _WIDE = 3.0  # logarithm of scales from which on a density is all but even over the levels
 _REACH = 20.0  # scales from a location, beyond which nothing is left
 _STRAIGHT = 40.0  # beyond it softplus(x) is x, in float64 too
-_VALUES_AT_ONCE = 100_000  # of images under latents; more of them are no faster
-
-Products = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 _NATS = "nats per image"
-
-
-def matrix_product(features: tf.Tensor, natural: tf.Tensor) -> tf.Tensor:
-    """Products of B features and G natural parameters, [B, G]."""
-    return tf.matmul(features, natural, transpose_b=True)
 
 
 class Likelihood(NamedTuple):
     """A family of distributions; a decoder's outputs [B, H, W, P] are its parameters.
 
-    Many images are compared with many latents by
-    log p(x|z) = products(features(x), natural(z)) - log_normalizer(z). Of exponential families the
-    products are those of matrices; others have a function of their own.
+    Those of an exponential family compare many images with many latents by one matrix product,
+    log p(x|z) = features(x) natural(z)' - log_normalizer(z).
     """
 
     log_prob: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # images, outputs -> [B], nats
     mean: Callable[[tf.Tensor], tf.Tensor]  # outputs -> images [B, H, W, C] in [0, 1]
-    features: Callable[[tf.Tensor], tf.Tensor]  # images -> [B, F]
-    natural: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]  # outputs -> [B, F] and [B]
+    features: Callable[[tf.Tensor], tf.Tensor] | None = None  # images -> [B, F]
+    natural: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None  # -> [B, F] and [B]
     more_channels: int = 0  # that a decoder makes beside those of an image
     head: Callable[[], keras.Layer] | None = None  # makes the parameters of what a decoder makes
     channels_each: int = 1  # that a decoder makes for each one of an image
-    products: Products = matrix_product  # [B, F], [G, F] -> [B, G]
     information: Callable[[tf.Tensor], tf.Tensor] | None = None  # outputs -> that of Fisher of each
     is_density: bool = True  # of grey levels; else probabilities of what there can be
     is_of_levels: bool = False  # probabilities of the 256 grey levels, not of black and white
@@ -65,24 +55,27 @@ class Likelihood(NamedTuple):
     @property
     def is_matrix_product(self) -> bool:
         """Whether it compares many images with many latents by a matrix product, which is fast."""
-        return self.products is matrix_product
+        return self.natural is not None
 
     def decoder_parts(self, channels: int) -> dict[str, Any]:
-        """What `build_networks` is told of a decoder of such parameters.
-
-        Args:
-            channels: of an image.
-
-        Returns:
-            outputs: channels that the decoder makes; head: a layer that makes parameters of them.
-        """
+        """What `build_networks` is told of a decoder of such parameters, for images of channels."""
         outputs = self.channels_each * channels + self.more_channels
         return {"outputs": outputs, "head": self.head and self.head()}
 
     def log_prob_of_all(self, images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Log-probability of each of B images under each of G outputs, [B, G], nats."""
+        if self.natural is None:  # under one after another, for the memory
+            each = tf.map_fn(
+                lambda own: self.log_prob(
+                    images, tf.repeat(own[None], tf.shape(images)[0], axis=0)
+                ),
+                outputs,
+                fn_output_signature=tf.TensorSpec([None], outputs.dtype),
+                parallel_iterations=1,
+            )
+            return tf.transpose(each)
         natural, log_normalizer = self.natural(outputs)
-        return self.products(self.features(images), natural) - log_normalizer
+        return tf.matmul(self.features(images), natural, transpose_b=True) - log_normalizer
 
 
 def bernoulli_log_prob(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -294,26 +287,6 @@ def _logistic_information(outputs: tf.Tensor) -> tf.Tensor:
     return tf.concat([(between + at_ends) / tf.square(scale), of_scale], axis=-1)
 
 
-def _natural_logistic(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    location, log_scale = tf.split(outputs, 2, axis=-1)
-    natural = tf.concat([flat(location), flat(log_scale)], axis=1)
-    return natural, tf.zeros_like(natural[:, 0])
-
-
-@tf.function(reduce_retracing=True)
-def _products_of_levels(features: tf.Tensor, natural: tf.Tensor) -> tf.Tensor:
-    """Log-probabilities of B images for each of G latents, a few at a time, for the memory."""
-    location, log_scale = tf.split(natural[:, None], 2, axis=-1)
-    num_latents, num_at_once = tf.shape(natural)[0], _VALUES_AT_ONCE // tf.size(features) + 1
-    parts = tf.TensorArray(natural.dtype, 0, dynamic_size=True, infer_shape=False)
-    for part in tf.range(tf.math.ceil(num_latents / num_at_once)):
-        start = tf.cast(part, tf.int32) * num_at_once
-        own = slice(start, start + num_at_once)
-        values = log_prob_of_levels(features, location[own], log_scale[own])
-        parts = parts.write(tf.cast(part, tf.int32), tf.reduce_sum(values, axis=-1))
-    return tf.transpose(tf.reshape(parts.concat(), [num_latents, tf.shape(features)[0]]))
-
-
 BERNOULLI = Likelihood(
     bernoulli_log_prob,
     ops.sigmoid,
@@ -344,9 +317,6 @@ GAUSSIAN = Likelihood(
 DISCRETIZED_LOGISTIC = Likelihood(
     discretized_logistic_log_prob,
     discretized_logistic_mean,
-    flat,
-    _natural_logistic,
-    products=_products_of_levels,
     channels_each=2,
     head=lambda: LogisticParameters(name="logistic_parameters", dtype="float32"),
     information=_logistic_information,
@@ -398,6 +368,12 @@ class Pixels(NamedTuple):
     binarize: str = "threshold"
     likelihood: str = "bernoulli"
 
+    @classmethod
+    def of(cls, likelihood: str, binarize: str | None = None) -> "Pixels":
+        """Pixels of a likelihood, by default grey levels as they are if it is one of these."""
+        own = "none" if cls(likelihood=likelihood).density.takes_grey else "threshold"
+        return cls(binarize or own, likelihood)
+
     @property
     def density(self) -> Likelihood:
         """p(x|z) of such pixels."""
@@ -441,19 +417,23 @@ class Pixels(NamedTuple):
         """Makes pixels of grey levels [B, H, W, C] where nothing may be drawn."""
         return self.binarization.pixels(grey)
 
-    def drawn(self, grey: tf.Tensor, key: tf.Tensor, first: int | tf.Tensor = 0) -> tf.Tensor:
+    def drawn(
+        self, grey: tf.Tensor, key: tf.Tensor, first: int | tf.Tensor = 0, alike: bool = False
+    ) -> tf.Tensor:
         """Makes pixels of grey levels, by chance if that is what they are.
 
         Args:
             grey: in [0, 1], float32 [B, H, W, C].
             key: int32 [2], as `derived_key` makes it.
             first: number of the first image; each is drawn by its number.
+            alike: whether all are drawn by the number of the first.
 
         Returns:
             float32 [B, H, W, C].
         """
         if not self.binarization.is_drawn:
             return self.likeliest(grey)
-        values = grey.shape[1] * grey.shape[2] * grey.shape[3]
-        chances = uniform_of_images(key, first, tf.shape(grey)[0], values)
-        return tf.cast(tf.reshape(chances, tf.shape(grey)) < grey, tf.float32)
+        shape = grey.shape[1:]
+        num = 1 if alike else tf.shape(grey)[0]
+        chances = uniform_of_images(key, first, num, math.prod(shape))
+        return tf.cast(tf.reshape(chances, [num, *shape]) < grey, tf.float32)

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from cvae_tf.core import replicas
+from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import (
     Purpose,
     derived_key,
@@ -21,13 +22,13 @@ from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel, images_and_labels, run_as_two_halves
 from cvae_tf.models.layers import seed_dropout
 from cvae_tf.models.networks import ImageShape, Networks, Options, build_networks
-from cvae_tf.models.vae import objectives
-from cvae_tf.models.vae.held_out_scores import HeldOutScores
+from cvae_tf.models.vae import anomalies, objectives
+from cvae_tf.models.vae.anomalies import Anomaly, HeldOutScores
 from cvae_tf.models.vae.latent_mixture import LatentSampler
 from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.objectives import ElboTerms, Objective, elbo_terms
-from cvae_tf.models.vae.posterior import FullPosterior, Posterior, reparameterize
-from cvae_tf.models.vae.refinement import inference
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
+from cvae_tf.models.vae.refinement import refine_images
 from cvae_tf.presets import MOST_REFINED, REFINE_STEPS
 
 _NETWORK, _LATENT_DIM, _IMAGE_SHAPE = "patches", 2, (28, 28, 1)  # as the preset `fast` has them
@@ -74,54 +75,41 @@ class CVAE(GenerativeModel):
             num_classes: Y, if the networks take labels.
             sampler: where samples come from: "prior", or "mixture" of Gaussians, which is fitted
                 to latents of training images.
-            network: the name of the pair to build, by default "patches".
-            latent_dim: Z of that, by default 2.
-            image_shape: height, width and channels for it, by default 28, 28, 1.
-            options: what else may be chosen of it.
-            precision: of its layers, by default "float32".
+            network: the name of the pair to build, by default "patches", with `latent_dim` (2),
+                for images of `image_shape` (28, 28, 1), with `options` and `precision` (float32).
+            latent_dim: Z.
+            image_shape: height, width, channels.
+            options: what else may be chosen of networks.
+            precision: of their layers.
             likelihood: p(x|z) by its name instead of `pixels`, by default "bernoulli".
-            binarize: how such pixels are made of grey levels; by default as the likelihood has it.
+            binarize: how such pixels are made; by default as the likelihood has it.
             **kwargs: passed on to `keras.Model`.
 
         Raises:
-            ValueError: if there are networks and what they were to be built from, or pixels and
-                their likelihood.
+            ValueError: if there are networks and their settings, or pixels and their likelihood.
             UserError: if a name is unknown, or the network cannot take such images.
         """
-        seed = int(seed)
-        objective = Objective(objective) if isinstance(objective, str) else objective
+        by_name = {
+            "network": network, "latent_dim": latent_dim, "image_shape": image_shape,
+            "options": options, "precision": precision,
+        }  # fmt: skip
+        _refuse_both(networks, "networks", **by_name)
         _refuse_both(pixels, "pixels", likelihood=likelihood, binarize=binarize)
-        pixels = pixels or _pixels_of(likelihood or "bernoulli", binarize)
-        chosen = {"network": network, "latent_dim": latent_dim, "image_shape": image_shape}
-        _refuse_both(networks, "networks", **chosen, options=options, precision=precision)
-        built_of = {}
+        pixels, built_of = pixels or Pixels.of(likelihood or "bernoulli", binarize), {}
         if networks is None:
-            image_shape, options = tuple(image_shape or _IMAGE_SHAPE), options or Options()
-            built_of = {"network": network or _NETWORK, "precision": precision or "float32"}
-            dim = _LATENT_DIM if latent_dim is None else int(latent_dim)
-            networks = build_networks(
-                built_of["network"],
-                image_shape,
-                dim,
-                seed,
-                built_of["precision"],
-                num_classes=num_classes,
-                options=options,
-                **pixels.density.decoder_parts(image_shape[-1]),
-            )
-            built_of |= options.to_settings()
-        super().__init__(seed, **kwargs)
+            networks, built_of = _built(int(seed), pixels, num_classes, **by_name)
+        super().__init__(int(seed), **kwargs)
         self.encoder, self.decoder = networks
-        # Settings of the networks, if they were built here; Keras would wrap a dictionary.
-        self.built_of = types.MappingProxyType(built_of)
+        self.built_of = types.MappingProxyType(built_of)  # Keras would wrap a dictionary
         self.latent_dim = self.decoder.inputs[0].shape[-1]
         self.image_shape = tuple(self.encoder.inputs[0].shape[1:])
-        self.pixels, self.num_classes = pixels, num_classes
-        self.objective, self.input_noise = objective, input_noise
+        self.pixels, self.num_classes, self.input_noise = pixels, num_classes, input_noise
+        self.objective = Objective(objective) if isinstance(objective, str) else objective
         is_mixture = sampler == "mixture"
         self.sampler = LatentSampler(self.latent_dim, dtype="float32") if is_mixture else None
         self.held_out_scores = HeldOutScores()
-        names = ("elbo", "log_likelihood", "kl", *(() if objective.is_elbo else ("objective",)))
+        more = () if self.objective.is_elbo else ("objective",)
+        names = ("elbo", "log_likelihood", "kl", *more)
         self.means = {name: keras.metrics.Mean(name, "float32") for name in names}
 
     @property
@@ -166,11 +154,6 @@ class CVAE(GenerativeModel):
             images = self.pixels.likeliest(images)  # which leaves pixels as they are
         code = run_as_two_halves(self.encoder, images, labels, training)
         return Posterior(*tf.split(code, 2, axis=1))
-
-    def reparameterize(self, mean: tf.Tensor, logvar: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Draws one sample of each posterior [B, Z]; the same seed, int32 [2], draws the same."""
-        noise = tf.random.stateless_normal(tf.shape(mean), seed)
-        return reparameterize(Posterior(mean, logvar), noise)
 
     @also_of_arrays
     def parameters(
@@ -249,7 +232,6 @@ class CVAE(GenerativeModel):
         posterior: Posterior,
         latents: tf.Tensor,
         images: tf.Tensor,
-        labels: tf.Tensor | None,
         training: bool = False,
     ) -> tf.Tensor:
         """Finds what a step climbs now, of a batch.
@@ -259,7 +241,6 @@ class CVAE(GenerativeModel):
             posterior: of the images, B Gaussians.
             latents: the samples, [K * B, Z].
             images: pixels, [B, H, W, C].
-            labels: theirs, [B], of a conditional model.
             training: whether dropout drops, and latents that all images share are this step's.
 
         Returns:
@@ -269,27 +250,13 @@ class CVAE(GenerativeModel):
         value = objectives.objective_value(self.objective, terms, posterior, latents, beta)
         if self.objective.name != "shared":
             return value
-        bound = tf.reduce_mean(self._shared_bound(images, labels, training))
+        # In training other latents at each step; a test is the same every time.
+        key = derived_key(self.seed, Purpose.SHARED_LATENTS, self.steps if training else 0)
+        of_all = objectives.even_latents(self.objective.shared_latents, self.latent_dim, key)
+        outputs = self.parameters(of_all, training=training)
+        log_likelihood = tf.cast(self.pixels.density.log_prob_of_all(images, outputs), tf.float32)
+        bound = tf.reduce_mean(objectives.shared_bound(log_likelihood))
         return _SHARE_OF_ELBO * value + (1 - _SHARE_OF_ELBO) * bound
-
-    def _shared_bound(
-        self, images: tf.Tensor, labels: tf.Tensor | None, training: bool
-    ) -> tf.Tensor:
-        """Bounds log p(x) of each image by latents that all of them share, [B]."""
-        num, of_latents = self.objective.shared_latents, None
-        # In training others at each step; a test is the same every time.
-        step = self.steps if training else 0
-        key = derived_key(self.seed, Purpose.SHARED_LATENTS, step)
-        of_batch = labels if labels is None else replicas.gathered(labels)
-        if labels is not None:
-            num = tf.maximum(num, tf.shape(of_batch)[0])
-        latents = objectives.even_latents(num, self.latent_dim, key)
-        if labels is not None:  # each class has latents in proportion to its images
-            of_latents = tf.gather(of_batch, tf.range(num) % tf.shape(of_batch)[0])
-            latents = tf.gather(latents, objectives.numbers_within_class(of_latents))
-        outputs = self.parameters(latents, of_latents, training)
-        log_likelihood = self.pixels.density.log_prob_of_all(images, outputs)
-        return objectives.shared_bound(tf.cast(log_likelihood, tf.float32), labels, of_latents)
 
     @also_of_arrays
     def refine(
@@ -310,12 +277,37 @@ class CVAE(GenerativeModel):
             Gaussians with full covariance.
         """
         pixels = self.pixels.likeliest(images)
-        return self.traced_inference(pixels, labels, tf.convert_to_tensor(steps))
+        return self._refine(pixels, labels, tf.convert_to_tensor(steps))
 
     @functools.cached_property
-    def traced_inference(self) -> Callable[..., FullPosterior]:
-        """What `refine` calls: a graph of its own, traced once for all that use it."""
-        return inference(self)
+    def _refine(self) -> Callable[..., FullPosterior]:
+        """A graph of its own, traced once for all that use it, so that loops are TensorFlow's."""
+        return tf.function(functools.partial(refine_images, self), reduce_retracing=True)
+
+    @also_of_arrays
+    def anomaly(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> Anomaly:
+        """Says how usual images are, beside the held-out images of the run; see `anomalies.py`.
+
+        Args:
+            images: grey levels in [0, 1], float32 [B, H, W, C], B > 0.
+            labels: of a conditional model.
+
+        Returns:
+            score, low for unusual images, and p_value, each [B].
+
+        Raises:
+            UserError: if the model knows no held-out images.
+        """
+        if not self.held_out_scores.count:
+            raise UserError("This model knows no scores of usual images: its run was not finished.")
+        found = anomalies.elbos_and_complexities(self, images, labels)
+        return self.held_out_scores.compare(*found)
+
+    @property
+    def smallest_p_value(self) -> float | None:
+        """The smallest one that `anomaly` can give; None if it knows no held-out images."""
+        count = self.held_out_scores.count
+        return 1 / (1 + count) if count else None
 
     # Training and evaluation.
 
@@ -348,7 +340,7 @@ class CVAE(GenerativeModel):
             outputs = self.parameters(latents, _repeated(labels, num_samples), training=True)
             log_likelihood = self.pixels.density.log_prob(_repeated(images, num_samples), outputs)
             terms = elbo_terms(log_likelihood, latents, of_samples)
-            value = self.objective_value(terms, posterior, latents, images, labels, training=True)
+            value = self.objective_value(terms, posterior, latents, images, training=True)
             negative_value = -value
         gradients = tape.gradient(negative_value, self.trainable_variables)
         gradients = replicas.averaged(self.optimizer, gradients)
@@ -375,7 +367,7 @@ class CVAE(GenerativeModel):
         noise = self._evaluation_noise(tf.shape(images)[0], first, num_samples)
         posterior = self.encode(images, labels)
         terms, latents = self.terms_with_noise(images, posterior, noise, num_samples, labels)
-        value = self.objective_value(terms, posterior, latents, images, labels)
+        value = self.objective_value(terms, posterior, latents, images)
         return self._update_means(value, terms)
 
     def predict_step(self, batch: Any) -> tf.Tensor:
@@ -417,8 +409,8 @@ class CVAE(GenerativeModel):
 
     def _update_means(self, value: tf.Tensor, terms: ElboTerms) -> dict[str, tf.Tensor]:
         """Adds a batch to the means over images; returns them."""
-        names = ("elbo", "log_likelihood", "kl")
-        replicas.update_means(self.means, {name: getattr(terms, name) for name in names})
+        parts = {"elbo": terms.elbo, "log_likelihood": terms.log_likelihood, "kl": terms.kl}
+        replicas.update_means(self.means, parts)
         if not self.objective.is_elbo:
             replicas.update_mean(self.means["objective"], value, tf.size(terms.elbo))
         results = {name: mean.result() for name, mean in self.means.items()}
@@ -432,18 +424,17 @@ class CVAE(GenerativeModel):
         own = self.pixels, self.objective, self.input_noise, self.num_classes
         copy = CVAE(networks, self.seed, *own, self.sampler_name)
         for name, part in copy.finishing_parts.items():
-            for theirs, variable in zip(
-                self.finishing_parts[name].variables, part.variables, strict=True
-            ):
-                variable.assign(theirs)
+            theirs = self.finishing_parts[name].variables
+            for variable, value in zip(part.variables, theirs, strict=True):
+                variable.assign(value)
         copy.built_of = self.built_of
         return copy.with_metadata(self.metadata)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what the model is made again from, without its weights."""
-        networks = [keras.saving.serialize_keras_object(n) for n in (self.encoder, self.decoder)]
+        networks = self.networks.values()
         return {
-            "networks": networks,
+            "networks": [keras.saving.serialize_keras_object(each) for each in networks],
             "seed": self.seed,
             "pixels": self.pixels._asdict(),
             "objective": self.objective._asdict(),
@@ -456,14 +447,13 @@ class CVAE(GenerativeModel):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "CVAE":
-        """Makes a model from what `get_config` returned, also in version 0.1."""
+        """Makes a model from what `get_config` returned."""
         config = dict(config)
         networks = [keras.saving.deserialize_keras_object(n) for n in config.pop("networks")]
-        likelihood = config.pop("likelihood", "bernoulli")  # all that 0.1 knew of pixels
-        pixels = Pixels(**config.pop("pixels", {"likelihood": likelihood}))
-        objective, built_of = Objective(**config.pop("objective")), config.pop("built_of", {})
+        pixels, objective = Pixels(**config.pop("pixels")), Objective(**config.pop("objective"))
+        built_of = types.MappingProxyType(config.pop("built_of"))
         model = cls(Networks(*networks), pixels=pixels, objective=objective, **config)
-        model.built_of = types.MappingProxyType(built_of)
+        model.built_of = built_of
         return model
 
 
@@ -481,7 +471,27 @@ def _refuse_both(given: Any, name: str, **others: Any) -> None:
         raise ValueError(f"Give {name} or {doubled[0]}, not both.")
 
 
-def _pixels_of(likelihood: str, binarize: str | None) -> Pixels:
-    """Pixels of a likelihood, which are grey levels as they are if it is one of these."""
-    takes_grey = Pixels(likelihood=likelihood).density.takes_grey
-    return Pixels(binarize or ("none" if takes_grey else "threshold"), likelihood)
+def _built(
+    seed: int,
+    pixels: Pixels,
+    num_classes: int,
+    network: str | None,
+    latent_dim: int | None,
+    image_shape: ImageShape | None,
+    options: Options | None,
+    precision: str | None,
+) -> tuple[Networks, dict[str, Any]]:
+    """Builds networks with fresh weights; returns them, and the settings by which it was done."""
+    image_shape, options = tuple(image_shape or _IMAGE_SHAPE), options or Options()
+    network, precision = network or _NETWORK, precision or "float32"
+    networks = build_networks(
+        network,
+        image_shape,
+        _LATENT_DIM if latent_dim is None else int(latent_dim),
+        seed,
+        precision,
+        num_classes=num_classes,
+        options=options,
+        **pixels.density.decoder_parts(image_shape[-1]),
+    )
+    return networks, {"network": network, "precision": precision, **options.to_settings()}

@@ -3,14 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core import replicas
 from cvae_tf.models.vae.posterior import (
     FullPosterior,
     Posterior,
-    analytic_kl,
     kl_per_dimension,
     log_normal,
 )
@@ -129,9 +127,7 @@ def importance_weighted_bound(log_weights: tf.Tensor) -> tf.Tensor:
     return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(num_samples)
 
 
-def shared_bound(
-    log_likelihood: tf.Tensor, labels: tf.Tensor | None = None, of_latents: tf.Tensor | None = None
-) -> tf.Tensor:
+def shared_bound(log_likelihood: tf.Tensor) -> tf.Tensor:
     """The bound log 1/M sum_m p(x|z_m) on log p(x), by latents of the prior for all images.
 
     Bishop, Svensen & Williams, "GTM: the generative topographic mapping" (1998), equation 2.6, with
@@ -140,20 +136,12 @@ def shared_bound(
 
     Args:
         log_likelihood: log p(x|z) of each image at each of the latents, [B, M], nats.
-        labels: of a conditional model, [B].
-        of_latents: theirs, [M]; an image takes the latents of its own class.
 
     Returns:
         [B], nats.
     """
-    num = tf.fill(tf.shape(log_likelihood)[:1], tf.shape(log_likelihood)[1])
-    if labels is not None:
-        is_own = labels[:, None] == of_latents
-        log_likelihood = tf.where(is_own, log_likelihood, -np.inf)
-        num = tf.math.count_nonzero(is_own, axis=1)
-    return tf.reduce_logsumexp(log_likelihood, axis=1) - tf.math.log(
-        tf.cast(num, log_likelihood.dtype)
-    )
+    num = tf.cast(tf.shape(log_likelihood)[1], log_likelihood.dtype)
+    return tf.reduce_logsumexp(log_likelihood, axis=1) - tf.math.log(num)
 
 
 def objective_value(
@@ -175,7 +163,9 @@ def objective_value(
     Returns:
         A scalar, nats per image.
     """
-    kl = analytic_kl(posterior) if objective.name == "elbo_analytic" else terms.kl
+    kl = terms.kl
+    if objective.name == "elbo_analytic":
+        kl = tf.reduce_sum(kl_per_dimension(posterior), axis=-1)
     bound = terms.log_likelihood - beta * kl
     if objective.name == "iwae":
         log_weights = tf.reshape(bound, [objective.importance_samples, -1])
@@ -238,11 +228,3 @@ def _steps_of_sequence(dim: int) -> list[float]:
     for _ in range(60):
         ratio = (1 + ratio) ** (1 / (dim + 1))
     return [ratio**-power for power in range(1, dim + 1)]
-
-
-def numbers_within_class(labels: tf.Tensor) -> tf.Tensor:
-    """Counts, for each of M labels, the same ones before it, [M]."""
-    order = tf.argsort(labels, stable=True)
-    in_order = tf.gather(labels, order)
-    counts = tf.range(tf.size(labels)) - tf.searchsorted(in_order, in_order)
-    return tf.scatter_nd(order[:, None], counts, tf.shape(labels))

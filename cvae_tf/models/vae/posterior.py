@@ -16,8 +16,12 @@ class Posterior(NamedTuple):
     logvar: tf.Tensor | np.ndarray  # [B, Z], logarithms of the variances
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
-        """Makes a sample of each, [B, Z], of standard Gaussian noise [B, Z]."""
-        return reparameterize(self, noise)
+        """Makes a sample of each, [B, Z], of standard Gaussian noise [B, Z].
+
+        So gradients reach them (Kingma & Welling, "Auto-Encoding Variational Bayes", 2014, section
+        2.4).
+        """
+        return self.mean + tf.exp(0.5 * self.logvar) * noise
 
     def log_density(self, latents: tf.Tensor) -> tf.Tensor:
         """The logarithm of q(z|x) at latents [B, Z]: [B], nats."""
@@ -91,21 +95,6 @@ def log_normal(
     return -0.5 * tf.reduce_sum(squared_distance + logvar + LOG_2PI, axis=axis)
 
 
-def reparameterize(posterior: Posterior, noise: tf.Tensor) -> tf.Tensor:
-    """Makes samples of posteriors of standard Gaussian noise, so that gradients reach them.
-
-    Kingma & Welling, "Auto-Encoding Variational Bayes" (2014), section 2.4.
-
-    Args:
-        posterior: B Gaussians.
-        noise: [B, Z].
-
-    Returns:
-        latents, [B, Z].
-    """
-    return posterior.mean + tf.exp(0.5 * posterior.logvar) * noise
-
-
 def kl_per_dimension(posterior: Posterior) -> tf.Tensor:
     """KL divergence of posteriors from the standard Gaussian, in closed form.
 
@@ -119,8 +108,3 @@ def kl_per_dimension(posterior: Posterior) -> tf.Tensor:
     """
     mean, logvar = posterior
     return 0.5 * (tf.square(mean) + tf.exp(logvar) - 1.0 - logvar)
-
-
-def analytic_kl(posterior: Posterior) -> tf.Tensor:
-    """Sums `kl_per_dimension` over the latent dimensions: [B], nats."""
-    return tf.reduce_sum(kl_per_dimension(posterior), axis=-1)

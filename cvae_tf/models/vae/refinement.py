@@ -5,10 +5,9 @@ curvature there as the precision: near it the true posterior is almost Gaussian 
 "Variational Laplace autoencoders", 2019, section 3). Steps are damped after Levenberg and
 Marquardt, and one that does not bring an image higher is not taken for it.
 
-`inference` makes what a model calls: where to begin, then `refine`, in bounded memory.
+`refine_images` is what a model calls: where to begin, then `refine`, in bounded memory.
 """
 
-import functools
 import itertools
 from collections.abc import Callable
 from statistics import NormalDist
@@ -64,33 +63,6 @@ def refine(
         here = _Place(*(_chosen(better, *both) for both in zip(there, here, strict=True)))
         damping = _damped_by(damping, better)
     return FullPosterior(latents, _factor(here.precision))
-
-
-def spread_latents(num_a_side: int, dim: int) -> np.ndarray:
-    """Latents that lie as the prior does, by its quantiles: [num_a_side ** Z, Z]."""
-    shares = (np.arange(num_a_side) + 0.5) / num_a_side
-    quantiles = [NormalDist().inv_cdf(share) for share in shares]
-    return np.array(list(itertools.product(quantiles, repeat=dim)), np.float32)
-
-
-def best_of(
-    density: Likelihood, pixels: tf.Tensor, latents: tf.Tensor, outputs: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Finds the latents of a set under which each image is likeliest.
-
-    Args:
-        density: p(x|z).
-        pixels: as in training, [B, H, W, C].
-        latents: the set, [G, Z].
-        outputs: of the decoder for them, [G, H, W, P].
-
-    Returns:
-        For each image those latents, [B, Z], and log p(x, z) there, [B], nats.
-    """
-    log_likelihood = density.log_prob_of_all(pixels, outputs)
-    log_joint = tf.cast(log_likelihood, tf.float32) + _log_prior(latents)
-    best = tf.argmax(log_joint, axis=1)
-    return tf.gather(latents, best), tf.reduce_max(log_joint, axis=1)
 
 
 def log_joint(
@@ -164,25 +136,20 @@ def _flat(outputs: tf.Tensor) -> tf.Tensor:
     return tf.reshape(outputs, [tf.shape(outputs)[0], -1])
 
 
-def inference(model: Any) -> Callable[..., FullPosterior]:
-    """Makes the function that finds the refined posterior of each image.
-
-    It is a graph of its own, so that its loops are TensorFlow's wherever it is used, and is traced
-    once for all signatures of an exported model.
-
-    Args:
-        model: has `encode`, `decode`, `latent_dim`, `image_shape`; and `pixels`, what they are.
-
-    Returns:
-        A function of pixels as in training, [B, H, W, C], B > 0; of labels, int32 [B], of a
-        conditional model, else None; and of the number of Gauss-Newton steps. It finds B Gaussians.
-    """
-    return tf.function(functools.partial(_infer, model), reduce_retracing=True)
-
-
-def _infer(
+def refine_images(
     model: Any, pixels: tf.Tensor, labels: tf.Tensor | None, steps: int | tf.Tensor
 ) -> FullPosterior:
+    """Finds the refined posterior of each image.
+
+    Args:
+        model: a `CVAE`.
+        pixels: as in training, [B, H, W, C], B > 0.
+        labels: int32 [B], of a conditional model.
+        steps: of Gauss and Newton.
+
+    Returns:
+        B Gaussians.
+    """
     start = first_latents(model, pixels, labels)
     size = images_at_once(model)
     if pixels.shape[0] is not None and pixels.shape[0] <= size:
@@ -216,7 +183,7 @@ def from_latents(
     start: tf.Tensor,
     steps: int | tf.Tensor,
 ) -> FullPosterior:
-    """Refines from given latents [B, Z], all images at once; else as `inference`."""
+    """Refines from given latents [B, Z], all images at once; else as `refine_images`."""
     decode, density = decoder_for(model, labels), model.pixels.density
     return refine(decode, density, pixels, start, steps)
 
@@ -250,25 +217,32 @@ def first_latents(model: Any, pixels: tf.Tensor, labels: tf.Tensor | None) -> tf
 def _best_spread(
     model: Any, pixels: tf.Tensor, labels: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The likeliest latents of the set for each image, [B, Z], and log p(x, z) there, [B]."""
-    density, dim = model.pixels.density, model.latent_dim
-    latents = tf.constant(spread_latents(_num_a_side(model), dim))
+    """The likeliest latents of a set for each image, [B, Z], and log p(x, z) there, [B]."""
+    latents = tf.constant(_spread_latents(model))
+
+    def best(own: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        log_likelihood = model.pixels.density.log_prob_of_all(own, outputs)
+        log_joint = tf.cast(log_likelihood, tf.float32) + _log_prior(latents)
+        return tf.gather(latents, tf.argmax(log_joint, axis=1)), tf.reduce_max(log_joint, axis=1)
+
     if labels is None:
-        return best_of(density, pixels, latents, model.parameters(latents))
-    places = tf.zeros([tf.shape(pixels)[0], dim])
+        return best(pixels, model.parameters(latents))
+    places = tf.zeros([tf.shape(pixels)[0], model.latent_dim])
     values = tf.zeros(tf.shape(labels))
     classes, _ = tf.unique(labels)
     for number in classes:
         rows = tf.where(labels == number)
         outputs = model.parameters(latents, tf.fill([len(latents)], number))
-        best = best_of(density, tf.gather_nd(pixels, rows), latents, outputs)
-        places = tf.tensor_scatter_nd_update(places, rows, best[0])
-        values = tf.tensor_scatter_nd_update(values, rows, best[1])
+        found = best(tf.gather_nd(pixels, rows), outputs)
+        places = tf.tensor_scatter_nd_update(places, rows, found[0])
+        values = tf.tensor_scatter_nd_update(values, rows, found[1])
     return places, values
 
 
-def _num_a_side(model: Any) -> int:
-    """How many latents a side are decoded to begin with; of large images fewer, for the memory."""
+def _spread_latents(model: Any) -> np.ndarray:
+    """Latents that lie as the prior does, by its quantiles: [G, Z]; of large images fewer."""
     dim, (height, width, _) = model.latent_dim, model.image_shape
     usual = (_SPREAD if model.pixels.density.is_matrix_product else _SPREAD_IF_SLOW)[dim]
-    return max(min(usual, int((2 * _PIXELS / (height * width)) ** (1 / dim))), 3)
+    side = max(min(usual, int((2 * _PIXELS / (height * width)) ** (1 / dim))), 3)
+    quantiles = [NormalDist().inv_cdf((number + 0.5) / side) for number in range(side)]
+    return np.array(list(itertools.product(quantiles, repeat=dim)), np.float32)

@@ -8,14 +8,12 @@ import tensorflow as tf
 from helpers import vivid
 
 from cvae_tf.data.datasets import Split
-from cvae_tf.models.arrays import SCORE_SAMPLES
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks import Options, build_networks
-from cvae_tf.models.vae import family, held_out_scores
-from cvae_tf.models.vae.held_out_scores import HeldOutScores
+from cvae_tf.models.vae import anomalies, family
+from cvae_tf.models.vae.anomalies import HeldOutScores
 from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.presets import REFINE_STEPS
 from cvae_tf.training import run_training
 
 
@@ -26,66 +24,56 @@ def _small(shape=(8, 8, 1), latent_dim=3, pixels=Pixels()):  # noqa: B008
 
 def test_p_values_count_what_is_as_low():
     scores = HeldOutScores()
-    assert scores.known == {}
+    assert scores.count == 0
     held_out = np.random.default_rng(0).normal(size=99).astype(np.float32)
-    scores.take("encoders", held_out)
-    assert scores.known == {"encoders": 99}
-    new = np.array([-np.inf, *held_out[:5], 0.3, np.inf], np.float32)
-    expected = [(1 + np.sum(held_out <= value)) / 100 for value in new]
-    np.testing.assert_allclose(scores.p_values("encoders", tf.constant(new)), expected, rtol=1e-6)
-    scores.take("refined", np.array([1.0, np.nan, -np.inf, 3.0, 2.0]))  # the most unusual ones
-    p_values = scores.p_values("refined", tf.constant([np.nan, -np.inf, 0.5, 2.0, 9.0]))
-    np.testing.assert_allclose(p_values, np.array([3, 3, 3, 5, 6]) / 6, rtol=1e-6)
+    alike = np.zeros((99, 2))  # as complex as each other: a score is relative to their mean
+    scores.take(np.append(held_out[:98], np.nan), alike)
+    assert scores.count == 99
+    usual = held_out[:98].mean()
+    above = np.sort((held_out[:98] - usual) * 98 / 97)  # each beside the mean of the others
+    new = np.array([-np.inf, *(above[:5] + 1e-4), 0.3, np.inf, np.nan], np.float32)
+    found = scores.compare(tf.constant(new + usual), tf.zeros([9, 2]))
+    expected = [(2 + np.sum(above <= value)) / 100 for value in new]
+    np.testing.assert_allclose(found.p_value, expected, rtol=1e-6)
+    np.testing.assert_allclose(found.score, new, atol=1e-4)
 
 
-def _p_values(model, images):
-    """Of each kind of score, as somebody computes it with a SavedModel, by noise of its own."""
-    functions = {
-        name: function for name, (function, _) in FAMILIES["vae"].signatures(model).items()
-    }
-    grey, samples = tf.constant(images / 255, tf.float32), SCORE_SAMPLES
-    draws = [functions["score"](grey, tf.constant([5, i]))["elbo"] for i in range(samples)]
-    own, given = np.mean(draws, axis=0), (tf.constant(REFINE_STEPS), tf.constant(samples))
-    refined = functions["score_refined"](grey, tf.constant([5, 9]), *given)["elbo"].numpy()
-    scores = {
-        "p_values": own,
-        "p_values_refined": refined,
-        "p_values_regret": own - refined,
-        "p_values_relative": functions["score_relative"](grey, own)["scores"],
-    }
-    return [functions[name](each)["p_values"].numpy() for name, each in scores.items()]
-
-
-def test_new_usual_images_have_low_p_values_as_often_as_the_p_values_say(digits):
+@pytest.mark.parametrize("binarize", ["threshold", "dynamic"])
+def test_new_usual_images_have_low_p_values_as_often_as_the_p_values_say(digits, binarize):
     images = digits.test.images[:, ::3, ::3]
     held_out, new = images[::2], images[1::2]
-    model = vivid(_small((10, 10, 1)))
+    model = vivid(_small((10, 10, 1), pixels=Pixels(binarize)))
     FAMILIES["vae"].finish(model, "held_out_scores", digits._replace(test=Split(held_out, None)))
-    for p_values in _p_values(model, held_out):  # each one's own place, but for the noise
-        ranks = (1 + np.argsort(np.argsort(p_values, stable=True))) / (1 + len(held_out))
-        assert np.abs(p_values - ranks).mean() < 0.08
-    for p_values in _p_values(model, new):
-        rate = pytest.approx(0.2, abs=3 * (2 * 0.16 / len(new)) ** 0.5)
-        assert np.mean(p_values <= 0.2) == rate
+    ranks = (1 + np.argsort(np.argsort(model.anomaly(held_out).score))) / (1 + len(held_out))
+    assert np.abs(model.anomaly(held_out).p_value - ranks).mean() < 0.08  # each one's own place
+    rate = pytest.approx(0.2, abs=3 * (2 * 0.16 / len(new)) ** 0.5)
+    assert np.mean(model.anomaly(new).p_value <= 0.2) == rate
 
 
-@pytest.mark.parametrize(
-    ("options", "affordable", "expected"),
-    [
-        ({}, 20 * 32, {"encoders": 40, "relative": 40, "refined": 20, "regret": 20}),
-        ({"latent_dim": 65, "pixels": Pixels("dynamic")}, 7 * 16, {"encoders": 7, "relative": 7}),
-    ],
-)  # fmt: skip
-def test_models_of_every_kind_score_as_many_images_as_are_affordable(
-    monkeypatch, options, affordable, expected
-):
+def test_scores_are_mean_elbos_by_noise_that_all_images_share(digits):
+    model = _small((10, 10, 1), pixels=Pixels("dynamic"))
+    grey = tf.constant(digits.test.images[:6, ::3, ::3] / 255, tf.float32)
+    elbos, known = anomalies.elbos_and_complexities(model, grey, None)
+    for own in (slice(2, 3), slice(1, 6, 2)):  # of an image alone, in another place
+        alone = anomalies.elbos_and_complexities(model, grey[own], None)
+        np.testing.assert_allclose(alone[0], elbos[own], rtol=1e-5)
+        np.testing.assert_allclose(alone[1], known[own], rtol=1e-5)
+    keys = [tf.constant([1, i]) for i in range(400)]
+    draws = [model.elbo(model.pixels.drawn(grey, key), key).elbo for key in keys]
+    deviation = np.std(draws, axis=0) / 8**0.5
+    assert np.all(np.abs(elbos - np.mean(draws, axis=0)) < 4 * deviation)
+
+
+def test_as_many_images_are_scored_as_are_affordable(monkeypatch):
     monkeypatch.setattr(family, "_FEWEST_SCORED", 5)
-    monkeypatch.setattr(family, "_MOST_PIXELS", 64 * affordable)
-    own, images = _small(**options), np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1))
-    family.score_held_out(own, Split(images.astype(np.uint8), None))
-    assert own.held_out_scores.known == expected
-    found = {name for name in FAMILIES["vae"].signatures(own) if name.startswith("p_values")}
-    assert found == {f"p_values_{kind}".removesuffix("_encoders") for kind in expected}
+    monkeypatch.setattr(family, "_MOST_PIXELS", 64 * 7 * 16)
+    own, images = _small(), np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1))
+    assert "anomaly" not in own.abilities
+    FAMILIES["vae"].finish(
+        own, "held_out_scores", types.SimpleNamespace(test=Split(images.astype(np.uint8), None))
+    )
+    assert own.held_out_scores.count == 7
+    assert own.smallest_p_value == 1 / 8 and "anomaly" in own.abilities
 
 
 # What scores are to be expected of images by their complexity.
@@ -98,14 +86,14 @@ def test_variation_is_that_of_neighbours():
     for axis in (2, 3):
         sums += np.abs(np.diff(images.astype(float), axis=axis)).sum(axis=(2, 3, 4))
     expected = np.log((sums + 1) / (6 * 5 * 3))
-    found = held_out_scores.complexities(*map(tf.constant, images))  # of images and reconstructions
+    found = anomalies.complexities(*map(tf.constant, images))  # of images and reconstructions
     np.testing.assert_allclose(found, expected.T, rtol=1e-5)
 
 
 def test_scores_are_relative_to_the_parabola_that_expects_more_of_the_others():
     random = np.random.default_rng(3)
     known, scores = random.normal(size=(30, 2)), random.normal(size=30)
-    trends, above = held_out_scores.fit_trends(known, scores)
+    trends, above = anomalies.fit_trends(known, scores)
     for left_out in range(5):
         others = np.arange(30) != left_out
         fits = (np.polyfit(own[others], scores[others], 2) for own in known.T)
@@ -116,7 +104,7 @@ def test_scores_are_relative_to_the_parabola_that_expects_more_of_the_others():
         np.polyval(np.polyfit(a, scores, 2), b) for a, b in zip(known.T, new.T, strict=True)
     ]
     given = (tf.constant(part, tf.float32) for part in (scores[:9], 4 * known[:9], trends))
-    found = held_out_scores.relative_scores(*given)
+    found = anomalies.relative_scores(*given)
     np.testing.assert_allclose(found, scores[:9] - np.maximum(*expected), atol=1e-4)
 
 
@@ -130,9 +118,9 @@ def test_scores_are_relative_to_the_parabola_that_expects_more_of_the_others():
     ],
 )
 def test_few_images_and_such_as_are_alike_have_a_trend_too(places, scores, expected):
-    trend, _ = held_out_scores.fit_trend(np.array(places), np.array(scores))
+    trend, _ = anomalies.fit_trend(np.array(places), np.array(scores))
     given = (np.array(each, np.float32) for each in (places, trend))
-    found = held_out_scores.expected_score(*given)
+    found = anomalies.expected_score(*given)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
@@ -154,7 +142,9 @@ def _with_scores(steps=4):
 def test_they_come_back_with_the_run_if_they_are_of_its_weights_and_fit(run, monkeypatch, digits):
     model, again = _with_scores(), _with_scores()
     monkeypatch.setattr(
-        family, "score_held_out", lambda own, _: own.held_out_scores.take("encoders", np.arange(9))
+        family,
+        "_score_held_out",
+        lambda own, _: own.held_out_scores.take(np.arange(9.0), np.zeros((9, 2))),
     )
     run_training.fit_after_training(run, model, digits)
     assert run_training.restore_fitted(run, again) == []
@@ -162,7 +152,7 @@ def test_they_come_back_with_the_run_if_they_are_of_its_weights_and_fit(run, mon
         model.held_out_scores.variables, again.held_out_scores.variables, strict=True
     ):
         np.testing.assert_array_equal(first, second)
-    missing = ["its scores come without p-values"]
+    missing = ["it cannot tell anomalies"]
     assert run_training.restore_fitted(run, _with_scores(steps=5)) == missing
     with np.load(run.finishing) as arrays:
         shorter = {name: values[:-1] if values.ndim else values for name, values in arrays.items()}
@@ -176,7 +166,7 @@ def test_failing_at_the_end_does_not_cost_the_model(run, monkeypatch, capsys, di
     def fail(*arguments):
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
-    monkeypatch.setattr(family, "score_held_out", fail)
+    monkeypatch.setattr(family, "_score_held_out", fail)
     run_training.fit_after_training(run, _with_scores(), digits)
-    assert "is missing: its scores come without p-values" in capsys.readouterr().err
+    assert "is missing: it cannot tell anomalies" in capsys.readouterr().err
     assert not run.finishing.exists()

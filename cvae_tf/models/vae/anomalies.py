@@ -1,4 +1,4 @@
-"""Scores of images that were not learned from: beside them, a new score is unusual or not.
+"""How usual images are to a VAE: scores beside those of images that were not learned from.
 
 Any likelihood is high for simple images and low for complex ones, whatever was learned from (Serra
 et al., "Input complexity and out-of-distribution detection with likelihood-based generative
@@ -9,83 +9,109 @@ complex it is and by how complex its reconstruction is, and the lower result cou
 
 import functools
 import math
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-MOST_SCORES = 2000  # of a kind
-_KINDS = ("encoders", "refined", "regret", "relative")
+from cvae_tf.core.randomness import Purpose, derived_key
+
+SCORE_SAMPLES = 8  # of the posterior of an image, over which its ELBO is averaged
+MOST_SCORES = 2000  # of held-out images
 _DEGREE, _DIGITS = 2, 5  # of the trend; by which logarithms differ by more than rounding
 TRENDS_SHAPE = (2, _DEGREE + 3)  # for each complexity the coefficients, and where they hold
 
 
-class HeldOutScores(tf.Module):
-    """Sorted scores of each kind; +inf in the places that are not filled.
+class Anomaly(NamedTuple):
+    """How usual images are."""
 
-    The kinds are the ELBO of the encoder's posterior, that of the refined one, the first minus
-    the second, which is minus the likelihood regret (Xiao et al., "Likelihood regret", 2020,
-    equation 4), and the first less what is to be expected of images that are, or are
-    reconstructed, as complex (`complexities`). The usual images have high ones.
+    score: tf.Tensor | np.ndarray  # [B], nats above usual images as complex; low: unusual
+    p_value: tf.Tensor | np.ndarray  # [B] in (0, 1], the share of usual images that score as low
+
+
+def elbos_and_complexities(
+    model: Any, grey: tf.Tensor, labels: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Measures what images are compared by.
+
+    All images get the same noise, so that what is found of one depends on nothing but the image.
+
+    Args:
+        model: a `CVAE`.
+        grey: in [0, 1], float32 [B, H, W, C].
+        labels: theirs, int32 [B], of a conditional model.
+
+    Returns:
+        The mean ELBO by `SCORE_SAMPLES` samples of each posterior, [B], nats; and how complex an
+        image and its reconstruction are, [B, 2].
     """
+    key = derived_key(model.seed, Purpose.HELD_OUT_SCORES)
 
-    if_missing = "its scores come without p-values"
+    def of_sample(number: tf.Tensor) -> tf.Tensor:
+        of_pixels, of_latents = (tf.random.fold_in(key, 2 * number + part) for part in range(2))
+        pixels = model.pixels.drawn(grey, of_pixels, alike=True)
+        noise = tf.random.stateless_normal([1, model.latent_dim], of_latents)
+        noise = tf.tile(noise, [tf.shape(grey)[0], 1])
+        posterior = model.encode(pixels, labels)
+        return model.terms_with_noise(pixels, posterior, noise, labels=labels)[0].elbo
+
+    elbos = tf.map_fn(
+        of_sample,
+        tf.range(SCORE_SAMPLES),
+        fn_output_signature=tf.TensorSpec([None], tf.float32),
+        parallel_iterations=1,  # for the memory
+    )
+    known = complexities(model.pixels.likeliest(grey), model.reconstruct(grey, labels))
+    return tf.reduce_mean(elbos, axis=0), known
+
+
+class HeldOutScores(tf.Module):
+    """Relative scores of held-out images, sorted; +inf in the places that are not filled."""
+
+    if_missing = "it cannot tell anomalies"
 
     def __init__(self):
         """Makes places for scores, and knows none yet."""
         super().__init__(name="held_out_scores")
         empty = np.full(MOST_SCORES, np.inf, np.float32)
-        self._sorted = {kind: keras.Variable(empty, trainable=False, name=kind) for kind in _KINDS}
+        self._sorted = keras.Variable(empty, trainable=False, name="relative")
         empty = np.zeros(TRENDS_SHAPE, np.float32)
         self._trends = keras.Variable(empty, trainable=False, name="trends")
 
     @property
     def variables(self) -> list[keras.Variable]:
         """What a run and an exported model keep."""
-        return [*self._sorted.values(), self._trends]
+        return [self._sorted, self._trends]
 
     @property
-    def known(self) -> dict[str, int]:
-        """How many scores there are of each kind, if there are any."""
-        counts = {kind: int(_count(scores)) for kind, scores in self._sorted.items()}
-        return {kind: count for kind, count in counts.items() if count}
+    def count(self) -> int:
+        """How many scores there are; 0 if none are known."""
+        with tf.init_scope():
+            return int(_count(self._sorted))
 
-    def take(self, kind: str, scores: np.ndarray) -> None:
-        """Takes scores [N] of one kind, of at most so many images as there are places."""
+    def take(self, elbos: np.ndarray, known: np.ndarray) -> None:
+        """Takes the ELBOs [N] of held-out images and their complexities [N, 2]."""
+        trends, above = fit_trends(known, elbos)
         places = np.full(MOST_SCORES, np.inf)
-        places[: len(scores)] = np.sort(np.where(np.isnan(scores), -np.inf, scores))
-        self._sorted[kind].assign(places)
-
-    def take_relative(self, complexities: np.ndarray, scores: np.ndarray) -> None:
-        """Takes encoder's scores [N] and the complexities of their images [N, 2], to compare by."""
-        trends, above = fit_trends(complexities, scores)
+        places[: len(above)] = np.sort(np.where(np.isnan(above), -np.inf, above))
         self._trends.assign(trends)
-        self.take("relative", above)
+        self._sorted.assign(places)
 
-    def relative(self, complexities: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
-        """Scores [B] less those of usual images as complex, whichever expects more."""
-        return relative_scores(scores, complexities, tf.convert_to_tensor(self._trends))
+    def compare(self, elbos: tf.Tensor, known: tf.Tensor) -> Anomaly:
+        """Compares images, by their ELBOs [B] and complexities [B, 2], with held-out ones.
 
-    def p_values(self, kind: str, scores: tf.Tensor) -> tf.Tensor:
-        """The share of images like the held-out ones that score as low, or lower.
-
-        It is the conformal p-value, (1 + number of held-out scores up to this one) / (1 + number of
+        The p-value is conformal, (1 + number of held-out scores up to this one) / (1 + number of
         held-out scores): of usual images at most a share p gets one up to p, in the mean over
         held-out images (Vovk, Gammerman & Shafer, "Algorithmic learning in a random world", 2005,
         section 2.2). Held-out images that helped to choose the epoch are a little too usual.
-
-        Args:
-            kind: "encoders", "refined", "regret" or "relative".
-            scores: [B], each the mean over `SCORE_SAMPLES` samples; NaN is the lowest.
-
-        Returns:
-            [B], above 0, at most 1.
         """
-        known = tf.convert_to_tensor(self._sorted[kind])
-        least = tf.where(tf.math.is_nan(scores), -np.inf, scores)
-        num = _count(known)
-        lower = tf.minimum(tf.searchsorted(known, least, side="right"), num)
-        return tf.cast(1 + lower, tf.float32) / tf.cast(1 + num, tf.float32)
+        scores = relative_scores(elbos, known, tf.convert_to_tensor(self._trends))
+        held_out = tf.convert_to_tensor(self._sorted)
+        least, num = tf.where(tf.math.is_nan(scores), -np.inf, scores), _count(held_out)
+        lower = tf.minimum(tf.searchsorted(held_out, least, side="right"), num)
+        p_values = tf.cast(1 + lower, tf.float32) / tf.cast(1 + num, tf.float32)
+        return Anomaly(scores, p_values)
 
 
 def _count(scores: tf.Tensor) -> tf.Tensor:
@@ -95,25 +121,20 @@ def _count(scores: tf.Tensor) -> tf.Tensor:
 def complexities(images: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
     """How complex images are, and how complex a model thinks them, [B, 2].
 
+    It is the logarithm of how much neighbouring pixels differ, for each number of an image. One is
+    added to the sum, so that an image of one grey has a logarithm too.
+
     Args:
         images: grey levels or colours, [B, H, W, C].
         reconstructions: theirs, [B, H, W, C].
     """
-    return tf.stack([log_total_variation(each) for each in (images, reconstructions)], axis=1)
+    return tf.stack([_log_total_variation(each) for each in (images, reconstructions)], axis=1)
 
 
-def log_total_variation(images: tf.Tensor) -> tf.Tensor:
-    """How much neighbouring pixels differ, for each number of an image, as a logarithm, [B].
-
-    One is added to the sum, so that an image of one grey has a logarithm too.
-
-    Args:
-        images: grey levels or colours, [B, H, W, C].
-    """
-    height, width, channels = images.shape[1:]
+def _log_total_variation(images: tf.Tensor) -> tf.Tensor:
     differences = [images[:, 1:] - images[:, :-1], images[:, :, 1:] - images[:, :, :-1]]
     total = tf.add_n([tf.reduce_sum(tf.abs(each), axis=(1, 2, 3)) for each in differences])
-    return tf.math.log(total + 1) - math.log(height * width * channels)
+    return tf.math.log(total + 1) - math.log(math.prod(images.shape[1:]))
 
 
 def fit_trends(known: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -132,16 +153,7 @@ def fit_trends(known: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def relative_scores(scores: tf.Tensor, known: tf.Tensor, trends: tf.Tensor) -> tf.Tensor:
-    """Scores less those of usual images as complex, by the complexity that expects more.
-
-    Args:
-        scores: of images, [B].
-        known: their complexities, [B, 2].
-        trends: as `fit_trends` returns them.
-
-    Returns:
-        [B], in the unit of the scores.
-    """
+    """Scores [B] less those of usual images as complex, by the complexity that expects more."""
     both = zip(tf.unstack(known, axis=1), tf.unstack(trends), strict=True)
     return scores - functools.reduce(tf.maximum, (expected_score(*each) for each in both))
 
@@ -172,15 +184,7 @@ def fit_trend(complexity: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
 
 
 def expected_score(complexity: tf.Tensor, trend: tf.Tensor) -> tf.Tensor:
-    """The score of usual images as complex as these; of the nearest ones, where there were none.
-
-    Args:
-        complexity: of images, [B].
-        trend: as `fit_trend` returns it.
-
-    Returns:
-        [B], in the unit of the scores.
-    """
+    """The score [B] of usual images as complex as these [B]; if there were none, of the nearest."""
     constant, slope, bend, least, most = tf.unstack(trend)
     inside = tf.clip_by_value(complexity, least, most) - (least + most) / 2
     return constant + inside * (slope + inside * bend)
