@@ -49,10 +49,8 @@ _NETWORKS = {
     "mlp": "dense layers, 784-400-Z",
     "hybrid": "dense layers beside convolutions",
     "patches": "convolutions on patches",
-    "patches_large": "the same, larger",
     "patches_smooth": "the same, for tens of latents",
     "patches_residual": "for photographs and colours",
-    "residual": "for larger photographs, with strides",
     "dcgan": "the classic pair of a GAN",
     "sub_pixel": "a light pair of a GAN",
 }

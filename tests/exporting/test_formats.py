@@ -35,7 +35,7 @@ def _model(network="mlp", num_classes=0, family="vae", **settings):
     return FAMILIES[family].build(config, shape, 7, num_classes)
 
 
-_OTHER_NETWORKS = "hybrid", "patches_smooth", "patches_residual", "residual"
+_OTHER_NETWORKS = "hybrid", "patches_smooth", "patches_residual"
 _WARMING_UP = {"objective": "iwae", "importance_samples": 3, "kl_warmup_epochs": 2}
 _WEIGHED = {"objective": "elbo_analytic", "beta": 0.5, "free_bits": 0.25}
 
@@ -116,10 +116,8 @@ SLOW = itertools.product(("onnx", "litert"), [  # every network, activation and 
     {"network": "mlp", "activation": "relu", "likelihood": "continuous_bernoulli", **_GREY},
     {"network": "hybrid", "activation": "leaky_relu", "likelihood": "gaussian", **_GREY},
     {"network": "patches", "activation": "elu", "likelihood": "discretized_logistic", **_GREY},
-    {"network": "patches_large", "activation": "silu"},
     {"network": "patches_smooth", "activation": "gelu"},
-    {"network": "patches_residual"},
-    {"network": "residual", "num_classes": 3},
+    {"network": "patches_residual", "activation": "silu", "num_classes": 3},
     {"family": "gan", "network": "sub_pixel", "spectral_norm": True},
     {"family": "gan", "network": "dcgan", "num_classes": 3},
 ])  # fmt: skip

@@ -12,7 +12,7 @@ from cvae_tf.reporting.network_code import UnknownLayerError, code_of
 
 SCRIPT = (PROJECT / "cvae_tf" / "reporting" / "page" / "network.js").read_text()
 LABEL = np.int32(2)
-OTHERS = [name for name in VAE_NETWORKS if name != "residual"]
+OTHERS = [name for name in VAE_NETWORKS if name != "patches_residual"]
 CALL = "([code, name, inputs]) => Array.from(readNetworks(code)[name](...inputs))"
 
 
@@ -43,7 +43,7 @@ def _wake(network):
 
 @pytest.mark.parametrize(
     "name",
-    ["residual", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)],
+    ["patches_residual", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)],
 )
 def test_encoder_and_decoder_are_computed_as_by_keras(page, name):
     shape = (28, 28, 1) if name == "tutorial" else (11, 9, 3)
