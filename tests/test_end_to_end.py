@@ -86,10 +86,10 @@ def test_model_and_elbo_of_a_run_are_those_of_its_checkpoint(vae_run, small_npz)
 def test_an_export_elsewhere_replaces_nothing_and_the_run_stays_as_it_is(
     vae_run, tmp_path, monkeypatch
 ):
-    def write(model, format_name, place, metadata):
+    def write(model, place, metadata):
         (place / "saved_model.pb").write_text(metadata["data"]["name"])
 
-    monkeypatch.setattr(export, "write_model", write)
+    monkeypatch.setitem(export.FORMATS, "saved_model", export.Format(write))
     before, new = _contents(vae_run.directory), tmp_path / "new" / "place"
     assert export_from_checkpoint(vae_run.directory, new) == new / "1"
     mine = tmp_path / "old" / "progress.gif"

@@ -22,7 +22,7 @@ from cvae_tf.distances.distances import (
     statistics,
 )
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.exporting.load import as_known, is_black_and_white
+from cvae_tf.exporting.load import as_known
 from cvae_tf.models.base import GenerativeModel
 
 
@@ -68,7 +68,7 @@ def measure(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
     return Distance(
         num,
         features.title,
-        f"{dataset.name}{', white above .5' if is_black_and_white(model.metadata) else ''}",
+        f"{dataset.name}{', white above .5' if model.metadata.get('black_and_white') else ''}",
         frechet_distance(of_real, statistics(drawn)),
         frechet_distance(of_real, statistics(training)),
         precision_recall(real, drawn),

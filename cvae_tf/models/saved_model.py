@@ -31,7 +31,7 @@ def export(model: GenerativeModel, directory: str | Path) -> None:
         data["class_names"] = list(model.class_names)
     known = {"config": family_of(model).known_settings(model), "data": data, **model.metadata}
     metadata = describe(model, known["config"], known["data"])
-    with files.creating_directory(Path(directory)) as temporary:
+    with files.replacing_directory(Path(directory), must_be_new=True) as temporary:
         write(model, temporary, metadata)
         files.write_json(temporary / "model.json", metadata)
 
