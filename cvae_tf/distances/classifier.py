@@ -6,9 +6,8 @@ remove it, and it is trained again when it is needed.
 
 import contextlib
 import hashlib
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,21 +21,23 @@ from cvae_tf.core.terminal import progress, say
 from cvae_tf.data import batches, safe_npz
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset, Split, fingerprint
-from cvae_tf.distances.features import Features, has_classes
+from cvae_tf.data.labels import MOST_CLASSES
+from cvae_tf.distances.distances import Features
 
 NUM_FEATURES = 64
 _VERSION = 1  # of this recipe, so that what another one has trained is not taken
 _SEED, _BATCH, _LEARNING_RATE = 0, 128, 3e-3
 _EPOCHS = {1: 3, 3: 6}  # by channels: colours are harder than grey levels
 _FEWEST_STEPS, _MOST_IMAGES = 500, 60_000  # in training; images in an epoch
-_WEIGHTS, _FACTS = "weight_{:02d}", "facts"
+_WEIGHTS, _ACCURACY = "weight_{:02d}", "accuracy"
 
 
-class Trained(NamedTuple):
-    """A classifier with its share of test images that it knows."""
-
-    network: keras.Model  # images [B, H, W, C] in [0, 1] -> features [B, F] and logits [B, Y]
-    accuracy: float
+def has_classes(dataset: Dataset) -> bool:
+    """Whether the labels are such that a classifier can be trained: classes, not values."""
+    train, test = dataset.train.labels, dataset.test.labels
+    if train is None or test is None or train.dtype.kind == "f":
+        return False
+    return 2 <= len(np.unique(train)) <= min(MOST_CLASSES, len(train) // 2)
 
 
 def load(dataset: Dataset) -> Features:
@@ -53,34 +54,34 @@ def load(dataset: Dataset) -> Features:
             f"--features=classifier: the images ({dataset.name}) have no labels of at least two "
             "classes; give --features=random."
         )
-    trained = _trained(dataset)
+    network, accuracy = _trained(dataset)
 
     def features(images: tf.Tensor) -> tf.Tensor:
-        return trained.network(images, training=False)[0]
+        return network(images, training=False)[0]
 
     spec = tf.TensorSpec([None, *dataset.image_shape], tf.float32)
     title = (
-        f"of a small classifier of {dataset.name}, which knows {100 * trained.accuracy:.1f} % of "
+        f"of a small classifier of {dataset.name}, which knows {100 * accuracy:.1f} % of "
         "the test images"
     )
     return Features("classifier", title, tf.function(features, input_signature=[spec]))
 
 
-def _trained(dataset: Dataset) -> Trained:
+def _trained(dataset: Dataset) -> tuple[keras.Model, float]:
+    """A classifier, and the share of the test images that it knows."""
     names, train, test = _numbered(dataset)
     network = build(dataset.image_shape, len(names))
     path = _path_of(dataset, train.labels)
-    known = _restore(path, network)
-    if known is not None:
-        return Trained(network, known)
-    say(f"A small classifier of {dataset.name} is trained once, to compare images by.")
-    with progress("classifier") as show:
-        fit(network, train, show)
-    accuracy = measure_accuracy(network, test)
-    say(f"It knows {100 * accuracy:.1f} % of the test images.")
-    with contextlib.suppress(UserError):  # without a cache it is trained again the next time
-        _keep(path, network, accuracy)
-    return Trained(network, accuracy)
+    accuracy = _restore(path, network)
+    if accuracy is None:
+        say(f"A small classifier of {dataset.name} is trained once, to compare images by.")
+        with progress("classifier") as show:
+            fit(network, train, show)
+        accuracy = measure_accuracy(network, test)
+        say(f"It knows {100 * accuracy:.1f} % of the test images.")
+        with contextlib.suppress(UserError):  # without a cache it is trained again the next time
+            _keep(path, network, accuracy)
+    return network, accuracy
 
 
 def _numbered(dataset: Dataset) -> tuple[np.ndarray, Split, Split]:
@@ -95,7 +96,7 @@ def _numbered(dataset: Dataset) -> tuple[np.ndarray, Split, Split]:
 
 @usual_settings()
 def build(image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
-    """Builds the network: convolutions on pixels 2 x 2 at a time, features, logits."""
+    """Builds the network: images [B, H, W, C] in [0, 1] to features [B, F] and logits [B, Y]."""
     layers, seeds = keras.layers, (layer_seed(_SEED, "classifier", str(i)) for i in range(10))
 
     def conv(filters: int, strides: int = 1) -> list[keras.Layer]:
@@ -169,10 +170,9 @@ def fit(network: keras.Model, split: Split, show: Any) -> None:
     data = _Batches(split, epochs)
     total = epochs * len(data)
     learner = _learner(network, total)
+    steps = learner.optimizer.iterations
     done = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: show(
-            (int(learner.optimizer.iterations.numpy())) / total
-        )
+        on_train_batch_end=lambda batch, logs: show(int(steps.numpy()) / total)
     )
     learner.fit(data, epochs=epochs, verbose=0, callbacks=[done], shuffle=False)
 
@@ -208,20 +208,17 @@ def _path_of(dataset: Dataset, labels: np.ndarray) -> Path:
 
 
 def _keep(path: Path, network: keras.Model, accuracy: float) -> None:
-    facts = np.frombuffer(json.dumps({"accuracy": accuracy}).encode(), np.uint8)
     weights = {_WEIGHTS.format(i): weight for i, weight in enumerate(network.get_weights())}
     with files.replacing(path) as temporary:
-        np.savez(temporary, **{_FACTS: facts}, **weights)
+        np.savez(temporary, **{_ACCURACY: accuracy}, **weights)
 
 
 def _restore(path: Path, network: keras.Model) -> float | None:
     """Sets the weights to those that are kept; their accuracy, or None if there are none."""
     names = [_WEIGHTS.format(i) for i in range(len(network.weights))]
     try:
-        arrays = safe_npz.read_npz(path, (_FACTS, *names))
-        weights = [arrays[name] for name in names]
-        accuracy = float(json.loads(arrays[_FACTS].tobytes())["accuracy"])
-        network.set_weights(weights)
+        arrays = safe_npz.read_npz(path, (_ACCURACY, *names))
+        network.set_weights([arrays[name] for name in names])
+        return float(arrays[_ACCURACY])
     except (UserError, KeyError, TypeError, ValueError):
         return None
-    return accuracy

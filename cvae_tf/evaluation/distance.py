@@ -57,9 +57,7 @@ def measure(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
     labels = dataset.test.labels
     terminal.say(f"{num:,} images are drawn, and compared with as many real ones.")
     real, training = (
-        features.of_parts(
-            _parts(split.images, evenly_spaced_indices(len(split.images), num), model)
-        )
+        features.of_parts(_real(split.images, num, model))
         for split in (dataset.test, dataset.train)
     )
     chosen = None if labels is None else labels[evenly_spaced_indices(len(labels), num)]
@@ -86,8 +84,10 @@ def _drawn(
         yield as_known(model.decode(latents[own], of_class), model.metadata)
 
 
-def _parts(images: Any, rows: np.ndarray, model: GenerativeModel) -> Iterator[np.ndarray]:
-    for own in batch_slices(len(rows), images.shape[1:]):
+def _real(images: Any, num: int, model: GenerativeModel) -> Iterator[np.ndarray]:
+    """Gives so many of the images, in parts, as the model knows them."""
+    rows = evenly_spaced_indices(len(images), num)
+    for own in batch_slices(len(rows), model.image_shape):
         yield as_known(images[rows[own]], model.metadata)
 
 
