@@ -104,7 +104,6 @@ def prepare_keras() -> None:
     Raises:
         UserError: if Keras could not read that file.
     """
-    paths.prepare_home()
     path = paths.keras_home() / "keras.json"
     settings = _read_keras_json(path)
     if settings.get("nnx_enabled"):  # which is for JAX alone
