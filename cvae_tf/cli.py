@@ -1,7 +1,6 @@
 """The commands as people start them: flags made from settings, errors and signals for people."""
 
 import dataclasses
-import errno
 import functools
 import os
 import shlex
@@ -23,7 +22,6 @@ from cvae_tf.presets import PRESETS
 from cvae_tf.training import signals
 
 _HELP = ("help", "-h", "--help")
-_PATHS = ("run_dir", "saved_model", "output", "compare", "data_path")
 _LARGEST_SHOWN = 10_000  # larger limits are there to catch mistakes
 
 
@@ -42,15 +40,10 @@ def main() -> None:
 
 
 def _usage(program: str) -> str:
-    lines = [f"  {name:10} {command.summary}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        [
-            f"usage: {program} COMMAND [--flag=value ...]",
-            "",
-            *lines,
-            "",
-            f"The flags of a command: {program} COMMAND --help",
-        ]
+    commands = "\n".join(f"  {name:10} {each.help}" for name, each in COMMANDS.items())
+    return (
+        f"usage: {program} COMMAND [--flag=value ...]\n\n{commands}\n\n"
+        f"The flags of a command: {program} COMMAND --help"
     )
 
 
@@ -62,7 +55,7 @@ def run(command: str, started_as: str | None = None) -> None:
         started_as: what people type for it; by default `python` and the script.
     """
     started_as = started_as or f"python {shlex.quote(sys.argv[0])}"
-    _prepare_output()
+    _open_closed_streams()
     try:
         try:
             with signals.stopping_by_signals():
@@ -71,29 +64,21 @@ def run(command: str, started_as: str | None = None) -> None:
             _flush()
     except BrokenPipeError:  # nobody reads the help any more, as with `| head`
         sys.exit(1)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:  # else there is no room for the help
-            raise
-        sys.exit(f"error: {error.strerror}.")
     except KeyboardInterrupt as interrupt:
         _leave(interrupt, started_as)
 
 
-def _prepare_output() -> None:
-    """Opens streams that are closed, and lets others write letters that they lack as codes.
+def _open_closed_streams() -> None:
+    """Puts nothing in the place of closed streams; else the next file that is opened stands there.
 
-    Otherwise the next file to be opened would take the place of a closed stream, and what
-    TensorFlow writes into its log would be written into that file.
+    What TensorFlow writes into its log would be written into that file.
     """
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(handle)
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
+        if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _flush() -> None:
@@ -119,18 +104,9 @@ def call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
     try:
         if arguments[1:]:
             raise UserError(f"unexpected argument '{arguments[1]}'; flags are --name=value.")
-        _refuse_empty_paths()
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
-
-
-def _refuse_empty_paths() -> None:
-    """Refuses such as `--data_path=$UNSET`, which would mean this folder, or what is usual."""
-    for name in _PATHS:
-        value = flags.FLAGS[name].value if name in flags.FLAGS else None
-        if value == "" or (isinstance(value, list) and "" in value):
-            raise UserError(f"--{name}= is empty; give a path, or leave the flag out.")
 
 
 def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
@@ -197,7 +173,7 @@ def settings_from_flags(settings: type) -> dict[str, Any]:
 
 def _define_model_flags(run_help: str) -> None:
     """Makes the two flags that name a trained model."""
-    flags.DEFINE_string("run_dir", None, f"{run_help} (default: {RUNS / LATEST}).")
+    flags.DEFINE_string("run_dir", str(RUNS / LATEST), f"{run_help}.")
     flags.DEFINE_string("saved_model", None, "An exported model, instead of a run.")
 
 
@@ -206,12 +182,11 @@ def _model_from_flags() -> Any:
     from cvae_tf.exporting.load import load
     from cvae_tf.training import run_directory
 
-    run_dir, saved_model = flags.FLAGS.run_dir, flags.FLAGS.saved_model
-    if run_dir and saved_model:
+    if flags.FLAGS.saved_model is None:
+        return run_directory.find_run(flags.FLAGS.run_dir)
+    if flags.FLAGS["run_dir"].present:
         raise UserError("--run_dir and --saved_model: give one of the two.")
-    if saved_model:
-        return load(saved_model)
-    return run_directory.find_run(run_dir or RUNS / LATEST)
+    return load(flags.FLAGS.saved_model)
 
 
 def _define_train() -> None:
@@ -289,8 +264,8 @@ def _evaluate() -> None:
     given = flags.FLAGS
     settings = settings_from_flags(EvaluationSettings)
     EvaluationSettings(**settings)  # before TensorFlow takes its time
-    output = given.output or (EVALUATION if given.saved_model else None)
-    if output:
+    output = EVALUATION if given.saved_model and given.output is None else given.output
+    if output is not None:
         check_output_name(output)
     with quiet_import():
         from cvae_tf import api
@@ -309,46 +284,38 @@ def _report() -> None:
     given = flags.FLAGS
     with quiet_import():
         from cvae_tf import api
-    model = given.saved_model or given.run_dir or str(RUNS / LATEST)
+    model = given.run_dir if given.saved_model is None else given.saved_model
     api.report(model, given.output, compare=given.compare)
 
 
 class Command(NamedTuple):
     """What a script does."""
 
-    summary: str  # for the list of commands
-    help: str  # what --help begins with
+    help: str
     define_flags: Callable[[], None]
     main: Callable[[], None]  # does what the flags say
 
 
 COMMANDS = {
     "train": Command(
-        "trains a model and exports it; everything of it goes into a run directory",
-        "Trains a model: settings -> a run directory with the SavedModel.",
-        _define_train,
-        _train,
+        "Trains a model: settings -> a run directory with the SavedModel.", _define_train, _train
     ),
     "export": Command(
-        "exports a run again, or for other runtimes",
-        "Exports a run again: run directory -> SavedModel and GIF, or other formats.",
+        "Exports a run again: its directory -> SavedModel and GIF, or another format.",
         _define_export,
         _export,
     ),
     "generate": Command(
-        "makes pictures and latents with a model",
         "Makes pictures and latents with a model: a run, or its SavedModel -> files.",
         _define_generate,
         _generate,
     ),
     "evaluate": Command(
-        "measures how well a model explains images",
         "Evaluates a model: a run, or its SavedModel -> a table of numbers, JSON, pictures.",
         _define_evaluate,
         _evaluate,
     ),
     "report": Command(
-        "writes a page of a run, to look at, explore and send",
         "Writes a page to look at: a run, or its SavedModel -> one HTML file.",
         _define_report,
         _report,
