@@ -125,10 +125,8 @@ def make_directory(path: Path) -> None:
     Raises:
         UserError: if it cannot be made.
     """
-    try:
+    with _explaining(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be made ({error.strerror}).") from error
 
 
 def write_table(
