@@ -6,6 +6,8 @@ remove it, and it is trained again when it is needed.
 
 import contextlib
 import hashlib
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,38 +123,23 @@ def build(image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     return keras.Model(images, [features, logits])
 
 
-class _Batches(keras.utils.PyDataset):
-    """Batches of training images in an order of their own in each epoch, shifted and mirrored."""
-
-    def __init__(self, split: Split, epochs: int):
-        super().__init__()
-        self._split, self._epoch = split, 0
-        self._size = min(_BATCH, len(split.images))
-        per_epoch = min(len(split.images), _MOST_IMAGES) // self._size
-        self._steps = max(per_epoch, -(-_FEWEST_STEPS // epochs))
-        self._random = numpy_generator(_SEED, Purpose.CLASSIFIER)
-        self._order = self._new_order()
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __getitem__(self, step: int) -> tuple[tf.Tensor, tuple[np.ndarray, np.ndarray]]:
-        rows = self._order[step * self._size : (step + 1) * self._size]
-        images = batches.to_unit_floats(tf.constant(self._split.images[rows]))
-        number = self._epoch * self._steps + step
-        if images.shape[-1] == 3:
-            images = batches.mirror(images, _SEED, tf.constant(number))
-        return _shifted(images, number), self._split.labels[rows]
-
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
-        self._order = self._new_order()
-
-    def _new_order(self) -> np.ndarray:
-        needed, orders = self._steps * self._size, []
-        while sum(map(len, orders)) < needed:
-            orders.append(self._random.permutation(len(self._split.images)))
-        return np.concatenate(orders)[:needed]
+def _training_batches(
+    split: Split, epochs: int, steps: int
+) -> Iterator[tuple[tf.Tensor, np.ndarray]]:
+    """Images in an order of their own in each epoch, shifted and mirrored, with their labels."""
+    random, num = numpy_generator(_SEED, Purpose.CLASSIFIER), len(split.images)
+    size = min(_BATCH, num)
+    for epoch in range(epochs + 1):
+        orders = [random.permutation(num) for _ in range(math.ceil(steps * size / num))]
+        if epoch == 0:  # figures were first found without this order, and are to stay
+            continue
+        order = np.concatenate(orders)
+        for step in range(steps):
+            rows, number = order[step * size : (step + 1) * size], epoch * steps + step
+            images = batches.to_unit_floats(tf.constant(split.images[rows]))
+            if images.shape[-1] == 3:
+                images = batches.mirror(images, _SEED, tf.constant(number))
+            yield _shifted(images, number), split.labels[rows]
 
 
 def _shifted(images: tf.Tensor, number: int) -> tf.Tensor:
@@ -166,15 +153,15 @@ def _shifted(images: tf.Tensor, number: int) -> tf.Tensor:
 
 def fit(network: keras.Model, split: Split, show: Any) -> None:
     """Trains the network on images with numbers of classes; the same every time."""
-    epochs = _EPOCHS.get(split.images.shape[-1], max(_EPOCHS.values()))
-    data = _Batches(split, epochs)
-    total = epochs * len(data)
-    learner = _learner(network, total)
-    steps = learner.optimizer.iterations
+    epochs = _EPOCHS[split.images.shape[-1]]
+    per_epoch = min(len(split.images), _MOST_IMAGES) // min(_BATCH, len(split.images))
+    steps = max(per_epoch, math.ceil(_FEWEST_STEPS / epochs))
+    learner, total = _learner(network, epochs * steps), epochs * steps
     done = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: show(int(steps.numpy()) / total)
+        on_train_batch_end=lambda batch, logs: show(int(learner.optimizer.iterations) / total)
     )
-    learner.fit(data, epochs=epochs, verbose=0, callbacks=[done], shuffle=False)
+    examples = _training_batches(split, epochs, steps)
+    learner.fit(examples, epochs=epochs, steps_per_epoch=steps, verbose=0, callbacks=[done])
 
 
 @usual_settings()

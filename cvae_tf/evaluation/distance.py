@@ -60,13 +60,13 @@ def measure(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
         features.of_parts(_real(split.images, num, model))
         for split in (dataset.test, dataset.train)
     )
-    chosen = None if labels is None else labels[evenly_spaced_indices(len(labels), num)]
-    drawn = features.of_parts(_drawn(model, num, settings.seed, chosen))
+    drawn = features.of_parts(_drawn(model, num, settings.seed, labels))
     of_real = statistics(real)
+    is_black_and_white = model.metadata.get("black_and_white")
     return Distance(
         num,
         features.title,
-        f"{dataset.name}{', white above .5' if model.metadata.get('black_and_white') else ''}",
+        f"{dataset.name}{', white above .5' if is_black_and_white else ''}",
         frechet_distance(of_real, statistics(drawn)),
         frechet_distance(of_real, statistics(training)),
         precision_recall(real, drawn),
@@ -77,10 +77,11 @@ def measure(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
 def _drawn(
     model: GenerativeModel, num: int, seed: int, labels: np.ndarray | None
 ) -> Iterator[np.ndarray]:
-    """Draws images [num, H, W, C] in parts; of a conditional model those of labels [num]."""
+    """Draws so many images, in parts; of a conditional model with the labels of test images."""
     latents = np.asarray(model.sample_latents(num, derived_key(seed, Purpose.COMPARED_IMAGES)))
+    rows = evenly_spaced_indices(len(labels), num) if model.class_names else None
     for own in batch_slices(num, model.image_shape):
-        of_class = labels[own] if model.class_names else None
+        of_class = None if rows is None else labels[rows[own]]
         yield as_known(model.decode(latents[own], of_class), model.metadata)
 
 
