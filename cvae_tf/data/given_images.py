@@ -11,9 +11,8 @@ from cvae_tf.core.paths import absolute, listed, printable, refuse_missing
 from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import Dataset, read_arrays, to_uint8
 from cvae_tf.data.decoding import list_pages, say_pages_left_out
-from cvae_tf.data.folder import read_folder
+from cvae_tf.data.folder_layout import TEST, read_folder
 from cvae_tf.data.folder_listing import SUFFIXES, Listing
-from cvae_tf.data.folder_names import TEST
 from cvae_tf.data.inspection import look_at, margin_brightness
 from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, class_number, name_classes, to_labels
 from cvae_tf.data.loading import load_again

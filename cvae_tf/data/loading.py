@@ -67,7 +67,7 @@ def load_dataset(
     path = None if data_path is None else paths.expand(data_path)
     kind = None if path is None else file_kinds.kind_of(path)
     if kind == file_kinds.FOLDER:
-        return folder.load(path, seed, reading, cache_mb, disk_mb, as_before)
+        return folder.load(path, seed, reading, cache_mb, disk_mb)
     for_folders = {"cache_mb": cache_mb, "disk_mb": disk_mb}
     given = [name for name, value in for_folders.items() if value]
     if not_usual := [*reading.changed_fields(), *given]:

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from cvae_tf.data.folder_listing import LeftAlone, Listing
+from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.settings import ReadingSettings
 
 READING = ReadingSettings()
@@ -84,17 +84,15 @@ def expand(patterns):
     return done
 
 
-def listing_of(pictures, others="", folders=""):
-    """What is listed of a folder "data" with such files, of which none need be there."""
-    pictures, others, folders = map(expand, (pictures, others, folders))
-    above = {str(each) for name in pictures + others for each in PurePosixPath(name).parents}
+def listing_of(names):
+    """What is listed of a folder "data" with such pictures, and empty folders ("a/")."""
+    names = expand(names)
+    pictures = [name for name in names if not name.endswith("/")]
+    above = {str(each) for name in names for each in PurePosixPath(f"{name}x").parents}
     return Listing(
         root=Path("data"),
         paths=sorted(map(os.fsencode, pictures)),
         facts=np.zeros((len(pictures), 3), np.int64),
-        folders=sorted(map(os.fsencode, above - {"."} | set(folders))),
-        left_alone=[
-            LeftAlone(os.fsencode(folder), PurePosixPath(name).suffix, 1, [os.fsencode(name)])
-            for folder, _, name in (path.rpartition("/") for path in others)
-        ],
+        folders=sorted(map(os.fsencode, above - {"."})),
+        left_alone={},
     )

@@ -93,17 +93,12 @@ def test_images_that_were_moved_are_known_again_and_others_not_taken_for_them(tm
             load_again(known, path, 0, moved_to=moved_to)
 
 
-# What version 2e41088 read of folders: pictures, the seed, the classes, and the sum. The last two
-# are read in another way now.
+# What version 2e41088 read of folders: pictures, the seed, the classes, and the sum.
 OLDER = [
     ("{a,b}/{0,1}{0,1,2,3,4,5,6,7,8,9}.png c/1.png", 3, "a b c",
      "5cc033cf0f34d8ce14a938177208e677ffa862ff895cb374ae40638341c0d96e"),
     ("{train,test,val}/{a,b}/{1,2}.png", 0, "a b",
      "6fecbada26b676a1a52c8a90fff30796faf9c10caf69dc7a661de89daa21aac9"),
-    ("{Training,Testing}/{a,b}/{1,2}.png", 0, "Testing Training",
-     "e627f1cb8ca73672e63fd6f143b6b9be6db7bde6df7546a5e42ff8b2f7536217"),
-    ("{a,b}/1.png c/{1,2,3}.png", 0, "a b c",
-     "54bfbbad845320cf1b75eadbcf7cc3b7267427e5fa16665523bf133aa66aa4d0"),
 ]  # fmt: skip
 
 

@@ -122,17 +122,15 @@ def test_folders_are_splits_and_classes(root, monkeypatch, capsys):
     )
 
 
-def test_one_class_is_none_and_masks_and_tables_beside_it_are_said(root, capsys):
+def test_one_class_is_none_and_masks_beside_it_are_said(root, capsys):
     save_all(root, [f"images/{number}.png" for number in range(30)])
     save(root / "masks/1.png", pixels_of(0, 9, 9))  # which is not decoded
-    (root / "train.csv").write_text("file,label")
     dataset = _load(root)
     assert dataset.train.labels is None and dataset.test.labels is None
     assert dataset.class_names is None and len(dataset.test.images) == 3
     said, warned = capsys.readouterr()
     assert said == f"{root}: all pictures are in images/; one class alone is none.\n"
     assert "1 files in masks are masks of the pictures" in warned
-    assert "train.csv may hold labels" in warned
 
 
 def test_a_tenth_of_each_class_is_held_out_by_the_seed_with_its_labels(root):
@@ -178,8 +176,9 @@ def test_images_are_the_same_in_memory_and_on_disk(root, cache_mb, disk_mb, kind
         ("", "", False, "no such folder."),
         ("a.png", "", False, "holds one picture; at least 2 are needed"),
         ("", "{1,2,3}.png", True, "3 of 3 pictures cannot be read"),
-        ("b/{1,2}.png", "a/1.png b/\udcff.png", False, "2 of 4 pictures cannot be read: a/1.png, "
-         "b/\\udcff.png (its content is no picture).\nMend or remove them, or give --skip_bad."),
+        ("b/{1,2}.png", "a/1.png b/\udcff.png", False, "2 of 4 pictures cannot be read: a/1.png "
+         "(its content is no picture), b/\\udcff.png (its content is no picture).\n"
+         "Mend or remove them, or give --skip_bad."),
         ("train/1.png", "test/1.png", True, "none of its pictures for testing can be read."),
     ],
 )  # fmt: skip

@@ -7,30 +7,28 @@ import unicodedata
 import pytest
 from folder_helpers import expand, listing_of
 
-from cvae_tf.data.folder import read_classes
-from cvae_tf.data.folder_layout import without_masks
-from cvae_tf.data.folder_names import TEST, TRAIN, find_splits
+from cvae_tf.data.folder_layout import TEST, TRAIN, find_splits, read_classes, without_masks
 
 # Of names side by side those [for training] and those (for testing); or none.
 NAMES = """
 [Training] (Testing) | [training_set] (test_set) | [train] (eval) | [trn] (tst) | [train] (dev)
 [Train_Data] (Val-Data) | [train2017] (val2017) | [TrainSet] (HeldOut) | [trainset] (testset)
 [train80] (test20) | [training.samples] (validation.samples) | [imagesTr] (imagesTs)
-[my-photos-for-training] (tests) | [TRAINset] (va)
-[train] valid (val) | [train] trainval val (test) | [train] train_aug (test) | [Train] [train]
+[my-photos-for-training] (tests) | [TRAINset] (val) | [a. Training] (b. Testing)
+[train] valid (test) | [train] trainval val (test) | [train] train_aug (test) | [Train] [train]
 [seg_train] (seg_test) seg_pred | [train_images] train_masks (test_images) test_masks
-[train1] [train2] (test) | [train] (test) plane | train car bus | train_station test_tube
-trains tests | test val | training testing plane | tr te de | кошка собака | train contest
-train_1 train_2 test_1 test_2 | train_cat test_cat train_dog test_dog | traintest test
-train_small train_full test
+[train1] [train2] (test) | [train] (test) plane | [training] (testing) plane | train car bus
+trains tests | test val | tr te de | кошка собака | train contest | traintest test
+train_station test_tube | train_cat test_cat train_dog test_dog | [trainA] [trainB] (testA) (testB)
 """
 
 
 @pytest.mark.parametrize("marked", NAMES.strip().replace(" | ", "\n").splitlines())
 def test_splits_are_known_by_words_and_the_first_of_several_is_taken(marked):
     sides = {"[": TRAIN, "(": TEST}
-    wanted = {each[1:-1].encode(): sides[each[0]] for each in marked.split() if each[0] in "[("}
-    assert find_splits([each.strip("[()]").encode() for each in marked.split()], False) == wanted
+    names = re.findall(r"\[.*?\]|\(.*?\)|\S+", marked)
+    wanted = {name[1:-1].encode(): sides[name[0]] for name in names if name[0] in sides}
+    assert find_splits([name.strip("[()]").encode() for name in names]) == wanted
 
 
 # Layouts: pictures for training, those for testing, and the folders that are said to be these
@@ -83,42 +81,28 @@ def test_layouts(line, capsys):
 WARNINGS = """
 cat/1.png dog/2.png 3.png | 3.png is in no folder of a class, so there are no classes
 train/{a,b}/images/1.png val/images/1.png | val/images/1.png is in no folder of a class, so there
-{cat,dog}/{train,test,val}/1.png | 2 of 6 pictures are left out (val), because there are */train/
-{train,test}/a/1.png val/{a,b}/1.png cover.png | 3 of 5 pictures are left out (cover.png, val),
+{cat,dog}/{train,test,val}/1.png | 2 of 6 pictures are left out (cat/val, dog/val), because there
+{train,test}/a/1.png val/{1,2}.png cover.png | 3 of 5 pictures are left out (cover.png, val),
 {cat,dog}/{train,test,plane}/1.png | cat/test, cat/train seem to be for training and for testing
-{train_birds,test}/1.png | test, train_birds seem to be for training and for testing, but it is not
-{training,testing,plane}/{a,b}/1.png | testing, training seem to be for training and for testing
+train_cat/1.png test_dog/2.png | test_dog, train_cat seem to be for training and for testing, but
 fold_{1,2}/{train,test}/{a,b}/1.png | fold_1/test, fold_1/train seem to be for training and for
-{color,gray}/{a,b,c}/1.png gray/d/1.png | color, gray hold folders of the same names (a, b, c), and
-x/{a,b,x/a,x/b}/1.png | x holds folders of the same names as those beside it (a, b), and is read as
-images/{1,2}.png labels/{3,4}.png | images, labels are read as classes. To learn from images alone
+{color,gray}/{a,b,c}/1.png gray/d/1.png | Each of color, gray is read as one class, with
+x/{a,b,x/a,x/b}/1.png | Each of x is read as one class, with folders in it of the same
+{a,c}/1.png b/ masks/ | No pictures are in b; such classes are left out.
+x/{a,c}/1.png x/b/ x/d/in/ y/ | No pictures are in b, d; such classes are left out.
+{train,test}/{a,c}/1.png {train,test}/b/ test/c/ | No pictures are in b; such
+cat/{1,2}.png dog/ | No pictures are in dog; such
+{1,2}.png notes/ |
 """
 
 
 @pytest.mark.parametrize("line", WARNINGS.strip().splitlines())
 def test_what_is_not_clear_is_said(line, capsys):
-    pictures, warning = line.split(" | ")
+    pictures, warning = map(str.strip, line.split("|"))
     classes = read_classes(listing_of(pictures))
-    assert warning in capsys.readouterr().err
+    warned = capsys.readouterr().err
+    assert warned.startswith("warning: ") and warning in warned if warning else warned == ""
     assert "no classes" not in warning or classes.labels is classes.names is None
-
-
-# Pictures, other files, empty folders, and what is said
-EMPTY = """
-{a,c}/1.png | b/{1,2}.heic b/x.csv | | b (2 .heic, 1 .csv)
-x/{a,c}/1.png | x/b/in/{1,2}.heic | y | b (2 .heic), y
-{train,test}/{a,c}/1.png | {train,test}/b/1.heic | | b (2 .heic)
-cat/{1,2}.png | dog/1.heic | | dog (1 .heic)
-{1,2}.png | | notes |
-"""
-
-
-@pytest.mark.parametrize("line", EMPTY.strip().splitlines())
-def test_empty_classes_are_named_with_what_they_hold(line, capsys):
-    pictures, others, folders, named = map(str.strip, line.split("|"))
-    read_classes(listing_of(pictures, others, folders))
-    expected = f"warning: No pictures are in {named}; such classes are left out.\n"
-    assert capsys.readouterr().err == (expected if named else "")
 
 
 # Pictures, and the folders of masks among them
@@ -127,8 +111,7 @@ MASKS = {
     "train/{ab,cd}_1.jpg train_masks/{ab,cd}_1_mask.gif": "train_masks",
     "{train,val}/{images,segm}/{1,2}.png": "train/segm val/segm",
     "{train/good,test/bad}/1.png ground_truth/bad/1_mask.png": "ground_truth",
-    "images/{1,2,3,4}.png masks/{3,4,5,6}.png": "masks",
-    "images/{1,2,3,4}.png masks/{4,5,6,7}.png": "",
+    "JPEGImages/1.jpg Segmentation{Class,Object}/1.png": "SegmentationClass SegmentationObject",
     "{mask,no_mask}/{1,2}.png": "",
 }
 
