@@ -160,8 +160,9 @@ def fit(network: keras.Model, split: Split, show: Any) -> None:
     done = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: show(int(learner.optimizer.iterations) / total)
     )
+    amounts = {"epochs": epochs, "steps_per_epoch": steps}
     examples = _training_batches(split, epochs, steps)
-    learner.fit(examples, epochs=epochs, steps_per_epoch=steps, verbose=0, callbacks=[done])
+    learner.fit(examples, **amounts, shuffle=False, verbose=0, callbacks=[done])
 
 
 @usual_settings()
