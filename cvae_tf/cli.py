@@ -92,7 +92,7 @@ def _flush() -> None:
 def _run(command: str, started_as: str) -> None:
     chosen = COMMANDS[command]
     sys.modules["__main__"].__doc__ = chosen.help  # which --help begins with
-    chosen.define_flags()
+    define_flags(chosen)
     for flag in flags.FLAGS.get_key_flags_for_module(__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(functools.partial(call_for_people, chosen.main))
@@ -121,26 +121,24 @@ def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
     os._exit(interrupt.exit_code)
 
 
-def define_flags(settings: type, presets: Mapping[str, dict[str, Any]] | None = None) -> None:
-    """Makes a flag for each field of a class of settings; its value is None if it is not given.
+def define_flags(command: "Command") -> None:
+    """Makes the flags of a command; that of a setting is None if it is not given."""
+    for name, (default, text) in command.flags.items():
+        kinds = {bool: flags.DEFINE_bool, list: flags.DEFINE_multi_string}
+        kinds.get(type(default), flags.DEFINE_string)(name, default, text)
+    for settings in command.settings:
+        for field in dataclasses.fields(settings):
+            _define_setting(field, PRESETS if settings is Config else {})
 
-    Args:
-        settings: a dataclass of `core.settings.setting` fields.
-        presets: those that give values to its fields, if there are any.
-    """
-    for field in dataclasses.fields(settings):
-        choices, kind = field.metadata["choices"], kind_of(field)
-        text = f"{field.metadata['help']}{_words(choices)} {describe(field, presets or {})}".strip()
-        if choices and not field.metadata["are_open"]:
-            flags.DEFINE_enum(field.name, None, list(choices), text)
-        elif kind is bool:
-            flags.DEFINE_bool(field.name, None, text)
-        elif kind is int:
-            flags.DEFINE_integer(field.name, None, text)
-        elif kind is float:
-            flags.DEFINE_float(field.name, None, text)
-        else:
-            flags.DEFINE_string(field.name, None, text)
+
+def _define_setting(field: dataclasses.Field, presets: Mapping[str, dict[str, Any]]) -> None:
+    choices = field.metadata["choices"]
+    text = f"{field.metadata['help']}{_words(choices)} {describe(field, presets)}".strip()
+    kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+    if choices and not field.metadata["are_open"]:
+        flags.DEFINE_enum(field.name, None, list(choices), text)
+    else:
+        kinds.get(kind_of(field), flags.DEFINE_string)(field.name, None, text)
 
 
 def _words(choices: Any) -> str:
@@ -171,12 +169,6 @@ def settings_from_flags(settings: type) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _define_model_flags(run_help: str) -> None:
-    """Makes the two flags that name a trained model."""
-    flags.DEFINE_string("run_dir", str(RUNS / LATEST), f"{run_help}.")
-    flags.DEFINE_string("saved_model", None, "An exported model, instead of a run.")
-
-
 def _model_from_flags() -> Any:
     """Finds the model that the flags name: an exported one is loaded, a run stays a path."""
     from cvae_tf.exporting.load import load
@@ -187,15 +179,6 @@ def _model_from_flags() -> Any:
     if flags.FLAGS["run_dir"].present:
         raise UserError("--run_dir and --saved_model: give one of the two.")
     return load(flags.FLAGS.saved_model)
-
-
-def _define_train() -> None:
-    flags.DEFINE_string(
-        "run_dir", None, "A new directory for everything of this run (default: runs/DATE_TIME)."
-    )
-    flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir.")
-    define_flags(RunOptions)
-    define_flags(Config, PRESETS)
 
 
 def _train() -> None:
@@ -214,30 +197,11 @@ def _train() -> None:
         api.train(None, given.run_dir, **options, **settings)
 
 
-def _define_export() -> None:
-    flags.DEFINE_string("run_dir", str(RUNS / LATEST), "The run to export.")
-    flags.DEFINE_string(
-        "output", None, "A directory for what is written (default: its place in the run)."
-    )
-    flags.DEFINE_string(
-        "format",
-        "saved_model",
-        "saved_model (with the GIF); or for another runtime: litert, onnx, keras.",
-    )
-
-
 def _export() -> None:
     given = flags.FLAGS
     with quiet_import():
         from cvae_tf import api
     api.export(given.run_dir, given.output, given.format)
-
-
-def _define_generate() -> None:
-    flags.DEFINE_string("mode", "samples", f"What to make.{_words(MODE_NAMES)}")
-    _define_model_flags("The run whose exported model is used")
-    flags.DEFINE_string("output", "generated", "A directory for what is made.")
-    define_flags(GenerationSettings)
 
 
 def _generate() -> None:
@@ -248,16 +212,6 @@ def _generate() -> None:
     with quiet_import():
         from cvae_tf import api
     api.generate(_model_from_flags(), given.mode, given.output, **settings)
-
-
-def _define_evaluate() -> None:
-    _define_model_flags("The run to evaluate")
-    flags.DEFINE_string(
-        "output",
-        None,
-        "A .json file, others beside it (default: evaluation.json in the run, or in this folder).",
-    )
-    define_flags(EvaluationSettings)
 
 
 def _evaluate() -> None:
@@ -272,14 +226,6 @@ def _evaluate() -> None:
     api.evaluate(_model_from_flags(), output, **settings)
 
 
-def _define_report() -> None:
-    _define_model_flags("The run to show")
-    flags.DEFINE_multi_string("compare", [], "Another run beside it; may be given several times.")
-    flags.DEFINE_string(
-        "output", None, "The .html file (default: report.html in the run, or in this folder)."
-    )
-
-
 def _report() -> None:
     given = flags.FLAGS
     with quiet_import():
@@ -292,32 +238,66 @@ class Command(NamedTuple):
     """What a script does."""
 
     help: str
-    define_flags: Callable[[], None]
     main: Callable[[], None]  # does what the flags say
+    flags: dict[str, tuple[Any, str]]  # by name: what each is if it is not given, and its help
+    settings: tuple[type, ...] = ()  # dataclasses, whose fields have a flag each
 
 
+_OF_MODEL = {
+    "run_dir": (str(RUNS / LATEST), "The run whose model is used."),
+    "saved_model": (None, "An exported model, instead of a run."),
+}
 COMMANDS = {
     "train": Command(
-        "Trains a model: settings -> a run directory with the SavedModel.", _define_train, _train
+        "Trains a model: settings -> a run directory with the SavedModel.",
+        _train,
+        {
+            "run_dir": (None, "A new directory for all of this run (default: runs/DATE_TIME)."),
+            "resume": (False, "Go on with the run in --run_dir."),
+        },
+        (RunOptions, Config),
     ),
     "export": Command(
         "Exports a run again: its directory -> SavedModel and GIF, or another format.",
-        _define_export,
         _export,
+        {
+            "run_dir": (str(RUNS / LATEST), "The run to export."),
+            "output": (None, "A directory for what is written (default: its place in the run)."),
+            "format": (
+                "saved_model",
+                "saved_model (with the GIF); or for another runtime: litert, onnx, keras.",
+            ),
+        },
     ),
     "generate": Command(
         "Makes pictures and latents with a model: a run, or its SavedModel -> files.",
-        _define_generate,
         _generate,
+        {
+            **_OF_MODEL,
+            "mode": ("samples", f"What to make.{_words(MODE_NAMES)}"),
+            "output": ("generated", "A directory for what is made."),
+        },
+        (GenerationSettings,),
     ),
     "evaluate": Command(
         "Evaluates a model: a run, or its SavedModel -> a table of numbers, JSON, pictures.",
-        _define_evaluate,
         _evaluate,
+        {
+            **_OF_MODEL,
+            "output": (
+                None,
+                "A .json file, others beside it (default: in the run, or in this folder).",
+            ),
+        },
+        (EvaluationSettings,),
     ),
     "report": Command(
         "Writes a page to look at: a run, or its SavedModel -> one HTML file.",
-        _define_report,
         _report,
+        {
+            **_OF_MODEL,
+            "compare": ([], "Another run beside it; may be given several times."),
+            "output": (None, "The .html file (default: in the run, or in this folder)."),
+        },
     ),
 }

@@ -31,7 +31,7 @@ def parse(monkeypatch):
             for name in DEFINE:
                 own = functools.partial(getattr(flags, name), flag_values=values)
                 patch.setattr(flags, name, own)
-            chosen.define_flags()
+            cli.define_flags(chosen)
         monkeypatch.setattr(flags, "FLAGS", values)
         return chosen.main, values([f"{command}.py", *arguments])
 
