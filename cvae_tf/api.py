@@ -88,7 +88,7 @@ def train(
         _set_threads(asked.threads)
         where = options.strategy, options.logical_cpus
         with start_strategy(*where, asked.to_json()) as distribution:
-            images = asked.data_path, asked.seed, asked, options.cache_mb, options.disk_mb
+            images = asked.data_path, asked.seed, asked, options.cache_mb
             dataset = load_dataset(asked.dataset, *images)
             config = building.complete_settings(config, settings, dataset)
             dataset = with_classes(dataset) if config.conditional else dataset
@@ -213,7 +213,7 @@ def _divide(settings: dict[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
 def _load_again(run: Run, config: Config, options: RunOptions) -> Dataset:
     """Loads the images of a run, which may be elsewhere now, with classes if it needs them."""
     moved_to = None if config.data_path == run.config.data_path else config.data_path
-    images = run.config.data_path, config.seed, config, options.cache_mb, options.disk_mb
+    images = run.config.data_path, config.seed, config, options.cache_mb
     dataset = load_again(run.data, *images, moved_to=moved_to)
     if config.conditional:
         dataset = with_classes(dataset)

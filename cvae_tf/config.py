@@ -16,7 +16,7 @@ from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find, setting
 from cvae_tf.data.inspection import Looks, look_at
-from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.data.settings import CACHE_MB, ReadingSettings
 from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS, SHARED_LATENTS
 
 RUNS, LATEST = Path("runs"), "latest"  # a link to the newest one that has something to use
@@ -88,12 +88,9 @@ class RunOptions:
     )
     tensorboard: bool = setting("Write for TensorBoard too, if installed.", False)
     cache_mb: int | None = setting(
-        "Megabytes of images of a folder to keep in memory; more are read from disk when they are "
-        "needed. By default half of what is free.", None, least=0, most=10**9,
-    )  # fmt: skip
-    disk_mb: int | None = setting(
-        "Megabytes of decoded pictures to keep in the Keras cache, for each data set. By default "
-        "half of what is free.", None, least=0, most=10**9,
+        "Megabytes up to which the images of a folder are held in memory; more are read from their "
+        f"file in the Keras cache as they are needed. By default {CACHE_MB:,}.",
+        None, least=0, most=10**9,
     )  # fmt: skip
     strategy: str = setting("Where to train.", "single", choices=STRATEGIES)
     logical_cpus: int = setting(

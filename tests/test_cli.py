@@ -56,7 +56,7 @@ def test_every_setting_has_a_flag_with_its_help_that_arrives(parse):
     assert "(1 to 10000; default: 1)" in flags.FLAGS["importance_samples"].help
 
 
-HOW = {"checkpoint_every": "9", "tensorboard": True, "cache_mb": 5, "disk_mb": 6,
+HOW = {"checkpoint_every": "9", "tensorboard": True, "cache_mb": 5,
        "strategy": "mirrored", "logical_cpus": 2}  # fmt: skip
 GIVEN = [f"--{name}={value}" for name, value in HOW.items()]
 

@@ -14,7 +14,7 @@ import cvae_tf
 from cvae_tf.cli import COMMANDS
 from cvae_tf.config import Config
 from cvae_tf.data import given_images
-from cvae_tf.data.pictures import Form, read_picture
+from cvae_tf.data.pictures import Form, read
 from cvae_tf.exporting.export import FORMATS
 from cvae_tf.generation.settings import MODE_NAMES
 from cvae_tf.presets import PRESETS
@@ -65,7 +65,7 @@ def test_pictures_are_prepared_as_documented(tmp_path):
     for path in tmp_path.iterdir():
         names = {}
         exec(snippet.replace("picture.jpg", str(path)), names)
-        pixels = read_picture(path, Form(size=(64, 64), channels=3))
+        pixels = read(path, Form(size=(64, 64), channels=3)).pixels
         np.testing.assert_array_equal(names["images"], pixels[np.newaxis].astype(np.float32) / 255)
         given = given_images.read_images(path, given_images.fit_of(trained, (64, 64, 3)))
         np.testing.assert_array_equal(names["images"], given.pixels)

@@ -7,7 +7,3 @@ class UserError(Exception):
 
 class MissingPathError(UserError):
     """There is nothing at a path."""
-
-
-class LostImagesError(UserError):
-    """Images on the disk that could be read when the run began, and cannot be read any more."""

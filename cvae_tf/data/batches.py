@@ -1,14 +1,7 @@
 """From uint8 images to shuffled, warped batches: a pure function of (seed, epoch, step).
 
-Images reach the compiled loops all at once from memory, or part by part from the disk. Either way
-the same ones come in the same order, so the result is the same to the last bit.
-
-The pixels of warped images are moved by TensorFlow's own operation, which
-`keras.ops.image.affine_transform` calls too, with the same results and speed; but that always draws
-images of the size of its input, which makes the enlargement of the digits 4.6 times slower. A chain
-of Keras' random layers (`RandomRotation`, `RandomZoom`, `RandomShear`, `RandomTranslation`) samples
-each image four times, takes 3.3 times as long for a training batch, and its noise is no function of
-seed and step.
+Images reach the compiled loops all at once from memory, or part by part from a mapped file. Either
+way the same ones come in the same order, so the result is the same to the last bit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,12 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core import replicas
-from cvae_tf.core.errors import LostImagesError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.data import safe_npz
 
 _STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
-_PART_BYTES = 2**21  # of images from the disk; larger parts are no faster, and scatter the memory
+_PART_BYTES = 2**21  # of images from a file; larger parts are no faster, and scatter the memory
 _READ_AT_ONCE = 2  # parts
 _PIXELS_AT_ONCE = 2**18  # of images: 256 of 32 x 32, which is enough for full speed
 
@@ -108,7 +100,7 @@ class TrainingPart(NamedTuple):
     """Some steps of an epoch, and the images that they take."""
 
     images: tf.Tensor  # uint8 [P, H, W, C]
-    labels: tf.Tensor  # int32 [P]; [0] if there are none
+    labels: tf.Tensor  # int32 [P]; zeros if there are none
     order: tf.Tensor  # int32: indices of the images, the first B for the first step, ...
     first: int  # step in this order with which to begin
     last: int  # step in this order before which to end
@@ -122,15 +114,15 @@ class BatchSource:
         """Takes images and labels.
 
         Args:
-            images: uint8 [N, H, W, C]: an array, or what reads them from the disk.
+            images: uint8 [N, H, W, C], an array or `MappedImages`.
             labels: numbers of classes, [N], if a model wants them.
-            evenly: whether parts in memory are as long as those from the disk: of several workers
+            evenly: whether parts in memory are as long as those from a file: of several workers
                 one may have room for what others read.
         """
-        self._labels = np.zeros(0, np.int32) if labels is None else labels.astype(np.int32)
+        self.shape = tuple(images.shape)
+        self._labels = np.zeros(len(self), np.int32) if labels is None else np.int32(labels)
         self._in_memory, self._evenly = isinstance(images, np.ndarray), evenly
         self._images = resident(images) if self._in_memory else images
-        self.shape = tuple(images.shape)
 
     def __len__(self) -> int:
         """The number of images, N."""
@@ -146,67 +138,48 @@ class BatchSource:
             first: the first step.
             last: the step before which to end.
             batch_size: B, images in a step.
-
-        Raises:
-            LostImagesError: if images cannot be read from the disk any more.
         """
-        steps = min(max(_PART_BYTES // self._bytes(batch_size), 1), _STEPS_PER_CALL)
+        steps = min(self._batches_at_once(batch_size), _STEPS_PER_CALL)
         if self._in_memory:
             labels, steps = tf.constant(self._labels), steps if self._evenly else _STEPS_PER_CALL
             for step in range(first, last, steps):
                 yield TrainingPart(self._images, labels, order, step, min(step + steps, last), 0)
             return
         wanted = order.numpy()[first * batch_size : last * batch_size]
-        for begins, images in self._read(wanted, steps * batch_size):
+        for begins, images, labels in self._read(wanted, steps * batch_size):
             count = len(images)
             step = first + begins // batch_size
-            labels = self._labels_of(wanted[begins : begins + count])
             yield TrainingPart(images, labels, tf.range(count), 0, count // batch_size, step)
 
-    def _labels_of(self, indices: np.ndarray) -> tf.Tensor:
-        return tf.constant(self._labels[indices] if self._labels.size else self._labels)
-
     def parts(self, multiple: int) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
-        """Yields all in their order: number of the first, images [P, H, W, C], labels [P] or [0].
+        """Yields all in their order: number of the first, images [P, H, W, C], labels [P].
 
         Args:
             multiple: each part but the last has a multiple of so many images.
-
-        Raises:
-            LostImagesError: as `training_parts` does.
         """
         if self._in_memory:
             yield 0, self._images, tf.constant(self._labels)
-            return
-        count = max(_PART_BYTES // self._bytes(multiple), 1) * multiple
-        for first, images in self._read(np.arange(len(self)), count):
-            yield first, images, self._labels_of(np.arange(first, first + len(images)))
+        else:
+            yield from self._read(np.arange(len(self)), self._batches_at_once(multiple) * multiple)
 
-    def _bytes(self, count: int) -> int:
-        return count * int(np.prod(self.shape[1:]))
+    def _batches_at_once(self, batch_size: int) -> int:
+        """How many batches a part from a file has."""
+        return max(_PART_BYTES // (batch_size * int(np.prod(self.shape[1:]))), 1)
 
-    def _read(self, indices: np.ndarray, count: int) -> Iterator[tuple[int, tf.Tensor]]:
-        """Reads images `count` at a time, the next ones while these are worked on."""
-        failures = []
+    def _read(self, rows: np.ndarray, count: int) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
+        """Reads images and labels `count` at a time, the next ones while these are worked on."""
 
         def read(first: np.ndarray) -> np.ndarray:
-            try:
-                return self._images[indices[first : first + count]]
-            except LostImagesError as error:  # of which TensorFlow would keep a part of the text
-                failures.append(error)
-                raise
+            return self._images[rows[first : first + count]]
 
-        firsts = tf.data.Dataset.range(0, len(indices), count)
-        parts = firsts.map(
+        parts = tf.data.Dataset.range(0, len(rows), count).map(
             lambda first: (first, tf.numpy_function(read, [first], tf.uint8)),
             num_parallel_calls=_READ_AT_ONCE,
             deterministic=True,
         )
-        try:
-            for first, images in parts.prefetch(1):
-                yield int(first), tf.ensure_shape(images, [None, *self.shape[1:]])
-        except tf.errors.OpError as error:
-            raise (failures[0] if failures else error) from error
+        for start, images in parts.prefetch(1):
+            images = tf.ensure_shape(images, [None, *self.shape[1:]])
+            yield int(start), images, tf.constant(self._labels[rows[start : start + count]])
 
 
 def mirror(images: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:

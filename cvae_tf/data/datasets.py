@@ -41,7 +41,7 @@ _LARGEST_LEVELS = (255, 1023, 4095, 16383, 65535)  # of 8, 10, 12, 14 and 16 bit
 class Split(NamedTuple):
     """Images of one purpose, and their labels."""
 
-    images: np.ndarray  # uint8 [N, H, W, C]; or `StoredImages`, which reads it from disk
+    images: np.ndarray  # uint8 [N, H, W, C]; or `MappedImages`, which stay in their file
     labels: np.ndarray | None  # [N]
 
 

@@ -1,9 +1,6 @@
 """A data set from a folder of pictures, with the classes and splits that its folders name."""
 
-import contextlib
 import hashlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,22 +11,19 @@ from cvae_tf.core.paths import absolute, printable
 from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import HELD_OUT, Dataset, Split, tenth_of
-from cvae_tf.data.decoding import LARGEST_OF_16_BITS, list_pages, say_pages_left_out
 from cvae_tf.data.folder_layout import TEST, TRAIN, Classes, read_folder
 from cvae_tf.data.folder_listing import describe_left_alone
 from cvae_tf.data.labels import leave_out_unused, warn_of_gaps
-from cvae_tf.data.picture_store import MEGABYTE, Pictures, read_pictures
-from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.data.picture_store import (
+    Pictures,
+    list_pages,
+    read_pictures,
+    say_pages_left_out,
+)
+from cvae_tf.data.pictures import LARGEST_OF_16_BITS
+from cvae_tf.data.settings import CACHE_MB, ReadingSettings
 
 _MOST_NAMED = 5  # in a message
-_IF_UNKNOWN = 2 * 2**30  # bytes of memory, of a small machine
-_OF_CONTAINER = (  # the limit of a container and what it has taken, by version of cgroups
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
-)
 
 
 class _Rows(NamedTuple):
@@ -45,7 +39,6 @@ def load(
     seed: int,
     reading: ReadingSettings,
     cache_mb: int | None = None,
-    disk_mb: int | None = None,
 ) -> Dataset:
     """Reads the pictures of a folder.
 
@@ -54,12 +47,10 @@ def load(
             training and for testing, with the classes in each; `folder_layout` knows them.
         seed: from 0; decides which tenth of each class is held out if no folders say so.
         reading: how pictures become images of one size.
-        cache_mb: the most megabytes of images to keep in memory; None for half of what is free.
-        disk_mb: the most megabytes to keep on disk, as `picture_store.read_pictures` does.
+        cache_mb: megabytes up to which the images are held in memory; None for 2,048.
 
     Returns:
-        The data set; its images are arrays if there is room for them, else they are read from disk
-        when they are asked for.
+        The data set; its images are arrays, or `MappedImages` if there are too many.
 
     Raises:
         UserError: if there are too few pictures, some cannot be read, or they are of several sizes.
@@ -71,13 +62,13 @@ def load(
     if reading.pages == "all":
         listing, numbers = list_pages(listing)
         classes = _only(classes, numbers)
-    pictures = read_pictures(listing, reading, disk_mb)
+    pictures = read_pictures(listing, reading)
     _check_bad(pictures, reading.skip_bad)
     _say_guesses(pictures)
     classes = _only(classes, pictures.numbers)
     rows = _split(path, classes, pictures.facts.count, seed)
-    room = free_bytes() // 2 if cache_mb is None else cache_mb * MEGABYTE
-    train, test = (_images(pictures, part, room) for part in (rows.train, rows.test))
+    cache_mb = CACHE_MB if cache_mb is None else cache_mb
+    train, test = (pictures.images(part, cache_mb) for part in (rows.train, rows.test))
     labels, names = _labels(classes, rows)
     if names and len(names) == 1:
         say(f"{printable(path)}: all pictures are in {names[0]}/; one class alone is none.")
@@ -187,13 +178,6 @@ def _labels(classes: Classes, rows: _Rows) -> tuple[np.ndarray | None, tuple[str
     return leave_out_unused(classes.labels, classes.names, np.concatenate([rows.train, rows.test]))
 
 
-def _images(pictures: Pictures, rows: np.ndarray, room: int):
-    """Images in memory if all of the data set have room there, else such as stay on disk."""
-    images = pictures.images(rows)
-    needed = pictures.facts.count * int(np.prod(pictures.facts.image_shape))
-    return images[:] if needed <= room else images
-
-
 def _origin(path: Path, rows: _Rows, pictures: Pictures, names: tuple[str, ...] | None) -> str:
     height, width, channels = pictures.facts.image_shape
     kind = "grey" if channels == 1 else "colour"
@@ -205,27 +189,3 @@ def _origin(path: Path, rows: _Rows, pictures: Pictures, names: tuple[str, ...] 
         f"{printable(path)}, {count:,} pictures{classes}, {height} x {width} in {kind}, "
         f"{rows.how}{others}."
     )
-
-
-def free_bytes() -> int:
-    """Bytes of memory that programs can still have, also in a container."""
-    return min([_free_of_machine(), *_free_of_container()])
-
-
-def _free_of_container() -> Iterator[int]:
-    for limit, taken in _OF_CONTAINER:
-        with contextlib.suppress(OSError, ValueError):  # such as the limit "max"
-            most, now = (int(Path(path).read_text(encoding="ascii")) for path in (limit, taken))
-            yield max(most - now, 0)
-
-
-def _free_of_machine() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line[:13] == "MemAvailable:")
-    except (OSError, ValueError, StopIteration):  # only Linux has it
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):
-        return _IF_UNKNOWN

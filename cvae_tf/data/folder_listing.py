@@ -50,14 +50,6 @@ class Listing(NamedTuple):
         """Which page of its file a picture is, from 0."""
         return 0 if self.pages is None else int(self.pages[number])
 
-    def has_changed(self, number: int) -> bool:
-        """Whether a picture is another file than when it was listed."""
-        try:
-            status = os.stat(self.full_path(number))  # noqa: PTH116
-        except OSError:
-            return True
-        return (status.st_size, status.st_mtime_ns) != tuple(self.facts[number][:2])
-
     def fingerprint(self, reading: ReadingSettings) -> str:
         """What the pixels of these pictures can be known by without reading them."""
         digest = hashlib.sha256()

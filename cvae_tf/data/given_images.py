@@ -10,13 +10,12 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import absolute, listed, printable, refuse_missing
 from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import Dataset, read_arrays, to_uint8
-from cvae_tf.data.decoding import list_pages, say_pages_left_out
 from cvae_tf.data.folder_layout import TEST, read_folder
 from cvae_tf.data.folder_listing import SUFFIXES, Listing
 from cvae_tf.data.inspection import look_at, margin_brightness
 from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, class_number, name_classes, to_labels
 from cvae_tf.data.loading import load_again
-from cvae_tf.data.picture_store import form_of
+from cvae_tf.data.picture_store import form_of, list_pages, say_pages_left_out
 from cvae_tf.data.pictures import (
     BadPictureError,
     Form,

@@ -184,17 +184,5 @@ def margin_brightness(images: np.ndarray) -> float:
     Returns:
         The mean grey level of the outermost rows and columns: 0 if all are black, 1 if white.
     """
-    return mean_of_margins(sums_of_margins(images), images.shape)
-
-
-def sums_of_margins(images: np.ndarray) -> np.ndarray:
-    """Adds the levels of the outermost rows and columns: top, bottom, left, right; int64 [4]."""
     sides = images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]
-    return np.array([side.sum(dtype=np.int64) for side in sides])
-
-
-def mean_of_margins(sums: np.ndarray, shape: tuple[int, int, int, int]) -> float:
-    """The `margin_brightness` of images of such a shape, [N, H, W, C], by their sums."""
-    num, height, width, channels = shape
-    values = num * channels * np.array([width, width, height, height])
-    return float(np.mean(sums / values)) / 255
+    return float(np.mean([side.sum(dtype=np.int64) / side.size for side in sides])) / 255

@@ -36,7 +36,6 @@ def load_dataset(
     seed: int = 0,
     reading: ReadingSettings | None = None,
     cache_mb: int | None = None,
-    disk_mb: int | None = None,
     as_before: bool = False,
 ) -> Dataset:
     """Loads a data set by its name, or a user's own images.
@@ -49,10 +48,8 @@ def load_dataset(
         seed: from 0; decides the variations of the digits, and the images held out of a lone
             `x_train` or of a folder without splits.
         reading: how pictures of a folder become images of one size; None for as they are.
-        cache_mb: the most megabytes of images of a folder to keep in memory; more of them are read
-            from disk when they are needed. None for half of what is free.
-        disk_mb: the most megabytes of decoded pictures to keep on disk, in the Keras cache; None
-            for half of what is free.
+        cache_mb: megabytes up to which the images of a folder are held in memory; more of them
+            are read from their file as they are needed. None for 2,048.
         as_before: whether own images get their splits and classes by the rules of older versions,
             so that runs which began with these can go on.
 
@@ -67,10 +64,8 @@ def load_dataset(
     path = None if data_path is None else paths.expand(data_path)
     kind = None if path is None else file_kinds.kind_of(path)
     if kind == file_kinds.FOLDER:
-        return folder.load(path, seed, reading, cache_mb, disk_mb)
-    for_folders = {"cache_mb": cache_mb, "disk_mb": disk_mb}
-    given = [name for name, value in for_folders.items() if value]
-    if not_usual := [*reading.changed_fields(), *given]:
+        return folder.load(path, seed, reading, cache_mb)
+    if not_usual := [*reading.changed_fields(), *(["cache_mb"] if cache_mb else [])]:
         what = "in --data_path" if path is None else f"and {path} is a file of arrays"
         raise UserError(f"--{not_usual[0]} is for a folder of pictures, {what}.")
     if path is not None:
@@ -156,7 +151,6 @@ def load_again(
     seed: int,
     reading: ReadingSettings | None = None,
     cache_mb: int | None = None,
-    disk_mb: int | None = None,
     moved_to: str | None = None,
 ) -> Dataset:
     """Loads what a run has learned from, also if it was only found by `--dataset=auto`.
@@ -168,7 +162,6 @@ def load_again(
         seed: as in `load_dataset`.
         reading: as in `load_dataset`.
         cache_mb: as in `load_dataset`.
-        disk_mb: as in `load_dataset`.
         moved_to: where the images are now, if they are at `data_path` no more.
 
     Returns:
@@ -182,7 +175,7 @@ def load_again(
     if not known if moved_to else data_path is None and key is None:
         raise UserError("It is not recorded which images the model was trained on.")
     path = moved_to or data_path
-    source = key, path, seed, reading, cache_mb, disk_mb
+    source = key, path, seed, reading, cache_mb
     try:
         dataset = load_dataset(*source)
     except MissingPathError as error:

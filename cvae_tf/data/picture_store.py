@@ -1,19 +1,15 @@
-"""Keeps the pixels of a folder of pictures, so that they are decoded only once.
+"""The pixels of a folder of pictures: decoded once, into one file that is mapped into memory.
 
-They are in the folder `cvae-tf` of the Keras cache (`KERAS_HOME`, else `~/.keras`), in a folder for
-each folder of pictures and way to read it: `facts.json`, and `pixels.bin` with uint8 [M, H, W, C].
+It is in the folder `cvae-tf` of the Keras cache (`KERAS_HOME`, else `~/.keras`), in a folder for
+each folder of pictures and way to read it: `pixels.npy`, uint8 [M, H, W, C], and `facts.json`.
 Nothing there is ever removed; you may remove it, and it is made again when it is needed.
-
-From there they are read when they are asked for, by what looks like an array; where there is no
-room for the file, the pictures are decoded each time.
 """
 
 import contextlib
-import os
-import shutil
-import threading
-import weakref
-from collections.abc import Callable
+import hashlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,195 +17,75 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cvae_tf.core import files
-from cvae_tf.core.errors import LostImagesError, UserError
+from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import keras_home, printable
 from cvae_tf.core.tensorflow_setup import count_cores
-from cvae_tf.core.terminal import warn
-from cvae_tf.data.decoding import (
-    Facts,
-    SizeNeededError,
-    count_sizes,
-    decode_all,
-    find_largest_level,
-)
+from cvae_tf.core.terminal import progress, say
 from cvae_tf.data.folder_listing import Listing
-from cvae_tf.data.pictures import BadPictureError, Form, read_picture, without_warnings
+from cvae_tf.data.inspection import margin_brightness
+from cvae_tf.data.pictures import (
+    LARGEST_OF_16_BITS,
+    BadPictureError,
+    Form,
+    Picture,
+    count_pages,
+    largest_level,
+    read,
+    without_warnings,
+)
 from cvae_tf.data.safe_npz import aligned_empty
-from cvae_tf.data.settings import AUTO, ReadingSettings
+from cvae_tf.data.settings import AUTO, LARGEST_SIDE, ReadingSettings
 
-_FACTS, _PIXELS = "facts.json", "pixels.bin"
+_FACTS, _PIXELS = "facts.json", "pixels.npy"
 _LENGTH_OF_KEY = 32  # of the 64 digits of a fingerprint
-_MOST_SIZES = 5  # named in a message
-_MOST_TRIED = 100  # of pictures that could not be read
-MEGABYTE = 2**20
-_MOST_AT_ONCE = 2**30  # bytes; some systems refuse to read 2 GiB in one call
-_SEEKING = threading.Lock()  # for systems that cannot read at a place without going there
+_MEGABYTE = 2**20
+_AT_ONCE = 16  # pictures that a thread takes
+_ONE_LEVEL = 16  # the largest difference of levels that nobody sees
+# The largest levels of the bits that cameras and scanners use of 16.
+_LARGEST_OF_FEW_BITS = (255, 1023, 4095, 16383)
 
 
-class StoredImages:
-    """Images that are never in memory as a whole; a subclass reads some of them."""
+class Facts(NamedTuple):
+    """What is known of the pictures of a folder once they have been decoded."""
+
+    image_shape: tuple[int, ...]  # height, width and channels; () if no picture can be read
+    count: int  # M, of the pictures that can be read
+    bad: list[tuple[int, str]]  # numbers of those that cannot, and the reasons
+    sha256: str  # of all pixels in their order
+    margins: float  # mean brightness of the outermost rows and columns, from 0 to 1
+    white_level: float | None  # as the `Form` of the pixels had it
+    deep_white_level: int | None  # the same; None if no grey picture has 16 bits
+    num_vanished: int  # transparent pictures that are of one level, or nearly so
+    num_pages_left_out: int
+
+
+class MappedImages:
+    """Some images of a mapped file, as an array that is never in memory as a whole."""
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, rows: np.ndarray, image_shape: tuple[int, int, int]):
+    def __init__(self, pixels: np.ndarray, rows: np.ndarray):
         """Keeps which images these are.
 
         Args:
-            rows: int [N], their numbers where they are stored.
-            image_shape: height, width and channels of each.
+            pixels: all images of the file, uint8 [M, H, W, C].
+            rows: int [N], which of them these are.
         """
-        self._rows = rows
-        self.shape = (len(rows), *image_shape)
+        self._pixels, self._rows = pixels, rows
+        self.shape = (len(rows), *pixels.shape[1:])
 
     def __len__(self) -> int:
         """N, the number of images."""
-        return self.shape[0]
+        return len(self._rows)
 
     def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
-        """Reads images.
-
-        Args:
-            index: a slice, or int [B], the numbers of images.
-
-        Returns:
-            uint8 [B, H, W, C].
-
-        Raises:
-            LostImagesError: if they cannot be read any more.
-        """
+        """Reads images, uint8 [B, H, W, C], by a slice or their numbers, int [B]."""
         rows = self._rows[index]
         image_shape = self.shape[1:]
         images = aligned_empty(rows.size * int(np.prod(image_shape)))
         images = images.reshape(*rows.shape, *image_shape)
-        self._fill(images.reshape(rows.size, *image_shape), rows.reshape(-1))
-        return images
-
-    def _fill(self, places: np.ndarray, rows: np.ndarray) -> None:
-        """Reads the images of rows, int [B], into their places, uint8 [B, H, W, C]."""
-        raise NotImplementedError
-
-
-class DiskImages(StoredImages):
-    """Images in a flat file of uint8, as an array that is never in memory as a whole.
-
-    Several threads may read at once. Nothing is mapped into memory, so that what was read does not
-    count as memory of the process.
-    """
-
-    def __init__(
-        self, path: str | Path, shape: tuple[int, int, int, int], rows: np.ndarray | None = None
-    ):
-        """Opens the file.
-
-        Args:
-            path: of the file: uint8 [M, H, W, C] and nothing else.
-            shape: its M, H, W and C.
-            rows: int [N], which of its images these are; None for all, in their order.
-
-        Raises:
-            LostImagesError: if there is no such file, or it is too short.
-        """
-        self._path = path
-        rows = np.arange(shape[0]) if rows is None else np.asarray(rows, np.int64)
-        super().__init__(rows, shape[1:])
-        self._bytes = int(np.prod(shape[1:]))  # of an image
-        try:
-            self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        except OSError as error:
-            raise LostImagesError(f"{path}: cannot be read ({error.strerror}).") from error
-        weakref.finalize(self, os.close, self._file)
-        if os.fstat(self._file).st_size < shape[0] * self._bytes:
-            raise self._too_short()
-
-    def _fill(self, places: np.ndarray, rows: np.ndarray) -> None:
-        order = np.argsort(rows, kind="stable")  # from the front to the back of the file
-        rows = rows[order]
-        # What stands side by side in the file and in the result is read at once.
-        is_start = (np.diff(rows, prepend=-2) != 1) | (np.diff(order, prepend=-2) != 1)
-        starts = np.flatnonzero(is_start)
-        ends = np.append(starts, len(rows))[1:]
-        for start, end in zip(starts, ends, strict=True):
-            first = order[start]
-            self._read(places[first : first + end - start], int(rows[start]) * self._bytes)
-
-    def _read(self, target: np.ndarray, offset: int) -> None:
-        """Fills a contiguous array with what stands at an offset of the file."""
-        view = memoryview(target.reshape(-1))
-        while view:
-            try:
-                count = _read_at(self._file, view, offset)
-            except OSError as error:
-                raise LostImagesError(
-                    f"{self._path}: cannot be read ({error.strerror})."
-                ) from error
-            if count == 0:
-                raise self._too_short()
-            view, offset = view[count:], offset + count
-
-    def _too_short(self) -> LostImagesError:
-        return LostImagesError(
-            f"{self._path}: the file is shorter than it was; remove it, start again."
-        )
-
-
-def _read_at(file: int, view: memoryview, offset: int) -> int:
-    if hasattr(os, "preadv"):
-        return os.preadv(file, [view[:_MOST_AT_ONCE]], offset)
-    with _SEEKING:
-        os.lseek(file, offset, os.SEEK_SET)
-        data = os.read(file, len(view))
-    view[: len(data)] = data
-    return len(data)
-
-
-class PictureImages(StoredImages):
-    """Images in picture files, as an array that is never in memory as a whole.
-
-    It gives what `DiskImages` gives, where there is no room for a flat file.
-    """
-
-    def __init__(
-        self, listing: Listing, numbers: np.ndarray, form: Form, image_shape: tuple[int, int, int]
-    ):
-        """Keeps which pictures these are.
-
-        Args:
-            listing: the pictures of a folder.
-            numbers: int [N], which of them these are.
-            form: of their pixels.
-            image_shape: height, width and channels of each image.
-        """
-        super().__init__(numbers, image_shape)
-        self._listing, self._form = listing, form
-
-    def _fill(self, places: np.ndarray, rows: np.ndarray) -> None:
-        """Decodes pictures, several at a time."""
-        workers = count_cores()
-
-        def read_some(worker: int) -> None:
-            for place in range(worker, len(places), workers):
-                places[place] = self._read(int(rows[place]))
-
-        if len(places) < workers:
-            workers = 1
-            read_some(0)
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(read_some, range(workers)))
-
-    def _read(self, number: int) -> np.ndarray:
-        path = self._listing.full_path(number)
-        try:
-            picture = read_picture(path, self._form, self._listing.page(number))
-        except BadPictureError as error:
-            raise LostImagesError(
-                f"{printable(path)}: cannot be read any more ({error})."
-            ) from error
-        if picture.shape != self.shape[1:] or self._listing.has_changed(number):
-            raise LostImagesError(
-                f"{printable(path)}: the picture has become another one; start again."
-            )
-        return picture
+        # Without `mode`, what is taken would be in memory twice; all rows are there.
+        return np.take(self._pixels, rows, axis=0, out=images, mode="clip")
 
 
 class Pictures(NamedTuple):
@@ -218,7 +94,7 @@ class Pictures(NamedTuple):
     listing: Listing
     form: Form  # of the pixels
     facts: Facts
-    pixels: Path | None  # the file that keeps them; None if they are decoded each time
+    pixels: np.ndarray  # uint8 [M, H, W, C], mapped from the cache
 
     @property
     def numbers(self) -> np.ndarray:
@@ -227,42 +103,47 @@ class Pictures(NamedTuple):
         is_good[[number for number, _ in self.facts.bad]] = False
         return np.flatnonzero(is_good)
 
-    def images(self, rows: np.ndarray) -> DiskImages | PictureImages:
-        """The images of some rows, int [N], each from 0 to M - 1."""
-        shape = self.facts.image_shape
-        if self.pixels:
-            return DiskImages(self.pixels, (self.facts.count, *shape), rows)
-        return PictureImages(self.listing, self.numbers[rows], self.form, shape)
+    def images(self, rows: np.ndarray, cache_mb: int) -> np.ndarray | MappedImages:
+        """Takes the images of some rows, int [N], each from 0 to M - 1.
+
+        Args:
+            rows: which ones.
+            cache_mb: megabytes up to which all M images are held in memory.
+
+        Returns:
+            uint8 [N, H, W, C], in memory or mapped.
+        """
+        images = MappedImages(self.pixels, rows)
+        return images[:] if self.pixels.nbytes <= cache_mb * _MEGABYTE else images
 
 
-def read_pictures(listing: Listing, reading: ReadingSettings, disk_mb: int | None) -> Pictures:
+def read_pictures(listing: Listing, reading: ReadingSettings) -> Pictures:
     """Decodes all pictures, unless that was done before.
 
     Args:
         listing: the pictures.
         reading: how they become images.
-        disk_mb: the most megabytes to keep on disk; None for half of what is free there. What is
-            there already is used in any case.
 
     Returns:
         The pictures; those that cannot be read are in `facts.bad`.
 
     Raises:
-        UserError: if they are of several sizes or too large, and the settings give none.
+        UserError: if they are of several sizes or too large, and the settings give none; or if
+            there is no room for the file in the cache.
     """
     form = form_of(reading)
-    home = keras_home()
-    entry = home / "cvae-tf" / listing.fingerprint(reading)[:_LENGTH_OF_KEY]
-    room = _free_bytes(home) // 2 if disk_mb is None else disk_mb * MEGABYTE
-    facts = _find(entry, len(listing.paths), room)
-    if facts is None or _some_is_mended(listing, form, facts):
+    entry = keras_home() / "cvae-tf" / listing.fingerprint(reading)[:_LENGTH_OF_KEY]
+    kept = _find(entry)
+    # Without --skip_bad there is no run with bad pictures, which may be mended meanwhile.
+    if kept is None or (kept[0].bad and not reading.skip_bad):
         if reading.white_level == AUTO:
-            form = form._replace(white_level=find_largest_level(listing) or None)
-        facts = _decode(listing, form, entry, room)
-    white_levels = {name: getattr(facts, name) for name in ("white_level", "deep_white_level")}
-    form = form._replace(channels=facts.image_shape[-1] if facts.count else 0, **white_levels)
-    pixels = entry / _PIXELS
-    return Pictures(listing, form, facts, pixels if _size(pixels) == _needed(facts) else None)
+            form = form._replace(white_level=_largest_level(listing) or None)
+        kept = _decode_to_cache(listing, form, entry)
+    facts, pixels = kept
+    form = form._replace(white_level=facts.white_level, deep_white_level=facts.deep_white_level)
+    if facts.count:
+        form = form._replace(channels=facts.image_shape[-1])
+    return Pictures(listing, form, facts, pixels)
 
 
 def form_of(reading: ReadingSettings) -> Form:
@@ -271,112 +152,210 @@ def form_of(reading: ReadingSettings) -> Form:
     return Form(size, reading.fit, reading.channels, reading.background, white_level)
 
 
-def _decode(listing: Listing, form: Form, entry: Path, room: int) -> Facts:
-    try:
-        try:
-            return _decode_to(listing, form, entry, room)
-        except UserError as error:
-            facts = _find(entry, len(listing.paths), room)  # another process may have made it
-            if facts is None:
-                warn(f"{error} The pictures are decoded each time.")
-                facts = decode_all(listing, form, lambda shape: None)
-            return facts
-    except SizeNeededError as error:
-        raise _refuse_sizes(listing) from error
+def list_pages(listing: Listing) -> tuple[Listing, np.ndarray]:
+    """Lists each page of files that have several as a picture of its own.
 
-
-def _decode_to(listing: Listing, form: Form, entry: Path, room: int) -> Facts:
-    """Decodes all pictures and keeps what was found, with the pixels if there is room."""
-    with files.replacing_directory(entry) as aside, (aside / _PIXELS).open("wb") as file:
-
-        def open_store(shape: tuple[int, ...]) -> Callable | None:
-            file.seek(0)
-            file.truncate()
-            fits = len(listing.paths) * int(np.prod(shape)) <= room
-            return file.write if fits else None
-
-        facts = decode_all(listing, form, open_store)
-        files.write_json(aside / _FACTS, facts._asdict())
-    return facts
-
-
-def _find(entry: Path, total: int, room: int) -> Facts | None:
-    """Finds what is known of pictures from before; None if nothing is, or it is damaged.
-
-    Also None if there was no room for the pixels then, and there is now.
+    Returns:
+        The listing of M pages; and of which of the N pictures each was a page, int64 [M].
     """
+    chunks = _in_order(
+        lambda number: count_pages(listing.full_path(number)), len(listing.paths), "counting pages"
+    )
+    counts = np.array([pages for _, chunk in chunks for pages in chunk])
+    numbers = np.repeat(np.arange(len(counts)), counts)
+    of_pages = listing._replace(
+        paths=[listing.paths[number] for number in numbers],
+        facts=listing.facts[numbers],
+        pages=np.concatenate([np.arange(pages) for pages in counts]),
+    )
+    return of_pages, numbers
+
+
+def say_pages_left_out(count: int, why: str) -> None:
+    """Says that pages or frames of files are left out, if there are any."""
+    if count:
+        say(
+            f"images:  of files with several pages or frames the first one is taken; {count:,} "
+            f"more are left out ({why})"
+        )
+
+
+def _find(entry: Path) -> tuple[Facts, np.ndarray] | None:
+    """Finds facts and pixels, uint8 [M, H, W, C], that are kept; None if not, or damaged."""
     try:
-        facts = _checked(files.read_json(entry / _FACTS), total)
-    except (UserError, TypeError, ValueError, KeyError):
+        facts = Facts(**files.read_json(entry / _FACTS))
+        facts = facts._replace(
+            image_shape=tuple(facts.image_shape), bad=[tuple(each) for each in facts.bad]
+        )
+        pixels = np.load(entry / _PIXELS, mmap_mode="r")
+    except (UserError, TypeError, OSError, ValueError, EOFError):
         return None
-    size = _size(entry / _PIXELS)
-    has_no_room = total * int(np.prod(facts.image_shape)) > room  # as when they were decoded
-    return facts if size == _needed(facts) or (size == 0 and has_no_room) else None
+    return (facts, pixels) if pixels.shape == (facts.count, *facts.image_shape) else None
 
 
-def _some_is_mended(listing: Listing, form: Form, facts: Facts) -> bool:
-    """Whether a picture can be read that could not; a disk in a network may fail for a while."""
-    with without_warnings():
-        for number, _ in facts.bad[:_MOST_TRIED]:
-            with contextlib.suppress(BadPictureError):
-                read_picture(listing.full_path(number), form, listing.page(number))
-                return True
-    return False
-
-
-def _checked(values: dict[str, Any], total: int) -> Facts:
-    """Makes facts of what a file says; raises a ValueError or the like if that cannot be."""
-    facts = Facts(
-        tuple(int(side) for side in values["image_shape"]),
-        int(values["count"]),
-        [(int(number), str(reason)) for number, reason in values["bad"]],
-        str(values["sha256"]),
-        float(values["margins"]),
-        *(values[name] for name in Facts._fields[5:]),
-    )
-    numbers = {number for number, _ in facts.bad}
-    is_right = (
-        facts.count + len(numbers) == total
-        and len(facts.bad) == len(numbers)
-        and all(0 <= number < total for number in numbers)
-        and (len(facts.image_shape) == 3) == (facts.count > 0)
-        and all(side > 0 for side in facts.image_shape)
-        and len(facts.sha256) == 64
-    )
-    if not is_right:
-        raise ValueError
-    return facts
-
-
-def _needed(facts: Facts) -> int:
-    """The bytes of the pixels of all pictures that can be read."""
-    return facts.count * int(np.prod(facts.image_shape)) if facts.count else 0
-
-
-def _size(path: Path) -> int:
+def _decode_to_cache(listing: Listing, form: Form, entry: Path) -> tuple[Facts, np.ndarray]:
+    """Decodes all pictures into a folder of the cache."""
     try:
-        return path.stat().st_size
-    except OSError:
-        return -1
+        _decode(listing, form, entry)
+    except _SizeNeededError:
+        raise
+    except UserError as error:
+        if _find(entry) is None:  # else another process has made it meanwhile
+            raise UserError(
+                f"{error} Decoded pictures are kept there; KERAS_HOME names another place."
+            ) from error
+    return _find(entry)
 
 
-def _free_bytes(path: Path) -> int:
-    """Free space where a folder is, or will be."""
-    while not os.path.exists(path) and path != path.parent:  # noqa: PTH110
-        path = path.parent
+def _decode(listing: Listing, form: Form, entry: Path) -> None:
+    """Writes pixels and facts, with colours or another white level if pictures turn out so."""
+
+    def decode(number: int) -> Picture | str:
+        try:
+            return read(listing.full_path(number), form, listing.page(number))
+        except BadPictureError as error:
+            return str(error)
+
     try:
-        return shutil.disk_usage(path).free
-    except OSError:
-        return 0
+        with files.replacing_directory(entry) as aside:
+            writer = _Writer(listing, form, aside / _PIXELS)
+            pictures = _in_order(decode, len(listing.paths), "reading pictures")
+            with contextlib.closing(pictures), contextlib.closing(writer):
+                for first, chunk in pictures:
+                    writer.add(first, chunk)
+            files.write_json(aside / _FACTS, writer.facts()._asdict())
+    except _ColourFoundError:
+        _decode(listing, form._replace(channels=3), entry)
+    except _DeepFoundError:
+        _decode(listing, form._replace(deep_white_level=_deep_white_level(listing)), entry)
 
 
-def _refuse_sizes(listing: Listing) -> UserError:
-    sizes = count_sizes(listing).most_common()
-    named = [f"{height}x{width} ({count:,})" for (height, width), count in sizes[:_MOST_SIZES]]
-    others = f" and {len(sizes) - _MOST_SIZES:,} more" if sizes[_MOST_SIZES:] else ""
-    what = "several sizes" if len(sizes) > 1 else "a size too large to learn"
-    return UserError(
-        f"{printable(listing.root)}: pictures of {what}, height x width: "
-        f"{', '.join(named)}{others}. Give --image_size=64 or another size, with "
-        "--fit=crop, pad or stretch."
-    )
+class _SizeNeededError(UserError):
+    """Pictures are of several sizes or large, and it is not said which size to bring them to."""
+
+
+class _ColourFoundError(Exception):
+    """A picture in colour among those that were taken to be grey."""
+
+
+class _DeepFoundError(Exception):
+    """A grey picture of 16 bits, before it is known how many bits are used."""
+
+
+class _Writer:
+    """Takes the pictures in their order, writes their pixels and finds out what they are."""
+
+    def __init__(self, listing: Listing, form: Form, path: Path):
+        self._listing, self._form, self._path = listing, form, path
+        self._file = path.open("wb")
+        self._count = self._vanished = self._pages_left_out = 0
+        self._shape: tuple[int, ...] = ()  # of an image
+        self._bad: list[tuple[int, str]] = []
+
+    def add(self, first: int, chunk: list[Picture | str]) -> None:
+        """Takes the pictures that follow, or the reasons why they cannot be read."""
+        good = []
+        for number, picture in enumerate(chunk, first):
+            if isinstance(picture, str):
+                self._bad.append((number, picture))
+            else:
+                self._look_at(number, picture)
+                good.append(picture.pixels)
+        if good:
+            self._count += len(good)
+            self._file.write(np.stack(good))
+
+    def _look_at(self, number: int, picture: Picture) -> None:
+        if picture.is_deep and not (self._form.white_level or self._form.deep_white_level):
+            raise _DeepFoundError
+        shape, name = picture.pixels.shape, printable(self._listing.paths[number])
+        if not self._shape:
+            self._shape, self._first_name = (*shape[:2], self._form.channels or 1), name
+            self._write_header()
+        if shape[:2] != self._shape[:2] or max(shape[:2]) > LARGEST_SIDE:
+            sizes = {self._first_name: self._shape, name: shape}
+            named = [f"{name} has {height}x{width}" for name, (height, width, _) in sizes.items()]
+            raise _SizeNeededError(
+                f"{printable(self._listing.root)}: {', '.join(named)} pixels (height x width); "
+                f"images must be of one size, of at most {LARGEST_SIDE} a side. Give "
+                "--image_size=64 or another size, with --fit=crop, pad or stretch."
+            )
+        if shape != self._shape:
+            raise _ColourFoundError
+        self._vanished += picture.is_transparent and np.ptp(picture.pixels) <= _ONE_LEVEL
+        if self._listing.pages is None:
+            self._pages_left_out += picture.num_pages - 1
+
+    def _write_header(self) -> None:
+        """Says how many images the file holds; that takes as many bytes each time."""
+        self._file.seek(0)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self._count, *self._shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def close(self) -> None:
+        """Completes the file."""
+        self._write_header()
+        self._file.close()
+
+    def facts(self) -> Facts:
+        """Says what was found, once the file is complete."""
+        pixels = np.load(self._path, mmap_mode="r")
+        return Facts(
+            image_shape=self._shape,
+            count=self._count,
+            bad=self._bad,
+            sha256=hashlib.sha256(pixels).hexdigest(),
+            margins=margin_brightness(pixels) if self._count else 0.0,
+            white_level=self._form.white_level,
+            deep_white_level=self._form.deep_white_level,
+            num_vanished=int(self._vanished),
+            num_pages_left_out=self._pages_left_out,
+        )
+
+
+def _largest_level(listing: Listing, only_deep: bool = False) -> float:
+    """Finds the largest level in all pictures, or those of 16 bits, as their files have it."""
+
+    def find(number: int) -> float:
+        try:
+            level, is_deep = largest_level(listing.full_path(number), listing.page(number))
+        except BadPictureError:
+            return 0.0
+        return level if is_deep or not only_deep else 0.0
+
+    chunks = _in_order(find, len(listing.paths), "looking for the largest level")
+    return max(max(chunk) for _, chunk in chunks)
+
+
+def _deep_white_level(listing: Listing) -> int:
+    """Takes the fewest usual bits that hold all levels of the pictures of 16 bits."""
+    largest = _largest_level(listing, only_deep=True)
+    fitting = (level for level in _LARGEST_OF_FEW_BITS if level >= largest > 0)
+    return next(fitting, LARGEST_OF_16_BITS)
+
+
+def _in_order(work: Callable[[int], Any], total: int, what: str) -> Iterator[tuple[int, list]]:
+    """Works on pictures 0 to `total` - 1, several at a time, and shows how far it is.
+
+    Yields:
+        Results, chunk by chunk in their order, each with the number of its first picture. Not many
+        of them wait for those who take them.
+    """
+
+    def work_on_chunk(first: int) -> list:
+        return [work(number) for number in range(first, min(first + _AT_ONCE, total))]
+
+    workers, done = count_cores(), 0
+    firsts = iter(range(0, total, _AT_ONCE))
+    with without_warnings(), progress(what) as show, ThreadPoolExecutor(workers) as pool:
+        waiting = deque(
+            pool.submit(work_on_chunk, first) for first in itertools.islice(firsts, 2 * workers)
+        )
+        while waiting:
+            chunk = waiting.popleft().result()
+            waiting.extend(
+                pool.submit(work_on_chunk, first) for first in itertools.islice(firsts, 1)
+            )
+            yield done, chunk
+            done += len(chunk)
+            show(done / total, f"{done:,} of {total:,}")

@@ -11,6 +11,7 @@ from cvae_tf.core.settings import check, setting
 
 FITS = ("crop", "pad", "stretch")
 PAGES = ("first", "all")
+CACHE_MB = 2048  # megabytes of images that are held in memory
 AUTO = "auto"  # a white level that the data decide
 SMALLEST_SIDE, LARGEST_SIDE = 8, 256  # of an image, in pixels
 

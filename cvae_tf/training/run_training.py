@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import files, paths
-from cvae_tf.core.errors import LostImagesError, UserError
+from cvae_tf.core.errors import UserError
 from cvae_tf.core.terminal import Progress as Bar
 from cvae_tf.core.terminal import say, warn
 from cvae_tf.data import safe_npz
@@ -35,7 +35,7 @@ from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import EpochResult, Trainer, is_within_averages
 
 _FITTED_STEP = "step"  # of the weights that the fitted parts belong to
-_NOT_FATAL = (np.linalg.LinAlgError, MemoryError, tf.errors.OpError, LostImagesError)
+_NOT_FATAL = (np.linalg.LinAlgError, MemoryError, tf.errors.OpError)
 
 
 def train_run(run: Run, trainer: Trainer, pictures: RunPictures, options: RunOptions) -> Metrics:
@@ -208,16 +208,15 @@ class CheckpointCallback:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Within it, a run that is stopped, or loses its images, gets a last checkpoint first.
+        """Within it, a run that is stopped gets a last checkpoint first.
 
         Raises:
             KeyboardInterrupt: of which a signal to a script makes a `Stopped`.
-            LostImagesError: if images cannot be read any more.
         """
         try:
             with signals.held_back(self._agree) as self.stop_if_asked:
                 yield
-        except (KeyboardInterrupt, LostImagesError):
+        except KeyboardInterrupt:
             if self._now().step > self._saved.step and self._is_sound():
                 self.save()
             raise

@@ -119,8 +119,7 @@ class Trainer:
             One result for each epoch.
 
         Raises:
-            UserError: at the first step or evaluation whose first measure is not finite, or if
-                images on the disk cannot be read any more.
+            UserError: at the first step or evaluation whose first measure is not finite.
         """
         for epoch in range(first_epoch, epochs + 1):
             start = time.perf_counter()

@@ -9,7 +9,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data import folder
 from cvae_tf.data.datasets import fingerprint
 from cvae_tf.data.inspection import margin_brightness
-from cvae_tf.data.picture_store import DiskImages, PictureImages
+from cvae_tf.data.picture_store import MappedImages
 from cvae_tf.data.settings import ReadingSettings
 
 
@@ -19,8 +19,8 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "pictures"
 
 
-def _load(root, seed=0, cache_mb=None, disk_mb=None, **reading):
-    return folder.load(root, seed, ReadingSettings(**reading), cache_mb, disk_mb)
+def _load(root, seed=0, cache_mb=None, **reading):
+    return folder.load(root, seed, ReadingSettings(**reading), cache_mb)
 
 
 def _images(dataset):
@@ -79,14 +79,13 @@ def test_white_levels_that_are_none_are_refused(white_level):
         ReadingSettings(white_level=white_level)
 
 
-@pytest.mark.parametrize("disk_mb", [None, 0])
-def test_pages_are_left_out_and_it_is_said_or_each_is_an_image(root, disk_mb, capsys):
+def test_pages_are_left_out_and_it_is_said_or_each_is_an_image(root, capsys):
     pages = [Image.fromarray(pixels_of(number)[..., 0]) for number in range(5)]
     save(root / "a.png", pixels_of(9))
     pages[0].save(root / "b.tif", save_all=True, append_images=pages[1:])
-    assert len(_images(_load(root, disk_mb=disk_mb))) == 2
+    assert len(_images(_load(root))) == 2
     assert "the first one is taken; 4 more are left out (--pages=all" in capsys.readouterr().out
-    seen = _rows(_images(_load(root, pages="all", disk_mb=disk_mb)))
+    seen = _rows(_images(_load(root, pages="all")))
     assert seen == {pixels_of(number).tobytes() for number in (0, 1, 2, 3, 4, 9)}
     assert "left out" not in capsys.readouterr().out
 
@@ -158,13 +157,10 @@ def test_the_last_picture_of_a_class_stays_for_training(root, sizes, num_test, c
     assert "No image for testing is of these classes: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("cache_mb", "disk_mb", "kind"),
-    [(0, None, DiskImages), (0, 0, PictureImages), (5, 0, np.ndarray)],
-)
-def test_images_are_the_same_in_memory_and_on_disk(root, cache_mb, disk_mb, kind):
+@pytest.mark.parametrize(("cache_mb", "kind"), [(0, MappedImages), (5, np.ndarray)])
+def test_images_are_the_same_in_memory_and_mapped(root, cache_mb, kind):
     save_all(root, expand("{a,b}/{1,2,3,4}.png"), height=30, width=20, channels=3)
-    dataset = _load(root, image_size="16", cache_mb=cache_mb, disk_mb=disk_mb)
+    dataset = _load(root, image_size="16", cache_mb=cache_mb)
     plain = _load(root, image_size="16")
     assert type(dataset.train.images) is kind and dataset.sha256 == plain.sha256
     np.testing.assert_array_equal(_images(dataset), _images(plain))
@@ -177,8 +173,8 @@ def test_images_are_the_same_in_memory_and_on_disk(root, cache_mb, disk_mb, kind
         ("a.png", "", False, "holds one picture; at least 2 are needed"),
         ("", "{1,2,3}.png", True, "3 of 3 pictures cannot be read"),
         ("b/{1,2}.png", "a/1.png b/\udcff.png", False, "2 of 4 pictures cannot be read: a/1.png "
-         "(its content is no picture), b/\\udcff.png (its content is no picture).\n"
-         "Mend or remove them, or give --skip_bad."),
+         "(its content is no picture that can be read), b/\\udcff.png (its content is no picture "
+         "that can be read).\nMend or remove them, or give --skip_bad."),
         ("train/1.png", "test/1.png", True, "none of its pictures for testing can be read."),
     ],
 )  # fmt: skip

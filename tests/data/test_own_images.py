@@ -6,7 +6,7 @@ from helpers import run_script, tiny_cvae, weights_of
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 from cvae_tf.data.loading import load_dataset
-from cvae_tf.data.picture_store import DiskImages
+from cvae_tf.data.picture_store import MappedImages
 from cvae_tf.data.settings import ReadingSettings
 from cvae_tf.training import trainer
 
@@ -32,7 +32,7 @@ def test_streamed_training_is_that_from_memory_to_the_last_bit(tmp_path, monkeyp
     names = [f"{'train' if number < 22 else 'test'}/{number}.png" for number in range(34)]
     save_all(tmp_path / "pictures", names, height=6, width=6)
     found = []
-    for cache_mb, kind in ((None, np.ndarray), (0, DiskImages)):
+    for cache_mb, kind in ((None, np.ndarray), (0, MappedImages)):
         dataset = load_dataset(data_path=tmp_path / "pictures", cache_mb=cache_mb)
         assert isinstance(dataset.train.images, kind)
         model = tiny_cvae()

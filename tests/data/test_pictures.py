@@ -6,15 +6,11 @@ import tensorflow as tf
 from folder_helpers import pixels_of, save, save_tiff
 from PIL import Image
 
-from cvae_tf.data.pictures import (
-    BadPictureError,
-    Form,
-    largest_level,
-    read,
-    read_picture,
-    read_size,
-    without_warnings,
-)
+from cvae_tf.data.pictures import BadPictureError, Form, largest_level, read, without_warnings
+
+
+def _pixels(path, form=Form()):  # noqa: B008  (which nobody changes)
+    return read(path, form).pixels
 
 
 def _options(suffix):
@@ -27,39 +23,43 @@ def test_formats_without_loss_are_read_exactly_whatever_the_suffix(tmp_path, suf
         pixels = pixels_of(0, 9, 7, channels) // 64 * 85  # a GIF has but 256 colours
         path = save(tmp_path / f"a.{suffix}", pixels, **_options(suffix))
         path = path.rename(tmp_path / "no_suffix")
-        np.testing.assert_array_equal(read_picture(path, Form()), pixels)
+        np.testing.assert_array_equal(_pixels(path), pixels)
 
 
-@pytest.mark.parametrize(
-    ("kind", "dtype", "bands"),
-    [
-        ("png", "u2", 1),
-        ("png", "u2", 2),
-        ("png", "u2", 4),
-        ("tiff", "i2", 1),
-        ("tiff", "i4", 1),
-        ("tiff", "u2", 3),
-        ("deflated", "u2", 3),
-    ],
-)
-def test_bits_that_are_used_of_16_become_all_levels(tmp_path, kind, dtype, bands):
+@pytest.mark.parametrize(("kind", "dtype"), [("png", "u2"), ("tiff", "i2"), ("tiff", "i4")])
+def test_bits_that_are_used_of_16_become_all_levels(tmp_path, kind, dtype):
     path = tmp_path / "a.bin"
-    levels = np.random.default_rng(0).integers(0, 4096, (9, 12, bands)).astype(dtype)
+    levels = np.random.default_rng(0).integers(0, 4096, (9, 12, 1)).astype(dtype)
     levels[0, 0, 0] = 4095
-    if bands in (2, 4):
-        levels[..., -1] = 65535  # opaque
     if kind == "png":  # by another library
         path.write_bytes(tf.io.encode_png(levels).numpy())
     else:
-        save_tiff(path, levels, COMPRESSION=8 if kind == "deflated" else 1)
-    levels = levels[..., :-1] if bands in (2, 4) else levels
+        save_tiff(path, levels)
     assert largest_level(path) == (4095, True)
     forms = {4095: Form(deep_white_level=4095), 2000: Form(white_level=2000), 65535: Form()}
     for white, form in forms.items():
         picture = read(path, form)
-        wanted = np.rint(np.minimum(levels * 255.0 / white, 255))
-        np.testing.assert_array_equal(picture.pixels, wanted)
+        np.testing.assert_array_equal(
+            picture.pixels, np.rint(np.minimum(levels * 255.0 / white, 255))
+        )
         assert picture.is_deep
+
+
+@pytest.mark.parametrize(("kind", "bands"), [("png", 2), ("png", 4), ("png", 3), ("tiff", 3)])
+def test_of_colours_of_16_bits_the_upper_8_count_and_no_other_white(tmp_path, kind, bands):
+    levels = np.random.default_rng(0).integers(0, 65536, (9, 12, bands)).astype("u2")
+    if bands in (2, 4):
+        levels[..., -1] = 65535  # opaque
+    path = tmp_path / "a.bin"
+    if kind == "png":
+        path.write_bytes(tf.io.encode_png(levels).numpy())
+    else:
+        save_tiff(path, levels, COMPRESSION=8)
+    wanted = levels[..., :-1] if bands in (2, 4) else levels
+    np.testing.assert_array_equal(_pixels(path), wanted // 256)
+    np.testing.assert_array_equal(_pixels(path, Form(deep_white_level=4095)), wanted // 256)
+    with pytest.raises(BadPictureError, match="colours of 16 bits, of which the upper 8 are read"):
+        _pixels(path, Form(white_level=4095))
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_bits_that_are_used_of_16_become_all_levels(tmp_path, kind, dtype, bands
 def test_tiff_in_which_0_is_white_is_no_negative(tmp_path, dtype, ink, bits):
     drawn = (np.eye(8) * ink).astype(dtype)
     path = save_tiff(tmp_path / "a.tif", drawn, PHOTOMETRIC_INTERPRETATION=0)
-    pixels = read_picture(path, Form(deep_white_level=bits))
+    pixels = _pixels(path, Form(deep_white_level=bits))
     np.testing.assert_array_equal(pixels[..., 0], 255 * (1 - np.eye(8)))
 
 
 def test_floats_and_ink_become_8_bits(tmp_path):
     def pixels_of_saved(picture):
         picture.save(tmp_path / "a.tif")
-        return read_picture(tmp_path / "a.tif", Form())
+        return _pixels(tmp_path / "a.tif")
 
     levels = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     floats = pixels_of_saved(Image.fromarray(levels))
@@ -88,16 +88,14 @@ def test_floats_and_ink_become_8_bits(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "dtype", "value", "reason"),
     [
-        ((8, 8, 13), "u1", 0, "13 bands of 8-bit unsigned numbers; save it"),
-        ((8, 8), "f2", 0, "1 band of 16-bit float numbers"),
+        ((8, 8, 13), "u1", 0, "its content is no picture that can be read"),
         # These Pillow would read, and wrongly.
-        ((8, 8, 3), "u2", "planes", "numbers, one after the other"),
-        ((8, 8), "i1", 0, "1 band of 8-bit signed numbers"),
-        ((8, 8, 2), "u1", 0, "2 bands of 8-bit unsigned numbers"),
-        ((8, 8), "i2", -3, "levels from -3 to -3; black must be 0"),
-        ((8, 8), "i4", 70000, "not 16 bits; --white_level=auto takes them"),
-        ((8, 8), "f4", 255, r"not floats in \[0, 1\]; --white_level=auto"),
-        ((8, 8), "f4", np.nan, "no finite numbers"),
+        ((8, 8, 3), "u2", "planes", "3 bands of 16 bits that Pillow misreads"),
+        ((8, 8), "i1", 0, "1 bands of 8 bits that Pillow misreads"),
+        ((8, 8), "i2", -3, "levels from -3 to -3, not from 0 to 65535"),
+        ((8, 8), "i4", 70000, "to 70000, not from 0 to 65535; --white_level=auto takes larger"),
+        ((8, 8), "f4", 255, "not from 0 to 1; --white_level=auto"),
+        ((8, 8), "f4", np.nan, "from nan to nan"),
     ],
 )
 def test_odd_tiffs_say_what_they_are(tmp_path, shape, dtype, value, reason, capfd, caplog):
@@ -105,16 +103,16 @@ def test_odd_tiffs_say_what_they_are(tmp_path, shape, dtype, value, reason, capf
     samples = np.full(shape, 0 if are_planes else value, dtype)
     path = save_tiff(tmp_path / "a.tif", samples, are_planes)
     with without_warnings(), pytest.raises(BadPictureError, match=reason):
-        read_picture(path, Form())
+        _pixels(path)
     assert capfd.readouterr() == ("", "") and not caplog.records  # and Pillow says nothing
 
 
 def test_white_level_scales_8_bits_but_not_the_background(tmp_path):
     levels = np.array([[[0], [1], [2], [4], [9]]] * 5, np.uint8)
-    pixels = read_picture(save(tmp_path / "mask.png", levels), Form(white_level=4))
+    pixels = _pixels(save(tmp_path / "mask.png", levels), Form(white_level=4))
     assert pixels[0, :, 0].tolist() == [0, 64, 128, 255, 255]
     clear = save(tmp_path / "clear.png", np.concatenate([levels, 0 * levels], axis=-1))
-    assert np.all(read_picture(clear, Form(white_level=4, background=100)) == 100)
+    assert np.all(_pixels(clear, Form(white_level=4, background=100)) == 100)
 
 
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "16 bits"])
@@ -125,7 +123,7 @@ def test_transparency_is_over_the_background(tmp_path, kind):
     else:
         colours = np.uint8([[[200, 200, 200, alpha] for alpha in (0, 128, 255)]])
         Image.fromarray(colours).convert(kind).save(path)
-    pixels = read_picture(path, Form(background=100))
+    pixels = _pixels(path, Form(background=100))
     np.testing.assert_allclose(pixels[0, :, 0], [100, 150, 200], atol=1)
 
 
@@ -152,19 +150,18 @@ def test_pictures_stand_upright(tmp_path, suffix):
     for orientation, lying in enumerate(as_it_lay, 1):
         exif[274] = orientation
         save(path, np.ascontiguousarray(lying)[..., np.newaxis], exif=exif)
-        pixels = read_picture(path, Form())[..., 0].astype(int)
+        pixels = _pixels(path)[..., 0].astype(int)
         np.testing.assert_allclose(pixels, seen, atol=12, err_msg=str(orientation))
-        assert read_size(path) == (24, 16)
 
 
 def test_colours_are_grey_if_all_pixels_are_or_if_asked_for(tmp_path):
     grey = np.repeat(pixels_of(1), 3, axis=-1)
     path = save(tmp_path / "a.png", grey)
-    np.testing.assert_array_equal(read_picture(path, Form()), grey[..., :1])
+    np.testing.assert_array_equal(_pixels(path), grey[..., :1])
     grey[3, 3, 2] ^= 1  # one pixel is not quite grey
-    np.testing.assert_array_equal(read_picture(save(path, grey), Form()), grey)
+    np.testing.assert_array_equal(_pixels(save(path, grey)), grey)
     red = save(path, np.full((8, 8, 3), [255, 0, 0], np.uint8))
-    assert np.all(read_picture(red, Form(channels=1)) == round(0.299 * 255))
+    assert np.all(_pixels(red, Form(channels=1)) == round(0.299 * 255))
 
 
 def test_pictures_are_cut_or_get_margins_or_are_stretched(tmp_path):
@@ -173,17 +170,17 @@ def test_pictures_are_cut_or_get_margins_or_are_stretched(tmp_path):
     path = save(tmp_path / "a.png", wide)
     narrow = [0, 0, 200, 200, 0, 0]
     for fit, row in (("crop", [200] * 6), ("pad", narrow), ("stretch", narrow)):
-        pixels = read_picture(path, Form((12, 12), fit, background=7))[..., 0].astype(int)
+        pixels = _pixels(path, Form((12, 12), fit, background=7))[..., 0].astype(int)
         np.testing.assert_allclose(pixels[6, [0, 2, 5, 6, 9, 11]], row, atol=12)
         assert np.all(pixels[[0, 11]] == 7) == (fit == "pad")
-        for size in ((1, 1), (3, 300), (1, 2000)):
+        for size in ((1, 1), (3, 30), (2, 60)):
             odd = save(tmp_path / "odd.png", pixels_of(0, *size, 3))
-            assert read_picture(odd, Form((24, 16), fit)).shape == (24, 16, 3)
+            assert _pixels(odd, Form((24, 16), fit)).shape == (24, 16, 3)
 
 
 def _reason(path):
     with pytest.raises(BadPictureError) as caught:
-        read_picture(path, Form((16, 16)))
+        _pixels(path, Form((16, 16)))
     return str(caught.value)
 
 
@@ -191,14 +188,14 @@ def _reason(path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "an empty file"),
+        (b"", "its content is no picture that can be read"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "its content is no picture"),
-        (b"P6 12000 12000 255\n" + bytes(99), "12000 x 12000 pixels, not 1 to 100,000,000 in all"),
+        (b"P6 19000 19000 255\n" + bytes(99), "Image size (361000000 pixels) exceeds limit"),
     ],
 )
 def test_what_is_no_picture_or_too_large_is_refused_by_its_beginning(tmp_path, content, reason):
     (tmp_path / "a.png").write_bytes(content)
-    assert _reason(tmp_path / "a.png") == reason
+    assert _reason(tmp_path / "a.png").startswith(reason)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -206,14 +203,13 @@ def test_what_is_no_picture_or_too_large_is_refused_by_its_beginning(tmp_path, c
 def test_truncated_files_are_refused_but_damaged_notes_of_a_camera_do_no_harm(tmp_path, suffix):
     notes = {"exif": b"Exif\0\0II*\0\xff\xff\xff\xff nonsense"} if suffix == "jpg" else {}
     path = save(tmp_path / f"a.{suffix}", pixels_of(0, 64, 64, 3), **notes)
-    assert read_picture(path, Form()).shape == (64, 64, 3)
+    assert _pixels(path).shape == (64, 64, 3)
     os.truncate(path, path.stat().st_size // 2)
     _reason(path)
 
 
 def test_what_is_no_file_is_not_even_opened(tmp_path, monkeypatch):
-    assert _reason(tmp_path / "a.png") == "No such file or directory"
     os.mkfifo(tmp_path / "pipe.png")
-    monkeypatch.delattr(os, "open")
-    for path in (tmp_path / "pipe.png", tmp_path, "/dev/zero"):
-        assert _reason(path) == "no regular file"
+    monkeypatch.delattr(Image, "open")
+    for path in (tmp_path / "a.png", tmp_path / "pipe.png", tmp_path, "/dev/zero"):
+        assert _reason(path) == "no regular file is there"

@@ -9,7 +9,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.picture_store import DiskImages
+from cvae_tf.data.picture_store import MappedImages
 from cvae_tf.models.families import family_of
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.models.vae.objectives import Objective
@@ -111,7 +111,7 @@ def test_steps_in_one_call_or_in_many_are_the_same_run(toy_dataset, monkeypatch)
         np.testing.assert_array_equal(first, second)
 
 
-def test_evaluation_weighs_each_image_alike_by_the_averaged_weights(tmp_path, monkeypatch):
+def test_evaluation_weighs_each_image_alike_by_the_averaged_weights(monkeypatch):
     """Twenty images, from memory and from the disk, of which the last four are unlike the others.
 
     They are in a batch and a part of their own.
@@ -120,7 +120,6 @@ def test_evaluation_weighs_each_image_alike_by_the_averaged_weights(tmp_path, mo
     monkeypatch.setattr(batches, "_PART_BYTES", 1)
     images = tiny_images(20)
     images[16:] = 255
-    images.tofile(tmp_path / "images")
     model = tiny_cvae(seed=5, optimizer=build_optimizer(0.1, ema=0.8))
     for _ in range(3):
         model.train_step(tf.constant(binary_images(8)))
@@ -134,8 +133,8 @@ def test_evaluation_weighs_each_image_alike_by_the_averaged_weights(tmp_path, mo
         assert found[name] == pytest.approx(np.mean(getattr(terms, name)), rel=1e-5)
     assert found["elbo"] == pytest.approx(found["log_likelihood"] - found["kl"], rel=1e-12)
     assert own.evaluate() == found
-    on_disk = _dataset(DiskImages(tmp_path / "images", images.shape))
-    assert Trainer(model, on_disk, 4).evaluate() == found
+    in_parts = _dataset(MappedImages(images, np.arange(20)))
+    assert Trainer(model, in_parts, 4).evaluate() == found
 
 
 @pytest.mark.parametrize(
