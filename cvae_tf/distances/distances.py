@@ -35,17 +35,12 @@ class Features(NamedTuple):
     title: str  # for people: "those of a classifier of ... (99.0 % of the test images right)"
     function: Callable[[tf.Tensor], tf.Tensor]  # float32 [B, H, W, C] in [0, 1] -> [B, F]
 
-    def of(self, images: Any, rows: np.ndarray | None = None) -> np.ndarray:
-        """Finds the features of images, a part of them in memory at a time.
+    def of(self, images: Any) -> np.ndarray:
+        """Finds the features [N, F] of images, uint8 or float32 in [0, 1], [N, H, W, C]."""
+        return self.of_rows(images, np.arange(len(images)))
 
-        Args:
-            images: uint8 [N, H, W, C], also from the disk, or float32 in [0, 1].
-            rows: the numbers of those that are meant; by default all.
-
-        Returns:
-            float32 [N, F].
-        """
-        rows = np.arange(len(images)) if rows is None else rows
+    def of_rows(self, images: Any, rows: np.ndarray) -> np.ndarray:
+        """Finds the features of the images of some numbers, a part in memory at a time."""
         return self.of_parts(images[rows[own]] for own in batch_slices(len(rows), images.shape[1:]))
 
     def of_parts(self, parts: Iterable[np.ndarray]) -> np.ndarray:

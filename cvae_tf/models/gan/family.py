@@ -14,14 +14,8 @@ from cvae_tf.core.terminal import say
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import evenly_spaced_indices
-from cvae_tf.distances import for_dataset
-from cvae_tf.distances.distances import (
-    MOST_IMAGES,
-    Features,
-    Statistics,
-    frechet_distance,
-    statistics,
-)
+from cvae_tf.distances import Features, for_dataset
+from cvae_tf.distances.distances import MOST_IMAGES, Statistics, frechet_distance, statistics
 from cvae_tf.drawing.image_pages import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import Measure, inputs_of
@@ -205,7 +199,7 @@ class _Comparison:
 
     @functools.cached_property
     def _statistics(self) -> Statistics:
-        return statistics(self._features.of(self._dataset.test.images, self._rows))
+        return statistics(self._features.of_rows(self._dataset.test.images, self._rows))
 
     def _drawn(self) -> Iterator[tf.Tensor]:
         """Draws images, of a conditional model of the classes of the test images, in parts."""
