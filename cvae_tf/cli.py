@@ -121,24 +121,28 @@ def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
     os._exit(interrupt.exit_code)
 
 
-def define_flags(command: "Command") -> None:
+def define_flags(command: "Command", values: flags.FlagValues = flags.FLAGS) -> None:
     """Makes the flags of a command; that of a setting is None if it is not given."""
+    kinds = {bool: flags.DEFINE_bool, list: flags.DEFINE_multi_string}
     for name, (default, text) in command.flags.items():
-        kinds = {bool: flags.DEFINE_bool, list: flags.DEFINE_multi_string}
-        kinds.get(type(default), flags.DEFINE_string)(name, default, text)
+        define = kinds.get(type(default), flags.DEFINE_string)
+        define(name, default, text, flag_values=values)
     for settings in command.settings:
         for field in dataclasses.fields(settings):
-            _define_setting(field, PRESETS if settings is Config else {})
+            _define_setting(field, PRESETS if settings is Config else {}, values)
 
 
-def _define_setting(field: dataclasses.Field, presets: Mapping[str, dict[str, Any]]) -> None:
+def _define_setting(
+    field: dataclasses.Field, presets: Mapping[str, dict[str, Any]], values: flags.FlagValues
+) -> None:
     choices = field.metadata["choices"]
     text = f"{field.metadata['help']}{_words(choices)} {describe(field, presets)}".strip()
     kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
     if choices and not field.metadata["are_open"]:
-        flags.DEFINE_enum(field.name, None, list(choices), text)
+        flags.DEFINE_enum(field.name, None, list(choices), text, flag_values=values)
     else:
-        kinds.get(kind_of(field), flags.DEFINE_string)(field.name, None, text)
+        define = kinds.get(kind_of(field), flags.DEFINE_string)
+        define(field.name, None, text, flag_values=values)
 
 
 def _words(choices: Any) -> str:

@@ -1,7 +1,6 @@
 """The commands as people start them: flags of settings, mistakes in a line, exit codes."""
 
 import dataclasses
-import functools
 import os
 import shlex
 import subprocess
@@ -18,7 +17,6 @@ from cvae_tf.training import run_directory
 from cvae_tf.training.signals import Stopped
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
-DEFINE = [name for name in vars(flags) if name.startswith("DEFINE_")]
 
 
 @pytest.fixture
@@ -27,11 +25,7 @@ def parse(monkeypatch):
 
     def parse(command, *arguments):
         values, chosen = flags.FlagValues(), cli.COMMANDS[command]
-        with monkeypatch.context() as patch:
-            for name in DEFINE:
-                own = functools.partial(getattr(flags, name), flag_values=values)
-                patch.setattr(flags, name, own)
-            cli.define_flags(chosen)
+        cli.define_flags(chosen, values)
         monkeypatch.setattr(flags, "FLAGS", values)
         return chosen.main, values([f"{command}.py", *arguments])
 
