@@ -66,7 +66,7 @@ def train_for_a_while(data_path: str, point: dict[str, int]) -> float:
 
 def repeated(images: np.ndarray, num: int, side: int) -> np.ndarray:
     """Takes images again and again until there are `num`, each enlarged to `side` pixels."""
-    from cvae_tf.data.safe_npz import aligned_empty
+    from cvae_tf.data.batches import aligned_empty
 
     factor = side // images.shape[1]
     result = aligned_empty(num * side * side).reshape(num, side, side, 1)

@@ -61,7 +61,7 @@ def test_pictures_are_prepared_as_documented(tmp_path):
     noise.save(tmp_path / "lying.jpg", exif=exif)
     noise.resize((50, 70)).save(tmp_path / "small.png")
     (snippet,) = _snippets(SERVING, "picture.draft")
-    trained = {"config": {"image_size": "64", "data_path": "a folder"}}
+    trained = {"data": {"pictures": {"fit": "crop"}}}
     for path in tmp_path.iterdir():
         names = {}
         exec(snippet.replace("picture.jpg", str(path)), names)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
@@ -155,3 +156,34 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error}).") from error
+
+
+def read_npz(path: Path, names: Iterable[str], lone: str = "") -> dict[str, np.ndarray]:
+    """Reads arrays of an .npz by their names, or the one of an .npy; never a Python object.
+
+    Args:
+        path: the file.
+        names: of the arrays; others in the file are not looked at.
+        lone: what the array of an .npy is called.
+
+    Returns:
+        The arrays that are there, by name.
+
+    Raises:
+        UserError: if the file is missing, damaged, of another kind, or holds Python objects.
+    """
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {lone: loaded}
+        with loaded:
+            arrays = {name: loaded[name] for name in names if name in loaded}
+        if any(not isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("holds files that are no arrays")
+    except Exception as error:  # NumPy trips over nonsense in many ways
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"{path}: cannot be read as arrays; it is damaged, of another kind, or holds Python "
+            f"objects ({reason})."
+        ) from error
+    return arrays

@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from cvae_tf.core import replicas
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.data import safe_npz
 
 _STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
 _PART_BYTES = 2**21  # of images from a file; larger parts are no faster, and scatter the memory
 _READ_AT_ONCE = 2  # parts
+_ALIGNMENT = 64  # bytes, of memory that TensorFlow takes as it is
 _PIXELS_AT_ONCE = 2**18  # of images: 256 of 32 x 32, which is enough for full speed
 
 
@@ -54,6 +54,23 @@ def batch_indices(order: tf.Tensor, step: tf.Tensor, batch_size: int) -> tf.Tens
     return tf.slice(order, [step * batch_size], [batch_size])
 
 
+def aligned_empty(size: int) -> np.ndarray:
+    """Allocates bytes, uint8 [size], where TensorFlow can use them without a copy."""
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size]
+
+
+def aligned(images: np.ndarray) -> np.ndarray:
+    """Images where TensorFlow can use them without a copy: these, uint8 [N, H, W, C], or a copy."""
+    flags = images.flags
+    if flags.c_contiguous and flags.writeable and images.ctypes.data % _ALIGNMENT == 0:
+        return images
+    copy = aligned_empty(images.size).reshape(images.shape)
+    copy[:] = images
+    return copy
+
+
 def resident(images: np.ndarray) -> tf.Tensor:
     """Makes a tensor of all images of a data set, sharing their memory where that is possible.
 
@@ -67,13 +84,7 @@ def resident(images: np.ndarray) -> tf.Tensor:
     """
     if tf.config.list_physical_devices("GPU"):
         return tf.constant(images)
-    if images.ctypes.data % safe_npz.ALIGNMENT or not (
-        images.flags.c_contiguous and images.flags.writeable
-    ):
-        copy = safe_npz.aligned_empty(images.size).reshape(images.shape)
-        copy[:] = images
-        images = copy
-    return tf.experimental.dlpack.from_dlpack(images.__dlpack__())
+    return tf.experimental.dlpack.from_dlpack(aligned(images).__dlpack__())
 
 
 def to_unit_floats(images: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import absolute, printable
 from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.core.terminal import say, warn
-from cvae_tf.data.datasets import HELD_OUT, Dataset, Split, tenth_of
+from cvae_tf.data.datasets import Dataset, Split, tenth_of_each_class
 from cvae_tf.data.folder_layout import TEST, TRAIN, Classes, read_folder
 from cvae_tf.data.folder_listing import describe_left_alone
 from cvae_tf.data.labels import leave_out_unused, warn_of_gaps
@@ -143,27 +143,10 @@ def _split(path: Path, classes: Classes, count: int, seed: int) -> _Rows:
         return _Rows(*rows, classes.how or "split as its folders are")
     if count < 2:
         raise UserError(f"{printable(path)}: holds one picture; at least 2 are needed.")
-    test = np.sort(_held_out(classes.labels, count, seed))
+    order = numpy_generator(seed, Purpose.HELD_OUT).permutation(count)
+    test = np.sort(tenth_of_each_class(order, classes.labels))
     train = np.setdiff1d(np.arange(count), test)
     return _Rows(train, test, "a tenth held out for testing")
-
-
-def _held_out(labels: np.ndarray | None, count: int, seed: int) -> np.ndarray:
-    """Chooses a tenth of each class by a seed, or of all pictures if the classes are too small.
-
-    Returns:
-        int [M], at least one of the pictures and not all.
-    """
-    order = numpy_generator(seed, Purpose.HELD_OUT).permutation(count)
-    groups = np.zeros(count, np.int64) if labels is None else labels
-    sizes = np.bincount(groups)
-    quotas = np.rint(sizes * HELD_OUT).astype(np.int64)
-    if not quotas.any():
-        return tenth_of(order, labels)
-    order = order[np.argsort(groups[order], kind="stable")]  # class by class
-    starts = np.cumsum(sizes) - sizes
-    rank = np.arange(count) - starts[groups[order]]  # within its class
-    return order[rank < quotas[groups[order]]]
 
 
 def _labels(classes: Classes, rows: _Rows) -> tuple[np.ndarray | None, tuple[str, ...] | None]:

@@ -10,12 +10,13 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import absolute, listed, printable, refuse_missing
 from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import Dataset, read_arrays, to_uint8
+from cvae_tf.data.file_kinds import kind_of
 from cvae_tf.data.folder_layout import TEST, read_folder
-from cvae_tf.data.folder_listing import SUFFIXES, Listing
+from cvae_tf.data.folder_listing import SUFFIXES
 from cvae_tf.data.inspection import look_at, margin_brightness
-from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, class_number, name_classes, to_labels
+from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, class_number, read_labels
 from cvae_tf.data.loading import load_again
-from cvae_tf.data.picture_store import form_of, list_pages, say_pages_left_out
+from cvae_tf.data.picture_store import list_pages, say_pages_left_out
 from cvae_tf.data.pictures import (
     BadPictureError,
     Form,
@@ -57,17 +58,14 @@ class Fit(NamedTuple):
     invert: bool | None = None  # black for white; None refuses what seems to need it
     margins: float = 0.0  # `margin_brightness` of the images that the model was trained on
     training_form: Form | None = None  # of the pictures of the training; None if it had arrays
-    pages: str = "first"  # as in the training, one of `reading.PAGES`
+    pages: str = "first"  # as in the training, one of `settings.PAGES`
     skip_bad: bool = False  # as in the training
 
     @property
     def form(self) -> Form:
         """How pictures are read: as in the training, else with margins like the model's own."""
         *size, channels = self.image_shape
-        if self.training_form is None:
-            own = Form(fit="pad", background=255 if self.is_dark_on_white else 0)
-        else:
-            own = self.training_form
+        own = self.training_form or Form(fit="pad", background=255 * bool(self.is_dark_on_white))
         background = 255 - own.background if self.invert else own.background
         return own._replace(size=tuple(size), channels=channels, background=background)
 
@@ -87,15 +85,12 @@ def read_asked_for(
         image_shape: height, width and channels that the model takes.
         metadata: the `model.json` of the model.
 
-    Returns:
-        The images.
-
     Raises:
         UserError: if they cannot be had, or do not fit.
     """
     fit = fit_of(metadata, image_shape, settings.invert)
     if settings.data_path is None:
-        return read_own_images(metadata, fit)
+        return _read_own(metadata, fit)
     images = read_images(settings.data_path, fit)
     say(f"images:  {images.origin}")
     looks = look_at(np.rint(images.pixels * 255).astype(np.uint8))
@@ -110,34 +105,11 @@ def read_asked_for(
 def fit_of(
     metadata: dict[str, Any], image_shape: tuple[int, int, int], invert: bool | None = None
 ) -> Fit:
-    """Finds out how images are made to fit a model: as those of its training were.
-
-    Args:
-        metadata: the `model.json` of the model.
-        image_shape: height, width and channels that it takes.
-        invert: black for white; None refuses what seems to need it.
-    """
-    reading = ReadingSettings.of(metadata.get("config", {}))
-    form, margins = _training_form(metadata), _known_margins(metadata)
+    """Finds out how images are made to fit a model: as those of its training were."""
+    data, reading = metadata.get("data", {}), ReadingSettings.of(metadata.get("config", {}))
+    form, margins = data.get("pictures"), data.get("margin_brightness") or 0.0
+    form = Form(**form) if form else None
     return Fit(image_shape, invert, margins, form, reading.pages, reading.skip_bad)
-
-
-def _training_form(metadata: dict[str, Any]) -> Form | None:
-    """How the pictures of the training were read; None if it had arrays, or it is not known."""
-    config, data = metadata.get("config", {}), metadata.get("data", {})
-    if "pictures" in data:
-        return data["pictures"] and Form(**data["pictures"])
-    path = config.get("data_path")  # older versions recorded the settings alone
-    is_folder = path is not None and not str(path).lower().endswith(".npz")
-    return form_of(ReadingSettings.of(config)) if is_folder else None
-
-
-def _known_margins(metadata: dict[str, Any]) -> float:
-    """The brightness of the margins that a model knows; black if an older version made it."""
-    try:
-        return float(metadata["data"]["margin_brightness"])
-    except (KeyError, TypeError, ValueError):
-        return 0.0
 
 
 def read_images(path: str | Path, fit: Fit) -> Images:
@@ -160,41 +132,22 @@ def read_images(path: str | Path, fit: Fit) -> Images:
     refuse_missing(path)
     if path.is_dir():
         return _read_folder(path, fit)
-    if path.suffix.lower() in SUFFIXES:
-        return _read_file(path, fit)
-    return _read_arrays(path, fit)
+    return _read_file(path, fit) if path.suffix.lower() in SUFFIXES else _read_arrays(path, fit)
 
 
-def read_own_images(metadata: dict[str, Any], fit: Fit) -> Images:
-    """Reads the test images of the data set that a model was trained on.
-
-    Args:
-        metadata: the `model.json` of the model.
-        fit: as in `read_images`; these images are never refused for how bright they are.
-
-    Returns:
-        The images.
-
-    Raises:
-        UserError: if they cannot be had, or the data set is another now.
-    """
+def _read_own(metadata: dict[str, Any], fit: Fit) -> Images:
+    """Reads the test images of the data set that a model was trained on, however bright."""
     try:
         dataset = load_own(metadata)
     except UserError as error:
         raise UserError(f"{error}\nTo take other images, give --data_path.") from error
-    images, labels = dataset.test.images[:], dataset.test.labels  # they may be on disk
-    title = metadata["data"]["name"]
-    pixels = _as_grey(images, fit)
-    origin = _described(f"{title} test", [images.shape[1:3]], fit)
-    return _numbered(pixels, labels, origin, dataset.class_names)
+    images = dataset.test.images[:]  # they may be on disk
+    images = _joined(images, f"{dataset.name} test", [images.shape[1:3]], fit)
+    return images._replace(labels=dataset.test.labels, class_names=dataset.class_names)
 
 
 def class_numbers(images: Images, class_names: tuple[str, ...]) -> np.ndarray:
-    """Finds the classes of images as a conditional model takes them.
-
-    Args:
-        images: N images given to the model.
-        class_names: of the model, [Y].
+    """Finds the classes of N images by the names of those that a model knows, [Y].
 
     Returns:
         int32 [N], from 0 to Y - 1.
@@ -208,13 +161,12 @@ def class_numbers(images: Images, class_names: tuple[str, ...]) -> np.ndarray:
             "y_test, or a folder for each class."
         )
     shown = images.shown_labels.astype(str).tolist()
-    number_of = {label: class_number(label, class_names) for label in dict.fromkeys(shown)}
-    for label, number in number_of.items():
-        if number is None:
-            raise UserError(
-                f"{images.origin}: has the label {label}, which the model does not know; it knows "
-                f"{listed(class_names, MOST_LISTED)}."
-            )
+    number_of = {label: class_number(label, class_names) for label in set(shown)}
+    if unknown := sorted(label for label, number in number_of.items() if number is None):
+        raise UserError(
+            f"{images.origin}: has the label {unknown[0]}, which the model does not know; it knows "
+            f"{listed(class_names, MOST_LISTED)}."
+        )
     return np.array([number_of[label] for label in shown], np.int32)
 
 
@@ -228,122 +180,88 @@ def load_own(metadata: dict[str, Any], moved_to: str | None = None) -> Dataset:
     Raises:
         UserError: if it is not known, cannot be had, or is another now.
     """
-    try:
-        data, config = metadata["data"], metadata["config"]
-        data_path, seed, _ = config["data_path"], config["seed"], data["name"]
-    except (KeyError, TypeError) as error:
-        raise UserError("The model does not say what it was trained on.") from error
-    reading = ReadingSettings.of(config)
-    return load_again(data, data_path, seed, reading, cache_mb=0, moved_to=moved_to)
+    if not {"data", "config"} <= metadata.keys():
+        raise UserError("The model does not say what it was trained on.")
+    config = metadata["config"]
+    where = config["data_path"], config["seed"], ReadingSettings.of(config)
+    return load_again(metadata["data"], *where, cache_mb=0, moved_to=moved_to)
 
 
 def _read_file(path: Path, fit: Fit) -> Images:
     """Reads a picture, or all pages of one if those of the training were read so."""
     count = count_pages(path) if fit.pages == "all" else 1
-    pictures = [_read_picture(path, fit, page) for page in range(count)]
-    _say_pages_left_out(pictures, fit)
-    pixels = np.stack([picture.pixels for picture in pictures])
-    _check_kind(pixels, str(path), fit)
-    origin = _described(str(path), [picture.size for picture in pictures], fit)
-    return Images(_as_grey(pixels, fit), None, [printable(path.name)] * count, origin)
-
-
-def _say_pages_left_out(pictures: list[Picture], fit: Fit) -> None:
-    if fit.pages == "first":
-        count = sum(picture.num_pages - 1 for picture in pictures)
-        say_pages_left_out(count, "as in the training, without --pages=all")
+    pictures, _ = _read_pictures(path, [(path, page) for page in range(count)], fit)
+    return _join_pictures(pictures, [path.name] * count, str(path), fit)
 
 
 def _read_folder(folder: Path, fit: Fit) -> Images:
     """Reads the pictures below a folder, with the classes that its folders name."""
     listing, (splits, labels, class_names, _) = read_folder(folder)
-    is_wanted = np.ones(len(listing.paths), bool) if splits is None else splits == TEST
     files = np.arange(len(listing.paths))
+    is_wanted = np.ones(len(files), bool) if splits is None else splits == TEST
     if fit.pages == "all":
         listing, files = list_pages(listing)
-    pixels, sizes, rows = _read_pictures(listing, np.flatnonzero(is_wanted[files]), fit)
-    _check_kind(pixels, str(folder), fit)
-    names, files = [printable(listing.paths[row]) for row in rows], files[rows]
-    what = "pictures" if splits is None else "test pictures"
-    origin = _described(f"{what} of {folder}", sizes, fit)
-    labels = None if labels is None else labels[files]
-    return Images(_as_grey(pixels, fit), labels, names, origin, class_names)
+    rows = np.flatnonzero(is_wanted[files])
+    places = [(Path(listing.full_path(row)), listing.page(row)) for row in rows]
+    pictures, kept = _read_pictures(folder, places, fit)
+    rows = rows[kept]
+    origin = f"{'pictures' if splits is None else 'test pictures'} of {folder}"
+    images = _join_pictures(pictures, [listing.paths[row] for row in rows], origin, fit)
+    labels = None if labels is None else labels[files[rows]]
+    return images._replace(labels=labels, class_names=class_names)
 
 
 def _read_pictures(
-    listing: Listing, rows: np.ndarray, fit: Fit
-) -> tuple[np.ndarray, list[tuple[int, int]], np.ndarray]:
-    """Reads pictures of a folder that fit, uint8 [N, H, W, C], their sizes, and which they are."""
-    pictures, kept = [], []
-    for row in rows:  # one large picture in memory at a time
-        try:
-            picture = _read_picture(Path(listing.full_path(row)), fit, listing.page(row))
-        except UserError:
-            if not fit.skip_bad:
-                raise
-            continue
-        pictures.append(picture)
-        kept.append(row)
-    if not kept:
-        raise UserError(f"{listing.root}: none of its pictures can be read.")
-    if left_out := len(rows) - len(kept):
-        say(f"{left_out:,} of {len(rows):,} pictures cannot be read and are left out.")
-    _say_pages_left_out(pictures, fit)
-    pixels = np.stack([picture.pixels for picture in pictures])
-    return pixels, [picture.size for picture in pictures], np.array(kept)
-
-
-def _read_picture(path: Path, fit: Fit, page: int = 0) -> Picture:
-    """Reads a picture that fits."""
+    where: Path, places: list[tuple[Path, int]], fit: Fit
+) -> tuple[list[Picture], list[int]]:
+    """Reads pages of files that fit; which of them could be read, if others are left out."""
     channels = fit.image_shape[-1]
     if channels not in (1, 3):
-        raise UserError(f"{path}: the model takes images of {channels} channels; give an .npz.")
-    if not path.is_file():
-        raise UserError(f"{path}: no such file.")
-    try:
-        with without_warnings():
-            return read(path, fit.form, page)
-    except BadPictureError as error:
-        raise UserError(f"{path}: cannot be read as a picture ({error}).") from error
+        raise UserError(f"{where}: the model takes images of {channels} channels; give an .npz.")
+    pictures, kept = [], []
+    for number, (path, page) in enumerate(places):  # one large picture in memory at a time
+        try:
+            with without_warnings():
+                pictures.append(read(path, fit.form, page))
+            kept.append(number)
+        except BadPictureError as error:
+            if not fit.skip_bad:
+                raise UserError(f"{path}: cannot be read as a picture ({error}).") from error
+    if not kept:
+        raise UserError(f"{where}: no picture of it can be read.")
+    if left_out := len(places) - len(kept):
+        say(f"{left_out:,} of {len(places):,} pictures cannot be read and are left out.")
+    return pictures, kept
+
+
+def _join_pictures(pictures: list[Picture], names: list, origin: str, fit: Fit) -> Images:
+    if fit.pages == "first":
+        count = sum(picture.num_pages - 1 for picture in pictures)
+        say_pages_left_out(count, "as in the training, without --pages=all")
+    pixels = np.stack([picture.pixels for picture in pictures])
+    _check_kind(pixels, origin, fit)
+    images = _joined(pixels, origin, [picture.size for picture in pictures], fit)
+    return images._replace(names=[printable(name) for name in names])
 
 
 def _read_arrays(path: Path, fit: Fit) -> Images:
+    kind_of(path)  # refuses what holds no arrays
     arrays = read_arrays(path, _ALL_ARRAYS, [images for images, _ in _ARRAYS])
     names = next(pair for pair in _ARRAYS if pair[0] in arrays)
-    where, (images, labels) = f"{path}: {names[0]}", (arrays.get(name) for name in names)
-    images = to_uint8(images, where)
-    if images.shape[-1] != fit.image_shape[-1]:
-        raise UserError(
-            f"{where} has {images.shape[-1]} channels; the model takes {fit.image_shape[-1]}."
-        )
+    where = f"{path}: {names[0]}"
+    images = to_uint8(arrays[names[0]], where)
+    size, channels = images.shape[1:3], images.shape[-1]
+    if channels != fit.image_shape[-1]:
+        raise UserError(f"{where} has {channels} channels; the model takes {fit.image_shape[-1]}.")
     _check_kind(images, where, fit)
-    labels = to_labels(labels, len(images), f"{path}: {names[1]}")
-    (labels,), class_names = name_classes([labels], arrays.get(CLASS_NAMES), str(path))
-    origin = _described(f"{names[0]} of {path}", [images.shape[1:3]], fit)
-    return _numbered(_as_grey(_resized(images, fit), fit), labels, origin, class_names)
-
-
-def _numbered(
-    pixels: np.ndarray,
-    labels: np.ndarray | None,
-    origin: str,
-    class_names: tuple[str, ...] | None,
-) -> Images:
-    """Names images by their numbers."""
-    names = [str(number) for number in range(len(pixels))]
-    return Images(pixels, labels, names, origin, class_names)
-
-
-def _described(origin: str, sizes: list[tuple[int, int]], fit: Fit) -> str:
-    """Says which images these are, and what was done to images of these sizes."""
-    parts = [origin]
-    others = sorted({size for size in sizes if size != fit.image_shape[:2]})
-    if others:
-        largest = " x ".join(map(str, others[-1]))
-        parts.append(f"resized from {'up to ' if len(others) > 1 else ''}{largest}")
-    if fit.invert:
-        parts.append("inverted")
-    return ", ".join(parts)
+    given = {names[1]: (arrays.get(names[1]), len(images))}
+    (labels,), class_names = read_labels(given, arrays.get(CLASS_NAMES), str(path))
+    if size != fit.image_shape[:2]:
+        pictures = (Image.fromarray(each[..., 0] if channels == 1 else each) for each in images)
+        pixels = np.stack([np.asarray(fitted(each, fit.form)) for each in pictures])
+        images = pixels.reshape(len(images), *fit.image_shape)
+    images = _joined(images, f"{names[0]} of {path}", [size], fit)
+    return images._replace(labels=labels, class_names=class_names)
 
 
 def _check_kind(images: np.ndarray, where: str, fit: Fit) -> None:
@@ -353,24 +271,18 @@ def _check_kind(images: np.ndarray, where: str, fit: Fit) -> None:
     own, given = fit.is_dark_on_white, margin_brightness(images) > 0.5
     if own not in (None, given):
         raise UserError(
-            f"{where} seems to be {_KINDS[given]}, and the model knows {_KINDS[own]}; give "
-            "--invert, or --noinvert if it is right as it is."
+            f"{where}: the images seem to be {_KINDS[given]}, and the model knows {_KINDS[own]}; "
+            "give --invert, or --noinvert if they are right as they are."
         )
 
 
-def _resized(images: np.ndarray, fit: Fit) -> np.ndarray:
-    """Brings arrays of images to the size of the model, as pictures are."""
-    if images.shape[1:3] == fit.image_shape[:2] or images.shape[-1] not in (1, 3):
-        return images
-    pictures = (
-        Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image) for image in images
-    )
-    return np.stack([np.asarray(fitted(each, fit.form)) for each in pictures]).reshape(
-        len(images), *fit.image_shape
-    )
-
-
-def _as_grey(images: np.ndarray, fit: Fit) -> np.ndarray:
-    """Grey levels or colours in [0, 1], inverted if that is asked for."""
-    grey = images.astype(np.float32) / 255
-    return 1 - grey if fit.invert else grey
+def _joined(images: np.ndarray, origin: str, sizes: list[tuple[int, int]], fit: Fit) -> Images:
+    """Makes what a model works on of images that fit, which had these sizes before."""
+    others = sorted({size for size in sizes if size != fit.image_shape[:2]})
+    if others:
+        largest = " x ".join(map(str, others[-1]))
+        origin += f", resized from {'up to ' if len(others) > 1 else ''}{largest}"
+    pixels = images.astype(np.float32) / 255
+    if fit.invert:
+        pixels, origin = 1 - pixels, f"{origin}, inverted"
+    return Images(pixels, None, [str(number) for number in range(len(pixels))], origin)

@@ -30,13 +30,6 @@ class Looks(NamedTuple):
     share_lost: float  # of the images: a threshold at 0.5 takes most of what is on them
 
     @property
-    def are_black_and_white(self) -> bool:
-        """Whether they are, or nearly so, and a threshold keeps what is on them."""
-        is_light = self.greyness < _GREY
-        is_kept = not (self.suffer_at_threshold or self.are_nearly_all_the_same)
-        return self.shape[-1] == 1 and is_light and is_kept
-
-    @property
     def suffer_at_threshold(self) -> bool:
         """Whether a threshold makes some of them nearly blank."""
         return self.share_lost > _FEW
@@ -55,6 +48,12 @@ class Looks(NamedTuple):
     def are_nearly_all_the_same(self) -> bool:
         """Whether there is hardly more than one image."""
         return self.share_of_same > _NEARLY_ALL
+
+    @property
+    def are_black_and_white(self) -> bool:
+        """Whether they are, or nearly so, and a threshold keeps what is on them."""
+        is_light = self.shape[-1] == 1 and self.greyness < _GREY
+        return is_light and not (self.suffer_at_threshold or self.are_nearly_all_the_same)
 
     @property
     def are_dark(self) -> bool:
@@ -79,11 +78,7 @@ class Looks(NamedTuple):
 
 
 def look_at(images: Any) -> Looks:
-    """Finds out how images look, by some of them from the whole set.
-
-    Args:
-        images: uint8 [N, H, W, C], an array or what reads them from the disk.
-    """
+    """Finds out how images, uint8 [N, H, W, C] in memory or on disk, look, by some of them."""
     some = images[evenly_spaced_indices(len(images), _LOOKED_AT)]
     grey = some.astype(np.float32) / 255
     lowest, highest, share_of_little = _levels_of(some)
@@ -115,13 +110,6 @@ def _levels_of(images: np.ndarray) -> tuple[int, int, float]:
     return int(lowest.min()), int(highest.max()), share_of_little
 
 
-def are_identical(images: Any) -> bool:
-    """Whether all images, uint8 [N, H, W, C] in memory or on the disk, are the same one."""
-    parts = (images[start : start + _LOOKED_AT] for start in range(0, len(images), _LOOKED_AT))
-    first = images[:1]
-    return len(images) > 1 and all(np.all(part == first) for part in parts)
-
-
 def _share_lost(grey: np.ndarray) -> float:
     """The share of images that lose most of their variance if pixels above 0.5 become white.
 
@@ -150,9 +138,8 @@ def choose_shown(labels: np.ndarray | None, num_images: int, count: int) -> np.n
         count: how many to choose, if there are as many.
 
     Returns:
-        int [min(N, count)], indices of images, none twice, the same every time. With labels: one
-        of each class in turn, as evenly as the classes allow; if there are more classes than
-        places, of some of them.
+        int [min(N, count)], indices of images, none twice. With labels: one of each class in turn,
+        as evenly as the classes allow.
     """
     if labels is None:
         return evenly_spaced_indices(num_images, count)
@@ -176,13 +163,9 @@ def _places_of_classes(sizes: np.ndarray, count: int) -> np.ndarray:
 
 
 def margin_brightness(images: np.ndarray) -> float:
-    """Tells images of bright things on black from images of dark things on white.
+    """The mean level of the outermost rows and columns of images, uint8 [N, H, W, C].
 
-    Args:
-        images: uint8 [N, H, W, C].
-
-    Returns:
-        The mean grey level of the outermost rows and columns: 0 if all are black, 1 if white.
+    It is 0 if all are black, 1 if all are white: on what bright or dark things are drawn.
     """
     sides = images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]
     return float(np.mean([side.sum(dtype=np.int64) / side.size for side in sides])) / 255

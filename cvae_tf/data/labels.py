@@ -16,45 +16,11 @@ from cvae_tf.core.terminal import warn
 CLASS_NAMES = "class_names"  # the array of a file that holds them
 MOST_CLASSES = 1000  # of more different labels each is a value rather than a class
 MOST_LISTED = 20  # classes in a message
-_LARGEST_WHOLE_FLOAT = 2.0**53  # beyond it floats cannot tell whole numbers from their neighbours
 
 
 def composed(name: str) -> str:
     """A name as it can be compared: some systems write letters and their accents apart."""
     return unicodedata.normalize("NFC", name)
-
-
-def to_labels(labels: np.ndarray | None, num_images: int, where: str) -> np.ndarray | None:
-    """Brings labels to the form that a data set keeps.
-
-    Args:
-        labels: one for each image, [N] or [N, 1] as Keras stores those of CIFAR-10; or None.
-        num_images: N.
-        where: names the array in an error.
-
-    Returns:
-        [N], of whole numbers where all floats are whole; None if there are none.
-
-    Raises:
-        UserError: if there are not as many labels as images.
-    """
-    if labels is None:
-        return None
-    if labels.shape not in ((num_images,), (num_images, 1)):
-        raise UserError(
-            f"{where} has the shape {labels.shape}; it must be one label for each of "
-            f"the {num_images} images."
-        )
-    labels = labels.reshape(num_images)
-    return labels.astype(np.int64) if _are_whole_floats(labels) else labels
-
-
-def _are_whole_floats(labels: np.ndarray) -> bool:
-    if labels.dtype.kind != "f":
-        return False
-    values = labels.astype(np.float64)
-    is_exact = np.all(np.abs(values) <= _LARGEST_WHOLE_FLOAT)  # false for NaN
-    return bool(is_exact and np.all(values == np.rint(values)))
 
 
 def are_classes(labels: np.ndarray | None) -> bool:
@@ -65,116 +31,96 @@ def are_classes(labels: np.ndarray | None) -> bool:
 
 
 def warn_of_gaps(train: np.ndarray, test: np.ndarray, names: Sequence[str] | None) -> None:
-    """Warns of classes that only one of the two splits has.
-
-    Args:
-        train: the labels of the images for training, [N].
-        test: those of the images for testing.
-        names: of the classes; None if labels are their own names.
-    """
-    untrained, untested = np.setdiff1d(test, train), np.setdiff1d(train, test)
-    warnings = [
-        f"No image {purpose} is of these classes{where}: "
-        f"{listed([names[label] if names else str(label) for label in labels])}."
-        for labels, purpose, where in (
-            (untrained, "for training", " of the test images"),
-            (untested, "for testing", ""),
-        )
-        if len(labels)
-    ]
-    if warnings:
-        warn(" ".join(warnings))
+    """Warns of classes that only one of two splits has, by their labels, [N], and their names."""
+    for one, other, what in (
+        (test, train, "for training is of these classes of the test images"),
+        (train, test, "for testing is of these classes"),
+    ):
+        if len(labels := np.setdiff1d(one, other)):
+            missing = [names[label] if names else str(label) for label in labels]
+            warn(f"No image {what}: {listed(missing)}.")
 
 
-def name_classes(
-    labels: Sequence[np.ndarray | None],
-    class_names: np.ndarray | None,
-    where: str,
-    as_before: bool = False,
+def read_labels(
+    given: dict[str, tuple[np.ndarray | None, int]], class_names: np.ndarray | None, where: str
 ) -> tuple[list[np.ndarray | None], tuple[str, ...] | None]:
     """Brings labels to one form: numbers, with the names of the classes if they have any.
 
     Args:
-        labels: of the parts of a data set, each [N], numbers or texts, or None.
+        given: by the names of their arrays, labels of N images, [N] or [N, 1], numbers or texts, or
+            None; and N.
         class_names: texts, [Y], or None; without them texts are their own names, sorted.
         where: the file, for an error.
-        as_before: whether names that differ in nothing but how accents are written are of two
-            classes, as in older versions.
 
     Returns:
-        The labels of the parts, and the names of the classes. With names, labels are int64 from 0
-        to Y - 1; without, they are as they were.
+        The labels, each [N], and the names of the classes. With names, labels are int64 from 0 to
+        Y - 1; without, whole floats are whole numbers, and others are as they were.
 
     Raises:
-        UserError: if the names are not texts, each another, or a label is not the number of one.
+        UserError: if there are not as many labels as images, the names are not texts, each another,
+            or a label is not the number of one.
     """
-    given = [part for part in labels if part is not None]
-    if not given:
-        return list(labels), None
-    if class_names is not None:
-        names = _checked_names(class_names, f"{where}: {CLASS_NAMES}", as_before)
-        return [_checked(part, len(names), where) for part in labels], names
-    if not any(_are_texts(part) for part in given):
-        return list(labels), None
-    texts = np.concatenate([_texts(part, where, as_before) for part in given])
-    names, numbers = np.unique(texts, return_inverse=True)
-    ends = np.cumsum([len(part) for part in given])[:-1]
-    parts = iter(np.split(numbers.astype(np.int64), ends))
-    return [None if part is None else next(parts) for part in labels], tuple(names.tolist())
+    labels = [_of_images(own, num, f"{where}: {name}") for name, (own, num) in given.items()]
+    known = [own for own in labels if own is not None]
+    if class_names is not None and known:
+        names = _check_names(class_names, known, where)
+    elif any(_are_texts(own) for own in known):
+        names = np.unique(np.concatenate([_texts(own) for own in known]))
+        labels = [None if own is None else np.searchsorted(names, _texts(own)) for own in labels]
+    else:
+        return labels, None
+    return [None if own is None else own.astype(np.int64) for own in labels], tuple(names.tolist())
 
 
-def _checked_names(class_names: np.ndarray, where: str, as_before: bool) -> tuple[str, ...]:
-    if class_names.ndim != 1 or not class_names.size or not _are_texts(class_names):
-        raise UserError(
-            f"{where} is {class_names.dtype} of shape {class_names.shape}; it must be texts, one "
-            "for each class."
-        )
-    texts = _texts(class_names, where, as_before)
-    names, counts = np.unique(texts, return_counts=True)
-    if counts.max() > 1:
-        raise UserError(f"{where} has '{names[counts.argmax()]}' more than once.")
-    return tuple(texts.tolist())
-
-
-def _checked(labels: np.ndarray | None, num: int, where: str) -> np.ndarray | None:
-    """Makes int64 of labels, all of which must be numbers of classes."""
+def _of_images(labels: np.ndarray | None, num_images: int, where: str) -> np.ndarray | None:
+    """Checks that there is a label for each image; whole floats become whole numbers."""
     if labels is None:
         return None
-    wanted = f"with {num} {CLASS_NAMES} they must be whole numbers from 0 to {num - 1}."
-    if labels.dtype.kind not in "iu":
-        raise UserError(f"{where}: has labels of {labels.dtype}; {wanted}")
-    if labels.min() < 0 or labels.max() >= num:
-        raise UserError(f"{where}: has labels from {labels.min()} to {labels.max()}; {wanted}")
-    return labels.astype(np.int64)
+    if labels.shape not in ((num_images,), (num_images, 1)):
+        raise UserError(
+            f"{where} has the shape {labels.shape}; it must be one label for each of "
+            f"the {num_images} images."
+        )
+    labels = labels.reshape(num_images)
+    if labels.dtype.kind != "f":
+        return labels
+    with np.errstate(invalid="ignore"):  # of what no whole number is, such as NaN
+        whole = labels.astype(np.int64)
+    return whole if np.array_equal(whole, labels) else labels
+
+
+def _check_names(class_names: np.ndarray, labels: list[np.ndarray], where: str) -> np.ndarray:
+    """Refuses what are no names of classes, and labels that are no numbers of them."""
+    if class_names.ndim != 1 or not class_names.size or not _are_texts(class_names):
+        raise UserError(
+            f"{where}: {CLASS_NAMES} is {class_names.dtype} of shape {class_names.shape}; it must "
+            "be texts, one for each class."
+        )
+    names = _texts(class_names)
+    if len(set(names)) < len(names):
+        raise UserError(f"{where}: {CLASS_NAMES} has names more than once.")
+    for own in labels:
+        if own.dtype.kind not in "iu" or own.min() < 0 or own.max() >= len(names):
+            raise UserError(
+                f"{where}: has labels from {own.min()} to {own.max()} ({own.dtype}); with "
+                f"{len(names)} {CLASS_NAMES} they must be whole numbers from 0 to {len(names) - 1}."
+            )
+    return names
 
 
 def _are_texts(array: np.ndarray) -> bool:
     return array.dtype.kind in "US"
 
 
-def _texts(array: np.ndarray, where: str, as_before: bool) -> np.ndarray:
-    """The values of an array as texts that can be written."""
+def _texts(array: np.ndarray) -> np.ndarray:
+    """The values of an array as texts that can be compared."""
     if array.dtype.kind == "S":
-        texts = [value.decode(errors="replace") for value in array.tolist()]
-    else:
-        try:
-            texts = array.astype(str).tolist()
-        except (ValueError, SystemError) as error:  # numbers that are no letters
-            raise UserError(f"{where}: has texts that cannot be read ({error}).") from error
-        texts = [text.encode(errors="replace").decode() for text in texts]
-    return np.array(texts if as_before else [composed(text) for text in texts])
+        array = np.char.decode(array, "utf-8", "replace")
+    return np.array([composed(text) for text in array.astype(str).tolist()])
 
 
 def sort_classes(labels: np.ndarray, names: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
-    """Numbers classes anew in the order of their names.
-
-    Args:
-        labels: int64 [N], numbers into the names; -1 for what is in no class, which stays.
-        names: of the classes, [Y], in any order.
-
-    Returns:
-        The labels, and the names in their order.
-    """
+    """Numbers classes anew in the order of their names, [Y]; -1 in labels, int64 [N], stays."""
     order = sorted(range(len(names)), key=names.__getitem__)
     number_of = np.full(len(names) + 1, -1, np.int64)  # the last one for those without a class
     number_of[order] = np.arange(len(order))
@@ -184,92 +130,54 @@ def sort_classes(labels: np.ndarray, names: Sequence[Any]) -> tuple[np.ndarray, 
 def leave_out_unused(
     labels: np.ndarray, names: Sequence[str], rows: np.ndarray
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Numbers anew the classes that some rows, int [M], have; labels of other rows may be any.
-
-    Returns:
-        The labels of all rows, int64 [N], and the names of these classes.
-    """
+    """Numbers anew the classes that some rows, int [M], have; labels of other rows may be any."""
     used = np.unique(labels[rows])
     return np.searchsorted(used, labels), tuple(names[label] for label in used)
 
 
 def number_classes(
-    train: np.ndarray, test: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Makes labels of any kind, without names, numbers of the classes of the training images.
+    train: np.ndarray, test: np.ndarray, names: tuple[str, ...] | None
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[str, ...]]:
+    """Makes labels numbers of classes that can be learned, as a conditional model needs them.
 
     Args:
         train: the labels of the images for training, [N].
         test: those of the images for testing.
+        names: of the classes, whose numbers the labels are then; None if they are of any kind.
 
     Returns:
-        Both as int64 from 0 to Y - 1, and the Y names: the labels as texts, in their order.
+        Both as int64 from 0 to Y - 1, and the Y names, else the labels as texts, in their order.
 
     Raises:
-        UserError: if there are too many different ones to be classes, or one of the test images is
-            of a class that no training image has.
+        UserError: if there are too few or too many classes, or one is never trained.
     """
-    classes = _classes_of(train)
-    names = tuple(str(label) for label in classes.tolist())
-    return _numbers(train, classes), _numbers(test, classes), names
-
-
-def check_named(labels: np.ndarray, names: tuple[str, ...]) -> None:
-    """Raises a UserError if there are too few or too many classes, or one is never trained.
-
-    Args:
-        labels: of the images for training, int64 [N], from 0 to Y - 1.
-        names: of the classes, [Y].
-    """
-    _check_number(len(names), names)
-    counts = np.bincount(labels, minlength=len(names))
-    if not counts.all():
-        raise UserError(
-            f"--conditional: no training image is of the class {names[int(counts.argmin())]}."
-        )
-
-
-def _check_number(count: int, labels: Sequence[Any]) -> None:
-    if count < 2:
+    classes = np.unique(train)
+    labels = classes.tolist() if names is None else names
+    if len(labels) < 2:
         raise UserError(
             f"--conditional: all images are of one class ({labels[0]}); it takes two or more."
         )
-    if count > MOST_CLASSES:
-        some = ", ".join(str(label) for label in labels[:2])
+    if train.dtype.kind == "f" or len(labels) > MOST_CLASSES:
         raise UserError(
-            f"--conditional: the images have {count} different labels ({some}, ...); these are "
-            "values, not classes."
+            f"--conditional: the images have {len(labels)} different labels ({labels[0]}, "
+            f"{labels[1]}, ...); these are values, not classes."
         )
-
-
-def _classes_of(labels: np.ndarray) -> np.ndarray:
-    """The different labels, sorted."""
-    classes = np.unique(labels)
-    if labels.dtype.kind == "f":
+    if names is not None:
+        if len(unseen := np.setdiff1d(np.arange(len(names)), classes)):
+            raise UserError(f"--conditional: no training image is of the class {names[unseen[0]]}.")
+        return (train, test), names
+    if len(unseen := np.setdiff1d(test, classes)):
         raise UserError(
-            f"--conditional: the labels are numbers with fractions ({classes[0]}, ...); these are "
-            "values, not classes."
+            f"--conditional: a test image has the label {unseen[0]}, which no training image has."
         )
-    _check_number(len(classes), classes.tolist())
-    return classes
-
-
-def _numbers(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """The numbers of labels [N] in their classes [Y]."""
-    numbers = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
-    is_known = classes[numbers] == labels
-    if not is_known.all():
-        raise UserError(
-            f"--conditional: a test image has the label {labels[~is_known][0]}, which no training "
-            "image has."
-        )
-    return numbers.astype(np.int64)
+    numbers = np.searchsorted(classes, train), np.searchsorted(classes, test)
+    return numbers, tuple(str(label) for label in labels)
 
 
 def class_number(label: str, class_names: tuple[str, ...]) -> int | None:
     """The number of a class by its name, or if none is called so, by that number itself."""
-    names = [composed(name) for name in class_names]  # a run of an older version has both forms
+    names = [composed(name) for name in class_names]
     if composed(label) in names:
-        return class_names.index(label) if label in class_names else names.index(composed(label))
+        return names.index(composed(label))
     is_number = label.isdecimal() and int(label) < len(class_names)
     return int(label) if is_number else None

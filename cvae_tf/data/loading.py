@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from cvae_tf.core import paths
 from cvae_tf.core.errors import MissingPathError, UserError
+from cvae_tf.core.files import read_npz
 from cvae_tf.core.settings import find
-from cvae_tf.core.terminal import say
-from cvae_tf.data import datasets, file_kinds, folder, keras_sets, safe_npz, tfds_sets
+from cvae_tf.data import datasets, file_kinds, folder, keras_sets, tfds_sets
 from cvae_tf.data.batches import WarpRange, random_transforms, warp
 from cvae_tf.data.datasets import Dataset, Split, fingerprint
 from cvae_tf.data.settings import ReadingSettings
@@ -20,10 +20,6 @@ _SECONDS_IF_OPTIONAL = 30  # to wait for MNIST where the digits do as well
 _IF_MOVED = (
     " If the images of the training were moved, name their new place: train.py --resume "
     "--run_dir=RUN --data_path=NEW_PLACE; they are known by their SHA-256."
-)
-_KEYS_OF_OLD_RUNS = {"MNIST": "mnist", "bundled digits": "digits"}  # which knew only the title
-_DIGITS_LICENCE = (
-    "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, UCI): CC BY 4.0"
 )
 _DIGITS_FOR_TRAINING = 1500
 _COPIES = 16  # of a digit for training: one as it is, the others warped
@@ -36,7 +32,6 @@ def load_dataset(
     seed: int = 0,
     reading: ReadingSettings | None = None,
     cache_mb: int | None = None,
-    as_before: bool = False,
 ) -> Dataset:
     """Loads a data set by its name, or a user's own images.
 
@@ -50,8 +45,6 @@ def load_dataset(
         reading: how pictures of a folder become images of one size; None for as they are.
         cache_mb: megabytes up to which the images of a folder are held in memory; more of them
             are read from their file as they are needed. None for 2,048.
-        as_before: whether own images get their splits and classes by the rules of older versions,
-            so that runs which began with these can go on.
 
     Returns:
         The data set.
@@ -62,26 +55,16 @@ def load_dataset(
     """
     reading, seed = reading or ReadingSettings(), int(seed)
     path = None if data_path is None else paths.expand(data_path)
-    kind = None if path is None else file_kinds.kind_of(path)
-    if kind == file_kinds.FOLDER:
+    if path is not None and file_kinds.kind_of(path) == file_kinds.FOLDER:
         return folder.load(path, seed, reading, cache_mb)
     if not_usual := [*reading.changed_fields(), *(["cache_mb"] if cache_mb else [])]:
         what = "in --data_path" if path is None else f"and {path} is a file of arrays"
         raise UserError(f"--{not_usual[0]} is for a folder of pictures, {what}.")
-    if path is not None:
-        return datasets.load_npz(path, seed, as_before)
-    return _load_by_key(name, seed)
+    return _load_by_key(name, seed) if path is None else datasets.load_npz(path, seed)
 
 
 def load_auto(seed: int) -> Dataset:
-    """Loads MNIST if that is quickly had, else the bundled digits, whose origin then says so.
-
-    Args:
-        seed: as in `load_dataset`.
-
-    Returns:
-        The data set, whose key is that of the one that was taken.
-    """
+    """Loads MNIST if that is quickly had, else the bundled digits, whose origin then says so."""
     try:
         return _load_by_key("mnist", seed, seconds=_SECONDS_IF_OPTIONAL)
     except UserError as error:
@@ -102,7 +85,7 @@ def load_digits(seed: int = 0) -> Dataset:
     Returns:
         The data set, uint8 [N, 28, 28, 1].
     """
-    scans = safe_npz.read_npz(Path(__file__).with_name("digits.npz"), ("images", "labels"))
+    scans = read_npz(Path(__file__).with_name("digits.npz"), ("images", "labels"))
     images, labels = scans["images"], scans["labels"]
     cut = _DIGITS_FOR_TRAINING
     varied = [
@@ -114,7 +97,8 @@ def load_digits(seed: int = 0) -> Dataset:
         origin="The bundled digits (UCI, 1,797 scans).",
         train=Split(np.concatenate(varied), np.tile(labels[:cut], _COPIES)),
         test=Split(_enlarge_digits(images[cut:], WarpRange(), [seed, 0]), labels[cut:]),
-        licence=_DIGITS_LICENCE,
+        licence="Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, UCI): "
+        "CC BY 4.0",
     )
 
 
@@ -137,11 +121,11 @@ def _load_by_key(key: str, seed: int, **options: Any) -> Dataset:
 
 DATASETS = {
     "auto": load_auto,
-    "mnist": keras_sets.load_mnist,
+    "mnist": keras_sets.MNIST.load,
     "digits": load_digits,
-    "fashion_mnist": keras_sets.load_fashion_mnist,
-    "cifar10": keras_sets.load_cifar10,
-    "cifar100": keras_sets.load_cifar100,
+    "fashion_mnist": keras_sets.FASHION_MNIST.load,
+    "cifar10": keras_sets.CIFAR10.load,
+    "cifar100": keras_sets.CIFAR100.load,
 }
 
 
@@ -156,12 +140,12 @@ def load_again(
     """Loads what a run has learned from, also if it was only found by `--dataset=auto`.
 
     Args:
-        recorded: what the run recorded of its data: the `key` of that data set, or in runs of older
-            versions only its `name`.
-        data_path: as in `load_dataset`.
-        seed: as in `load_dataset`.
-        reading: as in `load_dataset`.
-        cache_mb: as in `load_dataset`.
+        recorded: what the run recorded of its data: their `key` in `DATASETS`, if they have one,
+            and their `sha256`.
+        data_path: this and the following as in `load_dataset`.
+        seed: from 0.
+        reading: of a folder.
+        cache_mb: of a folder.
         moved_to: where the images are now, if they are at `data_path` no more.
 
     Returns:
@@ -171,32 +155,14 @@ def load_again(
         UserError: if it is not recorded which one it was, or its images are others now; else as in
             `load_dataset`.
     """
-    key, known = recorded_key(recorded), recorded.get("sha256")
-    if not known if moved_to else data_path is None and key is None:
-        raise UserError("It is not recorded which images the model was trained on.")
+    key, known = recorded.get("key"), recorded.get("sha256")
     path = moved_to or data_path
-    source = key, path, seed, reading, cache_mb
+    if (path is None and key is None) or (moved_to and not known):
+        raise UserError("It is not recorded which images the model was trained on.")
     try:
-        dataset = load_dataset(*source)
+        dataset = load_dataset(key, path, seed, reading, cache_mb)
     except MissingPathError as error:
         raise UserError(f"{error}{'' if moved_to else _IF_MOVED}") from error
-    is_same = not known or fingerprint(dataset) == known
-    if path is not None and known and not (is_same and _has_names(dataset, recorded)):
-        older = load_dataset(*source, as_before=True)
-        if fingerprint(older) == known and _has_names(older, recorded):
-            say(f"{path}: its splits and classes are those of the version that began the run.")
-            return older
-    if not is_same:
+    if known and fingerprint(dataset) != known:
         raise UserError(f"{path or dataset.name}: the images are not those of the training.")
     return dataset
-
-
-def _has_names(dataset: Dataset, recorded: dict[str, Any]) -> bool:
-    """Whether classes are called as it is recorded; numbers have no names before they are used."""
-    names = list(dataset.class_names or ())
-    return not names or names == recorded.get("class_names", names)
-
-
-def recorded_key(recorded: dict[str, Any]) -> str | None:
-    """The name in `DATASETS` of what a run learned from; None if it has none."""
-    return recorded.get("key") or _KEYS_OF_OLD_RUNS.get(recorded.get("name"))

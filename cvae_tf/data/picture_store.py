@@ -21,6 +21,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import keras_home, printable
 from cvae_tf.core.tensorflow_setup import count_cores
 from cvae_tf.core.terminal import progress, say
+from cvae_tf.data.batches import aligned_empty
 from cvae_tf.data.folder_listing import Listing
 from cvae_tf.data.inspection import margin_brightness
 from cvae_tf.data.pictures import (
@@ -33,7 +34,6 @@ from cvae_tf.data.pictures import (
     read,
     without_warnings,
 )
-from cvae_tf.data.safe_npz import aligned_empty
 from cvae_tf.data.settings import AUTO, LARGEST_SIDE, ReadingSettings
 
 _FACTS, _PIXELS = "facts.json", "pixels.npy"

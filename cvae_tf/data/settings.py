@@ -56,17 +56,13 @@ class ReadingSettings:
     def __post_init__(self):
         """Checks all settings; raises a UserError that names the first which cannot be."""
         check(self)
-        self.check_reading()
-
-    def check_reading(self) -> None:
-        """Checks what the range of a field cannot say; raises a UserError."""
         if self.channels == 2:
             raise UserError("--channels=2: must be 1 (grey), 3 (colours), or 0 (as they are).")
         _ = self.height_and_width, self.number_of_white
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "ReadingSettings":
-        """Picks these settings out of those of a run, which may be of an older version."""
+        """Picks these settings out of all of a run."""
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in names})
 
@@ -77,17 +73,13 @@ class ReadingSettings:
 
     @property
     def height_and_width(self) -> tuple[int, int] | None:
-        """The size that `image_size` names, in pixels; None for that of the pictures.
-
-        Raises:
-            UserError: if it names none.
-        """
+        """The size that `image_size` names, in pixels; None for that of the pictures."""
         if self.image_size is None:
             return None
         match = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", self.image_size, re.ASCII)
-        sides = [int(side) for side in match.groups(match[1])] if match else []
+        sides = [int(side) for side in match.groups(match[1])] if match else [0]
         least, most = SMALLEST_SIDE, LARGEST_SIDE
-        if not sides or not least <= min(sides) <= max(sides) <= most:
+        if not least <= min(sides) <= max(sides) <= most:
             raise UserError(
                 f"--image_size={self.image_size!r}: must be a side such as 64, or height x width "
                 f"such as 64x48, each from {least} to {most} pixels."
@@ -96,11 +88,7 @@ class ReadingSettings:
 
     @property
     def number_of_white(self) -> float | None:
-        """The level that `white_level` names; None if it names none, or leaves it to the data.
-
-        Raises:
-            UserError: if it is neither a number above 0 nor "auto".
-        """
+        """The level that `white_level` names; None if it names none, or leaves it to the data."""
         if self.white_level in (None, AUTO):
             return None
         with contextlib.suppress(ValueError):

@@ -20,7 +20,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key, layer_seed, numpy_generator
 from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.core.terminal import progress, say
-from cvae_tf.data import batches, safe_npz
+from cvae_tf.data import batches
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset, Split, fingerprint
 from cvae_tf.data.labels import MOST_CLASSES
@@ -205,7 +205,7 @@ def _restore(path: Path, network: keras.Model) -> float | None:
     """Sets the weights to those that are kept; their accuracy, or None if there are none."""
     names = [_WEIGHTS.format(i) for i in range(len(network.weights))]
     try:
-        arrays = safe_npz.read_npz(path, (_ACCURACY, *names))
+        arrays = files.read_npz(path, (_ACCURACY, *names))
         network.set_weights([arrays[name] for name in names])
         return float(arrays[_ACCURACY])
     except (UserError, KeyError, TypeError, ValueError):

@@ -12,7 +12,7 @@ from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.core.terminal import say, warn
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset, fingerprint, fingerprint_of_labels
-from cvae_tf.data.inspection import Looks, are_identical, look_at
+from cvae_tf.data.inspection import Looks, look_at
 from cvae_tf.data.pictures import Form
 from cvae_tf.models import optimizers
 from cvae_tf.models.base import GenerativeModel
@@ -50,7 +50,7 @@ def complete_settings(config: Config | None, given: dict[str, Any], dataset: Dat
         UserError: if they make no sense together, or for such images.
     """
     looks = look_at(dataset.train.images)
-    if are_identical(dataset.train.images):
+    if looks.share_of_same == 1 and looks.num > 1:
         hint = " If their files differ, see --white_level and --background." if dataset.form else ""
         raise UserError(
             f"{dataset.name}: all training images are the same one, of {looks.levels}.{hint}"

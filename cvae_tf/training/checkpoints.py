@@ -18,7 +18,6 @@ import numpy as np
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import safe_npz
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 
@@ -168,7 +167,7 @@ def _restore(path: Path, model: GenerativeModel) -> Progress:
     _check_sums(path)
     variables = dict(_named_variables(model))
     older = {old: name for name in variables for old in _older_names(name)}
-    arrays = safe_npz.read_npz(path / _ARRAYS, ("state", *variables, *older))
+    arrays = files.read_npz(path / _ARRAYS, ("state", *variables, *older))
     arrays = {older.get(name, name): array for name, array in arrays.items()}
     try:
         progress = Progress(**json.loads(arrays["state"].tobytes()))

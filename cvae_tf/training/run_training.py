@@ -23,7 +23,6 @@ from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.terminal import Progress as Bar
 from cvae_tf.core.terminal import say, warn
-from cvae_tf.data import safe_npz
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
@@ -330,7 +329,7 @@ def restore_fitted(run: Run, model: GenerativeModel) -> list[str]:
         return []
     names = [key for name, part in parts.items() for key in _fitted_variables(name, part)]
     try:
-        arrays = safe_npz.read_npz(run.finishing, (_FITTED_STEP, *names))
+        arrays = files.read_npz(run.finishing, (_FITTED_STEP, *names))
     except UserError:
         arrays = {}
     if arrays.get(_FITTED_STEP) != model.steps.numpy():

@@ -1,4 +1,4 @@
-"""Data sets by name, and known again: also those of runs that older versions began."""
+"""Data sets by name, and known again."""
 
 import hashlib
 import subprocess
@@ -64,14 +64,12 @@ def test_fingerprint_is_that_of_the_bytes_of_all_images():
     assert fingerprint(dataset._replace(sha256="known")) == "known"
 
 
-def test_data_are_found_again_by_their_key_or_by_the_title_that_older_runs_recorded(monkeypatch):
-    for name in ("mnist", "digits"):
-        load = lambda seed, seconds=None, name=name: _dataset(f"{name} {seed}")  # noqa: E731
-        monkeypatch.setitem(DATASETS, name, load)
+def test_data_are_found_again_by_their_key(monkeypatch):
+    load = lambda seed, seconds=None: _dataset(f"mnist {seed}")  # noqa: E731
+    monkeypatch.setitem(DATASETS, "mnist", load)
     dataset = load_dataset("auto", seed=4)
     assert (dataset.name, dataset.key) == ("mnist 4", "mnist")  # it remembers what it took
     assert load_again({"name": "a new title", "key": "mnist"}, None, 3).name == "mnist 3"
-    assert load_again({"name": "bundled digits", "key": None}, None, 3).name == "digits 3"
 
 
 def test_images_that_were_moved_are_known_again_and_others_not_taken_for_them(tmp_path):
@@ -93,7 +91,7 @@ def test_images_that_were_moved_are_known_again_and_others_not_taken_for_them(tm
             load_again(known, path, 0, moved_to=moved_to)
 
 
-# What version 2e41088 read of folders: pictures, the seed, the classes, and the sum.
+# What earlier versions read of folders: pictures, the seed, the classes, and the sum.
 OLDER = [
     ("{a,b}/{0,1}{0,1,2,3,4,5,6,7,8,9}.png c/1.png", 3, "a b c",
      "5cc033cf0f34d8ce14a938177208e677ffa862ff895cb374ae40638341c0d96e"),

@@ -37,15 +37,12 @@ def test_a_folder_gives_its_pictures_in_the_order_of_names(tmp_path, grey):
     _assert_levels(images, grey)
     assert images.names == names and images.labels is None
     _assert_levels(read_images(tmp_path / "2.png", FIT), grey[[2]])
-
-
-def test_folders_are_read_as_those_for_training(tmp_path, grey):
     for name, image in zip(expand("x/{Training,Testing}/{a,b}/1.png"), grey, strict=True):
         save(tmp_path / name, image[..., np.newaxis])
-    images = read_images(tmp_path, FIT)
-    assert images.names == expand("x/Testing/{a,b}/1.png")
+    images = read_images(tmp_path / "x", FIT)  # as for training
+    assert images.names == expand("Testing/{a,b}/1.png")
     assert images.shown_labels.tolist() == ["a", "b"]
-    assert images.origin == f"test pictures of {tmp_path}"
+    assert images.origin == f"test pictures of {tmp_path / 'x'}"
 
 
 def test_a_file_of_arrays_gives_its_test_images_first(tmp_path, grey, monkeypatch):
@@ -72,11 +69,11 @@ def test_what_holds_no_images_that_fit_is_refused(tmp_path):
         read_images(tmp_path / "missing.png", FIT)
     (tmp_path / "bad.png").touch()
     for channels, reason in ((1, "cannot be read as a picture"), (2, "images of 2 channels")):
-        with pytest.raises(UserError, match=f"bad.png: .*{reason}"):
+        with pytest.raises(UserError, match=f"{tmp_path}.*: .*{reason}"):
             read_images(tmp_path, Fit((12, 12, channels)))
     zeros = np.zeros((4, 12, 12), np.uint8)
     for arrays, reason in (
-        ({"pixels": zeros}, "holds no array x_test, x_train or images"),
+        ({"pixels": zeros}, "holds no array x_test or x_train or images"),
         ({"x_test": zeros, "y_test": [1, 2]}, "one label for each of the 4 images"),
         ({"x_test": zeros.reshape(1, 12, 16, 3)}, "3 channels; the model takes 1"),
     ):
@@ -125,7 +122,7 @@ def test_images_are_compared_with_the_models(tmp_path, grey, margins, is_paper, 
         settings = ImageSettings(data_path=str(tmp_path / "given.npz"), invert=invert)
         asked_for = settings, SHAPE, {"data": {"margin_brightness": margins}}
         if refusal and invert is None:
-            said = f"given.npz: x_test seems to be {refusal}; give --invert, or --noinvert"
+            said = f"given.npz: x_test: the images seem to be {refusal}; give --invert, or --noin"
             with pytest.raises(UserError, match=said):
                 read_asked_for(*asked_for)
         else:

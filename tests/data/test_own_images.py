@@ -11,13 +11,10 @@ from cvae_tf.data.settings import ReadingSettings
 from cvae_tf.training import trainer
 
 
-def test_sizes_are_height_and_width():
+def test_sizes_are_height_and_width_and_others_refused_by_name_in_one_line():
     sizes = {None: None, "64": (64, 64), 64: (64, 64), "64x48": (64, 48), "8X256": (8, 256)}
     for text, size in sizes.items():
         assert ReadingSettings(image_size=text).height_and_width == size
-
-
-def test_values_that_cannot_be_are_refused_by_name_in_one_line():
     for size in ("7", "1025", "64x48x3", "", "-64", "6.4", "٦٤", "a\n", "9" * 5000):
         with pytest.raises(UserError, match="^--image_size=.*must be a side such as 64, .*$"):
             ReadingSettings(image_size=size)
