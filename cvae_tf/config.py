@@ -318,8 +318,6 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
             UserError: if a value is out of range, or settings do not fit each other, the family of
                 the model or the images.
         """
-        if isinstance(images, str):
-            raise UserError(f'Config.create: settings have names, such as preset="{images}".')
         if images is not None and not isinstance(images, Looks):
             images = look_at(images)
         settings.check_names(given, cls)
