@@ -13,7 +13,6 @@ from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting import export
-from cvae_tf.exporting.export import export_from_checkpoint
 from cvae_tf.training import building
 
 
@@ -91,12 +90,12 @@ def test_an_export_elsewhere_replaces_nothing_and_the_run_stays_as_it_is(
 
     monkeypatch.setitem(export.FORMATS, "saved_model", export.Format(write))
     before, new = _contents(vae_run.directory), tmp_path / "new" / "place"
-    assert export_from_checkpoint(vae_run.directory, new) == new / "1"
+    assert api.export(vae_run.directory, new, verbose=0) == new / "1"
     mine = tmp_path / "old" / "progress.gif"
     mine.parent.mkdir()
     mine.write_text("mine")
     for output, message in ((mine.parent, "exists"), (mine, "cannot be written")):
         with pytest.raises(UserError, match=message):
-            export_from_checkpoint(vae_run.directory, output)
+            api.export(vae_run.directory, output, verbose=0)
         assert list(_contents(mine.parent).values()) == [b"mine"]
     assert _contents(vae_run.directory) == before

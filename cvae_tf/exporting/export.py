@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cvae_tf.core import files, paths
+from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.drawing import mosaics
@@ -16,7 +16,6 @@ from cvae_tf.exporting.runtimes import write_keras, write_litert, write_onnx
 from cvae_tf.models import saved_model
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
-from cvae_tf.training import building
 from cvae_tf.training.run_directory import ANIMATION, MODEL_JSON, SAVED_MODEL, Run
 
 
@@ -67,29 +66,6 @@ def export_run(
     if is_usual and run.epoch_images:
         mosaics.animate(run.epoch_images, animation)
     return directory
-
-
-def export_from_checkpoint(
-    run_dir: str | Path, output: str | Path | None = None, format_name: str = "saved_model"
-) -> Path:
-    """Exports a run from its newest checkpoint.
-
-    Args:
-        run_dir: of the run.
-        output: as in `export_run`.
-        format_name: as there.
-
-    Returns:
-        The directory of the model.
-
-    Raises:
-        UserError: as in `export_run`; or if there is no run, or no checkpoint in it.
-    """
-    check_packages(format_name)
-    output = None if output is None else paths.expand(output)
-    # Other runtimes take the weights as they are kept.
-    trained = building.load_trained(run_dir, None if format_name == "saved_model" else "float32")
-    return export_run(trained.run, trained.model, trained.metrics, output, format_name)
 
 
 def write_model(

@@ -18,7 +18,7 @@ from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import runtimes
-from cvae_tf.exporting.export import FORMATS, export_from_checkpoint, write_model
+from cvae_tf.exporting.export import FORMATS, write_model
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks import GAN_NETWORKS, NETWORKS
 from cvae_tf.models.vae.model import CVAE
@@ -169,12 +169,12 @@ def test_what_a_runtime_cannot_run_or_answers_otherwise_is_refused_in_a_line(
 
 
 def test_formats_do_not_overwrite_in_another_directory(tmp_path, conditional_run):
-    written = export_from_checkpoint(conditional_run.directory, tmp_path, "keras")
+    written = api.export(conditional_run.directory, tmp_path, "keras", verbose=0)
     assert written == tmp_path / "keras"
     metadata = json.loads((tmp_path / "keras" / "model.json").read_text())
     assert metadata["metrics"] == conditional_run.history[-1]
     with pytest.raises(UserError, match="keras exists; choose another directory"):
-        export_from_checkpoint(conditional_run.directory, tmp_path, "keras")
+        api.export(conditional_run.directory, tmp_path, "keras", verbose=0)
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_run_of_half_precision_is_exported_as_documented(
     serving = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")
     snippets = re.findall(r"```python\n(.*?)```", serving, re.DOTALL)
     for name in ("litert", "onnx", "keras"):
-        export_from_checkpoint("runs/latest", format_name=name)
+        api.export("runs/latest", format=name, verbose=0)
         (snippet,) = (each for each in snippets if f"export/{name}" in each)
         names = {}
         exec(snippet, names)
