@@ -40,22 +40,15 @@ def build_mlp(plan: Plan) -> Networks:
     """Builds the pair of dense layers."""
     check_size(plan.image_shape)
     hidden = plan.options.hidden or _MLP_HIDDEN
-    return Networks(_mlp_encoder(plan, hidden), _mlp_decoder(plan, hidden[::-1]))
-
-
-def _mlp_encoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
     make, (inputs, images, labels) = plan.encoder, plan.image_input()
     features = with_labels(make, make(layers.Flatten)(images), labels)
     code = _dense(make, 2 * plan.latent_dim, "mean_and_logvar")
-    stack = [*_hidden_layers(plan, make, hidden), code]
-    return keras.Model(inputs, through(stack, features), name="encoder")
-
-
-def _mlp_decoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
-    make, (inputs, latents, labels) = plan.decoder, plan.latent_input()
-    features = with_labels(make, latents, labels)
-    stack = [*_hidden_layers(plan, make, hidden), *_pixel_layers(plan, make)]
-    return keras.Model(inputs, through(stack, features), name="decoder")
+    read = through([*_hidden_layers(plan, make, hidden), code], features)
+    make, (latent_inputs, latents, labels) = plan.decoder, plan.latent_input()
+    drawn = _drawn_by_dense(plan, hidden[::-1], with_labels(make, latents, labels))
+    return Networks(
+        keras.Model(inputs, read, name="encoder"), keras.Model(latent_inputs, drawn, name="decoder")
+    )
 
 
 def _dense(make: LayerMaker, units: int, name: str, **options: Any) -> keras.Layer:
@@ -76,10 +69,13 @@ def _hidden_layers(plan: Plan, make: LayerMaker, hidden: tuple[int, ...]) -> lis
     return stack
 
 
-def _pixel_layers(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
-    """A dense layer that makes the decoder's result, [B, H, W, P], of features."""
-    shape = (*plan.image_shape[:2], plan.outputs)
-    return [_dense(make, math.prod(shape), "logits"), make(layers.Reshape, shape)]
+def _drawn_by_dense(
+    plan: Plan, hidden: tuple[int, ...], features: keras.KerasTensor
+) -> keras.KerasTensor:
+    """What dense layers of the decoder make of features: its result, [B, H, W, P]."""
+    make, shape = plan.decoder, (*plan.image_shape[:2], plan.outputs)
+    pixels = [_dense(make, math.prod(shape), "logits"), make(layers.Reshape, shape)]
+    return through([*_hidden_layers(plan, make, hidden), *pixels], features)
 
 
 @has_settings("hidden", "activation", "dropout")
@@ -105,8 +101,7 @@ def _hybrid_encoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
 def _hybrid_decoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
     make, (inputs, latents, labels) = plan.decoder, plan.latent_input()
     features = with_labels(make, latents, labels)
-    stack = [*_hidden_layers(plan, make, hidden), *_pixel_layers(plan, make)]
-    drawn = through(stack, features)
+    drawn = _drawn_by_dense(plan, hidden, features)
     convolved = through(_transposed_convolutions(plan, make), features)
     return keras.Model(inputs, make(layers.Add)([drawn, convolved]), name="decoder")
 
