@@ -17,11 +17,11 @@ from cvae_tf.data.loading import load_again, load_dataset
 from cvae_tf.evaluation import evaluating, tables_and_pictures
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
-from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.evaluation.settings import EvaluationSettings, check_output
 from cvae_tf.exporting.export import check_packages, export_run
 from cvae_tf.exporting.load import as_loaded, load_newest, run_of
 from cvae_tf.exporting.load import load as load
-from cvae_tf.generation import generating
+from cvae_tf.generation import modes
 from cvae_tf.generation.common import Generated
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.base import GenerativeModel
@@ -273,7 +273,7 @@ def generate(
 
     Args:
         model: what `load` returns, or the directory of a run or of an exported model.
-        mode: what to make: "samples", "manifold", "plane", "nearest", "reconstruct", "interpolate",
+        mode: what to make: "samples", "manifold", "nearest", "reconstruct", "interpolate",
             "neighbours", "class", "styles", "transfer", "anomalies", "denoise" or "latents".
         output: a directory for the files; those of the same names in it are replaced.
         verbose: 0 prints nothing.
@@ -288,10 +288,10 @@ def generate(
             a file cannot be written.
     """
     check_names(settings, GenerationSettings)
-    chosen = generating.choose(mode, **settings)
+    chosen = modes.choose(mode, **settings)
     with terminal.verbosity(verbose):
         output = paths.expand(output)
-        made = generating.generate(as_loaded(model), mode, chosen, output)
+        made = modes.generate(as_loaded(model), mode, chosen, output)
         some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
         for path in some:
             terminal.say(f"written: {path}")
@@ -332,7 +332,8 @@ def evaluate(
         measured = load_newest(home) if home else as_loaded(model)
         output = home and home / EVALUATION if output is None else paths.expand(output)
         if output:
-            tables_and_pictures.check_output(output)  # rather than fail after minutes of work
+            check_output(output)
+            files.make_directory(output.parent)  # rather than fail after minutes of work
         found = evaluating.evaluate(measured, chosen)
         terminal.say(tables_and_pictures.as_table(found))
         for path in tables_and_pictures.write(found, output) if output else []:

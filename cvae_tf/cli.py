@@ -16,7 +16,7 @@ from cvae_tf.core import paths, terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find, kind_of
 from cvae_tf.core.tensorflow_setup import quiet_import
-from cvae_tf.evaluation.settings import EvaluationSettings, check_output_name
+from cvae_tf.evaluation.settings import EvaluationSettings, check_output
 from cvae_tf.generation.settings import MODE_NAMES, GenerationSettings
 from cvae_tf.presets import PRESETS
 from cvae_tf.training import signals
@@ -224,7 +224,7 @@ def _evaluate() -> None:
     EvaluationSettings(**settings)  # before TensorFlow takes its time
     output = EVALUATION if given.saved_model and given.output is None else given.output
     if output is not None:
-        check_output_name(output)
+        check_output(Path(output))
     with quiet_import():
         from cvae_tf import api
     api.evaluate(_model_from_flags(), output, **settings)

@@ -15,7 +15,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.inspection import look_at
 from cvae_tf.distances import FEATURES
 from cvae_tf.evaluation import settings
-from cvae_tf.generation.generating import MODES
+from cvae_tf.generation.modes import MODES
 from cvae_tf.generation.settings import MODE_NAMES
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.family import Family

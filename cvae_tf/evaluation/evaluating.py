@@ -1,6 +1,6 @@
 """Everything that is found out of a model with a likelihood, on images: as arrays, and averaged."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,23 +10,35 @@ from cvae_tf.core import terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.terminal import progress
+from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.given_images import Images, class_numbers, read_asked_for
-from cvae_tf.evaluation import by_class, distance
-from cvae_tf.evaluation.by_class import Classification
+from cvae_tf.evaluation import distance
 from cvae_tf.evaluation.distance import Distance
-from cvae_tf.evaluation.settings import OF_MEASURE, EvaluationSettings
+from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.inference import exact_log_px, importance_bounds
-from cvae_tf.inference.exact_log_px import Quadrature
-from cvae_tf.inference.importance_bounds import Bounds, Mean, mean_of
+from cvae_tf.inference.exact_log_px import ExactLogPx
+from cvae_tf.inference.importance_bounds import Bounds, Mean, OnProgress, map_in_parts, mean_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
-from cvae_tf.models.vae import refinement
 from cvae_tf.models.vae.likelihoods import Pixels, nats_of_one_bit
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
+from cvae_tf.presets import CANNOT_REFINE, REFINE_STEPS
 
-_DRAWN_AT_ONCE = 1000
-_STEPS_TO_BEST = 3  # from a refined posterior to the best Gaussian
+_CONTENDING = 40.0  # nats below the best bound: classes that are integrated exactly
+
+
+class Task(NamedTuple):
+    """What is measured: N images under a model."""
+
+    model: CVAE
+    settings: EvaluationSettings
+    pixels: np.ndarray  # as the model is shown them, float32 [N, H, W, C]
+    labels: np.ndarray | None = None  # int32 [N], of a conditional model
+
+    def under(self, label: int) -> "Task":
+        """The same images, all under one class."""
+        return self._replace(labels=np.full(len(self.pixels), label, np.int32))
 
 
 class Refined(NamedTuple):
@@ -36,16 +48,29 @@ class Refined(NamedTuple):
     posteriors: FullPosterior
     bounds: Bounds
     elbo: np.ndarray  # [N]
-    best_elbo: np.ndarray | None  # of the best Gaussian that was found, [N]; in 1 or 2 dimensions
 
 
-class Measured(NamedTuple):
-    """What was measured of N images."""
+class Classification(NamedTuple):
+    """Images under every class: p(y|x) is in proportion to p(x|y) p(y)."""
 
-    posteriors: Posterior
-    bounds: Bounds
-    refined: Refined | None
-    exact: Quadrature | None
+    log_joint: np.ndarray  # log p(x|y) + log p(y), or a bound on it, [N, Y], nats
+    labels: np.ndarray  # the true classes, int [N]
+    how: str  # of log p(x|y): "quadrature", or the number of samples K
+
+    @property
+    def found(self) -> np.ndarray:
+        """The likeliest class of each image, int [N]."""
+        return self.log_joint.argmax(axis=1)
+
+    @property
+    def is_wrong(self) -> np.ndarray:
+        """1 for images that are taken for another class, else 0, [N]."""
+        return (self.found != self.labels).astype(np.float64)
+
+    @property
+    def log_evidence(self) -> np.ndarray:
+        """Log p(x) = log sum_y p(x|y) p(y), or a bound on it, [N], nats."""
+        return np.logaddexp.reduce(self.log_joint, axis=1)
 
 
 class Evaluation(NamedTuple):
@@ -61,8 +86,8 @@ class Evaluation(NamedTuple):
     posteriors: Posterior
     kl: np.ndarray  # closed form, [N, Z]
     bounds: Bounds
-    refined: Refined | None  # the same with better posteriors, if that was asked for
-    exact: Quadrature | None  # of models with one or two latent dimensions
+    refined: Refined | None = None  # the same with better posteriors, if that was asked for
+    exact: ExactLogPx | None = None  # of models with one or two latent dimensions
     classes: Classification | None = None  # if it was asked for
     distance: Distance | None = None  # of what the model draws, if it was asked for
 
@@ -82,9 +107,9 @@ class Evaluation(NamedTuple):
         return "log p(x|y)" if self.model.class_names else "log p(x)"
 
     @property
-    def best_bound(self) -> tuple[int, np.ndarray] | None:
-        """The largest number of samples K, and the bounds with it, [N]."""
-        return max(self.bounds.importance_weighted.items(), default=None)
+    def by_posterior(self) -> dict[str, "Evaluation | Refined"]:
+        """What holds `elbo` and `bounds` of the encoder's posteriors, and of refined ones."""
+        return {"": self, **({", refined": self.refined} if self.refined else {})}
 
 
 class Number(NamedTuple):
@@ -109,7 +134,8 @@ def evaluate(model: GenerativeModel, settings: EvaluationSettings) -> Evaluation
     Raises:
         UserError: if the model or the images do not allow it.
     """
-    measures = _chosen_measures(model, settings)
+    family = family_of(model)
+    measures = settings.chosen_measures(family.evaluations, family.title)
     if "likelihood" not in measures:
         return distance.measure(model, settings)
     found = evaluate_likelihood(model, settings)
@@ -121,234 +147,127 @@ def evaluate(model: GenerativeModel, settings: EvaluationSettings) -> Evaluation
     return found
 
 
-def _chosen_measures(model: GenerativeModel, settings: EvaluationSettings) -> tuple[str, ...]:
-    """What is to be found out: "auto" is all that the model and the images asked for allow.
-
-    Raises:
-        UserError: if the model does not allow it, or settings would do nothing.
-    """
-    asked, possible = settings.measures, family_of(model).evaluations
-    if asked == "auto" and "likelihood" in possible and settings.data_path:
-        asked = "likelihood"  # drawn images are compared with the model's own ones alone
-    measures = possible if asked == "auto" else (asked,)
-    if not measures or not set(measures) <= set(possible):
-        what = "likelihood" if asked == "auto" else asked
-        instead = f"; it has --measures={possible[0]}" if possible else ""
-        raise UserError(
-            f"This model ({family_of(model).title}) has no {what} to evaluate{instead}."
-        )
-    usual = EvaluationSettings()
-    for name, of in OF_MEASURE.items():
-        if of not in measures and getattr(settings, name) != getattr(usual, name):
-            raise UserError(
-                f"--{name} is for --measures={of} alone; here {measures[0]} is measured."
-            )
-    return measures
-
-
 def evaluate_likelihood(model: CVAE, settings: EvaluationSettings) -> Evaluation:
     """Evaluates a model with a likelihood on all images.
 
-    Args:
-        model: the model.
-        settings: which images, how many samples.
-
-    Returns:
-        What was found out.
-
     Raises:
-        UserError: if the images cannot be read or do not fit, or classes are asked of a model that
-            knows none.
+        UserError: if the images cannot be read or do not fit, or the model cannot do what is asked.
     """
-    if settings.classify:
-        by_class.check(model)
+    check_model(model, settings)
     images = read_asked_for(settings, model.image_shape, model.metadata)
     labels = class_numbers(images, model.class_names) if model.class_names else None
     pixels = draw_pixels(images.pixels, model.pixels, settings.seed)
-    measured = measure(model, pixels, settings, labels)
-    kl = importance_bounds.kl_per_dimension(measured.posteriors)
-    found = Evaluation(model, settings, images, pixels, measured.posteriors, kl, *measured[1:])
-    if settings.classify:
-        found = found._replace(classes=by_class.classify(model, pixels, labels, settings))
-    return found
+    return measure(Task(model, settings, pixels, labels), images)
+
+
+def check_model(model: CVAE, settings: EvaluationSettings) -> None:
+    """Raises a UserError if a model cannot refine or classify, and that was asked for."""
+    if settings.refine and not model.can_refine:
+        raise UserError(f"--refine={settings.refine}: {CANNOT_REFINE}")
+    if settings.classify and not model.class_names:
+        raise UserError("--classify needs a conditional model; train one with --conditional.")
+    if settings.classify and not model.pixels.has_likelihood:
+        raise UserError(
+            "--classify: the cross-entropy of grey levels is no log-likelihood, so classes cannot "
+            "be compared; train with another --likelihood or --binarize."
+        )
 
 
 def draw_pixels(grey: np.ndarray, pixels: Pixels, seed: int) -> np.ndarray:
     """Makes grey levels [N, H, W, C] pixels of the kind that a model knows, always the same."""
     key = derived_key(seed, Purpose.EVALUATION_BINARIZATION)
-    parts = []
-    for start in range(0, len(grey), _DRAWN_AT_ONCE):
-        part = tf.constant(grey[start : start + _DRAWN_AT_ONCE], tf.float32)
-        parts.append(pixels.drawn(part, key, start).numpy())
+    parts = [
+        pixels.drawn(tf.constant(grey[own], tf.float32), key, own.start).numpy()
+        for own in batch_slices(len(grey), grey.shape[1:])
+    ]
     return np.concatenate(parts)
 
 
-def measure(
-    model: CVAE,
-    pixels: np.ndarray,
-    settings: EvaluationSettings,
-    labels: np.ndarray | None = None,
-) -> Measured:
-    """Measures images, of a conditional model each under its own class.
-
-    Args:
-        model: the model.
-        pixels: of N images, float32 [N, H, W, C].
-        settings: how many samples.
-        labels: theirs, int32 [N], of a conditional model.
-
-    Returns:
-        Values for each image.
-    """
-    posteriors = importance_bounds.encode(model, pixels, settings.batch_size, labels)
-    has_likelihood = model.pixels.has_likelihood
-    is_exact = has_likelihood and model.latent_dim <= exact_log_px.LARGEST_DIM
-    sizes = settings.sizes(is_exact) if has_likelihood else []
-    steps = settings.steps_of_refinement(model.can_refine, is_exact)
+def measure(task: Task, images: Images) -> Evaluation:
+    """Measures images, of a conditional model each under its own class."""
+    model, settings = task.model, task.settings
+    is_exact = exact_log_px.can_integrate(model)
+    sizes = settings.sizes(is_exact) if model.pixels.has_likelihood else []
+    posteriors = _encode(task)
     with progress("sampling") as show:
-        own = settings.samples, settings.seed, settings.batch_size
-        bounds = importance_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
-    refined = None
-    if steps:
-        refined = measure_refined(model, pixels, steps, sizes, settings, labels)
-    if not is_exact:
-        return Measured(posteriors, bounds, refined, exact=None)
-    near = posteriors
-    least = bounds.log_likelihood - importance_bounds.kl_per_dimension(near).sum(axis=1)
-    if refined:  # closer to where p(x, z) is large, so that less is integrated
-        near = Posterior(refined.posteriors.mean, refined.posteriors.logvar)
-        least = np.maximum(least, refined.elbo)
-    images = pixels, near, least, settings.batch_size
-    if labels is None:
-        exact = exact_log_px.log_evidence(model, *images)
-    else:
-        exact = _integrate_by_class(model, labels, *images)
-    return Measured(posteriors, bounds, refined, exact)
+        bounds = _sample(task, posteriors, sizes, show)
+    kl = importance_bounds.kl_per_dimension(posteriors)
+    found = Evaluation(model, settings, images, task.pixels, posteriors, kl, bounds)
+    steps = settings.refine
+    if steps is None:
+        steps = REFINE_STEPS if is_exact and model.can_refine else 0
+    refined = refine(task, steps, sizes) if steps else None
+    exact = exact_log_px.log_evidence(model, task.pixels, task.labels) if is_exact else None
+    classes = classify(task) if settings.classify else None
+    return found._replace(refined=refined, exact=exact, classes=classes)
 
 
-def _integrate_by_class(
-    model: CVAE,
-    labels: np.ndarray,
-    pixels: np.ndarray,
-    posteriors: Posterior,
-    elbo: np.ndarray,
-    batch_size: int,
-) -> Quadrature:
-    """Integrates the images of each class under the model of that class."""
-    images = [np.flatnonzero(labels == number) for number in np.unique(labels)]
-    parts = [
-        exact_log_px.log_evidence(
-            model,
-            pixels[own],
-            Posterior(*(each[own] for each in posteriors)),
-            elbo[own],
-            batch_size,
-            label=int(labels[own[0]]),
-        )
-        for own in images
-    ]
-    return exact_log_px.joined(parts, images)
+def _encode(task: Task) -> Posterior:
+    model, settings, pixels, labels = task
+    return importance_bounds.encode(model, pixels, settings.batch_size, labels)
 
 
-def measure_refined(
-    model: CVAE,
-    pixels: np.ndarray,
-    steps: int,
+def _sample(
+    task: Task,
+    posteriors: Posterior | FullPosterior,
     sizes: list[int],
-    settings: EvaluationSettings,
-    labels: np.ndarray | None,
-) -> Refined:
-    """Refines the posteriors of images, and samples them as the encoder's are.
+    show: OnProgress = lambda share: None,
+) -> Bounds:
+    model, settings, pixels, labels = task
+    own = settings.samples, settings.seed, settings.batch_size
+    return importance_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
+
+
+def refine(task: Task, steps: int, sizes: list[int]) -> Refined:
+    """Refines posteriors by Gauss-Newton steps, and samples them as the encoder's are.
 
     Args:
-        model: the model.
-        pixels: of N images, float32 [N, H, W, C].
-        steps: of Gauss and Newton, for each image.
+        task: the images.
+        steps: for each of them.
         sizes: numbers of samples K for importance-weighted bounds.
-        settings: how many samples.
-        labels: theirs, int32 [N], of a conditional model.
-
-    Returns:
-        Values for each image.
-    """
-
-    def sampled(posteriors: FullPosterior, sizes: list[int]) -> tuple[Bounds, np.ndarray]:
-        own = settings.samples, settings.seed, settings.batch_size
-        with progress("sampling") as show:
-            bounds = importance_bounds.bounds(model, pixels, posteriors, sizes, *own, show, labels)
-        kl = FullPosterior(*map(tf.constant, posteriors)).kl().numpy()
-        return bounds, bounds.log_likelihood - kl
-
-    with progress("refining") as show:
-        posteriors = refine_posteriors(model, pixels, labels, steps, settings.batch_size, show)
-    refined = Refined(steps, posteriors, *sampled(posteriors, sizes), None)
-    if model.latent_dim > exact_log_px.LARGEST_DIM:
-        return refined
-    with progress("best Gaussians") as show:
-        best = climb_to_best(model, pixels, labels, posteriors, show)
-    return refined._replace(best_elbo=sampled(best, [])[1])
-
-
-def refine_posteriors(
-    model: CVAE,
-    pixels: np.ndarray,
-    labels: np.ndarray | None,
-    steps: int,
-    batch_size: int,
-    on_progress: Callable[[float], None] = lambda share: None,
-) -> FullPosterior:
-    """Finds the refined posteriors of N images, as arrays.
-
-    Args:
-        model: the model.
-        pixels: float32 [N, H, W, C].
-        labels: int32 [N], of a conditional model.
-        steps: of Gauss and Newton.
-        batch_size: images, or latents, that are worked on at once.
-        on_progress: called now and then.
-
-    Returns:
-        N Gaussians.
     """
 
     def climb(pixels: tf.Tensor, labels: tf.Tensor | None) -> FullPosterior:
-        return model.refine(pixels, labels, steps=steps)
+        return task.model.refine(pixels, labels, steps=steps)
 
-    return _climb_in_parts(climb, batch_size, on_progress, pixels, labels)
-
-
-def climb_to_best(
-    model: CVAE,
-    pixels: np.ndarray,
-    labels: np.ndarray | None,
-    start: FullPosterior,
-    on_progress: Callable[[float], None] = lambda share: None,
-) -> FullPosterior:
-    """Finds Gaussians with a higher ELBO near others; arguments as for `refine_posteriors`."""
-
-    @tf.function
-    def climb(pixels: tf.Tensor, labels: tf.Tensor | None, *start: tf.Tensor) -> FullPosterior:
-        decode, density = refinement.decoder_for(model, labels), model.pixels.density
-        gaussians = FullPosterior(*start)
-        return refinement.best_gaussian(decode, density, pixels, gaussians, _STEPS_TO_BEST)
-
-    at_once = refinement.images_at_once(model, nodes=2 * model.latent_dim)
-    return _climb_in_parts(climb, at_once, on_progress, pixels, labels, *start)
+    at_once = task.settings.batch_size
+    with progress("refining") as show:
+        posteriors = map_in_parts(climb, at_once, task.pixels, task.labels, on_progress=show)
+    with progress("sampling") as show:
+        bounds = _sample(task, posteriors, sizes, show)
+    kl = FullPosterior(*map(tf.constant, posteriors)).kl().numpy()
+    return Refined(steps, posteriors, bounds, bounds.log_likelihood - kl)
 
 
-def _climb_in_parts(
-    climb: Callable[..., FullPosterior],
-    at_once: int,
-    on_progress: Callable[[float], None],
-    *arrays: np.ndarray | None,
-) -> FullPosterior:
-    """Climbs for some images after the others; of arrays [N, ...], those that are None stay so."""
-    num, found = len(arrays[0]), []
-    for start in range(0, num, at_once):
-        own = slice(start, start + at_once)
-        found.append(climb(*(each if each is None else tf.constant(each[own]) for each in arrays)))
-        on_progress(min((start + at_once) / num, 1.0))
-    return FullPosterior(*(np.concatenate(values) for values in zip(*found, strict=True)))
+def classify(task: Task) -> Classification:
+    """Measures every image under every class: exactly with one or two latents, else by a bound.
+
+    What a bound by `samples` says to be hopeless, by 40 nats, is not integrated.
+    """
+    samples, shares = task.settings.samples, log_class_shares(task.model)
+    log_joint = np.zeros((len(task.pixels), len(shares)))
+    with progress("classifying") as show:
+        for number, share in enumerate(shares):
+            show(number / len(shares))
+            of_class = task.under(number)
+            bounds = _sample(of_class, _encode(of_class), [samples])
+            log_joint[:, number] = bounds.importance_weighted[samples] + share
+    if not exact_log_px.can_integrate(task.model):
+        return Classification(log_joint, task.labels, str(samples))
+    contends = log_joint > log_joint.max(axis=1, keepdims=True) - _CONTENDING
+    for number in np.flatnonzero(contends.any(axis=0)):
+        rows = np.flatnonzero(contends[:, number])
+        labels = np.full(len(rows), number)
+        exact = exact_log_px.log_evidence(task.model, task.pixels[rows], labels)
+        log_joint[rows, number] = exact.log_evidence + shares[number]
+    return Classification(log_joint, task.labels, "quadrature")
+
+
+def log_class_shares(model: CVAE) -> np.ndarray:
+    """Logarithms of the shares of the classes in the training images, log p(y), [Y]."""
+    counts = model.metadata.get("data", {}).get("class_counts") or [1] * len(model.class_names)
+    with np.errstate(divide="ignore"):
+        return np.log(np.array(counts, np.float64) / np.sum(counts))
 
 
 def numbers(found: Evaluation) -> list[Number]:
@@ -366,46 +285,27 @@ def numbers(found: Evaluation) -> list[Number]:
 def quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
     """Yields what there is to know: its name, how it was estimated, and its values [N]."""
     titles = {name: measure.title for name, measure in found.model.pixels.terms.items()}
-    samples, log_evidence = str(found.settings.samples), found.log_evidence
-    evidence = found.evidence
-    yield titles["log_likelihood"], samples, found.bounds.log_likelihood
+    samples, refined, bounds = str(found.settings.samples), found.refined, found.bounds
+    evidence, log_evidence = found.evidence, found.log_evidence
+    yield titles["log_likelihood"], samples, bounds.log_likelihood
     yield titles["kl"], "closed form", found.kl.sum(axis=1)
-    yield titles["elbo"], samples, found.elbo
-    if found.refined:
-        yield f"{titles['elbo']}, refined", samples, found.refined.elbo
-    yield from _bounds(found)
+    for name, each in found.by_posterior.items():
+        yield titles["elbo"] + name, samples, each.elbo
+    for name, each in found.by_posterior.items():
+        for size, values in each.bounds.importance_weighted.items():
+            yield f"importance-weighted bound{name}", str(size), values
+    if bounds.importance_weighted:
+        size, best = max(bounds.importance_weighted.items())
+        yield "gap: bound - ELBO", str(size), best - found.elbo
     if log_evidence is not None:
         yield f"{evidence}, exact", "quadrature", log_evidence
         yield f"gap: {evidence} - ELBO", samples, log_evidence - found.elbo
-        size, best = found.best_bound
         yield f"gap: {evidence} - bound", str(size), log_evidence - best
-    yield from _gaps(found, titles["elbo"], samples)
+    if refined:  # where the encoder's ELBO loses: by its aim, and by being Gaussian
+        yield "gap: refined - encoder's", samples, refined.elbo - found.elbo
+        if log_evidence is not None:
+            yield f"gap: {evidence} - refined", samples, log_evidence - refined.elbo
     if found.classes:
         yield "log p(x), all classes", found.classes.how, found.classes.log_evidence
     for i, values in enumerate(found.kl.T):
         yield f"KL of latent dimension {i + 1}", "closed form", values
-
-
-def _bounds(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yields importance-weighted bounds by samples of either posterior."""
-    for size, values in found.bounds.importance_weighted.items():
-        yield "importance-weighted bound", str(size), values
-    if found.refined:
-        for size, values in found.refined.bounds.importance_weighted.items():
-            yield "importance-weighted bound, refined", str(size), values
-    if found.best_bound:
-        size, best = found.best_bound
-        yield "gap: bound - ELBO", str(size), best - found.elbo
-
-
-def _gaps(found: Evaluation, elbo: str, samples: str) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yields where the encoder's ELBO loses: by its aim, by the refinement, by being Gaussian."""
-    refined = found.refined
-    if not refined:
-        return
-    yield "gap: refined - encoder's", samples, refined.elbo - found.elbo
-    if refined.best_elbo is not None:
-        yield "gap: best Gaussian - refined", samples, refined.best_elbo - refined.elbo
-        if found.log_evidence is not None:
-            missed = found.log_evidence - refined.best_elbo
-            yield f"gap: {found.evidence} - best Gaussian", samples, missed

@@ -7,24 +7,24 @@ from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
 from cvae_tf.data.settings import ImageSettings
-from cvae_tf.presets import CANNOT_REFINE, MOST_REFINE_STEPS, REFINE_STEPS
+from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 
 AUTO = "auto"
 _IF_EXACT, _IF_NOT_EXACT = "1,10", "1,10,100,1000,5000"  # numbers of importance samples
 FEATURES = ("classifier", "random")
 MEASURES = ("likelihood", "distance")
-_OF_LIKELIHOOD = ("samples", "refine", "importance_samples", "classify", "batch_size")
-_OF_IMAGES = ("data_path", "invert")  # drawn ones are compared with the model's own
-OF_MEASURE = {  # settings that only one of them looks at
-    **dict.fromkeys((*_OF_LIKELIHOOD, *_OF_IMAGES), "likelihood"),
-    "features": "distance",
-}
+_OF_LIKELIHOOD = (  # which alone looks at them; drawn images are compared with the model's own
+    "samples", "refine", "importance_samples", "classify", "batch_size", "data_path", "invert",
+)  # fmt: skip
+_OF_MEASURE = {**dict.fromkeys(_OF_LIKELIHOOD, "likelihood"), "features": "distance"}
 
 
-def check_output_name(output: str | Path) -> None:
-    """Raises a UserError if a file for the numbers is to have a name that is not that of JSON."""
-    if Path(output).suffix != ".json":
-        raise UserError(f"--output={output}: must end in .json.")
+def check_output(path: Path) -> None:
+    """Raises a UserError if a file for the numbers cannot be where, or have the name, it is to."""
+    if path.suffix != ".json":
+        raise UserError(f"--output={path}: must end in .json.")
+    if path.is_dir():
+        raise UserError(f"--output={path}: is a directory.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,13 +33,13 @@ class EvaluationSettings(ImageSettings):
 
     measures: str = setting(
         "likelihood; distance: Frechet distance, precision and recall of drawn images; or auto: "
-        "what the model can.", "auto", choices=("auto", *MEASURES),
+        "what the model can.", AUTO, choices=(AUTO, *MEASURES),
     )  # fmt: skip
     features: str = setting(
         "In which images are compared: of a classifier, which is trained once for a data set with "
         "labels, or of a random network; auto: the first that can be had.",
-        "auto",
-        choices=("auto", *FEATURES),
+        AUTO,
+        choices=(AUTO, *FEATURES),
     )
     samples: int = setting("Posterior samples of each image for the ELBO.", 10, least=1, most=10**6)
     refine: int | None = setting(
@@ -79,28 +79,34 @@ class EvaluationSettings(ImageSettings):
                 f"such as 1,10,100; or {AUTO}."
             )
 
-    def steps_of_refinement(self, can_refine: bool, is_exact: bool) -> int:
-        """The Gauss-Newton steps for each image.
+    def chosen_measures(self, possible: tuple[str, ...], title: str) -> tuple[str, ...]:
+        """What is to be found out: "auto" is all that the model and the images asked for allow.
 
         Args:
-            can_refine: whether the model can do it.
-            is_exact: whether log p(x) is integrated, to which the refined ELBO is compared.
+            possible: what the model allows, of `MEASURES`.
+            title: what the model is, for people.
 
         Raises:
-            UserError: if it was asked for and cannot be.
+            UserError: if the model does not allow it, or settings would do nothing.
         """
-        if self.refine and not can_refine:
-            raise UserError(f"--refine={self.refine}: {CANNOT_REFINE}")
-        if self.refine is not None:
-            return self.refine
-        return REFINE_STEPS if can_refine and is_exact else 0
+        asked = self.measures
+        if asked == AUTO and "likelihood" in possible and self.data_path:
+            asked = "likelihood"  # drawn images are compared with the model's own ones alone
+        measures = possible if asked == AUTO else (asked,)
+        if not measures or not set(measures) <= set(possible):
+            what = "likelihood" if asked == AUTO else asked
+            instead = f"; it has --measures={possible[0]}" if possible else ""
+            raise UserError(f"This model ({title}) has no {what} to evaluate{instead}.")
+        usual = EvaluationSettings()
+        for name, of in _OF_MEASURE.items():
+            if of not in measures and getattr(self, name) != getattr(usual, name):
+                raise UserError(
+                    f"--{name} is for --measures={of} alone; here {measures[0]} is measured."
+                )
+        return measures
 
     def sizes(self, is_exact: bool) -> list[int]:
-        """The numbers of importance samples, rising.
-
-        Args:
-            is_exact: whether log p(x) is integrated too.
-        """
+        """The numbers of importance samples, rising; `is_exact`: log p(x) is integrated too."""
         usual = _IF_EXACT if is_exact else _IF_NOT_EXACT
         asked = usual if self.importance_samples == AUTO else self.importance_samples
         return sorted({int(part) for part in asked.split(",")})

@@ -1,5 +1,6 @@
-"""An evaluation as a table for people, JSON and CSV for programs, and pictures."""
+"""An evaluation as a table for people, JSON and CSV for programs, and a picture."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from cvae_tf.core import files
-from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.canvas import fit, new_figure, plain, save
-from cvae_tf.evaluation import distance, evaluating, true_posterior
-from cvae_tf.evaluation.by_class import Classification
+from cvae_tf.evaluation import distance, evaluating
 from cvae_tf.evaluation.distance import Distance
-from cvae_tf.evaluation.evaluating import Evaluation
-from cvae_tf.evaluation.settings import check_output_name
+from cvae_tf.evaluation.evaluating import Classification, Evaluation
 from cvae_tf.inference import exact_log_px, importance_bounds
+from cvae_tf.inference.importance_bounds import mean_of
 from cvae_tf.models.vae.family import meaning_of_bits
 
-_LITTLE = 0.005  # of p(x)
+_WIDEST = 10_000  # letters in a line, so that nothing is cut
 _COLOURS = ("tab:blue", "tab:orange")  # of the encoder's posterior, and of the refined one
 
 
@@ -29,21 +28,15 @@ def as_table(found: Evaluation | Distance) -> str:
         return distance.as_table(found)
     model, settings = found.model, found.settings
     conditions = f"{model.pixels.binarize}, seed {settings.seed}, {found.images.origin}"
-    numbers = evaluating.numbers(found)
-    width = max(len(number.quantity) for number in numbers)
+    active = importance_bounds.count_active_units(found.posteriors)
     lines = [
         f"{len(found.pixels):,} images ({found.images.origin}); p(x|z): {model.pixels.likelihood}; "
         f"{model.latent_dim} latent dimensions",
         "",
-        f"{'':{width}} {'K':>11} {'nats per image':>20} {'bits/dim':>9}  "
-        "binarisation, seed, images",
+        _table_of_numbers(found, conditions),
+        "",
+        f"active units: {active} of {model.latent_dim} ({conditions})",
     ]
-    for quantity, how, nats, bits in numbers:
-        error = "" if nats.standard_error is None else f" +- {nats.standard_error:.2f}"
-        value = f"{nats.mean:.2f}{error}"
-        lines.append(f"{quantity:{width}} {how:>11} {value:>20} {bits.mean:9.4f}  {conditions}")
-    active = importance_bounds.count_active_units(found.posteriors)
-    lines += ["", f"active units: {active} of {model.latent_dim} ({conditions})"]
     if found.classes:
         lines.append(_describe_classes(found.classes))
     lines += _remarks(found)
@@ -52,8 +45,24 @@ def as_table(found: Evaluation | Distance) -> str:
     return "\n".join(lines)
 
 
+def _table_of_numbers(found: Evaluation, conditions: str) -> str:
+    """A row for each number, as wide as it must be, whoever reads it: plain text."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    numeric = (Column(name, justify="right") for name in ("K", "nats per image", "bits/dim"))
+    table = Table("", *numeric, "binarisation, seed, images", box=None, pad_edge=False)
+    for quantity, how, nats, bits in evaluating.numbers(found):
+        error = "" if nats.standard_error is None else f" +- {nats.standard_error:.2f}"
+        table.add_row(quantity, how, f"{nats.mean:.2f}{error}", f"{bits.mean:.4f}", conditions)
+    text = io.StringIO()
+    bare = {"color_system": None, "markup": False, "emoji": False, "force_jupyter": False}
+    Console(file=text, width=_WIDEST, height=1, **bare).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
 def _describe_classes(classes: Classification) -> str:
-    error, deviation = importance_bounds.mean_of(classes.is_wrong)
+    error, deviation = mean_of(classes.is_wrong)
     accuracy = "" if deviation is None else f" +- {100 * deviation:.2f}"
     how = "exact" if classes.how == "quadrature" else f"bound, K = {classes.how}"
     return (
@@ -86,18 +95,13 @@ def _remarks(found: Evaluation) -> Iterator[str]:
         )
         yield from _equal_samples(found)
     if exact:
+        error, tolerance = exact.error.mean(), exact_log_px.TOLERANCE
         yield (
-            f"quadrature: with nodes up to {exact.step:g} close, polynomials of one degree less "
-            f"change the mean {found.evidence} by {exact.change:.1e} nats"
+            f"quadrature: polynomials of a lower degree change {found.evidence} by {error:.1e} "
+            f"nats on average, and by {exact.error.max():.1e} at most"
         )
-        if abs(exact.change) > exact_log_px.TOLERANCE:
-            tolerance = exact_log_px.TOLERANCE
+        if error > tolerance:
             yield f"That is more than {tolerance}: {found.evidence} is not exact here."
-        if exact.too_sharp_share > _LITTLE:
-            yield (
-                f"{exact.too_sharp_share:.0%} of it lies in peaks so sharp that the quadrature may "
-                f"miss them by nats: {found.evidence} is not exact there."
-            )
     if not model.pixels.has_likelihood:
         yield (
             "The cross-entropy of grey levels is no log-likelihood, so there is no bound on log "
@@ -111,7 +115,7 @@ def as_json(found: Evaluation | Distance) -> dict[str, Any]:
     """Returns everything for programs; each number carries its conditions."""
     if isinstance(found, Distance):
         return {"distance": distance.as_json(found)}
-    model, settings = found.model, found.settings
+    model, settings, exact = found.model, found.settings, found.exact
     conditions = {
         "binarize": model.pixels.binarize,
         "likelihood": model.pixels.likelihood,
@@ -143,35 +147,21 @@ def as_json(found: Evaluation | Distance) -> dict[str, Any]:
         },
         "classification": found.classes
         and {
-            "error": importance_bounds.mean_of(found.classes.is_wrong).mean,
-            "standard_error": importance_bounds.mean_of(found.classes.is_wrong).standard_error,
+            **dict(zip(("error", "standard_error"), mean_of(found.classes.is_wrong), strict=True)),
             "method": found.classes.how,
             **conditions,
         },
         "distance": found.distance and distance.as_json(found.distance),
-        "quadrature": found.exact
+        "quadrature": exact
         and {
-            "step": found.exact.step,
-            "change_nats": found.exact.change,
-            "too_sharp_share": found.exact.too_sharp_share,
+            "error_nats": float(exact.error.mean()),
+            "largest_error_nats": float(exact.error.max()),
         },
     }
 
 
-def check_output(path: Path) -> None:
-    """Makes the folder of a JSON file, and makes sure that `write` can write it.
-
-    Raises:
-        UserError: if it cannot be.
-    """
-    check_output_name(path)
-    if path.is_dir():
-        raise UserError(f"--output={path}: is a directory.")
-    files.make_directory(path.parent)
-
-
 def write(found: Evaluation | Distance, output: Path) -> list[Path]:
-    """Writes JSON; of an evaluation also a table with a row for each image, and pictures.
+    """Writes JSON; of an evaluation also a table with a row for each image, and a picture.
 
     Args:
         found: the evaluation.
@@ -187,18 +177,10 @@ def write(found: Evaluation | Distance, output: Path) -> list[Path]:
     if isinstance(found, Distance):
         return [output]
     table = output.with_name(f"{output.stem}_images.csv")
-    picture, of_two_modes = pictures_beside(output)
+    picture = output.with_suffix(".png")
     _write_values(found, table)
     _draw_evaluation(found, picture)
-    written = [output, table, picture]
-    if found.exact and found.model.latent_dim == 2 and not found.model.class_names:
-        written += _draw_two_modes(found, of_two_modes)
-    return written
-
-
-def pictures_beside(output: Path) -> tuple[Path, Path]:
-    """Where the pictures of an evaluation are: of its bounds, and of a posterior with two modes."""
-    return output.with_suffix(".png"), output.with_name(f"{output.stem}_posterior.png")
+    return [output, table, picture]
 
 
 def _draw_evaluation(found: Evaluation, path: Path) -> None:
@@ -223,37 +205,18 @@ def _draw_evaluation(found: Evaluation, path: Path) -> None:
 
 def _draw_bounds(axes: Axes, found: Evaluation) -> None:
     """Draws means of ELBOs, of bounds by the number of samples, and of log p(x) if it is known."""
-    elbo = found.model.pixels.terms["elbo"].title
-    elbos, bounds = {elbo: found.elbo}, {"importance-weighted bound": found.bounds}
-    if found.refined:
-        elbos[f"{elbo}, refined posterior"] = found.refined.elbo
-        bounds["importance-weighted bound, refined posterior"] = found.refined.bounds
-    for (name, values), color in zip(elbos.items(), _COLOURS, strict=False):
-        axes.axhline(values.mean(), color=color, linestyle="--", label=name)
-    for (name, each), color in zip(bounds.items(), _COLOURS, strict=False):
-        if by_size := each.importance_weighted:
+    title = found.model.pixels.terms["elbo"].title
+    for (name, each), color in zip(found.by_posterior.items(), _COLOURS, strict=False):
+        axes.axhline(each.elbo.mean(), color=color, linestyle="--", label=title + name)
+        if by_size := each.bounds.importance_weighted:
             axes.set(title=f"Bounds on {found.evidence}", xlabel="samples K")
-            means = [values.mean() for values in by_size.values()]
-            axes.semilogx(list(by_size), means, "o-", color=color, label=name)
+            means, label = [values.mean() for values in by_size.values()], "importance-weighted"
+            axes.semilogx(list(by_size), means, "o-", color=color, label=label + name)
     if found.log_evidence is not None:
         axes.axhline(found.log_evidence.mean(), color="black", label=f"{found.evidence}, exact")
     axes.set(ylabel="nats per image")
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
-
-
-def _draw_two_modes(found: Evaluation, path: Path) -> list[Path]:
-    """Draws a posterior with two modes, if there is one."""
-    seen = found.best_bound[1]
-    if found.refined:
-        seen = np.maximum(seen, found.refined.elbo)
-    missed = found.log_evidence - seen
-    modes = true_posterior.find_two_modes(found.model, found.pixels, missed, found.posteriors)
-    if modes is None:
-        return []
-    own = found.posteriors.mean[modes.image], found.posteriors.logvar[modes.image]
-    true_posterior.draw_posterior(path, found.pixels[modes.image], modes, own)
-    return [path]
 
 
 def _write_values(found: Evaluation, path: Path) -> None:

@@ -31,16 +31,6 @@ def given_images(model: GenerativeModel, settings: GenerationSettings) -> Images
     return read_asked_for(settings, model.image_shape, model.metadata)
 
 
-def some_images(model: GenerativeModel, settings: GenerationSettings) -> Images:
-    """Reads as many images as a picture shows: of all classes, from the whole set, in its order.
-
-    Raises:
-        UserError: if they cannot be had, or are too many for one picture.
-    """
-    given = given_images(model, settings)
-    return spread_out(given, num_shown(settings))
-
-
 def spread_out(images: Images, num: int) -> Images:
     """Picks some of the images: of all classes, from the whole set, in its order."""
     return pick(images, np.sort(choose_shown(images.labels, len(images.pixels), num)))
@@ -56,11 +46,7 @@ def pick(images: Images, numbers: np.ndarray | list[int]) -> Images:
 
 
 def one_image(images: Images, index: int, setting: str) -> Images:
-    """Picks one image.
-
-    Raises:
-        UserError: naming the setting, if there is no such image.
-    """
+    """Picks one image; raises a UserError that names the setting if there is no such image."""
     num = len(images.pixels)
     if index >= num:
         raise UserError(f"--{setting}={index}: there are {num} images, counted from 0.")
@@ -106,11 +92,7 @@ def no_such_label(label: str | None, known: tuple[str, ...]) -> UserError:
 
 
 def num_shown(settings: GenerationSettings) -> int:
-    """The number of images for a picture.
-
-    Raises:
-        UserError: if they are too many for one.
-    """
+    """The number of images for a picture; raises a UserError if they are too many for one."""
     if settings.num > _LARGEST_MOSAIC:
         raise UserError(
             f"--num={settings.num}: a picture shows {_LARGEST_MOSAIC} images at most; "

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core import files
 from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.given_images import Images, load_own
@@ -25,12 +26,11 @@ from cvae_tf.generation.common import (
     one_image,
     pick,
     posterior_of,
-    some_images,
     spread_out,
 )
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.inference.anomalies import refined_scores
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.vae.posterior import FullPosterior
 
 _PROPOSAL_VALUES = 50_000_000  # pixels of the images that are tried to explain noisy ones
 _LEAST_NOISE = 0.05  # share of flipped pixels that noisy images have at least
@@ -44,7 +44,7 @@ def make_reconstructions(
     model: GenerativeModel, settings: GenerationSettings, output: Path
 ) -> Generated:
     """Reconstructs images of all classes; with `refine`, in both ways."""
-    originals = some_images(model, settings)
+    originals = spread_out(given_images(model, settings), num_shown(settings))
     images = model.reconstruct(originals.pixels, classes_of(model, originals))
     arrays, path = {"originals": originals.pixels, "images": images}, output / "reconstructions.png"
     if settings.refine:
@@ -63,24 +63,26 @@ def _in_both_ways(
 ) -> dict[str, np.ndarray]:
     """Draws originals, the encoder's reconstructions and refined ones, with log-likelihoods."""
     labels = classes_of(model, originals)
-    refined = model.decode(posterior_of(model, originals, settings).mean, labels)
-    both = [
-        model.mean_scores(originals.pixels, labels=labels),
-        refined_scores(model, originals.pixels, labels=labels, steps=settings.refine),
+    means = [
+        model.encode(originals.pixels, labels).mean,
+        posterior_of(model, originals, settings).mean,
     ]
-    name = "log_likelihood" if "log_likelihood" in both[0] else model.main_score.name
-    values = [scores[name] for scores in both]
+    refined, measure = model.decode(means[1], labels), model.pixels.terms["log_likelihood"]
+    pixels = model.pixels.likeliest(tf.constant(originals.pixels, tf.float32))
+    values = [
+        model.pixels.density.log_prob(pixels, model.parameters(mean, labels)).numpy()
+        for mean in means
+    ]
     sets = [originals.pixels, encoders, refined]
     columns = mosaics.best_columns(*originals.pixels.shape[:3], sets=len(sets))
     texts = [[""] * len(refined), *([f"{value:.0f}" for value in own] for own in values)]
     filling = [""] * (-len(refined) % columns)
     rows = [np.reshape(own + filling, (-1, columns)) for own in texts]
     captions = np.stack(rows, axis=1).ravel().tolist()
-    what = name.replace("log_", "log-").replace("_", " ")
-    title = f"Images, the encoder's reconstructions, refined ones; {what} in nats"
+    title = f"Images, the encoder's reconstructions, refined ones; {measure.title} in nats"
     draw_captioned(path, mosaics.stacked(sets, columns), captions, title, columns)
     found = {"images": refined, "encoders_images": encoders}
-    return {**found, f"encoders_{name}": values[0], name: values[1]}
+    return {**found, f"encoders_{measure.name}": values[0], measure.name: values[1]}
 
 
 def make_neighbours(
@@ -112,7 +114,7 @@ def make_transfer(model: GenerativeModel, settings: GenerationSettings, output: 
 
 def make_denoised(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Explains noisy images; with `noise`, clean ones whose pixels are flipped first."""
-    given = some_images(model, settings)
+    given = spread_out(given_images(model, settings), num_shown(settings))
     clean = given.pixels
     chances = numpy_generator(settings.seed, Purpose.FLIPPED_PIXELS).random(clean.shape)
     noisy = np.where(chances < settings.noise, 1 - clean, clean)
@@ -151,9 +153,6 @@ def make_nearest(model: GenerativeModel, settings: GenerationSettings, output: P
     """Draws samples over the nearest training images, by the squared distance of their pixels.
 
     As many test images tell how near they are that were certainly not learned by heart.
-
-    Raises:
-        UserError: if the training images cannot be had.
     """
     label, num = class_asked_for(model, settings), num_shown(settings)
     dataset = load_own(model.metadata, settings.data_path)
@@ -186,15 +185,9 @@ def _known(images: np.ndarray, metadata: dict[str, Any]) -> np.ndarray:
 def nearest(
     images: np.ndarray, candidates: Any, metadata: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the nearest of many images, all as a model knows them.
+    """Finds the nearest of many candidates, in memory or on the disk, and the squared distance.
 
-    Args:
-        images: uint8 or in [0, 1], [N, H, W, C].
-        candidates: uint8 [M, H, W, C], an array or what reads them from the disk.
-        metadata: of the model.
-
-    Returns:
-        For each image the number of the nearest candidate, and its squared distance, [N].
+    All are [N, H, W, C], uint8 or in [0, 1], and compared as the model of the metadata knows them.
     """
     flat = _flat(_known(images, metadata))
     best, rows = np.full(len(images), np.inf), np.zeros(len(images), np.int64)
@@ -210,3 +203,26 @@ def nearest(
 
 def _flat(images: np.ndarray) -> tf.Tensor:
     return tf.constant(images.reshape(len(images), -1))
+
+
+def make_latents(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
+    """Writes the posteriors and scores of all images as `latents.npz` and `latents.csv`."""
+    images = given_images(model, settings)
+    posterior = posterior_of(model, images, settings)
+    name = model.main_score.name
+    scores = model.score(images.pixels, settings.seed, classes_of(model, images))[name]
+    arrays = {"mean": posterior.mean, "logvar": posterior.logvar, name: scores}
+    columns = {"name": images.names}
+    if images.labels is not None:
+        columns["label"] = images.shown_labels
+    columns[f"{name}_nats"] = scores.tolist()
+    for part in ("mean", "logvar"):
+        columns |= {f"{part}_{i}": values.tolist() for i, values in enumerate(arrays[part].T, 1)}
+    archive, table = output / "latents.npz", output / "latents.csv"
+    more = {"label": columns["label"]} if "label" in columns else {}
+    if isinstance(posterior, FullPosterior):
+        more["covariance"] = np.asarray(posterior.covariance)
+    with files.replacing(archive) as temporary:
+        np.savez(temporary, **arrays, **more)
+    files.write_table(table, list(columns), zip(*columns.values(), strict=True))
+    return Generated([archive, table], arrays)

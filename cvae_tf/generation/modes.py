@@ -1,18 +1,25 @@
-"""Modes that draw images of latents: of the prior, of a plane, of a way, of a class."""
+"""What `generate.py` makes, by mode; here are the modes that draw images of latents.
 
-from collections.abc import Iterator
+Of the prior, of a way, of a class: what they make are pictures, and the arrays behind them.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.core.settings import LARGEST_SEED
+from cvae_tf.core.settings import LARGEST_SEED, find
 from cvae_tf.data.given_images import Images
 from cvae_tf.data.labels import composed
 from cvae_tf.drawing import mosaics
 from cvae_tf.drawing.image_pages import draw_manifold, draw_manifolds
+from cvae_tf.generation.anomalies import make_anomalies
 from cvae_tf.generation.common import (
     Generated,
     around,
@@ -28,11 +35,18 @@ from cvae_tf.generation.common import (
     posterior_of,
     usual_latents,
 )
+from cvae_tf.generation.image_modes import (
+    make_denoised,
+    make_latents,
+    make_nearest,
+    make_neighbours,
+    make_reconstructions,
+    make_transfer,
+)
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.presets import CANNOT_REFINE
 
-_SIDE = 15  # of a plane, images
-_MANY = 8  # latent dimensions, from which on hardly a latent is near the middle
 _STRIP, _FRAMES = 10, 40  # images of an interpolation, of either kind
 _NEIGHBOURS = 10  # examples that show whether another one is typical of its label
 
@@ -43,29 +57,18 @@ def make_samples(model: GenerativeModel, settings: GenerationSettings, output: P
     Of individual files there may be too many to return them.
     """
     labels = labels_of(class_asked_for(model, settings), settings.num)
-    if settings.individual:
-        parts = model.sample_in_parts(settings.num, settings.seed, labels)
-        return Generated(list(_save_each(parts, output)), {})
-    images = model.sample(num_shown(settings), settings.seed, labels)
-    return Generated([mosaics.save_mosaic(output / "samples.png", images)], {"images": images})
-
-
-def _save_each(parts: Iterator[np.ndarray], output: Path) -> Iterator[Path]:
-    number = 0
-    for part in parts:
-        for image in part:
-            path = output / f"sample_{number:06d}.png"
-            mosaics.save_image(path, image)
-            yield path
-            number += 1
+    if not settings.individual:
+        images = model.sample(num_shown(settings), settings.seed, labels)
+        return Generated([mosaics.save_mosaic(output / "samples.png", images)], {"images": images})
+    paths = [output / f"sample_{number:06d}.png" for number in range(settings.num)]
+    parts = model.sample_in_parts(settings.num, settings.seed, labels)
+    for path, image in zip(paths, itertools.chain.from_iterable(parts), strict=True):
+        mosaics.save_image(path, image)
+    return Generated(paths, {})
 
 
 def make_manifold(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
-    """Draws the manifold, of a conditional model that of a label, or a small one of each class.
-
-    Raises:
-        UserError: if the latent space has not two dimensions.
-    """
+    """Draws the manifold, of a conditional model that of a label, or a small one of each class."""
     if model.latent_dim != 2:
         raise UserError(
             f"--mode=manifold needs 2 latent dimensions; this model has {model.latent_dim}."
@@ -78,84 +81,28 @@ def make_manifold(model: GenerativeModel, settings: GenerationSettings, output: 
     return Generated([path], {"images": images})
 
 
-def make_plane(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
-    """Draws the plane through three latents that a seed draws, its corners.
-
-    Those between are brought to the usual distance from the middle: in many dimensions latents are
-    hardly ever near it, and what is drawn there is not what samples look like.
-    """
-    label = class_asked_for(model, settings)
-    corners = model.sample_latents(3, derived_key(settings.seed, Purpose.SAMPLES)).numpy()
-    latents = on_plane(corners, _SIDE)
-    labels = None
-    if model.num_classes:
-        labels = np.full(len(latents), 0 if label is None else label)
-    images = model.decode(latents, labels)
-    path = mosaics.save_mosaic(output / "plane.png", images, _SIDE)
-    notes = ()
-    if model.num_classes and label is None:
-        notes = (f"All of the class {model.class_names[0]}; --label asks for another.",)
-    return Generated([path], {"images": images, "latents": latents}, notes)
-
-
-def on_plane(corners: np.ndarray, side: int) -> np.ndarray:
-    """Latents of a square on the plane through three.
-
-    Args:
-        corners: of the upper left, upper right and lower left corner, [3, Z].
-        side: latents in a row, and rows.
-
-    Returns:
-        Row by row, [side * side, Z]; of many dimensions each as far from the middle as its share of
-        the corners says, of few as it is.
-    """
-    down, right = np.meshgrid(*[np.linspace(0, 1, side)] * 2, indexing="ij")
-    shares = np.stack([1 - down - right, right, down], axis=-1).reshape(-1, 3)
-    latents, lengths = shares @ corners, np.linalg.norm(corners, axis=1)
-    if corners.shape[1] < _MANY:
-        return latents.astype(np.float32)
-    weights = np.abs(shares) / np.abs(shares).sum(axis=1, keepdims=True)
-    own = np.linalg.norm(latents, axis=1, keepdims=True)
-    return (latents * (weights @ lengths)[:, None] / np.maximum(own, 1e-6)).astype(np.float32)
-
-
-class _End(NamedTuple):
-    """Where the way begins or ends."""
-
-    latents: np.ndarray  # [Z]
-    label: int | None  # of an image, if the model is a conditional one
-
-
 def make_interpolation(
     model: GenerativeModel, settings: GenerationSettings, output: Path
 ) -> Generated:
     """Decodes the latents between two ends, each an image or latents; without encoder, a seed.
 
     Of a conditional model each image is of the class of the nearer end, or of the label asked for.
-
-    Raises:
-        UserError: if an end is neither.
     """
     asked, images = class_asked_for(model, settings), None
-    ends = {"start": settings.start, "end": settings.end}
-    if "encode" in model.abilities and any(text.isdecimal() for text in ends.values()):
+    is_number = settings.start.isdecimal() or settings.end.isdecimal()
+    if "encode" in model.abilities and is_number:
         images = given_images(model, settings)
-    elif "encode" not in model.abilities and (settings.data_path or settings.invert):
+    if images is None and (settings.refine or settings.data_path or settings.invert):
         raise UserError(
-            "--data_path and --invert do nothing: this model has no encoder, so that "
-            "--start and --end are seeds or latents."
+            "--refine, --data_path and --invert do nothing: neither --start nor --end is an image."
         )
-    if settings.refine and images is None:
-        raise UserError(
-            "--refine does nothing: neither --start nor --end is an image, by its number."
-        )
-    start, end = (_end(model, images, name, settings) for name in ends)
-    labels = [end.label if asked is None else asked for end in (start, end)]
+    start, end = (_end(model, images, name, settings) for name in ("start", "end"))
+    labels = [label if asked is None else asked for _, label in (start, end)]
     if model.num_classes and None in labels:
         raise no_such_label(None, model.class_names)
 
     def way(steps: int) -> np.ndarray:
-        latents = np.linspace(start.latents, end.latents, steps, dtype=np.float32)
+        latents = np.linspace(start[0], end[0], steps, dtype=np.float32)
         halves = np.repeat(labels, [steps - steps // 2, steps // 2])
         return model.decode(latents, halves if model.num_classes else None)
 
@@ -168,28 +115,32 @@ def make_interpolation(
 
 def _end(
     model: GenerativeModel, images: Images | None, name: str, settings: GenerationSettings
-) -> _End:
-    """Reads an end: the posterior mean of an image, what a seed draws, or latents as they are."""
+) -> tuple[np.ndarray, int | None]:
+    """Reads an end: the posterior mean of an image, what a seed draws, or latents as they are.
+
+    Returns:
+        Latents [Z], and the label of an image if the model is a conditional one.
+    """
     text = getattr(settings, name)
     if text.isdecimal() and images is None:
         seed = min(int(text), LARGEST_SEED)
-        return _End(model.sample_latents(1, derived_key(seed, Purpose.SAMPLES)).numpy()[0], None)
+        return model.sample_latents(1, derived_key(seed, Purpose.SAMPLES)).numpy()[0], None
     if text.isdecimal():
         image = one_image(images, int(text), name)
         labels = classes_of(model, image)
         label = None if labels is None else int(labels[0])
-        return _End(posterior_of(model, image, settings).mean[0], label)
+        return posterior_of(model, image, settings).mean[0], label
     try:
         latents = np.array([float(part) for part in text.split(",")], np.float32)
     except ValueError:
         latents = np.array([np.nan])
     if latents.shape != (model.latent_dim,) or not np.isfinite(latents).all():
-        number = "a seed" if images is None else "the number of an image"
+        number = "the number of an image" if "encode" in model.abilities else "a seed"
         raise UserError(
             f"--{name}={text}: must be {number}, or {model.latent_dim} latents with commas "
             "between, such as 0.5,-1.2."
         )
-    return _End(latents, None)
+    return latents, None
 
 
 def make_class(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
@@ -197,12 +148,8 @@ def make_class(model: GenerativeModel, settings: GenerationSettings, output: Pat
 
     A conditional model draws them. With another one they are decoded posterior samples of examples
     that are typical of the label.
-
-    Raises:
-        UserError: if there are no labels, or not this one.
     """
-    is_drawn = model.num_classes
-    images = _drawn(model, settings) if is_drawn else _like_examples(model, settings)
+    images = (_drawn if model.num_classes else _like_examples)(model, settings)
     return Generated([mosaics.save_mosaic(output / "class.png", images)], {"images": images})
 
 
@@ -230,18 +177,7 @@ def _like_examples(model: GenerativeModel, settings: GenerationSettings) -> np.n
 
 
 def labelled(given: Images, label: str | None) -> np.ndarray:
-    """Finds the images of a label.
-
-    Args:
-        given: images with labels.
-        label: what they are called, or if nothing is called so, their number.
-
-    Returns:
-        bool [N].
-
-    Raises:
-        UserError: if none are labelled so.
-    """
+    """Finds the images of a label, by what they are called, or else by their number: bool [N]."""
     for labels in (given.shown_labels, given.labels):
         texts = [composed(text) for text in labels.astype(str).tolist()]
         if label is not None and composed(label) in texts:
@@ -255,9 +191,6 @@ def typical_examples(means: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     Args:
         means: posterior means, [N, Z].
         wanted: bool [N].
-
-    Returns:
-        The indices of the wanted images, the most typical first.
     """
     candidates = np.flatnonzero(wanted)
     shares = []
@@ -279,3 +212,84 @@ def make_styles(model: GenerativeModel, settings: GenerationSettings, output: Pa
     path = output / "styles.png"
     mosaics.save_mosaic(path, np.concatenate(images), num_classes)
     return Generated([path], {"images": images})
+
+
+class Mode(NamedTuple):
+    """Something that can be made with a model."""
+
+    make: Callable[[GenerativeModel, GenerationSettings, Path], Generated]
+    settings: tuple[str, ...] = ()  # those that it looks at
+    needs: tuple[str, ...] = ("decode",)  # what the model must be able to do
+    needs_classes: bool = False  # whether the model must be a conditional one
+
+
+_IMAGES = ("data_path", "invert")
+_REFINED = ("refine", *_IMAGES)
+_BOTH = ("encode", "decode")
+
+MODES = {
+    "samples": Mode(make_samples, ("num", "seed", "individual", "label")),
+    "manifold": Mode(make_manifold, ("label",)),
+    "nearest": Mode(make_nearest, ("num", "seed", "label", "data_path")),
+    "reconstruct": Mode(make_reconstructions, ("num", *_REFINED), ("reconstruct",)),
+    "interpolate": Mode(make_interpolation, ("start", "end", "label", *_REFINED)),
+    "neighbours": Mode(make_neighbours, ("index", "num", "seed", "spread", *_REFINED), _BOTH),
+    "class": Mode(make_class, ("label", "num", "seed", "spread", *_IMAGES)),
+    "styles": Mode(make_styles, ("num", "seed"), needs_classes=True),
+    "transfer": Mode(make_transfer, ("num", *_IMAGES), _BOTH, needs_classes=True),
+    "anomalies": Mode(
+        make_anomalies,
+        ("num", "seed", "score", "false_alarms", *_REFINED),
+        ("encode", "score"),
+    ),
+    "denoise": Mode(make_denoised, ("num", "seed", "noise", *_REFINED), _BOTH),
+    "latents": Mode(make_latents, ("seed", *_REFINED), ("encode", "score")),
+}
+
+
+def choose(mode: str, **given: Any) -> GenerationSettings:
+    """Takes the settings that were given, as fields; they must be such that the mode looks at.
+
+    Raises:
+        UserError: if the mode is unknown, or a setting would do nothing or is out of its range.
+    """
+    looked_at = find("mode", MODES, mode).settings
+    for name in given:
+        if name not in looked_at:
+            users = ", ".join(other for other in MODES if name in MODES[other].settings)
+            raise UserError(f"--{name} does nothing with --mode={mode}; it is for {users}.")
+    return GenerationSettings(**given)
+
+
+def generate(
+    model: GenerativeModel, mode: str, settings: GenerationSettings, output: str | Path
+) -> Generated:
+    """Makes what a mode makes.
+
+    Args:
+        model: the trained model.
+        mode: a name in `MODES`.
+        settings: those that the mode looks at are used.
+        output: a directory; files of the same names in it are replaced.
+
+    Raises:
+        UserError: if the model or the images do not allow it, or a file cannot be written.
+    """
+    entry = find("mode", MODES, mode)
+    if entry.needs_classes and not model.num_classes:
+        raise UserError(f"--mode={mode} needs a conditional model; train one with --conditional.")
+    if not set(entry.needs) <= set(model.abilities):
+        raise UserError(
+            f"--mode={mode} needs a model that can {' and '.join(entry.needs)}; this one can "
+            f"{', '.join(sorted(model.abilities))}."
+        )
+    if settings.refine and "refine" not in model.abilities:
+        raise UserError(CANNOT_REFINE)
+    directory = Path(output)
+    files.make_directory(directory)
+    try:
+        return entry.make(model, settings, directory)
+    except UserError:
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # if nothing is in it
+        raise

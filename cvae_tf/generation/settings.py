@@ -11,7 +11,6 @@ from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 MODE_NAMES = {  # with a few words each, for help
     "samples": "images from the prior",
     "manifold": "the whole latent space",
-    "plane": "the plane through three latents",
     "nearest": "samples over the nearest training images (--data_path: where these are, if moved)",
     "reconstruct": "images over their reconstructions",
     "interpolate": "the way between two images or latents",
@@ -30,7 +29,7 @@ _OF_ENCODER = ("relative", "elbo")  # scores that need no refined posteriors
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GenerationSettings(ImageSettings):
-    """Settings of all modes; each mode looks at those that `generating.MODES` names."""
+    """Settings of all modes; each mode looks at those that `modes.MODES` names."""
 
     num: int = setting("Number of images to make or show.", 64, least=1, most=10**7)
     seed: int = setting(

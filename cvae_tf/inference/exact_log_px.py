@@ -1,396 +1,331 @@
 """The exact log p(x) of models with one or two latent dimensions, by numerical integration.
 
-p(x) is the integral of p(x|z) p(z) over the latents. The latent space is divided into cells. First
-every cell is integrated for every image, roughly: a matrix product compares all images with all
-latents of a block (the discretized logistic has none, and takes longer); far from the prior's
-centre, where decoders vary less, a single node says first which cells are worth more. Only the
-cells that matter for an image, and those where its posterior q(z|x) lies, are then integrated
-again: a polynomial through log p(x, z) at the nodes gives it at many more points
-(`latent_cells.py`). Where its terms of the highest degree still count, the cell has twice as many
-nodes a side next time.
+p(x) is the integral of p(x|z) p(z) over the latents. The latent space is divided into tiles. A
+coarse pass compares all images with a few latents of every tile, by a matrix product, outwards
+until nothing is gained: so it knows which tiles matter to which images. Each such pair is then
+integrated finely: more latents of the tile are decoded, and a polynomial through log p(x, z) there
+gives it at many more points, for the logarithm is smooth, also where p(x, z) itself is a needle.
+Where the terms of the highest degrees still count, or a single point has much of the integral, the
+tile is divided. The encoder has no part in all this.
 
-A mode of the true posterior that is narrower than about 0.008 in two dimensions, and lies where the
-encoder does not look, can fall between the nodes of the rough integration and be missed.
+Trefethen, "Approximation Theory and Approximation Practice" (2019), chapters 8, 17 and 19.
+
+A mode of the true posterior that is narrower than about 0.008 in two dimensions can fall between
+the nodes of the coarse pass and be missed.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import functools
+import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.polynomial import legendre
 
 from cvae_tf.core.terminal import progress
-from cvae_tf.inference.latent_cells import (
-    Grid,
-    Masses,
-    Rule,
-    by_node,
-    most_spread,
-    node_log_weights,
-    of_cells,
-    traced_of_pairs,
-)
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.models.vae.posterior import Posterior
 
-LARGEST_DIM = 2
 TOLERANCE = 0.01  # nats, of the mean
-_FINE = ((4, 4), (4, 16), (8, 64), (16, 64), (32, 64), (64, 64))  # nodes, and points found by them
-_FOR_BROAD, _MOST_POINTS = _FINE[0][1], _FINE[-1][1]
-_NEGLIGIBLE = 10.0  # nats below the ELBO, of one cell
-_LEFT_ROUGH = 13.0  # nats below the log p(x) that was found roughly, of one cell
-_SETTLED = 2e-2  # share of p(x) that the highest terms may make in an image's cells to be left
-_TOO_SHARP = 2000.0  # nats in a cell: a peak's deviation may be half a gap of 64 points
-_COARSE_NODES = 2  # a side of a cell
-_MARGIN = 20.0  # nats that these may find in a cell beyond what a single one does, far out
-_PAIRS_OF_BATCH = 4000  # times the batch size: pairs of image and cell that are held at once
+_LARGEST_DIM = 2
+_SIDE_OF_TILE = {1: 0.02, 2: 0.2}  # by latent dimensions
+_INNER, _OUTER = 5.0, 12.0  # from 0 in each direction: what is always integrated, and the end
+_COARSE_NODES, _FAR_NODES, _FINE_NODES = 4, 2, 7  # a side of a tile
+_POINTS = 16  # a side, at which a polynomial gives log p(x, z)
+_MARGIN = 20.0  # nats below the best tile of an image in the coarse pass: what matters to it
+_LEFT = 15.0  # nats below log p(x): tiles whose nodes are good enough
+_MOST_AT_A_POINT = 0.41  # of an integral, to the power of Z: too narrow peaks have more
+_LARGEST_CHANGE = 0.5  # by terms of the highest degree: else the nodes alone are taken
+_MOST_ABOVE = 60.0  # nats above the largest value at a node that a polynomial may have
+_SETTLED = 0.005  # nats of an image that all its tiles together may be wrong by
+_MOST_DIVISIONS = 5
+_NOTHING = 1e-37  # beside p(x), and can be divided by
+_DROPPED = 2  # terms of the highest degrees that must not count; a single one is often 0
+_IMAGES_AT_ONCE = 10_000
+_LATENTS_AT_ONCE = 2048  # that are decoded
 
 
-class Quadrature(NamedTuple):
+class ExactLogPx(NamedTuple):
     """Integrals, and how far they are to be trusted."""
 
     log_evidence: np.ndarray  # log p(x), [N], nats
-    lower: np.ndarray  # the same by polynomials of one degree less, [N], nats
-    too_sharp: np.ndarray  # share of p(x) in peaks that may lie between the points, [N]
-    step: float  # mean distance of the nodes where they are closest
-
-    @property
-    def change(self) -> float:
-        """The mean log p(x) less that of polynomials of one degree less, nats."""
-        return float((self.log_evidence - self.lower).mean())
-
-    @property
-    def too_sharp_share(self) -> float:
-        """The share of p(x) in peaks that may lie between the points, mean over the images."""
-        return float(self.too_sharp.mean())
+    error: np.ndarray  # how much polynomials of lower degree change it, [N], nats
 
 
-class TooManyPairsError(Exception):
-    """More pairs matter than may be held at once."""
+class _Tiles(NamedTuple):
+    """Intervals, or squares, of the latent space."""
 
+    corners: np.ndarray  # of the smallest latents, [T, Z]
+    side: float
 
-class _Images(NamedTuple):
-    """What is known of images."""
+    def nodes(self, number: int) -> np.ndarray:
+        """The Gauss-Legendre nodes, n a side, one tile after the other, [T * n^Z, Z]."""
+        latent_dim = self.corners.shape[1]
+        of_side = (_legendre(number)[0] + 1) / 2 * self.side
+        places = np.array(list(itertools.product(of_side, repeat=latent_dim)))
+        return (self.corners[:, None] + places).reshape(-1, latent_dim)
 
-    number: np.ndarray  # among all, [I]
-    home: np.ndarray  # cell of the posterior mean, [I]
-    least: np.ndarray  # log-mass from which on a cell matters, [I], nats
-    features: np.ndarray  # [I, F]
-
-    def part(self, own: np.ndarray) -> "_Images":
+    def part(self, own: slice | np.ndarray) -> "_Tiles":
         """Some of them."""
-        return _Images(*(each[own] for each in self))
+        return self._replace(corners=self.corners[own])
 
 
-class Pairs(NamedTuple):
-    """Images and cells that matter for them; M pairs, sorted by cell."""
+class _Pairs(NamedTuple):
+    """Images and tiles that matter to them; M pairs, sorted by tile."""
 
     image: np.ndarray  # int [M]
-    cell: np.ndarray  # int [M]
-    log_mass: np.ndarray  # log of the integral of p(x, z) over the cell, [M], nats
-    lower: np.ndarray  # the same by a polynomial of one degree less, [M], nats
-    spread: np.ndarray  # of log p(x, z) in the cell, if it was looked at finely, else 0, [M], nats
+    tile: np.ndarray  # int [M]
+    log_mass: np.ndarray  # log of the integral of p(x, z) over the tile, [M], nats
+    error: np.ndarray  # by how much of itself the integral may be wrong, [M]
 
-    def part(self, own: np.ndarray) -> "Pairs":
+    def part(self, own: slice | np.ndarray) -> "_Pairs":
         """Some of them."""
-        return Pairs(*(each[own] for each in self))
+        return _Pairs(*(each[own] for each in self))
 
 
-def joined(parts: Sequence[Quadrature], images: Sequence[np.ndarray]) -> Quadrature:
-    """Joins the integrals of parts of N images.
+class _Joint:
+    """The logarithm of p(x, z) for N images and any latents."""
+
+    def __init__(self, model: CVAE, pixels: np.ndarray, label: int | None):
+        """Keeps the features of images, float32 [N, H, W, C]; what is alike in all is left out."""
+        density, self.latent_dim = model.pixels.density, model.latent_dim
+        features = density.features(tf.constant(pixels)).numpy()
+        self._varies = np.ptp(features, axis=0) > 0
+        self._constant = features[0, ~self._varies]
+        self.features = np.ascontiguousarray(features[:, self._varies])
+
+        @tf.function(input_signature=[tf.TensorSpec([None, model.latent_dim])])
+        def decode(latents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            labels = None if label is None else tf.fill(tf.shape(latents)[:1], label)
+            return density.natural(model.parameters(latents, labels))
+
+        self._decode = decode
+
+    def decode(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Decodes latents [L, Z].
+
+        Returns:
+            Natural parameters [L, F] and offsets [L]; log p(x, z) = features @ natural + offset.
+        """
+        natural, log_normalizer = (each.numpy() for each in self._decode(latents.astype("f4")))
+        of_constant = natural[:, ~self._varies] @ self._constant
+        log_prior = -0.5 * np.sum(latents**2 + np.log(2 * np.pi), axis=1)
+        return natural[:, self._varies], log_prior - log_normalizer + of_constant
+
+
+def can_integrate(model: CVAE) -> bool:
+    """Whether a model has few enough latents, and a likelihood that is a matrix product."""
+    is_fast = model.pixels.has_likelihood and model.pixels.density.is_matrix_product
+    return is_fast and model.latent_dim <= _LARGEST_DIM
+
+
+def log_evidence(model: CVAE, pixels: np.ndarray, labels: np.ndarray | None = None) -> ExactLogPx:
+    """Integrates p(x|z) p(z) over the latents.
 
     Args:
-        parts: the integrals.
-        images: the numbers of the images of each part, from 0 to N - 1.
-    """
-    order = np.argsort(np.concatenate(images))
-    *of_images, steps = zip(*parts, strict=True)
-    return Quadrature(*(np.concatenate(each)[order] for each in of_images), max(steps))
-
-
-def log_evidence(
-    model: CVAE,
-    pixels: np.ndarray,
-    posteriors: Posterior,
-    elbo: np.ndarray,
-    batch_size: int,
-    tolerance: float = TOLERANCE,
-    label: int | None = None,
-) -> Quadrature:
-    """Integrates p(x|z) p(z) over the latents of a model with one or two of them.
-
-    Posteriors that are spread out have many cells; if they are too many for the memory, the images
-    are done in two halves.
-
-    Args:
-        model: the model.
+        model: the model; `can_integrate` says which ones.
         pixels: of N images, float32 [N, H, W, C].
-        posteriors: of the images; where to look finely.
-        elbo: of the images, [N], nats; what is far below it does not matter.
-        batch_size: images, and latents, that are compared at once; bounds the memory.
-        tolerance: cells further out are left if the mean over images gains less by them, nats.
-        label: of a conditional model the class under which p(x|y) is integrated.
+        labels: of a conditional model the classes under which p(x|y) is integrated, int [N].
 
     Returns:
         log p(x) of each image.
     """
-    with contextlib.suppress(TooManyPairsError):
-        return _log_evidence(model, pixels, posteriors, elbo, batch_size, tolerance, label)
-    halves = np.array_split(np.arange(len(pixels)), 2)
-    parts = [
-        log_evidence(
-            model, pixels[own], Posterior(*(part[own] for part in posteriors)), elbo[own],
-            batch_size, tolerance, label,
-        )
-        for own in halves
-    ]  # fmt: skip
-    return joined(parts, halves)
-
-
-def _log_evidence(
-    model: CVAE,
-    pixels: np.ndarray,
-    posteriors: Posterior,
-    elbo: np.ndarray,
-    batch_size: int,
-    tolerance: float,
-    label: int | None,
-) -> Quadrature:
-    """Does it for images that are few enough, else raises a `TooManyPairsError`."""
-    features = np.concatenate([
-        model.pixels.density.features(tf.constant(pixels[start : start + batch_size])).numpy()
-        for start in range(0, len(pixels), batch_size)
-    ])  # fmt: skip
-    grid = Grid(model, posteriors, features, label)
-    features, least = features[:, grid.varies], elbo - _NEGLIGIBLE
-    pairs, rest = integrate_coarsely(grid, features, least, batch_size, tolerance)
-    return _refined(grid, features, pairs, rest, batch_size)
-
-
-def _refined(
-    grid: Grid, features: np.ndarray, pairs: Pairs, rest: np.ndarray, batch_size: int
-) -> Quadrature:
-    """Integrates the cells that matter again, each as finely as it needs; changes the pairs."""
-    total, nodes = add_up(pairs.image, pairs.log_mass, rest), _COARSE_NODES
-    unsettled = pairs.log_mass > total[pairs.image] - _LEFT_ROUGH
-    unsettled |= grid.is_about_posterior(pairs.image, pairs.cell)
-    for nodes, points in _FINE:
-        # Broad posteriors have very many cells; most others need more points at once.
-        chosen = unsettled & (grid.is_broad(pairs.image) | (points > _FOR_BROAD))
-        with progress("integrating finely") as show:
-            given = pairs.part(chosen), nodes, points, batch_size, show
-            found = integrate_pairs(grid, features, *given)
-        for values, of_found in zip(pairs[-len(found) :], found, strict=True):
-            values[chosen] = of_found
-        total = add_up(pairs.image, pairs.log_mass, rest)
-        unsettled[chosen] = (points < _MOST_POINTS) & (found.spread > most_spread(points))
-        unsettled |= _is_unsettled(pairs, total)
-        if not unsettled.any():
-            break
-    lower = add_up(pairs.image, pairs.lower, rest)
-    shares = np.exp(pairs.log_mass - total[pairs.image]) * (pairs.spread > _TOO_SHARP)
-    return Quadrature(total, lower, np.bincount(pairs.image, shares, len(total)), grid.side / nodes)
-
-
-def _is_unsettled(pairs: Pairs, total: np.ndarray) -> np.ndarray:
-    """Whether the highest terms in a cell count, beside the log p(x) [N] of its image, [M]."""
-    own_total = total[pairs.image]
-    shares = (np.exp(np.minimum(part - own_total, 1)) for part in (pairs.log_mass, pairs.lower))
-    moved = np.abs(np.subtract(*shares))
-    moved_of_image = np.bincount(pairs.image, moved, len(total))[pairs.image]
-    cells_of_image = np.bincount(pairs.image)[pairs.image]
-    return (moved_of_image > _SETTLED) & (moved > _SETTLED / cells_of_image)
-
-
-def integrate_coarsely(
-    grid: Grid, features: np.ndarray, least: np.ndarray, batch_size: int, tolerance: float
-) -> tuple[Pairs, np.ndarray]:
-    """Integrates every cell for every image with few nodes, outwards until nothing is added.
-
-    Args:
-        grid: of the cells.
-        features: of N images, [N, F].
-        least: log-mass from which on a cell matters to an image, [N], nats.
-        batch_size: images, and latents, that are compared at once.
-        tolerance: rings of cells further out are left if the mean over images gains less, nats.
-
-    Returns:
-        The pairs with more than the least log-mass of their image or with its posterior mean in
-        the cell, and the log-mass of all others, [N].
-
-    Raises:
-        TooManyPairsError: if there are more of them than may be held at once.
-    """
-    num = len(features)
-    images = _Images(np.arange(num), grid.cells_of_posteriors(), least, features)
-    chosen = images.number
-    rest, total = np.full((2, num), -np.inf)
-    found: list[Pairs] = []
-    for ring, outer in grid.rings():
-        mean_before = total.mean()
-        is_far = bool(found)
-        for pairs in _integrate_ring(grid, ring, images, chosen, rest, batch_size, is_far):
-            found.append(pairs)
-            if _count(found) > batch_size * _PAIRS_OF_BATCH and num > 1:
-                raise TooManyPairsError
-        pairs = join_pairs(found)
-        total = add_up(pairs.image, pairs.log_mass, rest)
-        if total.mean() - mean_before < tolerance / 4:
-            # Further out only those gain whose encoder says so.
-            chosen = chosen[grid.reach[chosen] > outer]
-        if not len(chosen):
-            break
-    return pairs, rest
-
-
-def _count(found: list[Pairs]) -> int:
-    return sum(len(pairs.image) for pairs in found)
-
-
-def _integrate_ring(
-    grid: Grid,
-    ring: np.ndarray,
-    images: _Images,
-    chosen: np.ndarray,
-    rest: np.ndarray,
-    batch_size: int,
-    is_far: bool,
-) -> Iterator[Pairs]:
-    """Integrates some cells for some images; yields what matters, and adds the others to the rest.
-
-    Args:
-        grid: of the cells.
-        ring: which ones.
-        images: all N.
-        chosen: the numbers of those for which they are integrated, [I].
-        rest: log-mass of what does not matter, [N]; is added to.
-        batch_size: latents that are decoded at once.
-        is_far: whether a single node says first what may matter.
-    """
-    nodes, margin = _COARSE_NODES, 0.0
-    if is_far:  # broad posteriors vary so little that a single node is good enough
-        nodes, margin = 1, np.where(grid.is_broad(images.number), 0.0, _MARGIN)
-    lower = images._replace(least=images.least - margin)
-    parts = [lower.part(chosen[some]) for some in blocks(len(chosen), batch_size)]
-    compared = [
-        [tf.constant(each, tf.float32) for each in (part.features, part.least)] for part in parts
-    ]
-    log_weights = node_log_weights(nodes, grid.latent_dim)
-    with progress("integrating roughly") as show:
-        for block in blocks(len(ring), batch_size // len(log_weights)):
-            show(block[0] / len(ring))
-            cells, found = ring[block], []
-            of_nodes = by_node(log_weights, *grid.parameters(cells, nodes))
-            for part, of_images in zip(parts, compared, strict=True):
-                given = *of_images, *of_nodes, len(log_weights), grid.density.products
-                excess, matters, small = of_cells(*given)
-                rest[part.number] = np.logaddexp(rest[part.number], small)
-                found.append(_that_matter(part, cells, np.array(matters), np.asarray(excess)))
-            pairs = join_pairs(found)
-            yield _looked_at_again(grid, pairs, images, rest, batch_size) if is_far else pairs
-
-
-def _that_matter(
-    images: _Images, cells: np.ndarray, matters: np.ndarray, excess: np.ndarray
-) -> Pairs:
-    """Adds up the nodes of cells [G] that matter [I, G] to images, from their excess [I, n * G]."""
-    place = np.minimum(np.searchsorted(cells, images.home), len(cells) - 1)
-    at_home = np.flatnonzero(cells[place] == images.home)
-    matters[at_home, place[at_home]] = True
-    image, cell = np.divmod(np.flatnonzero(matters), len(cells))
-    of_nodes = excess.reshape(len(matters), -1, len(cells))[image, :, cell].astype(np.float64)
-    log_mass = np.logaddexp.reduce(of_nodes, axis=1) + images.least[image]
-    return Pairs(images.number[image], cells[cell], log_mass, log_mass, np.zeros_like(log_mass))
-
-
-def _looked_at_again(
-    grid: Grid, pairs: Pairs, images: _Images, rest: np.ndarray, batch_size: int
-) -> Pairs:
-    """Integrates pairs with all nodes; those that matter, the others are added to the rest."""
-    is_broad = grid.is_broad(pairs.image)
-    broad, others = pairs.part(is_broad), pairs.part(~is_broad)
-    given = images.features, others, _COARSE_NODES, _COARSE_NODES, batch_size
-    log_mass = integrate_pairs(grid, *given).log_mass
-    others = others._replace(log_mass=log_mass, lower=log_mass)
-    matter = log_mass > images.least[others.image]
-    matter |= others.cell == images.home[others.image]
-    small = others.part(~matter)
-    rest[:] = add_up(small.image, small.log_mass, rest)
-    return join_pairs([broad, others.part(matter)])
-
-
-def join_pairs(parts: Sequence[Pairs]) -> Pairs:
-    """Joins pairs and sorts them by cell."""
-    together = Pairs(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-    return together.part(np.argsort(together.cell, kind="stable"))
-
-
-def add_up(image: np.ndarray, log_mass: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Adds the masses [M] of the cells of each image, and the rest [N]: log p(x), [N], nats."""
-    # np.logaddexp.at would be shorter, and three times as slow.
-    largest = rest.copy()
-    np.maximum.at(largest, image, log_mass)
-    shares = np.exp(log_mass - largest[image])
-    sums = np.bincount(image, shares, len(rest)) + np.exp(rest - largest)
-    return largest + np.log(sums)
-
-
-def integrate_pairs(
-    grid: Grid,
-    features: np.ndarray,
-    pairs: Pairs,
-    nodes: int,
-    points: int,
-    batch_size: int,
-    on_progress: Callable[[float], None] = lambda share: None,
-) -> Masses:
-    """Integrates the cell of each of M pairs for its image.
-
-    Args:
-        grid: of the cells.
-        features: of N images, [N, F].
-        pairs: sorted by cell.
-        nodes: a side of a cell.
-        points: a side, at which a polynomial through the nodes gives log p(x, z).
-        batch_size: latents that are decoded, and compared with images, at once.
-        on_progress: called now and then.
-
-    Returns:
-        The integrals, as arrays.
-    """
-    rule = Rule.of(nodes, points, grid.latent_dim)
-    found = Masses(*np.empty([len(Masses._fields), len(pairs.cell)]))
-    cells, first = np.unique(pairs.cell, return_index=True)
-    bounds = np.append(first, len(pairs.cell))
-    counts = np.diff(bounds)
-    for block in blocks(len(cells), batch_size // rule.num_nodes):
-        on_progress(block[0] / len(cells))
-        natural, log_density = grid.parameters(cells[block], nodes)
-        natural = tf.reshape(natural, [len(block), -1, natural.shape[1]])
-        log_density = tf.reshape(log_density, [len(block), -1])
-        # Images are compared with a group of cells at once, though each belongs to one of them.
-        at_once = batch_size // counts[block].max() if grid.density.is_matrix_product else 1
-        for group in blocks(len(block), at_once):
-            part = slice(group[0], group[-1] + 1)
-            rows = np.repeat(np.arange(len(group)), counts[block[group]])
-            for some in blocks(len(rows), batch_size):
-                own = bounds[block[group[0]]] + some
-                masses = traced_of_pairs(natural.dtype, grid.density.products)(
-                    tf.constant(features[pairs.image[own]], natural.dtype),
-                    natural[part],
-                    log_density[part],
-                    tf.constant(rows[some]),
-                    rule,
-                    grid.density.products,
-                )
-                for values, of_some in zip(found, masses, strict=True):
-                    values[own] = of_some
+    found = ExactLogPx(*np.empty((2, len(pixels))))
+    for label in [None] if labels is None else np.unique(labels).tolist():
+        of_label = np.arange(len(pixels)) if label is None else np.flatnonzero(labels == label)
+        for start in range(0, len(of_label), _IMAGES_AT_ONCE):
+            own = of_label[start : start + _IMAGES_AT_ONCE]
+            part = _integrate(_Joint(model, pixels[own], label))
+            found.log_evidence[own], found.error[own] = part
     return found
 
 
-def blocks(total: int, size: int) -> Iterator[np.ndarray]:
-    """Divides the numbers from 0 to `total` into blocks, of at least one number."""
-    size = max(size, 1)
-    for start in range(0, total, size):
-        yield np.arange(start, min(start + size, total))
+def _integrate(joint: _Joint) -> ExactLogPx:
+    num, settled = len(joint.features), []
+    tiles, pairs = coarse_pass(joint)
+    total = _add_up(pairs, num)
+    for _ in range(_MOST_DIVISIONS + 1):
+        pairs = integrate_pairs(joint, tiles, pairs, total - _LEFT)
+        everything = _Pairs(*map(np.concatenate, zip(*settled, pairs, strict=True)))
+        total = _add_up(everything, num)
+        wrong = np.exp(everything.log_mass - total[everything.image]) * everything.error
+        error, counts = np.bincount(everything.image, wrong, num), np.bincount(everything.image)
+        unsettled = wrong[-len(pairs.image) :] > _SETTLED / counts[pairs.image]
+        unsettled &= error[pairs.image] > _SETTLED
+        if not unsettled.any():
+            break
+        settled.append(pairs.part(~unsettled))
+        tiles, pairs = _divide(tiles, pairs.part(unsettled))
+    return ExactLogPx(total, np.log1p(error))
+
+
+def coarse_pass(joint: _Joint) -> tuple[_Tiles, _Pairs]:
+    """Compares all images with a few latents of every tile, outwards until nothing is gained.
+
+    Args:
+        joint: of N images.
+
+    Returns:
+        The tiles, and the pairs of images and tiles that matter, with about their integrals.
+    """
+    num, features, found, rings = len(joint.features), joint.features.astype("f4"), [], []
+    chosen, (total, best) = np.arange(num), np.full((2, num), -np.inf)
+    for ring, nodes in _rings(joint.latent_dim):
+        before, of_chosen = total.copy(), features[chosen]
+        at_once = _LATENTS_AT_ONCE // nodes**joint.latent_dim
+        for start in range(0, len(ring.corners), at_once):
+            block = ring.part(slice(start, start + at_once))
+            rough = _largest_in_tiles(joint, of_chosen, block, nodes)
+            best[chosen] = np.maximum(best[chosen], rough.max(axis=0))
+            total[chosen] = np.logaddexp(total[chosen], _log_sum(rough))
+            tile, image = np.nonzero(rough > best[chosen] - _MARGIN)
+            first = sum(map(len, rings)) + start
+            found.append((chosen[image], first + tile, rough[tile, image]))
+        rings.append(ring.corners)
+        chosen = chosen[total[chosen] > before[chosen] + _SETTLED / 10]
+        if not len(chosen):
+            break
+    image, tile, rough = map(np.concatenate, zip(*found, strict=True))
+    pairs = _Pairs(image, tile, rough, np.ones(len(image)))
+    return _Tiles(np.concatenate(rings), ring.side), pairs.part(rough > best[image] - _MARGIN)
+
+
+def _rings(latent_dim: int) -> Iterator[tuple[_Tiles, int]]:
+    """Yields an inner square of tiles and rings around it, each with the nodes of a side."""
+    side = _SIDE_OF_TILE[latent_dim]
+    of_side = np.arange(-round(_OUTER / side), round(_OUTER / side)) * side
+    corners = np.array(list(itertools.product(of_side, repeat=latent_dim)))
+    distance = np.abs(corners + side / 2).max(axis=1)
+    yield _Tiles(corners[distance < _INNER], side), _COARSE_NODES
+    for outer in np.arange(_INNER, _OUTER) + 1:
+        yield _Tiles(corners[(distance > outer - 1) & (distance < outer)], side), _FAR_NODES
+
+
+def _largest_in_tiles(joint: _Joint, features: np.ndarray, tiles: _Tiles, nodes: int) -> np.ndarray:
+    """The largest p(x, z) at the nodes of T tiles times their volume, as a logarithm, [T, N]."""
+    natural, offset = joint.decode(tiles.nodes(nodes))
+    log_measure = offset + joint.latent_dim * np.log(tiles.side)
+    log_joint = natural.astype("f4") @ features.T
+    log_joint += log_measure[:, None].astype("f4")
+    return log_joint.reshape(len(tiles.corners), -1, len(features)).max(axis=1)
+
+
+def integrate_pairs(joint: _Joint, tiles: _Tiles, pairs: _Pairs, least: np.ndarray) -> _Pairs:
+    """Integrates the tile of each of M pairs for its image.
+
+    Args:
+        joint: of N images.
+        tiles: T of them.
+        pairs: with roughly their integrals, or those of the tiles that were divided.
+        least: integrals from which on polynomials are used, [N], nats.
+    """
+    numbers, starts = np.unique(pairs.tile, return_index=True)
+    bounds, found = np.append(starts, len(pairs.tile)), []
+    at_once = max(_LATENTS_AT_ONCE // _FINE_NODES**joint.latent_dim, 1)
+    log_volume = joint.latent_dim * np.log(tiles.side)
+    with progress("integrating") as show:
+        for first in range(0, len(numbers), at_once):
+            show(first / len(numbers))
+            last = min(first + at_once, len(numbers))
+            part = pairs.part(slice(bounds[first], bounds[last]))
+            values = log_volume + _values_at_nodes(joint, tiles, part)
+            # A needle may have hidden between these nodes.
+            was_large = part.log_mass > least[part.image]
+            found.append(_integrals(values, np.where(was_large, -np.inf, least[part.image])))
+    log_mass, error = map(np.concatenate, zip(*found, strict=True))
+    return pairs._replace(log_mass=log_mass, error=error)
+
+
+def _values_at_nodes(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> np.ndarray:
+    """The logarithms of p(x, z) of each pair at the nodes of its tile, [M, n^Z]."""
+    numbers, starts = np.unique(pairs.tile, return_index=True)
+    natural, offset = joint.decode(tiles.part(numbers).nodes(_FINE_NODES))
+    images = np.split(pairs.image, starts[1:])
+    natural, offset = (np.split(each, len(numbers)) for each in (natural, offset))
+    parts = zip(images, natural, offset, strict=True)
+    return np.concatenate([joint.features[own] @ each.T + more for own, each, more in parts])
+
+
+def _integrals(values: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Integrates over tiles, from the logarithms at their nodes times their volume, [M, n^Z].
+
+    Where the integral by the nodes is not above the least, [M], that is good enough.
+
+    Returns:
+        The logarithms of the integrals, [M], and by how much of itself each may be wrong, [M].
+    """
+    latent_dim = 1 if values.shape[1] == _FINE_NODES else 2
+    largest = values.max(axis=1)
+    relative = (values - largest[:, None]).astype("f4")
+    by_nodes = np.exp(relative) @ _weights(_FINE_NODES, latent_dim)
+    integral, error = by_nodes.copy(), np.zeros(len(values))
+    matter = np.flatnonzero(np.log(by_nodes) + largest > least)
+    by_nodes = by_nodes[matter]
+    at_points, of_lower = (
+        np.exp(np.minimum(relative[matter] @ matrix, _MOST_ABOVE)) * _weights(_POINTS, latent_dim)
+        for matrix in _to_points(latent_dim)
+    )
+    by_points = at_points.sum(axis=1)
+    change = np.abs(by_points - of_lower.sum(axis=1)) / np.maximum(by_points, _NOTHING)
+    is_good = at_points.max(axis=1) < _MOST_AT_A_POINT**latent_dim * by_points
+    is_good &= change < _LARGEST_CHANGE
+    integral[matter] = np.where(is_good, by_points, by_nodes)
+    error[matter] = np.where(is_good, change, np.maximum(by_points / by_nodes, 1))
+    return np.log(integral) + largest, error
+
+
+def _divide(tiles: _Tiles, pairs: _Pairs) -> tuple[_Tiles, _Pairs]:
+    """Halves the sides of the tiles of some pairs, so that each becomes 2^Z pairs."""
+    numbers, places = np.unique(pairs.tile, return_inverse=True)
+    side, latent_dim = tiles.side / 2, tiles.corners.shape[1]
+    shifts = np.array(list(itertools.product([0, side], repeat=latent_dim)))
+    corners = (tiles.corners[numbers][:, None] + shifts).reshape(-1, latent_dim)
+    tile = (places[:, None] * len(shifts) + np.arange(len(shifts))).ravel()
+    parts = _Pairs(*(np.repeat(each, len(shifts)) for each in pairs))._replace(tile=tile)
+    return _Tiles(corners, side), parts.part(np.argsort(tile, kind="stable"))
+
+
+def _add_up(pairs: _Pairs, num: int) -> np.ndarray:
+    """Adds the masses of the tiles of each image: log p(x), [num], nats."""
+    # np.logaddexp.at would be shorter, and three times as slow.
+    largest = np.full(num, -np.inf)
+    np.maximum.at(largest, pairs.image, pairs.log_mass)
+    shares = np.exp(pairs.log_mass - largest[pairs.image])
+    return largest + np.log(np.bincount(pairs.image, shares, num))
+
+
+def _log_sum(values: np.ndarray) -> np.ndarray:
+    """The logarithm of the sum of exponentials over the first axis."""
+    largest = values.max(axis=0)
+    return largest + np.log(np.exp(values - largest).sum(axis=0))
+
+
+@functools.cache
+def _legendre(number: int) -> tuple[np.ndarray, np.ndarray]:
+    return legendre.leggauss(number)
+
+
+@functools.cache
+def _weights(nodes: int, latent_dim: int) -> np.ndarray:
+    """The weights of the nodes of a tile, which add up to 1, [n^Z]."""
+    return functools.reduce(np.kron, [_legendre(nodes)[1] / 2] * latent_dim).astype("f4")
+
+
+@functools.cache
+def _to_points(latent_dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the values at the points of a tile from those at its nodes, by Legendre polynomials.
+
+    Returns:
+        Two matrices [n^Z, m^Z]: of the polynomial through the values, and of the same without its
+        terms of the highest degrees. How far they differ says how good the first one is.
+    """
+    places, weights = _legendre(_FINE_NODES)
+    degrees = np.arange(_FINE_NODES)
+    of_terms = legendre.legvander(places, _FINE_NODES - 1).T * weights * (degrees[:, None] + 0.5)
+    at_points = legendre.legvander(_legendre(_POINTS)[0], _FINE_NODES - 1)
+    kept = _FINE_NODES - _DROPPED
+    full, lower = at_points @ of_terms, at_points[:, :kept] @ of_terms[:kept]
+    return tuple(
+        functools.reduce(np.kron, [of_side.T] * latent_dim).astype("f4")
+        for of_side in (full, lower)
+    )

@@ -14,23 +14,6 @@ from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 _ACTIVE_VARIANCE = 0.01  # of the posterior means of an active unit (Burda et al. 2016, section 5)
 
-
-class _Batch(NamedTuple):
-    """Images and what belongs to them."""
-
-    pixels: Any  # [B, H, W, C]
-    posteriors: Posterior | FullPosterior
-    labels: Any  # [B], if the model takes any
-
-    def part(self, own: slice) -> "_Batch":
-        """Some of them, as tensors."""
-
-        def part_of(values: np.ndarray | None) -> tf.Tensor | None:
-            return None if values is None else tf.constant(values[own])
-
-        return tf.nest.map_structure(part_of, self)
-
-
 OnProgress = Callable[[float], None]  # the share that is done, from 0 to 1
 
 
@@ -56,17 +39,38 @@ def mean_of(values: np.ndarray) -> Mean:
     return Mean(float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))))
 
 
+def map_in_parts(
+    function: Callable,
+    at_once: int,
+    *arrays: np.ndarray | None,
+    on_progress: OnProgress = lambda share: None,
+) -> Any:
+    """Calls a function of tensors on some images after the others, and joins what it gives.
+
+    Args:
+        function: of as many tensors as there are arrays; it returns a tensor, or some in a tuple.
+        at_once: how many images it gets.
+        *arrays: of N images, [N, ...]; for one that is None it gets None.
+        on_progress: called after each part.
+
+    Returns:
+        What the function returns, as arrays of N.
+    """
+    num, found = len(arrays[0]), []
+    for start in range(0, num, at_once):
+        own = slice(start, start + at_once)
+        found.append(
+            function(*(None if each is None else tf.constant(each[own]) for each in arrays))
+        )
+        on_progress(min((start + at_once) / num, 1.0))
+    return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *found)
+
+
 def encode(
     model: CVAE, pixels: np.ndarray, batch_size: int, labels: np.ndarray | None = None
 ) -> Posterior:
     """Finds the posteriors of images [N, H, W, C], some at a time; labels [N] if it takes any."""
-    parts = []
-    for start in range(0, len(pixels), batch_size):
-        own = slice(start, start + batch_size)
-        of_class = None if labels is None else tf.constant(labels[own])
-        parts.append(model.encode(tf.constant(pixels[own]), of_class))
-    means, logvars = zip(*parts, strict=True)
-    return Posterior(np.concatenate(means), np.concatenate(logvars))
+    return map_in_parts(model.encode, batch_size, pixels, labels)
 
 
 def kl_per_dimension(posteriors: Posterior) -> np.ndarray:
@@ -109,21 +113,18 @@ def bounds(
     Returns:
         One value for each image.
     """
-    at_once = min(batch_size, len(pixels))
     step = tf.function(functools.partial(_log_densities, model))
     key = derived_key(seed, Purpose.EVALUATION_NOISE)
-    parts = []
-    for start in range(0, len(pixels), at_once):
-        on_progress(start / len(pixels))
-        batch = _Batch(pixels, posteriors, labels).part(slice(start, start + at_once))
-        sampled = functools.partial(step, batch, key, tf.constant(start))
-        num_images = len(batch.pixels)
-        num_at_once = max(batch_size // num_images, 1)
-        parts.append(_bounds_of_batch(sampled, num_images, sizes, num_samples, num_at_once))
-    return Bounds(
-        np.concatenate([part.log_likelihood for part in parts]),
-        {k: np.concatenate([part.importance_weighted[k] for part in parts]) for k in sizes},
-    )
+
+    def of_batch(numbers: tf.Tensor, pixels: tf.Tensor, labels: Any, *parts: tf.Tensor) -> Bounds:
+        batch = pixels, type(posteriors)(*parts), labels
+        sampled = functools.partial(step, *batch, key, numbers[0])
+        num_at_once = max(batch_size // len(pixels), 1)
+        return _bounds_of_batch(sampled, len(pixels), sizes, num_samples, num_at_once)
+
+    numbers = np.arange(len(pixels), dtype=np.int32)
+    each = numbers, pixels, labels, *posteriors
+    return map_in_parts(of_batch, batch_size, *each, on_progress=on_progress)
 
 
 def _bounds_of_batch(
@@ -143,14 +144,15 @@ def _bounds_of_batch(
 
 def _log_densities(
     model: CVAE,
-    batch: _Batch,
+    pixels: tf.Tensor,
+    posteriors: Posterior | FullPosterior,
+    labels: tf.Tensor | None,
     key: tf.Tensor,
     first: tf.Tensor,
     first_sample: tf.Tensor,
     num: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Samples each posterior `num` times: log p(x|z) and log p(x, z) - log q(z|x), [num, B]."""
-    pixels, posteriors, labels = batch
     of_samples = None if labels is None else tf.tile(labels, [num])
     num_images = tf.shape(pixels)[0]
     noise = normal_of_samples(key, first, num_images, model.latent_dim, first_sample, num)

@@ -29,7 +29,7 @@ class Evaluated(NamedTuple):
     """What evaluate.py has found of a run."""
 
     found: dict[str, Any]  # of `evaluation.json`
-    pictures: tuple[Path, Path]  # of the bounds, and of two modes; they need not be there
+    picture: Path  # of the bounds; it need not be there
 
 
 class Source(NamedTuple):

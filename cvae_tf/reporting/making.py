@@ -15,7 +15,6 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import class_numbers, read_asked_for
 from cvae_tf.data.inspection import choose_shown, evenly_spaced_indices
 from cvae_tf.data.settings import ImageSettings
-from cvae_tf.evaluation.tables_and_pictures import pictures_beside
 from cvae_tf.exporting.load import load, run_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.presets import DEFAULT_PRESET
@@ -111,7 +110,7 @@ def _source_of_run(
     name = paths.shown(run.directory)
     pictures = run.epoch_images
     stills = [path for path in (run.latents, run.manifold) if path.exists()]
-    found = evaluation and Evaluated(evaluation, pictures_beside(run.evaluation))
+    found = evaluation and Evaluated(evaluation, run.evaluation.with_suffix(".png"))
     return Source(name, model, metrics, pictures, stills, found, pixels, labels)
 
 

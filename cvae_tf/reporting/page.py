@@ -16,10 +16,6 @@ _SAID = (  # settings, those of other families left out
 )  # fmt: skip
 _SCRIPTS = ("network.js", "plane.js", "curves.js", "report.js")
 _EVALUATED_WIDTH = 900  # of a picture, at most
-_EVALUATED_PICTURES = (  # in the order of `Evaluated`
-    "bounds of log p(x), and how images are spread",
-    "a true posterior with two modes, and what is decoded there",
-)
 _WIDTH, _HEIGHT = 520, 220  # of curves
 _LEFT, _TOP, _RIGHT, _BOTTOM = 84, 10, 510, 184  # of their axes
 _COLOURS = tuple(f"var(--c{number})" for number in range(5))  # as `report.css` has them
@@ -199,16 +195,15 @@ def evaluation_section(source: Source) -> str:
     """Writes what `evaluate.py` has found, with its conditions and pictures; nothing if nothing."""
     if source.evaluation is None:
         return ""
-    found, paths = source.evaluation
+    found, path = source.evaluation
     text = _evaluated_numbers(found.get("numbers") or []) + _distance(found.get("distance") or {})
     if not text:
         return ""
-    pictures = "".join(
-        f'<figure><img src="{smaller_uri(str(path), _EVALUATED_WIDTH)}" alt="{name}"></figure>'
-        for path, name in zip(paths, _EVALUATED_PICTURES, strict=True)
-        if path.exists()
-    )
-    return section("Evaluation", _remark(found, source.model) + text + pictures)
+    picture, shows = "", "bounds of log p(x), and how images are spread"
+    if path.exists():
+        uri = smaller_uri(str(path), _EVALUATED_WIDTH)
+        picture = f'<figure><img src="{uri}" alt="{shows}"></figure>'
+    return section("Evaluation", _remark(found, source.model) + text + picture)
 
 
 def _remark(found: dict[str, Any], model: GenerativeModel) -> str:

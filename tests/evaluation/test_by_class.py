@@ -6,7 +6,8 @@ import tensorflow as tf
 from helpers import binary_images, designed_model
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.evaluation import by_class, evaluating
+from cvae_tf.data.given_images import Images
+from cvae_tf.evaluation import evaluating
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.posterior import Posterior
@@ -40,7 +41,9 @@ def _log_likelihoods():
 
 
 def test_images_are_measured_under_their_own_class_in_their_order():
-    found = evaluating.measure(_model(), PIXELS, SETTINGS, LABELS)
+    images = Images(PIXELS, LABELS, list("abcdef"))
+    task = evaluating.Task(_model(), SETTINGS, PIXELS, LABELS)
+    found = evaluating.measure(task, images)
     own = _log_likelihoods()[np.arange(6), LABELS]
     np.testing.assert_allclose(found.exact.log_evidence, own, atol=1e-3)
     np.testing.assert_allclose(found.bounds.log_likelihood, own, rtol=1e-5)
@@ -51,9 +54,9 @@ def test_images_are_measured_under_their_own_class_in_their_order():
 def test_the_classifier_is_bayes_rule(latent_dim, how):
     """The likelihoods do not depend on the latents, so that bounds are exact up to the KL."""
     model = _model(latent_dim)
-    found = by_class.classify(model, PIXELS, LABELS, SETTINGS)
+    found = evaluating.classify(evaluating.Task(model, SETTINGS, PIXELS, LABELS))
     assert found.how == how
-    np.testing.assert_allclose(by_class.log_class_shares(model), np.log([0.25, 0.75]))
+    np.testing.assert_allclose(evaluating.log_class_shares(model), np.log([0.25, 0.75]))
     log_joint = _log_likelihoods() + np.log([0.25, 0.75])
     np.testing.assert_array_equal(found.found, log_joint.argmax(axis=1))
     np.testing.assert_array_equal(found.is_wrong, log_joint.argmax(axis=1) != LABELS)
@@ -66,10 +69,10 @@ def test_the_classifier_is_bayes_rule(latent_dim, how):
 def test_without_counts_all_classes_are_as_likely_and_what_cannot_classify_is_refused():
     model = _model()
     model.metadata = {}
-    np.testing.assert_allclose(by_class.log_class_shares(model), np.log([0.5, 0.5]))
+    np.testing.assert_allclose(evaluating.log_class_shares(model), np.log([0.5, 0.5]))
     with pytest.raises(UserError, match="--classify: the cross-entropy of grey levels is no log-l"):
         model.pixels = Pixels("none")
-        by_class.check(model)
+        evaluating.check_model(model, EvaluationSettings(classify=True))
     with pytest.raises(UserError, match="--classify needs a conditional model"):
         model.class_names = ()
-        by_class.check(model)
+        evaluating.check_model(model, EvaluationSettings(classify=True))

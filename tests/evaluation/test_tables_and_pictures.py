@@ -10,7 +10,7 @@ import pytest
 from helpers import METADATA, designed_model, tiny_cvae, vivid
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.evaluation import evaluating, true_posterior
+from cvae_tf.evaluation import evaluating
 from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.evaluation.tables_and_pictures import as_json, as_table, write
 from cvae_tf.models.vae.likelihoods import Pixels
@@ -66,29 +66,24 @@ def test_numbers_of_the_test_images_fit_together(found, numbers, data_path):
 
 def test_gaps_add_up_to_what_the_encoder_loses(numbers):
     nats = {quantity: number.nats.mean for (quantity, _), number in numbers.items()}
-    names = "refined - encoder's", "best Gaussian - refined", "log p(x) - best Gaussian"
-    gaps = [nats[f"gap: {name}"] for name in names]
+    gaps = [nats[f"gap: {name}"] for name in ("refined - encoder's", "log p(x) - refined")]
     assert sum(gaps) == pytest.approx(nats["log p(x), exact"] - nats["ELBO"], abs=1e-6)
     assert nats["ELBO, refined"] == pytest.approx(nats["ELBO"] + gaps[0])
-    assert gaps[0] > 0.1 and gaps[1] > -0.05 and gaps[2] > 0
+    assert gaps[0] > 0.1 and gaps[1] > 0
 
 
-def test_every_number_names_its_conditions_and_every_image_has_its_row(
-    found, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(true_posterior, "_LEAST_SHARE", 0)  # a picture in any case
+def test_every_number_names_its_conditions_and_every_image_has_its_row(found, tmp_path):
     written = write(found, tmp_path / "numbers.json")
-    names = ["numbers.json", "numbers_images.csv", "numbers.png", "numbers_posterior.png"]
-    assert [path.name for path in written] == names
+    assert [path.name for path in written] == ["numbers.json", "numbers_images.csv", "numbers.png"]
     contents = json.loads(written[0].read_text())
     conditions = {"binarize": "threshold", "seed": 0, "split": "images.npz test", "images": 30}
     for number in contents["numbers"]:
         assert number.items() >= conditions.items() and number["method"]
         assert math.isfinite(number["nats_per_image"])
-    for picture in written[2:]:
-        assert iio.imread(picture).std() > 10
-    lines = as_table(found).splitlines()
-    assert sum("+-" in line for line in lines) == len(contents["numbers"])
+    assert iio.imread(written[2]).std() > 10
+    rows = [line for line in as_table(found).splitlines() if "+-" in line]
+    assert len(rows) == len(contents["numbers"])
+    assert all(row.endswith(" threshold, seed 0, images.npz test") for row in rows)  # whole
     with written[1].open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 30
@@ -134,8 +129,7 @@ def test_settings_are_in_range_and_follow_what_else_is_known():
     for is_exact, sizes in ((True, [1, 10]), (False, [1, 10, 100, 1000, 5000])):
         assert EvaluationSettings().sizes(is_exact) == sizes
         assert EvaluationSettings(importance_samples="7,3").sizes(is_exact) == [3, 7]
-    for can, is_exact, steps in ((True, True, 5), (True, False, 0), (False, True, 0)):
-        assert EvaluationSettings().steps_of_refinement(can, is_exact) == steps
-    assert EvaluationSettings(refine=3).steps_of_refinement(True, False) == 3
     with pytest.raises(UserError, match="--refine=3: This model cannot refine"):
-        EvaluationSettings(refine=3).steps_of_refinement(False, True)
+        evaluating.check_model(
+            designed_model(None, None, 3, (6, 6, 1)), EvaluationSettings(refine=3)
+        )

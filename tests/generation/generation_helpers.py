@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.generation import generating
+from cvae_tf.generation import modes
 from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
@@ -32,13 +32,17 @@ class HalvesModel:
     latent_dim, image_shape = 2, (8, 8, 1)
     metadata = {}
     abilities = ("sample", "decode", "encode", "reconstruct", "score", "refine")
-    main_score = Pixels().terms["elbo"]
+    pixels = Pixels()
+    main_score = pixels.terms["elbo"]
     num_classes, class_names = 0, ()
     factor = np.array([[0.3, 0], [0.2, 0.1]], np.float32)  # of refined posteriors
 
-    def decode(self, latents, labels=None):
-        halves = 1 / (1 + np.exp(-np.asarray(latents, np.float32)))
+    def parameters(self, latents, labels=None):
+        halves = np.asarray(latents, np.float32)
         return np.repeat(halves, 4, axis=1)[:, None, :, None].repeat(8, axis=1)
+
+    def decode(self, latents, labels=None):
+        return 1 / (1 + np.exp(-self.parameters(latents)))
 
     def sample_latents(self, num, key):
         return tf.random.stateless_normal([num, 2], key)
@@ -109,5 +113,5 @@ def refined_scores(model, images, seed=0, labels=None, steps=5, num_samples=8):
 
 
 def make(model, mode, output, **settings):
-    chosen = generating.choose(mode, **settings)
-    return generating.generate(model, mode, chosen, output)
+    chosen = modes.choose(mode, **settings)
+    return modes.generate(model, mode, chosen, output)

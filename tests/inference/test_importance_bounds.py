@@ -82,9 +82,9 @@ def test_bounds_of_images_that_are_too_unlikely_for_a_float_are_finite(tiny):
     np.testing.assert_allclose(found.importance_weighted[4], -3600, rtol=1e-5)
 
 
-def test_refined_elbos_are_those_of_the_formula_and_rise_to_the_best_gaussian(tiny, pixels):
-    settings = EvaluationSettings(samples=30, batch_size=10)
-    found = evaluating.measure_refined(tiny, pixels, 5, [1, 30], settings, None)
+def test_refined_elbos_are_those_of_the_formula_and_higher_than_the_encoders(tiny, pixels):
+    task = evaluating.Task(tiny, EvaluationSettings(samples=30, batch_size=10), pixels)
+    found = evaluating.refine(task, 5, [1, 30])
     mean, factor = (np.asarray(part, np.float64) for part in found.posteriors)
     covariance = factor @ factor.transpose(0, 2, 1)
     trace, determinant = np.trace(covariance, axis1=1, axis2=2), np.linalg.det(covariance)
@@ -93,4 +93,4 @@ def test_refined_elbos_are_those_of_the_formula_and_rise_to_the_best_gaussian(ti
     own = importance_bounds.encode(tiny, pixels, 20)
     own_kl = importance_bounds.kl_per_dimension(own).sum(axis=1)
     of_encoder = _bounds(tiny, pixels, [1], samples=30).log_likelihood - own_kl
-    assert of_encoder.mean() < found.elbo.mean() < found.best_elbo.mean() + 0.01
+    assert of_encoder.mean() < found.elbo.mean()

@@ -98,7 +98,7 @@ def test_an_evaluation_is_shown_with_its_conditions(tmp_path):
     distance = {"distance": 12.5, "precision": 0.75}
     found = {"numbers": [number, exact], "distance": distance, "training": {"epoch": 1}}
     model = types.SimpleNamespace(metadata={"metrics": {"epoch": 2}})
-    nothing = Evaluated(found, (tmp_path / "a.png", tmp_path / "b.png"))
+    nothing = Evaluated(found, tmp_path / "a.png")
     text = page.evaluation_section(types.SimpleNamespace(model=model, evaluation=nothing))
     for part in ("-95.500<", "-95.500 +- 0.250", "log p(x), exact", "4 Gauss-Newton steps",
                  "12.5", "0.75", "Of epoch 1; this page shows the model of epoch 2."):  # fmt: skip

@@ -2,9 +2,8 @@
 
 The encoder's mean is only where to begin. `refine` climbs log p(x, z) to a mode, and takes the
 curvature there as the precision: near it the true posterior is almost Gaussian (Park et al.,
-"Variational Laplace autoencoders", 2019, section 3). `best_gaussian` climbs the ELBO itself, by
-averages over a few places of the Gaussian. Steps are damped after Levenberg and Marquardt, and one
-that does not bring an image higher is not taken for it.
+"Variational Laplace autoencoders", 2019, section 3). Steps are damped after Levenberg and
+Marquardt, and one that does not bring an image higher is not taken for it.
 
 `inference` makes what a model calls: where to begin, then `refine`, in bounded memory.
 """
@@ -65,47 +64,6 @@ def refine(
         here = _Place(*(_chosen(better, *both) for both in zip(there, here, strict=True)))
         damping = _damped_by(damping, better)
     return FullPosterior(latents, _factor(here.precision))
-
-
-def best_gaussian(
-    decode: Decode,
-    density: Likelihood,
-    pixels: tf.Tensor,
-    start: FullPosterior,
-    steps: int | tf.Tensor,
-) -> FullPosterior:
-    """Climbs the ELBO from given Gaussians, averaged over two nodes a dimension.
-
-    The steps are those of natural gradients, with the curvature of Gauss and Newton (Khan & Lin,
-    "Conjugate-computation variational inference", 2017, section 3).
-
-    Args:
-        decode: as for `refine`.
-        density: p(x|z).
-        pixels: as in training, [B, H, W, C].
-        start: where to begin.
-        steps: how many are tried.
-
-    Returns:
-        The highest Gaussian that was found.
-    """
-    mean, factor = start
-    eye = tf.eye(mean.shape[-1], batch_shape=tf.shape(mean)[:1], dtype=tf.float64)
-    precision = tf.linalg.cholesky_solve(tf.cast(factor, tf.float64), eye)
-    damping = tf.fill(tf.shape(mean)[:1], _DAMPING)
-    here = _average(decode, density, pixels, FullPosterior(mean, factor))
-    for _ in tf.range(steps):
-        held = tf.cast(damping, tf.float64)[:, None, None]
-        next_mean = mean + _step(here, damping)
-        next_precision = (held * precision + here.precision) / (1 + held)
-        next_factor = _factor(next_precision)
-        there = _average(decode, density, pixels, FullPosterior(next_mean, next_factor))
-        better = there.value > here.value
-        mean, factor = _chosen(better, next_mean, mean), _chosen(better, next_factor, factor)
-        precision = _chosen(better, next_precision, precision)
-        here = _Place(*(_chosen(better, *both) for both in zip(there, here, strict=True)))
-        damping = _damped_by(damping, better)
-    return FullPosterior(mean, factor)
 
 
 def spread_latents(num_a_side: int, dim: int) -> np.ndarray:
@@ -169,31 +127,6 @@ def _linearize(
         tf.linalg.matvec(jacobian, slope) - latents,
         curvature + tf.eye(dim, dtype=tf.float64),
     )
-
-
-def _average(
-    decode: Decode, density: Likelihood, pixels: tf.Tensor, gaussian: FullPosterior
-) -> _Place:
-    """Averages over Gaussians; the value is the ELBO, but for a constant."""
-    offsets, weights = _nodes(gaussian.mean.shape[-1])
-    noise = tf.repeat(tf.constant(offsets), tf.shape(pixels)[0], axis=0)
-    latents = gaussian.repeated(len(offsets)).sample(noise)
-    places = _linearize(decode, density, tf.tile(pixels, [len(offsets), 1, 1, 1]), latents)
-    means = (
-        tf.tensordot(tf.constant(weights, part.dtype), tf.stack(tf.split(part, len(offsets))), 1)
-        for part in places
-    )
-    here = _Place(*means)
-    return here._replace(value=here.value + gaussian.log_volume())
-
-
-def _nodes(dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes that average third powers of a standard Gaussian exactly, [2Z, Z], and weights, [2Z].
-
-    Arasaratnam & Haykin, "Cubature Kalman filters" (2009), equation 26.
-    """
-    axes = (dim**0.5 * np.eye(dim)).astype(np.float32)
-    return np.concatenate([axes, -axes]), np.full(2 * dim, 0.5 / dim, np.float32)
 
 
 def _step(here: _Place, damping: tf.Tensor) -> tf.Tensor:
@@ -270,10 +203,10 @@ def _infer(
     )
 
 
-def images_at_once(model: Any, nodes: int = 1) -> int:
-    """How many images are refined at once: a step decodes Z + 1 latents at each node."""
+def images_at_once(model: Any) -> int:
+    """How many images are refined at once: a step decodes Z + 1 latents of each."""
     height, width, _ = model.image_shape
-    return max(_PIXELS // (height * width) // ((model.latent_dim + 1) * nodes) // 2 * 2, 1)
+    return max(_PIXELS // (height * width) // (model.latent_dim + 1) // 2 * 2, 1)
 
 
 def from_latents(
