@@ -31,11 +31,10 @@ from cvae_tf.reporting import making
 from cvae_tf.training import building, run_directory, screen, signals
 from cvae_tf.training.distribution import start_strategy
 from cvae_tf.training.pictures import RunPictures
-from cvae_tf.training.run_directory import SAVED_MODEL, Run
+from cvae_tf.training.run_directory import Run
 from cvae_tf.training.run_training import (
     check_tensorboard,
     fit_after_training,
-    follow_chief,
     known_run,
     run_of_chief,
     take_best_epoch,
@@ -94,7 +93,7 @@ def train(
             dataset = with_classes(dataset) if config.conditional else dataset
             trainer = building.build_trainer(config, dataset, distribution)
             if not distribution.is_chief:
-                return _follow(config, trainer)
+                return _follow(config, trainer, options)
             with run_directory.new_run(run_dir, config, dataset) as run:
                 return _train_and_export(run, trainer, dataset, options)
 
@@ -131,7 +130,7 @@ def resume(run_dir: str | Path, **settings: Any) -> TrainedRun:
                 dataset = _load_again(run, config, options)
                 trainer = building.build_trainer(config, dataset, distribution)
                 if not distribution.is_chief:
-                    return _follow(config, trainer)
+                    return _follow(config, trainer, options)
                 return _go_on(run, config, trainer, dataset, options)
 
 
@@ -153,18 +152,17 @@ def _go_on(
         return _train_and_export(run, trainer, dataset, options)
 
 
-def _follow(config: Config, trainer: Trainer) -> TrainedRun:
+def _follow(config: Config, trainer: Trainer, options: RunOptions) -> TrainedRun:
     """Trains as a worker that is not the chief, which says where everything is.
 
     It stops when all agree to: if it left alone, the others could not go on.
     """
     distribution = trainer.distribution
-    held_back = signals.held_back(distribution.agreed_signal)
-    with signals.before_failures(), held_back as stop_if_asked:
-        directory = Path(distribution.from_chief(bytes).decode())
-        history = follow_chief(config, trainer, stop_if_asked)
+    with signals.before_failures(), signals.held_back():
+        run = Run(Path(distribution.from_chief(bytes).decode()), config, {})
+        history = train_run(run, trainer, None, options)
         distribution.end_together()
-    return TrainedRun(directory, config, history, directory / SAVED_MODEL)
+    return TrainedRun(run.directory, config, history, run.saved_model)
 
 
 def _train_and_export(
@@ -312,7 +310,7 @@ def evaluate(
     Args:
         model: the directory of a run, of which the newest checkpoint is taken; or the directory of
             an exported model, or what `load` returns.
-        output: a .json file; a table of all images and pictures are written beside it. By default
+        output: a .json file; a table of all images and a picture are written beside it. By default
             `evaluation.json` in the run, and nothing for an exported model.
         verbose: 0 prints nothing.
         **settings: fields of `EvaluationSettings`, such as `data_path` and `samples`.

@@ -70,10 +70,10 @@ _GAN_LOSSES = {
     "hinge": "linear up to a margin",
     "wgan_gp": "Wasserstein, gradients near one",
 }
-_OPTIMIZERS = {
-    "adam": "Adam in one pass over memory",
-    **dict.fromkeys(("adamw", "muon", "adamax", "rmsprop", "sgd", "lion"), "as Keras has it"),
-}
+_OPTIMIZERS = (
+    *("adam", "adamw", "adamax", "nadam", "rmsprop", "sgd", "lion", "muon"),
+    *("adagrad", "adadelta", "adafactor", "lamb", "ftrl"),
+)
 
 # Without these a `config.json` is none: every version has written them.
 _ALWAYS_WRITTEN = ("network", "batch_size", "learning_rate", "schedule", "augment")
@@ -107,8 +107,8 @@ class RunOptions:
         _ = self.checkpoint_interval
 
     @property
-    def checkpoint_interval(self) -> tuple[int | None, float]:
-        """The time between checkpoints: steps if it is told in steps, else seconds beside None.
+    def checkpoint_interval(self) -> tuple[float, float]:
+        """The steps and the seconds between checkpoints, of which one is infinite.
 
         Raises:
             UserError: if it is neither, or not above 0.
@@ -116,7 +116,7 @@ class RunOptions:
         text, number = self.checkpoint_every, self.checkpoint_every.removesuffix("s")
         if not number.isdecimal() or int(number) == 0:
             raise UserError(f"--checkpoint_every={text}: must be steps (500) or seconds (60s).")
-        return (None, float(number)) if text.endswith("s") else (int(number), math.inf)
+        return (math.inf, float(number)) if text.endswith("s") else (float(number), math.inf)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -236,7 +236,12 @@ class TrainingSettings:
     batch_size: int = setting(
         "Images in a training step; all of them if there are fewer.", 128, least=1, most=10**6
     )
-    optimizer: str = setting("How steps are taken.", "adam", choices=_OPTIMIZERS, are_open=True)
+    optimizer: str = setting(
+        f"How steps are taken, by an optimizer of Keras: {', '.join(_OPTIMIZERS)}.",
+        "adam",
+        choices=_OPTIMIZERS,
+        are_open=True,
+    )
     learning_rate: float = setting("Largest step size.", 4e-3, least=0)
     schedule: str = setting(
         "constant; cosine: a warm-up, then down to 0 over all epochs; or linear: constant, and "

@@ -66,12 +66,7 @@ def means(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def update_means(of_batch: dict[str, keras.metrics.Mean], values: dict[str, tf.Tensor]) -> None:
-    """Adds numbers of images to means over images.
-
-    Args:
-        of_batch: means by name.
-        values: by the same names, numbers [K * B] of one's own images.
-    """
+    """Adds numbers [K * B] of one's own images to means over images of the same names."""
     if count() == 1:
         for name, value in values.items():
             of_batch[name].update_state(value)

@@ -1,18 +1,12 @@
-"""What people are told while they wait, unless they asked for silence; how far something has come.
-
-On a terminal that is a line which is written again, in a log now and then another one.
-"""
+"""What people are told while they wait, unless they asked for silence; how far something is."""
 
 import contextlib
 import contextvars
 import sys
-import time
 from collections.abc import Callable, Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 _VERBOSE = contextvars.ContextVar("verbose", default=1)
-_FRAME = 0.1  # seconds between two views on a terminal
-_PAUSE = 30.0  # seconds between two lines of a log, at least
 
 
 @contextlib.contextmanager
@@ -29,10 +23,10 @@ def verbosity(verbose: int) -> Iterator[None]:
         _VERBOSE.reset(token)
 
 
-def say(text: str = "", end: str = "\n") -> None:
+def say(text: str) -> None:
     """Prints a text at once."""
     if _VERBOSE.get():
-        show(f"{text}{end}", sys.stdout)
+        show(f"{text}\n", sys.stdout)
 
 
 def warn(text: str) -> bool:
@@ -75,63 +69,60 @@ def is_on_terminal() -> bool:
 
 
 class Progress:
-    """Shows which share of something is done; nothing in a log if it takes only seconds."""
+    """A bar with the share of something that is done and the time that is left; none in a log."""
 
-    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, what: str):
         """Begins.
 
         Args:
             what: is being done.
-            clock: seconds.
         """
-        self._what, self._clock = what, clock
-        self._began = self._shown = clock()
-        self._first: float | None = None
-        self._width = 0  # of what stands on the terminal
+        self._what, self._bar, self._task = what, None, None
 
     def show(self, share: float, note: str = "") -> None:
-        """Shows the share that is done, from 0 to 1, if it is time to.
+        """Shows the share that is done.
 
         Args:
-            share: of the whole.
+            share: of the whole, from 0 to 1.
             note: what else is known, such as a mean so far.
         """
-        now = self._clock()
-        if self._first is None:
-            self._first = share
-        text = f"{self._what}: {share:4.0%}{self._time_left(share, now)}{note and f'  {note}'}"
-        if is_on_terminal():
-            if not self._width or share == 1 or now - self._shown >= _FRAME:
-                self._write(text)
-                self._shown = now
-        # A log of ten hours needs no line each half a minute.
-        elif now - self._shown >= max(_PAUSE, (now - self._began) / 10):
-            say(text)
-            self._shown = now
+        if self._bar is None and is_on_terminal():
+            self._bar = _new_bar()
+            self._task = self._bar.add_task(self._what, total=1.0, completed=share, note=note)
+            self._bar.start()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=share, note=note)
 
     def clear(self) -> None:
-        """Leaves an empty line on a terminal."""
-        if self._width:
-            say("\r" + " " * self._width, end="\r")
-            self._width = 0
+        """Takes the bar away."""
+        if self._bar is not None:
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                self._bar.stop()
+            self._bar = None
 
-    def _write(self, text: str) -> None:
-        text = text.ljust(self._width)
-        say("\r" + text, end="")
-        self._width = len(text)
 
-    def _time_left(self, share: float, now: float) -> str:
-        done = share - self._first
-        if done <= 0 or share >= 1:
-            return ""
-        return f", {(now - self._began) * (1 - share) / done:,.0f} s left"
+def _new_bar() -> Any:
+    # Only where there is a bar is it worth the time to import `rich`.
+    from rich import console, progress
+
+    screen = console.Console(file=sys.stdout)
+    screen.show_cursor = lambda show=True: False  # a process that is killed would leave it hidden
+    return progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}", markup=False),
+        console=screen,
+        transient=True,
+        refresh_per_second=4,
+    )
 
 
 @contextlib.contextmanager
 def progress(what: str) -> Iterator[Callable[..., None]]:
     """Yields the function `Progress.show` for what is done within it."""
     shown = Progress(what)
-    shown.show(0.0)
     try:
         yield shown.show
     finally:

@@ -1,5 +1,8 @@
 """The optimizer and its schedule, from plain numbers."""
 
+import inspect
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -51,26 +54,13 @@ class FusedAdam(keras.optimizers.Adam):
         return list(grads_and_vars)
 
 
-def adamw(learning_rate, weight_decay: float | None, **options) -> keras.Optimizer:
-    """Keras' AdamW, without a decay that was not asked for."""
-    return keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay or 0.0, **options)
-
-
-def muon(learning_rate, weight_decay: float | None, **options) -> keras.Optimizer:
-    """Keras' Muon, without a decay that was not asked for."""
-    decay = weight_decay or 0.0
-    options["adam_weight_decay"] = decay  # of what it leaves to Adam, such as biases
-    return keras.optimizers.Muon(learning_rate, weight_decay=decay, **options)
-
-
+_OF_KERAS = (
+    *("AdamW", "Adamax", "Nadam", "RMSprop", "SGD", "Lion", "Muon"),
+    *("Adagrad", "Adadelta", "Adafactor", "Lamb", "Ftrl"),
+)
 OPTIMIZERS = {
     "adam": FusedAdam,
-    "adamw": adamw,
-    "muon": muon,
-    "adamax": keras.optimizers.Adamax,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": keras.optimizers.SGD,
-    "lion": keras.optimizers.Lion,
+    **{name.lower(): getattr(keras.optimizers, name) for name in _OF_KERAS},
 }
 
 
@@ -135,14 +125,21 @@ def build_optimizer(
             warmup_steps=warmup_steps,
             decay_steps=total_steps - warmup_steps,
         )
-    averages = {"use_ema": True, "ema_momentum": ema} if ema else {}
-    optimizer = find("optimizer", OPTIMIZERS, name)(
+    make, averages = find("optimizer", OPTIMIZERS, name), {"use_ema": True, "ema_momentum": ema}
+    optimizer = make(
         learning_rate,
-        weight_decay=weight_decay or None,
         global_clipnorm=clip_norm or None,
-        **averages,
+        **_decays(make, weight_decay),
+        **(averages if ema else {}),
         **options,
     )
     if weight_decay:
         optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
     return optimizer
+
+
+def _decays(make: Callable[..., keras.Optimizer], wanted: float) -> dict[str, float | None]:
+    """What an optimizer is told of weight decay: some of Keras decay if they are told nothing."""
+    usual = {name: each.default for name, each in inspect.signature(make).parameters.items()}
+    names = ["weight_decay", *(name for name in usual if name.endswith("_weight_decay"))]
+    return {name: wanted or (0.0 if usual.get(name) else None) for name in names}

@@ -43,13 +43,10 @@ def complete_settings(config: Config | None, given: dict[str, Any], dataset: Dat
         given: otherwise those that were asked for, by name.
         dataset: what the run learns from.
 
-    Returns:
-        All settings.
-
     Raises:
         UserError: if they make no sense together, or for such images.
     """
-    looks = look_at(dataset.train.images)
+    looks, test_looks = look_at(dataset.train.images), look_at(dataset.test.images)
     if looks.share_of_same == 1 and looks.num > 1:
         hint = " If their files differ, see --white_level and --background." if dataset.form else ""
         raise UserError(
@@ -57,8 +54,13 @@ def complete_settings(config: Config | None, given: dict[str, Any], dataset: Dat
         )
     if looks.are_nearly_all_the_same:
         warn("nearly all training images are the same one.")
-    _warn_of_range(looks, dataset.form)
-    _warn_of_test_images(looks, look_at(dataset.test.images))
+    if looks.use_little_of_the_range:
+        _warn_of_range(looks, dataset.form)
+    elif test_looks.use_little_of_the_range:
+        warn(
+            "each test image uses but a small part of the range, unlike those for training: "
+            f"{test_looks.levels}."
+        )
     chosen = config.for_images(looks) if config else Config.create(looks, **given)
     if chosen.has("binarize") and chosen.binarize == "threshold" and looks.suffer_at_threshold:
         warn(
@@ -86,29 +88,13 @@ def _why_preset(config: Config, given: dict[str, Any], looks: Looks) -> str:
 
 def _warn_of_range(looks: Looks, form: Form | None) -> None:
     """Warns of images that use but a small part of the levels, whatever learns them."""
-    if not looks.use_little_of_the_range:
-        return
-    which = "each" if looks.share_of_little == 1 else "nearly every"
-    if not looks.are_dark:
-        remedy = "raise their contrast if that is not meant"
-    elif form is None:  # arrays
-        remedy = "divide all by the level that is to be white if that is not meant"
-    elif looks.share_of_little < 1:
+    remedy = "raise their contrast if that is not meant"
+    if looks.are_dark and form:
         remedy = "--white_level says which level is white"
-    else:
-        has_eight_bits = not (form.white_level or form.deep_white_level)
-        known = f"--white_level={looks.highest} or " if has_eight_bits else ""
-        remedy = f"{known}--white_level=auto makes the brightest level white"
+    elif looks.are_dark:
+        remedy = "divide all by the level that is to be white if that is not meant"
+    which = "each" if looks.share_of_little == 1 else "nearly every"
     warn(f"{which} image uses but a small part of the range: {looks.levels}; {remedy}.")
-
-
-def _warn_of_test_images(train: Looks, test: Looks) -> None:
-    """Warns of images for testing that seem to be in other units than those for training."""
-    if test.use_little_of_the_range and not train.use_little_of_the_range:
-        warn(
-            "each test image uses but a small part of the range, unlike those for training: "
-            f"{test.levels}."
-        )
 
 
 @usual_settings()
@@ -123,15 +109,10 @@ def build_model(
         num_images: for training; with epochs and batch size they give the length of the schedule.
         num_classes: of the labels, if the model is to be a conditional one.
 
-    Returns:
-        The model.
-
     Raises:
         UserError: if the network is unknown or cannot take such images.
     """
-    # What was trained before in this process and is not held any more refers to itself, and would
-    # wait for Python to look for such circles, with all its images.
-    gc.collect()
+    gc.collect()  # what was trained before refers to itself, and would stay with all its images
     steps = batches.steps_per_epoch(num_images, config.batch_size)
     family = find("model", FAMILIES, config.model)
     if config.conditional and not num_classes:
@@ -179,9 +160,6 @@ def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     Args:
         run_dir: of the run.
         precision: of the layers; by default the one of the run.
-
-    Returns:
-        The run and its model.
 
     Raises:
         UserError: if there is no run, or no good checkpoint in it.

@@ -8,7 +8,6 @@ and keeps no record of epochs. An .npz can also be read without TensorFlow.
 import hashlib
 import io
 import json
-import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,26 +34,6 @@ class Progress(NamedTuple):
     metrics: Metrics  # of the epochs before it
 
 
-class Moment(NamedTuple):
-    """A point of training, by both clocks."""
-
-    step: int
-    seconds: float
-
-
-class CheckpointInterval(NamedTuple):
-    """Time between checkpoints within an epoch: in steps if that is set, else in seconds."""
-
-    steps: int | None = None
-    seconds: float = math.inf
-
-    def is_over(self, since: Moment, now: Moment) -> bool:
-        """Whether the interval has passed."""
-        if self.steps is not None:
-            return now.step - since.step >= self.steps
-        return now.seconds - since.seconds >= self.seconds
-
-
 def list_checkpoints(directory: Path) -> list[Path]:
     """Finds the checkpoints in a directory, oldest first."""
     return sorted(directory.glob("step_*"))
@@ -62,11 +41,6 @@ def list_checkpoints(directory: Path) -> list[Path]:
 
 def save_checkpoint(directory: Path, model: GenerativeModel, progress: Progress) -> Path:
     """Writes weights, optimizer state and progress; keeps the newest three, and the best.
-
-    Args:
-        directory: of the checkpoints.
-        model: compiled.
-        progress: how far the run has come.
 
     Returns:
         The new checkpoint.
@@ -93,9 +67,7 @@ def packed(model: GenerativeModel, progress: Progress) -> bytes:
 def unpack(content: bytes, model: GenerativeModel) -> Progress:
     """Sets the variables of a compiled model to what was `packed`; returns how far it had come."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        for name, variable in _named_variables(model):
-            variable.assign(arrays[name])
-        return Progress(**json.loads(arrays["state"].tobytes()))
+        return _take("the chief's weights", dict(arrays), model)
 
 
 def _arrays(model: GenerativeModel, progress: Progress) -> dict[str, np.ndarray]:
@@ -122,11 +94,7 @@ def _remove_old(directory: Path, metrics: Metrics, model: GenerativeModel) -> No
 
 
 def restore_newest(directory: Path, model: GenerativeModel) -> tuple[Progress, list[str]]:
-    """Sets the variables of a compiled model to those of the newest good checkpoint.
-
-    Args:
-        directory: of the checkpoints.
-        model: compiled; unchanged if there is no checkpoint.
+    """Sets the variables of a compiled model to those of the newest good checkpoint, if any.
 
     Returns:
         How far the run had come (without checkpoints: the beginning), and what is wrong with
@@ -165,18 +133,20 @@ def restore_best(directory: Path, model: GenerativeModel) -> tuple[Progress, lis
 def _restore(path: Path, model: GenerativeModel) -> Progress:
     """Restores one checkpoint, or raises a UserError and changes nothing."""
     _check_sums(path)
-    variables = dict(_named_variables(model))
-    older = {old: name for name in variables for old in _older_names(name)}
-    arrays = files.read_npz(path / _ARRAYS, ("state", *variables, *older))
-    arrays = {older.get(name, name): array for name, array in arrays.items()}
+    names = [name for name, _ in _named_variables(model)]
+    return _take(path, files.read_npz(path / _ARRAYS, ("state", *names)), model)
+
+
+def _take(where: Path | str, arrays: dict[str, np.ndarray], model: GenerativeModel) -> Progress:
+    """Gives a model all its variables, if all are there and fit."""
     try:
         progress = Progress(**json.loads(arrays["state"].tobytes()))
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a checkpoint of a run (no valid state).") from error
-    for name, variable in variables.items():
+        raise UserError(f"{where}: not a checkpoint of a run (no valid state).") from error
+    for name, variable in _named_variables(model):
         if name not in arrays or arrays[name].shape != variable.shape:
-            raise UserError(f"{path}: not a checkpoint of this run's model (see {name}).")
-    for name, variable in variables.items():
+            raise UserError(f"{where}: not a checkpoint of this run's model (see {name}).")
+    for name, variable in _named_variables(model):
         variable.assign(arrays[name])
     return progress
 
@@ -194,13 +164,6 @@ def _check_sums(path: Path) -> None:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _older_names(name: str) -> list[str]:
-    """What versions until 0.2 called a variable of the optimizer: by its network, too."""
-    group, index, own = name.split(".", 2)
-    networks = ("encoder", "decoder") if group == "optimizer" else ()
-    return [f"{group}.{index}.{network}_{own}" for network in networks]
 
 
 def _named_variables(model: GenerativeModel) -> Iterator[tuple[str, Any]]:

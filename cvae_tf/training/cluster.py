@@ -1,277 +1,133 @@
-"""The workers of a cluster, as `TF_CONFIG` or Slurm name them, and how they meet.
+"""The workers of a cluster, as `TF_CONFIG` or Slurm name them, and how they come together.
 
-Before they train, each must be where it should be, and all be asked for the same. TensorFlow would
-wait for minutes for a worker that is not there, and not notice other flags. So the chief first
-calls each worker at its address, by plain sockets, and says to all what it found.
+TensorFlow's coordination service, which runs on the chief, waits for all of them, but not without
+end; it hands on what each has in mind, and notices later who is gone.
 """
 
-import contextlib
 import json
 import os
-import socket
-import time
+import re
 from typing import Any, NamedTuple
 
-from cvae_tf.core.errors import UserError
+import tensorflow as tf
+from tensorflow.python.eager.context import context  # the service has no public name
 
-VARIABLE = "TF_CONFIG"
+from cvae_tf.core.errors import UserError
+from cvae_tf.training import signals
+
+_RESOLVERS = tf.distribute.cluster_resolver
 _MOST_TASKS = 1024  # of Slurm, on a node
 _EXAMPLE = (
     '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
 )
-_LONGEST_WAIT = 45.0  # seconds
-_RETRY, _LONGEST_LINE = 0.2, 2**20
+_LONGEST_WAIT = 45  # seconds
 
 
 class Cluster(NamedTuple):
     """Who trains together."""
 
-    workers: tuple[str, ...]  # HOST:PORT of each, the chief first
-    number: int  # of this one
-
-    @classmethod
-    def from_environment(cls) -> "Cluster":
-        """Reads the cluster, and writes `TF_CONFIG` if only Slurm has named it.
-
-        Raises:
-            UserError: if there is none, or it cannot be one.
-        """
-        if VARIABLE not in os.environ and "SLURM_PROCID" in os.environ:
-            os.environ[VARIABLE] = _from_slurm()
-        text = os.environ.get(VARIABLE)
-        if not text:
-            raise UserError(
-                f"--strategy=multiworker: {VARIABLE} is not set. Each worker needs its own, such "
-                f"as {_EXAMPLE}."
-            )
-        try:
-            given = json.loads(text)
-        except ValueError as error:
-            raise UserError(f"{VARIABLE}: is no JSON ({error}).") from None
-        try:
-            return cls._parse(given)
-        except ValueError as error:
-            raise UserError(f"{VARIABLE}: {error}.") from None
-
-    @classmethod
-    def _parse(cls, given: Any) -> "Cluster":
-        """Reads what stands in the variable; raises a ValueError for people."""
-        jobs, task = _mapping(given, "cluster"), _mapping(given, "task")
-        unknown = set(jobs) - {"chief", "worker", "evaluator"}
-        if unknown:
-            raise ValueError(f"the job '{min(unknown)}' is unknown; there are chief and worker")
-        chiefs, others = (_addresses(jobs, job) for job in ("chief", "worker"))
-        if len(chiefs) > 1:
-            raise ValueError("there may be one chief only")
-        if not chiefs and not others:
-            raise ValueError("the cluster has neither a chief nor a worker")
-        job, index = task.get("type"), task.get("index")
-        own = {"chief": chiefs, "worker": others}.get(job)
-        if own is None:
-            raise ValueError(f"the task's type is {job!r}; it must be chief or worker")
-        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(own):
-            raise ValueError(f"the task's index is {index!r}; of '{job}' there are {len(own)}")
-        return cls((*chiefs, *others), index + (len(chiefs) if job == "worker" else 0))
+    workers: tuple[str, ...] = ("here",)  # HOST:PORT of each, the chief first
+    number: int = 0  # of this one
 
 
-def _mapping(given: Any, name: str) -> dict[str, Any]:
-    part = given.get(name) if isinstance(given, dict) else None
-    if not isinstance(part, dict):
-        raise ValueError(f"it has no '{name}'; it must be as {_EXAMPLE}")
-    return part
+def read_cluster() -> Cluster:
+    """Reads the cluster in `TF_CONFIG`; without it, the one of Slurm's variables.
 
-
-def _addresses(jobs: dict[str, Any], job: str) -> list[str]:
-    found = jobs.get(job, [])
-    if not isinstance(found, list):
-        raise ValueError(f"'{job}' is not a list of addresses")
-    for address in found:
-        host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
-            raise ValueError(f"{address!r} is no address; it must be HOST:PORT")
-    if len(set(found)) < len(found):
-        raise ValueError(f"an address of '{job}' stands there twice")
-    return found
-
-
-def _from_slurm() -> str:
-    """Makes `TF_CONFIG` of Slurm's variables."""
-    import tensorflow as tf
-
+    Raises:
+        UserError: if there is none, or it cannot be one.
+    """
+    is_of_slurm = "TF_CONFIG" not in os.environ and "SLURM_PROCID" in os.environ
     try:
-        # Slurm itself shares out the GPUs; asked for none, TensorFlow would look for them.
-        gpus = {"gpus_per_node": _MOST_TASKS, "gpus_per_task": 1, "auto_set_gpu": False}
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(**gpus)
-        workers = resolver.cluster_spec().as_dict()
-        job, index = resolver.get_task_info()
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"Slurm's variables name no cluster ({error}).") from None
-    return json.dumps({"cluster": workers, "task": {"type": job, "index": index}})
+        if is_of_slurm:
+            # Slurm itself shares out the GPUs; asked for none, TensorFlow would look for them.
+            gpus = {"gpus_per_node": _MOST_TASKS, "gpus_per_task": 1, "auto_set_gpu": False}
+            resolver = _RESOLVERS.SlurmClusterResolver(**gpus)
+        else:
+            resolver = _RESOLVERS.TFConfigClusterResolver()
+        spec = resolver.cluster_spec()
+        own = spec.task_address(resolver.task_type, resolver.task_id)
+        jobs = [spec.job_tasks(job) for job in ("chief", "worker") if job in spec.jobs]
+        workers = tuple(address for job in jobs for address in job)
+        return Cluster(workers, workers.index(own))
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if is_of_slurm:
+            raise UserError(f"Slurm's variables name no cluster ({error}).") from None
+        fault = f"names no worker ({error})" if os.environ.get("TF_CONFIG") else "is not set"
+        raise UserError(
+            f"--strategy=multiworker: TF_CONFIG {fault}. Each worker needs its own, such as "
+            f"{_EXAMPLE}."
+        ) from None
 
 
-def check_workers_agree(
-    cluster: Cluster, own: dict[str, Any], seconds: float = _LONGEST_WAIT
-) -> None:
-    """Waits until all workers are there, and makes sure that they have the same in mind.
+def join_workers(cluster: Cluster) -> tf.distribute.Strategy:
+    """Waits until all workers are there, and makes their strategy.
+
+    Raises:
+        UserError: if one is missing, or this one cannot listen at its address.
+    """
+    context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        cluster_register_timeout_in_ms=1000 * _LONGEST_WAIT,
+    )
+    service = context().coordination_service
+    service.coordinated_job_list.add(name="worker", num_tasks=len(cluster.workers))
+    if hasattr(service, "cluster_register_with_barrier"):  # from TensorFlow 2.19 on
+        service.cluster_register_with_barrier = True  # else the chief waits for an hour
+    resolver = _RESOLVERS.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.workers)}),
+        task_type="worker",
+        task_id=cluster.number,
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+        rpc_layer="grpc",
+    )
+    try:
+        with signals.kept():  # TensorFlow takes SIGTERM for itself
+            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise UserError(f"--strategy=multiworker: {_why_alone(cluster, error)}") from error
+
+
+def _why_alone(cluster: Cluster, error: Exception) -> str:
+    """Says why the workers did not come together."""
+    text = str(error)
+    if not isinstance(error, tf.errors.DeadlineExceededError):
+        return f"cannot start at {cluster.workers[cluster.number]} ({text.splitlines()[0]})."
+    missing = re.findall(r"^/job:worker/.*task:(\d+)$", text, re.MULTILINE)  # the chief knows
+    who = ", ".join(f"worker {i} ({cluster.workers[int(i)]})" for i in missing)
+    who = who or f"the chief ({cluster.workers[0]})"
+    return f"{who} did not come within {_LONGEST_WAIT} s, or not all of the others."
+
+
+def check_workers_agree(cluster: Cluster, what: str, own: dict[str, Any]) -> None:
+    """Makes sure that all workers, which ask at the same time, have the same in mind.
 
     Args:
         cluster: the workers.
-        own: what must be the same on all, by a name for people: plain values, or groups of them.
-        seconds: the longest wait.
+        what: it is, for people; each may be asked once.
+        own: plain values by name.
 
     Raises:
-        UserError: on every worker, if one is missing or differs.
+        UserError: on every worker, if one differs.
     """
-    until = time.monotonic() + seconds
-    card = {"number": cluster.number, "same": {"cluster": list(cluster.workers), **own}}
-    with _listening(cluster) as listener:
-        if cluster.number:
-            fault = _answer_chief(cluster, listener, card, until, seconds)
-        else:
-            fault = _call_workers(cluster, card, until, seconds)
-    if fault:
-        raise UserError(f"--strategy=multiworker: {fault}")
+    chief, *others = (json.loads(text) for text in _exchange(cluster, what, json.dumps(own)))
+    for number, theirs in enumerate(others, start=1):
+        for name in [*chief, *theirs]:
+            here, there = (json.dumps(each.get(name)) for each in (chief, theirs))
+            if here != there:
+                _exchange(cluster, f"{what} differ", "")  # nobody leaves before all know
+                who = f"worker {number} ({cluster.workers[number]})"
+                raise UserError(
+                    f"--strategy=multiworker: {who} has other {what} than the chief: {name} is "
+                    f"{there} there, {here} at the chief."
+                )
 
 
-def _listening(cluster: Cluster) -> socket.socket:
-    port = cluster.workers[cluster.number].rpartition(":")[2]
-    listener = socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET)
-    try:
-        with contextlib.suppress(AttributeError, OSError):
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("", int(port)))
-        listener.listen(len(cluster.workers))
-    except OSError as error:
-        listener.close()
-        raise UserError(
-            f"--strategy=multiworker: {_called(cluster, cluster.number)} cannot listen there "
-            f"({error.strerror})."
-        ) from None
-    return listener
-
-
-def _call_workers(
-    cluster: Cluster, card: dict[str, Any], until: float, seconds: float
-) -> str | None:
-    """As the chief: asks all workers, tells them what is wrong, and returns it."""
-    with contextlib.ExitStack() as stack:
-        lines, fault = {}, None
-        for number in range(1, len(cluster.workers)):
-            line = _connect(cluster.workers[number], until)
-            if line is None:
-                who = _called(cluster, number)
-                fault = fault or f"{who} did not answer within {seconds:.0f} s."
-                continue
-            lines[number] = stack.enter_context(line)
-            _send(line, card)
-            theirs = _receive(line, until)  # also after a fault: one line is read at a time
-            fault = fault or _difference(cluster, number, card, theirs)
-        for line in lines.values():
-            _send(line, {"fault": fault})
-    return fault
-
-
-def _answer_chief(
-    cluster: Cluster, listener: socket.socket, card: dict[str, Any], until: float, seconds: float
-) -> str | None:
-    """As another worker: waits for the chief's call, and returns what it finds wrong."""
-    chief = _called(cluster, 0)
-    while True:
-        line = _accept(listener, until)
-        if line is None:
-            return f"{chief} did not call within {seconds:.0f} s."
-        with line:
-            if not _receive(line, until):
-                continue  # somebody else looked whether there is anyone
-            back = _connect(cluster.workers[0], until)
-            if back is None:
-                return f"{chief} cannot be reached."
-            back.close()
-            _send(line, card)
-            verdict = _receive(line, until + seconds)  # the chief may still wait for others
-            return verdict.get("fault") if verdict else f"{chief} hung up."
-
-
-def _difference(
-    cluster: Cluster, number: int, card: dict[str, Any], theirs: dict[str, Any] | None
-) -> str | None:
-    """Says what a worker has otherwise than the chief, if anything."""
-    who = _called(cluster, number)
-    if not theirs or "same" not in theirs:
-        return f"{who} hung up."
-    if theirs["number"] != number:
-        return f"{who} takes itself for worker {theirs['number']}; see its TF_CONFIG."
-    for group, own in card["same"].items():
-        other = theirs["same"].get(group)
-        if other != own:
-            return f"{who} has other {group} than the chief: {_first_difference(own, other)}."
-    return None
-
-
-def _first_difference(own: Any, other: Any) -> str:
-    if isinstance(own, dict) and isinstance(other, dict):
-        for name in [*own, *other]:
-            if own.get(name) != other.get(name):
-                return f"{name} is {_shown(other, name)} there, {_shown(own, name)} at the chief"
-    return f"{other} there, {own} at the chief"
-
-
-def _shown(values: dict[str, Any], name: str) -> str:
-    return json.dumps(values[name]) if name in values else "not given"
-
-
-def _called(cluster: Cluster, number: int) -> str:
-    title = f"worker {number}" if number else "the chief"
-    return f"{title} ({cluster.workers[number]})"
-
-
-def _connect(address: str, until: float) -> socket.socket | None:
-    """Calls until somebody answers; None if nobody does."""
-    host, _, port = address.rpartition(":")
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError, ValueError):  # the latter of what can be no host
-            return socket.create_connection((host.strip("[]"), int(port)), timeout=2.0)
-        time.sleep(_RETRY)
-    return None
-
-
-def _accept(listener: socket.socket, until: float) -> socket.socket | None:
-    listener.settimeout(_RETRY)
-    while time.monotonic() < until:
-        with contextlib.suppress(TimeoutError):
-            return listener.accept()[0]
-    return None
-
-
-def _send(line: socket.socket, message: dict[str, Any]) -> None:
-    with contextlib.suppress(OSError):  # it then gets no answer
-        line.sendall(json.dumps(message).encode() + b"\n")
-
-
-def _receive(line: socket.socket, until: float) -> dict[str, Any] | None:
-    """Reads a message; None if there is none."""
-    text = b""
-    line.settimeout(_RETRY)
-    while not text.endswith(b"\n"):
-        if time.monotonic() > until or len(text) >= _LONGEST_LINE:
-            return None
-        try:
-            part = line.recv(4096)
-        except TimeoutError:
-            continue
-        except OSError:
-            return None
-        if not part:
-            return None
-        text += part
-    return _message(text)
-
-
-def _message(text: bytes) -> dict[str, Any] | None:
-    """What a line says; None if it is no message."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+def _exchange(cluster: Cluster, name: str, own: str) -> list[str]:
+    """Hands a text to all workers, and gets those of all."""
+    context().set_config_key_value(f"cvae_tf/{name}/{cluster.number}", own)
+    wait = 1000 * _LONGEST_WAIT
+    return [
+        context().get_config_key_value(f"cvae_tf/{name}/{number}", wait)
+        for number in range(len(cluster.workers))
+    ]

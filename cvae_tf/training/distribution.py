@@ -7,10 +7,7 @@ of `core/replicas.py`; everything else here is what one worker must know of the 
 import contextlib
 import dataclasses
 import functools
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,8 +19,7 @@ from cvae_tf.core import terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.training import signals
-from cvae_tf.training.cluster import Cluster, check_workers_agree
+from cvae_tf.training.cluster import Cluster, check_workers_agree, join_workers, read_cluster
 
 _OF_OTHERS = (
     tf.errors.UnavailableError,
@@ -34,17 +30,6 @@ _OF_OTHERS = (
 )
 _FEWEST_ROWS = 4  # images for each replica; a GAN compares so many
 _BYTES_AT_ONCE = 2**20  # that the chief hands out, each as a number
-_WATCH = """
-import os, sys, time
-seconds, watched, text = sys.argv[1:]
-time.sleep(float(seconds))
-if os.getppid() == int(watched):
-    try:
-        print(text, file=sys.stderr, flush=True)
-    finally:
-        os.kill(int(watched), 9)
-"""
-_LONGEST_START = 45.0  # seconds from the meeting to TensorFlow's own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,34 +37,29 @@ class Distribution:
     """Where a run is trained: the replicas of a strategy, on one worker or several."""
 
     strategy: tf.distribute.Strategy | None = None  # None: TensorFlow as it is
-    cluster: Cluster | None = None  # if there are several workers
+    cluster: Cluster = Cluster()
 
     @property
     def num_workers(self) -> int:
         """The processes that train together."""
-        return len(self.cluster.workers) if self.cluster else 1
-
-    @property
-    def worker(self) -> int:
-        """The number of this one, from 0."""
-        return self.cluster.number if self.cluster else 0
+        return len(self.cluster.workers)
 
     @property
     def is_chief(self) -> bool:
         """Whether this worker writes what all of them make."""
-        return self.worker == 0
+        return self.cluster.number == 0
 
     @property
     def num_replicas(self) -> int:
         """The replicas of all workers, R."""
         return self.strategy.num_replicas_in_sync if self.strategy else 1
 
-    def scope(self) -> contextlib.AbstractContextManager:
-        """Within it, variables are made of which each replica has a copy."""
-        return self._scope() if self.strategy else contextlib.nullcontext()
-
     @contextlib.contextmanager
-    def _scope(self) -> Iterator[None]:
+    def scope(self) -> Iterator[None]:
+        """Within it, variables are made of which each replica has a copy."""
+        if not self.strategy:
+            yield
+            return
         with self.strategy.scope(), tf.variable_creator_scope(_alike_on_all_replicas):
             yield
 
@@ -91,24 +71,12 @@ class Distribution:
                     layer.synchronized = True
 
     def check_batch(self, batch_size: int) -> None:
-        """Refuses a batch that cannot be shared out evenly.
-
-        Args:
-            batch_size: of all replicas together.
-
-        Raises:
-            UserError: if replicas would have different numbers of images, or too few.
-        """
+        """Refuses a batch, of all replicas together, that cannot be shared out evenly."""
         num = self.num_replicas
-        if num > 1 and batch_size % num:
+        if num > 1 and (batch_size % num or batch_size < _FEWEST_ROWS * num):
             raise UserError(
                 f"--batch_size: {batch_size} images cannot be shared out evenly among {num} "
-                f"replicas; take a multiple of {num}."
-            )
-        if num > 1 and batch_size // num < _FEWEST_ROWS:
-            raise UserError(
-                f"--batch_size: {batch_size} images are too few for {num} replicas; take at least "
-                f"{_FEWEST_ROWS * num}."
+                f"replicas; take a multiple of {num}, at least {_FEWEST_ROWS * num}."
             )
 
     def own_order(self, order: tf.Tensor, batch_size: int) -> tf.Tensor:
@@ -125,7 +93,7 @@ class Distribution:
             return order
         steps, own = order.shape[0] // batch_size, batch_size // self.num_workers
         by_step = tf.reshape(order[: steps * batch_size], [steps, self.num_workers, own])
-        return tf.reshape(by_step[:, self.worker], [-1])
+        return tf.reshape(by_step[:, self.cluster.number], [-1])
 
     def run(self, step: Any, images: tf.Tensor, labels: tf.Tensor | None) -> Any:
         """Calls a function on each of this worker's replicas with its share of images and labels.
@@ -142,19 +110,15 @@ class Distribution:
             return step(images, labels)
 
         def on_replica() -> Any:
-            context = tf.distribute.get_replica_context()
-            number = context.replica_id_in_sync_group % self._replicas_here
-            parts = (images,) if labels is None else (images, labels)
-            images_here, *labels_here = (self._share(part, number) for part in parts)
-            return step(images_here, labels_here[0] if labels_here else None)
+            context, here = tf.distribute.get_replica_context(), self._replicas_here
+            number = context.replica_id_in_sync_group % here
+            own = (
+                part if part is None else tf.reshape(part, [here, -1, *part.shape[1:]])[number]
+                for part in (images, labels)
+            )
+            return step(*own)
 
         return self._first(self.strategy.run(on_replica))
-
-    def _share(self, part: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-        """The rows of one of this worker's replicas."""
-        num = part.shape[0] // self._replicas_here
-        others = part.shape[1:]
-        return tf.slice(part, [number * num] + [0] * len(others), [num, *others])
 
     def _first(self, found: Any) -> Any:
         """What one replica found, where all find the same."""
@@ -202,35 +166,31 @@ class Distribution:
             return received
         known = (signal.SIGTERM, signal.SIGINT)
         numbers = self.total(np.array([float(received == number) for number in known]))
-        found = next((number for number, n in zip(known, numbers, strict=True) if n > 0), None)
-        if found is not None:
-            self.barrier()
-        return found
-
-    def agreed(self, is_so: bool) -> bool:
-        """Whether something is so on the chief."""
-        return is_so if self.num_workers == 1 else self.from_chief(lambda: bytes([is_so])) == b"\1"
+        if not numbers.any():
+            return None
+        self.barrier()
+        return known[0 if numbers[0] else 1]
 
     def check_same(self, what: str, make_digest: Callable[[], str]) -> None:
-        """Refuses workers that differ in something that only the images tell.
-
-        Args:
-            what: it is, for people.
-            make_digest: finds what it is on this worker.
+        """Refuses workers whose images, or what else only these tell, have other digests.
 
         Raises:
             UserError: on every worker, if one has another.
         """
-        if self.num_workers == 1:
-            return
-        digest = make_digest()
-        differs = self.from_chief(digest.encode) != digest.encode()
-        flags = np.zeros(self.num_workers)
-        flags[self.worker] = differs
-        for number in np.flatnonzero(self.total(flags)):
-            self.barrier()
-            who = f"worker {number} ({self.cluster.workers[number]})"
-            raise UserError(f"--strategy=multiworker: {who} has other {what} than the chief.")
+        if self.num_workers > 1:
+            digest = make_digest()
+            self.total(np.zeros(1))  # one may need much longer, or have gone
+            check_workers_agree(self.cluster, what, {"their SHA-256": digest})
+
+    def check_settings(self, asked: dict[str, Any]) -> None:
+        """Refuses workers that are asked for something else, or have other versions or devices."""
+        if self.num_workers > 1:
+            # Each machine may have its images elsewhere; they are compared themselves.
+            settings = {name: value for name, value in asked.items() if name != "data_path"}
+            here = {"TensorFlow": tf.__version__, "Keras": keras.__version__}
+            here["GPUs"] = len(tf.config.list_physical_devices("GPU"))
+            here["TF_CONFIG"] = self.cluster.workers
+            check_workers_agree(self.cluster, "settings", {**settings, **here})
 
     @contextlib.contextmanager
     def among_others(self) -> Iterator[None]:
@@ -242,7 +202,8 @@ class Distribution:
         try:
             yield
         except _OF_OTHERS as error:
-            if self.num_workers == 1 or not _is_of_others(error):
+            is_own = isinstance(error, tf.errors.InternalError) and "ollective" not in str(error)
+            if self.num_workers == 1 or is_own:
                 raise
             raise UserError(
                 "--strategy=multiworker: another worker has ended, or cannot be reached any more. "
@@ -255,20 +216,12 @@ class Distribution:
         self.barrier()
 
     def barrier(self) -> None:
-        """Waits, before this worker goes, until the others have what it last told them.
-
-        One that is gone already has had it, or has no use for it any more.
-        """
+        """Waits, before this worker goes, until the others know why; one that is gone does."""
         with contextlib.suppress(*_OF_OTHERS):
             self.total(np.zeros(1))
 
 
 SINGLE = Distribution()
-
-
-def _is_of_others(error: tf.errors.OpError) -> bool:
-    """Whether an error says that another worker is gone, as far as can be told by its text."""
-    return not isinstance(error, tf.errors.InternalError) or "ollective" in str(error)
 
 
 def _alike_on_all_replicas(next_creator: Any, **options: Any) -> tf.Variable:
@@ -280,22 +233,9 @@ def _alike_on_all_replicas(next_creator: Any, **options: Any) -> tf.Variable:
 
 @contextlib.contextmanager
 def start_strategy(name: str, logical_cpus: int, asked: dict[str, Any]) -> Iterator[Distribution]:
-    """Starts a strategy; within it the end of another worker is an error, and the chief speaks.
+    """Prepares TensorFlow, which was not used yet, for a strategy.
 
-    Arguments and errors are those of `prepare_strategy`.
-
-    Yields:
-        What was started.
-    """
-    distribution = prepare_strategy(name, logical_cpus, asked)
-    with distribution.among_others(), contextlib.ExitStack() as stack:
-        if not distribution.is_chief:
-            stack.enter_context(terminal.verbosity(0))
-        yield distribution
-
-
-def prepare_strategy(name: str, logical_cpus: int, asked: dict[str, Any]) -> Distribution:
-    """Prepares TensorFlow for a strategy; to be called before it is used.
+    Within it the end of another worker is an error for people, and the chief alone speaks.
 
     Args:
         name: in `STRATEGIES`.
@@ -307,28 +247,32 @@ def prepare_strategy(name: str, logical_cpus: int, asked: dict[str, Any]) -> Dis
     """
     if logical_cpus and name != "mirrored":
         raise UserError("--logical_cpus is for --strategy=mirrored.")
-    return find("strategy", STRATEGIES, name)(logical_cpus, asked)
+    distribution = find("strategy", STRATEGIES, name)(logical_cpus)
+    with distribution.among_others(), contextlib.ExitStack() as stack:
+        if not distribution.is_chief:
+            stack.enter_context(terminal.verbosity(0))
+        distribution.check_settings(asked)
+        yield distribution
 
 
-def single(_logical_cpus: int, _asked: dict[str, Any]) -> Distribution:
+def single(_logical_cpus: int) -> Distribution:
     """One device."""
     return SINGLE
 
 
-def mirrored(logical_cpus: int, _asked: dict[str, Any]) -> Distribution:
+def mirrored(logical_cpus: int) -> Distribution:
     """All GPUs of this machine; or as many parts of its processor."""
     if logical_cpus:
         _divide_processor(logical_cpus)
-        return Distribution(
-            tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(logical_cpus)])
-        )
-    gpus = tf.config.list_logical_devices("GPU")
-    if not gpus:
+        devices = [f"CPU:{i}" for i in range(logical_cpus)]
+    else:
+        devices = [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
+    if not devices:
         raise UserError(
             "--strategy=mirrored: TensorFlow sees no GPU; to try it on the processor, add "
             "--logical_cpus=2."
         )
-    return Distribution(tf.distribute.MirroredStrategy([gpu.name for gpu in gpus]))
+    return Distribution(tf.distribute.MirroredStrategy(devices))
 
 
 def _divide_processor(number: int) -> None:
@@ -343,35 +287,10 @@ def _divide_processor(number: int) -> None:
             ) from None
 
 
-def multiworker(_logical_cpus: int, asked: dict[str, Any]) -> Distribution:
+def multiworker(_logical_cpus: int) -> Distribution:
     """As many machines as `TF_CONFIG` or Slurm names."""
-    cluster = Cluster.from_environment()
-    versions = {"tensorflow": tf.__version__, "keras": keras.__version__}
-    # Each machine may have its images elsewhere; they are compared themselves.
-    settings = {name: value for name, value in asked.items() if name != "data_path"}
-    devices = {"GPUs": len(tf.config.list_physical_devices("GPU"))}
-    check_workers_agree(cluster, {"settings": settings, "versions": versions, "devices": devices})
-    with _limited_wait(), signals.kept():  # TensorFlow takes SIGTERM for itself
-        return Distribution(tf.distribute.MultiWorkerMirroredStrategy(), cluster)
-
-
-@contextlib.contextmanager
-def _limited_wait() -> Iterator[None]:
-    """Ends the process if a worker has gone since all met, for which TensorFlow would wait an hour.
-
-    It cannot be interrupted in that, by no signal and by no thread of this process; so another
-    process watches.
-    """
-    text = (
-        "error: --strategy=multiworker: a worker has gone before training began; start all again."
-    )
-    own = [str(_LONGEST_START), str(os.getpid()), text]
-    watch = subprocess.Popen([sys.executable, "-c", _WATCH, *own])
-    try:
-        yield
-    finally:
-        watch.kill()
-        watch.wait()
+    cluster = read_cluster()
+    return Distribution(join_workers(cluster), cluster)
 
 
 STRATEGIES = {"single": single, "mirrored": mirrored, "multiworker": multiworker}

@@ -24,13 +24,7 @@ class RunPictures:
     """Draws what a model has learned into its run directory."""
 
     def __init__(self, run: Run, model: GenerativeModel, dataset: Dataset):
-        """Chooses the images and latents that every picture shows.
-
-        Args:
-            run: where the pictures go.
-            model: what they show; it may learn on between pictures.
-            dataset: some of its test images are shown.
-        """
+        """Chooses the images and latents that every picture of a run's model shows."""
         self._run, self._model, self._dataset = run, model, dataset
         self._family = family_of(model)
         shown = choose_shown(dataset.test.labels, len(dataset.test.images), _SHOWN)
@@ -62,27 +56,20 @@ class RunPictures:
         return path
 
     def draw_summary(self, metrics: list[dict[str, float]]) -> None:
-        """Draws the latent space and the curves at the end of a run.
-
-        Args:
-            metrics: the rows of `metrics.csv`.
-        """
-        name = self._dataset.name
+        """Draws the latent space and the curves, from the rows of `metrics.csv`."""
+        name, class_names = self._dataset.name, self._dataset.class_names
         with averaged(self._model):
             if self._model.latent_dim == 2:
-                self._draw_manifold(f"{MANIFOLD_TITLE} ({name})")
+                title = f"{MANIFOLD_TITLE} ({name})"
+                if self._model.num_classes:
+                    draw_manifolds(self._run.manifold, self._decode, class_names, title)
+                else:
+                    draw_manifold(self._run.manifold, self._decode, title)
             means = self._test_latents()
         if means is not None:
             title = f"Latents of the test images ({name})"
-            labels, class_names = self._dataset.test.labels, self._dataset.class_names
-            draw_latents(self._run.latents, means, labels, title, class_names)
+            draw_latents(self._run.latents, means, self._dataset.test.labels, title, class_names)
         draw_curves(self._run.curves, metrics, self._family.curves(self._model), name)
-
-    def _draw_manifold(self, title: str) -> None:
-        if not self._model.num_classes:
-            draw_manifold(self._run.manifold, self._decode, title)
-            return
-        draw_manifolds(self._run.manifold, self._decode, self._dataset.class_names, title)
 
     def _decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         of_class = None if labels is None else tf.constant(labels, tf.int32)

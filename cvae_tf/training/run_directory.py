@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import datetime
+import errno
 import itertools
 import os
 import threading
@@ -29,6 +30,10 @@ MODEL_JSON = "model.json"  # beside each exported model
 ANIMATION = "progress.gif"
 
 
+def _place(name: str | Path, what: str) -> Any:
+    return property(lambda run: run.directory / name, doc=what)
+
+
 class Run(NamedTuple):
     """A run directory and what is written in its `config.json`."""
 
@@ -36,30 +41,19 @@ class Run(NamedTuple):
     config: Config
     data: dict[str, Any]  # what `describe_data` says
 
-    @property
-    def config_file(self) -> Path:
-        """Settings and data."""
-        return self.directory / CONFIG
-
-    @property
-    def metrics(self) -> Path:
-        """A row for each epoch."""
-        return self.directory / "metrics.csv"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of the checkpoints."""
-        return self.directory / "checkpoints"
-
-    @property
-    def finishing(self) -> Path:
-        """What was learned after the last step; empty of most models."""
-        return self.directory / "finishing.npz"
-
-    @property
-    def images(self) -> Path:
-        """The folder of the pictures of the epochs."""
-        return self.directory / "images"
+    metrics = _place("metrics.csv", "A row for each epoch.")
+    checkpoints = _place("checkpoints", "The folder of the checkpoints.")
+    finishing = _place("finishing.npz", "What was learned after the last step; often nothing.")
+    images = _place("images", "The folder of the pictures of the epochs.")
+    animation = _place(ANIMATION, "The pictures of the epochs as a GIF.")
+    manifold = _place("manifold.png", "The picture of the decoded latent space.")
+    latents = _place("latents.png", "The picture of the latents of the test images.")
+    curves = _place("curves.png", "The picture of the metrics.")
+    tensorboard = _place("tensorboard", "The folder of what TensorBoard reads.")
+    exports = _place(SAVED_MODEL.parent, "The folder of the exported models.")
+    saved_model = _place(SAVED_MODEL, "The SavedModel.")
+    report = _place("report.html", "The page of the run, for a browser.")
+    evaluation = _place(EVALUATION, "The numbers of an evaluation; its other files lie beside it.")
 
     def epoch_image(self, epoch: int) -> Path:
         """The picture of an epoch, 0 before training."""
@@ -71,51 +65,6 @@ class Run(NamedTuple):
         pictures = self.images.glob("image_at_epoch_*.png")
         return sorted(pictures, key=lambda path: int(path.stem.rpartition("_")[2]))
 
-    @property
-    def animation(self) -> Path:
-        """The pictures of the epochs as a GIF."""
-        return self.directory / ANIMATION
-
-    @property
-    def manifold(self) -> Path:
-        """The picture of the decoded latent space."""
-        return self.directory / "manifold.png"
-
-    @property
-    def latents(self) -> Path:
-        """The picture of the latents of the test images."""
-        return self.directory / "latents.png"
-
-    @property
-    def curves(self) -> Path:
-        """The picture of the metrics."""
-        return self.directory / "curves.png"
-
-    @property
-    def tensorboard(self) -> Path:
-        """The folder of what TensorBoard reads."""
-        return self.directory / "tensorboard"
-
-    @property
-    def saved_model(self) -> Path:
-        """The SavedModel."""
-        return self.directory / SAVED_MODEL
-
-    @property
-    def exports(self) -> Path:
-        """The folder of the exported models."""
-        return self.saved_model.parent
-
-    @property
-    def report(self) -> Path:
-        """The page of the run, for a browser."""
-        return self.directory / "report.html"
-
-    @property
-    def evaluation(self) -> Path:
-        """The numbers of an evaluation; its other files lie beside it."""
-        return self.directory / EVALUATION
-
 
 @contextlib.contextmanager
 def new_run(directory: str | Path | None, config: Config, dataset: Dataset) -> Iterator[Run]:
@@ -126,11 +75,8 @@ def new_run(directory: str | Path | None, config: Config, dataset: Dataset) -> I
         config: the complete configuration.
         dataset: what the run learns from.
 
-    Yields:
-        The new run.
-
     Raises:
-        UserError: if the directory is not empty, another process takes it at the same time, or it
+        UserError: if the directory is not empty, is taken by another process at the same time, or
             cannot be made.
     """
     path = _make_unnamed() if directory is None else _make_named(paths.expand(directory))
@@ -154,34 +100,27 @@ def _make_named(path: Path) -> Path:
 
 def _make_unnamed() -> Path:
     """Makes a directory that nobody else can have made, however many begin at the same time."""
-    runs, time = RUNS.absolute(), datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    names = itertools.chain([time], (f"{time}_{i}" for i in itertools.count(2)))
-    with _explaining(RUNS):
-        runs.mkdir(exist_ok=True)
-        return next(runs / name for name in names if _make(runs / name))
-
-
-def _make(path: Path) -> bool:
-    """Makes a directory; whether it was not there before."""
-    try:
-        path.mkdir()
-    except FileExistsError:
-        return False
-    return True
+    time = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    path, others = RUNS.absolute() / time, itertools.count(2)
+    while True:
+        with _explaining(RUNS), contextlib.suppress(FileExistsError):
+            RUNS.mkdir(exist_ok=True)
+            path.mkdir()
+            return path
+        path = path.with_name(f"{time}_{next(others)}")
 
 
 def _refuse_full(path: Path) -> None:
-    """Raises a UserError if a directory holds a run, or anything else."""
+    """Raises a UserError if a directory holds a run, or anything else.
+
+    What a run leaves that was killed while it was being made is nothing.
+    """
     where = f"--run_dir={paths.shown(path)}"
-    if (path / CONFIG).exists():
+    if is_run(path):
         raise UserError(f"{where}: already holds a run; choose another, or --resume it.")
-    if any(_is_foreign(file) for file in path.rglob("*")):
+    held = [file for file in path.rglob("*") if file.is_file()]
+    if not all(file.name.startswith(files.TEMPORARY) for file in held):
         raise UserError(f"{where}: is not empty; choose another directory.")
-
-
-def _is_foreign(path: Path) -> bool:
-    """Whether a file is not one that a run leaves which was killed while it was being made."""
-    return path.is_file() and not path.name.startswith(files.TEMPORARY)
 
 
 @contextlib.contextmanager
@@ -194,8 +133,7 @@ def _explaining(path: Path) -> Iterator[None]:
 
 def describe_data(dataset: Dataset, is_conditional: bool = False) -> dict[str, Any]:
     """Says what a run learns from, so that it can be known again; if it wants labels, these too."""
-    classes = _describe_classes(dataset) if dataset.class_names else {}
-    return {
+    described = {
         "name": dataset.name,
         "key": dataset.key,
         "licence": dataset.licence,
@@ -205,16 +143,15 @@ def describe_data(dataset: Dataset, is_conditional: bool = False) -> dict[str, A
         "test_images": len(dataset.test.images),
         "margin_brightness": round(training_margins(dataset), 4),
         "pictures": dataset.form._asdict() if dataset.form else None,
-        **classes,
-        **({"labels_sha256": fingerprint_of_labels(dataset)} if is_conditional else {}),
         "sha256": fingerprint(dataset),
     }
-
-
-def _describe_classes(dataset: Dataset) -> dict[str, Any]:
-    names, labels = list(dataset.class_names), dataset.train.labels
-    counts = [] if labels is None else np.bincount(labels, minlength=len(names)).tolist()
-    return {"class_names": names, "class_counts": counts}
+    if dataset.class_names:
+        names, labels = list(dataset.class_names), dataset.train.labels
+        counts = [] if labels is None else np.bincount(labels, minlength=len(names)).tolist()
+        described |= {"class_names": names, "class_counts": counts}
+    if is_conditional:
+        described["labels_sha256"] = fingerprint_of_labels(dataset)
+    return described
 
 
 def check_labels(run: Run, dataset: Dataset) -> None:
@@ -229,8 +166,7 @@ def check_labels(run: Run, dataset: Dataset) -> None:
 
 def write_config(run: Run) -> None:
     """Writes `config.json`."""
-    contents = {"config": run.config.to_json(), "data": run.data}
-    files.write_json(run.config_file, contents)
+    files.write_json(run.directory / CONFIG, {"config": run.config.to_json(), "data": run.data})
 
 
 def changed(run: Run, config: Config, dataset: Dataset) -> Run:
@@ -278,19 +214,16 @@ def point_latest_to(run: Run) -> None:
         return
     latest = folder / LATEST
     temporary = folder / f".{LATEST}-{os.getpid()}-{threading.get_native_id()}"
-    reason = "it is no link"
     try:
-        if latest.is_symlink() or not latest.exists():
-            temporary.symlink_to(name)
-            temporary.replace(latest)
-            return
+        if latest.exists() and not latest.is_symlink():
+            raise FileExistsError(errno.EEXIST, "it is no link")
+        temporary.symlink_to(name)
+        temporary.replace(latest)
     except OSError as error:
-        reason = error.strerror
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    terminal.warn(
-        f"{RUNS / LATEST} cannot point to this run ({reason}); use --run_dir={RUNS / name}."
-    )
+        terminal.warn(
+            f"{RUNS / LATEST} cannot point to this run ({error.strerror}); use "
+            f"--run_dir={RUNS / name}."
+        )
 
 
 def is_run(path: Path) -> bool:
@@ -314,13 +247,7 @@ def find_run(directory: str | Path) -> Path:
 
 
 def load_run(directory: str | Path) -> Run:
-    """Reads the configuration of a run.
-
-    Args:
-        directory: of the run.
-
-    Returns:
-        The run.
+    """Reads a run.
 
     Raises:
         UserError: if the directory holds no run.
@@ -348,8 +275,5 @@ def read_metrics(run: Run) -> list[dict[str, float]]:
         return []
     with run.metrics.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    counted = ("epoch", "step")
-    return [
-        {name: (int if name in counted else float)(text) for name, text in row.items()}
-        for row in rows
-    ]
+    kinds = {"epoch": int, "step": int}
+    return [{name: kinds.get(name, float)(text) for name, text in row.items()} for row in rows]

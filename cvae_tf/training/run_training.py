@@ -1,16 +1,15 @@
 """The course of a training, from the newest checkpoint or the beginning to the last epoch.
 
-`train_run` is that of the chief, `follow_chief` that of other workers, which write nothing. Below
-stand: when checkpoints are written (now and then, after an epoch, and when a run is stopped); when
-a run is over early; what is fitted after the last step, and kept beside the checkpoints; what
-TensorBoard shows, which is an optional package.
+All workers go through it together; the chief alone writes. Below stand: when checkpoints are
+written (now and then, after an epoch, and when a run is stopped); when a run is over early; what is
+fitted after the last step, and kept beside the checkpoints; what TensorBoard shows.
 """
 
 import contextlib
 import importlib.util
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from cvae_tf.data.datasets import Dataset
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
 from cvae_tf.training import checkpoints, run_directory, screen, signals
-from cvae_tf.training.checkpoints import CheckpointInterval, Metrics, Moment, Progress, best_row
+from cvae_tf.training.checkpoints import Metrics, Progress, best_row
 from cvae_tf.training.distribution import Distribution
 from cvae_tf.training.pictures import RunPictures
 from cvae_tf.training.run_directory import Run
@@ -37,13 +36,15 @@ _FITTED_STEP = "step"  # of the weights that the fitted parts belong to
 _NOT_FATAL = (np.linalg.LinAlgError, MemoryError, tf.errors.OpError)
 
 
-def train_run(run: Run, trainer: Trainer, pictures: RunPictures, options: RunOptions) -> Metrics:
-    """Trains a run to its last epoch.
+def train_run(
+    run: Run, trainer: Trainer, pictures: RunPictures | None, options: RunOptions
+) -> Metrics:
+    """Trains a run to its last epoch, step by step with all workers, which call this too.
 
     Args:
-        run: whose directory is locked.
+        run: whose directory the chief has locked.
         trainer: of its model, which is built, and restored here if there is a checkpoint.
-        pictures: draws those of the epochs.
+        pictures: draws those of the epochs, on the chief.
         options: how to train it.
 
     Returns:
@@ -54,68 +55,54 @@ def train_run(run: Run, trainer: Trainer, pictures: RunPictures, options: RunOpt
         KeyboardInterrupt: if it is stopped, after a checkpoint.
     """
     progress = _begin(run, trainer, pictures)
-    every = CheckpointInterval(*options.checkpoint_interval)
-    callback = CheckpointCallback(run, trainer, progress.metrics, every)
-    board = TensorBoardSummaries(run.tensorboard) if options.tensorboard else None
+    callback = CheckpointCallback(run, trainer, progress.metrics, options.checkpoint_interval)
+    shows_events = options.tensorboard and pictures
+    events = tf.summary.create_file_writer(str(run.tensorboard)) if shows_events else None
     first_epoch, epochs = len(callback.metrics) + 1, run.config.epochs
-
-    def is_over() -> bool:
-        return is_over_early(run.config, trainer.model, callback.metrics)
-
     with callback.watching():
-        if is_over():
-            epochs = 0
-        for result in trainer.run_epochs(epochs, callback, first_epoch, progress.steps_done):
-            _finish_epoch(run, result, pictures, callback, board)
+        is_over = callback.is_over_early()
+        last = 0 if is_over else epochs
+        for result in trainer.run_epochs(last, callback, first_epoch, progress.steps_done):
+            callback.finish_epoch(result, pictures, events)
             screen.report(result, trainer.model, epochs)
             callback.stop_if_asked()
-            if is_over():
+            is_over = callback.is_over_early()
+            if is_over:
                 break
-        if is_over():
-            say_why_over(run, trainer.model, callback.metrics)
+    if is_over:
+        best = best_row(callback.metrics, trainer.model)["epoch"]
+        say(
+            f"Stopped after epoch {callback.metrics[-1]['epoch']}: none since epoch {best} was "
+            f"better on the test images (--early_stop={run.config.early_stop})."
+        )
     return callback.metrics
 
 
-def _begin(run: Run, trainer: Trainer, pictures: RunPictures) -> Progress:
+def _begin(run: Run, trainer: Trainer, pictures: RunPictures | None) -> Progress:
     """Draws the first picture, restores the newest checkpoint, on all workers, and says so."""
-    if trainer.distribution.agreed(not run.epoch_image(0).exists()):
-        pictures.draw_epoch(0, trainer.evaluate())
-    progress, problems = checkpoints.restore_newest(run.checkpoints, trainer.model)
-    trainer.distribution.from_chief(lambda: checkpoints.packed(trainer.model, progress))
+    distribution, model = trainer.distribution, trainer.model
+    is_first = distribution.is_chief and not run.epoch_image(0).exists()
+    if distribution.total(np.array([float(is_first)]))[0]:
+        test = trainer.evaluate()
+        if pictures:
+            pictures.draw_epoch(0, test)
+    if not distribution.is_chief:
+        return checkpoints.unpack(distribution.from_chief(bytes), model)
+    progress, problems = checkpoints.restore_newest(run.checkpoints, model)
+    distribution.from_chief(lambda: checkpoints.packed(model, progress))
     screen.announce(run, progress, problems)
-    _make_again(run, pictures, progress)
+    if progress.metrics:
+        _make_again(run, pictures, progress)
     return progress
 
 
 def _make_again(run: Run, pictures: RunPictures, progress: Progress) -> None:
     """Makes what a checkpoint knows and the run directory may have lost."""
-    if progress.metrics:
-        run_directory.write_metrics(run, progress.metrics)
-        row = progress.metrics[-1]
-        if progress.steps_done == 0 and not run.epoch_image(row["epoch"]).exists():
-            pictures.draw_epoch(row["epoch"], _test_values(row))
-
-
-def _test_values(row: dict[str, float]) -> dict[str, float]:
-    """What was measured of the test images, by the names of the measures."""
-    tests = ((name, value) for name, value in row.items() if name.startswith("test_"))
-    return {name.removeprefix("test_"): value for name, value in tests}
-
-
-def _finish_epoch(
-    run: Run,
-    result: EpochResult,
-    pictures: RunPictures,
-    callback: "CheckpointCallback",
-    board: "TensorBoardSummaries | None",
-) -> None:
-    """Writes what an epoch brought; it counts as done when all of it is on the disk."""
-    row = result.as_row()
-    run_directory.write_metrics(run, [*callback.metrics, row])
-    picture = pictures.draw_epoch(result.epoch, result.test)
-    if board:
-        board.write(row, picture)
-    callback.finish_epoch(row)
+    run_directory.write_metrics(run, progress.metrics)
+    row = progress.metrics[-1]
+    if progress.steps_done == 0 and not run.epoch_image(row["epoch"]).exists():
+        values = {name.removeprefix("test_"): value for name, value in row.items()}
+        pictures.draw_epoch(row["epoch"], values)
 
 
 def known_run(run_dir: str | Path, strategy: str) -> Run | None:
@@ -148,40 +135,6 @@ def run_of_chief(known: Run | None, distribution: Distribution) -> Run:
     return Run(Path(run["directory"]), Config.from_json(run["config"]), run["data"])
 
 
-def follow_chief(config: Config, trainer: Trainer, stop_if_asked: Callable[[], None]) -> Metrics:
-    """Trains a run to its last epoch, step by step with the chief, which calls `train_run`.
-
-    Args:
-        config: of the run.
-        trainer: of its model, which gets the chief's weights.
-        stop_if_asked: raises `Stopped` if a worker was asked to stop; for moments when all ask.
-
-    Returns:
-        The rows of `metrics.csv`, as the chief writes them.
-
-    Raises:
-        UserError: if a number is not finite.
-        KeyboardInterrupt: if any worker is stopped.
-    """
-    if trainer.distribution.agreed(False):  # the chief needs its first picture
-        trainer.evaluate()
-    progress = checkpoints.unpack(trainer.distribution.from_chief(bytes), trainer.model)
-    metrics = list(progress.metrics)
-    if is_over_early(config, trainer.model, metrics):
-        return metrics
-    for result in trainer.run_epochs(
-        config.epochs,
-        lambda epoch, step, value: stop_if_asked(),
-        len(metrics) + 1,
-        progress.steps_done,
-    ):
-        metrics.append(result.as_row())
-        stop_if_asked()
-        if is_over_early(config, trainer.model, metrics):
-            break
-    return metrics
-
-
 class CheckpointCallback:
     """Looks after a run between two calls of the training loop.
 
@@ -189,19 +142,14 @@ class CheckpointCallback:
     takes its steps wholly or not at all. So there is something to keep wherever Ctrl-C strikes.
     """
 
-    def __init__(self, run: Run, trainer: Trainer, metrics: Metrics, every: CheckpointInterval):
-        """Begins.
+    def __init__(self, run: Run, trainer: Trainer, metrics: Metrics, every: tuple[float, float]):
+        """Begins with the rows of the epochs that are done.
 
-        Args:
-            run: the run.
-            trainer: whose model is looked after, as it was built or restored.
-            metrics: the rows of the epochs that are done.
-            every: how often to write a checkpoint within an epoch.
+        A checkpoint is due `every` so many steps, or so many seconds.
         """
         self.metrics = metrics
         self._run, self._model, self._every = run, trainer.model, every
-        self._steps_per_epoch = trainer.steps_per_epoch
-        self._agree = trainer.distribution.agreed_signal
+        self._steps_per_epoch, self._distribution = trainer.steps_per_epoch, trainer.distribution
         self._saved = self._now()
         self._bar: Bar | None = None  # of the epoch that is being trained
 
@@ -213,10 +161,10 @@ class CheckpointCallback:
             KeyboardInterrupt: of which a signal to a script makes a `Stopped`.
         """
         try:
-            with signals.held_back(self._agree) as self.stop_if_asked:
+            with signals.held_back(self._distribution.agreed_signal) as self.stop_if_asked:
                 yield
         except KeyboardInterrupt:
-            if self._now().step > self._saved.step and self._is_sound():
+            if self._now()[0] > self._saved[0] and self._is_sound():
                 self.save()
             raise
         finally:
@@ -230,19 +178,41 @@ class CheckpointCallback:
         if steps_done == self._steps_per_epoch:
             self._end_bar()
         self.stop_if_asked()
-        if self._every.is_over(self._saved, self._now()):
+        clocks = zip(self._now(), self._saved, self._every, strict=True)
+        if any(now - saved >= every for now, saved, every in clocks):
             self.save()
 
-    def finish_epoch(self, row: dict[str, float]) -> None:
-        """Counts an epoch as done; called last, when its row and its picture are on the disk."""
-        self.metrics = [*self.metrics, row]
+    def finish_epoch(
+        self,
+        result: EpochResult,
+        pictures: RunPictures | None,
+        events: Any,
+    ) -> None:
+        """Writes what an epoch brought; it counts as done when all of it is on the disk."""
+        row = result.as_row()
+        rows = [*self.metrics, row]
+        if pictures:
+            run_directory.write_metrics(self._run, rows)
+            picture = pictures.draw_epoch(result.epoch, result.test)
+            if events:
+                _write_events(events, row, picture)
+        self.metrics = rows
         self.save()
+
+    def is_over_early(self) -> bool:
+        """Whether epochs are left, but as many as are allowed have brought no better figure."""
+        rows, patience = self.metrics, self._run.config.early_stop
+        if not patience or not rows or rows[-1]["epoch"] >= self._run.config.epochs:
+            return False
+        return rows[-1]["epoch"] - best_row(rows, self._model)["epoch"] >= patience
 
     def save(self) -> None:
         """Writes a checkpoint of this moment; the first one makes the run the latest."""
+        if not self._distribution.is_chief:
+            return
         is_first = not checkpoints.list_checkpoints(self._run.checkpoints)
         now, rows = self._now(), self.metrics
-        steps_done = now.step - len(rows) * self._steps_per_epoch
+        steps_done = now[0] - len(rows) * self._steps_per_epoch
         progress = Progress(len(rows) + 1, steps_done, rows)
         checkpoints.save_checkpoint(self._run.checkpoints, self._model, progress)
         self._saved = now
@@ -263,34 +233,12 @@ class CheckpointCallback:
             return False
         return all(np.isfinite(weight.numpy()).all() for weight in self._model.trainable_variables)
 
-    def _now(self) -> Moment:
-        return Moment(int(self._model.steps.numpy()), time.monotonic())
-
-
-def is_over_early(config: Config, model: GenerativeModel, metrics: Metrics) -> bool:
-    """Whether epochs are left, but as many as are allowed have brought no better test figure."""
-    patience = config.early_stop
-    if not patience or not metrics or metrics[-1]["epoch"] >= config.epochs:
-        return False
-    return metrics[-1]["epoch"] - best_row(metrics, model)["epoch"] >= patience
-
-
-def say_why_over(run: Run, model: GenerativeModel, metrics: Metrics) -> None:
-    """Says that training has ended before its last epoch."""
-    best = best_row(metrics, model)["epoch"]
-    say(
-        f"Stopped after epoch {metrics[-1]['epoch']}: none since epoch {best} was better on the "
-        f"test images (--early_stop={run.config.early_stop})."
-    )
+    def _now(self) -> tuple[int, float]:
+        return int(self._model.steps.numpy()), time.monotonic()
 
 
 def take_best_epoch(run: Run, model: GenerativeModel, metrics: Metrics) -> Metrics:
     """Gives a model the weights of the best epoch, if the run is one that may be stopped early.
-
-    Args:
-        run: the run.
-        model: its model.
-        metrics: the rows of its `metrics.csv`.
 
     Returns:
         The rows as far as the model has come: to its best epoch, or all.
@@ -332,49 +280,32 @@ def restore_fitted(run: Run, model: GenerativeModel) -> list[str]:
         arrays = files.read_npz(run.finishing, (_FITTED_STEP, *names))
     except UserError:
         arrays = {}
-    if arrays.get(_FITTED_STEP) != model.steps.numpy():
-        arrays = {}
-    return [part.if_missing for name, part in parts.items() if not _take_fitted(name, part, arrays)]
-
-
-def _take_fitted(name: str, part: Any, arrays: dict[str, np.ndarray]) -> bool:
-    """Gives a part the arrays of its name, if all are there and fit."""
-    variables = _fitted_variables(name, part)
-    shapes = {key: array.shape for key, array in arrays.items()}
-    if any(shapes.get(key) != tuple(variable.shape) for key, variable in variables.items()):
-        return False
-    for key, variable in variables.items():
-        variable.assign(arrays[key])
-    return True
+    is_of_these = arrays.get(_FITTED_STEP) == model.steps.numpy()
+    shapes, missing = {key: array.shape for key, array in arrays.items()}, []
+    for name, part in parts.items():
+        variables = _fitted_variables(name, part)
+        if is_of_these and all(
+            shapes.get(key) == tuple(each.shape) for key, each in variables.items()
+        ):
+            for key, variable in variables.items():
+                variable.assign(arrays[key])
+        else:
+            missing.append(part.if_missing)
+    return missing
 
 
 def _fitted_variables(name: str, part: Any) -> dict[str, Any]:
     return {f"{name}.{variable.name}": variable for variable in part.variables}
 
 
-class TensorBoardSummaries:
-    """Writes what TensorBoard shows of each epoch."""
-
-    def __init__(self, directory: Path):
-        """Begins a file of events.
-
-        Args:
-            directory: for TensorBoard's --logdir.
-
-        Raises:
-            UserError: if TensorBoard is not installed.
-        """
-        check_tensorboard()
-        self._writer = tf.summary.create_file_writer(str(directory))
-
-    def write(self, row: dict[str, float], picture: Path) -> None:
-        """Adds the row of an epoch in `metrics.csv`, and its picture."""
-        with self._writer.as_default(step=row["epoch"]):
-            for name, value in row.items():
-                if name not in ("epoch", "step"):
-                    tf.summary.scalar(name, value)
-            tf.summary.image("epoch", iio.imread(picture)[None, ..., :3])
-        self._writer.flush()
+def _write_events(writer: Any, row: dict[str, float], picture: Path) -> None:
+    """Adds the row of an epoch in `metrics.csv`, and its picture, to what TensorBoard shows."""
+    with writer.as_default(step=row["epoch"]):
+        for name, value in row.items():
+            if name not in ("epoch", "step"):
+                tf.summary.scalar(name, value)
+        tf.summary.image("epoch", iio.imread(picture)[None, ..., :3])
+    writer.flush()
 
 
 def check_tensorboard() -> None:

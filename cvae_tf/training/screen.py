@@ -2,7 +2,6 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
@@ -24,10 +23,15 @@ def announce(run: Run, progress: Progress, problems: list[str]) -> None:
     """Says what is about to be trained, on which data, on which device, from where."""
     warn_of(problems)
     config, data = run.config, run.data
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    say(f"data:    {_with_classes(data)}")
+    gpus, names = len(tf.config.list_physical_devices("GPU")), data.get("class_names", ())
+    origin = data["origin"]
+    if names:
+        first = ", ".join(printable(name) for name in names[:_MOST_CLASSES])
+        more = ", ..." if len(names) > _MOST_CLASSES else ""
+        origin = f"{origin.removesuffix('.')}; classes: {first}{more} ({len(names):,})."
+    say(f"data:    {origin}")
     say(f"         {data['train_images']:,} training images, {data['test_images']:,} test images")
-    labels = f"{len(data['class_names'])} classes, " if config.conditional else ""
+    labels = f"{len(names)} classes, " if config.conditional else ""
     usual = {Config.objective, PRESETS[config.preset].get("objective", Config.objective)}
     objective = "" if usual == {config.objective} else f", objective {config.objective}"
     say(
@@ -40,31 +44,15 @@ def announce(run: Run, progress: Progress, problems: list[str]) -> None:
         say(f"resumed: in epoch {progress.epoch} after {progress.steps_done} steps")
 
 
-def _with_classes(data: dict[str, Any]) -> str:
-    """Where the images came from, with the names of the first classes, and how many there are."""
-    names = data.get("class_names", ())
-    if not names:
-        return data["origin"]
-    first = ", ".join(printable(name) for name in names[:_MOST_CLASSES])
-    more = ", ..." if len(names) > _MOST_CLASSES else ""
-    return f"{data['origin'].removesuffix('.')}; classes: {first}{more} ({len(names):,})."
-
-
 def announce_changes(before: Config, after: Config) -> None:
     """Says that the images of a run are elsewhere, and how it goes on if it gets more epochs."""
     if after.data_path != before.data_path:
         say(f"The images of the training are at {after.data_path} now.")
     if after.epochs == before.epochs:
         return
-    say(f"The run is extended from {before.epochs} to {after.epochs} epochs.", end=" ")
-    if after.schedule == "cosine":
-        say("Its cosine schedule now ends there; the learning rate goes on from that curve.")
-    elif after.schedule == "linear":
-        say("Its learning rate is constant up to half of them, then falls by a line.")
-    else:
-        say("Its learning rate stays constant.")
-    if after.early_stop:
-        say(f"--early_stop={after.early_stop} counts the epochs before, too.")
+    say(f"The run is extended from {before.epochs} to {after.epochs} epochs.")
+    if after.schedule != "constant":
+        say(f"Its {after.schedule} schedule now ends there; the learning rate goes on from that.")
 
 
 def warn_of(problems: list[str]) -> None:

@@ -18,12 +18,7 @@ class Stopped(KeyboardInterrupt):
     """Someone stopped the program; what was trained is kept, and can go on."""
 
     def __init__(self, number: int = signal.SIGINT, run_dir: Path | None = None):
-        """Takes what is known.
-
-        Args:
-            number: of the signal.
-            run_dir: of the run that was being trained, if there was one.
-        """
+        """Takes the number of the signal, and the run that was being trained, if there was one."""
         self.number, self.run_dir = int(number), run_dir
         self.reason = f"stopped by {signal.strsignal(number)}"
         advice = f"; go on with: cvae_tf.resume({str(run_dir)!r})" if run_dir else ""
@@ -38,9 +33,8 @@ class Stopped(KeyboardInterrupt):
 class _Signals:
     """What is known of signals; they are the process's, so there is one of this."""
 
-    def __init__(self):
-        self.received: int | None = None
-        self.are_held_back = False
+    received: int | None = None
+    are_held_back = False
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None:
@@ -102,17 +96,15 @@ def held_back(
             several workers stop at the same moment.
 
     Yields:
-        A function for good moments, which raises `Stopped` if there was a signal.
-
-    Raises:
-        Stopped: at its end, if there was a signal.
+        A function for good moments, which raises `Stopped` if there was a signal; so does the end.
     """
-    _signals.are_held_back = True
+    before, _signals.are_held_back = _signals.are_held_back, True
     try:
         yield lambda: _signals.stop_if_asked(agree)
     finally:
-        _signals.are_held_back = False
-    _signals.stop_if_asked(_alone)
+        _signals.are_held_back = before
+    if not before:
+        _signals.stop_if_asked(_alone)
 
 
 @contextlib.contextmanager

@@ -76,6 +76,7 @@ class Trainer:
         self.num_images = len(dataset.train.images)
         self.batch_size = batches.effective_batch_size(self.num_images, batch_size)
         distribution.check_batch(self.batch_size)
+        self._own_batch_size = self.batch_size // distribution.num_workers  # of this worker
         self.distribution, self._augment, self._flip = distribution, augment, flip
         self._train_step = model.train_step  # what replicas share cannot be in a graph of its own
         if not distribution.strategy:
@@ -83,7 +84,9 @@ class Trainer:
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
         self._train, self._test = (
             BatchSource(
-                split.images, split.labels if model.num_classes else None, distribution.cluster
+                split.images,
+                split.labels if model.num_classes else None,
+                evenly=distribution.num_workers > 1,
             )
             for split in (dataset.train, dataset.test)
         )
@@ -114,9 +117,6 @@ class Trainer:
                 so far of the first training measure.
             first_epoch: where to begin; later than 1 with a model that was trained before.
             steps_done: of the first epoch, which then goes on after them.
-
-        Yields:
-            One result for each epoch.
 
         Raises:
             UserError: at the first step or evaluation whose first measure is not finite.
@@ -168,7 +168,7 @@ class Trainer:
 
         Several workers take turns.
         """
-        first_of_own = self.distribution.worker * _EVALUATION_BATCH
+        first_of_own = self.distribution.cluster.number * _EVALUATION_BATCH
         stride = self.distribution.num_workers * _EVALUATION_BATCH
         for start in tf.range(first_of_own, tf.shape(images)[0], stride):
             own = slice(start, start + _EVALUATION_BATCH)
@@ -196,11 +196,8 @@ class Trainer:
         return value
 
     def _train_means(self) -> dict[str, float]:
-        measures = self._train_measures
-        return {
-            measure.name: float(self.model.means[name].result())
-            for name, measure in measures.items()
-        }
+        measures = self._train_measures.items()
+        return {each.name: float(self.model.means[name].result()) for name, each in measures}
 
     def _check_finite(self, value: float, what: str) -> None:
         if not math.isfinite(value):
@@ -209,11 +206,6 @@ class Trainer:
                 f"{what} is {value}. The run was stopped, its checkpoints are as they were; "
                 "a smaller --learning_rate may help."
             )
-
-    @property
-    def _own_batch_size(self) -> int:
-        """The images of a step that are this worker's."""
-        return self.batch_size // self.distribution.num_workers
 
     def _if_wanted(self, labels: tf.Tensor) -> tf.Tensor | None:
         """The labels, if the model is a conditional one."""
@@ -230,8 +222,11 @@ class Trainer:
         """Takes the steps of a part of an epoch, while all is finite; the last one done, []."""
 
         def take(images: tf.Tensor, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
-            grey = self._augmented(batches.to_unit_floats(images))
-            return self._train_step(self.model.training_batch(grey, labels, self.model.steps))
+            grey, seed, steps = batches.to_unit_floats(images), self.model.seed, self.model.steps
+            if self._flip:
+                grey = batches.mirror(grey, seed, steps)
+            grey = batches.augment(grey, self._augment, seed, steps)
+            return self._train_step(self.model.training_batch(grey, labels, steps))
 
         step = first
         watched = next(iter(self._train_measures))
@@ -243,13 +238,6 @@ class Trainer:
             if not tf.math.is_finite(means[watched]):
                 last = step
         return step
-
-    def _augmented(self, grey: tf.Tensor) -> tf.Tensor:
-        """Changes training images [B, H, W, C] by chance, as was asked for."""
-        seed, steps = self.model.seed, self.model.steps
-        if self._flip:
-            grey = batches.mirror(grey, seed, steps)
-        return batches.augment(grey, self._augment, seed, steps)
 
 
 @contextlib.contextmanager

@@ -41,14 +41,6 @@ def test_what_another_project_wrote_for_keras(tmp_path, monkeypatch, capsys, tex
     assert found == (("tensorflow", "false") if warning else (None, None))
 
 
-def test_what_keras_cannot_read_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    for text, reason in (("[1]", "settings by name"), ('{"epsilon": "1e-7"}', "epsilon is '1e-7'")):
-        (tmp_path / "keras.json").write_text(text)
-        with pytest.raises(UserError, match=f"keras.json: Keras cannot read .*{reason}.*mend"):
-            tensorflow_setup.prepare_keras()
-
-
 def test_another_backend_that_is_there_or_asked_for_is_refused_in_a_line(tmp_path, monkeypatch):
     tensorflow_setup.check_backend()
     there = SimpleNamespace(config=SimpleNamespace(backend=lambda: "torch"))

@@ -1,12 +1,13 @@
-"""What people are told: no message costs a run, silence is silence, waiting shows how far it is."""
+"""What people are told: no message costs a run, silence is silence, bars are for terminals."""
 
 import contextlib
 import io
+import re
 import sys
 import threading
 
 from cvae_tf.core import terminal
-from cvae_tf.core.terminal import Progress, progress
+from cvae_tf.core.terminal import progress
 
 
 def test_silence_is_of_one_thread_and_ends(capsys):
@@ -39,34 +40,27 @@ def test_no_message_stops_a_program(monkeypatch):
             show(0.5)
 
 
-def _show(*views):
-    """Shows shares of a task, each after so many seconds."""
-    clock = iter([0, *(seconds for seconds, _ in views)])
-    shown = Progress("sampling", clock.__next__)
-    for _, share in views:
-        shown.show(share, "so far 3")
-    shown.clear()
-
-
-def test_a_log_has_now_and_then_a_line_with_the_time_that_is_left(capsys):
-    _show(*((second, second / 100) for second in range(100)))
-    assert capsys.readouterr().out == "".join(
-        f"sampling:  {share}%, {left} s left  so far 3\n"
-        for share, left in ((30, 70), (60, 40), (90, 10))
-    )
-    _show((0, 0.5), (40, 0.75))  # resumed: what was done before took no time here
-    assert "75%, 40 s left" in capsys.readouterr().out
-
-
 class Terminal(io.StringIO):
     def isatty(self):
         return True
 
 
-def test_a_line_on_a_terminal_is_written_again_not_too_often_and_removed():
-    with contextlib.redirect_stdout(Terminal()) as terminal:
-        _show((0, 0), (0.05, 0.1), (1, 0.5))
-    first, second, blank, end = terminal.getvalue().split("\r")[1:]
-    assert first == "sampling:   0%  so far 3"
-    assert second == "sampling:  50%, 1 s left  so far 3"
-    assert blank.strip() == end == "" and len(blank) == len(second)
+def test_a_bar_stands_on_a_terminal_until_it_is_done_and_a_log_has_none(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with contextlib.redirect_stdout(Terminal()) as output, progress("sampling [x]") as show:
+        show(0.25, "so far 3")
+        terminal.say("said")
+        show(0.5, "so far 4")
+    written = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", output.getvalue())
+    assert all(text in written for text in ("sampling [x]", "25%", "50%", "so far 4", "said\n"))
+    assert "\x1b[?25l" not in output.getvalue()  # the cursor stays
+    with progress("sampling") as show:
+        show(0.5)
+    with (
+        contextlib.redirect_stdout(Terminal()) as silent,
+        terminal.verbosity(0),
+        progress("sampling") as show,
+    ):
+        show(0.5)
+    assert capsys.readouterr().out == silent.getvalue() == ""

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from cvae_tf.config import Config
 from cvae_tf.data.datasets import Dataset, Split, with_classes
 from cvae_tf.training import building
-from cvae_tf.training.distribution import SINGLE, prepare_strategy
+from cvae_tf.training.distribution import SINGLE, start_strategy
 
 STEPS = 4
 SMALL = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-4}
@@ -43,19 +42,16 @@ def dataset() -> Dataset:
     return Dataset("random", "", *splits, class_names=("a", "b", "c"))
 
 
-def trained(settings: dict, distribution, eagerly: bool) -> dict[str, np.ndarray]:
+def trained(settings: dict, distribution) -> dict[str, np.ndarray]:
     """The figures after some steps, and the weights before and after."""
     config, data = Config.create(**settings), dataset()
     data = with_classes(data) if config.conditional else data
     trainer = building.build_trainer(config, data, distribution)
     before = _weights(trainer.model)
-    tf.config.run_functions_eagerly(eagerly)  # graphs take longer to make than these few steps
     for part in trainer._parts(1, 0):
         trainer._take_steps(*part[:5])
-    tf.config.run_functions_eagerly(False)
     train = trainer._train_means()
-    is_measured = config.model == "vae" and not eagerly
-    test = trainer._means_of_test_images() if is_measured else {}
+    test = trainer._means_of_test_images() if config.model == "vae" else {}
     figures = np.array([*train.values(), *test.values()])
     return {"figures": figures, "before": before, "weights": _weights(trainer.model)}
 
@@ -67,9 +63,9 @@ def _weights(model) -> np.ndarray:
     ])  # fmt: skip
 
 
-def compared(settings: dict, distribution, eagerly: bool) -> dict[str, float]:
+def compared(settings: dict, distribution) -> dict[str, float]:
     """How far two replicas are from one device: weights as a share of the way they came."""
-    one, two = (trained(settings, each, eagerly) for each in (SINGLE, distribution))
+    one, two = (trained(settings, each) for each in (SINGLE, distribution))
     figures = np.abs(one["figures"] - two["figures"]) / np.maximum(np.abs(one["figures"]), 1e-3)
     apart, way = one["weights"] - two["weights"], one["weights"] - one["before"]
     weights = np.linalg.norm(apart) / np.linalg.norm(way)
@@ -77,13 +73,11 @@ def compared(settings: dict, distribution, eagerly: bool) -> dict[str, float]:
 
 
 def main() -> None:
-    """Writes what was found of some configurations to the file that is named."""
-    output, how, *names = sys.argv[1:]
-    tf.config.run_functions_eagerly(how == "eagerly")
+    """Writes what was found of all configurations to the file that is named."""
     keras.utils.set_random_seed(0)
-    distribution = prepare_strategy("mirrored", 2, {})
-    found = {name: compared(CONFIGS[name], distribution, how == "eagerly") for name in names}
-    Path(output).write_text(json.dumps(found))
+    with start_strategy("mirrored", 2, {}) as distribution:
+        found = {name: compared(settings, distribution) for name, settings in CONFIGS.items()}
+    Path(sys.argv[1]).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
 """The workers of a cluster: who they are, and how they meet."""
 
-import concurrent.futures
 import json
-import socket
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
+from helpers import PROJECT
 
+from benchmarks.clusters import free_addresses
 from cvae_tf.core.errors import UserError
-from cvae_tf.training.cluster import Cluster, check_workers_agree
+from cvae_tf.training import cluster
+from cvae_tf.training.cluster import Cluster
 
 WORKERS = {"worker": ["a:1", "b:2", "c:3"]}
 CHIEF = {"worker": ["b:2", "c:3"], "chief": ["a:1"]}
@@ -26,11 +31,11 @@ def _no_cluster_around(monkeypatch):
 
 def _read(monkeypatch, given):
     monkeypatch.setenv("TF_CONFIG", given if isinstance(given, str) else json.dumps(given))
-    return Cluster.from_environment()
+    return cluster.read_cluster()
 
 
-def _config(cluster=WORKERS, **task):
-    return {"cluster": cluster, "task": {"type": "worker", **task}}
+def _config(jobs=WORKERS, **task):
+    return {"cluster": jobs, "task": {"type": "worker", **task}}
 
 
 def test_the_chief_stands_before_the_workers_and_is_else_the_first(monkeypatch):
@@ -43,74 +48,74 @@ def test_the_chief_stands_before_the_workers_and_is_else_the_first(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("{bad", "is no JSON"),
-        (_config(index=3), "index is 3; of 'worker' there are 3"),
-        (_config({"ps": ["a:1"], **WORKERS}, index=0), "'ps' is unknown"),
-        (_config({"chief": ["a:1", "b:1"]}, index=0), "one chief only"),
-        (_config({"worker": ["a:99999"]}, index=0), "no address"),
-        (_config({"worker": ["a:1", "a:1"]}, index=0), "twice"),
-        (_config(type="evaluator", index=0), "must be chief or worker"),
+        ("{bad", "Expecting property name"),
+        ("[]", "No such job"),
+        (_config(index=3), "No task with index 3 in job"),
+        (_config(type="evaluator", index=0), "No such job in cluster"),
+        (_config({"ps": ["p:1"], **WORKERS}, type="ps", index=0), "not in tuple"),
     ],
 )
 def test_what_is_no_cluster_is_refused_in_one_line(monkeypatch, given, said):
-    with pytest.raises(UserError, match="^TF_CONFIG: ") as refused:
+    with pytest.raises(UserError, match="TF_CONFIG names no worker") as refused:
         _read(monkeypatch, given)
     assert said in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_slurm_names_the_cluster_and_without_one_it_is_said_what_to_set(monkeypatch):
     with pytest.raises(UserError, match="TF_CONFIG is not set"):
-        Cluster.from_environment()
+        cluster.read_cluster()
     monkeypatch.setenv("SLURM_PROCID", "0")
     with pytest.raises(UserError, match="Slurm's variables name no cluster"):
-        Cluster.from_environment()
+        cluster.read_cluster()
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
-    assert Cluster.from_environment() == Cluster(("node7:8888", "node8:8888"), 1)
+    assert cluster.read_cluster() == Cluster(("node7:8888", "node8:8888"), 1)
 
 
-def free_addresses(num):
-    """Addresses on this machine at which nobody listens."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(num)]
-    found = tuple(f"127.0.0.1:{each.getsockname()[1]}" for each in sockets)
-    for each in sockets:
-        each.close()
-    return found
-
-
-def _meet_all(clusters, settings, seconds=10.0):
-    """What each worker is told: None, or the error."""
-
-    def one(cluster, own):
+def _agree(monkeypatch, *cards):
+    """What each of some workers is told that have such settings: an error, or None."""
+    kept, told = {}, []
+    service = SimpleNamespace(
+        set_config_key_value=kept.__setitem__,
+        get_config_key_value=lambda key, wait: kept.get(key, json.dumps(cards[int(key[-1])])),
+    )
+    monkeypatch.setattr(cluster, "context", lambda: service)
+    for number, card in enumerate(cards):
+        own = Cluster(("a:1", "b:2", "c:3")[: len(cards)], number)
         try:
-            check_workers_agree(cluster, {"settings": own, "versions": {"keras": "3"}}, seconds)
+            told.append(cluster.check_workers_agree(own, "settings", card))
         except UserError as error:
-            return str(error)
-        return None
-
-    with concurrent.futures.ThreadPoolExecutor(len(clusters)) as pool:
-        return list(pool.map(one, clusters, settings))
+            told.append(str(error))
+    return told
 
 
-@pytest.mark.parametrize(
-    ("settings", "fault"),
-    [
-        ([{"epochs": 3}] * 3, None),
-        ([{"epochs": 3}, {"epochs": 3}, {"epochs": 4}], "epochs is 4 there, 3 at the chief"),
-        ([{"seed": 1}, {}], "seed is not given there, 1 at the chief"),
-    ],
-)
-def test_workers_meet_if_they_want_the_same_and_all_are_told_who_does_not(settings, fault):
-    addresses, last = free_addresses(len(settings)), len(settings) - 1
-    told = set(_meet_all([Cluster(addresses, number) for number in range(last + 1)], settings))
-    who = f"--strategy=multiworker: worker {last} ({addresses[last]}) has other settings"
-    assert told == {fault and f"{who} than the chief: {fault}."}
+def test_all_workers_are_told_who_wants_something_else(monkeypatch):
+    same = {"epochs": 3, "hidden": "é"}
+    assert _agree(monkeypatch, same, same, same) == [None] * 3
+    who = "--strategy=multiworker: worker 2 (c:3) has other settings than the chief"
+    told = set(_agree(monkeypatch, same, same, {**same, "epochs": 4}))
+    assert told == {f"{who}: epochs is 4 there, 3 at the chief."}
+    told = set(_agree(monkeypatch, same, same, {"epochs": 3}))
+    assert told == {f'{who}: hidden is null there, "\\u00e9" at the chief.'}
 
 
-def test_all_are_told_who_is_missing_or_has_another_number():
-    a, b, c = addresses = free_addresses(3)
-    told = _meet_all([Cluster(addresses, 0), Cluster(addresses, 1)], [{}, {}], seconds=1.5)
-    assert told[0] == told[1] and f"worker 2 ({c}) did not answer within 2 s" in told[0]
-    exchanged = [Cluster((a, b, c), 0), Cluster((a, c, b), 2), Cluster((a, c, b), 1)]
-    told = _meet_all(exchanged, [{}] * 3)
-    assert len(set(told)) == 1 and "takes itself for worker 2" in told[0]
+ALONE = """
+import sys
+from cvae_tf.training import cluster
+cluster._LONGEST_WAIT = 5
+try:
+    cluster.join_workers(cluster.read_cluster())
+except cluster.UserError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.slow
+def test_a_chief_whose_worker_never_comes_is_told_so():
+    addresses = free_addresses(2)
+    environment = {**os.environ, "TF_CONFIG": json.dumps(_config({"worker": addresses}, index=0))}
+    command = [sys.executable, "-c", ALONE]
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    who = f"--strategy=multiworker: worker 1 ({addresses[1]})"
+    told = f"{who} did not come within 5 s, or not all of the others."
+    assert done.stderr.splitlines()[-1] == told and done.returncode == 1

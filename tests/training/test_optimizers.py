@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from helpers import binary_images, create_run, tiny_cvae, weights_of
 
-from cvae_tf.config import Config
+from cvae_tf.config import _OPTIMIZERS, Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.models.optimizers import FusedAdam, build_optimizer
+from cvae_tf.models.optimizers import OPTIMIZERS, FusedAdam, build_optimizer
 from cvae_tf.training import building, checkpoints, run_directory
 from cvae_tf.training.trainer import averaged, is_within_averages, take_averages
 
@@ -57,18 +57,27 @@ def test_the_rate_follows_its_schedule(settings, rates):
         np.testing.assert_allclose(found, [*rates.values()], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
-def test_weight_decay_shrinks_kernels_only(name):
+@pytest.mark.parametrize(("name", "decay"), [("adam", 0.1), ("adamw", 0.0), ("muon", 0.1)])
+def test_weight_decay_shrinks_kernels_only_and_only_if_asked_for(name, decay):
     pair = keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(2), keras.layers.LayerNormalization()]
     )
     variables = pair.trainable_variables
     for variable in variables:
         variable.assign(tf.ones_like(variable))
-    optimizer = build_optimizer(0.5, weight_decay=0.1, name=name)
+    optimizer = build_optimizer(0.5, weight_decay=decay, name=name)
     optimizer.apply([tf.zeros(variable.shape) for variable in variables], variables)
     values = {variable.name: float(np.mean(variable)) for variable in variables}
-    assert values == pytest.approx({"kernel": 0.95, "bias": 1, "gamma": 1, "beta": 1})
+    assert values == pytest.approx({"kernel": 1 - decay / 2, "bias": 1, "gamma": 1, "beta": 1})
+
+
+def test_every_optimizer_of_keras_is_known_by_its_name_and_descends():
+    assert set(OPTIMIZERS) == set(_OPTIMIZERS)
+    for name in OPTIMIZERS:
+        weight = keras.Variable(np.full((2, 2), 3, np.float32), name="kernel")
+        optimizer = build_optimizer(0.1, name=name, clip_norm=1.0, ema=0.9)
+        optimizer.apply([tf.ones((2, 2))], [weight])
+        assert np.mean(weight) < 3 and not optimizer.weight_decay, name
 
 
 # Averages

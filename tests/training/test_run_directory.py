@@ -152,12 +152,3 @@ def test_broken_config_is_refused_by_name(contents):
     Path("config.json").write_text(text)
     with pytest.raises(UserError, match=r"config.json: "):
         run_directory.load_run(".")
-
-
-def test_metrics_are_read_as_they_were_written(run):
-    rows = [{"epoch": num, "step": 5 * num, "test_elbo": -9.25 / num} for num in (1, 2)]
-    assert run_directory.read_metrics(run) == []
-    for num in (1, 2):
-        run_directory.write_metrics(run, rows[:num])
-        assert run_directory.read_metrics(run) == rows[:num]
-    assert run.metrics.read_text() == "epoch,step,test_elbo\n1,5,-9.25\n2,10,-4.625\n"
