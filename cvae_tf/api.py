@@ -18,7 +18,7 @@ from cvae_tf.evaluation import evaluating, tables_and_pictures
 from cvae_tf.evaluation.distance import Distance
 from cvae_tf.evaluation.evaluating import Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output
-from cvae_tf.exporting.export import export_from_checkpoint, export_run
+from cvae_tf.exporting.export import check_packages, export_run
 from cvae_tf.exporting.load import as_loaded, load_newest, run_of
 from cvae_tf.exporting.load import load as load
 from cvae_tf.generation import modes
@@ -245,7 +245,11 @@ def export(
             package that is missing, or the directory cannot be written.
     """
     with terminal.verbosity(verbose):
-        directory = export_from_checkpoint(run_dir, output, format)
+        check_packages(format)
+        output = None if output is None else paths.expand(output)
+        # Other runtimes take the weights as they are kept.
+        own = building.load_trained(run_dir, None if format == "saved_model" else "float32")
+        directory = export_run(own.run, own.model, own.metrics, output, format)
         terminal.say(f"Exported to {paths.shown(directory)}.")
         if format == "saved_model":
             screen.hint_at(directory)

@@ -1,7 +1,6 @@
 """The commands as people start them: flags made from settings, errors and signals for people."""
 
 import dataclasses
-import errno
 import functools
 import os
 import shlex
@@ -23,7 +22,6 @@ from cvae_tf.presets import PRESETS
 from cvae_tf.training import signals
 
 _HELP = ("help", "-h", "--help")
-_PATHS = ("run_dir", "saved_model", "output", "compare", "data_path")
 _LARGEST_SHOWN = 10_000  # larger limits are there to catch mistakes
 
 
@@ -42,15 +40,10 @@ def main() -> None:
 
 
 def _usage(program: str) -> str:
-    lines = [f"  {name:10} {command.summary}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        [
-            f"usage: {program} COMMAND [--flag=value ...]",
-            "",
-            *lines,
-            "",
-            f"The flags of a command: {program} COMMAND --help",
-        ]
+    commands = "\n".join(f"  {name:10} {each.help}" for name, each in COMMANDS.items())
+    return (
+        f"usage: {program} COMMAND [--flag=value ...]\n\n{commands}\n\n"
+        f"The flags of a command: {program} COMMAND --help"
     )
 
 
@@ -62,7 +55,7 @@ def run(command: str, started_as: str | None = None) -> None:
         started_as: what people type for it; by default `python` and the script.
     """
     started_as = started_as or f"python {shlex.quote(sys.argv[0])}"
-    _prepare_output()
+    _open_closed_streams()
     try:
         try:
             with signals.stopping_by_signals():
@@ -71,29 +64,21 @@ def run(command: str, started_as: str | None = None) -> None:
             _flush()
     except BrokenPipeError:  # nobody reads the help any more, as with `| head`
         sys.exit(1)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:  # else there is no room for the help
-            raise
-        sys.exit(f"error: {error.strerror}.")
     except KeyboardInterrupt as interrupt:
         _leave(interrupt, started_as)
 
 
-def _prepare_output() -> None:
-    """Opens streams that are closed, and lets others write letters that they lack as codes.
+def _open_closed_streams() -> None:
+    """Puts nothing in the place of closed streams; else the next file that is opened stands there.
 
-    Otherwise the next file to be opened would take the place of a closed stream, and what
-    TensorFlow writes into its log would be written into that file.
+    What TensorFlow writes into its log would be written into that file.
     """
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(handle)
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
+        if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _flush() -> None:
@@ -107,7 +92,7 @@ def _flush() -> None:
 def _run(command: str, started_as: str) -> None:
     chosen = COMMANDS[command]
     sys.modules["__main__"].__doc__ = chosen.help  # which --help begins with
-    chosen.define_flags()
+    define_flags(chosen)
     for flag in flags.FLAGS.get_key_flags_for_module(__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(functools.partial(call_for_people, chosen.main))
@@ -119,18 +104,9 @@ def call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
     try:
         if arguments[1:]:
             raise UserError(f"unexpected argument '{arguments[1]}'; flags are --name=value.")
-        _refuse_empty_paths()
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
-
-
-def _refuse_empty_paths() -> None:
-    """Refuses such as `--data_path=$UNSET`, which would mean this folder, or what is usual."""
-    for name in _PATHS:
-        value = flags.FLAGS[name].value if name in flags.FLAGS else None
-        if value == "" or (isinstance(value, list) and "" in value):
-            raise UserError(f"--{name}= is empty; give a path, or leave the flag out.")
 
 
 def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
@@ -145,26 +121,28 @@ def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
     os._exit(interrupt.exit_code)
 
 
-def define_flags(settings: type, presets: Mapping[str, dict[str, Any]] | None = None) -> None:
-    """Makes a flag for each field of a class of settings; its value is None if it is not given.
+def define_flags(command: "Command", values: flags.FlagValues = flags.FLAGS) -> None:
+    """Makes the flags of a command; that of a setting is None if it is not given."""
+    kinds = {bool: flags.DEFINE_bool, list: flags.DEFINE_multi_string}
+    for name, (default, text) in command.flags.items():
+        define = kinds.get(type(default), flags.DEFINE_string)
+        define(name, default, text, flag_values=values)
+    for settings in command.settings:
+        for field in dataclasses.fields(settings):
+            _define_setting(field, PRESETS if settings is Config else {}, values)
 
-    Args:
-        settings: a dataclass of `core.settings.setting` fields.
-        presets: those that give values to its fields, if there are any.
-    """
-    for field in dataclasses.fields(settings):
-        choices, kind = field.metadata["choices"], kind_of(field)
-        text = f"{field.metadata['help']}{_words(choices)} {describe(field, presets or {})}".strip()
-        if choices and not field.metadata["are_open"]:
-            flags.DEFINE_enum(field.name, None, list(choices), text)
-        elif kind is bool:
-            flags.DEFINE_bool(field.name, None, text)
-        elif kind is int:
-            flags.DEFINE_integer(field.name, None, text)
-        elif kind is float:
-            flags.DEFINE_float(field.name, None, text)
-        else:
-            flags.DEFINE_string(field.name, None, text)
+
+def _define_setting(
+    field: dataclasses.Field, presets: Mapping[str, dict[str, Any]], values: flags.FlagValues
+) -> None:
+    choices = field.metadata["choices"]
+    text = f"{field.metadata['help']}{_words(choices)} {describe(field, presets)}".strip()
+    kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+    if choices and not field.metadata["are_open"]:
+        flags.DEFINE_enum(field.name, None, list(choices), text, flag_values=values)
+    else:
+        define = kinds.get(kind_of(field), flags.DEFINE_string)
+        define(field.name, None, text, flag_values=values)
 
 
 def _words(choices: Any) -> str:
@@ -195,32 +173,16 @@ def settings_from_flags(settings: type) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _define_model_flags(run_help: str) -> None:
-    """Makes the two flags that name a trained model."""
-    flags.DEFINE_string("run_dir", None, f"{run_help} (default: {RUNS / LATEST}).")
-    flags.DEFINE_string("saved_model", None, "An exported model, instead of a run.")
-
-
 def _model_from_flags() -> Any:
     """Finds the model that the flags name: an exported one is loaded, a run stays a path."""
     from cvae_tf.exporting.load import load
     from cvae_tf.training import run_directory
 
-    run_dir, saved_model = flags.FLAGS.run_dir, flags.FLAGS.saved_model
-    if run_dir and saved_model:
+    if flags.FLAGS.saved_model is None:
+        return run_directory.find_run(flags.FLAGS.run_dir)
+    if flags.FLAGS["run_dir"].present:
         raise UserError("--run_dir and --saved_model: give one of the two.")
-    if saved_model:
-        return load(saved_model)
-    return run_directory.find_run(run_dir or RUNS / LATEST)
-
-
-def _define_train() -> None:
-    flags.DEFINE_string(
-        "run_dir", None, "A new directory for everything of this run (default: runs/DATE_TIME)."
-    )
-    flags.DEFINE_bool("resume", False, "Go on with the run in --run_dir.")
-    define_flags(RunOptions)
-    define_flags(Config, PRESETS)
+    return load(flags.FLAGS.saved_model)
 
 
 def _train() -> None:
@@ -239,30 +201,11 @@ def _train() -> None:
         api.train(None, given.run_dir, **options, **settings)
 
 
-def _define_export() -> None:
-    flags.DEFINE_string("run_dir", str(RUNS / LATEST), "The run to export.")
-    flags.DEFINE_string(
-        "output", None, "A directory for what is written (default: its place in the run)."
-    )
-    flags.DEFINE_string(
-        "format",
-        "saved_model",
-        "saved_model (with the GIF); or for another runtime: litert, onnx, keras.",
-    )
-
-
 def _export() -> None:
     given = flags.FLAGS
     with quiet_import():
         from cvae_tf import api
     api.export(given.run_dir, given.output, given.format)
-
-
-def _define_generate() -> None:
-    flags.DEFINE_string("mode", "samples", f"What to make.{_words(MODE_NAMES)}")
-    _define_model_flags("The run whose exported model is used")
-    flags.DEFINE_string("output", "generated", "A directory for what is made.")
-    define_flags(GenerationSettings)
 
 
 def _generate() -> None:
@@ -275,84 +218,90 @@ def _generate() -> None:
     api.generate(_model_from_flags(), given.mode, given.output, **settings)
 
 
-def _define_evaluate() -> None:
-    _define_model_flags("The run to evaluate")
-    flags.DEFINE_string(
-        "output",
-        None,
-        "A .json file, others beside it (default: evaluation.json in the run, or in this folder).",
-    )
-    define_flags(EvaluationSettings)
-
-
 def _evaluate() -> None:
     given = flags.FLAGS
     settings = settings_from_flags(EvaluationSettings)
     EvaluationSettings(**settings)  # before TensorFlow takes its time
-    output = given.output or (EVALUATION if given.saved_model else None)
-    if output:
+    output = EVALUATION if given.saved_model and given.output is None else given.output
+    if output is not None:
         check_output(Path(output))
     with quiet_import():
         from cvae_tf import api
     api.evaluate(_model_from_flags(), output, **settings)
 
 
-def _define_report() -> None:
-    _define_model_flags("The run to show")
-    flags.DEFINE_multi_string(
-        "compare", [], "Another run, or model, beside it; several if repeated."
-    )
-    flags.DEFINE_string(
-        "output", None, "The .html file (default: report.html in the run, or in this folder)."
-    )
-
-
 def _report() -> None:
     given = flags.FLAGS
     with quiet_import():
         from cvae_tf import api
-    model = given.saved_model or given.run_dir or str(RUNS / LATEST)
+    model = given.run_dir if given.saved_model is None else given.saved_model
     api.report(model, given.output, compare=given.compare)
 
 
 class Command(NamedTuple):
     """What a script does."""
 
-    summary: str  # for the list of commands
-    help: str  # what --help begins with
-    define_flags: Callable[[], None]
+    help: str
     main: Callable[[], None]  # does what the flags say
+    flags: dict[str, tuple[Any, str]]  # by name: what each is if it is not given, and its help
+    settings: tuple[type, ...] = ()  # dataclasses, whose fields have a flag each
 
 
+_OF_MODEL = {
+    "run_dir": (str(RUNS / LATEST), "The run whose model is used."),
+    "saved_model": (None, "An exported model, instead of a run."),
+}
 COMMANDS = {
     "train": Command(
-        "trains a model and exports it; everything of it goes into a run directory",
         "Trains a model: settings -> a run directory with the SavedModel.",
-        _define_train,
         _train,
+        {
+            "run_dir": (None, "A new directory for all of this run (default: runs/DATE_TIME)."),
+            "resume": (False, "Go on with the run in --run_dir."),
+        },
+        (RunOptions, Config),
     ),
     "export": Command(
-        "exports a run again, or for other runtimes",
-        "Exports a run again: run directory -> SavedModel and GIF, or other formats.",
-        _define_export,
+        "Exports a run again: its directory -> SavedModel and GIF, or another format.",
         _export,
+        {
+            "run_dir": (str(RUNS / LATEST), "The run to export."),
+            "output": (None, "A directory for what is written (default: its place in the run)."),
+            "format": (
+                "saved_model",
+                "saved_model (with the GIF); or for another runtime: litert, onnx, keras.",
+            ),
+        },
     ),
     "generate": Command(
-        "makes pictures and latents with a model",
         "Makes pictures and latents with a model: a run, or its SavedModel -> files.",
-        _define_generate,
         _generate,
+        {
+            **_OF_MODEL,
+            "mode": ("samples", f"What to make.{_words(MODE_NAMES)}"),
+            "output": ("generated", "A directory for what is made."),
+        },
+        (GenerationSettings,),
     ),
     "evaluate": Command(
-        "measures how well a model explains images",
         "Evaluates a model: a run, or its SavedModel -> a table of numbers, JSON, pictures.",
-        _define_evaluate,
         _evaluate,
+        {
+            **_OF_MODEL,
+            "output": (
+                None,
+                "A .json file, others beside it (default: in the run, or in this folder).",
+            ),
+        },
+        (EvaluationSettings,),
     ),
     "report": Command(
-        "writes a page of a run, to look at, explore and send",
         "Writes a page to look at: a run, or its SavedModel -> one HTML file.",
-        _define_report,
         _report,
+        {
+            **_OF_MODEL,
+            "compare": ([], "Another run beside it; may be given several times."),
+            "output": (None, "The .html file (default: in the run, or in this folder)."),
+        },
     ),
 }

@@ -49,10 +49,8 @@ _NETWORKS = {
     "mlp": "dense layers, 784-400-Z",
     "hybrid": "dense layers beside convolutions",
     "patches": "convolutions on patches",
-    "patches_large": "the same, larger",
     "patches_smooth": "the same, for tens of latents",
     "patches_residual": "for photographs and colours",
-    "residual": "for larger photographs, with strides",
     "dcgan": "the classic pair of a GAN",
     "sub_pixel": "a light pair of a GAN",
 }
@@ -325,8 +323,6 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
             UserError: if a value is out of range, or settings do not fit each other, the family of
                 the model or the images.
         """
-        if isinstance(images, str):
-            raise UserError(f'Config.create: settings have names, such as preset="{images}".')
         if images is not None and not isinstance(images, Looks):
             images = look_at(images)
         settings.check_names(given, cls)

@@ -7,8 +7,7 @@ REFINE_STEPS, MOST_REFINE_STEPS = 5, 1000  # of Gauss and Newton, that refine a 
 MOST_REFINED = 64  # latent dimensions; a step decodes Z + 1 latents, and covariances are [B, Z, Z]
 CANNOT_REFINE = (
     "This model cannot refine posteriors: it has no encoder, more than "
-    f"{MOST_REFINED} latents, a likelihood that does not say its information, or was exported by "
-    "an older version (then export its run again)."
+    f"{MOST_REFINED} latents, or a likelihood that does not say its information."
 )
 MOST_COVERED = 2  # latent dimensions, by latents that all images share
 SHARED_LATENTS = 512

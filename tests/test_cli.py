@@ -1,7 +1,6 @@
 """The commands as people start them: flags of settings, mistakes in a line, exit codes."""
 
 import dataclasses
-import functools
 import os
 import shlex
 import subprocess
@@ -18,7 +17,6 @@ from cvae_tf.training import run_directory
 from cvae_tf.training.signals import Stopped
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
-DEFINE = [name for name in vars(flags) if name.startswith("DEFINE_")]
 
 
 @pytest.fixture
@@ -27,11 +25,7 @@ def parse(monkeypatch):
 
     def parse(command, *arguments):
         values, chosen = flags.FlagValues(), cli.COMMANDS[command]
-        with monkeypatch.context() as patch:
-            for name in DEFINE:
-                own = functools.partial(getattr(flags, name), flag_values=values)
-                patch.setattr(flags, name, own)
-            chosen.define_flags()
+        cli.define_flags(chosen, values)
         monkeypatch.setattr(flags, "FLAGS", values)
         return chosen.main, values([f"{command}.py", *arguments])
 
@@ -96,7 +90,7 @@ def test_commands_pass_on_what_their_flags_say(
         ("train true", "unexpected argument 'true'; flags are --name=value."),
         ("train --resume", "--resume needs --run_dir, such as"),
         ("train --epochs=0", "--epochs=0: must be a whole number"),
-        ("train --run_dir=", "--run_dir= is empty; give a path, or leave the flag out."),
+        ("generate --saved_model=", "An empty path was given; give a path, or leave it out."),
         ("export --run_dir=nowhere", "--run_dir=nowhere: holds no run"),
         ("generate --saved_model=nowhere", "--saved_model=nowhere: holds no SavedModel"),
         ("evaluate --run_dir=a --saved_model=b", "--run_dir and --saved_model: give one"),
@@ -186,22 +180,14 @@ def test_mistyped_commands_are_answered_at_once_with_exit_code_1(start, argument
     assert message in done.stderr and "Traceback" not in done.stderr
 
 
-def test_help_on_a_full_disk_ends_without_a_traceback():
-    command = [sys.executable, "train.py", "--help"]
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=PROJECT)
-    assert (done.returncode, done.stderr) == (1, "error: No space left on device.\n")
-
-
 HANDLES = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from cvae_tf import cli
-cli._prepare_output()
+cli._open_closed_streams()
 with open(sys.argv[2], "w") as file:
     assert file.fileno() > 2, "a log would be written into it"
     print("a result")
-print("日本", flush=True)
 """
 
 
@@ -209,9 +195,6 @@ print("日本", flush=True)
 def test_no_file_takes_the_place_of_a_closed_output(tmp_path, closed):
     command = f'exec "$0" -c "$1" "$2" "$3" {closed}'
     arguments = [sys.executable, HANDLES, PROJECT, tmp_path / "a.txt"]
-    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
-    done = subprocess.run(
-        ["sh", "-c", command, *arguments], capture_output=True, text=True, env=environment
-    )
-    shown = "a result\n\\u65e5\\u672c\n" if closed == "2>&-" else ""
+    done = subprocess.run(["sh", "-c", command, *arguments], capture_output=True, text=True)
+    shown = "a result\n" if closed == "2>&-" else ""
     assert (done.returncode, done.stdout, done.stderr) == (0, shown, "")

@@ -14,11 +14,10 @@ CASES = [  # the first three are quick
     ("mlp", "lion", "bernoulli", "none", "shared", False),
     ("hybrid", "rmsprop", "discretized_logistic", "none", "iwae", True),
     ("tutorial", "muon", "bernoulli", "dynamic", "elbo", True),
-    ("residual", "adamax", "continuous_bernoulli", "none", "elbo", True),
     ("patches", "sgd", "continuous_bernoulli", "none", "shared", False),
-    ("patches_large", "adam", "bernoulli", "threshold", "iwae", False),
+    ("patches", "adam", "bernoulli", "threshold", "iwae", False),
     ("patches_smooth", "adamw", "discretized_logistic", "none", "elbo_analytic", True),
-    ("patches_residual", "muon", "gaussian", "none", "elbo", True),
+    ("patches_residual", "adamax", "gaussian", "none", "elbo", True),
 ]
 
 

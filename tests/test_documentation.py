@@ -1,7 +1,6 @@
 """What README.md and docs/ tell people: to type, to choose, to open."""
 
 import dataclasses
-import inspect
 import json
 import re
 
@@ -12,14 +11,12 @@ from helpers import PROJECT, run_python
 from PIL import Image
 
 import cvae_tf
-from cvae_tf import cli
 from cvae_tf.cli import COMMANDS
-from cvae_tf.config import Config, RunOptions
+from cvae_tf.config import Config
 from cvae_tf.data import given_images
 from cvae_tf.data.pictures import Form, read
-from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.exporting.export import FORMATS
-from cvae_tf.generation.settings import MODE_NAMES, GenerationSettings
+from cvae_tf.generation.settings import MODE_NAMES
 from cvae_tf.presets import PRESETS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -76,17 +73,8 @@ def test_pictures_are_prepared_as_documented(tmp_path):
 
 def _flags_of(command):
     """The flags that are made one by one, and those that are made of settings."""
-    code = inspect.getsource(COMMANDS[command].define_flags)
-    if "_define_model_flags" in code:
-        code += inspect.getsource(cli._define_model_flags)
-    kinds = {
-        "train": (Config, RunOptions),
-        "generate": (GenerationSettings,),
-        "evaluate": (EvaluationSettings,),
-    }
-    settings = [each for kind in kinds.get(command, ()) for each in dataclasses.fields(kind)]
-    single = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', code)
-    return {*single, *(field.name for field in settings)}
+    fields = map(dataclasses.fields, COMMANDS[command].settings)
+    return {*COMMANDS[command].flags, *(field.name for field in sum(fields, ()))}
 
 
 def test_all_flags_and_formats_are_in_the_readme():

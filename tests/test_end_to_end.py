@@ -13,7 +13,6 @@ from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting import export
-from cvae_tf.exporting.export import export_from_checkpoint
 from cvae_tf.training import building
 
 
@@ -86,17 +85,17 @@ def test_model_and_elbo_of_a_run_are_those_of_its_checkpoint(vae_run, small_npz)
 def test_an_export_elsewhere_replaces_nothing_and_the_run_stays_as_it_is(
     vae_run, tmp_path, monkeypatch
 ):
-    def write(model, format_name, place, metadata):
+    def write(model, place, metadata):
         (place / "saved_model.pb").write_text(metadata["data"]["name"])
 
-    monkeypatch.setattr(export, "write_model", write)
+    monkeypatch.setitem(export.FORMATS, "saved_model", export.Format(write))
     before, new = _contents(vae_run.directory), tmp_path / "new" / "place"
-    assert export_from_checkpoint(vae_run.directory, new) == new / "1"
+    assert api.export(vae_run.directory, new, verbose=0) == new / "1"
     mine = tmp_path / "old" / "progress.gif"
     mine.parent.mkdir()
     mine.write_text("mine")
     for output, message in ((mine.parent, "exists"), (mine, "cannot be written")):
         with pytest.raises(UserError, match=message):
-            export_from_checkpoint(vae_run.directory, output)
+            api.export(vae_run.directory, output, verbose=0)
         assert list(_contents(mine.parent).values()) == [b"mine"]
     assert _contents(vae_run.directory) == before

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import ctypes
 import json
 import os
 import shutil
@@ -17,8 +16,6 @@ import tensorflow as tf
 from cvae_tf.core.errors import UserError
 
 TEMPORARY = ".writing-"  # what the names of files begin with that are not finished
-
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
 
 
 @contextlib.contextmanager
@@ -44,55 +41,40 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_directory(path: Path) -> Iterator[Path]:
+def replacing_directory(path: Path, must_be_new: bool = False) -> Iterator[Path]:
     """Yields a temporary directory beside `path`; on success it takes the place of `path`.
 
-    Raises:
-        UserError: if something cannot be written; `path` is then as it was.
-    """
-    with _explaining(path), _temporary_directory(path) as temporary:
-        yield temporary
-        _flush_all(temporary)
-        if path.exists():
-            _exchange(temporary, path)
-        else:
-            temporary.replace(path)
-        _flush(path.parent)
-
-
-@contextlib.contextmanager
-def creating_directory(path: Path) -> Iterator[Path]:
-    """Yields a temporary directory, which becomes `path`; of several processes one succeeds.
+    Args:
+        path: where it is to be.
+        must_be_new: there must be nothing; of several processes that make it one succeeds.
 
     Raises:
-        UserError: if `path` is there, also if it was made meanwhile, or cannot be written.
+        UserError: if something cannot be written, or is there; `path` is then as it was.
     """
-    with _explaining(path), _temporary_directory(path) as temporary:
+    temporary = _temporary_name(path)
+    old = temporary.with_name(f"{temporary.name}-old")
+    if must_be_new:
         refuse_existing(path)
-        yield temporary
-        _flush_all(temporary)
+    with _explaining(path):
+        temporary.mkdir(parents=True)
         try:
+            yield temporary
+            _flush_all(temporary)
+            if path.exists() and not must_be_new:
+                path.rename(old)
             temporary.rename(path)  # fails if there is a directory with something in it
-        except OSError:
-            refuse_existing(path)
-            raise
-        _flush(path.parent)
+            _flush(path.parent)
+        finally:
+            if old.exists() and not path.exists():
+                old.rename(path)
+            for directory in (temporary, old):
+                shutil.rmtree(directory, ignore_errors=True)
 
 
 def refuse_existing(path: Path) -> None:
     """Raises a UserError if there is something at a path."""
     if path.exists():
         raise UserError(f"{path} exists; choose another directory.")
-
-
-@contextlib.contextmanager
-def _temporary_directory(path: Path) -> Iterator[Path]:
-    temporary = _temporary_name(path)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _temporary_name(path: Path) -> Path:
@@ -122,23 +104,6 @@ def _explaining(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _exchange(new: Path, path: Path) -> None:
-    """Exchanges two directories; in one step where the system can, else in two."""
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL(None, use_errno=True)
-        names = os.fsencode(new), os.fsencode(path)
-        if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
-            return
-    old = new.with_name(f"{new.name}-old")
-    path.replace(old)
-    try:
-        new.replace(path)
-    except OSError:
-        old.replace(path)
-        raise
-    old.replace(new)
-
-
 def _flush_all(directory: Path) -> None:
     for path in (*directory.rglob("*"), directory):
         _flush(path)
@@ -161,10 +126,8 @@ def make_directory(path: Path) -> None:
     Raises:
         UserError: if it cannot be made.
     """
-    try:
+    with _explaining(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be made ({error.strerror}).") from error
 
 
 def write_table(

@@ -4,28 +4,13 @@ import difflib
 import itertools
 import os
 import re
-import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from cvae_tf.core import terminal
 from cvae_tf.core.errors import MissingPathError, UserError
 
-_ADDRESS = re.compile(r"([A-Za-z][\w+.-]*)://")
-_FETCH = {  # how what has such an address is had
-    "gs": "gcloud storage cp -r {} .",
-    "s3": "aws s3 cp --recursive {} .",
-    "http": "curl -LO {}",
-    "https": "curl -LO {}",
-    "hdfs": "hdfs dfs -get {}",
-}
-_OF_HOME = {  # what others keep in the home directory, by the variable that names another place
-    "KERAS_HOME": ".keras",
-    "MPLCONFIGDIR": "matplotlib",
-    "TFDS_DATA_DIR": "tensorflow_datasets",
-}
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://")
 _LONGEST_NAME = 120  # characters of a name in a message
-_PATTERN = re.compile(r"[*?\[]")
 _MOST_COMPARED = 10_000  # names, to find the nearest
 
 
@@ -43,20 +28,15 @@ def expand(path: str | Path) -> Path:
     """
     if path == "":
         raise UserError("An empty path was given; give a path, or leave it out.")
-    if address := _ADDRESS.match(str(path)):
-        raise UserError(f"{path}: is not a path of this machine; {_how_to_fetch(path, address[1])}")
+    if _ADDRESS.match(str(path)):
+        raise UserError(
+            f"{path}: is not a path of this machine; what is read must be copied here first, what "
+            "is written can be copied there afterwards."
+        )
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise UserError(f"{path}: there is no such home directory.") from error
-
-
-def _how_to_fetch(address: str | Path, scheme: str) -> str:
-    if scheme.lower() == "file":
-        return "give the path alone, without file://."
-    command = _FETCH.get(scheme.lower())
-    example = f", as by {command.format(address)}" if command else ""
-    return f"what is read must be copied here first{example}; what is written, afterwards."
 
 
 def absolute(path: str | Path) -> str:
@@ -73,13 +53,7 @@ def refuse_missing(path: Path) -> None:
     try:
         path.stat()
     except FileNotFoundError as error:
-        if _PATTERN.search(str(path)):
-            raise UserError(
-                f"{path}: patterns are not known here; give one folder, for all pictures in it, "
-                "or one file."
-            ) from error
-        text = f"{path}: no such file or folder.{did_you_mean(path)}"
-        raise MissingPathError(text) from error
+        raise MissingPathError(f"{path}: no such file or folder.{did_you_mean(path)}") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be looked at ({reason}).") from error
@@ -110,50 +84,8 @@ def did_you_mean(path: Path) -> str:
 
 def keras_home() -> Path:
     """The folder in which Keras keeps what it downloads, and we what we decode."""
-    prepare_home()
-    return Path(os.environ.get("KERAS_HOME") or _home() / ".keras")
-
-
-def prepare_home() -> None:
-    """Names other folders to those who would look for a home directory, if there is none to use.
-
-    To be called before TensorFlow, Keras and Matplotlib are imported. What the environment says
-    already stays as it is.
-    """
-    home, missing = _home(), [name for name in _OF_HOME if not os.environ.get(name)]
-    if home.is_absolute() and os.access(home, os.W_OK) or not missing:
-        return
-    try:
-        folder = _own_folder()
-    except OSError:  # nothing can be kept anywhere, and nothing need be
-        return
-    places = {name: folder / place for name, place in _OF_HOME.items()}
-    if os.access(home / ".keras", os.R_OK):
-        places["KERAS_HOME"] = home / ".keras"
-    os.environ.update({name: str(places[name]) for name in missing})
-    if "KERAS_HOME" in missing and places["KERAS_HOME"].is_relative_to(folder):
-        terminal.warn(
-            "there is no home directory to write to; what is kept for the next time is in "
-            f"{places['KERAS_HOME']} (KERAS_HOME names another folder)."
-        )
-
-
-def _home() -> Path:
-    """The home directory; `~`, as it is, if nobody knows it."""
-    return Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() would fail
-
-
-def _own_folder() -> Path:
-    """A folder for what is temporary, into which nobody else can write."""
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    folder = Path(tempfile.gettempdir()) / f"cvae-tf-{user}"
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        status = folder.lstat()
-        if status.st_uid != user or status.st_mode & 0o022:
-            return Path(tempfile.mkdtemp(prefix="cvae-tf-"))
-    return folder
+    home = os.path.expanduser("~/.keras")  # noqa: PTH111 - Path.home() fails if nobody knows it
+    return Path(os.environ.get("KERAS_HOME") or home)
 
 
 def shown(path: str | Path) -> str:
@@ -177,22 +109,3 @@ def listed(names: Collection[str | bytes | Path], most: int = 5) -> str:
     """Names folders or classes in a message, the first ones of many."""
     text = ", ".join(printable(name) for name in list(names)[:most])
     return f"{text} and {len(names) - most:,} more" if len(names) > most else text
-
-
-def check_letters(path: Path, name: str) -> None:
-    """Refuses a path that TensorFlow, which writes all paths in UTF-8, could not write to.
-
-    Args:
-        path: in any form.
-        name: of its flag.
-
-    Raises:
-        UserError: if it has bytes that are no letters, here or in this language of the system.
-    """
-    try:
-        str(path.absolute()).encode()
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"--{name}={path.absolute()}: has letters that cannot be written in UTF-8; choose "
-            "another name, or set PYTHONUTF8=1."
-        ) from error

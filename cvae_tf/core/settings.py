@@ -69,16 +69,25 @@ def checked(field: dataclasses.Field, value: Any) -> Any:
     Raises:
         UserError: if it may not.
     """
-    value = plain(field, value)
-    _check_value(field, value)
+    name, kind, value = field.name, kind_of(field), _plain(field, value)
+    least, most = field.metadata["range"]
+    choices = field.metadata["choices"]
+    if value is None and kind is not field.type:
+        return value
+    if kind is int and not (type(value) is int and least <= value <= most):
+        raise UserError(f"--{name}={value!r}: must be a whole number from {least} to {most}.")
+    if kind is float and not _is_number(value, least, most):
+        wanted = f"above {least:g}, such as 1e-3" if most is None else f"from {least:g} to {most:g}"
+        raise UserError(f"--{name}={value!r}: must be a number {wanted}.")
+    if kind not in (int, float) and not isinstance(value, kind):
+        raise UserError(f"--{name}={value}: has the wrong type.")
+    if choices and value not in choices and not field.metadata["are_open"]:
+        raise UserError(f"--{name}={value}: unknown; choose from {', '.join(choices)}.")
     return value
 
 
-def plain(field: dataclasses.Field, value: Any) -> Any:
-    """Makes the value of a field one of Python: a number of one of NumPy, a string of a path.
-
-    A path becomes one that holds in any folder, with the home directory for `~`.
-    """
+def _plain(field: dataclasses.Field, value: Any) -> Any:
+    """The value of a field as one of Python, such as of NumPy's; a path holds in any folder."""
     if field.metadata["is_path"] and isinstance(value, (str, Path)):
         return paths.absolute(value)
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
@@ -88,40 +97,10 @@ def plain(field: dataclasses.Field, value: Any) -> Any:
     return value
 
 
-def _check_value(field: dataclasses.Field, value: Any) -> None:
-    """Raises a UserError if a value is not one that its field may have."""
-    name, kind = field.name, kind_of(field)
-    if value is None and kind is not field.type:
-        return
-    if kind is int:
-        _check_whole_number(name, value, *field.metadata["range"])
-    elif kind is float:
-        _check_number(name, value, *field.metadata["range"])
-    elif not isinstance(value, kind):
-        raise UserError(f"--{name}={value}: has the wrong type.")
-    choices = field.metadata["choices"]
-    if choices and value not in choices and not field.metadata["are_open"]:
-        raise UserError(f"--{name}={value}: unknown; choose from {', '.join(choices)}.")
-
-
-def _check_whole_number(name: str, value: Any, least: int, most: int) -> None:
-    if type(value) is not int or not least <= value <= most:
-        raise UserError(f"--{name}={_shown(value)}: must be a whole number from {least} to {most}.")
-
-
-def _check_number(name: str, value: Any, least: float, most: float | None) -> None:
-    is_number = type(value) in (int, float) and math.isfinite(value)
-    if most is None:
-        is_right, wanted = is_number and value > least, f"above {least:g}, such as 1e-3"
-    else:
-        is_right, wanted = is_number and least <= value <= most, f"from {least:g} to {most:g}"
-    if not is_right:
-        raise UserError(f"--{name}={_shown(value)}: must be a number {wanted}.")
-
-
-def _shown(value: Any) -> Any:
-    """Shows a text as a text, because it looks like a number."""
-    return repr(value) if isinstance(value, str) else value
+def _is_number(value: Any, least: float, most: float | None) -> bool:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        return False
+    return value > least if most is None else least <= value <= most
 
 
 def find(setting_name: str, table: Mapping[str, Value], name: str) -> Value:

@@ -95,7 +95,6 @@ def check_backend() -> None:
 
 def prepare_keras() -> None:
     """Lets Keras be imported with our backend, whatever `keras.json` of another project says."""
-    paths.prepare_home()
     path = paths.keras_home() / "keras.json"
     try:
         settings = dict(json.loads(path.read_text(encoding="utf-8")))

@@ -3,13 +3,9 @@
 from cvae_tf.core.settings import find
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.distances import classifier
-from cvae_tf.distances.features import Features, has_classes, load_inception, load_random
+from cvae_tf.distances.distances import Features, load_random
 
-FEATURES = {
-    "classifier": classifier.load,
-    "random": load_random,
-    "inception": load_inception,
-}
+FEATURES = {"classifier": classifier.load, "random": load_random}
 
 
 def for_dataset(dataset: Dataset, name: str = "auto") -> Features:
@@ -24,5 +20,5 @@ def for_dataset(dataset: Dataset, name: str = "auto") -> Features:
         UserError: if the name is unknown, or they cannot be had.
     """
     if name == "auto":
-        name = "classifier" if has_classes(dataset) else "random"
+        name = "classifier" if classifier.has_classes(dataset) else "random"
     return find("features", FEATURES, name)(dataset)

@@ -6,9 +6,10 @@ remove it, and it is trained again when it is needed.
 
 import contextlib
 import hashlib
-import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,21 +23,23 @@ from cvae_tf.core.terminal import progress, say
 from cvae_tf.data import batches
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset, Split, fingerprint
-from cvae_tf.distances.features import Features, has_classes
+from cvae_tf.data.labels import MOST_CLASSES
+from cvae_tf.distances.distances import Features
 
 NUM_FEATURES = 64
 _VERSION = 1  # of this recipe, so that what another one has trained is not taken
 _SEED, _BATCH, _LEARNING_RATE = 0, 128, 3e-3
 _EPOCHS = {1: 3, 3: 6}  # by channels: colours are harder than grey levels
 _FEWEST_STEPS, _MOST_IMAGES = 500, 60_000  # in training; images in an epoch
-_WEIGHTS, _FACTS = "weight_{:02d}", "facts"
+_WEIGHTS, _ACCURACY = "weight_{:02d}", "accuracy"
 
 
-class Trained(NamedTuple):
-    """A classifier with its share of test images that it knows."""
-
-    network: keras.Model  # images [B, H, W, C] in [0, 1] -> features [B, F] and logits [B, Y]
-    accuracy: float
+def has_classes(dataset: Dataset) -> bool:
+    """Whether the labels are such that a classifier can be trained: classes, not values."""
+    train, test = dataset.train.labels, dataset.test.labels
+    if train is None or test is None or train.dtype.kind == "f":
+        return False
+    return 2 <= len(np.unique(train)) <= min(MOST_CLASSES, len(train) // 2)
 
 
 def load(dataset: Dataset) -> Features:
@@ -53,34 +56,34 @@ def load(dataset: Dataset) -> Features:
             f"--features=classifier: the images ({dataset.name}) have no labels of at least two "
             "classes; give --features=random."
         )
-    trained = _trained(dataset)
+    network, accuracy = _trained(dataset)
 
     def features(images: tf.Tensor) -> tf.Tensor:
-        return trained.network(images, training=False)[0]
+        return network(images, training=False)[0]
 
     spec = tf.TensorSpec([None, *dataset.image_shape], tf.float32)
     title = (
-        f"of a small classifier of {dataset.name}, which knows {100 * trained.accuracy:.1f} % of "
+        f"of a small classifier of {dataset.name}, which knows {100 * accuracy:.1f} % of "
         "the test images"
     )
     return Features("classifier", title, tf.function(features, input_signature=[spec]))
 
 
-def _trained(dataset: Dataset) -> Trained:
+def _trained(dataset: Dataset) -> tuple[keras.Model, float]:
+    """A classifier, and the share of the test images that it knows."""
     names, train, test = _numbered(dataset)
     network = build(dataset.image_shape, len(names))
     path = _path_of(dataset, train.labels)
-    known = _restore(path, network)
-    if known is not None:
-        return Trained(network, known)
-    say(f"A small classifier of {dataset.name} is trained once, to compare images by.")
-    with progress("classifier") as show:
-        fit(network, train, show)
-    accuracy = measure_accuracy(network, test)
-    say(f"It knows {100 * accuracy:.1f} % of the test images.")
-    with contextlib.suppress(UserError):  # without a cache it is trained again the next time
-        _keep(path, network, accuracy)
-    return Trained(network, accuracy)
+    accuracy = _restore(path, network)
+    if accuracy is None:
+        say(f"A small classifier of {dataset.name} is trained once, to compare images by.")
+        with progress("classifier") as show:
+            fit(network, train, show)
+        accuracy = measure_accuracy(network, test)
+        say(f"It knows {100 * accuracy:.1f} % of the test images.")
+        with contextlib.suppress(UserError):  # without a cache it is trained again the next time
+            _keep(path, network, accuracy)
+    return network, accuracy
 
 
 def _numbered(dataset: Dataset) -> tuple[np.ndarray, Split, Split]:
@@ -95,7 +98,7 @@ def _numbered(dataset: Dataset) -> tuple[np.ndarray, Split, Split]:
 
 @usual_settings()
 def build(image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
-    """Builds the network: convolutions on pixels 2 x 2 at a time, features, logits."""
+    """Builds the network: images [B, H, W, C] in [0, 1] to features [B, F] and logits [B, Y]."""
     layers, seeds = keras.layers, (layer_seed(_SEED, "classifier", str(i)) for i in range(10))
 
     def conv(filters: int, strides: int = 1) -> list[keras.Layer]:
@@ -120,38 +123,23 @@ def build(image_shape: tuple[int, int, int], num_classes: int) -> keras.Model:
     return keras.Model(images, [features, logits])
 
 
-class _Batches(keras.utils.PyDataset):
-    """Batches of training images in an order of their own in each epoch, shifted and mirrored."""
-
-    def __init__(self, split: Split, epochs: int):
-        super().__init__()
-        self._split, self._epoch = split, 0
-        self._size = min(_BATCH, len(split.images))
-        per_epoch = min(len(split.images), _MOST_IMAGES) // self._size
-        self._steps = max(per_epoch, -(-_FEWEST_STEPS // epochs))
-        self._random = numpy_generator(_SEED, Purpose.CLASSIFIER)
-        self._order = self._new_order()
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __getitem__(self, step: int) -> tuple[tf.Tensor, tuple[np.ndarray, np.ndarray]]:
-        rows = self._order[step * self._size : (step + 1) * self._size]
-        images = batches.to_unit_floats(tf.constant(self._split.images[rows]))
-        number = self._epoch * self._steps + step
-        if images.shape[-1] == 3:
-            images = batches.mirror(images, _SEED, tf.constant(number))
-        return _shifted(images, number), self._split.labels[rows]
-
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
-        self._order = self._new_order()
-
-    def _new_order(self) -> np.ndarray:
-        needed, orders = self._steps * self._size, []
-        while sum(map(len, orders)) < needed:
-            orders.append(self._random.permutation(len(self._split.images)))
-        return np.concatenate(orders)[:needed]
+def _training_batches(
+    split: Split, epochs: int, steps: int
+) -> Iterator[tuple[tf.Tensor, np.ndarray]]:
+    """Images in an order of their own in each epoch, shifted and mirrored, with their labels."""
+    random, num = numpy_generator(_SEED, Purpose.CLASSIFIER), len(split.images)
+    size = min(_BATCH, num)
+    for epoch in range(epochs + 1):
+        orders = [random.permutation(num) for _ in range(math.ceil(steps * size / num))]
+        if epoch == 0:  # figures were first found without this order, and are to stay
+            continue
+        order = np.concatenate(orders)
+        for step in range(steps):
+            rows, number = order[step * size : (step + 1) * size], epoch * steps + step
+            images = batches.to_unit_floats(tf.constant(split.images[rows]))
+            if images.shape[-1] == 3:
+                images = batches.mirror(images, _SEED, tf.constant(number))
+            yield _shifted(images, number), split.labels[rows]
 
 
 def _shifted(images: tf.Tensor, number: int) -> tf.Tensor:
@@ -165,16 +153,16 @@ def _shifted(images: tf.Tensor, number: int) -> tf.Tensor:
 
 def fit(network: keras.Model, split: Split, show: Any) -> None:
     """Trains the network on images with numbers of classes; the same every time."""
-    epochs = _EPOCHS.get(split.images.shape[-1], max(_EPOCHS.values()))
-    data = _Batches(split, epochs)
-    total = epochs * len(data)
-    learner = _learner(network, total)
+    epochs = _EPOCHS[split.images.shape[-1]]
+    per_epoch = min(len(split.images), _MOST_IMAGES) // min(_BATCH, len(split.images))
+    steps = max(per_epoch, math.ceil(_FEWEST_STEPS / epochs))
+    learner, total = _learner(network, epochs * steps), epochs * steps
     done = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: show(
-            (int(learner.optimizer.iterations.numpy())) / total
-        )
+        on_train_batch_end=lambda batch, logs: show(int(learner.optimizer.iterations) / total)
     )
-    learner.fit(data, epochs=epochs, verbose=0, callbacks=[done], shuffle=False)
+    amounts = {"epochs": epochs, "steps_per_epoch": steps}
+    examples = _training_batches(split, epochs, steps)
+    learner.fit(examples, **amounts, shuffle=False, verbose=0, callbacks=[done])
 
 
 @usual_settings()
@@ -208,20 +196,17 @@ def _path_of(dataset: Dataset, labels: np.ndarray) -> Path:
 
 
 def _keep(path: Path, network: keras.Model, accuracy: float) -> None:
-    facts = np.frombuffer(json.dumps({"accuracy": accuracy}).encode(), np.uint8)
     weights = {_WEIGHTS.format(i): weight for i, weight in enumerate(network.get_weights())}
     with files.replacing(path) as temporary:
-        np.savez(temporary, **{_FACTS: facts}, **weights)
+        np.savez(temporary, **{_ACCURACY: accuracy}, **weights)
 
 
 def _restore(path: Path, network: keras.Model) -> float | None:
     """Sets the weights to those that are kept; their accuracy, or None if there are none."""
     names = [_WEIGHTS.format(i) for i in range(len(network.weights))]
     try:
-        arrays = files.read_npz(path, (_FACTS, *names))
-        weights = [arrays[name] for name in names]
-        accuracy = float(json.loads(arrays[_FACTS].tobytes())["accuracy"])
-        network.set_weights(weights)
+        arrays = files.read_npz(path, (_ACCURACY, *names))
+        network.set_weights([arrays[name] for name in names])
+        return float(arrays[_ACCURACY])
     except (UserError, KeyError, TypeError, ValueError):
         return None
-    return accuracy

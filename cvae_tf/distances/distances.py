@@ -1,5 +1,8 @@
 """How far two sets of images are from each other by their features: Frechet, precision and recall.
 
+Features are those of a network: with random weights, always the same, for images without labels;
+or of a classifier, see `classifier.py`.
+
 The Frechet distance is that between Gaussians: Heusel et al., "GANs trained by a two time-scale
 update rule" (2017), equation 6. It is never called FID here, which is a distance in the features of
 one published network. Precision and recall say how many drawn images look real, and how much of
@@ -7,14 +10,77 @@ what is real is drawn: Kynkaanniemi et al., "Improved precision and recall metri
 generative models" (2019).
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
+
+from cvae_tf.core.randomness import layer_seed
+from cvae_tf.core.tensorflow_setup import usual_settings
+from cvae_tf.data.batches import batch_slices
+from cvae_tf.data.datasets import Dataset
 
 MOST_IMAGES = 10_000  # of each kind: the distance depends on how many are compared
 NEIGHBOURS = 3  # as in the paper on precision and recall
 _AT_ONCE = 1000  # rows of a matrix of distances
+_RANDOM_FILTERS, _RANDOM_SEED = (32, 64, 64), 0
+
+
+class Features(NamedTuple):
+    """Maps images to features, and says which ones they are."""
+
+    name: str  # in `FEATURES`
+    title: str  # for people: "those of a classifier of ... (99.0 % of the test images right)"
+    function: Callable[[tf.Tensor], tf.Tensor]  # float32 [B, H, W, C] in [0, 1] -> [B, F]
+
+    def of(self, images: Any) -> np.ndarray:
+        """Finds the features [N, F] of images, uint8 or float32 in [0, 1], [N, H, W, C]."""
+        return self.of_rows(images, np.arange(len(images)))
+
+    def of_rows(self, images: Any, rows: np.ndarray) -> np.ndarray:
+        """Finds the features of the images of some numbers, a part in memory at a time."""
+        return self.of_parts(images[rows[own]] for own in batch_slices(len(rows), images.shape[1:]))
+
+    def of_parts(self, parts: Iterable[np.ndarray]) -> np.ndarray:
+        """Finds the features of images that come some at a time."""
+        return np.concatenate([self.function(_grey(part)).numpy() for part in parts])
+
+
+def _grey(images: np.ndarray | tf.Tensor) -> tf.Tensor:
+    images = tf.convert_to_tensor(images)
+    return tf.cast(images, tf.float32) / 255 if images.dtype == tf.uint8 else images
+
+
+def load_random(dataset: Dataset) -> Features:
+    """Makes the features for images of this shape."""
+    network = build_random(dataset.image_shape)
+    spec = tf.TensorSpec([None, *dataset.image_shape], tf.float32)
+    function = tf.function(network, input_signature=[spec])
+    return Features("random", "of a network with random weights, always the same", function)
+
+
+@usual_settings()
+def build_random(image_shape: tuple[int, int, int]) -> keras.Model:
+    """Builds the network: strided convolutions, and the mean and spread of what each one finds."""
+    images = keras.Input(image_shape)
+    features, found = images - 0.5, []
+    for number, filters in enumerate(_RANDOM_FILTERS):
+        initializer = keras.initializers.Orthogonal(
+            gain=2.0, seed=layer_seed(_RANDOM_SEED, "random_features", f"conv_{number}")
+        )
+        features = keras.layers.Conv2D(
+            filters,
+            4,
+            strides=2,
+            padding="same",
+            activation="leaky_relu",
+            kernel_initializer=initializer,
+        )(features)
+        mean = keras.ops.mean(features, axis=(1, 2))
+        found += [mean, keras.ops.std(features, axis=(1, 2))]
+    return keras.Model(images, keras.layers.Concatenate()(found))
 
 
 class Statistics(NamedTuple):

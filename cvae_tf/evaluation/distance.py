@@ -22,7 +22,7 @@ from cvae_tf.distances.distances import (
     statistics,
 )
 from cvae_tf.evaluation.settings import EvaluationSettings
-from cvae_tf.exporting.load import as_known, is_black_and_white
+from cvae_tf.exporting.load import as_known
 from cvae_tf.models.base import GenerativeModel
 
 
@@ -57,18 +57,16 @@ def measure(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
     labels = dataset.test.labels
     terminal.say(f"{num:,} images are drawn, and compared with as many real ones.")
     real, training = (
-        features.of_parts(
-            _parts(split.images, evenly_spaced_indices(len(split.images), num), model)
-        )
+        features.of_parts(_real(split.images, num, model))
         for split in (dataset.test, dataset.train)
     )
-    chosen = None if labels is None else labels[evenly_spaced_indices(len(labels), num)]
-    drawn = features.of_parts(_drawn(model, num, settings.seed, chosen))
+    drawn = features.of_parts(_drawn(model, num, settings.seed, labels))
     of_real = statistics(real)
+    is_black_and_white = model.metadata.get("black_and_white")
     return Distance(
         num,
         features.title,
-        f"{dataset.name}{', white above .5' if is_black_and_white(model.metadata) else ''}",
+        f"{dataset.name}{', white above .5' if is_black_and_white else ''}",
         frechet_distance(of_real, statistics(drawn)),
         frechet_distance(of_real, statistics(training)),
         precision_recall(real, drawn),
@@ -79,15 +77,18 @@ def measure(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
 def _drawn(
     model: GenerativeModel, num: int, seed: int, labels: np.ndarray | None
 ) -> Iterator[np.ndarray]:
-    """Draws images [num, H, W, C] in parts; of a conditional model those of labels [num]."""
+    """Draws so many images, in parts; of a conditional model with the labels of test images."""
     latents = np.asarray(model.sample_latents(num, derived_key(seed, Purpose.COMPARED_IMAGES)))
+    rows = evenly_spaced_indices(len(labels), num) if model.class_names else None
     for own in batch_slices(num, model.image_shape):
-        of_class = labels[own] if model.class_names else None
+        of_class = None if rows is None else labels[rows[own]]
         yield as_known(model.decode(latents[own], of_class), model.metadata)
 
 
-def _parts(images: Any, rows: np.ndarray, model: GenerativeModel) -> Iterator[np.ndarray]:
-    for own in batch_slices(len(rows), images.shape[1:]):
+def _real(images: Any, num: int, model: GenerativeModel) -> Iterator[np.ndarray]:
+    """Gives so many of the images, in parts, as the model knows them."""
+    rows = evenly_spaced_indices(len(images), num)
+    for own in batch_slices(len(rows), model.image_shape):
         yield as_known(images[rows[own]], model.metadata)
 
 

@@ -11,7 +11,7 @@ from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 
 AUTO = "auto"
 _IF_EXACT, _IF_NOT_EXACT = "1,10", "1,10,100,1000,5000"  # numbers of importance samples
-FEATURES = ("classifier", "random", "inception")
+FEATURES = ("classifier", "random")
 MEASURES = ("likelihood", "distance")
 _OF_LIKELIHOOD = (  # which alone looks at them; drawn images are compared with the model's own
     "samples", "refine", "importance_samples", "classify", "batch_size", "data_path", "invert",
@@ -37,7 +37,7 @@ class EvaluationSettings(ImageSettings):
     )  # fmt: skip
     features: str = setting(
         "In which images are compared: of a classifier, which is trained once for a data set with "
-        "labels, of a random network, or of Inception (ImageNet); auto: the first that can be had.",
+        "labels, or of a random network; auto: the first that can be had.",
         AUTO,
         choices=(AUTO, *FEATURES),
     )

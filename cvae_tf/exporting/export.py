@@ -3,13 +3,12 @@
 Each is written whole or not at all, with `model.json` beside it.
 """
 
-import contextlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cvae_tf.core import files, paths
+from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.drawing import mosaics
@@ -17,7 +16,6 @@ from cvae_tf.exporting.runtimes import write_keras, write_litert, write_onnx
 from cvae_tf.models import saved_model
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import family_of
-from cvae_tf.training import building
 from cvae_tf.training.run_directory import ANIMATION, MODEL_JSON, SAVED_MODEL, Run
 
 
@@ -31,74 +29,43 @@ class Format(NamedTuple):
 FORMATS = {
     "saved_model": Format(saved_model.write),
     "litert": Format(write_litert),
-    "onnx": Format(write_onnx, packages=("tf2onnx", "onnx")),
+    "onnx": Format(write_onnx, packages=("tf2onnx", "onnx", "onnxruntime")),
     "keras": Format(write_keras),
 }
 
 
 def export_run(
-    run: Run, model: GenerativeModel, metrics: list[dict[str, float]], output: Path | None = None
+    run: Run,
+    model: GenerativeModel,
+    metrics: list[dict[str, float]],
+    output: Path | None = None,
+    format_name: str = "saved_model",
 ) -> Path:
-    """Writes the SavedModel and the GIF of a run.
+    """Writes the model of a run; beside a SavedModel the GIF of its epochs.
 
     Args:
         run: the run.
         model: its trained model.
         metrics: the rows of its `metrics.csv`.
-        output: a directory for both; by default their places in the run, where they are replaced.
-
-    Returns:
-        The directory of the SavedModel.
-
-    Raises:
-        UserError: if `output` already holds a model or an animation, or cannot be written.
-    """
-    directory = output / SAVED_MODEL.name if output else run.saved_model
-    animation = output / ANIMATION if output else run.animation
-    metadata = describe_run(run, model, metrics)
-    if output:
-        files.refuse_existing(animation)
-    with _place(directory, output) as place:
-        write_model(model, "saved_model", place, metadata)
-    if run.epoch_images:
-        mosaics.animate(run.epoch_images, animation)
-    return directory
-
-
-def export_from_checkpoint(
-    run_dir: str | Path, output: str | Path | None = None, format_name: str = "saved_model"
-) -> Path:
-    """Exports a run from its newest checkpoint.
-
-    Args:
-        run_dir: of the run.
-        output: a directory for the model, which must not hold one; by default its place in the
-            run, where it is replaced.
-        format_name: "saved_model", with the GIF beside it, or another name in `FORMATS`.
+        output: a directory for what is written; by default its place in the run, where it is
+            replaced.
+        format_name: a name in `FORMATS`.
 
     Returns:
         The directory of the model.
 
     Raises:
-        UserError: as in `export_run`; or if there is no run, or no checkpoint in it, or the format
-            is unknown or needs a package that is missing.
+        UserError: if `output` already holds a model or an animation, or as in `write_model`.
     """
-    check_packages(format_name)
-    output = None if output is None else paths.expand(output)
-    # Other runtimes take the weights as they are kept.
-    trained = building.load_trained(run_dir, None if format_name == "saved_model" else "float32")
-    if format_name == "saved_model":
-        return export_run(trained.run, trained.model, trained.metrics, output)
-    directory = (output or trained.run.exports) / format_name
-    metadata = describe_run(trained.run, trained.model, trained.metrics)
-    with _place(directory, output) as place:
-        write_model(trained.model, format_name, place, metadata)
+    is_usual = format_name == "saved_model"
+    directory = (output or run.exports) / (SAVED_MODEL.name if is_usual else format_name)
+    animation = output / ANIMATION if output else run.animation
+    for path in (directory, animation) if output else ():
+        files.refuse_existing(path)
+    write_model(model, format_name, directory, describe_run(run, model, metrics))
+    if is_usual and run.epoch_images:
+        mosaics.animate(run.epoch_images, animation)
     return directory
-
-
-def _place(directory: Path, output: Path | None) -> contextlib.AbstractContextManager[Path]:
-    """Where to write: what is in a run is replaced, what was asked for must be new."""
-    return files.creating_directory(directory) if output else contextlib.nullcontext(directory)
 
 
 def write_model(
@@ -139,15 +106,6 @@ def check_packages(name: str) -> None:
 def describe_run(
     run: Run, model: GenerativeModel, metrics: list[dict[str, float]]
 ) -> dict[str, Any]:
-    """Collects the contents of `model.json`.
-
-    Args:
-        run: that the model comes from.
-        model: its model.
-        metrics: the rows of its `metrics.csv`.
-
-    Returns:
-        Plain values, ready for JSON.
-    """
+    """Collects the contents of `model.json`: plain values, of a run, its model and its metrics."""
     last = metrics[-1] if metrics else None
     return saved_model.describe(model, run.config.to_json(), run.data, last)

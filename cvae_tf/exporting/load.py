@@ -74,9 +74,9 @@ def run_of(model: GenerativeModel | str | Path) -> Path | None:
 
 def _load_exported(path: Path) -> GenerativeModel:
     """Builds the networks by the settings in `model.json`, with the weights of the SavedModel."""
-    metadata = _read_metadata(path / MODEL_JSON)
     try:
-        model = _build(metadata)
+        metadata = files.read_json(path / MODEL_JSON)
+        model = _build(metadata["config"], metadata["data"])
         variables = _read_variables(path, model)
     except (UserError, LookupError, TypeError, ValueError) as error:
         raise UserError(
@@ -90,35 +90,25 @@ def _load_exported(path: Path) -> GenerativeModel:
     return model.with_metadata(metadata)
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
-    metadata = files.read_json(path) if path.exists() else {}
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("config", {}), dict):
-        raise UserError(f"{path}: does not say what train.py writes there; export the run again.")
-    return metadata
-
-
 @usual_settings()
-def _build(metadata: dict[str, Any]) -> GenerativeModel:
-    """Builds a model as it was exported, with fresh weights."""
-    if "config" not in metadata:
-        raise UserError(f"there is no {MODEL_JSON}")
-    config, data = _config_of(metadata["config"]), metadata["data"]
+def _build(settings: dict[str, Any], data: dict[str, Any]) -> GenerativeModel:
+    """Builds a model as it was exported, with fresh weights.
+
+    Args:
+        settings: of a run; or of a model that was built by names and exported without one.
+        data: its image shape, and the names of its classes.
+
+    Raises:
+        UserError: if no names say how to build its networks again.
+    """
+    if "network" not in settings:
+        raise UserError("its networks were made by hand, not by a name")
+    config = Config.from_json(settings) if "preset" in settings else Config.create(**settings)
     classes = len(data.get("class_names", ())) if config.conditional else 0
     if config.conditional and not classes:
         raise UserError(f"{MODEL_JSON} does not name its classes")
     family = find("model", FAMILIES, config.model)
     return family.build(config, tuple(data["image_shape"]), 1, classes).for_inference()
-
-
-def _config_of(values: dict[str, Any]) -> Config:
-    """The settings of a run; or of a model that was built by names and exported without one.
-
-    Raises:
-        UserError: if its networks were given to it, so that no names say how to build them again.
-    """
-    if "network" not in values:
-        raise UserError("its networks were made by hand, not by a name")
-    return Config.from_json(values) if "preset" in values else Config.create(**values)
 
 
 def _read_variables(path: Path, model: GenerativeModel) -> list[tuple[Any, np.ndarray]]:
@@ -144,17 +134,9 @@ def _read_variables(path: Path, model: GenerativeModel) -> list[tuple[Any, np.nd
     return [(variable, reader.get_tensor(key)) for variable, key in wanted]
 
 
-def is_black_and_white(metadata: dict[str, Any]) -> bool:
-    """Whether a model knows but black and white, by its `model.json`."""
-    said = metadata.get("black_and_white")
-    if said is None and "pixels" in metadata:  # a VAE of an older version
-        return metadata.get("config", {}).get("binarize") == "threshold"
-    return bool(said)
-
-
 def as_known(images: np.ndarray, metadata: dict[str, Any]) -> np.ndarray:
     """Images, uint8 or in [0, 1], as the model knows them, so that real and drawn ones compare."""
-    if not is_black_and_white(metadata):
+    if not metadata.get("black_and_white"):
         return images
     white = _WHITE_ABOVE * 255 if images.dtype == np.uint8 else _WHITE_ABOVE
     return (images > white).astype(np.float32)

@@ -3,14 +3,11 @@
 Each file of a network is written, then run once beside the network.
 """
 
-import importlib
-import importlib.util
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import keras
@@ -27,15 +24,32 @@ Arrays = dict[str, np.ndarray]  # by the names of inputs or results
 _BATCH = 8  # images; more than one, so that a file which takes one at a time is found out
 _NEAR = 1e-3  # how far results may be apart, of the largest one or of 1
 _LONGEST_REASON = 200
-_FOREIGN_TO_LITERT = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
+_LACKING = re.compile(r"(?:'tf\.|No Op registered for )(\w+)")  # in errors of the converters
 
 
-def write_networks(
+def write_litert(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> None:
+    """Writes files of built-in operations alone, which every LiteRT runtime has."""
+    _write_networks(model, directory, "tflite", _convert_litert, _run_litert)
+
+
+def write_onnx(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> None:
+    """Writes an ONNX file for each network, of standard operations alone."""
+    _write_networks(model, directory, "onnx", _convert_onnx, _run_onnx)
+
+
+def write_keras(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> None:
+    """Writes the model without its optimizer; `keras.saving.load_model` needs this package."""
+    bare = type(model).from_config(model.get_config())
+    bare.set_weights(model.get_weights())
+    bare.save(directory / "cvae.keras")
+
+
+def _write_networks(
     model: GenerativeModel,
     directory: Path,
     suffix: str,
     convert: Callable[[keras.Model, Path], None],
-    run: Callable[[Path, Arrays], Arrays | None],
+    run: Callable[[Path, Arrays], Arrays],
 ) -> None:
     """Writes a file for each network of a model, and tries it.
 
@@ -44,33 +58,31 @@ def write_networks(
         directory: for the files.
         suffix: of their names.
         convert: writes a network.
-        run: finds what a file makes of a batch; None if its runtime is not installed.
+        run: finds what a file makes of a batch.
 
     Raises:
         UserError: if a network cannot be written, or its file does not do what the network does.
     """
     for name, network in family_of(model).standalone_parts(model).items():
-        path = directory / f"{name}.{suffix}"
-        batch = _batch(network, max(model.num_classes, 1))
+        path, batch = directory / f"{name}.{suffix}", _batch(network, max(model.num_classes, 1))
         arrays = list(batch.values())
         expected = network(arrays if len(arrays) > 1 else arrays[0])
         try:
             convert(network, path)
             results = run(path, batch)
-        except (UserError, OSError):
+        except OSError:
             raise
         except Exception as error:  # converters and runtimes fail in many ways
-            raise UserError(f"{path.name} cannot be written: {_first_line(error)}.") from error
-        if results is not None:
-            _compare(path.name, results, expected)
+            raise UserError(f"{path.name} cannot be written: {_reason(error)}.") from error
+        _compare(path.name, results, expected)
 
 
-def cannot_say(path: Path, format_name: str, operations: set[str]) -> str:
-    """What an error says of operations that a format does not have."""
-    return (
-        f"{path.name} cannot be written: {format_name} has no operation "
-        f"{', '.join(sorted(operations))}, which this network needs. Export in another --format."
-    )
+def _reason(error: Exception) -> str:
+    """What converters and runtimes say, in a line."""
+    if lacking := set(_LACKING.findall(str(error))):
+        return f"its format lacks {', '.join(sorted(lacking))}; export in another --format"
+    line = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return line[:_LONGEST_REASON].rstrip(". ")
 
 
 def _batch(network: keras.Model, num_classes: int) -> Arrays:
@@ -79,17 +91,14 @@ def _batch(network: keras.Model, num_classes: int) -> Arrays:
     for each in network.inputs:
         shape = (_BATCH, *each.shape[1:])
         if "int" in each.dtype:
-            batch[each.name] = np.arange(_BATCH, dtype=each.dtype) % num_classes
-        elif len(shape) == 2:
-            batch[each.name] = random.normal(size=shape).astype(each.dtype)
+            values = np.arange(_BATCH) % num_classes
         else:
-            batch[each.name] = random.uniform(size=shape).astype(each.dtype)
+            values = random.normal(size=shape) if len(shape) == 2 else random.uniform(size=shape)
+        batch[each.name] = values.astype(each.dtype)
     return batch
 
 
-def _compare(file_name: str, results: Arrays, expected: Any) -> None:
-    if not isinstance(expected, dict):
-        expected = dict(zip(results, tf.nest.flatten(expected), strict=True))
+def _compare(file_name: str, results: Arrays, expected: Arrays) -> None:
     for name, value in expected.items():
         value, found = np.asarray(value), results[name]
         allowed = _NEAR * max(1.0, np.max(np.abs(value), initial=0.0))
@@ -100,63 +109,30 @@ def _compare(file_name: str, results: Arrays, expected: Any) -> None:
             )
 
 
-def _first_line(error: Exception) -> str:
-    line = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return line[:_LONGEST_REASON].rstrip(". ")
-
-
-def write_litert(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> None:
-    """Writes files of built-in operations alone, which every LiteRT runtime has."""
-    write_networks(model, directory, "tflite", _convert_litert, _run_litert)
-
-
 def _convert_litert(network: keras.Model, path: Path) -> None:
     built_in = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
-    try:
-        with held_back(show_failure=False):  # where the converter lists places in its own code
-            network.export(str(path), format="litert", verbose=False, target_spec=built_in)
-    except Exception as error:  # whose class TensorFlow does not make public
-        foreign = set(_FOREIGN_TO_LITERT.findall(str(error)))
-        if not foreign:
-            raise
-        raise UserError(cannot_say(path, "LiteRT", foreign)) from error
+    with held_back(show_failure=False):  # where the converter lists places in its own code
+        network.export(str(path), format="litert", verbose=False, target_spec=built_in)
 
 
-def _run_litert(path: Path, batch: Arrays) -> Arrays | None:
-    runtime = _litert_runtime()
-    if runtime is None:
-        return None
-    plain = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # others speak of themselves
-    with warnings.catch_warnings():  # of TensorFlow, about its copy
+def _run_litert(path: Path, batch: Arrays) -> Arrays:
+    plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    with warnings.catch_warnings():  # of TensorFlow, that its runtime is a package of its own now
         warnings.simplefilter("ignore", UserWarning)
-        interpreter = runtime.Interpreter(str(path), experimental_op_resolver_type=plain)
+        interpreter = tf.lite.Interpreter(str(path), experimental_op_resolver_type=plain)
     return interpreter.get_signature_runner()(**batch)
-
-
-def _litert_runtime() -> ModuleType | None:
-    """The package of the runtime, or the older copy of it that comes with TensorFlow."""
-    for name in ("ai_edge_litert.interpreter", "tensorflow.lite.python.interpreter"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    return None
-
-
-def write_onnx(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> None:
-    """Writes an ONNX file for each network, of standard operations alone."""
-    write_networks(model, directory, "onnx", _convert_onnx, _run_onnx)
 
 
 def _convert_onnx(network: keras.Model, path: Path) -> None:
     """Writes a network that was called before, as Keras wants it."""
+    import onnx
     from tf2onnx.handler import tf_op
 
     tf_op("Erfc").register_compat_handler(_convert_erfc, version=9)
     with warnings.catch_warnings(), quiet_logging("tf2onnx", logging.CRITICAL):
         warnings.simplefilter("ignore", FutureWarning)  # of NumPy, about the code of tf2onnx
         network.export(str(path), format="onnx", verbose=False)
-    _check_onnx_operations(path)
+    onnx.checker.check_model(path)  # tf2onnx writes operations that it does not know as they are
 
 
 def _convert_erfc(graph: Any, node: Any, **_: Any) -> None:
@@ -170,47 +146,9 @@ def _convert_erfc(graph: Any, node: Any, **_: Any) -> None:
     graph.replace_inputs(node, [one.output[0], erf.output[0]])
 
 
-def _check_onnx_operations(path: Path) -> None:
-    """Raises a UserError if there are operations that not every ONNX runtime has.
-
-    tf2onnx writes those that it does not know as they are.
-    """
-    import onnx
-
-    written = onnx.load(path)
-    schemas = onnx.defs.get_all_schemas()
-    standard = {schema.name for schema in schemas if schema.domain == ""}
-    foreign = {
-        node.op_type
-        for node in _onnx_nodes(written.graph)
-        if node.domain or node.op_type not in standard
-    }
-    if foreign:
-        raise UserError(cannot_say(path, "ONNX", foreign))
-    onnx.checker.check_model(written)
-
-
-def _onnx_nodes(graph: Any) -> Iterator[Any]:
-    """All nodes of a graph, and of the graphs of its conditions and loops."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _onnx_nodes(inner)
-
-
-def _run_onnx(path: Path, batch: Arrays) -> Arrays | None:
-    if importlib.util.find_spec("onnxruntime") is None:
-        return None
+def _run_onnx(path: Path, batch: Arrays) -> Arrays:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path)
     names = [each.name for each in session.get_outputs()]
     return dict(zip(names, session.run(names, batch), strict=True))
-
-
-def write_keras(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> None:
-    """Writes the model without its optimizer; `keras.saving.load_model` needs this package."""
-    bare = type(model).from_config(model.get_config())
-    bare.set_weights(model.get_weights())
-    bare.save(directory / "cvae.keras")

@@ -39,10 +39,8 @@ class FourierFeatures(keras.layers.Layer):
             **kwargs: passed on to `keras.layers.Layer`.
         """
         super().__init__(**kwargs)
-        self.frequencies = frequencies
-        self.seed = seed
-        self.of_first = of_first
-        self.variance = variance
+        self.frequencies, self.seed = frequencies, seed
+        self.of_first, self.variance = of_first, variance
 
     def build(self, input_shape):
         """Draws the directions so that the phases have their variance."""

@@ -72,7 +72,7 @@ def export(model: GenerativeModel, directory: str | Path) -> None:
     if model.num_classes:
         data["class_names"] = list(model.class_names)
     metadata = describe(model, model.metadata.get("config"), model.metadata.get("data", data))
-    with files.creating_directory(Path(directory)) as temporary:
+    with files.replacing_directory(Path(directory), must_be_new=True) as temporary:
         write(model, temporary, metadata)
         files.write_json(temporary / "model.json", metadata)
 

@@ -93,7 +93,6 @@ def new_run(directory: str | Path | None, config: Config, dataset: Dataset) -> I
 def _make_named(path: Path) -> Path:
     if path.absolute() == (RUNS / LATEST).absolute():
         raise UserError(f"--run_dir={path}: this name is kept for a link to the newest run.")
-    paths.check_letters(path, "run_dir")
     with _explaining(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
@@ -101,7 +100,6 @@ def _make_named(path: Path) -> Path:
 
 def _make_unnamed() -> Path:
     """Makes a directory that nobody else can have made, however many begin at the same time."""
-    paths.check_letters(RUNS, "run_dir")
     time = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     path, others = RUNS.absolute() / time, itertools.count(2)
     while True:
@@ -255,7 +253,6 @@ def load_run(directory: str | Path) -> Run:
         UserError: if the directory holds no run.
     """
     path = find_run(directory)
-    paths.check_letters(path, "run_dir")
     contents = files.read_json(path / CONFIG)
     try:
         config, data = Config.from_json(contents["config"]), contents["data"]

@@ -28,30 +28,37 @@ def test_a_file_is_written_aside_and_renamed_into_place(tmp_path):
     assert path.read_text() == "second" and _names(path.parent) == ["picture.png"]
 
 
-@pytest.mark.parametrize("in_one_step", [True, False])
-def test_a_folder_is_written_aside_and_exchanged(tmp_path, monkeypatch, in_one_step):
-    if not in_one_step:  # as where the system cannot exchange two names
-        monkeypatch.setattr(files.ctypes, "CDLL", lambda *_, **__: object())
-    path = tmp_path / "export" / "1"
+def test_a_folder_is_written_aside_and_exchanged(tmp_path, monkeypatch):
+    path, rename = tmp_path / "export" / "1", Path.rename
+
+    def rename_old_ones_only(source, target):
+        if source.name.startswith(files.TEMPORARY) and not source.name.endswith("-old"):
+            raise OSError("disk")
+        return rename(source, target)
+
     for number, name in enumerate("ab"):
         with files.replacing_directory(path) as temporary:
             (temporary / name).write_text(name)
             assert path.exists() == (number > 0)
-    with pytest.raises(RuntimeError, match="disk"), files.replacing_directory(path) as temporary:
-        (temporary / "half").touch()
-        raise RuntimeError("disk")
+    for failure in (RuntimeError("disk"), None):  # of the writer, of the second renaming
+        with pytest.raises((RuntimeError, UserError)), files.replacing_directory(path) as temporary:
+            (temporary / "half").touch()
+            if failure:
+                raise failure
+            monkeypatch.setattr(Path, "rename", rename_old_ones_only)
     assert _names(path) == ["b"] and _names(path.parent) == ["1"]
 
 
 def test_what_takes_its_place_is_on_the_disk_before(tmp_path, monkeypatch):
-    flushed, replace = [], Path.replace
+    flushed, rename = [], os.rename
 
     def watched(source, target):
         assert {path.stat().st_ino for path in (source, *source.rglob("*"))} <= set(flushed)
-        return replace(source, target)
+        return rename(source, target)
 
     monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.fstat(handle).st_ino))
-    monkeypatch.setattr(Path, "replace", watched)
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(Path, name, watched)
     files.write_json(tmp_path / "a.json", 1)
     with files.replacing_directory(tmp_path / "1") as temporary:
         (temporary / "a").touch()
@@ -63,17 +70,17 @@ def test_of_two_who_write_the_same_both_are_heard_or_one_is_refused(tmp_path):
 
     def write_meanwhile():
         files.write_json(path, "early")
-        with files.creating_directory(folder) as temporary:
+        with files.replacing_directory(folder, True) as temporary:
             (temporary / "early").touch()
 
-    refused = pytest.raises(UserError, match=f"^{folder} exists; choose another directory")
-    with refused, files.creating_directory(folder), files.replacing(path) as temporary:
+    refused = pytest.raises(UserError, match=f"^{folder}: cannot be written .*not empty")
+    with refused, files.replacing_directory(folder, True), files.replacing(path) as temporary:
         temporary.write_text('"late"')
         with ThreadPoolExecutor(1) as pool:
             pool.submit(write_meanwhile).result()
     assert files.read_json(path) == "late" and _names(tmp_path) == ["a.json", "new"]
     assert _names(folder) == ["early"] and _names(folder.parent) == ["1"]
-    with pytest.raises(UserError, match="exists"), files.creating_directory(folder):
+    with pytest.raises(UserError, match="exists"), files.replacing_directory(folder, True):
         pytest.fail("work was done in vain")
 
 

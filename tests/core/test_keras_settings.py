@@ -15,7 +15,7 @@ from cvae_tf.config import Config
 from cvae_tf.core import tensorflow_setup
 from cvae_tf.core.errors import UserError
 from cvae_tf.distances import classifier
-from cvae_tf.distances.features import build_random
+from cvae_tf.distances.distances import build_random
 from cvae_tf.models.networks import build_gan_networks, build_networks
 from cvae_tf.training import building
 

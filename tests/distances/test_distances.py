@@ -1,7 +1,5 @@
 """Distances between sets of features, against SciPy and slow ways; which features images have."""
 
-from unittest.mock import Mock
-
 import keras
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.distances import classifier, distances, for_dataset
 from cvae_tf.distances.distances import Statistics, frechet_distance, precision_recall, statistics
-from cvae_tf.distances.features import load_inception
 
 
 def _gaussian(random, size, rank=None):
@@ -130,16 +127,3 @@ def test_without_labels_a_random_network_tells_images_apart():
     assert between > 3 * values[is_upper].std(axis=0).mean()
     with pytest.raises(UserError, match="--features=classifier: the images .* have no labels"):
         for_dataset(dataset, "classifier")
-
-
-def test_inception_sees_large_colours_in_its_range_or_says_why_it_cannot_be_had(monkeypatch):
-    white = np.full((2, 8, 6, 1), 255, np.uint8)
-    network = Mock(side_effect=lambda images: images[:, 0, 0])
-    monkeypatch.setattr(keras.applications, "InceptionV3", lambda **options: network)
-    grey = _dataset()._replace(train=Split(white, None), test=Split(white, None))
-    np.testing.assert_allclose(load_inception(grey).of(white), np.ones((2, 3)), atol=1e-6)
-    assert network.call_args[0][0].shape[1:] == (299, 299, 3)
-    unreachable = Mock(side_effect=ValueError("URL fetch failure\nmore"))
-    monkeypatch.setattr(keras.applications, "InceptionV3", unreachable)
-    with pytest.raises(UserError, match="not in the Keras cache .*URL fetch failure[^\n]*$"):
-        for_dataset(grey, "inception")

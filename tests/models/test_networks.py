@@ -12,7 +12,7 @@ from helpers import VAE_NETWORKS
 from cvae_tf.core.errors import UserError
 from cvae_tf.models import layers
 from cvae_tf.models.layers import FourierFeatures, ImageLogvar, seed_dropout
-from cvae_tf.models.networks import NETWORKS, Options, build_networks
+from cvae_tf.models.networks import Options, build_networks
 
 
 def _kernels(pair):
@@ -62,15 +62,6 @@ def test_labels_change_what_every_network_says(name):
 def test_images_that_a_network_cannot_take_are_refused(name, shape, message):
     with pytest.raises(UserError, match=message):
         build_networks(name, shape, latent_dim=2, seed=0)
-
-
-def test_a_network_with_inputs_of_its_own_takes_no_labels(monkeypatch):
-    def without_labels(plan):
-        return build_networks("mlp", plan.image_shape, plan.latent_dim, seed=0)
-
-    monkeypatch.setitem(NETWORKS, "plain", without_labels)
-    with pytest.raises(UserError, match="--conditional: the network 'plain' takes no labels"):
-        build_networks("plain", (8, 8, 1), 2, seed=0, num_classes=3)
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])

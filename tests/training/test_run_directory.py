@@ -76,7 +76,6 @@ REFUSED = {
     "thesis": "--run_dir=thesis: is not empty",
     "file/below": "--run_dir=file/below: cannot be written",
     "runs/latest": "--run_dir=runs/latest: this name is kept",
-    "run\udcff": "cannot be written in UTF-8; choose another name",
     "": "An empty path was given",
 }
 

@@ -4,20 +4,11 @@ A network of your own is a function `build(plan) -> Networks`, as `tutorial.py` 
 are open: `NETWORKS["mine"] = build` before `train` is called.
 """
 
-from collections.abc import Iterable
-
 import keras
 
-from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.core.tensorflow_setup import usual_settings
-from cvae_tf.models.networks import (
-    dense,
-    gan_pairs,
-    patches,
-    residual,
-    tutorial,
-)
+from cvae_tf.models.networks import dense, gan_pairs, patches, tutorial
 from cvae_tf.models.networks.building import (
     GanNetworks,
     GanPlan,
@@ -32,11 +23,9 @@ NETWORKS = {  # encoder and decoder
     "tutorial": tutorial.build,
     "mlp": dense.build_mlp,
     "hybrid": dense.build_hybrid,
-    "patches": patches.build_small,
-    "patches_large": patches.build_large,
+    "patches": patches.build_patches,
     "patches_smooth": patches.build_smooth,
-    "patches_residual": residual.build_patches_residual,
-    "residual": residual.build_residual,
+    "patches_residual": patches.build_residual,
 }
 GAN_NETWORKS = {  # generator and discriminator
     "dcgan": gan_pairs.build_dcgan,
@@ -73,14 +62,13 @@ def build_networks(
         The two models.
 
     Raises:
-        UserError: if the name is unknown or the network cannot take such images, or labels.
+        UserError: if the name is unknown or the network cannot take such images.
     """
     build = find("network", NETWORKS, name)
     makers = (LayerMaker(network, seed, precision) for network in Networks._fields)
     channels = outputs or image_shape[-1]
     plan = Plan(tuple(image_shape), latent_dim, channels, *makers, num_classes, options)
     networks = build(plan)
-    _check_inputs(name, networks, num_classes)
     return networks if head is None else networks._replace(decoder=_with(networks.decoder, head))
 
 
@@ -113,18 +101,7 @@ def build_gan_networks(
     """
     build = find("network", GAN_NETWORKS, name)
     makers = (LayerMaker(network, seed, precision) for network in GanNetworks._fields)
-    networks = build(GanPlan(tuple(image_shape), latent_dim, *makers, num_classes, spectral_norm))
-    _check_inputs(name, networks, num_classes)
-    return networks
-
-
-def _check_inputs(name: str, networks: Iterable[keras.Model], num_classes: int) -> None:
-    """Raises a UserError if there are labels, and a network that does not take them."""
-    if num_classes and any(len(network.inputs) != 2 for network in networks):
-        raise UserError(
-            f"--conditional: the network '{name}' takes no labels; it begins with inputs of its "
-            "own, not with those of its plan."
-        )
+    return build(GanPlan(tuple(image_shape), latent_dim, *makers, num_classes, spectral_norm))
 
 
 def _with(network: keras.Model, head: keras.Layer) -> keras.Model:

@@ -116,11 +116,11 @@ class Plan(NamedTuple):
             Its inputs; images [B, H, W, C]; and of a conditional model labels as vectors [B, Y],
             1 in the place of the class, which join features of the image by `with_labels`.
         """
-        return _inputs(self.encoder, _images(self.image_shape), self.num_classes)
+        return _inputs(self.encoder, self.image_shape, "images", self.num_classes)
 
     def latent_input(self) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
         """What a decoder begins with: its inputs, latents [B, Z], labels as in `image_input`."""
-        return _inputs(self.decoder, _latents(self.latent_dim), self.num_classes)
+        return _inputs(self.decoder, (self.latent_dim,), "latents", self.num_classes)
 
     def activation(self, own: str) -> str:
         """The activation that was asked for, or that of the network itself."""
@@ -146,24 +146,17 @@ class GanPlan(NamedTuple):
 
     def latent_input(self) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
         """What a generator begins with, as `Plan.latent_input`."""
-        return _inputs(self.generator, _latents(self.latent_dim), self.num_classes)
+        return _inputs(self.generator, (self.latent_dim,), "latents", self.num_classes)
 
     def image_input(self) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
         """What a discriminator begins with, as `Plan.image_input`."""
-        return _inputs(self.discriminator, _images(self.image_shape), self.num_classes)
-
-
-def _images(image_shape: ImageShape) -> keras.KerasTensor:
-    return keras.Input(image_shape, name="images")
-
-
-def _latents(latent_dim: int) -> keras.KerasTensor:
-    return keras.Input((latent_dim,), name="latents")
+        return _inputs(self.discriminator, self.image_shape, "images", self.num_classes)
 
 
 def _inputs(
-    make: LayerMaker, first: keras.KerasTensor, num_classes: int
+    make: LayerMaker, shape: tuple[int, ...], name: str, num_classes: int
 ) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
+    first = keras.Input(shape, name=name)
     if not num_classes:
         return first, first, None
     labels = keras.Input((), dtype="int32", name="labels")

@@ -40,25 +40,18 @@ def build_mlp(plan: Plan) -> Networks:
     """Builds the pair of dense layers."""
     check_size(plan.image_shape)
     hidden = plan.options.hidden or _MLP_HIDDEN
-    return Networks(_mlp_encoder(plan, hidden), _mlp_decoder(plan, hidden[::-1]))
-
-
-def _mlp_encoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
     make, (inputs, images, labels) = plan.encoder, plan.image_input()
     features = with_labels(make, make(layers.Flatten)(images), labels)
-    code = dense(make, 2 * plan.latent_dim, "mean_and_logvar")
-    stack = [*hidden_layers(plan, make, hidden), code]
-    return keras.Model(inputs, through(stack, features), name="encoder")
+    code = _dense(make, 2 * plan.latent_dim, "mean_and_logvar")
+    read = through([*_hidden_layers(plan, make, hidden), code], features)
+    make, (latent_inputs, latents, labels) = plan.decoder, plan.latent_input()
+    drawn = _drawn_by_dense(plan, hidden[::-1], with_labels(make, latents, labels))
+    return Networks(
+        keras.Model(inputs, read, name="encoder"), keras.Model(latent_inputs, drawn, name="decoder")
+    )
 
 
-def _mlp_decoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
-    make, (inputs, latents, labels) = plan.decoder, plan.latent_input()
-    features = with_labels(make, latents, labels)
-    stack = [*hidden_layers(plan, make, hidden), *pixel_layers(plan, make)]
-    return keras.Model(inputs, through(stack, features), name="decoder")
-
-
-def dense(make: LayerMaker, units: int, name: str, **options: Any) -> keras.Layer:
+def _dense(make: LayerMaker, units: int, name: str, **options: Any) -> keras.Layer:
     """A dense layer with first weights as PyTorch has them: up to 1 / sqrt(inputs), evenly."""
     initializer = keras.initializers.VarianceScaling(
         1 / 3, "fan_in", "uniform", seed=make.seed(name)
@@ -66,20 +59,23 @@ def dense(make: LayerMaker, units: int, name: str, **options: Any) -> keras.Laye
     return make.dense(units, name, kernel_initializer=initializer, **options)
 
 
-def hidden_layers(plan: Plan, make: LayerMaker, hidden: tuple[int, ...]) -> list[keras.Layer]:
+def _hidden_layers(plan: Plan, make: LayerMaker, hidden: tuple[int, ...]) -> list[keras.Layer]:
     """Dense layers with so many units, each with its activation and dropout."""
     stack = []
     for number, units in enumerate(hidden, start=1):
         activation = plan.activation("relu")
-        stack.append(dense(make, units, f"dense_{number}", activation=activation))
+        stack.append(_dense(make, units, f"dense_{number}", activation=activation))
         stack += make.dropout(plan.options.dropout, f"dropout_{number}")
     return stack
 
 
-def pixel_layers(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
-    """A dense layer that makes the decoder's result, [B, H, W, P], of features."""
-    shape = (*plan.image_shape[:2], plan.outputs)
-    return [dense(make, math.prod(shape), "logits"), make(layers.Reshape, shape)]
+def _drawn_by_dense(
+    plan: Plan, hidden: tuple[int, ...], features: keras.KerasTensor
+) -> keras.KerasTensor:
+    """What dense layers of the decoder make of features: its result, [B, H, W, P]."""
+    make, shape = plan.decoder, (*plan.image_shape[:2], plan.outputs)
+    pixels = [_dense(make, math.prod(shape), "logits"), make(layers.Reshape, shape)]
+    return through([*_hidden_layers(plan, make, hidden), *pixels], features)
 
 
 @has_settings("hidden", "activation", "dropout")
@@ -93,26 +89,19 @@ def build_hybrid(plan: Plan) -> Networks:
 def _hybrid_encoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
     make, (inputs, images, labels) = plan.encoder, plan.image_input()
     pixels = with_labels(make, make(layers.Flatten)(images), labels)
-    looked_at = through(hidden_layers(plan, make, hidden), pixels)
-    convolved = through([*_convolutions(plan, make), make(layers.Flatten)], images)
-    joined = make(layers.Concatenate)([looked_at, convolved])
-    code = dense(make, 2 * plan.latent_dim, "mean_and_logvar")(joined)
-    return keras.Model(inputs, code, name="encoder")
-
-
-def _convolutions(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
+    looked_at = through(_hidden_layers(plan, make, hidden), pixels)
     chosen = {"strides": 2, "activation": plan.activation("relu")}
-    return [
-        make.conv(filters, f"conv_{number}", **chosen)
-        for number, filters in enumerate(_FILTERS, start=1)
-    ]
+    stack = [make.conv(num, f"conv_{i}", **chosen) for i, num in enumerate(_FILTERS, start=1)]
+    convolved = through([*stack, make(layers.Flatten)], images)
+    joined = make(layers.Concatenate)([looked_at, convolved])
+    code = _dense(make, 2 * plan.latent_dim, "mean_and_logvar")(joined)
+    return keras.Model(inputs, code, name="encoder")
 
 
 def _hybrid_decoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
     make, (inputs, latents, labels) = plan.decoder, plan.latent_input()
     features = with_labels(make, latents, labels)
-    stack = [*hidden_layers(plan, make, hidden), *pixel_layers(plan, make)]
-    drawn = through(stack, features)
+    drawn = _drawn_by_dense(plan, hidden, features)
     convolved = through(_transposed_convolutions(plan, make), features)
     return keras.Model(inputs, make(layers.Add)([drawn, convolved]), name="decoder")
 

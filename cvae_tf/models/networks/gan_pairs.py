@@ -10,6 +10,7 @@ al. 2016), and the discriminator begins with two by two pixels at each place.
 """
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,7 +20,6 @@ from cvae_tf.core.randomness import layer_seed
 from cvae_tf.models.networks.building import (
     GanNetworks,
     GanPlan,
-    LayerMaker,
     check_size,
     modulated,
     through,
@@ -53,25 +53,21 @@ def build_dcgan(plan: GanPlan) -> GanNetworks:
 
 
 def _dcgan_generator(plan: GanPlan) -> keras.Model:
-    make, (inputs, latents, labels) = plan.generator, plan.latent_input()
+    make, up = plan.generator, layers.Conv2DTranspose
+    inputs, latents, labels = plan.latent_input()
     height, width, channels = plan.image_shape
     rows, columns = math.ceil(height / 4), math.ceil(width / 4)
-
     features = with_labels(make, latents, labels)
     features = make.dense(rows * columns * _COARSE, "dense", use_bias=False)(features)
     features = make(layers.Reshape, (rows, columns, _COARSE))(features)
-    features = settled(plan, features, labels, "dense")
+    features = _settled(plan, features, labels, "dense")
     for number, (filters, strides) in enumerate(_FILTERS, 1):
         name = f"deconv_{number}"
-        deconv = make.conv(
-            filters, name, layers.Conv2DTranspose, size=5, strides=strides, use_bias=False
-        )
-        features = settled(plan, deconv(features), labels, name)
-    last = make.conv(channels, "image", layers.Conv2DTranspose, size=5, strides=2)
-    result = make(layers.Cropping2D, ((0, 4 * rows - height), (0, 4 * columns - width)))(
-        last(features)
-    )
-    return keras.Model(inputs, in_unit_range(plan, result), name="generator")
+        deconv = make.conv(filters, name, up, size=5, strides=strides, use_bias=False)
+        features = _settled(plan, deconv(features), labels, name)
+    features = make.conv(channels, "image", up, size=5, strides=2)(features)
+    beyond = (0, 4 * rows - height), (0, 4 * columns - width)
+    return _generator(inputs, make(layers.Cropping2D, beyond)(features))
 
 
 def _dcgan_discriminator(plan: GanPlan) -> keras.Model:
@@ -79,10 +75,9 @@ def _dcgan_discriminator(plan: GanPlan) -> keras.Model:
     features = make(layers.Rescaling, 2.0, -1.0)(images)
     for number, filters in enumerate(_DISCRIMINATOR_FILTERS, 1):
         conv = make.conv(filters, f"conv_{number}", size=5, strides=2)
-        features = make(layers.LeakyReLU, 0.2)(normalized(plan, conv)(features))
-        for dropout in make.dropout(_DROPOUT, f"dropout_{number}"):
-            features = dropout(features)
-    return keras.Model(inputs, logit(plan, features, labels), name="discriminator")
+        features = _judged(plan, conv, features)
+        features = through(make.dropout(_DROPOUT, f"dropout_{number}"), features)
+    return keras.Model(inputs, _logit(plan, features, labels), name="discriminator")
 
 
 def build_sub_pixel(plan: GanPlan) -> GanNetworks:
@@ -117,15 +112,14 @@ def _sub_pixel_generator(plan: GanPlan, doublings: int) -> keras.Model:
     features = make(layers.Reshape, (rows, columns, _COARSEST))(features)
     grids = [*[_LARGE] * (doublings - _USUAL_DOUBLINGS), *_LAST]
     for number, filters in enumerate(grids, 1):
-        features = settled(plan, doubled(features), labels, f"grid_{number}")
+        features = _settled(plan, doubled(features), labels, f"grid_{number}")
         for place, width_of in enumerate(filters, 1):
             name = f"conv_{number}_{place}"
             conv = make.conv(width_of, name, use_bias=False)
-            features = settled(plan, conv(features), labels, name)
+            features = _settled(plan, conv(features), labels, name)
     features = doubled(make.conv(4 * channels, "image")(features))
-    below, right = features.shape[1] - height, features.shape[2] - width
-    features = make(layers.Cropping2D, ((0, below), (0, right)))(features)
-    return keras.Model(inputs, in_unit_range(plan, features), name="generator")
+    beyond = (0, features.shape[1] - height), (0, features.shape[2] - width)
+    return _generator(inputs, make(layers.Cropping2D, beyond)(features))
 
 
 def _sub_pixel_discriminator(plan: GanPlan, doublings: int) -> keras.Model:
@@ -136,17 +130,11 @@ def _sub_pixel_discriminator(plan: GanPlan, doublings: int) -> keras.Model:
     features = through(to_patches(make, grid, channels), features)
     pairs = [*[_FURTHER] * (doublings - _USUAL_DOUBLINGS), *_STRIDED]
     for number, (plain, strided) in enumerate(pairs, 1):
-        features = _found(plan, make, make.conv(plain, f"conv_{number}"), features)
+        features = _judged(plan, make.conv(plain, f"conv_{number}"), features)
         strided_conv = make.conv(strided, f"strided_{number}", size=4, strides=2)
-        features = _found(plan, make, strided_conv, features)
+        features = _judged(plan, strided_conv, features)
     features = make(BatchDeviation, name="batch_deviation")(features)
-    return keras.Model(inputs, logit(plan, features, labels), name="discriminator")
-
-
-def _found(
-    plan: GanPlan, make: LayerMaker, conv: keras.Layer, features: keras.KerasTensor
-) -> keras.KerasTensor:
-    return make(layers.LeakyReLU, 0.2)(normalized(plan, conv)(features))
+    return keras.Model(inputs, _logit(plan, features, labels), name="discriminator")
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
@@ -184,7 +172,7 @@ class BatchDeviation(keras.layers.Layer):
         return ops.concatenate([features, more], axis=-1)
 
 
-def settled(
+def _settled(
     plan: GanPlan, features: keras.KerasTensor, labels: keras.KerasTensor | None, name: str
 ) -> keras.KerasTensor:
     """Features of a generator, normalised over the batch, as labels modulate them, through a kink.
@@ -192,25 +180,31 @@ def settled(
     `GAN.settle` finds the statistics for use.
     """
     make = plan.generator
-    features = make(keras.layers.BatchNormalization, name=f"norm_{name}")(features)
+    features = make(layers.BatchNormalization, name=f"norm_{name}")(features)
     features = modulated(make, features, labels, f"label_{name}")
-    return make(keras.layers.LeakyReLU, 0.2)(features)
+    return make(layers.LeakyReLU, 0.2)(features)
 
 
-def in_unit_range(plan: GanPlan, result: keras.KerasTensor) -> keras.KerasTensor:
-    """Images in [0, 1] of any numbers, by the hyperbolic tangent; in float32."""
-    result = keras.layers.Activation("tanh", dtype="float32", name="tanh")(result)
-    return keras.layers.Rescaling(0.5, 0.5, dtype="float32", name="images_out")(result)
+def _generator(inputs: Any, result: keras.KerasTensor) -> keras.Model:
+    """A generator of images in [0, 1], by the hyperbolic tangent of its result; in float32."""
+    images = layers.Activation("tanh", dtype="float32", name="tanh")(result)
+    images = layers.Rescaling(0.5, 0.5, dtype="float32", name="images_out")(images)
+    return keras.Model(inputs, images, name="generator")
 
 
-def normalized(plan: GanPlan, layer: keras.Layer) -> keras.Layer:
+def _judged(plan: GanPlan, layer: keras.Layer, features: keras.KerasTensor) -> keras.KerasTensor:
+    """What a layer of the discriminator makes of features, through a kink."""
+    return plan.discriminator(layers.LeakyReLU, 0.2)(_normalized(plan, layer)(features))
+
+
+def _normalized(plan: GanPlan, layer: keras.Layer) -> keras.Layer:
     """A layer of the discriminator, of spectral norm one if that was asked for.
 
     Keras divides the kernel by its norm at each step of training, in its place.
     """
     if not plan.spectral_norm:
         return layer
-    return keras.layers.SpectralNormalization(
+    return layers.SpectralNormalization(
         layer, name=f"{layer.name}_normalized", dtype=layer.dtype_policy
     )
 
@@ -218,12 +212,12 @@ def normalized(plan: GanPlan, layer: keras.Layer) -> keras.Layer:
 def seed_vectors(network: keras.Model, seed: int) -> None:
     """Sets the vectors from which norms are found, which Keras would draw anew in each process."""
     for layer in network.layers:
-        if isinstance(layer, keras.layers.SpectralNormalization):
+        if isinstance(layer, layers.SpectralNormalization):
             own = [layer_seed(seed, network.name, layer.name), 0]
             layer.vector_u.assign(tf.random.stateless_normal(layer.vector_u.shape, own))
 
 
-def logit(
+def _logit(
     plan: GanPlan, features: keras.KerasTensor, labels: keras.KerasTensor | None
 ) -> keras.KerasTensor:
     """The logit [B] of features [B, H, W, F]; of a conditional model that of the label, too.
@@ -231,11 +225,11 @@ def logit(
     Miyato & Koyama, "cGANs with projection discriminator" (2018), equation 4.
     """
     make, ops = plan.discriminator, keras.ops
-    flat = make(keras.layers.Flatten)(features)
-    result = ops.cast(normalized(plan, make.dense(1, "logit"))(flat), "float32")
+    flat = make(layers.Flatten)(features)
+    result = ops.cast(_normalized(plan, make.dense(1, "logit"))(flat), "float32")
     if labels is not None:
-        mean = make(keras.layers.GlobalAveragePooling2D)(features)
-        of_class = normalized(plan, make.dense(mean.shape[-1], "class", use_bias=False))(labels)
+        mean = make(layers.GlobalAveragePooling2D)(features)
+        of_class = _normalized(plan, make.dense(mean.shape[-1], "class", use_bias=False))(labels)
         product = ops.cast(mean * of_class, "float32")
         result += ops.sum(product, axis=1, keepdims=True)
     return result[:, 0]

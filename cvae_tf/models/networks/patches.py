@@ -3,8 +3,16 @@
 A strided convolution of a large image with few channels, and its transpose, are the slow parts of
 the tutorial's networks. Here pixels become channels first (space to depth, and back at the end: the
 sub-pixel convolution of Shi et al. 2016), so that each 3 x 3 convolution is a large matrix product.
-The decoder sees its few latents through Fourier features (Tancik et al. 2020), without which it
-draws the fine structure of a 2-D latent space too smoothly.
+
+`patches`: the decoder sees its few latents through Fourier features (Tancik et al. 2020), without
+which it draws the fine structure of a 2-D latent space too smoothly.
+
+`patches_smooth`, for tens of latents: without them, and wider.
+
+`patches_residual`, for photographs and hundreds of latents: residual blocks, which begin next to
+nothing (He et al. 2016; Zhang et al., "Fixup", 2019). So the network begins as a linear
+autoencoder, which for photographs is a good one, and learns what is not linear. Between patches and
+latents stands one dense layer and nothing narrower.
 """
 
 import math
@@ -31,6 +39,8 @@ _PATCHES_A_SIDE = 8  # at most; 28 pixels make 7 patches of 4
 _PHASES = 8.0  # variance of the phases of the Fourier features at first
 # One class has less fine structure, and where few of its latents lie, smooth drawings are better.
 _PHASES_OF_CLASS = 0.36
+_BLOCKS, _BLOCK_FILTERS = 2, 64  # of `patches_residual`, in each network
+_FIRST_DEVIATION = 0.02  # of the weights behind a block
 
 
 class Widths(NamedTuple):
@@ -54,8 +64,19 @@ class PatchGrid(NamedTuple):
     right: int
 
 
-def build(plan: Plan, widths: Widths) -> Networks:
-    """Builds a pair of such networks."""
+@has_settings("activation")
+def build_patches(plan: Plan) -> Networks:
+    """Builds the pair of the presets `fast` and `best`."""
+    return _build(plan, Widths((32,), 128, 64, (256, 512), (16, 32)))
+
+
+@has_settings("activation")
+def build_smooth(plan: Plan) -> Networks:
+    """Builds the pair for tens of latents."""
+    return _build(plan, Widths((64, 64), 512, 0, (512, 512), (32, 64), activation="gelu"))
+
+
+def _build(plan: Plan, widths: Widths) -> Networks:
     check_size(plan.image_shape)
     grid = cover(plan.image_shape)
     widths = widths._replace(activation=plan.activation(widths.activation))
@@ -140,18 +161,40 @@ def _decoder(plan: Plan, grid: PatchGrid, widths: Widths) -> keras.Model:
 
 
 @has_settings("activation")
-def build_small(plan: Plan) -> Networks:
-    """Builds the pair of the preset `fast`."""
-    return build(plan, Widths((32,), 128, 64, (256, 512), (16, 32)))
+def build_residual(plan: Plan) -> Networks:
+    """Builds the pair of residual blocks, of the preset `photo`."""
+    check_size(plan.image_shape)
+    grid = cover(plan.image_shape)
+    return Networks(_residual_encoder(plan, grid), _residual_decoder(plan, grid))
 
 
-@has_settings("activation")
-def build_large(plan: Plan) -> Networks:
-    """Builds a larger pair."""
-    return build(plan, Widths((32, 32), 128, 64, (512, 512), (32, 64)))
+def _residual_encoder(plan: Plan, grid: PatchGrid) -> keras.Model:
+    make, (inputs, images, labels) = plan.encoder, plan.image_input()
+    patches = through(to_patches(make, grid, plan.image_shape[-1]), images)
+    features = _blocks(plan, make, make.conv(_BLOCK_FILTERS, "patches")(patches))
+    flat = with_labels(make, make(layers.Flatten)(features), labels)
+    code = make.dense(2 * plan.latent_dim, "mean_and_logvar")(flat)
+    return keras.Model(inputs, code, name="encoder")
 
 
-@has_settings("activation")
-def build_smooth(plan: Plan) -> Networks:
-    """Builds a pair for tens of latents: it needs no Fourier features, but smoothness."""
-    return build(plan, Widths((64, 64), 512, 0, (512, 512), (32, 64), activation="gelu"))
+def _residual_decoder(plan: Plan, grid: PatchGrid) -> keras.Model:
+    make, (inputs, latents, labels) = plan.decoder, plan.latent_input()
+    features = with_labels(make, latents, labels)
+    flat = make.dense(grid.rows * grid.columns * _BLOCK_FILTERS, "grid")(features)
+    features = make(layers.Reshape, (grid.rows, grid.columns, _BLOCK_FILTERS))(flat)
+    patches = make.conv(grid.side**2 * plan.outputs, "logits")(_blocks(plan, make, features))
+    drawn = through(to_pixels(make, grid, plan.outputs), patches)
+    return keras.Model(inputs, drawn, name="decoder")
+
+
+def _blocks(plan: Plan, make: LayerMaker, features: keras.KerasTensor) -> keras.KerasTensor:
+    """Adds small changes to features [B, rows, columns, F], one after the other."""
+    for number in range(1, _BLOCKS + 1):
+        name = f"out_{number}"
+        small = keras.initializers.RandomNormal(stddev=_FIRST_DEVIATION, seed=make.seed(name))
+        block = [
+            make.conv(_BLOCK_FILTERS, f"conv_{number}", activation=plan.activation("gelu")),
+            make.conv(_BLOCK_FILTERS, name, size=1, kernel_initializer=small),
+        ]
+        features = make(layers.Add)([features, through(block, features)])
+    return features
