@@ -152,6 +152,7 @@ def _integrate(joint: _Joint) -> ExactLogPx:
         error, counts = np.bincount(everything.image, wrong, num), np.bincount(everything.image)
         unsettled = wrong[-len(pairs.image) :] > _SETTLED / counts[pairs.image]
         unsettled &= error[pairs.image] > _SETTLED
+        unsettled |= (pairs.error >= 1) & (pairs.log_mass > total[pairs.image] - _LEFT)
         if not unsettled.any():
             break
         settled.append(pairs.part(~unsettled))
