@@ -5,7 +5,7 @@ coarse pass compares all images with a few latents of every tile, by a matrix pr
 until nothing is gained: so it knows which tiles matter to which images. Each such pair is then
 integrated finely: more latents of the tile are decoded, and a polynomial through log p(x, z) there
 gives it at many more points, for the logarithm is smooth, also where p(x, z) itself is a needle.
-Where the terms of the highest degrees still count, or a single point has much of the integral, the
+Where the terms of the highest degree still count, or a single point has much of the integral, the
 tile is divided. The encoder has no part in all this.
 
 Trefethen, "Approximation Theory and Approximation Practice" (2019), chapters 8, 17 and 19.
@@ -25,31 +25,31 @@ from numpy.polynomial import legendre
 
 from cvae_tf.core.terminal import progress
 from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.posterior import log_normal
 
 TOLERANCE = 0.01  # nats, of the mean
 _LARGEST_DIM = 2
 _SIDE_OF_TILE = {1: 0.02, 2: 0.2}  # by latent dimensions
 _INNER, _OUTER = 5.0, 12.0  # from 0 in each direction: what is always integrated, and the end
-_COARSE_NODES, _FAR_NODES, _FINE_NODES = 4, 2, 7  # a side of a tile
+_COARSE_NODES, _FAR_NODES, _FINE_NODES = 4, 2, 6  # a side of a tile
 _POINTS = 16  # a side, at which a polynomial gives log p(x, z)
 _MARGIN = 20.0  # nats below the best tile of an image in the coarse pass: what matters to it
-_LEFT = 15.0  # nats below log p(x): tiles whose nodes are good enough
+_NEGLIGIBLE = 20.0  # nats below log p(x), of a tile
 _MOST_AT_A_POINT = 0.41  # of an integral, to the power of Z: too narrow peaks have more
 _LARGEST_CHANGE = 0.5  # by terms of the highest degree: else the nodes alone are taken
 _MOST_ABOVE = 60.0  # nats above the largest value at a node that a polynomial may have
-_SETTLED = 0.005  # nats of an image that all its tiles together may be wrong by
+_SETTLED = 0.001  # nats of an image that all its tiles together may be wrong by
 _MOST_DIVISIONS = 5
 _NOTHING = 1e-37  # beside p(x), and can be divided by
-_DROPPED = 2  # terms of the highest degrees that must not count; a single one is often 0
 _IMAGES_AT_ONCE = 10_000
-_LATENTS_AT_ONCE = 2048  # that are decoded
+_LATENTS_AT_ONCE = 4096  # that are decoded
 
 
 class ExactLogPx(NamedTuple):
     """Integrals, and how far they are to be trusted."""
 
     log_evidence: np.ndarray  # log p(x), [N], nats
-    error: np.ndarray  # how much polynomials of lower degree change it, [N], nats
+    error: np.ndarray  # how much polynomials of a lower degree change it, [N], nats
 
 
 class _Tiles(NamedTuple):
@@ -87,30 +87,37 @@ class _Joint:
     """The logarithm of p(x, z) for N images and any latents."""
 
     def __init__(self, model: CVAE, pixels: np.ndarray, label: int | None):
-        """Keeps the features of images, float32 [N, H, W, C]; what is alike in all is left out."""
+        """Keeps the features of images, float32 [N, H, W, C]."""
         density, self.latent_dim = model.pixels.density, model.latent_dim
-        features = density.features(tf.constant(pixels)).numpy()
-        self._varies = np.ptp(features, axis=0) > 0
-        self._constant = features[0, ~self._varies]
-        self.features = np.ascontiguousarray(features[:, self._varies])
+        self.features = density.features(tf.constant(pixels))
 
-        @tf.function(input_signature=[tf.TensorSpec([None, model.latent_dim])])
-        def decode(latents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            labels = None if label is None else tf.fill(tf.shape(latents)[:1], label)
-            return density.natural(model.parameters(latents, labels))
+        self._decode = tf.function(
+            lambda latents: _natural(model, label, latents),
+            input_signature=[tf.TensorSpec([None, self.latent_dim])],
+        )
 
-        self._decode = decode
-
-    def decode(self, latents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def decode(self, latents: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
         """Decodes latents [L, Z].
 
         Returns:
             Natural parameters [L, F] and offsets [L]; log p(x, z) = features @ natural + offset.
         """
-        natural, log_normalizer = (each.numpy() for each in self._decode(latents.astype("f4")))
-        of_constant = natural[:, ~self._varies] @ self._constant
-        log_prior = -0.5 * np.sum(latents**2 + np.log(2 * np.pi), axis=1)
-        return natural[:, self._varies], log_prior - log_normalizer + of_constant
+        return self._decode(latents.astype("f4"))
+
+
+def _natural(model: CVAE, label: int | None, latents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    labels = None if label is None else tf.fill(tf.shape(latents)[:1], label)
+    natural, log_normalizer = model.pixels.density.natural(model.parameters(latents, labels))
+    log_prior = log_normal(latents, tf.zeros_like(latents), tf.zeros_like(latents))
+    return natural, tf.cast(log_prior, natural.dtype) - log_normalizer
+
+
+@tf.function(reduce_retracing=True)
+def _largest(natural: tf.Tensor, offset: tf.Tensor, features: tf.Tensor, nodes: int) -> tf.Tensor:
+    """The largest log p(x, z) of N images at the nodes of T tiles, [T, N]."""
+    log_joint = tf.matmul(tf.cast(natural, tf.float32), features, transpose_b=True)
+    log_joint += tf.cast(offset, tf.float32)[:, None]
+    return tf.reduce_max(tf.reshape(log_joint, [-1, nodes, tf.shape(features)[0]]), axis=1)
 
 
 def can_integrate(model: CVAE) -> bool:
@@ -143,21 +150,29 @@ def log_evidence(model: CVAE, pixels: np.ndarray, labels: np.ndarray | None = No
 def _integrate(joint: _Joint) -> ExactLogPx:
     num, settled = len(joint.features), []
     tiles, pairs = coarse_pass(joint)
-    total = _add_up(pairs, num)
     for _ in range(_MOST_DIVISIONS + 1):
-        pairs = integrate_pairs(joint, tiles, pairs, total - _LEFT)
+        pairs = integrate_pairs(joint, tiles, pairs)
         everything = _Pairs(*map(np.concatenate, zip(*settled, pairs, strict=True)))
         total = _add_up(everything, num)
         wrong = np.exp(everything.log_mass - total[everything.image]) * everything.error
-        error, counts = np.bincount(everything.image, wrong, num), np.bincount(everything.image)
-        unsettled = wrong[-len(pairs.image) :] > _SETTLED / counts[pairs.image]
-        unsettled &= error[pairs.image] > _SETTLED
-        unsettled |= (pairs.error >= 1) & (pairs.log_mass > total[pairs.image] - _LEFT)
+        unsettled = _are_unsettled(everything.image, wrong)[-len(pairs.image) :]
+        unsettled |= (pairs.error >= 1) & (pairs.log_mass > total[pairs.image] - _NEGLIGIBLE)
         if not unsettled.any():
             break
         settled.append(pairs.part(~unsettled))
         tiles, pairs = _divide(tiles, pairs.part(unsettled))
-    return ExactLogPx(total, np.log1p(error))
+    return ExactLogPx(total, np.log1p(np.bincount(everything.image, wrong, num)))
+
+
+def _are_unsettled(image: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """Chooses the worst pairs of each image, so that all others together are good enough, [M]."""
+    order = np.lexsort((wrong, image))
+    sums = np.cumsum(wrong[order])
+    starts = np.flatnonzero(np.diff(image[order], prepend=-1))
+    before = np.repeat((sums - wrong[order])[starts], np.diff(starts, append=len(image)))
+    unsettled = np.empty(len(image), bool)
+    unsettled[order] = sums - before > _SETTLED
+    return unsettled
 
 
 def coarse_pass(joint: _Joint) -> tuple[_Tiles, _Pairs]:
@@ -169,14 +184,16 @@ def coarse_pass(joint: _Joint) -> tuple[_Tiles, _Pairs]:
     Returns:
         The tiles, and the pairs of images and tiles that matter, with about their integrals.
     """
-    num, features, found, rings = len(joint.features), joint.features.astype("f4"), [], []
+    num, found, rings = len(joint.features), [], []
     chosen, (total, best) = np.arange(num), np.full((2, num), -np.inf)
     for ring, nodes in _rings(joint.latent_dim):
-        before, of_chosen = total.copy(), features[chosen]
+        before, features = total.copy(), tf.cast(tf.gather(joint.features, chosen), tf.float32)
         at_once = _LATENTS_AT_ONCE // nodes**joint.latent_dim
+        log_volume = joint.latent_dim * np.log(ring.side)
         for start in range(0, len(ring.corners), at_once):
             block = ring.part(slice(start, start + at_once))
-            rough = _largest_in_tiles(joint, of_chosen, block, nodes)
+            natural = joint.decode(block.nodes(nodes))
+            rough = _largest(*natural, features, nodes**joint.latent_dim).numpy() + log_volume
             best[chosen] = np.maximum(best[chosen], rough.max(axis=0))
             total[chosen] = np.logaddexp(total[chosen], _log_sum(rough))
             tile, image = np.nonzero(rough > best[chosen] - _MARGIN)
@@ -202,23 +219,13 @@ def _rings(latent_dim: int) -> Iterator[tuple[_Tiles, int]]:
         yield _Tiles(corners[(distance > outer - 1) & (distance < outer)], side), _FAR_NODES
 
 
-def _largest_in_tiles(joint: _Joint, features: np.ndarray, tiles: _Tiles, nodes: int) -> np.ndarray:
-    """The largest p(x, z) at the nodes of T tiles times their volume, as a logarithm, [T, N]."""
-    natural, offset = joint.decode(tiles.nodes(nodes))
-    log_measure = offset + joint.latent_dim * np.log(tiles.side)
-    log_joint = natural.astype("f4") @ features.T
-    log_joint += log_measure[:, None].astype("f4")
-    return log_joint.reshape(len(tiles.corners), -1, len(features)).max(axis=1)
-
-
-def integrate_pairs(joint: _Joint, tiles: _Tiles, pairs: _Pairs, least: np.ndarray) -> _Pairs:
+def integrate_pairs(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> _Pairs:
     """Integrates the tile of each of M pairs for its image.
 
     Args:
         joint: of N images.
         tiles: T of them.
-        pairs: with roughly their integrals, or those of the tiles that were divided.
-        least: integrals from which on polynomials are used, [N], nats.
+        pairs: their integrals are not known yet.
     """
     numbers, starts = np.unique(pairs.tile, return_index=True)
     bounds, found = np.append(starts, len(pairs.tile)), []
@@ -230,49 +237,55 @@ def integrate_pairs(joint: _Joint, tiles: _Tiles, pairs: _Pairs, least: np.ndarr
             last = min(first + at_once, len(numbers))
             part = pairs.part(slice(bounds[first], bounds[last]))
             values = log_volume + _values_at_nodes(joint, tiles, part)
-            # A needle may have hidden between these nodes.
-            was_large = part.log_mass > least[part.image]
-            found.append(_integrals(values, np.where(was_large, -np.inf, least[part.image])))
+            found.append(_integrals(values, joint.latent_dim))
     log_mass, error = map(np.concatenate, zip(*found, strict=True))
     return pairs._replace(log_mass=log_mass, error=error)
 
 
-def _values_at_nodes(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> np.ndarray:
+def _values_at_nodes(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> tf.Tensor:
     """The logarithms of p(x, z) of each pair at the nodes of its tile, [M, n^Z]."""
-    numbers, starts = np.unique(pairs.tile, return_index=True)
+    numbers, counts = np.unique(pairs.tile, return_counts=True)
     natural, offset = joint.decode(tiles.part(numbers).nodes(_FINE_NODES))
-    images = np.split(pairs.image, starts[1:])
-    natural, offset = (np.split(each, len(numbers)) for each in (natural, offset))
-    parts = zip(images, natural, offset, strict=True)
-    return np.concatenate([joint.features[own] @ each.T + more for own, each, more in parts])
+    return _compare(joint.features, pairs.image, counts, natural, offset)
 
 
-def _integrals(values: np.ndarray, least: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+@tf.function(reduce_retracing=True)
+def _compare(
+    features: tf.Tensor, image: tf.Tensor, counts: tf.Tensor, natural: tf.Tensor, offset: tf.Tensor
+) -> tf.Tensor:
+    """Compares the images of each tile, one tile after the other, with its nodes: [M, n^Z]."""
+    num_tiles, num_nodes = tf.size(counts), tf.size(offset) // tf.size(counts)
+    ends = tf.cumsum(counts)
+    parts = tf.TensorArray(features.dtype, num_tiles, infer_shape=False)
+    for tile in tf.range(num_tiles):
+        images = tf.gather(features, image[ends[tile] - counts[tile] : ends[tile]])
+        nodes = slice(tile * num_nodes, (tile + 1) * num_nodes)
+        products = tf.matmul(images, natural[nodes], transpose_b=True)
+        parts = parts.write(tile, products + offset[nodes])
+    return parts.concat()
+
+
+@tf.function(reduce_retracing=True)
+def _integrals(values: tf.Tensor, latent_dim: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Integrates over tiles, from the logarithms at their nodes times their volume, [M, n^Z].
-
-    Where the integral by the nodes is not above the least, [M], that is good enough.
 
     Returns:
         The logarithms of the integrals, [M], and by how much of itself each may be wrong, [M].
     """
-    latent_dim = 1 if values.shape[1] == _FINE_NODES else 2
-    largest = values.max(axis=1)
-    relative = (values - largest[:, None]).astype("f4")
-    by_nodes = np.exp(relative) @ _weights(_FINE_NODES, latent_dim)
-    integral, error = by_nodes.copy(), np.zeros(len(values))
-    matter = np.flatnonzero(np.log(by_nodes) + largest > least)
-    by_nodes = by_nodes[matter]
+    largest = tf.reduce_max(values, axis=1, keepdims=True)
+    relative = tf.cast(values - largest, tf.float32)
+    by_nodes = tf.reduce_sum(tf.exp(relative) * _weights(_FINE_NODES, latent_dim), axis=1)
     at_points, of_lower = (
-        np.exp(np.minimum(relative[matter] @ matrix, _MOST_ABOVE)) * _weights(_POINTS, latent_dim)
+        tf.exp(tf.minimum(tf.matmul(relative, matrix), _MOST_ABOVE)) * _weights(_POINTS, latent_dim)
         for matrix in _to_points(latent_dim)
     )
-    by_points = at_points.sum(axis=1)
-    change = np.abs(by_points - of_lower.sum(axis=1)) / np.maximum(by_points, _NOTHING)
-    is_good = at_points.max(axis=1) < _MOST_AT_A_POINT**latent_dim * by_points
-    is_good &= change < _LARGEST_CHANGE
-    integral[matter] = np.where(is_good, by_points, by_nodes)
-    error[matter] = np.where(is_good, change, np.maximum(by_points / by_nodes, 1))
-    return np.log(integral) + largest, error
+    by_points = tf.reduce_sum(at_points, axis=1)
+    change = tf.abs(by_points - tf.reduce_sum(of_lower, axis=1)) / (by_points + _NOTHING)
+    is_narrow = tf.reduce_max(at_points, axis=1) > _MOST_AT_A_POINT**latent_dim * by_points
+    is_good = (by_points > 0) & (change < _LARGEST_CHANGE) & ~is_narrow
+    integrals = tf.where(is_good, by_points, by_nodes)
+    errors = tf.where(is_good, change, tf.maximum(by_points / by_nodes, 1))
+    return tf.cast(tf.math.log(integrals), values.dtype) + largest[:, 0], errors
 
 
 def _divide(tiles: _Tiles, pairs: _Pairs) -> tuple[_Tiles, _Pairs]:
@@ -318,14 +331,13 @@ def _to_points(latent_dim: int) -> tuple[np.ndarray, np.ndarray]:
 
     Returns:
         Two matrices [n^Z, m^Z]: of the polynomial through the values, and of the same without its
-        terms of the highest degrees. How far they differ says how good the first one is.
+        terms of the highest degree. How far they differ says how good the first one is.
     """
     places, weights = _legendre(_FINE_NODES)
     degrees = np.arange(_FINE_NODES)
     of_terms = legendre.legvander(places, _FINE_NODES - 1).T * weights * (degrees[:, None] + 0.5)
     at_points = legendre.legvander(_legendre(_POINTS)[0], _FINE_NODES - 1)
-    kept = _FINE_NODES - _DROPPED
-    full, lower = at_points @ of_terms, at_points[:, :kept] @ of_terms[:kept]
+    full, lower = at_points @ of_terms, at_points[:, :-1] @ of_terms[:-1]
     return tuple(
         functools.reduce(np.kron, [of_side.T] * latent_dim).astype("f4")
         for of_side in (full, lower)
