@@ -177,7 +177,7 @@ def draw_pixels(grey: np.ndarray, pixels: Pixels, seed: int) -> np.ndarray:
     """Makes grey levels [N, H, W, C] pixels of the kind that a model knows, always the same."""
     key = derived_key(seed, Purpose.EVALUATION_BINARIZATION)
     parts = [
-        pixels.drawn(tf.constant(grey[own], tf.float32), key, own.start).numpy()
+        pixels.binarize(tf.constant(grey[own], tf.float32), key, own.start).numpy()
         for own in batch_slices(len(grey), grey.shape[1:])
     ]
     return np.concatenate(parts)

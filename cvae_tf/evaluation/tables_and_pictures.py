@@ -27,11 +27,11 @@ def as_table(found: Evaluation | Distance) -> str:
     if isinstance(found, Distance):
         return distance.as_table(found)
     model, settings = found.model, found.settings
-    conditions = f"{model.pixels.binarize}, seed {settings.seed}, {found.images.origin}"
+    conditions = f"{model.pixels.binarization_name}, seed {settings.seed}, {found.images.origin}"
     active = importance_bounds.count_active_units(found.posteriors)
     lines = [
-        f"{len(found.pixels):,} images ({found.images.origin}); p(x|z): {model.pixels.likelihood}; "
-        f"{model.latent_dim} latent dimensions",
+        f"{len(found.pixels):,} images ({found.images.origin}); "
+        f"p(x|z): {model.pixels.likelihood_name}; {model.latent_dim} latent dimensions",
         "",
         _table_of_numbers(found, conditions),
         "",
@@ -117,8 +117,8 @@ def as_json(found: Evaluation | Distance) -> dict[str, Any]:
         return {"distance": distance.as_json(found)}
     model, settings, exact = found.model, found.settings, found.exact
     conditions = {
-        "binarize": model.pixels.binarize,
-        "likelihood": model.pixels.likelihood,
+        "binarize": model.pixels.binarization_name,
+        "likelihood": model.pixels.likelihood_name,
         "seed": settings.seed,
         "split": found.images.origin,
         "images": len(found.pixels),
@@ -197,7 +197,9 @@ def _draw_evaluation(found: Evaluation, path: Path) -> None:
         right.bar(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color="tab:red")
         right.set(title="KL of each latent dimension, sorted", xlabel="dimension", ylabel="nats")
         right.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
-    title = f"{found.images.origin}, {found.model.pixels.binarize}, seed {found.settings.seed}"
+    title = (
+        f"{found.images.origin}, {found.model.pixels.binarization_name}, seed {found.settings.seed}"
+    )
     fit(figure.suptitle(title), 0.96 * figure.bbox.width)
     figure.tight_layout()
     save(figure, path)

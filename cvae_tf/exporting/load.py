@@ -126,7 +126,7 @@ def _read_variables(path: Path, model: GenerativeModel) -> list[tuple[Any, np.nd
     keys = {each.full_name.rpartition("/")[2]: each.checkpoint_key for each in stored}
     own = [each for network in model.networks.values() for each in network.variables]
     wanted = [(each, _OF_NETWORKS.format(place)) for place, each in enumerate(own)]
-    learned = [each for part in model.finishing_parts.values() for each in part.variables]
+    learned = [each for part in model.fitted_parts.values() for each in part.variables]
     wanted += [(each, keys[name]) for each in learned if (name := each.name) in keys]
     shapes = reader.get_variable_to_shape_map()
     if any(shapes.get(key) != list(variable.shape) for variable, key in wanted):

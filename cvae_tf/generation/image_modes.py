@@ -67,9 +67,9 @@ def _in_both_ways(
         posterior_of(model, originals, settings).mean,
     ]
     refined, measure = model.decode(means[1], labels), model.pixels.terms["log_likelihood"]
-    pixels = model.pixels.likeliest(tf.constant(originals.pixels, tf.float32))
+    pixels = model.pixels.binarize_mode(tf.constant(originals.pixels, tf.float32))
     values = [
-        model.pixels.density.log_prob(pixels, model.parameters(mean, labels)).numpy()
+        model.pixels.likelihood.log_prob(pixels, model.parameters(mean, labels)).numpy()
         for mean in means
     ]
     sets = [originals.pixels, encoders, refined]

@@ -88,7 +88,7 @@ class _Joint:
 
     def __init__(self, model: CVAE, pixels: np.ndarray, label: int | None):
         """Keeps the features of images, float32 [N, H, W, C]."""
-        density, self.latent_dim = model.pixels.density, model.latent_dim
+        density, self.latent_dim = model.pixels.likelihood, model.latent_dim
         self.features = density.features(tf.constant(pixels))
 
         self._decode = tf.function(
@@ -107,7 +107,7 @@ class _Joint:
 
 def _natural(model: CVAE, label: int | None, latents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     labels = None if label is None else tf.fill(tf.shape(latents)[:1], label)
-    natural, log_normalizer = model.pixels.density.natural(model.parameters(latents, labels))
+    natural, log_normalizer = model.pixels.likelihood.natural(model.parameters(latents, labels))
     log_prior = log_normal(latents, tf.zeros_like(latents), tf.zeros_like(latents))
     return natural, tf.cast(log_prior, natural.dtype) - log_normalizer
 
@@ -122,7 +122,7 @@ def _largest(natural: tf.Tensor, offset: tf.Tensor, features: tf.Tensor, nodes: 
 
 def can_integrate(model: CVAE) -> bool:
     """Whether a model has few enough latents, and a likelihood that is a matrix product."""
-    is_fast = model.pixels.has_likelihood and model.pixels.density.is_matrix_product
+    is_fast = model.pixels.has_likelihood and model.pixels.likelihood.is_matrix_product
     return is_fast and model.latent_dim <= _LARGEST_DIM
 
 

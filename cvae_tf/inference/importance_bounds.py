@@ -158,7 +158,7 @@ def _log_densities(
     noise = normal_of_samples(key, first, num_images, model.latent_dim, first_sample, num)
     terms, _ = objectives.sample_terms(
         lambda latents: model.parameters(latents, of_samples),
-        model.pixels.density.log_prob,
+        model.pixels.likelihood.log_prob,
         pixels,
         posteriors,
         noise,

@@ -163,10 +163,10 @@ class GenerativeModel(ArrayMethods, keras.Model):
         return {**self.networks, "optimizer": self.optimizer, **self.means}
 
     @property
-    def finishing_parts(self) -> dict[str, Any]:
+    def fitted_parts(self) -> dict[str, Any]:
         """What its family learns at the end, as `checkpoint_parts`; kept beside the checkpoints.
 
-        `if_missing` of each part says what follows if it could not be learned.
+        `effect_if_missing` of each part says what follows if it could not be learned.
         """
         return {}
 
@@ -189,7 +189,7 @@ class GenerativeModel(ArrayMethods, keras.Model):
         """The smallest one that `anomaly` can give; None if the model knows no usual images."""
         return None
 
-    def settle(self) -> None:
+    def update_batchnorm_statistics(self) -> None:
         """Finds what depends on the weights as they are now, before they are used."""
 
     def for_inference(self) -> "GenerativeModel":

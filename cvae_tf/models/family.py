@@ -85,8 +85,8 @@ class Family:
 
     # What is learned at the end, shown and exported.
 
-    def finish(self, model: Any, name: str, dataset: Any) -> None:
-        """Learns one of `model.finishing_parts`, of the `Dataset`, by the weights in use."""
+    def fit_after_training(self, model: Any, name: str, dataset: Any) -> None:
+        """Learns one of `model.fitted_parts`, of the `Dataset`, by the weights in use."""
 
     def epoch_panels(
         self, model: Any, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor

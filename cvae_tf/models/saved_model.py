@@ -89,7 +89,7 @@ def write(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> 
     archive = keras.export.ExportArchive()
     for network in model.networks.values():
         archive.track(network)
-    for part in model.finishing_parts.values():
+    for part in model.fitted_parts.values():
         archive.track(part)
     endpoints = {
         name: archive.add_endpoint(name, function, arguments).get_concrete_function()

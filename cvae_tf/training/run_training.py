@@ -256,12 +256,12 @@ def fit_after_training(run: Run, model: GenerativeModel, dataset: Dataset) -> No
     Part by part, by the weights that are in use.
     """
     arrays = {}
-    for name, part in model.finishing_parts.items():
+    for name, part in model.fitted_parts.items():
         try:
-            family_of(model).finish(model, name, dataset)
+            family_of(model).fit_after_training(model, name, dataset)
         except _NOT_FATAL as error:  # the trained model is not to be lost
             reason = str(error).partition("\n")[0]
-            warn(f"what is learned at the end is missing: {part.if_missing} ({reason}).")
+            warn(f"what is learned at the end is missing: {part.effect_if_missing} ({reason}).")
         else:
             variables = _fitted_variables(name, part)
             arrays |= {key: variable.numpy() for key, variable in variables.items()}
@@ -272,7 +272,7 @@ def fit_after_training(run: Run, model: GenerativeModel, dataset: Dataset) -> No
 
 def restore_fitted(run: Run, model: GenerativeModel) -> list[str]:
     """Takes what was written of these weights; of what is missing, says what follows from it."""
-    parts = model.finishing_parts
+    parts = model.fitted_parts
     if not parts:
         return []
     names = [key for name, part in parts.items() for key in _fitted_variables(name, part)]
@@ -290,7 +290,7 @@ def restore_fitted(run: Run, model: GenerativeModel) -> list[str]:
             for key, variable in variables.items():
                 variable.assign(arrays[key])
         else:
-            missing.append(part.if_missing)
+            missing.append(part.effect_if_missing)
     return missing
 
 

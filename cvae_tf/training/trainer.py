@@ -248,7 +248,7 @@ def averaged(model: GenerativeModel) -> Iterator[None]:
     Juditsky, "Acceleration of stochastic approximation by averaging" (1992), with a decay.
     """
     if not _has_averages(model):
-        model.settle()
+        model.update_batchnorm_statistics()
         yield
         return
     own = [tf.identity(weight) for weight in model.optimized_variables]
@@ -274,7 +274,7 @@ def take_averages(model: GenerativeModel) -> None:
     """Makes the weights of a model their averages, if there are any; it is not to learn on."""
     if _has_averages(model):
         model.optimizer.finalize_variable_values(model.optimized_variables)
-    model.settle()
+    model.update_batchnorm_statistics()
 
 
 def _has_averages(model: GenerativeModel) -> bool:

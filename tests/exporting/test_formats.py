@@ -87,7 +87,7 @@ def _expected(model, images, latents, labels):
     drawn = {"images": model.decode(tf.constant(latents), labels)}
     if not isinstance(model, CVAE):
         return {"generator": drawn, "discriminator": {"logit": model.logits(images, labels)}}
-    posterior = model.encode(model.pixels.likeliest(images), labels)
+    posterior = model.encode(model.pixels.binarize_mode(images), labels)
     return {"decoder": drawn, "encoder": posterior._asdict()}
 
 

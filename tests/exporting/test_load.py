@@ -39,8 +39,8 @@ def test_a_run_is_as_good_as_its_export_and_the_same_without(kind, request, tmp_
     newest = load_newest(run.directory)
     _assert_near(newest.sample(3), exported.sample(3))
     assert newest.metadata.keys() == exported.metadata.keys()
-    for name, part in newest.finishing_parts.items():
-        pairs = zip(part.variables, exported.finishing_parts[name].variables, strict=True)
+    for name, part in newest.fitted_parts.items():
+        pairs = zip(part.variables, exported.fitted_parts[name].variables, strict=True)
         for variable, same in pairs:
             np.testing.assert_array_equal(variable.numpy(), same.numpy())
     bare = shutil.copytree(run.directory, tmp_path / "run", ignore=shutil.ignore_patterns("export"))

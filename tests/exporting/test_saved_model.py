@@ -95,13 +95,13 @@ def _expected(model, labels):
 
 def _of_vae(model, labels):
     def encode(images):
-        return model.encode(model.pixels.likeliest(images), labels)._asdict()
+        return model.encode(model.pixels.binarize_mode(images), labels)._asdict()
 
     def reconstruct(images):
         return {"images": model.decode(encode(images)["mean"], labels)}
 
     def score(images, seed):
-        pixels = model.pixels.drawn(images, derived_key(seed, Purpose.SCORE_BINARIZATION))
+        pixels = model.pixels.binarize(images, derived_key(seed, Purpose.SCORE_BINARIZATION))
         key = derived_key(seed, Purpose.SCORE_NOISE)
         return model.pixels.named(model.elbo(pixels, key, labels))
 

@@ -124,7 +124,7 @@ def test_grey_levels_are_integrated_too(name):
     axis = np.linspace(-8, 8, 8001, dtype=np.float32)[:, None]
     outputs = model.parameters(tf.constant(axis))
     log_joint = [
-        model.pixels.density.log_prob(tf.constant(np.tile(image, (8001, 1, 1, 1))), outputs)
+        model.pixels.likelihood.log_prob(tf.constant(np.tile(image, (8001, 1, 1, 1))), outputs)
         - 0.5 * (axis[:, 0] ** 2 + np.log(2 * np.pi))
         for image in grey
     ]

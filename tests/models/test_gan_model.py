@@ -89,14 +89,14 @@ def test_networks_fit_every_size(network):
 
 
 def test_settled_statistics_are_those_of_drawn_images(monkeypatch):
-    monkeypatch.setattr(gan_model, "_SETTLED_ON", 64)
+    monkeypatch.setattr(gan_model, "_DRAWN_FOR_STATISTICS", 64)
     model = _model("dcgan")
     own = tf.random.stateless_normal([64, 5], derived_key(1, Purpose.NORMALIZATION_STATISTICS))
     assert np.abs(model(own) - model.generator(own, training=True)).max() > 1e-2
-    model.settle()
+    model.update_batchnorm_statistics()
     settled = model(own).numpy()
     np.testing.assert_allclose(settled, model.generator(own, training=True), atol=1e-4)
-    model.settle()
+    model.update_batchnorm_statistics()
     np.testing.assert_array_equal(model(own), settled)
 
 

@@ -76,7 +76,7 @@ def test_a_model_draws_latents_like_those_of_its_training_images():
     model = CVAE(tiny_networks(), seed=3, sampler="mixture")
     images = tiny_images(600)
     dataset = Dataset("toy", "", Split(images, None), Split(images[:9], None))
-    FAMILIES["vae"].finish(model, "sampler", dataset)
+    FAMILIES["vae"].fit_after_training(model, "sampler", dataset)
     copy, key = model.for_inference(), tf.constant([3, 4])
     latents = copy.sample_latents(3000, key).numpy()
     np.testing.assert_array_equal(latents, model.sample_latents(3000, key))

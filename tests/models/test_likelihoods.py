@@ -119,25 +119,25 @@ GREY = np.arange(256, dtype=np.float32).reshape(1, 16, 16, 1) / 255
 
 def test_grey_levels_above_one_half_are_white_where_nothing_is_drawn():
     expected = [0.0] * 128 + [1.0] * 128
-    for found in (Pixels("threshold").drawn(GREY, KEY), Pixels("dynamic").likeliest(GREY)):
+    for found in (Pixels("threshold").binarize(GREY, KEY), Pixels("dynamic").binarize_mode(GREY)):
         np.testing.assert_array_equal(np.ravel(found), expected)
     grey = np.float32([0.5, 0.50001]).reshape(1, 1, 2, 1)
-    np.testing.assert_array_equal(np.ravel(Pixels().likeliest(grey)), [0, 1])
-    np.testing.assert_array_equal(Pixels("none").drawn(GREY, KEY), GREY)
+    np.testing.assert_array_equal(np.ravel(Pixels().binarize_mode(grey)), [0, 1])
+    np.testing.assert_array_equal(Pixels("none").binarize(GREY, KEY), GREY)
 
 
 def test_drawn_pixels_are_white_with_the_grey_level_as_their_probability():
     grey = np.broadcast_to(np.float32([0.0, 0.1, 0.9, 1.0]), (20_000, 1, 1, 4))
-    drawn = Pixels("dynamic").drawn(tf.constant(grey), KEY).numpy()
+    drawn = Pixels("dynamic").binarize(tf.constant(grey), KEY).numpy()
     np.testing.assert_allclose(drawn.mean(axis=(0, 1, 2)), [0, 0.1, 0.9, 1], atol=0.01)
     assert set(np.unique(drawn)) == {0, 1}
 
 
 def test_what_is_drawn_for_an_image_depends_on_its_number_and_not_on_its_batch():
     grey = tf.fill([9, 5, 5, 1], 0.4)
-    together = Pixels("dynamic").drawn(grey, KEY).numpy()
+    together = Pixels("dynamic").binarize(grey, KEY).numpy()
     for first, last in ((0, 4), (4, 9), (7, 8)):
-        own = Pixels("dynamic").drawn(grey[first:last], KEY, first)
+        own = Pixels("dynamic").binarize(grey[first:last], KEY, first)
         np.testing.assert_array_equal(own, together[first:last])
     assert len(np.unique(together.reshape(9, -1), axis=0)) == 9
 

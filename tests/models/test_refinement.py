@@ -58,7 +58,7 @@ def model():
 
 def _log_joint(model, pixels, latents, labels=None):
     decode = refinement.decoder_for(model, labels)
-    return refinement.log_joint(decode, model.pixels.density, pixels, latents).numpy()
+    return refinement.log_joint(decode, model.pixels.likelihood, pixels, latents).numpy()
 
 
 def test_images_begin_at_the_likeliest_of_many_places(model):
@@ -112,14 +112,14 @@ def test_every_class_is_refined_under_its_own_labels():
 )
 def test_every_likelihood_can_be_refined(likelihood, latent_dim):
     pixels_kind = Pixels("threshold" if likelihood == "bernoulli" else "none", likelihood)
-    density = pixels_kind.density
+    density = pixels_kind.likelihood
     networks = build_networks(
         "mlp", (8, 8, 1), latent_dim, seed=1, options=SMALL,
         **density.decoder_parts(1),
     )  # fmt: skip
     model = vivid(CVAE(networks, seed=1, pixels=pixels_kind))
     grey = tf.constant(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)) / 255, tf.float32)
-    pixels = pixels_kind.likeliest(grey)
+    pixels = pixels_kind.binarize_mode(grey)
     start = refinement.first_latents(model, pixels, None) + 0.5  # away from a mode
     places = [start]
     for steps in (1, 5):  # never down

@@ -66,6 +66,8 @@ def test_the_objective_is_half_the_elbo_and_half_log_p_of_x():
     key = derived_key(model.seed, Purpose.SHARED_LATENTS, model.steps)
     outputs = model.parameters(even_latents(6, model.latent_dim, key))
     alone = (tf.repeat(image[None], 6, axis=0) for image in images)  # under each of the latents
-    bounds = [np.log(np.mean(np.exp(model.pixels.density.log_prob(own, outputs)))) for own in alone]
+    bounds = [
+        np.log(np.mean(np.exp(model.pixels.likelihood.log_prob(own, outputs)))) for own in alone
+    ]
     expected = (np.mean(terms.elbo) + np.mean(bounds)) / 2
     assert float(value) == pytest.approx(expected, rel=1e-5)

@@ -43,7 +43,9 @@ def test_new_usual_images_have_low_p_values_as_often_as_the_p_values_say(digits,
     images = digits.test.images[:, ::3, ::3]
     held_out, new = images[::2], images[1::2]
     model = vivid(_small((10, 10, 1), pixels=Pixels(binarize)))
-    FAMILIES["vae"].finish(model, "held_out_scores", digits._replace(test=Split(held_out, None)))
+    FAMILIES["vae"].fit_after_training(
+        model, "held_out_scores", digits._replace(test=Split(held_out, None))
+    )
     ranks = (1 + np.argsort(np.argsort(model.anomaly(held_out).score))) / (1 + len(held_out))
     assert np.abs(model.anomaly(held_out).p_value - ranks).mean() < 0.08  # each one's own place
     rate = pytest.approx(0.2, abs=3 * (2 * 0.16 / len(new)) ** 0.5)
@@ -59,7 +61,7 @@ def test_scores_are_mean_elbos_by_noise_that_all_images_share(digits):
         np.testing.assert_allclose(alone[0], elbos[own], rtol=1e-5)
         np.testing.assert_allclose(alone[1], known[own], rtol=1e-5)
     keys = [tf.constant([1, i]) for i in range(400)]
-    draws = [model.elbo(model.pixels.drawn(grey, key), key).elbo for key in keys]
+    draws = [model.elbo(model.pixels.binarize(grey, key), key).elbo for key in keys]
     deviation = np.std(draws, axis=0) / 8**0.5
     assert np.all(np.abs(elbos - np.mean(draws, axis=0)) < 4 * deviation)
 
@@ -69,7 +71,7 @@ def test_as_many_images_are_scored_as_are_affordable(monkeypatch):
     monkeypatch.setattr(family, "_MOST_PIXELS", 64 * 7 * 16)
     own, images = _small(), np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1))
     assert "anomaly" not in own.abilities
-    FAMILIES["vae"].finish(
+    FAMILIES["vae"].fit_after_training(
         own, "held_out_scores", types.SimpleNamespace(test=Split(images.astype(np.uint8), None))
     )
     assert own.held_out_scores.count == 7

@@ -72,7 +72,7 @@ def test_a_step_climbs_any_objective_along_its_gradient(objective, likelihood):
     pixels = Pixels("threshold" if likelihood == "bernoulli" else "none", likelihood)
     model = CVAE(tiny_networks(seed=4), 4, pixels, objective)
     model.compile(keras.optimizers.SGD(1.0))
-    images = pixels.likeliest(tf.constant(tiny_images(5) / 255, tf.float32))
+    images = pixels.binarize_mode(tf.constant(tiny_images(5) / 255, tf.float32))
     noise = tf.random.stateless_normal(
         [5 * objective.importance_samples, 2], derived_key(4, Purpose.TRAINING_NOISE, 0)
     )

@@ -66,7 +66,7 @@ def test_activations_are_those_of_keras(page):
 def test_mean_images_are_those_of_the_likelihood(page):
     latents = np.array([0.7, -1.1], np.float32)
     for likelihood in LIKELIHOODS:
-        density = Pixels("none", likelihood).density
+        density = Pixels("none", likelihood).likelihood
         decoder = build_networks("mlp", (8, 8, 3), 2, 0, **density.decoder_parts(3)).decoder
         _wake(decoder)
         found = page.evaluate(

@@ -25,8 +25,8 @@ from cvae_tf.models.networks.building import GanNetworks
 from cvae_tf.models.networks.gan_pairs import seed_vectors
 
 R1_EVERY = 16  # steps; the penalty counts as many times then (Karras et al. 2020, section 3.1)
-_SETTLED_ON = 2048  # drawn images, by which batch normalisation is settled; fewer large ones
-_SETTLED_PIXELS, _FEWEST_SETTLED = 2**21, 32
+_DRAWN_FOR_STATISTICS = 2048  # images, of batch normalisation; fewer large ones
+_PIXELS_FOR_STATISTICS, _FEWEST_FOR_STATISTICS = 2**21, 32
 _MEANS = (
     "discriminator_loss",
     "generator_loss",
@@ -257,10 +257,10 @@ class GAN(GenerativeModel):
         if self.compiled and self.optimizer.use_ema:
             raise ValueError("`fit` knows no averages of the generator alone; leave use_ema out.")
         history = super().fit(*arguments, **options)
-        self.settle()
+        self.update_batchnorm_statistics()
         return history
 
-    def settle(self) -> None:
+    def update_batchnorm_statistics(self) -> None:
         """Finds the statistics of batch normalisation by images that are drawn now."""
         norms = [
             layer
@@ -270,7 +270,8 @@ class GAN(GenerativeModel):
         if not norms:
             return
         height, width, _ = self.image_shape
-        num = max(min(_SETTLED_ON, _SETTLED_PIXELS // (height * width)), _FEWEST_SETTLED)
+        affordable = _PIXELS_FOR_STATISTICS // (height * width)
+        num = max(min(_DRAWN_FOR_STATISTICS, affordable), _FEWEST_FOR_STATISTICS)
         key = derived_key(self.seed, Purpose.NORMALIZATION_STATISTICS)
         latents = tf.random.stateless_normal([num, self.latent_dim], key)
         labels = tf.range(num) * self.num_classes // num if self.num_classes else None

@@ -60,11 +60,11 @@ def _dcgan_generator(plan: GanPlan) -> keras.Model:
     features = with_labels(make, latents, labels)
     features = make.dense(rows * columns * _COARSE, "dense", use_bias=False)(features)
     features = make(layers.Reshape, (rows, columns, _COARSE))(features)
-    features = _settled(plan, features, labels, "dense")
+    features = _batch_normalized(plan, features, labels, "dense")
     for number, (filters, strides) in enumerate(_FILTERS, 1):
         name = f"deconv_{number}"
         deconv = make.conv(filters, name, up, size=5, strides=strides, use_bias=False)
-        features = _settled(plan, deconv(features), labels, name)
+        features = _batch_normalized(plan, deconv(features), labels, name)
     features = make.conv(channels, "image", up, size=5, strides=2)(features)
     beyond = (0, 4 * rows - height), (0, 4 * columns - width)
     return _generator(inputs, make(layers.Cropping2D, beyond)(features))
@@ -112,11 +112,11 @@ def _sub_pixel_generator(plan: GanPlan, doublings: int) -> keras.Model:
     features = make(layers.Reshape, (rows, columns, _COARSEST))(features)
     grids = [*[_LARGE] * (doublings - _USUAL_DOUBLINGS), *_LAST]
     for number, filters in enumerate(grids, 1):
-        features = _settled(plan, doubled(features), labels, f"grid_{number}")
+        features = _batch_normalized(plan, doubled(features), labels, f"grid_{number}")
         for place, width_of in enumerate(filters, 1):
             name = f"conv_{number}_{place}"
             conv = make.conv(width_of, name, use_bias=False)
-            features = _settled(plan, conv(features), labels, name)
+            features = _batch_normalized(plan, conv(features), labels, name)
     features = doubled(make.conv(4 * channels, "image")(features))
     beyond = (0, features.shape[1] - height), (0, features.shape[2] - width)
     return _generator(inputs, make(layers.Cropping2D, beyond)(features))
@@ -172,12 +172,12 @@ class BatchDeviation(keras.layers.Layer):
         return ops.concatenate([features, more], axis=-1)
 
 
-def _settled(
+def _batch_normalized(
     plan: GanPlan, features: keras.KerasTensor, labels: keras.KerasTensor | None, name: str
 ) -> keras.KerasTensor:
     """Features of a generator, normalised over the batch, as labels modulate them, through a kink.
 
-    `GAN.settle` finds the statistics for use.
+    `GAN.update_batchnorm_statistics` finds the statistics for use.
     """
     make = plan.generator
     features = make(layers.BatchNormalization, name=f"norm_{name}")(features)

@@ -50,7 +50,7 @@ def elbos_and_complexities(
 
     def of_sample(number: tf.Tensor) -> tf.Tensor:
         of_pixels, of_latents = (tf.random.fold_in(key, 2 * number + part) for part in range(2))
-        pixels = model.pixels.drawn(grey, of_pixels, alike=True)
+        pixels = model.pixels.binarize(grey, of_pixels, alike=True)
         noise = tf.random.stateless_normal([1, model.latent_dim], of_latents)
         noise = tf.tile(noise, [tf.shape(grey)[0], 1])
         posterior = model.encode(pixels, labels)
@@ -62,14 +62,14 @@ def elbos_and_complexities(
         fn_output_signature=tf.TensorSpec([None], tf.float32),
         parallel_iterations=1,  # for the memory
     )
-    known = complexities(model.pixels.likeliest(grey), model.reconstruct(grey, labels))
+    known = complexities(model.pixels.binarize_mode(grey), model.reconstruct(grey, labels))
     return tf.reduce_mean(elbos, axis=0), known
 
 
 class HeldOutScores(tf.Module):
     """Relative scores of held-out images, sorted; +inf in the places that are not filled."""
 
-    if_missing = "it cannot tell anomalies"
+    effect_if_missing = "it cannot tell anomalies"
 
     def __init__(self):
         """Makes places for scores, and knows none yet."""

@@ -96,11 +96,11 @@ class VaeFamily(Family):
             f"{elbo.title} {values[elbo.name]:.2f} = {log_likelihood.title} "
             f"{values[log_likelihood.name]:.2f} - {kl.title} {values[kl.name]:.2f} nats/image"
         )
-        if model.pixels.density.is_of_levels:
+        if model.pixels.likelihood.is_of_levels:
             text += f" ({_bits(values[elbo.name], model.image_shape)})"
         return text
 
-    def finish(self, model: CVAE, name: str, dataset: Dataset) -> None:
+    def fit_after_training(self, model: CVAE, name: str, dataset: Dataset) -> None:
         """Fits the mixture that samples come from, or scores held-out images."""
         if name == "sampler":
             _fit_sampler(model, dataset.train)
@@ -147,10 +147,10 @@ class VaeFamily(Family):
         if metrics:
             known["numbers"] += f"\n\n{_meaning_of_numbers(model, metrics)}"
         pixels, count = model.pixels, model.held_out_scores.count
-        how, likelihood = pixels.binarization.description, pixels.likelihood.replace("_", " ")
+        how, likelihood = pixels.binarization.description, pixels.likelihood_name.replace("_", " ")
         is_fitted = model.sampler is not None and model.sampler.is_fitted
         said = {
-            "black_and_white": pixels.binarize == "threshold",
+            "black_and_white": pixels.binarization_name == "threshold",
             "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",
             "limits": "Its samples are blurred where its latents cannot say more. A score compares "
             f"images under this model; it is no probability of being an anomaly."
@@ -170,8 +170,7 @@ def _known_settings(model: CVAE) -> dict[str, Any]:
     return {
         **model.built_of,
         "conditional": model.num_classes > 0,
-        "binarize": model.pixels.binarize,
-        "likelihood": model.pixels.likelihood,
+        **model.pixels.to_settings(),
         "objective": model.objective.name,
         **{name: getattr(model.objective, name) for name in names},
         "sampler": model.sampler_name,
@@ -191,7 +190,7 @@ def _meaning_of_numbers(model: CVAE, metrics: dict[str, float]) -> str:
         "The ELBO is the log-likelihood log p(x|z) minus KL(q(z|x) || p(z)), a lower bound on "
         "log p(x)."
     )
-    if not pixels.density.is_of_levels:
+    if not pixels.likelihood.is_of_levels:
         return text
     bits = _bits(metrics[f"test_{pixels.terms['elbo'].name}"], model.image_shape)
     return f"{text} It is {bits}. {meaning_of_bits(pixels)}"
@@ -203,12 +202,12 @@ def _bits(elbo: float, image_shape: ImageShape) -> str:
 
 def meaning_of_bits(pixels: Pixels) -> str | None:
     """Says what bits per dimension are of grey levels, if they are a bound of anything."""
-    if pixels.density.is_of_levels:
+    if pixels.likelihood.is_of_levels:
         return (
             "These are probabilities of 256 levels for each pixel and channel: bits/dim is a "
             "length of code, as the literature gives it."
         )
-    if pixels.density.is_density:
+    if pixels.likelihood.is_density:
         return (
             "These are densities of grey levels in [0, 1], whose bits/dim may be negative; they "
             "do not compare with code lengths of images with 256 levels."

@@ -101,7 +101,7 @@ def log_joint(mixture: Mixture, latents: np.ndarray) -> np.ndarray:
 class LatentSampler(keras.layers.Layer):
     """Draws latents from a mixture, as part of a model; before it is fitted, from the prior."""
 
-    if_missing = "samples come from the prior"
+    effect_if_missing = "samples come from the prior"
 
     def __init__(self, latent_dim: int, **kwargs):
         """Takes the number of latent dimensions, Z."""

@@ -365,24 +365,28 @@ BINARIZATIONS = {"threshold": THRESHOLD, "dynamic": DYNAMIC, "none": NONE}
 class Pixels(NamedTuple):
     """Pixels and their likelihood, by the names in `BINARIZATIONS` and `LIKELIHOODS`."""
 
-    binarize: str = "threshold"
-    likelihood: str = "bernoulli"
+    binarization_name: str = "threshold"
+    likelihood_name: str = "bernoulli"
 
     @classmethod
     def of(cls, likelihood: str, binarize: str | None = None) -> "Pixels":
         """Pixels of a likelihood, by default grey levels as they are if it is one of these."""
-        own = "none" if cls(likelihood=likelihood).density.takes_grey else "threshold"
+        own = "none" if cls("none", likelihood).likelihood.takes_grey else "threshold"
         return cls(binarize or own, likelihood)
 
+    def to_settings(self) -> dict[str, str]:
+        """Gives the two names as a `Config` and saved models have them."""
+        return {"binarize": self.binarization_name, "likelihood": self.likelihood_name}
+
     @property
-    def density(self) -> Likelihood:
+    def likelihood(self) -> Likelihood:
         """p(x|z) of such pixels."""
-        return find("likelihood", LIKELIHOODS, self.likelihood)
+        return find("likelihood", LIKELIHOODS, self.likelihood_name)
 
     @property
     def binarization(self) -> Binarization:
         """How they are made of grey levels."""
-        return find("binarize", BINARIZATIONS, self.binarize)
+        return find("binarize", BINARIZATIONS, self.binarization_name)
 
     @property
     def has_likelihood(self) -> bool:
@@ -391,7 +395,7 @@ class Pixels(NamedTuple):
         The cross-entropy of grey levels is none: nothing makes its exponential a density, so what
         it is part of bounds no log p(x).
         """
-        return self.density.takes_grey or self.binarize != "none"
+        return self.likelihood.takes_grey or self.binarization_name != "none"
 
     @property
     def terms(self) -> dict[str, Measure]:
@@ -413,11 +417,11 @@ class Pixels(NamedTuple):
         """The ELBO and its parts, each [B], by what they are to be called."""
         return {measure.name: getattr(terms, term) for term, measure in self.terms.items()}
 
-    def likeliest(self, grey: tf.Tensor) -> tf.Tensor:
+    def binarize_mode(self, grey: tf.Tensor) -> tf.Tensor:
         """Makes pixels of grey levels [B, H, W, C] where nothing may be drawn."""
         return self.binarization.pixels(grey)
 
-    def drawn(
+    def binarize(
         self, grey: tf.Tensor, key: tf.Tensor, first: int | tf.Tensor = 0, alike: bool = False
     ) -> tf.Tensor:
         """Makes pixels of grey levels, by chance if that is what they are.
@@ -432,7 +436,7 @@ class Pixels(NamedTuple):
             float32 [B, H, W, C].
         """
         if not self.binarization.is_drawn:
-            return self.likeliest(grey)
+            return self.binarize_mode(grey)
         shape = grey.shape[1:]
         num = 1 if alike else tf.shape(grey)[0]
         chances = uniform_of_images(key, first, num, math.prod(shape))

@@ -123,7 +123,7 @@ class CVAE(GenerativeModel):
         return "prior" if self.sampler is None else "mixture"
 
     @property
-    def finishing_parts(self) -> dict[str, Any]:
+    def fitted_parts(self) -> dict[str, Any]:
         """The sampler, if samples do not come from the prior, and the scores of held-out images."""
         sampler = {} if self.sampler is None else {"sampler": self.sampler}
         return {**sampler, "held_out_scores": self.held_out_scores}
@@ -131,7 +131,7 @@ class CVAE(GenerativeModel):
     @property
     def can_refine(self) -> bool:
         """Whether posteriors can be refined: not if there are very many latents."""
-        return self.latent_dim <= MOST_REFINED and self.pixels.density.information is not None
+        return self.latent_dim <= MOST_REFINED and self.pixels.likelihood.information is not None
 
     # q(z|x) and p(x|z).
 
@@ -151,7 +151,7 @@ class CVAE(GenerativeModel):
             mean and logvar, each [B, Z].
         """
         if not training:
-            images = self.pixels.likeliest(images)  # which leaves pixels as they are
+            images = self.pixels.binarize_mode(images)  # which leaves pixels as they are
         code = run_as_two_halves(self.encoder, images, labels, training)
         return Posterior(*tf.split(code, 2, axis=1))
 
@@ -171,7 +171,7 @@ class CVAE(GenerativeModel):
 
         Of Bernoulli pixels it is the probability of being white.
         """
-        return self.pixels.density.mean(self.parameters(latents, labels))
+        return self.pixels.likelihood.mean(self.parameters(latents, labels))
 
     @also_of_arrays
     def reconstruct(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
@@ -219,7 +219,7 @@ class CVAE(GenerativeModel):
         labels: tf.Tensor | None = None,
     ) -> tuple[ElboTerms, tf.Tensor]:
         """Samples each posterior K times by given noise; see `objectives.sample_terms`."""
-        log_prob, of_samples = self.pixels.density.log_prob, _repeated(labels, num_samples)
+        log_prob, of_samples = self.pixels.likelihood.log_prob, _repeated(labels, num_samples)
 
         def decode(latents: tf.Tensor) -> tf.Tensor:
             return self.parameters(latents, of_samples)
@@ -254,7 +254,9 @@ class CVAE(GenerativeModel):
         key = derived_key(self.seed, Purpose.SHARED_LATENTS, self.steps if training else 0)
         of_all = objectives.even_latents(self.objective.shared_latents, self.latent_dim, key)
         outputs = self.parameters(of_all, training=training)
-        log_likelihood = tf.cast(self.pixels.density.log_prob_of_all(images, outputs), tf.float32)
+        log_likelihood = tf.cast(
+            self.pixels.likelihood.log_prob_of_all(images, outputs), tf.float32
+        )
         bound = tf.reduce_mean(objectives.shared_bound(log_likelihood))
         return _SHARE_OF_ELBO * value + (1 - _SHARE_OF_ELBO) * bound
 
@@ -276,7 +278,7 @@ class CVAE(GenerativeModel):
         Returns:
             Gaussians with full covariance.
         """
-        pixels = self.pixels.likeliest(images)
+        pixels = self.pixels.binarize_mode(images)
         return self._refine(pixels, labels, tf.convert_to_tensor(steps))
 
     @functools.cached_property
@@ -314,7 +316,7 @@ class CVAE(GenerativeModel):
     def training_batch(self, grey: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor) -> Any:
         """Makes pixels of grey levels; drawn ones are others at each step."""
         key = derived_key(self.seed, Purpose.BINARIZATION, step)
-        pixels = self.pixels.drawn(grey, key, replicas.first_row(tf.shape(grey)[0]))
+        pixels = self.pixels.binarize(grey, key, replicas.first_row(tf.shape(grey)[0]))
         return super().training_batch(pixels, labels, step)
 
     def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
@@ -338,7 +340,9 @@ class CVAE(GenerativeModel):
             of_samples = posterior.repeated(num_samples)
             latents = of_samples.sample(noise)
             outputs = self.parameters(latents, _repeated(labels, num_samples), training=True)
-            log_likelihood = self.pixels.density.log_prob(_repeated(images, num_samples), outputs)
+            log_likelihood = self.pixels.likelihood.log_prob(
+                _repeated(images, num_samples), outputs
+            )
             terms = elbo_terms(log_likelihood, latents, of_samples)
             value = self.objective_value(terms, posterior, latents, images, training=True)
             negative_value = -value
@@ -392,7 +396,7 @@ class CVAE(GenerativeModel):
     def test_pixels(self, grey: tf.Tensor, first: int | tf.Tensor) -> tf.Tensor:
         """Makes pixels of test images from the `first`; drawn ones are the same every time."""
         key = derived_key(self.seed, Purpose.EVALUATION_BINARIZATION)
-        return self.pixels.drawn(grey, key, first)
+        return self.pixels.binarize(grey, key, first)
 
     def encode_mean(self, grey: tf.Tensor, labels: tf.Tensor | None, first: int) -> tf.Tensor:
         """Finds the posterior means [B, Z] of test images from the `first`."""
@@ -423,8 +427,8 @@ class CVAE(GenerativeModel):
         networks = Networks(*(layers.copy_for_use(n) for n in self.networks.values()))
         own = self.pixels, self.objective, self.input_noise, self.num_classes
         copy = CVAE(networks, self.seed, *own, self.sampler_name)
-        for name, part in copy.finishing_parts.items():
-            theirs = self.finishing_parts[name].variables
+        for name, part in copy.fitted_parts.items():
+            theirs = self.fitted_parts[name].variables
             for variable, value in zip(part.variables, theirs, strict=True):
                 variable.assign(value)
         copy.built_of = self.built_of
@@ -436,7 +440,7 @@ class CVAE(GenerativeModel):
         return {
             "networks": [keras.saving.serialize_keras_object(each) for each in networks],
             "seed": self.seed,
-            "pixels": self.pixels._asdict(),
+            "pixels": self.pixels.to_settings(),
             "objective": self.objective._asdict(),
             "input_noise": self.input_noise,
             "num_classes": self.num_classes,
@@ -450,7 +454,7 @@ class CVAE(GenerativeModel):
         """Makes a model from what `get_config` returned."""
         config = dict(config)
         networks = [keras.saving.deserialize_keras_object(n) for n in config.pop("networks")]
-        pixels, objective = Pixels(**config.pop("pixels")), Objective(**config.pop("objective"))
+        pixels, objective = Pixels.of(**config.pop("pixels")), Objective(**config.pop("objective"))
         built_of = types.MappingProxyType(config.pop("built_of"))
         model = cls(Networks(*networks), pixels=pixels, objective=objective, **config)
         model.built_of = built_of
@@ -492,6 +496,6 @@ def _built(
         precision,
         num_classes=num_classes,
         options=options,
-        **pixels.density.decoder_parts(image_shape[-1]),
+        **pixels.likelihood.decoder_parts(image_shape[-1]),
     )
     return networks, {"network": network, "precision": precision, **options.to_settings()}

@@ -184,7 +184,7 @@ def from_latents(
     steps: int | tf.Tensor,
 ) -> FullPosterior:
     """Refines from given latents [B, Z], all images at once; else as `refine_images`."""
-    decode, density = decoder_for(model, labels), model.pixels.density
+    decode, density = decoder_for(model, labels), model.pixels.likelihood
     return refine(decode, density, pixels, start, steps)
 
 
@@ -208,7 +208,7 @@ def first_latents(model: Any, pixels: tf.Tensor, labels: tf.Tensor | None) -> tf
     mean = model.encode(pixels, *([] if labels is None else [labels])).mean
     if model.latent_dim not in _SPREAD:
         return mean
-    decode, density = decoder_for(model, labels), model.pixels.density
+    decode, density = decoder_for(model, labels), model.pixels.likelihood
     own = log_joint(decode, density, pixels, mean)
     places, values = _best_spread(model, pixels, labels)
     return tf.where((own >= values)[:, None], mean, places)
@@ -221,7 +221,7 @@ def _best_spread(
     latents = tf.constant(_spread_latents(model))
 
     def best(own: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        log_likelihood = model.pixels.density.log_prob_of_all(own, outputs)
+        log_likelihood = model.pixels.likelihood.log_prob_of_all(own, outputs)
         log_joint = tf.cast(log_likelihood, tf.float32) + _log_prior(latents)
         return tf.gather(latents, tf.argmax(log_joint, axis=1)), tf.reduce_max(log_joint, axis=1)
 
@@ -242,7 +242,7 @@ def _best_spread(
 def _spread_latents(model: Any) -> np.ndarray:
     """Latents that lie as the prior does, by its quantiles: [G, Z]; of large images fewer."""
     dim, (height, width, _) = model.latent_dim, model.image_shape
-    usual = (_SPREAD if model.pixels.density.is_matrix_product else _SPREAD_IF_SLOW)[dim]
+    usual = (_SPREAD if model.pixels.likelihood.is_matrix_product else _SPREAD_IF_SLOW)[dim]
     side = max(min(usual, int((2 * _PIXELS / (height * width)) ** (1 / dim))), 3)
     quantiles = [NormalDist().inv_cdf((number + 0.5) / side) for number in range(side)]
     return np.array(list(itertools.product(quantiles, repeat=dim)), np.float32)

@@ -55,7 +55,7 @@ def _of_images(model: Any) -> Signatures:
         return {"images": model.reconstruct(images, labels)}
 
     def score(images: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor) -> Results:
-        pixels = model.pixels.drawn(images, derived_key(seed, Purpose.SCORE_BINARIZATION))
+        pixels = model.pixels.binarize(images, derived_key(seed, Purpose.SCORE_BINARIZATION))
         terms = model.elbo(pixels, derived_key(seed, Purpose.SCORE_NOISE), labels)
         return model.pixels.named(terms)
 
@@ -99,9 +99,9 @@ def standalone_parts(model: Any) -> dict[str, keras.Model]:
     images = keras.Input(model.image_shape, name="images")
     latents = keras.Input((model.latent_dim,), name="latents")
     labels = keras.Input((), dtype="int32", name="labels") if model.num_classes else None
-    code = model.encoder(inputs_of(model.pixels.likeliest(images), labels))
+    code = model.encoder(inputs_of(model.pixels.binarize_mode(images), labels))
     mean, logvar = keras.ops.split(code, 2, axis=1)
-    decoded = model.pixels.density.mean(model.decoder(inputs_of(latents, labels)))
+    decoded = model.pixels.likelihood.mean(model.decoder(inputs_of(latents, labels)))
     posterior = {"mean": mean, "logvar": logvar}
     parts = {
         "encoder": keras.Model(inputs_of(images, labels), posterior, name="encoder"),
