@@ -139,7 +139,7 @@ FAULTS = (
     Fault("the means' distance is not squared in Frechet's", "distances/distances.py",
           "np.sum((first.mean - second.mean) ** 2)",
           "np.linalg.norm(first.mean - second.mean)", "distances"),
-    Fault("exported models draw the first class for any label", "models/signatures.py",
+    Fault("exported models draw the first class for any label", "models/saved_model.py",
           "_at_least_one(labels[0])", "_at_least_one(0 * labels[0])", "exporting models"),
     Fault("a model does not know its white level, and reads pictures too dark",
           "training/run_directory.py", "dataset.form._asdict() if",

@@ -25,7 +25,7 @@ def open_tables() -> dict[str, Mapping[str, Any]]:
     """What names of open tables stand for, by the setting; it takes TensorFlow."""
     with quiet_import():
         from cvae_tf.data.loading import DATASETS
-        from cvae_tf.models.families import FAMILIES
+        from cvae_tf.models import FAMILIES
         from cvae_tf.models.gan.losses import GAN_LOSSES
         from cvae_tf.models.networks import GAN_NETWORKS, NETWORKS
         from cvae_tf.models.optimizers import OPTIMIZERS
@@ -216,7 +216,7 @@ def check_gan(config: Any) -> None:
             f"--spectral_norm with --precision={config.precision}: norms are divided out of the "
             "weights themselves, which would be rounded; leave out one of the two."
         )
-    from cvae_tf.models.gan.diff_augment import KINDS, kinds_of
+    from cvae_tf.models.gan.losses import KINDS, kinds_of
 
     unknown = [kind for kind in kinds_of(config.diff_augment) if kind not in KINDS]
     if unknown:

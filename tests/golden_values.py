@@ -125,7 +125,7 @@ def summary(values: Any) -> list[float]:
 
 def call_signatures(model: Any, dataset: Any) -> dict[str, Any]:
     """Arguments and results of each signature, and what it gives for two images or latents."""
-    from cvae_tf.models.families import family_of
+    from cvae_tf.models import family_of
 
     latents = np.random.default_rng(0).standard_normal((2, model.latent_dim)).astype(np.float32)
     values = {

@@ -101,9 +101,11 @@ def tiny_cvae(seed=0, optimizer=None, binarize="threshold", objective=objectives
 def designed_model(encode, parameters, latent_dim, image_shape, **known):
     """What evaluation asks of a VAE, of functions of tensors; `known` are further attributes."""
     usual = {"pixels": Pixels(), "metadata": {}, "class_names": (), "can_refine": False}
-    own = {"encode": encode, "parameters": parameters}
+    own = {"encode": encode, "parameters": lambda *given, training=False: parameters(*given)}
     shapes = {"latent_dim": latent_dim, "image_shape": image_shape}
-    return types.SimpleNamespace(**{**usual, **own, **shapes, **known})
+    model = types.SimpleNamespace(**{**usual, **own, **shapes, **known})
+    model.terms_with_noise = types.MethodType(CVAE.terms_with_noise, model)
+    return model
 
 
 def vivid(model, times=4):

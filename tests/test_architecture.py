@@ -59,7 +59,7 @@ def test_modules_are_of_a_size_to_be_read():
 
 def test_models_are_mathematics():
     others = "drawing", "data", "distances", "core.files", "core.terminal"
-    others = tuple(f"cvae_tf.{name}" for name in (*others, "models.family", "models.families"))
+    others = tuple(f"cvae_tf.{name}" for name in (*others, "models.family"))
     for kind in ("vae", "gan"):
         imports = _imports(TREES[PACKAGE / "models" / kind / "model.py"])
         assert not [parts for parts in imports if ".".join(parts).startswith(others)]

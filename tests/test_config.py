@@ -17,7 +17,7 @@ from cvae_tf.distances import FEATURES
 from cvae_tf.evaluation import settings
 from cvae_tf.generation.modes import MODES
 from cvae_tf.generation.settings import MODE_NAMES
-from cvae_tf.models.families import FAMILIES
+from cvae_tf.models import FAMILIES
 from cvae_tf.models.family import Family
 from cvae_tf.presets import PRESETS
 from cvae_tf.training.distribution import STRATEGIES

@@ -8,12 +8,12 @@ from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.exporting.load import load
+from cvae_tf.models import FAMILIES
 from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel, Measure
-from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.family import Family
 from cvae_tf.models.networks import build_networks
-from cvae_tf.models.signatures import batch_signature, decoding_signatures
+from cvae_tf.models.saved_model import batch_signature, decoding_signatures
 
 ERROR = Measure("squared_error", "squared error", "per image", higher_is_better=False)
 

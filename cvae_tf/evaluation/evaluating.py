@@ -18,8 +18,8 @@ from cvae_tf.evaluation.settings import EvaluationSettings
 from cvae_tf.inference import exact_log_px, importance_bounds
 from cvae_tf.inference.exact_log_px import ExactLogPx
 from cvae_tf.inference.importance_bounds import Bounds, Mean, OnProgress, map_in_parts, mean_of
+from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.families import family_of
 from cvae_tf.models.vae.likelihoods import Pixels, nats_of_one_bit
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior

@@ -13,9 +13,8 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.drawing import mosaics
 from cvae_tf.exporting.runtimes import write_keras, write_litert, write_onnx
-from cvae_tf.models import saved_model
+from cvae_tf.models import family_of, saved_model
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.families import family_of
 from cvae_tf.training.run_directory import ANIMATION, MODEL_JSON, SAVED_MODEL, Run
 
 

@@ -13,8 +13,8 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.exporting.export import describe_run
+from cvae_tf.models import FAMILIES
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.families import FAMILIES
 from cvae_tf.training import building, run_directory
 from cvae_tf.training.run_directory import MODEL_JSON, SAVED_MODEL
 

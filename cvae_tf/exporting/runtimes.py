@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.tensorflow_setup import held_back, quiet_logging
+from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.families import family_of
 
 Arrays = dict[str, np.ndarray]  # by the names of inputs or results
 

@@ -10,8 +10,8 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.drawing.mosaics import draw_captioned
 from cvae_tf.generation.common import Generated, classes_of, given_images, num_shown
 from cvae_tf.generation.settings import GenerationSettings
-from cvae_tf.inference.anomalies import Scores, scores_of
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.vae.anomalies import Scores, scores_of
 
 
 def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_samples
-from cvae_tf.models.vae import objectives, posterior
+from cvae_tf.models.vae import posterior
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
@@ -153,15 +153,7 @@ def _log_densities(
     num: int,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Samples each posterior `num` times: log p(x|z) and log p(x, z) - log q(z|x), [num, B]."""
-    of_samples = None if labels is None else tf.tile(labels, [num])
     num_images = tf.shape(pixels)[0]
     noise = normal_of_samples(key, first, num_images, model.latent_dim, first_sample, num)
-    terms, _ = objectives.sample_terms(
-        lambda latents: model.parameters(latents, of_samples),
-        model.pixels.likelihood.log_prob,
-        pixels,
-        posteriors,
-        noise,
-        num,
-    )
+    terms, _ = model.terms_with_noise(pixels, posteriors, noise, num, labels)
     return tf.reshape(terms.log_likelihood, [num, -1]), tf.reshape(terms.elbo, [num, -1])

@@ -1,12 +1,14 @@
-"""What a model does with arrays: any number of images or latents in, arrays out.
+"""What a model is given: checked, and what it does with arrays, any number of images at once.
 
-All that is given is checked first; what does not fit is refused with a `UserError` of one line.
-Then the signatures of the model, those of its SavedModel, do the work in parts of bounded size:
-images are grey levels or colours, and become pixels inside.
+Arrays are looked at whole, and what does not fit is refused with a `UserError` of one line. Then
+the signatures of the model, those of its SavedModel, do the work in parts of bounded size: images
+are grey levels or colours, and become pixels inside. What signatures and Keras' `fit` are given are
+tensors, which assertions in the graph look at.
 """
 
 import functools
 import inspect
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,21 +16,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf import models
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.models.inputs import (
-    LARGEST_INT32,
-    SMALLEST_INT32,
-    to_images,
-    to_labels,
-    to_latents,
-    to_whole,
-)
 from cvae_tf.models.vae.anomalies import SCORE_SAMPLES, Anomaly
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 
+_SMALLEST_INT32, _LARGEST_INT32 = -(2**31), 2**31 - 1  # what signatures take
+_NO_PIXELS = "images must lie in [0, 1], without NaN, as 8-bit ones divided by 255 do."
+_OTHER_NUMBER_OF_LABELS = "labels must be as many as there are images."
 _KNOWS_NO_LABELS = "This model knows no labels; train one with --conditional."
+_FORMS = "floats in [0, 1], whole numbers from 0 to 255, or bool"
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
 _RESULTS = {"factor": FullPosterior, "mean": Posterior, "p_value": Anomaly}  # by one of their names
 
@@ -91,7 +90,7 @@ class ArrayMethods:
     @property
     def abilities(self) -> tuple[str, ...]:
         """What it can do: the names of its signatures."""
-        return tuple(model_family(self).signatures(self))
+        return tuple(models.family_of(self).signatures(self))
 
     def __repr__(self) -> str:
         """What it is, in a line."""
@@ -124,8 +123,8 @@ class ArrayMethods:
 
     def sample_in_parts(self, num: int, seed: int = 0, labels: Any = None) -> Iterator[np.ndarray]:
         """Yields what `sample` returns, some images at a time; by default all classes in turn."""
-        num = to_whole(num, "num", 0, LARGEST_INT32)
-        key = derived_key(_checked_seed(seed), Purpose.SAMPLES)
+        num = to_whole(num, "num", 0, _LARGEST_INT32)
+        key = derived_key(_to_seed(seed), Purpose.SAMPLES)
         if labels is None and self.num_classes:
             labels = self.labels_in_turn(num)
         of_each = _checked_labels(self, labels, num)
@@ -139,15 +138,10 @@ class ArrayMethods:
         """All classes one after the other, again and again, int32 [num]."""
         if not self.num_classes:
             raise UserError(_KNOWS_NO_LABELS)
-        return np.arange(to_whole(num, "num", 0, LARGEST_INT32), dtype=np.int32) % self.num_classes
+        return np.arange(to_whole(num, "num", 0, _LARGEST_INT32), dtype=np.int32) % self.num_classes
 
     def score(self, images: Any, seed: int = 0, labels: Any = None) -> dict[str, np.ndarray]:
-        """Scores images [N, H, W, C].
-
-        Args:
-            images: any number of them.
-            seed: the same seed gives the same scores.
-            labels: of a conditional model, whose scores are those under these classes.
+        """Scores images [N, H, W, C], of a conditional model under these classes.
 
         Returns:
             By name, a number for each image, [N]. A VAE gives "elbo", "log_likelihood" and "kl" by
@@ -163,8 +157,8 @@ class ArrayMethods:
         labels: Any = None,
     ) -> dict[str, np.ndarray]:
         """Averages `score` over several posterior samples of each image."""
-        num_samples = to_whole(num_samples, "num_samples", 1, LARGEST_INT32)
-        grey, seed = to_images(images, self.image_shape), _checked_seed(seed)
+        num_samples = to_whole(num_samples, "num_samples", 1, _LARGEST_INT32)
+        grey, seed = to_images(images, self.image_shape), _to_seed(seed)
         if "seed" not in traced_signature(self, "score")[1]:  # there is no chance in it
             return _in_parts(self, "score", labels, images=grey)
         keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))
@@ -175,13 +169,6 @@ class ArrayMethods:
     def _functions(self) -> dict[str, Any]:
         """Signatures by name, as functions of tensors that were traced once."""
         return {}
-
-
-def model_family(model: Any) -> Any:
-    """The family of a model, which knows its signatures; the families know the models."""
-    from cvae_tf.models.families import family_of
-
-    return family_of(model)
 
 
 def joined_samples(model: Any, num: int, seed: int, labels: Any) -> np.ndarray:
@@ -217,18 +204,10 @@ def _in_parts(
     same: dict[str, tf.Tensor] | None = None,
     **of_each: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Calls a signature on one part of a batch after another and joins the results.
+    """Calls a signature on one part of a batch after another and joins its results, [N, ...].
 
-    Args:
-        model: a `GenerativeModel`.
-        name: of the signature.
-        labels: of a conditional model, whatever was given for them.
-        key: int32 [2], if the signature takes a seed; each part gets noise of its own.
-        same: what it takes for all parts, by name.
-        **of_each: what it takes of each of the batch, checked, [N, ...].
-
-    Returns:
-        Its results by name, [N, ...].
+    It takes `same` for all parts, and `of_each`, checked, [N, ...]. If it takes a seed, each part
+    gets noise of its own by the key, int32 [2].
 
     Raises:
         UserError: if the model has no such signature, or the labels do not fit.
@@ -252,7 +231,7 @@ def traced_signature(model: Any, name: str) -> tuple[Any, list[str]]:
     """
     functions = model._functions
     if name not in functions:
-        signatures = model_family(model).signatures(model)
+        signatures = models.family_of(model).signatures(model)
         if name not in signatures:
             raise UserError(f"This model cannot {name}; it has {', '.join(signatures)}.")
         function, arguments = signatures[name]
@@ -277,5 +256,170 @@ def _checked_labels(model: Any, labels: Any, num: int) -> dict[str, np.ndarray]:
     return {"labels": to_labels(labels, num, model.num_classes)}
 
 
-def _checked_seed(seed: Any) -> int:
-    return to_whole(seed, "seed", SMALLEST_INT32, LARGEST_INT32)
+def _to_seed(seed: Any) -> int:
+    return to_whole(seed, "seed", _SMALLEST_INT32, _LARGEST_INT32)
+
+
+# What is given as arrays.
+
+
+def to_images(given: Any, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Brings images to grey levels in [0, 1], float32 [N, H, W, C].
+
+    Args:
+        given: [N, H, W, C], or [N, H, W] of one channel; floats in [0, 1], whole numbers from 0 to
+            255, or bool, where True is white.
+        image_shape: height, width and channels that the model takes.
+
+    Raises:
+        UserError: if they are anything else. Whole numbers that are 0 and 1 alone are refused, as
+            in training: they may be black and white, or all but black.
+    """
+    images = _array(given, "Images", "biuf", _FORMS)
+    if images.ndim == 3 and image_shape[-1] == 1 and images.shape != image_shape:
+        images = images[..., np.newaxis]
+    if images.shape[1:] != image_shape:
+        raise UserError(
+            f"Images of shape {images.shape} do not fit this model; it takes "
+            f"[N, {', '.join(map(str, image_shape))}]; channels are last, and one image is "
+            "images[np.newaxis]."
+        )
+    low, high = (images.min(), images.max()) if images.size else (0, 0)
+    if images.dtype.kind in "iu" and high == 1:
+        raise UserError(
+            f"Images are {images.dtype} with values 0 and 1 alone; white must be 255. Give bool or "
+            "floats if 1 is white, and divide by 255 if they are all but black."
+        )
+    white = 255 if images.dtype.kind in "iu" else 1
+    if not (np.float32(low) >= 0 and np.float32(high) <= white):  # as they will be rounded
+        raise UserError(
+            f"Images are {images.dtype} with values from {low:.6g} to {high:.6g}; give {_FORMS}."
+        )
+    return images.astype(np.float32) / np.float32(white)
+
+
+def to_latents(given: Any, latent_dim: int) -> np.ndarray:
+    """Brings latents to float32 [N, Z].
+
+    Raises:
+        UserError: if they have another shape, or are no finite numbers.
+    """
+    latents = _array(given, "Latents", "iuf", "floats")
+    if latents.shape[1:] != (latent_dim,):
+        raise UserError(
+            f"Latents of shape {latents.shape} do not fit this model; it takes [N, {latent_dim}]."
+        )
+    with np.errstate(over="ignore"):  # of what is infinite then
+        latents = latents.astype(np.float32)
+    if not np.all(np.isfinite(latents)):
+        raise UserError("Latents have NaN or infinite values; they must be finite.")
+    return latents
+
+
+def to_labels(given: Any, num: int, num_classes: int) -> np.ndarray:
+    """Brings labels to numbers of classes, int32 [N]: of whole ones below Y, or of one for all.
+
+    Raises:
+        UserError: if they are anything else.
+    """
+    wanted = f"numbers of classes from 0 to {num_classes - 1}, one for each of the {num} images"
+    labels = _array(given, "labels", "iu", wanted)
+    labels = np.full(num, labels) if labels.ndim == 0 else labels
+    if labels.shape != (num,) or not np.all((labels >= 0) & (labels < num_classes)):
+        raise UserError(f"labels must be {wanted}.")
+    return labels.astype(np.int32)
+
+
+def to_whole(given: Any, name: str, least: int, most: int) -> int:
+    """Brings a whole number of any type, from `least` to `most`, to an int.
+
+    Raises:
+        UserError: that names it, if it is anything else.
+    """
+    try:
+        number = None if isinstance(given, bool) else operator.index(given)
+    except TypeError:
+        number = None
+    if number is None or not least <= number <= most:
+        said = f"={given}" if isinstance(given, int | float) else f": is a {type(given).__name__}"
+        raise UserError(f"{name}{said}; must be a whole number from {least} to {most}.")
+    return number
+
+
+def _array(given: Any, what: str, kinds: str, wanted: str) -> np.ndarray:
+    """Makes an array of whatever was given, with values of one of the kinds of NumPy.
+
+    Raises:
+        UserError: that names what is wanted.
+    """
+    try:
+        array = np.asarray(given)
+    except ValueError as error:  # of lists of lists of many lengths
+        raise UserError(
+            f"{what}: a {type(given).__name__} that cannot be made an array; give {wanted}."
+        ) from error
+    if array.dtype.kind not in kinds and array.shape != (0,):  # an empty list is one of floats
+        raise UserError(f"{what}: of the type {array.dtype.name}; give {wanted}.")
+    return array
+
+
+# What is given as tensors.
+
+
+def grey_checks(images: tf.Tensor) -> list[tf.Operation]:
+    """Assertions that images [B, H, W, C] are grey levels; a NaN is the smallest of all."""
+    fits = (tf.reduce_min(images) >= 0) & (tf.reduce_max(images) <= 1)
+    return [tf.debugging.Assert(fits, [_NO_PIXELS])]
+
+
+def class_checks(labels: tf.Tensor, num: tf.Tensor, num_classes: int) -> list[tf.Operation]:
+    """Assertions that labels are numbers of classes, and `num` of them."""
+    whole = tf.round(labels) if labels.dtype.is_floating else labels
+    valid = tf.reduce_all((labels >= 0) & (labels < num_classes) & (labels == whole))
+    return [
+        tf.debugging.Assert(valid, [_no_classes(num_classes)]),
+        tf.debugging.Assert(tf.size(labels) == num, [_OTHER_NUMBER_OF_LABELS]),
+    ]
+
+
+def _no_classes(num_classes: int) -> str:
+    return f"labels must be numbers of classes, from 0 to {num_classes - 1}."
+
+
+def batch_checks(model: Any, images: tf.Tensor, labels: Any) -> list[tf.Operation]:
+    """Assertions that a batch of Keras' fits a model, whose labels may be None.
+
+    Raises:
+        UserError: at once, if images or labels are of a wrong type, or images of another shape.
+    """
+    if not (images.dtype.is_floating or images.dtype.is_bool):
+        raise UserError(f"images are {images.dtype.name}; {_NO_PIXELS}")
+    if not images.shape[1:].is_compatible_with(model.image_shape):
+        raise UserError(
+            f"images of shape {tuple(images.shape)} do not fit this model; it takes "
+            f"[B, {', '.join(map(str, model.image_shape))}]."
+        )
+    checks, num_classes = grey_checks(tf.cast(images, tf.float32)), model.num_classes
+    if num_classes and labels is not None:
+        labels = tf.convert_to_tensor(labels)
+        if not (labels.dtype.is_floating or labels.dtype.is_integer):
+            raise UserError(_no_classes(num_classes))
+        if labels.shape[1:].num_elements() not in (1, None):  # such as vectors, one-hot
+            raise UserError(_OTHER_NUMBER_OF_LABELS)
+        checks += class_checks(labels, tf.shape(images)[0], num_classes)
+    return checks
+
+
+def refusing(function: Callable[..., Any], num_classes: int) -> Callable[..., Any]:
+    """A function that raises a UserError of one line where an assertion from here fails in it."""
+    known = (_NO_PIXELS, _OTHER_NUMBER_OF_LABELS, _no_classes(num_classes))
+
+    @functools.wraps(function)
+    def refuse(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except tf.errors.InvalidArgumentError as error:
+            said = next((each for each in known if each in str(error)), None)
+            raise (UserError(said) if said else error) from None
+
+    return refuse

@@ -12,14 +12,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf import models
 from cvae_tf.core import replicas
+from cvae_tf.models import saved_model
 from cvae_tf.models.arrays import (
     ArrayMethods,
+    batch_checks,
     joined_samples,
-    model_family,
+    refusing,
     traced_signature,
 )
-from cvae_tf.models.inputs import batch_checks, refusing
 from cvae_tf.models.networks.building import ImageShape
 
 _NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
@@ -67,15 +69,12 @@ class GenerativeModel(ArrayMethods, keras.Model):
     def sample(
         self, num: int | tf.Tensor, seed: tf.Tensor | int = 0, labels: Any = None
     ) -> tf.Tensor | np.ndarray:
-        """Draws images: latents, decoded.
+        """Draws images [num, H, W, C] in [0, 1]: latents, decoded.
 
         Args:
             num: number of images; they are all in memory at once, unlike in `sample_in_parts`.
             seed: int32 [2], or a pair of numbers, for a tensor; a whole number for an array.
             labels: one for each image, if it wants them; of an array by default all in turn.
-
-        Returns:
-            [num, H, W, C] in [0, 1]; of black-and-white pixels the probabilities of white.
         """
         if not tf.is_tensor(seed) and np.ndim(seed) == 0:
             return joined_samples(self, num, seed, labels)
@@ -103,12 +102,7 @@ class GenerativeModel(ArrayMethods, keras.Model):
     def measure(
         self, grey: tf.Tensor, labels: tf.Tensor | None, first: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Measures each of some test images.
-
-        Args:
-            grey: float32 [B, H, W, C] in [0, 1].
-            labels: theirs, if it wants them.
-            first: the number of the first one in the test set.
+        """Measures test images [B, H, W, C] in [0, 1]; `first` is the number of the first one.
 
         Returns:
             By the names of its family's `test_measures`, a number for each image, [B].
@@ -181,7 +175,7 @@ class GenerativeModel(ArrayMethods, keras.Model):
     def main_score(self) -> Measure:
         """The score that images are sorted by, the usual ones high."""
         names = list(traced_signature(self, "score")[0].structured_outputs)
-        known = [each for each in model_family(self).test_measures(self) if each.name in names]
+        known = [each for each in models.family_of(self).test_measures(self) if each.name in names]
         return known[0] if known else Measure(names[0], names[0].replace("_", " "), "")
 
     @property
@@ -201,11 +195,7 @@ class GenerativeModel(ArrayMethods, keras.Model):
     ) -> None:
         """Writes the SavedModel that export.py writes, with its signatures, card and `model.json`.
 
-        Args:
-            filepath: a new directory.
-            format: another one is written as `keras.Model.export` does it.
-            verbose: as there.
-            **options: as there, of another format.
+        Another format is written as `keras.Model.export` does it.
 
         Raises:
             UserError: if there is something at that path, or it cannot be written.
@@ -216,8 +206,6 @@ class GenerativeModel(ArrayMethods, keras.Model):
             return
         if options:
             raise ValueError(f"A SavedModel has signatures of its own: leave out {min(options)}.")
-        from cvae_tf.models import saved_model  # which knows the families, and these this class
-
         saved_model.export(self, filepath)
 
     def summary(self, *arguments: Any, **options: Any) -> None:
@@ -259,18 +247,12 @@ class GenerativeModel(ArrayMethods, keras.Model):
             step: of images, labels and weights, [B, ...], some of them None.
             batch: the same, or without what is None.
 
-        Returns:
-            What the step returns.
-
         Raises:
             UserError: at once, if images or labels are of a wrong type, or images of another shape.
         """
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
         images = tf.convert_to_tensor(images)
-        if self.num_classes and labels is not None:
-            labels = tf.convert_to_tensor(labels)
-        checks = batch_checks(images, labels, self.image_shape, self.num_classes)
-        with tf.control_dependencies(checks):
+        with tf.control_dependencies(batch_checks(self, images, labels)):
             return step((tf.cast(images, tf.float32), labels, weights))
 
 

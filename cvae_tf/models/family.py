@@ -1,6 +1,6 @@
 """What a family of models is to those who train, show and export its models.
 
-A family is one object, in `families.FAMILIES` by the name that `--model` has for it. Its functions
+A family is one object, in `models.FAMILIES` by the name that `--model` has for it. Its functions
 take a model of it: nothing else need know how such a model is told of, so nobody asks which family
 it is. What a family must say itself raises `NotImplementedError` here; the rest has a default.
 
@@ -19,7 +19,7 @@ from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import GenerativeModel, Measure
 from cvae_tf.models.networks import NETWORKS, ImageShape
-from cvae_tf.models.signatures import Signatures, decoding_signatures
+from cvae_tf.models.saved_model import Signatures, decoding_signatures
 
 _NUM_SAMPLES = 64  # in the picture of an epoch
 _MOST_CLASSES, _OF_EACH = 16, 8  # rows and columns of a conditional model's samples
@@ -39,13 +39,9 @@ class Family:
     def build(
         self, config: Any, image_shape: ImageShape, steps_per_epoch: int, num_classes: int
     ) -> GenerativeModel:
-        """Builds a model with fresh weights, not yet compiled.
+        """Builds a model of a `Config` with fresh weights, not yet compiled.
 
-        Args:
-            config: the `Config` of the run.
-            image_shape: height, width and channels of an image.
-            steps_per_epoch: gradient steps in an epoch.
-            num_classes: of the labels, if `config.conditional`; else 0.
+        `num_classes` is that of the labels, if `config.conditional`; else 0.
 
         Raises:
             UserError: if its networks cannot take such images.
@@ -91,16 +87,9 @@ class Family:
     def epoch_panels(
         self, model: Any, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor
     ) -> list[Panel]:
-        """What the picture of an epoch shows.
+        """What the picture of an epoch shows, side by side.
 
-        Args:
-            model: what it is a picture of.
-            grey: always the same test images, float32 [B, H, W, C].
-            labels: theirs, if it wants them.
-            seed: int32 [2], always the same.
-
-        Returns:
-            The parts of the picture, side by side.
+        Test images `grey`, float32 [B, H, W, C], and the seed, int32 [2], are always the same.
         """
         raise NotImplementedError
 
@@ -123,16 +112,11 @@ class Family:
         raise NotImplementedError
 
     def describe(self, model: Any, metrics: dict[str, float] | None = None) -> dict[str, Any]:
-        """What `model.json` says of a model; plain values.
+        """What `model.json` says of a model, by name; plain values.
 
-        Args:
-            model: what is described.
-            metrics: the last row of its `metrics.csv`, if there is one.
-
-        Returns:
-            By name; "config", settings of a `Config` that the model knows itself; of what the model
-            card shows: "numbers", what was measured, in Markdown; "pixels", what an image is to the
-            model; "limits", what it cannot do.
+        "config", settings of a `Config` that the model knows itself; and of what its card shows:
+        "numbers", what was measured, in Markdown, by the last row of `metrics.csv`; "pixels", what
+        an image is to the model; "limits", what it cannot do.
         """
         known = {"config": {"latent_dim": model.latent_dim, "seed": model.seed}}
         if not metrics:
@@ -146,20 +130,13 @@ class Family:
 
 
 def sample_panel(model: GenerativeModel, seed: tf.Tensor, title: str) -> Panel:
-    """Shows what a model draws, always of the same latents.
+    """Shows what a model draws by a seed, int32 [2]; the title is that without classes.
 
-    Args:
-        model: of a conditional one each class has a row.
-        seed: int32 [2].
-        title: if there are no classes.
+    Else each class has a row, and all rows have the same latents; of too many classes there are
+    some.
     """
-    if model.num_classes:
-        return _panel_of_classes(model, seed)
-    return Panel(title, [model.sample(_NUM_SAMPLES, seed).numpy()])
-
-
-def _panel_of_classes(model: GenerativeModel, seed: tf.Tensor) -> Panel:
-    """A row for each class, in all rows of the same latents; of too many classes some."""
+    if not model.num_classes:
+        return Panel(title, [model.sample(_NUM_SAMPLES, seed).numpy()])
     classes = evenly_spaced_indices(model.num_classes, _MOST_CLASSES)
     latents = tf.random.stateless_normal([_OF_EACH, model.latent_dim], seed)
     labels = tf.constant(np.repeat(classes, _OF_EACH), tf.int32)

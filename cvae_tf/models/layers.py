@@ -45,18 +45,16 @@ class FourierFeatures(keras.layers.Layer):
     def build(self, input_shape):
         """Draws the directions so that the phases have their variance."""
         num_latents = self.of_first or input_shape[-1]
-        initializer = keras.initializers.RandomNormal(
-            stddev=math.sqrt(self.variance / num_latents), seed=self.seed
-        )
+        deviation = math.sqrt(self.variance / num_latents)
+        initializer = keras.initializers.RandomNormal(stddev=deviation, seed=self.seed)
         shape = (num_latents, self.frequencies)
         self.kernel = self.add_weight(shape=shape, initializer=initializer, name="kernel")
 
     def call(self, inputs):
         """Maps inputs [B, I], of which the first are latents, to [B, I + 2 * frequencies]."""
         phases = keras.ops.matmul(inputs[:, : self.of_first], self.kernel)
-        return keras.ops.concatenate(
-            [inputs, keras.ops.sin(phases), keras.ops.cos(phases)], axis=-1
-        )
+        waves = keras.ops.sin(phases), keras.ops.cos(phases)
+        return keras.ops.concatenate([inputs, *waves], axis=-1)
 
     def get_config(self):
         """Returns what the layer is made again from."""
@@ -162,18 +160,12 @@ class Dropout(keras.layers.Dropout):
 
 
 def seed_dropout(networks: Iterable[keras.Model], key: tf.Tensor) -> None:
-    """Sets the generators of all dropout layers, which Keras would let run on from step to step.
+    """Sets the generators of all dropout layers by a key, int32 [2], of the step.
 
-    Args:
-        networks: whose layers are looked at.
-        key: int32 [2], of this step.
+    Keras would let them run on from step to step.
     """
-    dropouts = (
-        layer
-        for network in networks
-        for layer in network.layers
-        if isinstance(layer, keras.layers.Dropout)
-    )
+    layers = (layer for network in networks for layer in network.layers)
+    dropouts = (layer for layer in layers if isinstance(layer, keras.layers.Dropout))
     for number, layer in enumerate(dropouts):
         own = tf.random.fold_in(key, number)
         layer.seed_generator.state.assign(tf.bitcast(own, tf.uint32))
@@ -183,13 +175,8 @@ def copy_for_use(network: keras.Model) -> keras.Model:
     """Copies a network, with layer normalisations that are one operation for large batches.
 
     Training keeps those of Keras, whose gradient is faster. What was trained in bfloat16 is
-    computed in float32: derivatives by small differences need it, and it runs anywhere.
-
-    Args:
-        network: with its weights.
-
-    Returns:
-        A copy with the same weights, whose results are the same but for rounding.
+    computed in float32: derivatives by small differences need it, and it runs anywhere. Results are
+    the same but for rounding.
     """
     duplicate = keras.models.clone_model(network, clone_function=_copy_layer)
     duplicate.set_weights(network.get_weights())

@@ -1,7 +1,12 @@
-"""The model as a SavedModel that needs TensorFlow alone, with `model.json` and its card."""
+"""What a model is to the world outside: its signatures, and the SavedModel with its card.
 
+A SavedModel needs TensorFlow alone. The signatures of all families are here, `sample` and `decode`,
+and what makes others: they check what they are given, and take batches without images.
+"""
+
+import inspect
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
@@ -9,11 +14,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from cvae_tf import models
 from cvae_tf.core import files
+from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.tensorflow_setup import quiet_logging
-from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.families import family_of
-from cvae_tf.models.signatures import LARGEST_SAMPLE
+from cvae_tf.models.arrays import class_checks, grey_checks
+
+LARGEST_SAMPLE = 10_000  # a gigabyte for one feature map of the tutorial's decoder
+SEED = tf.TensorSpec([2], tf.int32, "seed")
+
+Signature = tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]
+Signatures = dict[str, Signature]  # by name: a function, and its arguments
 
 _PACKAGES = ("tensorflow", "keras", "numpy")
 _LISTED = 20  # classes
@@ -58,12 +69,96 @@ The model knows nothing but images like those it was trained on, of {height} x {
 """
 
 
-def export(model: GenerativeModel, directory: str | Path) -> None:
-    """Writes the SavedModel of any model, with what it knows of itself; no figures are claimed.
+# Signatures.
+
+
+def decoding_signatures(model: Any) -> Signatures:
+    """The signatures `sample` and `decode` of any `GenerativeModel`."""
+    num = tf.TensorSpec([], tf.int32, "num")
+
+    def sample(num: tf.Tensor, seed: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        fits = tf.debugging.Assert(
+            (num >= 0) & (num <= LARGEST_SAMPLE),
+            [f"num must be from 0 to {LARGEST_SAMPLE}; ask in parts, with other seeds. Got", num],
+        )
+        with tf.control_dependencies([fits]):
+            key = derived_key(seed, Purpose.SAMPLES)
+            drawn = model.sample(tf.maximum(num, 1), key, _checked_labels(model, labels, num))
+            return {"images": drawn[:num]}
+
+    def decode(latents: tf.Tensor, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
+        return {"images": model.decode(latents, labels)}
+
+    return {
+        "sample": _with_label_argument(model, sample, [num, SEED]),
+        "decode": batch_signature(model, "latents", decode),
+    }
+
+
+def batch_signature(
+    model: Any, batch: str, function: Callable[..., dict[str, tf.Tensor]], *others: tf.TensorSpec
+) -> Signature:
+    """A signature that takes a batch, which may be empty, and refuses what does not fit.
 
     Args:
-        model: trained or not.
-        directory: a new one.
+        model: a `GenerativeModel`.
+        batch: "images" or "latents".
+        function: of a batch of at least one, its labels (None if the model knows none), and
+            `others`; it returns results by name, [B, ...].
+        others: what else it takes.
+    """
+    shape = {"images": model.image_shape, "latents": (model.latent_dim,)}[batch]
+
+    def checked(values: tf.Tensor, *rest: tf.Tensor) -> dict[str, tf.Tensor]:
+        num, more = tf.shape(values)[0], len(others)
+        labels = _checked_labels(model, rest[more:], num)
+        if batch == "images":
+            checks = grey_checks(values)
+        else:
+            checks = [tf.debugging.assert_all_finite(values, "latents must be finite.")]
+        with tf.control_dependencies(checks):
+            results = function(_at_least_one(values), labels, *rest[:more])
+        return {name: result[:num] for name, result in results.items()}
+
+    spec = tf.TensorSpec([None, *shape], tf.float32, batch)
+    return _with_label_argument(model, checked, [spec, *others])
+
+
+def _with_label_argument(
+    model: Any, function: Callable[..., Any], arguments: list[tf.TensorSpec]
+) -> Signature:
+    """Names the arguments of a function, of a conditional model with `labels` behind them."""
+    if model.num_classes:
+        arguments = [*arguments, tf.TensorSpec([None], tf.int32, "labels")]
+
+    def named(*values: tf.Tensor) -> Any:
+        return function(*values)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [inspect.Parameter(spec.name, kind) for spec in arguments]
+    named.__signature__ = inspect.Signature(parameters)
+    return named, arguments
+
+
+def _checked_labels(model: Any, labels: tuple[tf.Tensor, ...], num: tf.Tensor) -> tf.Tensor | None:
+    """The labels that a signature was given, if any; refuses what is no class of the model."""
+    if not labels:
+        return None
+    with tf.control_dependencies(class_checks(labels[0], num, model.num_classes)):
+        return _at_least_one(labels[0])
+
+
+def _at_least_one(batch: tf.Tensor) -> tf.Tensor:
+    """Adds a row of zeros to an empty batch, because some kernels refuse those."""
+    missing = tf.cast(tf.shape(batch)[0] == 0, tf.int32)
+    return tf.pad(batch, [[0, missing]] + [[0, 0]] * (batch.shape.rank - 1))
+
+
+# The SavedModel.
+
+
+def export(model: Any, directory: str | Path) -> None:
+    """Writes the SavedModel of any model, with what it knows of itself, into a new directory.
 
     Raises:
         UserError: if there is something at that path, or it cannot be written.
@@ -77,19 +172,11 @@ def export(model: GenerativeModel, directory: str | Path) -> None:
         files.write_json(temporary / "model.json", metadata)
 
 
-def write(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> None:
-    """Writes the signatures of a model, and `README.md`.
-
-    Args:
-        model: the trained model.
-        directory: an empty one.
-        metadata: as `describe` returns it.
-    """
-    model, family = model.for_inference(), family_of(model)
+def write(model: Any, directory: Path, metadata: dict[str, Any]) -> None:
+    """Writes signatures and `README.md` into an empty directory; `metadata` as by `describe`."""
+    model, family = model.for_inference(), models.family_of(model)
     archive = keras.export.ExportArchive()
-    for network in model.networks.values():
-        archive.track(network)
-    for part in model.fitted_parts.values():
+    for part in (*model.networks.values(), *model.fitted_parts.values()):
         archive.track(part)
     endpoints = {
         name: archive.add_endpoint(name, function, arguments).get_concrete_function()
@@ -101,7 +188,7 @@ def write(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> 
 
 
 def describe(
-    model: GenerativeModel,
+    model: Any,
     config: dict[str, Any] | None,
     data: dict[str, Any],
     metrics: dict[str, float] | None = None,
@@ -113,11 +200,8 @@ def describe(
         config: settings it was made by; by default those that it knows itself.
         data: what is known of its images, at least their `image_shape`.
         metrics: the last row of its `metrics.csv`.
-
-    Returns:
-        Plain values, ready for JSON.
     """
-    family = family_of(model)
+    family = models.family_of(model)
     described = family.describe(model, metrics)
     return {
         "title": family.title,
@@ -133,9 +217,7 @@ def describe(
 
 def _git_commit() -> str | None:
     """The commit of this source code, or None if git does not track this very file."""
-    if not _git("ls-files", Path(__file__).name):
-        return None
-    return _git("rev-parse", "HEAD")
+    return _git("rev-parse", "HEAD") if _git("ls-files", Path(__file__).name) else None
 
 
 def _git(*arguments: str) -> str | None:

@@ -15,8 +15,8 @@ from cvae_tf.data.inspection import choose_shown, evenly_spaced_indices
 from cvae_tf.data.settings import ImageSettings
 from cvae_tf.drawing.mosaics import as_picture, mosaic
 from cvae_tf.exporting.load import load, run_of
-from cvae_tf.inference.anomalies import scores_of
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.models.vae.anomalies import scores_of
 from cvae_tf.reporting import network_code
 from cvae_tf.training import run_directory
 from cvae_tf.training.run_directory import Run

@@ -14,9 +14,8 @@ from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset, fingerprint, fingerprint_of_labels
 from cvae_tf.data.inspection import Looks, look_at
 from cvae_tf.data.pictures import Form
-from cvae_tf.models import optimizers
+from cvae_tf.models import FAMILIES, optimizers
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks.building import ImageShape
 from cvae_tf.presets import PRESETS
 from cvae_tf.training import run_directory, screen

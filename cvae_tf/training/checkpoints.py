@@ -17,8 +17,8 @@ import numpy as np
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
+from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.families import family_of
 
 Metrics = list[dict[str, float]]  # the rows of metrics.csv
 

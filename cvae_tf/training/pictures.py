@@ -12,8 +12,8 @@ from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import choose_shown
 from cvae_tf.drawing.mosaics import MANIFOLD_TITLE, draw_manifold, draw_panels
 from cvae_tf.drawing.plots import draw_curves, draw_latents
+from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.families import family_of
 from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import averaged
 

@@ -23,8 +23,8 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.terminal import Progress as Bar
 from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import Dataset
+from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.families import family_of
 from cvae_tf.training import checkpoints, run_directory, screen, signals
 from cvae_tf.training.checkpoints import Metrics, Progress, best_row
 from cvae_tf.training.distribution import Distribution

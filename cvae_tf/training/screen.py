@@ -9,8 +9,8 @@ from cvae_tf.config import Config
 from cvae_tf.core import paths
 from cvae_tf.core.paths import printable
 from cvae_tf.core.terminal import say, warn
+from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.families import family_of
 from cvae_tf.presets import PRESETS
 from cvae_tf.training.checkpoints import Progress
 from cvae_tf.training.run_directory import Run

@@ -13,8 +13,8 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 from cvae_tf.data.batches import BatchSource, TrainingPart
 from cvae_tf.data.datasets import Dataset
+from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.families import family_of
 from cvae_tf.training.distribution import SINGLE, Distribution
 
 _EVALUATION_BATCH = 250  # larger ones are no faster, and need more memory

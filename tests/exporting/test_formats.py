@@ -19,7 +19,7 @@ from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting import runtimes
 from cvae_tf.exporting.export import FORMATS, write_model
-from cvae_tf.models.families import FAMILIES
+from cvae_tf.models import FAMILIES
 from cvae_tf.models.networks import GAN_NETWORKS, NETWORKS
 from cvae_tf.models.vae.model import CVAE
 

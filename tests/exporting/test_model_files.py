@@ -9,8 +9,7 @@ from helpers import METADATA, create_run, tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.exporting.export import describe_run
-from cvae_tf.models import saved_model
-from cvae_tf.models.families import FAMILIES
+from cvae_tf.models import FAMILIES, saved_model
 
 
 @pytest.mark.parametrize(("tracked", "commit"), [("saved_model.py\n", "0123abc"), ("", None)])

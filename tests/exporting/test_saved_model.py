@@ -9,7 +9,7 @@ import tensorflow as tf
 from helpers import run_python
 
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.models.signatures import LARGEST_SAMPLE
+from cvae_tf.models.saved_model import LARGEST_SAMPLE
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.training import building
 

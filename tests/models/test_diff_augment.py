@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from cvae_tf.config import Config
 from cvae_tf.data.inspection import look_at
-from cvae_tf.models.gan import diff_augment
-from cvae_tf.models.gan.diff_augment import KINDS, kinds_of
+from cvae_tf.models.gan import losses
+from cvae_tf.models.gan.losses import KINDS, kinds_of
 from cvae_tf.models.gan.model import GAN, Recipe
 
 KEY = tf.constant([3, 4])
@@ -17,7 +17,7 @@ IMAGES = np.random.default_rng(0).uniform(0.1, 0.9, (150, 16, 24, 3)).astype(np.
 
 
 def _changed(kind):
-    return diff_augment.augment(tf.constant(IMAGES), [kind], KEY).numpy()
+    return losses.augment(tf.constant(IMAGES), [kind], KEY).numpy()
 
 
 def test_half_of_the_images_are_mirrored():
@@ -55,11 +55,11 @@ def test_gradients_pass_and_the_key_decides(kind):
     images = tf.constant(IMAGES[:8])
     with tf.GradientTape() as tape:
         tape.watch(images)
-        changed = diff_augment.augment(images, [kind], KEY)
+        changed = losses.augment(images, [kind], KEY)
         total = tf.reduce_sum(changed)
     assert np.abs(tape.gradient(total, images)).max() > 0
-    np.testing.assert_array_equal(changed, diff_augment.augment(images, [kind], KEY))
-    assert np.any(changed != diff_augment.augment(images, [kind], tf.constant([3, 5])))
+    np.testing.assert_array_equal(changed, losses.augment(images, [kind], KEY))
+    assert np.any(changed != losses.augment(images, [kind], tf.constant([3, 5])))
 
 
 def test_the_discriminator_sees_real_and_drawn_images_changed_and_not_alike():

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
-from cvae_tf.models.families import FAMILIES
+from cvae_tf.models import FAMILIES
 from cvae_tf.models.gan import losses
 from cvae_tf.models.gan import model as gan_model
 from cvae_tf.models.gan.model import GAN, Recipe

@@ -10,8 +10,8 @@ from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting.load import load
+from cvae_tf.models import FAMILIES
 from cvae_tf.models.base import images_and_labels
-from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks import Options, build_networks
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.models.vae.likelihoods import Pixels

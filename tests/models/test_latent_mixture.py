@@ -10,7 +10,7 @@ from helpers import METADATA, tiny_images, tiny_networks
 
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.exporting.export import write_model
-from cvae_tf.models.families import FAMILIES
+from cvae_tf.models import FAMILIES
 from cvae_tf.models.vae import latent_mixture
 from cvae_tf.models.vae.latent_mixture import LatentSampler, Mixture
 from cvae_tf.models.vae.model import CVAE

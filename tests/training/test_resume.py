@@ -22,7 +22,7 @@ from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.models.families import FAMILIES
+from cvae_tf.models import FAMILIES
 from cvae_tf.models.gan import model as gan_model
 from cvae_tf.models.gan.family import GanFamily
 from cvae_tf.models.networks import gan_pairs

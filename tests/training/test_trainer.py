@@ -10,7 +10,7 @@ from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.picture_store import MappedImages
-from cvae_tf.models.families import family_of
+from cvae_tf.models import family_of
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.models.vae.objectives import Objective
 from cvae_tf.training import building, trainer

@@ -20,20 +20,20 @@ from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import Measure, inputs_of
 from cvae_tf.models.family import Family, sample_panel
-from cvae_tf.models.gan.diff_augment import kinds_of
+from cvae_tf.models.gan.losses import kinds_of
 from cvae_tf.models.gan.model import GAN, Recipe
 from cvae_tf.models.networks import GAN_NETWORKS, ImageShape, build_gan_networks
-from cvae_tf.models.signatures import Signatures, batch_signature, decoding_signatures
+from cvae_tf.models.saved_model import Signatures, batch_signature, decoding_signatures
 
 _DISTANCE = Measure("frechet_distance", "Frechet distance", "", higher_is_better=False)
 _SPREAD = Measure("spread", "spread", "of theirs")
-_TRAINED = {
-    "discriminator_loss": Measure("discriminator_loss", "loss of D", "", False),
-    "generator_loss": Measure("generator_loss", "loss of G", "", False),
-    "probability_of_real": Measure("probability_of_real", "D(real)", ""),
-    "probability_of_drawn": Measure("probability_of_drawn", "D(drawn)", ""),
-    "accuracy": Measure("accuracy", "right", ""),
-}
+_TRAINED = (
+    Measure("discriminator_loss", "loss of D", "", False),
+    Measure("generator_loss", "loss of G", "", False),
+    Measure("probability_of_real", "D(real)", ""),
+    Measure("probability_of_drawn", "D(drawn)", ""),
+    Measure("accuracy", "right", ""),
+)
 _SURE = 0.995  # of images judged right: from when on a discriminator tells all apart
 _ALIKE = 0.05  # of the variance of real images: below it drawn ones hardly differ
 
@@ -70,7 +70,7 @@ class GanFamily(Family):
 
     def train_measures(self, model: GAN) -> dict[str, Measure]:
         """Losses, and how the discriminator judges."""
-        return _TRAINED
+        return {measure.name: measure for measure in _TRAINED}
 
     def test_measures(self, model: GAN) -> tuple[Measure, ...]:
         """How far drawn images are from test images, and how much they vary beside them."""
@@ -124,12 +124,10 @@ class GanFamily(Family):
 
     def curves(self, model: GAN) -> list[CurveGroup]:
         """Draws losses, probabilities, and the distance."""
-        names = list(_TRAINED)
+        lines = [{f"train_{each.name}": "-" for each in of} for of in (_TRAINED[:2], _TRAINED[2:])]
         return [
-            CurveGroup("Losses", "", {f"train_{name}": "-" for name in names[:2]}),
-            CurveGroup(
-                "Probability of being real", "", {f"train_{name}": "-" for name in names[2:]}
-            ),
+            CurveGroup("Losses", "", lines[0]),
+            CurveGroup("Probability of being real", "", lines[1]),
             CurveGroup("Frechet distance", "", {f"test_{_DISTANCE.name}": "-"}),
             CurveGroup("Spread", _SPREAD.unit, {f"test_{_SPREAD.name}": "-"}),
         ]
@@ -158,13 +156,12 @@ class GanFamily(Family):
     def describe(self, model: GAN, metrics: dict[str, float] | None = None) -> dict[str, Any]:
         """What `model.json` says of it, and how drawn images compare with test images."""
         said = {**super().describe(model, metrics), "limits": _LIMITS}
-        if not metrics:
-            return said
-        where = f" in features {model.compared_in}" if model.compared_in else ""
-        said["numbers"] += (
-            f"\n\nDrawn and test images are compared{where}; the smaller the distance, the better. "
-            "The spread is the variance of drawn images there, of that of test images."
-        )
+        if metrics:
+            where = f" in features {model.compared_in}" if model.compared_in else ""
+            said["numbers"] += (
+                f"\n\nDrawn and test images are compared{where}; the smaller the distance, the "
+                "better. The spread is the variance of drawn images there, of that of test images."
+            )
         return said
 
 

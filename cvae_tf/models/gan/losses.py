@@ -1,13 +1,18 @@
-"""What discriminator and generator are to make small; each is an entry of `GAN_LOSSES`.
+"""What discriminator and generator are to make small, and the changes of images that it sees.
 
-D(x) is the probability that the discriminator gives to an image x of being real; its logit is what
-the network returns.
+Each loss is an entry of `GAN_LOSSES`. D(x) is the probability that the discriminator gives to an
+image x of being real; its logit is what the network returns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from cvae_tf.core.randomness import uniform_of_batch
+
+_LARGEST_SHIFT = 1 / 8  # of a side
+_HOLE = 1 / 2  # of a side
 
 
 class GanLoss(NamedTuple):
@@ -47,12 +52,7 @@ GAN_LOSSES = {"non_saturating": NON_SATURATING, "hinge": HINGE, "wgan_gp": WGAN_
 
 
 def squared_gradients(logits: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> tf.Tensor:
-    """The squared norm of the gradient of each image's logit, by its pixels, [B].
-
-    Args:
-        logits: of images.
-        images: [B, H, W, C].
-    """
+    """The squared norm of the gradient of each logit by the pixels [B, H, W, C]: [B]."""
     with tf.GradientTape() as tape:
         tape.watch(images)
         total = tf.reduce_sum(logits(images))
@@ -81,3 +81,82 @@ def distance_penalty(
     between = shares * real + (1 - shares) * drawn
     norms = tf.sqrt(squared_gradients(logits, between) + 1e-12)
     return tf.reduce_mean((norms - 1) ** 2)
+
+
+# Random changes of real and drawn images alike, through which the generator still learns (Zhao et
+# al., "Differentiable augmentation for data-efficient GAN training", 2020): the losses know nothing
+# else, so that few images are not learned by heart. Gradient penalties are of images as they are.
+
+
+def kinds_of(diff_augment: str) -> tuple[str, ...]:
+    """The kinds of change that a setting names; none of "auto", before images have settled it."""
+    return () if diff_augment in ("none", "auto") else tuple(diff_augment.split(","))
+
+
+def augment(images: tf.Tensor, kinds: Iterable[str], key: tf.Tensor) -> tf.Tensor:
+    """Changes each image by chance; colours may leave [0, 1].
+
+    Args:
+        images: [B, H, W, C] in [0, 1].
+        kinds: some of `KINDS`.
+        key: int32 [2], decides the changes.
+    """
+    for number, (kind, change) in enumerate(KINDS.items()):
+        if kind in kinds:
+            images = change(images, tf.random.fold_in(key, number))
+    return images
+
+
+def _uniform(images: tf.Tensor, key: tf.Tensor, number: int) -> tf.Tensor:
+    """A number from 0 to 1 for each image, [B, 1, 1, 1]."""
+    key = tf.random.fold_in(key, number)
+    return uniform_of_batch(key, tf.shape(images)[0], [1, 1, 1])
+
+
+def _mirror(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    return tf.where(_uniform(images, key, 0) < 0.5, tf.reverse(images, axis=[2]), images)
+
+
+def _translate(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """Shifts by matrix products, whose gradients are matrix products too; black comes in."""
+    height, width, channels = images.shape[1:]
+    rows, columns = (
+        _shifts(side, _uniform(images, key, number)) for number, side in enumerate((height, width))
+    )
+    moved = tf.matmul(rows, tf.reshape(images, [-1, height, width * channels]))
+    moved = tf.reshape(moved, [-1, height, width, channels])
+    return tf.einsum("bvw,bhwc->bhvc", columns, moved)
+
+
+def _shifts(side: int, uniform: tf.Tensor) -> tf.Tensor:
+    """Matrices [B, side, side] that shift by whole pixels, up to an eighth of the side."""
+    largest = int(side * _LARGEST_SHIFT + 0.5)
+    shift = tf.cast(tf.floor(uniform[:, 0, 0] * (2 * largest + 1)), tf.int32) - largest  # [B, 1]
+    return tf.one_hot(tf.range(side) + shift, side)
+
+
+def _cut_out(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """Makes a rectangle of half the sides black; its centre is anywhere."""
+    inside = True
+    for number, side in enumerate(images.shape[1:3]):
+        centre = _uniform(images, key, number)[:, 0, 0] * side  # [B, 1]
+        is_near = tf.abs(tf.range(side, dtype=tf.float32) + 0.5 - centre) < side * _HOLE / 2
+        inside = inside & (is_near[:, :, None] if number == 0 else is_near[:, None, :])
+    return tf.where(inside[..., None], 0.0, images)
+
+
+def _colour(images: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """Changes brightness, saturation and contrast."""
+    images += (_uniform(images, key, 0) - 0.5) / 2
+    grey = tf.reduce_mean(images, axis=3, keepdims=True)
+    images = grey + (images - grey) * 2 * _uniform(images, key, 1)
+    mean = tf.reduce_mean(images, axis=(1, 2, 3), keepdims=True)
+    return mean + (images - mean) * (0.5 + _uniform(images, key, 2))
+
+
+KINDS = {  # their order decides their noise
+    "mirror": _mirror,
+    "translation": _translate,
+    "cutout": _cut_out,
+    "colour": _colour,
+}

@@ -18,7 +18,7 @@ from cvae_tf.core.randomness import (
 from cvae_tf.core.settings import find
 from cvae_tf.models.arrays import also_of_arrays
 from cvae_tf.models.base import GenerativeModel, images_and_labels, inputs_of
-from cvae_tf.models.gan import diff_augment, losses
+from cvae_tf.models.gan import losses
 from cvae_tf.models.gan.losses import GAN_LOSSES, GanLoss
 from cvae_tf.models.layers import seed_dropout
 from cvae_tf.models.networks.building import GanNetworks
@@ -43,7 +43,7 @@ class Recipe(NamedTuple):
 
     loss: str = "non_saturating"  # in `GAN_LOSSES`
     r1: float = 0.0  # weight of the gradient penalty at real images
-    augment: tuple[str, ...] = ()  # some of `diff_augment.KINDS`
+    augment: tuple[str, ...] = ()  # some of `losses.KINDS`
 
     @property
     def terms(self) -> GanLoss:
@@ -71,7 +71,7 @@ class Recipe(NamedTuple):
         variables: list[keras.Variable],
         step: tf.Tensor,
     ) -> list[tf.Tensor]:
-        """Adds the gradients of R1, which is found at every sixteenth step.
+        """Adds the gradients of R1 at every sixteenth step.
 
         Args:
             gradients: of the discriminator's loss, by its `variables`.
@@ -205,7 +205,7 @@ class GAN(GenerativeModel):
         if training:
             key = derived_key(self.seed, Purpose.DIFFERENTIABLE_AUGMENTATION, self.steps)
             both = [
-                diff_augment.augment(images, self.recipe.augment, tf.random.fold_in(key, number))
+                losses.augment(images, self.recipe.augment, tf.random.fold_in(key, number))
                 for number, images in enumerate(both)
             ]
         return tuple(self.logits(images, labels, training) for images in both)

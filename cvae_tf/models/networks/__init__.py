@@ -58,9 +58,6 @@ def build_networks(
         num_classes: Y, of a conditional model; 0 for one that knows no labels.
         options: what may be chosen of the network.
 
-    Returns:
-        The two models.
-
     Raises:
         UserError: if the name is unknown or the network cannot take such images.
     """
@@ -68,8 +65,11 @@ def build_networks(
     makers = (LayerMaker(network, seed, precision) for network in Networks._fields)
     channels = outputs or image_shape[-1]
     plan = Plan(tuple(image_shape), latent_dim, channels, *makers, num_classes, options)
-    networks = build(plan)
-    return networks if head is None else networks._replace(decoder=_with(networks.decoder, head))
+    encoder, decoder = build(plan)
+    if head is not None:
+        inputs = decoder.inputs if len(decoder.inputs) > 1 else decoder.inputs[0]
+        decoder = keras.Model(inputs, head(decoder.outputs[0]), name=decoder.name)
+    return Networks(encoder, decoder)
 
 
 @usual_settings()
@@ -84,27 +84,9 @@ def build_gan_networks(
 ) -> GanNetworks:
     """Builds a generator and a discriminator with fresh weights.
 
-    Args:
-        name: a name in `GAN_NETWORKS`.
-        image_shape: as in `build_networks`.
-        latent_dim: as there.
-        seed: as there.
-        precision: as there.
-        num_classes: as there.
-        spectral_norm: whether the layers of the discriminator are of norm one (Miyato et al. 2018).
-
-    Returns:
-        The two models.
-
-    Raises:
-        UserError: as there.
+    Args and what is raised are those of `build_networks`, with a name in `GAN_NETWORKS`; with
+    `spectral_norm` the layers of the discriminator are of norm one (Miyato et al. 2018).
     """
     build = find("network", GAN_NETWORKS, name)
     makers = (LayerMaker(network, seed, precision) for network in GanNetworks._fields)
     return build(GanPlan(tuple(image_shape), latent_dim, *makers, num_classes, spectral_norm))
-
-
-def _with(network: keras.Model, head: keras.Layer) -> keras.Model:
-    """Puts a layer behind a network of any form."""
-    inputs = network.inputs if len(network.inputs) > 1 else network.inputs[0]
-    return keras.Model(inputs, head(network.outputs[0]), name=network.name)

@@ -110,11 +110,9 @@ class Plan(NamedTuple):
     options: Options = Options()
 
     def image_input(self) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
-        """What an encoder begins with.
+        """What an encoder begins with: its inputs; images [B, H, W, C]; labels, if it takes any.
 
-        Returns:
-            Its inputs; images [B, H, W, C]; and of a conditional model labels as vectors [B, Y],
-            1 in the place of the class, which join features of the image by `with_labels`.
+        They are vectors [B, Y], 1 in the place of the class, and join features by `with_labels`.
         """
         return _inputs(self.encoder, self.image_shape, "images", self.num_classes)
 
@@ -166,15 +164,10 @@ def _inputs(
 def with_labels(
     make: LayerMaker, features: keras.KerasTensor, labels: keras.KerasTensor | None
 ) -> keras.KerasTensor:
-    """Lets the labels of a conditional model join features; without labels nothing changes.
+    """Lets the labels of a conditional model, [B, Y], join features [B, F].
 
-    Args:
-        make: of the network.
-        features: [B, F].
-        labels: as vectors, [B, Y], or None.
-
-    Returns:
-        The features as each class modulates them, beside the labels: [B, F + Y].
+    They are modulated for each class and stand beside the labels, [B, F + Y]; without labels
+    nothing changes.
     """
     if labels is None:
         return features

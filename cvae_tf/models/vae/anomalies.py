@@ -1,4 +1,4 @@
-"""How usual images are to a VAE: scores beside those of images that were not learned from.
+"""How usual images are to a model: scores beside those of images that were not learned from.
 
 Any likelihood is high for simple images and low for complex ones, whatever was learned from (Serra
 et al., "Input complexity and out-of-distribution detection with likelihood-based generative
@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 
 SCORE_SAMPLES = 8  # of the posterior of an image, over which its ELBO is averaged
@@ -30,17 +31,47 @@ class Anomaly(NamedTuple):
     p_value: tf.Tensor | np.ndarray  # [B] in (0, 1], the share of usual images that score as low
 
 
+class Scores(NamedTuple):
+    """What N images are sorted by, the usual ones high."""
+
+    values: np.ndarray  # [N]
+    measure: Any  # a `Measure`
+    p_values: np.ndarray | None  # [N], of relative scores
+
+
+def scores_of(model: Any, images: Any, labels: Any = None, kind: str | None = None) -> Scores:
+    """Scores images [N, H, W, C].
+
+    Args:
+        model: a trained one, of any family.
+        images: as `encode` takes them.
+        labels: of a conditional model.
+        kind: "relative", which is `anomaly`; "elbo", its main score, each the mean over some
+            posterior samples; by default the first, or the second of a model without it.
+
+    Raises:
+        UserError: if the model does not know such scores.
+    """
+    main = model.main_score
+    if kind and "elbo" not in main.name:
+        raise UserError(f"--score={kind}: this model's score is its {main.title}.")
+    if kind == "elbo" or (kind is None and "anomaly" not in model.abilities):
+        return Scores(model.mean_scores(images, labels=labels)[main.name], main, None)
+    if "anomaly" not in model.abilities:
+        raise UserError(
+            "--score=relative: this model knows no scores of usual images; a VAE does once its run "
+            "is finished (train.py --resume)."
+        )
+    found = model.anomaly(images, labels)
+    return Scores(found.score, main._replace(title=f"relative {main.title}"), found.p_value)
+
+
 def elbos_and_complexities(
     model: Any, grey: tf.Tensor, labels: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Measures what images are compared by.
+    """Measures what grey levels in [0, 1], float32 [B, H, W, C], are compared by.
 
     All images get the same noise, so that what is found of one depends on nothing but the image.
-
-    Args:
-        model: a `CVAE`.
-        grey: in [0, 1], float32 [B, H, W, C].
-        labels: theirs, int32 [B], of a conditional model.
 
     Returns:
         The mean ELBO by `SCORE_SAMPLES` samples of each posterior, [B], nats; and how complex an
@@ -74,10 +105,9 @@ class HeldOutScores(tf.Module):
     def __init__(self):
         """Makes places for scores, and knows none yet."""
         super().__init__(name="held_out_scores")
-        empty = np.full(MOST_SCORES, np.inf, np.float32)
-        self._sorted = keras.Variable(empty, trainable=False, name="relative")
-        empty = np.zeros(TRENDS_SHAPE, np.float32)
-        self._trends = keras.Variable(empty, trainable=False, name="trends")
+        scores, trends = np.full(MOST_SCORES, np.inf, np.float32), np.zeros(TRENDS_SHAPE, "float32")
+        self._sorted = keras.Variable(scores, trainable=False, name="relative")
+        self._trends = keras.Variable(trends, trainable=False, name="trends")
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -119,14 +149,10 @@ def _count(scores: tf.Tensor) -> tf.Tensor:
 
 
 def complexities(images: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
-    """How complex images are, and how complex a model thinks them, [B, 2].
+    """How complex images [B, H, W, C] are, and how complex a model thinks them, [B, 2].
 
     It is the logarithm of how much neighbouring pixels differ, for each number of an image. One is
     added to the sum, so that an image of one grey has a logarithm too.
-
-    Args:
-        images: grey levels or colours, [B, H, W, C].
-        reconstructions: theirs, [B, H, W, C].
     """
     return tf.stack([_log_total_variation(each) for each in (images, reconstructions)], axis=1)
 
@@ -138,11 +164,7 @@ def _log_total_variation(images: tf.Tensor) -> tf.Tensor:
 
 
 def fit_trends(known: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fits parabolas of both complexities to the scores of usual images.
-
-    Args:
-        known: complexities of N images, [N, 2].
-        scores: theirs, [N].
+    """Fits parabolas of both complexities [N, 2] to the scores [N] of usual images.
 
     Returns:
         What `relative_scores` takes, TRENDS_SHAPE; and relative scores of these images, [N], each
@@ -159,11 +181,7 @@ def relative_scores(scores: tf.Tensor, known: tf.Tensor, trends: tf.Tensor) -> t
 
 
 def fit_trend(complexity: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fits a parabola of the complexity to the scores of usual images, by least squares.
-
-    Args:
-        complexity: of N images, [N].
-        scores: theirs, [N]; what is not finite is left out.
+    """Fits a parabola of the complexity [N] to the scores [N] of usual images, by least squares.
 
     Returns:
         What `expected_score` takes, a row of TRENDS_SHAPE; and what each score is above a parabola

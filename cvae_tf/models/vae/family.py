@@ -9,22 +9,29 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.core.randomness import Purpose, numpy_generator
+from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
+from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.core.terminal import progress
 from cvae_tf.data.batches import batch_slices, to_unit_floats
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.inspection import evenly_spaced_indices
 from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.drawing.plots import CurveGroup
-from cvae_tf.models.base import Measure
+from cvae_tf.models.base import Measure, inputs_of
 from cvae_tf.models.family import Family, sample_panel
 from cvae_tf.models.networks.building import ImageShape, Options
-from cvae_tf.models.signatures import Signatures
-from cvae_tf.models.vae import anomalies, latent_mixture, signatures
+from cvae_tf.models.saved_model import (
+    SEED,
+    Signatures,
+    batch_signature,
+    decoding_signatures,
+)
+from cvae_tf.models.vae import anomalies, latent_mixture
 from cvae_tf.models.vae.anomalies import MOST_SCORES, SCORE_SAMPLES
 from cvae_tf.models.vae.likelihoods import Pixels, nats_of_one_bit
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.objectives import Objective
+from cvae_tf.presets import MOST_REFINE_STEPS
 
 _MOST_FITTED = 50_000  # images whose latents the mixture is fitted to
 _FEWEST_SCORED = 200  # held-out images; fewer than MOST_SCORES if they take many passes, or
@@ -39,10 +46,13 @@ _P_VALUES = (
     "scores are unusual. `p_value` is the share of {count:,} test images that score as low; of "
     "usual images at most a share p has a p-value up to p."
 )
-_TRAINED_ON = {
-    "shared": " Half of its training did not use its encoder (--objective=shared), which therefore "
-    "often misses the best latents of an image: `refine` finds likelier ones.",
-}
+_OF_SHARED = (
+    " Half of its training did not use its encoder (--objective=shared), which therefore often "
+    "misses the best latents of an image: `refine` finds likelier ones."
+)
+
+
+Results = dict[str, tf.Tensor]
 
 
 class VaeFamily(Family):
@@ -133,17 +143,71 @@ class VaeFamily(Family):
         ]
 
     def signatures(self, model: CVAE) -> Signatures:
-        """What its SavedModel can do; see `signatures.py`."""
-        return signatures.signatures(model)
+        """What its SavedModel can do, by name.
 
+        `refine` is missing if the model cannot be refined, `anomaly` if it knows no held-out
+        images, `sample_latents` if latents come from the prior, which needs no model.
+        """
+
+        def sample_latents(num: tf.Tensor, seed: tf.Tensor) -> Results:
+            return {"latents": model.sample_latents(num, seed)}
+
+        def parameters(latents: tf.Tensor, labels: tf.Tensor | None) -> Results:
+            return {"parameters": model.parameters(latents, labels)}
+
+        num = tf.TensorSpec([], tf.int32, "num")
+        drawn = (
+            {"sample_latents": (sample_latents, [num, SEED])} if model.sampler is not None else {}
+        )
+        return {
+            **decoding_signatures(model),
+            "parameters": batch_signature(model, "latents", parameters),
+            **_of_images(model),
+            **drawn,
+        }
+
+    @usual_settings()
     def standalone_parts(self, model: CVAE) -> dict[str, keras.Model]:
-        """Encoder and decoder, each for itself; see `signatures.py`."""
-        return signatures.standalone_parts(model)
+        """Makes its networks usable on their own, as the signatures of the SavedModel are.
+
+        Returns:
+            encoder: grey levels `images` [B, H, W, C] -> `mean` and `logvar` [B, Z];
+            decoder: `latents` [B, Z] -> `images` [B, H, W, C], their means. Those of a conditional
+            model have a second input, `labels` int32 [B].
+            sampler, if samples do not come from the prior: standard normal `noise` [B, Z] and
+            `uniform` [B] from 0 to 1 -> `latents` [B, Z] to decode.
+        """
+        images = keras.Input(model.image_shape, name="images")
+        latents = keras.Input((model.latent_dim,), name="latents")
+        labels = keras.Input((), dtype="int32", name="labels") if model.num_classes else None
+        code = model.encoder(inputs_of(model.pixels.binarize_mode(images), labels))
+        mean, logvar = keras.ops.split(code, 2, axis=1)
+        decoded = model.pixels.likelihood.mean(model.decoder(inputs_of(latents, labels)))
+        posterior = {"mean": mean, "logvar": logvar}
+        parts = {
+            "encoder": keras.Model(inputs_of(images, labels), posterior, name="encoder"),
+            "decoder": keras.Model(inputs_of(latents, labels), {"images": decoded}, name="decoder"),
+        }
+        if model.sampler is not None:
+            noise = keras.Input((model.latent_dim,), name="noise")
+            uniform = keras.Input((), name="uniform")
+            drawn = {"latents": model.sampler(noise, uniform)}
+            parts["sampler"] = keras.Model([noise, uniform], drawn, name="sampler")
+        return parts
 
     def describe(self, model: CVAE, metrics: dict[str, float] | None = None) -> dict[str, Any]:
         """What `model.json` says of pixels, of samples, of the terms that `score` returns."""
         known = super().describe(model, metrics)
-        known["config"] |= _known_settings(model)
+        names = ("importance_samples", "beta", "free_bits", "shared_latents")
+        known["config"] |= {
+            **model.built_of,
+            "conditional": model.num_classes > 0,
+            **model.pixels.to_settings(),
+            "objective": model.objective.name,
+            **{name: getattr(model.objective, name) for name in names},
+            "sampler": model.sampler_name,
+            "denoise": model.input_noise,
+        }
         if metrics:
             known["numbers"] += f"\n\n{_meaning_of_numbers(model, metrics)}"
         pixels, count = model.pixels, model.held_out_scores.count
@@ -154,28 +218,56 @@ class VaeFamily(Family):
             "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",
             "limits": "Its samples are blurred where its latents cannot say more. A score compares "
             f"images under this model; it is no probability of being an anomaly."
-            f"{_OF_MIXTURE if is_fitted else ''}{_TRAINED_ON.get(model.objective.name, '')}",
+            f"{_OF_MIXTURE if is_fitted else ''}"
+            f"{_OF_SHARED if model.objective.name == 'shared' else ''}",
         }
         if count:
             said["p_values"] = _P_VALUES.format(samples=SCORE_SAMPLES, count=count)
         return {**said, **known}
 
 
-# What it says.
+def _of_images(model: Any) -> Signatures:
+    """What it can do with images.
 
+    Where pixels are a matter of chance, `score` draws them with its seed, and `anomaly` draws the
+    same for every image; the others take the likeliest.
+    """
 
-def _known_settings(model: CVAE) -> dict[str, Any]:
-    """Settings of a `Config`: of networks, pixels, p(x|z) and the objective."""
-    names = ("importance_samples", "beta", "free_bits", "shared_latents")
-    return {
-        **model.built_of,
-        "conditional": model.num_classes > 0,
-        **model.pixels.to_settings(),
-        "objective": model.objective.name,
-        **{name: getattr(model.objective, name) for name in names},
-        "sampler": model.sampler_name,
-        "denoise": model.input_noise,
+    def encode(images: tf.Tensor, labels: tf.Tensor | None) -> Results:
+        return model.encode(images, labels)._asdict()
+
+    def reconstruct(images: tf.Tensor, labels: tf.Tensor | None) -> Results:
+        return {"images": model.reconstruct(images, labels)}
+
+    def score(images: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor) -> Results:
+        pixels = model.pixels.binarize(images, derived_key(seed, Purpose.SCORE_BINARIZATION))
+        terms = model.elbo(pixels, derived_key(seed, Purpose.SCORE_NOISE), labels)
+        return model.pixels.named(terms)
+
+    def refine(images: tf.Tensor, labels: tf.Tensor | None, steps: tf.Tensor) -> Results:
+        most = MOST_REFINE_STEPS
+        few = tf.debugging.Assert((steps >= 0) & (steps <= most), [f"steps must be 0 to {most}."])
+        with tf.control_dependencies([few]):
+            found = model.refine(images, labels, steps=tf.identity(steps))
+        return {**found._asdict(), "covariance": found.covariance}
+
+    def anomaly(images: tf.Tensor, labels: tf.Tensor | None) -> Results:
+        return model.anomaly(images, labels)._asdict()
+
+    found = {
+        "encode": batch_signature(model, "images", encode),
+        "reconstruct": batch_signature(model, "images", reconstruct),
+        "score": batch_signature(model, "images", score, SEED),
     }
+    if model.can_refine:
+        steps = tf.TensorSpec([], tf.int32, "steps")
+        found["refine"] = batch_signature(model, "images", refine, steps)
+    if model.held_out_scores.count:
+        found["anomaly"] = batch_signature(model, "images", anomaly)
+    return found
+
+
+# What it says.
 
 
 def _meaning_of_numbers(model: CVAE, metrics: dict[str, float]) -> str:
@@ -247,18 +339,10 @@ def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
 def _in_parts(
     model: CVAE, measure: Callable[..., Iterable[tf.Tensor]], split: Split, most: int, title: str
 ) -> list[np.ndarray]:
-    """Measures images from the whole of a set, if there are very many of some, in parts.
+    """Measures at most `most` images from the whole of a set in parts: results joined, [N, ...].
 
-    Args:
-        model: what they are for.
-        measure: of grey levels [B, H, W, C], labels (None if the model knows none), and the number
-            of the first one; it returns results, [B, ...].
-        split: the images.
-        most: how many are measured.
-        title: of the progress bar.
-
-    Returns:
-        The results joined, [N, ...].
+    `measure` is of grey levels [B, H, W, C], labels (None if the model knows none), and the number
+    of the first one; it returns results, [B, ...].
     """
     rows, found = evenly_spaced_indices(len(split.images), most), []
     with progress(title) as show:

@@ -112,12 +112,8 @@ class LatentSampler(keras.layers.Layer):
     def build(self, input_shape=None):
         """Makes what the mixture is kept in: K standard Gaussians at first."""
         latent_dim = self.latent_dim
-        shapes = {
-            "log_weights": (COMPONENTS,),
-            "means": (COMPONENTS, latent_dim),
-            "roots": (COMPONENTS, latent_dim, latent_dim),
-        }
-        for name, shape in shapes.items():
+        for rank, name in enumerate(("log_weights", "means", "roots")):
+            shape = (COMPONENTS, *[latent_dim] * rank)
             weight = self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
             setattr(self, name, weight)
         self.roots.assign(tf.eye(latent_dim, batch_shape=[COMPONENTS]))

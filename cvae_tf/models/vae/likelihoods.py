@@ -79,31 +79,19 @@ class Likelihood(NamedTuple):
 
 
 def bernoulli_log_prob(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Log-probability of binary images whose pixels are independent given the latents.
+    """Log-probability of binary images [B, H, W, C] by the log-odds of 1, [B, H, W, C].
 
-    Args:
-        images: pixels 0 or 1, [B, H, W, C].
-        logits: log-odds of a pixel being 1, [B, H, W, C].
-
-    Returns:
-        [B], nats, summed over the pixels. For grey levels it is the negative cross-entropy, which
-        is no log-density.
+    It is summed over the pixels, [B], nats. For grey levels it is the negative cross-entropy, which
+    is no log-density.
     """
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
     return -_sum(cross_entropy)
 
 
 def continuous_bernoulli_log_prob(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Log-density of grey levels under the continuous Bernoulli.
+    """Log-density of grey levels [B, H, W, C] by the log-odds of lambda: [B], nats.
 
     Loaiza-Ganem & Cunningham, "The continuous Bernoulli" (2019), equations 6 and 7.
-
-    Args:
-        images: grey levels in [0, 1], [B, H, W, C].
-        logits: log-odds of its parameter lambda, [B, H, W, C].
-
-    Returns:
-        [B], nats, summed over the pixels.
     """
     return bernoulli_log_prob(images, logits) + _sum(_log_constant(logits))
 
@@ -125,15 +113,10 @@ def continuous_bernoulli_mean(logits: tf.Tensor) -> tf.Tensor:
 
 
 def gaussian_log_prob(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Log-density of grey levels under Gaussians.
+    """Log-density of grey levels [B, H, W, C] under Gaussians: [B], nats.
 
-    Args:
-        images: grey levels, [B, H, W, C].
-        outputs: logits of the means beside the logarithms of the variances, [B, H, W, 2 * C].
-            Where all images are compared with all outputs, an image has one variance.
-
-    Returns:
-        [B], nats, summed over the pixels.
+    The outputs, [B, H, W, 2 * C], are logits of the means beside the logarithms of the variances.
+    Where all images are compared with all outputs, an image has one variance.
     """
     mean, logvar = _gaussian_parameters(outputs)
     return log_normal(images, mean, logvar, axis=_OF_AN_IMAGE)
@@ -207,9 +190,6 @@ def discretized_logistic_log_prob(images: tf.Tensor, outputs: tf.Tensor) -> tf.T
         images: grey levels k / 255, [B, H, W, C]; others are taken as the nearest.
         outputs: locations beside the logarithms of the scales, [B, H, W, 2 * C], both of grey
             levels in [0, 1].
-
-    Returns:
-        [B], nats, summed over the pixels and channels.
     """
     location, log_scale = tf.split(outputs, 2, axis=-1)
     return _sum(log_prob_of_levels(images, location, log_scale))
@@ -227,8 +207,6 @@ def log_prob_of_levels(images: tf.Tensor, location: tf.Tensor, log_scale: tf.Ten
         location: of a shape that broadcasts to that of the images.
         log_scale: likewise; at most 80, as `LogisticParameters` sees to.
 
-    Returns:
-        Nats, of the shape of the images.
     """
     level = tf.round(_HIGHEST * images)
     precision = tf.exp(-log_scale)
@@ -249,12 +227,6 @@ def discretized_logistic_mean(outputs: tf.Tensor) -> tf.Tensor:
 
     That is the integral of S((location - t) / scale) over t from 0 to 1; the mean of the levels is
     the same integral by 255 steps, nowhere as far from it as half a level.
-
-    Args:
-        outputs: as for `discretized_logistic_log_prob`, [B, H, W, 2 * C].
-
-    Returns:
-        [B, H, W, C] in [0, 1].
     """
     location, log_scale = ops.split(outputs, 2, axis=-1)
     even = ops.sigmoid((location - 0.5) * ops.exp(-log_scale))
@@ -295,7 +267,6 @@ BERNOULLI = Likelihood(
     information=_bernoulli_information,
     is_density=False,
 )
-
 CONTINUOUS_BERNOULLI = Likelihood(
     continuous_bernoulli_log_prob,
     continuous_bernoulli_mean,
@@ -350,16 +321,16 @@ def _above_half(grey: tf.Tensor) -> tf.Tensor:
     return ops.cast(ops.greater(grey, 0.5), "float32")
 
 
-THRESHOLD = Binarization(_above_half, False, "pixels above 0.5 are white")
-# Salakhutdinov & Murray, "On the quantitative analysis of deep belief networks" (2008).
-DYNAMIC = Binarization(
-    _above_half,
-    True,
-    "drawn white by their grey level in training and in score, else white above 0.5",
-)
-NONE = Binarization(lambda grey: grey, False, "grey levels as they are")
-
-BINARIZATIONS = {"threshold": THRESHOLD, "dynamic": DYNAMIC, "none": NONE}
+BINARIZATIONS = {
+    "threshold": Binarization(_above_half, False, "pixels above 0.5 are white"),
+    # Salakhutdinov & Murray, "On the quantitative analysis of deep belief networks" (2008).
+    "dynamic": Binarization(
+        _above_half,
+        True,
+        "drawn white by their grey level in training and in score, else white above 0.5",
+    ),
+    "none": Binarization(lambda grey: grey, False, "grey levels as they are"),
+}
 
 
 class Pixels(NamedTuple):
@@ -424,16 +395,13 @@ class Pixels(NamedTuple):
     def binarize(
         self, grey: tf.Tensor, key: tf.Tensor, first: int | tf.Tensor = 0, alike: bool = False
     ) -> tf.Tensor:
-        """Makes pixels of grey levels, by chance if that is what they are.
+        """Makes pixels, float32 [B, H, W, C], by chance if that is what they are.
 
         Args:
             grey: in [0, 1], float32 [B, H, W, C].
             key: int32 [2], as `derived_key` makes it.
             first: number of the first image; each is drawn by its number.
             alike: whether all are drawn by the number of the first.
-
-        Returns:
-            float32 [B, H, W, C].
         """
         if not self.binarization.is_drawn:
             return self.binarize_mode(grey)

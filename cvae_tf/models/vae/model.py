@@ -31,7 +31,10 @@ from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.models.vae.refinement import refine_images
 from cvae_tf.presets import MOST_REFINED, REFINE_STEPS
 
-_NETWORK, _LATENT_DIM, _IMAGE_SHAPE = "patches", 2, (28, 28, 1)  # as the preset `fast` has them
+_USUAL = {  # as the preset `fast` has them
+    "network": "patches", "latent_dim": 2, "image_shape": (28, 28, 1), "options": Options(),
+    "precision": "float32",
+}  # fmt: skip
 _SHARE_OF_ELBO = 0.5  # of the objective "shared"
 
 
@@ -108,8 +111,7 @@ class CVAE(GenerativeModel):
         is_mixture = sampler == "mixture"
         self.sampler = LatentSampler(self.latent_dim, dtype="float32") if is_mixture else None
         self.held_out_scores = HeldOutScores()
-        more = () if self.objective.is_elbo else ("objective",)
-        names = ("elbo", "log_likelihood", "kl", *more)
+        names = ["elbo", "log_likelihood", "kl"] + ["objective"] * (not self.objective.is_elbo)
         self.means = {name: keras.metrics.Mean(name, "float32") for name in names}
 
     @property
@@ -139,16 +141,13 @@ class CVAE(GenerativeModel):
     def encode(
         self, images: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
     ) -> Posterior:
-        """Finds the posterior q(z|x) of each image.
+        """Finds the posterior q(z|x) of each image: mean and logvar, each [B, Z].
 
         Args:
             images: pixels as in training, float32 [B, H, W, C]; or grey levels in [0, 1], which
                 become the likeliest pixels.
             labels: of a conditional model, whose posterior is q(z|x, y).
             training: whether dropout drops.
-
-        Returns:
-            mean and logvar, each [B, Z].
         """
         if not training:
             images = self.pixels.binarize_mode(images)  # which leaves pixels as they are
@@ -204,7 +203,7 @@ class CVAE(GenerativeModel):
             labels: of a conditional model.
 
         Returns:
-            The terms, and `elbo`, their sum as it is to be maximised; each [B], nats.
+            The terms, each [B], nats; their `elbo` is to be maximised.
         """
         noise = tf.random.stateless_normal([tf.shape(images)[0], self.latent_dim], seed)
         posterior = self.encode(images, labels)
@@ -217,14 +216,27 @@ class CVAE(GenerativeModel):
         noise: tf.Tensor,
         num_samples: int = 1,
         labels: tf.Tensor | None = None,
+        training: bool = False,
     ) -> tuple[ElboTerms, tf.Tensor]:
-        """Samples each posterior K times by given noise; see `objectives.sample_terms`."""
-        log_prob, of_samples = self.pixels.likelihood.log_prob, _repeated(labels, num_samples)
+        """Samples each posterior K times by given noise.
 
-        def decode(latents: tf.Tensor) -> tf.Tensor:
-            return self.parameters(latents, of_samples)
+        Args:
+            images: pixels as in training, [B, H, W, C].
+            posterior: of the images.
+            noise: standard Gaussian, [K * B, Z]: for the first samples of all images, the second...
+            num_samples: K.
+            labels: of a conditional model, [B].
+            training: whether dropout drops.
 
-        return objectives.sample_terms(decode, log_prob, images, posterior, noise, num_samples)
+        Returns:
+            The terms, each [K * B], and the latents they belong to, [K * B, Z], in that order.
+        """
+        of_samples = posterior.repeated(num_samples)
+        latents = of_samples.sample(noise)
+        of_class = _repeated(labels, num_samples)
+        outputs = self.parameters(latents, of_class, training=training)
+        log_prob = self.pixels.likelihood.log_prob(_repeated(images, num_samples), outputs)
+        return elbo_terms(log_prob, latents, of_samples), latents
 
     def objective_value(
         self,
@@ -234,7 +246,7 @@ class CVAE(GenerativeModel):
         images: tf.Tensor,
         training: bool = False,
     ) -> tf.Tensor:
-        """Finds what a step climbs now, of a batch.
+        """Finds what a step climbs now, of a batch: a scalar, nats per image.
 
         Args:
             terms: of the ELBO, for K samples of each posterior, each [K * B].
@@ -242,9 +254,6 @@ class CVAE(GenerativeModel):
             latents: the samples, [K * B, Z].
             images: pixels, [B, H, W, C].
             training: whether dropout drops, and latents that all images share are this step's.
-
-        Returns:
-            A scalar, nats per image.
         """
         beta = self.objective.beta_at(self.steps)
         value = objectives.objective_value(self.objective, terms, posterior, latents, beta)
@@ -268,15 +277,12 @@ class CVAE(GenerativeModel):
         *,
         steps: int | tf.Tensor = REFINE_STEPS,
     ) -> FullPosterior:
-        """Finds better posteriors than the encoder's, by Gauss-Newton steps for each image.
+        """Finds better posteriors than the encoder's, with full covariance.
 
         Args:
             images: pixels as in training, float32 [B, H, W, C], B > 0.
             labels: of a conditional model.
-            steps: how many are tried.
-
-        Returns:
-            Gaussians with full covariance.
+            steps: how many Gauss-Newton steps are tried for each image.
         """
         pixels = self.pixels.binarize_mode(images)
         return self._refine(pixels, labels, tf.convert_to_tensor(steps))
@@ -293,9 +299,6 @@ class CVAE(GenerativeModel):
         Args:
             images: grey levels in [0, 1], float32 [B, H, W, C], B > 0.
             labels: of a conditional model.
-
-        Returns:
-            score, low for unusual images, and p_value, each [B].
 
         Raises:
             UserError: if the model knows no held-out images.
@@ -323,8 +326,7 @@ class CVAE(GenerativeModel):
         """Takes one gradient step up the objective, by default the ELBO.
 
         Args:
-            batch: pixels, float32 [B, H, W, C]; of a conditional model with labels [B] beside
-                them. Other targets, as Keras gives them, are not looked at.
+            batch: pixels, float32 [B, H, W, C]; of a conditional model with labels [B] beside them.
 
         Returns:
             The means since the last `reset_metrics()`, over images, in nats; `loss` is that of
@@ -337,13 +339,9 @@ class CVAE(GenerativeModel):
         seed_dropout(self.networks.values(), derived_key(self.seed, Purpose.DROPOUT, step))
         with tf.GradientTape() as tape:
             posterior = self.encode(self._noisy(images, step), labels, training=True)
-            of_samples = posterior.repeated(num_samples)
-            latents = of_samples.sample(noise)
-            outputs = self.parameters(latents, _repeated(labels, num_samples), training=True)
-            log_likelihood = self.pixels.likelihood.log_prob(
-                _repeated(images, num_samples), outputs
+            terms, latents = self.terms_with_noise(
+                images, posterior, noise, num_samples, labels, training=True
             )
-            terms = elbo_terms(log_likelihood, latents, of_samples)
             value = self.objective_value(terms, posterior, latents, images, training=True)
             negative_value = -value
         gradients = tape.gradient(negative_value, self.trainable_variables)
@@ -356,9 +354,8 @@ class CVAE(GenerativeModel):
         if not self.input_noise:
             return images
         key = derived_key(self.seed, Purpose.INPUT_NOISE, step)
-        return images + self.input_noise * normal_of_batch(
-            key, tf.shape(images)[0], self.image_shape
-        )
+        noise = normal_of_batch(key, tf.shape(images)[0], self.image_shape)
+        return images + self.input_noise * noise
 
     def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
         """Measures a batch without learning; arguments and result as in training.
@@ -388,7 +385,8 @@ class CVAE(GenerativeModel):
         posterior = self.encode(images, labels)
         terms, _ = self.terms_with_noise(images, posterior, noise, labels=labels)
         log_likelihood, kl = (
-            tf.cast(part, tf.float64) for part in (terms.log_likelihood, terms.kl)
+            tf.cast(terms.log_likelihood, tf.float64),
+            tf.cast(terms.kl, tf.float64),
         )
         values = {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl}
         return {measure.name: values[term] for term, measure in self.pixels.terms.items()}
@@ -476,26 +474,20 @@ def _refuse_both(given: Any, name: str, **others: Any) -> None:
 
 
 def _built(
-    seed: int,
-    pixels: Pixels,
-    num_classes: int,
-    network: str | None,
-    latent_dim: int | None,
-    image_shape: ImageShape | None,
-    options: Options | None,
-    precision: str | None,
+    seed: int, pixels: Pixels, num_classes: int, **given: Any
 ) -> tuple[Networks, dict[str, Any]]:
     """Builds networks with fresh weights; returns them, and the settings by which it was done."""
-    image_shape, options = tuple(image_shape or _IMAGE_SHAPE), options or Options()
-    network, precision = network or _NETWORK, precision or "float32"
+    chosen = {**_USUAL, **{name: value for name, value in given.items() if value is not None}}
+    options, image_shape = chosen["options"], tuple(chosen["image_shape"])
     networks = build_networks(
-        network,
+        chosen["network"],
         image_shape,
-        _LATENT_DIM if latent_dim is None else int(latent_dim),
+        int(chosen["latent_dim"]),
         seed,
-        precision,
+        chosen["precision"],
         num_classes=num_classes,
         options=options,
         **pixels.likelihood.decoder_parts(image_shape[-1]),
     )
-    return networks, {"network": network, "precision": precision, **options.to_settings()}
+    names = "network", "precision"
+    return networks, {**{name: chosen[name] for name in names}, **options.to_settings()}

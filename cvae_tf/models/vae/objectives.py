@@ -1,17 +1,11 @@
 """The ELBO and what else training climbs: pure functions, in nats, averaged over images last."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from cvae_tf.core import replicas
-from cvae_tf.models.vae.posterior import (
-    FullPosterior,
-    Posterior,
-    kl_per_dimension,
-    log_normal,
-)
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior, kl_per_dimension, log_normal
 from cvae_tf.presets import SHARED_LATENTS
 
 _SMALLEST_SHARE = 2.0**-24  # of the prior, beside a latent, so that none is infinite
@@ -72,9 +66,6 @@ def elbo_terms(
         log_likelihood: log p(x|z) at `latents`, [B], nats.
         latents: one sample of the posterior for each image, [B, Z].
         posterior: of the images, B Gaussians.
-
-    Returns:
-        The terms, each [B], nats.
     """
     zeros = tf.zeros_like(latents)
     return ElboTerms(
@@ -84,61 +75,22 @@ def elbo_terms(
     )
 
 
-def sample_terms(
-    decode: Callable[[tf.Tensor], tf.Tensor],
-    log_prob: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-    pixels: tf.Tensor,
-    posterior: Posterior | FullPosterior,
-    noise: tf.Tensor,
-    num_samples: int = 1,
-) -> tuple[ElboTerms, tf.Tensor]:
-    """Samples each posterior K times.
-
-    Args:
-        decode: latents [B, Z] -> parameters of p(x|z).
-        log_prob: pixels and parameters -> log p(x|z), [B], nats.
-        pixels: as in training, [B, H, W, C].
-        posterior: of the images.
-        noise: standard Gaussian, [K * B, Z]: for the first samples of all images, the second, ...
-        num_samples: K.
-
-    Returns:
-        The terms, each [K * B], and the latents they belong to, [K * B, Z], in that order.
-    """
-    if num_samples > 1:
-        pixels = tf.tile(pixels, [num_samples, 1, 1, 1])
-        posterior = posterior.repeated(num_samples)
-    latents = posterior.sample(noise)
-    return elbo_terms(log_prob(pixels, decode(latents)), latents, posterior), latents
-
-
 def importance_weighted_bound(log_weights: tf.Tensor) -> tf.Tensor:
-    """The bound log 1/K sum_k w_k on log p(x), of each image before any average over images.
+    """The bound log 1/K sum_k w_k on log p(x), of each image before any average: [B], nats.
 
-    Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders" (2016), equation 8.
-
-    Args:
-        log_weights: log p(x, z_k) - log q(z_k|x), [K, B], nats.
-
-    Returns:
-        [B], nats.
+    Burda, Grosse & Salakhutdinov, "Importance Weighted Autoencoders" (2016), equation 8; the
+    logarithms of the weights are log p(x, z_k) - log q(z_k|x), [K, B].
     """
     num_samples = tf.cast(tf.shape(log_weights)[0], log_weights.dtype)
     return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(num_samples)
 
 
 def shared_bound(log_likelihood: tf.Tensor) -> tf.Tensor:
-    """The bound log 1/M sum_m p(x|z_m) on log p(x), by latents of the prior for all images.
+    """The bound log 1/M sum_m p(x|z_m) on log p(x), [B], of log p(x|z_m) [B, M], nats.
 
     Bishop, Svensen & Williams, "GTM: the generative topographic mapping" (1998), equation 2.6, with
-    other latents at each step: as each alone is drawn from the prior, the mean of the exponential
-    is p(x), so that the mean is at most log p(x).
-
-    Args:
-        log_likelihood: log p(x|z) of each image at each of the latents, [B, M], nats.
-
-    Returns:
-        [B], nats.
+    other latents, the same for all images, at each step: as each alone is drawn from the prior, the
+    mean of the exponential is p(x), so that the mean is at most log p(x).
     """
     num = tf.cast(tf.shape(log_likelihood)[1], log_likelihood.dtype)
     return tf.reduce_logsumexp(log_likelihood, axis=1) - tf.math.log(num)
@@ -151,7 +103,7 @@ def objective_value(
     latents: tf.Tensor,
     beta: tf.Tensor | float,
 ) -> tf.Tensor:
-    """What a training step climbs, averaged over a batch.
+    """What a training step climbs, averaged over a batch: a scalar, nats per image.
 
     Args:
         objective: which one.
@@ -159,9 +111,6 @@ def objective_value(
         posterior: of the batch, B Gaussians.
         latents: those samples, [K * B, Z].
         beta: weight of the KL at this step.
-
-    Returns:
-        A scalar, nats per image.
     """
     kl = terms.kl
     if objective.name == "elbo_analytic":
@@ -199,15 +148,12 @@ def even_latents(num: int | tf.Tensor, dim: int, key: tf.Tensor) -> tf.Tensor:
     Under them all images of a batch are compared by `shared_bound`. They are quantiles of the prior
     by a Kronecker sequence, all moved together by chance (Cranley & Patterson, "Randomization of
     number theoretic methods for multiple integration", 1976). Any number of the first ones is
-    spread as evenly.
+    spread as evenly. Each of them alone is a sample of the prior.
 
     Args:
         num: M, how many.
         dim: Z, the latent dimensions.
         key: int32 [2], by which they are moved.
-
-    Returns:
-        [M, Z]; each of them alone is a sample of the prior.
     """
     numbers = tf.cast(tf.range(num), tf.float64)[:, None]
     shares = tf.cast(numbers * _steps_of_sequence(dim) % 1.0, tf.float32)

@@ -80,31 +80,22 @@ class FullPosterior(NamedTuple):
 def log_normal(
     values: tf.Tensor, mean: tf.Tensor, logvar: tf.Tensor, axis: int | tuple[int, ...] = -1
 ) -> tf.Tensor:
-    """Log-density of a Gaussian with diagonal covariance.
+    """Log-density of a Gaussian with diagonal covariance: [B], nats.
 
     Args:
         values: where to evaluate it: latents [B, Z], or pixels [B, H, W, C].
         mean: of the shape of `values`, or one that broadcasts to it.
         logvar: logarithm of the variances, as `mean`.
         axis: what belongs to one image.
-
-    Returns:
-        [B], nats, summed over the axes.
     """
     squared_distance = tf.square(values - mean) * tf.exp(-logvar)
     return -0.5 * tf.reduce_sum(squared_distance + logvar + LOG_2PI, axis=axis)
 
 
 def kl_per_dimension(posterior: Posterior) -> tf.Tensor:
-    """KL divergence of posteriors from the standard Gaussian, in closed form.
+    """KL of B posteriors from the standard Gaussian, in closed form: [B, Z], nats.
 
-    Kingma & Welling (2014), appendix B.
-
-    Args:
-        posterior: B Gaussians.
-
-    Returns:
-        [B, Z], nats; for a diagonal Gaussian the KL is their sum over Z.
+    Kingma & Welling (2014), appendix B; for a diagonal Gaussian the KL is the sum over Z.
     """
     mean, logvar = posterior
     return 0.5 * (tf.square(mean) + tf.exp(logvar) - 1.0 - logvar)

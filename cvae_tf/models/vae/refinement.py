@@ -4,8 +4,6 @@ The encoder's mean is only where to begin. `refine` climbs log p(x, z) to a mode
 curvature there as the precision: near it the true posterior is almost Gaussian (Park et al.,
 "Variational Laplace autoencoders", 2019, section 3). Steps are damped after Levenberg and
 Marquardt, and one that does not bring an image higher is not taken for it.
-
-`refine_images` is what a model calls: where to begin, then `refine`, in bounded memory.
 """
 
 import itertools
@@ -61,8 +59,9 @@ def refine(
         better = there.value > here.value
         latents = _chosen(better, proposed, latents)
         here = _Place(*(_chosen(better, *both) for both in zip(there, here, strict=True)))
-        damping = _damped_by(damping, better)
-    return FullPosterior(latents, _factor(here.precision))
+        damping = tf.clip_by_value(damping * tf.where(better, _LESS, _MORE), *_DAMPING_RANGE)
+    factor = tf.linalg.cholesky(tf.linalg.inv(here.precision))
+    return FullPosterior(latents, tf.cast(factor, tf.float32))
 
 
 def log_joint(
@@ -111,16 +110,6 @@ def _step(here: _Place, damping: tf.Tensor) -> tf.Tensor:
     return tf.cast(step, tf.float32)
 
 
-def _damped_by(damping: tf.Tensor, better: tf.Tensor) -> tf.Tensor:
-    """The damping of the next step, [B]: less after a good one, more after a bad one."""
-    return tf.clip_by_value(damping * tf.where(better, _LESS, _MORE), *_DAMPING_RANGE)
-
-
-def _factor(precision: tf.Tensor) -> tf.Tensor:
-    """The lower triangular factor of the covariance, [B, Z, Z]."""
-    return tf.cast(tf.linalg.cholesky(tf.linalg.inv(precision)), tf.float32)
-
-
 def _chosen(condition: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
     """The new values of those images for which the condition [B] holds."""
     shape = tf.concat([tf.shape(condition), tf.ones([tf.rank(new) - 1], tf.int32)], axis=0)
@@ -139,16 +128,13 @@ def _flat(outputs: tf.Tensor) -> tf.Tensor:
 def refine_images(
     model: Any, pixels: tf.Tensor, labels: tf.Tensor | None, steps: int | tf.Tensor
 ) -> FullPosterior:
-    """Finds the refined posterior of each image.
+    """Finds the refined posteriors of images, B Gaussians, in bounded memory.
 
     Args:
         model: a `CVAE`.
         pixels: as in training, [B, H, W, C], B > 0.
         labels: int32 [B], of a conditional model.
         steps: of Gauss and Newton.
-
-    Returns:
-        B Gaussians.
     """
     start = first_latents(model, pixels, labels)
     size = images_at_once(model)
