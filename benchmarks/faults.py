@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from processes import PROJECT
+from shared import PROJECT
 
 HERE = Path(__file__).parent
 CORES = 2  # for tests
