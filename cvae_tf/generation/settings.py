@@ -68,9 +68,5 @@ class GenerationSettings(ImageSettings):
     )  # fmt: skip
 
     def __post_init__(self):
-        """Refuses values that make no sense.
-
-        Raises:
-            UserError: naming the first setting that is out of its range.
-        """
+        """Raises a UserError that names the first setting that is out of its range."""
         settings.check(self)
