@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from cvae_tf.data.folder_listing import Listing
-from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.data.folder import Listing
+from cvae_tf.data.pictures import ReadingSettings
 
 READING = ReadingSettings()
 

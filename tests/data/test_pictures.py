@@ -6,7 +6,15 @@ import tensorflow as tf
 from folder_helpers import pixels_of, save, save_tiff
 from PIL import Image
 
-from cvae_tf.data.pictures import BadPictureError, Form, largest_level, read, without_warnings
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.pictures import (
+    BadPictureError,
+    Form,
+    ReadingSettings,
+    largest_level,
+    read,
+    without_warnings,
+)
 
 
 def _pixels(path, form=Form()):  # noqa: B008  (which nobody changes)
@@ -213,3 +221,17 @@ def test_what_is_no_file_is_not_even_opened(tmp_path, monkeypatch):
     monkeypatch.delattr(Image, "open")
     for path in (tmp_path / "a.png", tmp_path / "pipe.png", tmp_path, "/dev/zero"):
         assert _reason(path) == "no regular file is there"
+
+
+def test_sizes_are_height_and_width_and_others_refused_by_name_in_one_line():
+    sizes = {None: None, "64": (64, 64), 64: (64, 64), "64x48": (64, 48), "8X256": (8, 256)}
+    for text, size in sizes.items():
+        assert ReadingSettings(image_size=text).height_and_width == size
+    for size in ("7", "1025", "64x48x3", "", "6.4", "٦٤", "a\n"):
+        with pytest.raises(UserError, match="^--image_size=.*must be a side such as 64, .*$"):
+            ReadingSettings(image_size=size)
+    for level in ("0", "nan", "white"):
+        with pytest.raises(UserError, match="^--white_level='.*': must be a number above 0"):
+            ReadingSettings(white_level=level)
+    with pytest.raises(UserError, match="--channels=2: must be 1"):
+        ReadingSettings(channels=2)
