@@ -58,7 +58,7 @@ class Fit(NamedTuple):
     invert: bool | None = None  # black for white; None refuses what seems to need it
     margins: float = 0.0  # `margin_brightness` of the images that the model was trained on
     training_form: Form | None = None  # of the pictures of the training; None if it had arrays
-    pages: str = "first"  # as in the training, one of `settings.PAGES`
+    pages: str = "first"  # as in the training, like `ReadingSettings.pages`
     skip_bad: bool = False  # as in the training
 
     @property

@@ -40,7 +40,6 @@ from cvae_tf.data.pictures import (
 
 _FACTS, _PIXELS = "facts.json", "pixels.npy"
 _LENGTH_OF_KEY = 32  # of the 64 digits of a fingerprint
-_MEGABYTE = 2**20
 _AT_ONCE = 16  # pictures that a thread takes
 # The largest levels of the bits that cameras and scanners use of 16.
 _LARGEST_OF_FEW_BITS = (255, 1023, 4095, 16383)
@@ -102,7 +101,7 @@ class Pictures(NamedTuple):
         They are in memory if all M images have at most `cache_mb` megabytes, else mapped.
         """
         images = MappedImages(self.pixels, rows)
-        return images[:] if self.pixels.nbytes <= cache_mb * _MEGABYTE else images
+        return images[:] if self.pixels.nbytes <= cache_mb * 2**20 else images
 
 
 def read_pictures(listing: Listing, reading: ReadingSettings) -> Pictures:
@@ -174,9 +173,9 @@ def _decode_to_cache(listing: Listing, form: Form, entry: Path) -> tuple[Facts, 
     """Decodes all pictures into a folder of the cache."""
     try:
         _decode(listing, form, entry)
-    except _SizeNeededError:
-        raise
     except UserError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
         if _find(entry) is None:  # else another process has made it meanwhile
             raise UserError(
                 f"{error} Decoded pictures are kept there; KERAS_HOME names another place."
@@ -205,10 +204,6 @@ def _decode(listing: Listing, form: Form, entry: Path) -> None:
         _decode(listing, form._replace(channels=3), entry)
     except _DeepFoundError:
         _decode(listing, form._replace(deep_white_level=_deep_white_level(listing)), entry)
-
-
-class _SizeNeededError(UserError):
-    """Pictures are of several sizes or large, and it is not said which size to bring them to."""
 
 
 class _ColourFoundError(Exception):
@@ -252,7 +247,7 @@ class _Writer:
         if shape[:2] != self._shape[:2] or max(shape[:2]) > LARGEST_SIDE:
             sizes = {self._first_name: self._shape, name: shape}
             named = [f"{name} has {height}x{width}" for name, (height, width, _) in sizes.items()]
-            raise _SizeNeededError(
+            raise UserError(
                 f"{printable(self._listing.root)}: {', '.join(named)} pixels (height x width); "
                 f"images must be of one size, of at most {LARGEST_SIDE} a side. Give "
                 "--image_size=64 or another size, with --fit=crop, pad or stretch."
@@ -290,11 +285,10 @@ def _largest_level(listing: Listing, only_deep: bool = False) -> float:
     """Finds the largest level in all pictures, or those of 16 bits, as their files have it."""
 
     def find(number: int) -> float:
-        try:
+        with contextlib.suppress(BadPictureError):
             level, is_deep = largest_level(listing.full_path(number), listing.page(number))
-        except BadPictureError:
-            return 0.0
-        return level if is_deep or not only_deep else 0.0
+            return level if is_deep or not only_deep else 0.0
+        return 0.0
 
     chunks = _in_order(find, len(listing.paths), "looking for the largest level")
     return max(max(chunk) for _, chunk in chunks)
@@ -319,16 +313,12 @@ def _in_order(work: Callable[[int], Any], total: int, what: str) -> Iterator[tup
         return [work(number) for number in range(first, min(first + _AT_ONCE, total))]
 
     workers, done = count_cores(), 0
-    firsts = iter(range(0, total, _AT_ONCE))
     with without_warnings(), progress(what) as show, ThreadPoolExecutor(workers) as pool:
-        waiting = deque(
-            pool.submit(work_on_chunk, first) for first in itertools.islice(firsts, 2 * workers)
-        )
+        chunks = (pool.submit(work_on_chunk, first) for first in range(0, total, _AT_ONCE))
+        waiting = deque(itertools.islice(chunks, 2 * workers))
         while waiting:
             chunk = waiting.popleft().result()
-            waiting.extend(
-                pool.submit(work_on_chunk, first) for first in itertools.islice(firsts, 1)
-            )
+            waiting.extend(itertools.islice(chunks, 1))
             yield done, chunk
             done += len(chunk)
             show(done / total, f"{done:,} of {total:,}")

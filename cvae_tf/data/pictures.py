@@ -141,7 +141,7 @@ class Form(NamedTuple):
     """How a picture becomes pixels."""
 
     size: tuple[int, int] | None = None  # height and width; None for those of the picture
-    fit: str = "crop"  # as `ReadingSettings` has it
+    fit: str = "crop"  # like `ReadingSettings.fit`
     channels: int = 0  # 1 for grey, 3 for colours, 0 for what the picture is
     background: int = 0  # grey level under transparency and in margins
     white_level: float | None = None  # of every picture; None for the largest of its kind

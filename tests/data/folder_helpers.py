@@ -7,9 +7,6 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from cvae_tf.data.folder import Listing
-from cvae_tf.data.pictures import ReadingSettings
-
-READING = ReadingSettings()
 
 
 def grey(*shape, seed=0):

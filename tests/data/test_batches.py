@@ -103,9 +103,9 @@ def test_each_kind_of_warp_has_the_given_spread():
     assert degrees.std() == pytest.approx(10, rel=0.03) and abs(degrees.mean()) < 0.3
     shifts = drawn(from_size=(80, 80), to_size=(20, 20), shift=0.7)[:, :, 2]
     np.testing.assert_allclose(shifts.std(axis=0), [2.8, 2.8], rtol=0.03)  # pixels of the result
-    scales = drawn(scale=0.1)[:, [0, 1], [0, 1]]
-    np.testing.assert_allclose(scales.std(axis=0), [0.1, 0.1], rtol=0.03)
-    assert drawn(shear=0.2)[:, 0, 1].std() == pytest.approx(0.2, rel=0.03)
+    skewed = drawn(scale=0.1, shear=0.2)
+    np.testing.assert_allclose(skewed[:, [0, 1], [0, 1]].std(axis=0), [0.1, 0.1], rtol=0.03)
+    assert skewed[:, 0, 1].std() == pytest.approx(0.2, rel=0.03)
 
 
 def test_parts_of_many_images_are_all_of_them_once_and_bounded_in_pixels():

@@ -68,8 +68,9 @@ def test_white_level_is_that_of_all_pictures_where_they_can_be_seen(root, white_
         drawn = np.full((8, 8, 2), (number, 255), np.uint8)
         drawn[number] = (200, 0)
         save(root / f"{number}.png", drawn)
-    dataset = _load(root, white_level=white_level)
-    levels = np.unique(_images(dataset)[:, 5:]).tolist()
+    images = _images(_load(root, white_level=white_level, background=9))
+    assert 9 in images[:, :4]  # which is as it was asked for
+    levels = np.unique(images[:, 5:]).tolist()
     assert levels == [round(255 * min(number / white, 1)) for number in range(4)]
 
 

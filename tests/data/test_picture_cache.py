@@ -4,7 +4,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from folder_helpers import READING, pixels_of, save, save_all
+from folder_helpers import pixels_of, save, save_all
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import picture_store
@@ -61,7 +61,7 @@ def test_facts_are_of_the_good_pictures_and_bad_ones_are_tried_again(root, decod
     # As if a disk in a network had failed for a while.
     listing = list_pictures(root)
     (root / NAMES[4]).write_bytes(contents)
-    assert len(read_pictures(listing, READING).facts.bad) == 4
+    assert len(read_pictures(listing, ReadingSettings()).facts.bad) == 4
 
 
 def test_grey_saved_as_colours_is_grey_unless_there_are_colours_or_they_are_asked_for(root):
@@ -86,16 +86,6 @@ def test_several_sizes_and_large_pictures_need_a_size(root, saved, home):
     save(root / "large" / "1.png", np.zeros((1025, 40, 1), np.uint8))
     with pytest.raises(UserError, match=r": 1.png has 1025x40 .*--image_size"):
         _read(root / "large")
-
-
-def test_several_are_worked_on_at_a_time_in_order_and_not_far_ahead(monkeypatch):
-    monkeypatch.setattr(picture_store, "count_cores", lambda: 3)
-    monkeypatch.setattr(picture_store, "_AT_ONCE", 2)
-    began, seen = [], 0
-    for first, chunk in picture_store._in_order(lambda i: began.append(i) or i, 41, "working"):
-        assert chunk == list(range(first, min(first + 2, 41))) and max(began) < first + 2 * 8
-        seen += len(chunk)
-    assert len(began) == seen == 41
 
 
 def test_same_pictures_are_decoded_once(root, saved, decode, monkeypatch):
