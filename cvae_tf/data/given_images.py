@@ -193,19 +193,19 @@ def load_own(metadata: dict[str, Any], moved_to: str | None = None) -> Dataset:
 
 def _read_folder(folder: Path, fit: Fit) -> Images:
     """Reads the pictures below a folder, with the classes that its folders name."""
-    listing, (splits, labels, class_names, _) = read_folder(folder)
-    files = np.arange(len(listing.paths))
-    is_wanted = np.ones(len(files), bool) if splits is None else splits == TEST
+    listing, classes = read_folder(folder)
     if fit.pages == "all":
         listing, files = list_pages(listing)
-    rows = np.flatnonzero(is_wanted[files])
+        classes = classes.of_rows(files)
+    rows, what = np.arange(len(listing.paths)), "pictures"
+    if classes.splits is not None:
+        rows, what = np.flatnonzero(classes.splits == TEST), "test pictures"
     places = [(Path(listing.full_path(row)), listing.page(row)) for row in rows]
     pictures, kept = _read_pictures(folder, places, fit)
     rows = rows[kept]
-    origin = f"{'pictures' if splits is None else 'test pictures'} of {folder}"
-    images = _join_pictures(pictures, [listing.paths[row] for row in rows], origin, fit)
-    labels = None if labels is None else labels[files[rows]]
-    return images._replace(labels=labels, class_names=class_names)
+    names = [listing.paths[row] for row in rows]
+    images = _join_pictures(pictures, names, f"{what} of {folder}", fit)
+    return images._replace(labels=classes.of_rows(rows).labels, class_names=classes.names)
 
 
 def _read_pictures(

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import keras
 import numpy as np
@@ -79,7 +79,8 @@ class KerasSet:
             cache.mkdir(parents=True, exist_ok=True)
             # Keras looks elsewhere if it may not write here, and unpacks archives anew each time.
             with (home / "cvae-tf.lock").open("w") as lock:
-                _wait_for_others(lock)
+                with contextlib.suppress(OSError, AttributeError):  # a system without such locks
+                    fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
                 if not all((cache / name).exists() for name in self.files):
                     self._download(cache, self.seconds if seconds is None else seconds)
                 splits = self._read(cache)
@@ -127,12 +128,6 @@ class KerasSet:
                     (Path(home) / "datasets" / name).replace(cache / name)
         except (OSError, subprocess.SubprocessError) as error:
             raise UserError("it is not in the Keras cache, and cannot be downloaded.") from error
-
-
-def _wait_for_others(lock: TextIO) -> None:
-    """Waits until no other process holds the lock, and holds it until its file is closed."""
-    with contextlib.suppress(OSError, AttributeError):  # a system without such locks
-        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _cifar(classes: int, folder: str, sha256: str, names: str) -> KerasSet:

@@ -91,9 +91,8 @@ class Pictures(NamedTuple):
     @property
     def numbers(self) -> np.ndarray:
         """Which of the listed pictures can be read, int64 [M]."""
-        is_good = np.ones(len(self.listing.paths), bool)
-        is_good[[number for number, _ in self.facts.bad]] = False
-        return np.flatnonzero(is_good)
+        bad = [number for number, _ in self.facts.bad]
+        return np.setdiff1d(np.arange(len(self.listing.paths)), bad)
 
     def images(self, rows: np.ndarray, cache_mb: int) -> np.ndarray | MappedImages:
         """Takes images, uint8 [N, H, W, C], by their rows, int [N], each from 0 to M - 1.
