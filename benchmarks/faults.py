@@ -128,7 +128,7 @@ FAULTS = (
           "(signal.SIGINT, signal.SIGTERM)", "(signal.SIGINT,)", "training"),
     Fault("photographs of a turned camera lie on their side", "data/pictures.py",
           "ImageOps.exif_transpose(image, in_place=True)", "pass", "data"),
-    Fault("a folder valid/ beside train/ becomes a class", "data/folder_layout.py",
+    Fault("a folder valid/ beside train/ becomes a class", "data/folder.py",
           '"val valid validation', '"val validation', "data"),
     Fault("pictures of 12 bits in 16 are four times too dark", "data/picture_store.py",
           "(255, 1023, 4095, 16383)", "(255, 1023, 16383)", "data"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
-from cvae_tf.data.settings import ImageSettings
+from cvae_tf.data.pictures import ImageSettings
 from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 
 AUTO = "auto"

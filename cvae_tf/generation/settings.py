@@ -4,7 +4,7 @@ import dataclasses
 
 from cvae_tf.core import settings
 from cvae_tf.core.settings import setting
-from cvae_tf.data.settings import ImageSettings
+from cvae_tf.data.pictures import ImageSettings
 from cvae_tf.presets import MOST_REFINE_STEPS
 
 MODE_NAMES = {  # with a few words each, for help

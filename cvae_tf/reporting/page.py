@@ -22,7 +22,7 @@ from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import class_numbers, read_asked_for
 from cvae_tf.data.inspection import choose_shown, evenly_spaced_indices
-from cvae_tf.data.settings import ImageSettings
+from cvae_tf.data.pictures import ImageSettings
 from cvae_tf.drawing.mosaics import as_picture, mosaic
 from cvae_tf.exporting.load import load, run_of
 from cvae_tf.inference.anomalies import scores_of
