@@ -112,7 +112,7 @@ def _small_families(monkeypatch):
         return measure
 
     monkeypatch.setattr(GanFamily, "set_measure", set_measure)
-    monkeypatch.setattr(gan_model, "_SETTLED_ON", 32)
+    monkeypatch.setattr(gan_model, "_DRAWN_FOR_STATISTICS", 32)
     monkeypatch.setattr(gan_pairs, "_COARSE", 4)
     monkeypatch.setattr(gan_pairs, "_FILTERS", ((4, 1), (4, 2)))
     monkeypatch.setattr(gan_pairs, "_DISCRIMINATOR_FILTERS", (4, 4))
