@@ -72,12 +72,8 @@ class Progress:
     """A bar with the share of something that is done and the time that is left; none in a log."""
 
     def __init__(self, what: str):
-        """Begins.
-
-        Args:
-            what: is being done.
-        """
-        self._what, self._bar, self._task = what, None, None
+        """Takes what is being done."""
+        self.what, self._bar, self._task = what, None, None
 
     def show(self, share: float, note: str = "") -> None:
         """Shows the share that is done.
@@ -88,7 +84,7 @@ class Progress:
         """
         if self._bar is None and is_on_terminal():
             self._bar = _new_bar()
-            self._task = self._bar.add_task(self._what, total=1.0, completed=share, note=note)
+            self._task = self._bar.add_task(self.what, total=1.0, completed=share, note=note)
             self._bar.start()
         if self._bar is not None:
             self._bar.update(self._task, completed=share, note=note)

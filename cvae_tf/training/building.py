@@ -19,7 +19,7 @@ from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks.building import ImageShape
 from cvae_tf.presets import PRESETS
-from cvae_tf.training import run_directory, screen
+from cvae_tf.training import run_directory
 from cvae_tf.training.checkpoints import Metrics, list_checkpoints, restore_best, restore_newest
 from cvae_tf.training.distribution import Distribution
 from cvae_tf.training.run_directory import Run
@@ -169,10 +169,9 @@ def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     num_classes = len(run.data.get("class_names", ()))
     model = build_model(config, run.data["image_shape"], run.data["train_images"], num_classes)
     restore = restore_best if config.early_stop else restore_newest
-    progress, problems = restore(run.checkpoints, model)
+    progress = restore(run.checkpoints, model)
     if not list_checkpoints(run.checkpoints):
         raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
-    screen.warn_of(problems)
     take_averages(model)
     if missing := restore_fitted(run, model):
         also = ", and ".join(missing)

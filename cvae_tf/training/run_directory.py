@@ -170,9 +170,17 @@ def write_config(run: Run) -> None:
 
 
 def changed(run: Run, config: Config, dataset: Dataset) -> Run:
-    """Records that a run goes on with another configuration, or with its images elsewhere."""
-    is_moved = config.data_path != run.config.data_path
-    place = {"name": dataset.name, "origin": dataset.origin} if is_moved else {}
+    """Records, and says, that a run gets more epochs, or that its images are elsewhere now."""
+    place = {}
+    if config.data_path != run.config.data_path:
+        terminal.say(f"The images of the training are at {config.data_path} now.")
+        place = {"name": dataset.name, "origin": dataset.origin}
+    if config.epochs != run.config.epochs:
+        schedule = config.schedule
+        end = "" if schedule == "constant" else f" Its {schedule} schedule now ends there."
+        terminal.say(
+            f"The run is extended from {run.config.epochs} to {config.epochs} epochs.{end}"
+        )
     run = run._replace(config=config, data={**run.data, **place})
     write_config(run)
     return run

@@ -16,18 +16,18 @@ from cvae_tf.data import batches
 from cvae_tf.data.datasets import Split
 from cvae_tf.data.inspection import choose_shown
 from cvae_tf.drawing.mosaics import normal_quantile_grid
-from cvae_tf.training import pictures, run_training, screen
+from cvae_tf.training import pictures, run_training
 from cvae_tf.training.checkpoints import Progress
 
 
 def test_announcement_names_data_classes_and_directory(tmp_path, toy_dataset, capsys):
     run = create_run(tmp_path / "my run", Config.create(), toy_dataset)
     run = run._replace(data={**run.data, "class_names": ("x\ny", *"bcdefg")})
-    screen.announce(run, Progress(epoch=3, steps_done=7, metrics=[]), ["Dented."])
-    told = capsys.readouterr()
-    assert told.err == "warning: Dented.\n" and str(run.directory) in told.out
-    assert told.out.startswith("data:    Invented; classes: x\\ny, b, c, d, e, ... (7).\n")
-    assert "40 training images" in told.out and "resumed: in epoch 3 after 7 steps" in told.out
+    run_training.announce(run, Progress(epoch=3, steps_done=7, metrics=[]))
+    told = capsys.readouterr().out
+    assert told.startswith("data:    Invented. 7 classes: x\\ny, b, c, d, e and 2 more.\n")
+    assert str(run.directory) in told
+    assert "40 training images" in told and "resumed: in epoch 3 after 7 steps" in told
 
 
 def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
