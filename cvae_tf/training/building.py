@@ -57,10 +57,7 @@ def complete_settings(config: Config | None, given: dict[str, Any], dataset: Dat
     if looks.use_little_of_the_range:
         _warn_of_range(looks, dataset.form)
     elif test_looks.use_little_of_the_range:
-        warn(
-            "each test image uses but a small part of the range, unlike those for training: "
-            f"{test_looks.levels}."
-        )
+        _warn_of_range(test_looks, dataset.form, "test image, unlike those for training,")
     chosen = config.for_images(looks) if config else Config.create(looks, **given)
     if chosen.has("binarize") and chosen.binarize == "threshold" and looks.suffer_at_threshold:
         warn(
@@ -86,15 +83,13 @@ def _why_preset(config: Config, given: dict[str, Any], looks: Looks) -> str:
     return f"because the images {'are made black and white' if are_made_so else looks.description}"
 
 
-def _warn_of_range(looks: Looks, form: Form | None) -> None:
+def _warn_of_range(looks: Looks, form: Form | None, of: str = "image") -> None:
     """Warns of images that use but a small part of the levels, whatever learns them."""
     remedy = "raise their contrast if that is not meant"
     if looks.are_dark and form:
         remedy = "--white_level says which level is white"
-    elif looks.are_dark:
-        remedy = "divide all by the level that is to be white if that is not meant"
     which = "each" if looks.share_of_little == 1 else "nearly every"
-    warn(f"{which} image uses but a small part of the range: {looks.levels}; {remedy}.")
+    warn(f"{which} {of} uses but a small part of the range: {looks.levels}; {remedy}.")
 
 
 @usual_settings()

@@ -70,10 +70,7 @@ class Run(NamedTuple):
 def new_run(directory: str | Path | None, config: Config, dataset: Dataset) -> Iterator[Run]:
     """Makes a new run directory, which is locked within the context; later it holds the run.
 
-    Args:
-        directory: its path; by default a new one in `runs`, named after the time.
-        config: the complete configuration.
-        dataset: what the run learns from.
+    By default it is a new one in `runs`, named after the time.
 
     Raises:
         UserError: if the directory is not empty, is taken by another process at the same time, or
@@ -176,11 +173,9 @@ def changed(run: Run, config: Config, dataset: Dataset) -> Run:
         terminal.say(f"The images of the training are at {config.data_path} now.")
         place = {"name": dataset.name, "origin": dataset.origin}
     if config.epochs != run.config.epochs:
-        schedule = config.schedule
-        end = "" if schedule == "constant" else f" Its {schedule} schedule now ends there."
-        terminal.say(
-            f"The run is extended from {run.config.epochs} to {config.epochs} epochs.{end}"
-        )
+        change = f"from {run.config.epochs} to {config.epochs} epochs"
+        end = "" if config.schedule == "constant" else "; its schedule now ends there"
+        terminal.say(f"The run is extended {change}{end}.")
     run = run._replace(config=config, data={**run.data, **place})
     write_config(run)
     return run
@@ -247,10 +242,7 @@ def find_run(directory: str | Path) -> Path:
     """
     path = paths.expand(directory)
     if not is_run(path):
-        raise UserError(
-            f"--run_dir={path}: holds no run (no {CONFIG}); train one first."
-            f"{paths.did_you_mean(path)}"
-        )
+        raise UserError(f"--run_dir={path}: holds no run (no {CONFIG}); train one first.")
     return path
 
 

@@ -213,7 +213,7 @@ class CheckpointCallback:
             run_directory.point_latest_to(self._run)
 
     def _is_sound(self) -> bool:
-        """Whether all weights are those that learn, and finite, before the run says they are not."""
+        """Whether all weights are those that learn, and finite; a run may just have seen others."""
         weights = self._model.trainable_variables
         are_finite = all(np.isfinite(weight.numpy()).all() for weight in weights)
         return are_finite and not is_within_averages(self._model)

@@ -95,7 +95,7 @@ def test_grey_levels_and_colours_decide(channels, settings, preset, reason, caps
     ("levels", "form", "remedy"),
     [
         ((0, 4), FORM, "levels from 0 to 4 of 0 to 255; --white_level says which level is white"),
-        ((3, 110), None, "levels from 3 to 110 of 0 to 255; divide all by the level"),
+        ((3, 110), None, "levels from 3 to 110 of 0 to 255; raise their contrast"),
         ((250, 150), None, "levels from 150 to 250 of 0 to 255; raise their contrast"),
     ],
 )
@@ -116,7 +116,7 @@ def test_a_broken_pixel_or_empty_images_do_not_hide_that_the_others_are_dark(cap
     of_all, of_tests = capsys.readouterr().err.splitlines()
     said = "nearly every image uses but a small part of the range: levels from 0 to 16 of 0 to 255"
     assert of_all == f"warning: {said}; --white_level says which level is white."
-    said = "each test image uses but a small part of the range, unlike those for training: levels"
+    said = "each test image, unlike those for training, uses but a small part of the range: levels"
     assert of_tests.startswith(f"warning: {said} from 0 to 5 of")
 
 
