@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from trained_runs import Bench
+from shared import Bench
 
 LEFT_OUT = ["--preset=fast", "--binarize=none", "--likelihood=gaussian", "--epochs=12"]
 SEEDS = range(5)  # of the models whose mean is taken

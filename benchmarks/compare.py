@@ -19,9 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from machine import describe_machine, matrix_product_rate
 from matplotlib.figure import Figure
-from processes import PROJECT, run_process
+from shared import PROJECT, describe_machine, matrix_product_rate, run_process
 
 TARGET_ELBO = -155.9  # test ELBO after ten epochs on the tutorial's own page
 SEEDS = (0, 1, 2)

@@ -15,10 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import describe_machine
-from processes import PROJECT, run_process
-from reports import write_report
-from trained_runs import Bench
+from shared import PROJECT, Bench, describe_machine, run_process, write_report
 
 HERE = Path(__file__).parent
 DRAWN, DRAWN_FOR_TRAINING, PAIRS = 10_000, 60_000, 3

@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 from clusters import PROJECT, workers
-from machine import describe_machine
-from reports import write_report
+from shared import describe_machine, write_report
 
 HERE = Path(__file__).parent
 STEPS = 200

@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from processes import PROJECT
+from shared import PROJECT
 
 HERE = Path(__file__).parent
 CORES = 2  # for tests
@@ -135,7 +135,8 @@ FAULTS = (
     Fault("the images held out for testing are learned from, too", "data/datasets.py",
           "take(order[~np.isin(order, held_out)])", "take(order)", "data"),
     Fault("the exact log p(x) takes tiles for lines", "inference/exact_log_px.py",
-          "log_volume = joint.latent_dim * np.log", "log_volume = np.log", "inference"),
+          "log_volume = joint.latent_dim * np.log(tiles", "log_volume = np.log(tiles",
+          "inference"),
     Fault("the means' distance is not squared in Frechet's", "distances/distances.py",
           "np.sum((first.mean - second.mean) ** 2)",
           "np.linalg.norm(first.mean - second.mean)", "distances"),

@@ -22,10 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import describe_machine
 from quality import balanced_draw
-from reports import write_report
-from trained_runs import Bench
+from shared import Bench, describe_machine, write_report
 
 HERE = Path(__file__).parent
 DRAWS, SIZES = 10, (100, 1000)

@@ -18,10 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import describe_machine
-from processes import PROJECT, run_process
-from reports import write_report
-from trained_runs import Bench
+from shared import PROJECT, Bench, describe_machine, run_process, write_report
 
 HERE = Path(__file__).parent
 SEEDS = (0, 1, 2)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import processes  # noqa: F401  (puts the project on the path)
+import shared  # noqa: F401  (puts the project on the path)
 import tensorflow as tf
 
 from cvae_tf import api

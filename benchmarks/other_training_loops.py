@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import processes  # noqa: F401  (puts the project on the path)
+import shared  # noqa: F401  (puts the project on the path)
 
 
 def load(data_path: str) -> tuple[np.ndarray, np.ndarray]:

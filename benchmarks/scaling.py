@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import describe_machine
 from matplotlib.figure import Figure
-from processes import run_process
+from shared import describe_machine, run_process
 
 HERE = Path(__file__).parent
 USUAL = {"num_images": 60_000, "latent_dim": 2, "batch_size": 128, "side": 28}

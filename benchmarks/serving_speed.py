@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import describe_machine
-from processes import run_process
-from reports import write_report
+from shared import describe_machine, run_process, write_report
 
 HERE = Path(__file__).parent
 NETWORKS = {"patches": "default network", "tutorial": "tutorial's network"}

@@ -8,7 +8,7 @@ import json
 import sys
 
 import numpy as np
-import processes  # noqa: F401  (puts the project on the path)
+import shared  # noqa: F401  (puts the project on the path)
 
 from cvae_tf.core import tensorflow_setup
 from cvae_tf.core.tensorflow_setup import quiet_import

@@ -19,9 +19,10 @@ from cvae_tf.exporting.export import FORMATS
 from cvae_tf.generation.settings import MODE_NAMES
 from cvae_tf.presets import PRESETS
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
-SERVING = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")
-GALLERY = (PROJECT / "docs" / "gallery.md").read_text(encoding="utf-8")
+PAGES = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *PROJECT.glob("docs/*.md")]
+README, SERVING = (
+    (PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/serving.md")
+)
 REQUESTS = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", SERVING, re.DOTALL)]
 
 
@@ -89,9 +90,9 @@ COMMAND = re.compile(
 
 
 def test_commands_have_flags_and_names_that_there_are():
-    commands = [COMMAND.findall(text) for text in (README, SERVING, GALLERY)]
-    assert min(map(len, commands)) >= 2
-    for command, flags in sum(commands, []):
+    commands = COMMAND.findall("\n".join(path.read_text(encoding="utf-8") for path in PAGES))
+    assert len(commands) > 40
+    for command, flags in commands:
         known = _flags_of(command)
         for flag in flags.split(" --")[1:]:
             name, _, value = flag.replace(" ", "=").partition("=")
@@ -113,10 +114,9 @@ def test_table_of_flags_says_what_the_settings_say():
 
 
 def test_links_lead_to_files():
-    for name in ("README.md", "CHANGELOG.md", "docs/serving.md", "docs/gallery.md"):
-        path = PROJECT / name
+    for path in [*PAGES, *PROJECT.glob("benchmarks/*.md"), PROJECT / "tests" / "README.md"]:
         for link in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
-            assert "://" in link or (path.parent / link).exists(), f"{name}: {link}"
+            assert "://" in link or (path.parent / link).exists(), f"{path}: {link}"
 
 
 def test_public_names_are_those_promised_and_cost_nothing_until_they_are_used(tmp_path):
