@@ -121,11 +121,7 @@ def _flush(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Makes a directory and those above it, if they are not there.
-
-    Raises:
-        UserError: if it cannot be made.
-    """
+    """Makes a directory and those above it; raises a UserError if they cannot be made."""
     with _explaining(path):
         path.mkdir(parents=True, exist_ok=True)
 
@@ -147,11 +143,7 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        UserError: if it cannot be read or is no JSON.
-    """
+    """Reads a JSON file; raises a UserError if it cannot be read or is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

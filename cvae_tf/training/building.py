@@ -152,9 +152,7 @@ def build_trainer(config: Config, dataset: Dataset, distribution: Distribution) 
 def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     """Loads the newest good checkpoint of a run; of one with `early_stop` that of the best epoch.
 
-    Args:
-        run_dir: of the run.
-        precision: of the layers; by default the one of the run.
+    `precision` is that of the layers, by default the run's.
 
     Raises:
         UserError: if there is no run, or no good checkpoint in it.
