@@ -146,7 +146,7 @@ def read_json(path: Path) -> Any:
     """Reads a JSON file; raises a UserError if it cannot be read or is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error}).") from error
 
 
