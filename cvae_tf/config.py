@@ -312,12 +312,9 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
 
         Args:
             images: those to learn from, uint8 [N, H, W, C], or how they look; they decide what is
-                not given: the preset, and what else was left to them. None if they are not known
-                yet; then this refuses what cannot be for any images.
+                not given, such as the preset. None if they are not known yet; then this refuses
+                what cannot be for any images.
             **given: values of fields.
-
-        Returns:
-            The complete configuration.
 
         Raises:
             UserError: if a value is out of range, or settings do not fit each other, the family of

@@ -259,9 +259,8 @@ def start_strategy(name: str, logical_cpus: int, asked: dict[str, Any]) -> Itera
     if logical_cpus and name != "mirrored":
         raise UserError("--logical_cpus is for --strategy=mirrored.")
     distribution = find("strategy", STRATEGIES, name)(logical_cpus)
-    with distribution.among_others(), contextlib.ExitStack() as stack:
-        if not distribution.is_chief:
-            stack.enter_context(terminal.verbosity(0))
+    quiet = contextlib.nullcontext() if distribution.is_chief else terminal.verbosity(0)
+    with distribution.among_others(), quiet:
         distribution.check_settings(asked)
         yield distribution
 
@@ -374,12 +373,7 @@ def _why_alone(cluster: Cluster, error: Exception) -> str:
 
 
 def check_workers_agree(cluster: Cluster, what: str, own: dict[str, Any]) -> None:
-    """Makes sure that all workers, which ask at the same time, have the same values.
-
-    Args:
-        cluster: the workers.
-        what: they are, for people; each may be asked once.
-        own: plain values by name.
+    """Makes sure that all workers, which ask at the same time and once, have the same values.
 
     Raises:
         UserError: on every worker, if one differs.
