@@ -59,7 +59,8 @@ def replacing_directory(path: Path, must_be_new: bool = False) -> Iterator[Path]
         temporary.mkdir(parents=True)
         try:
             yield temporary
-            _flush_all(temporary)
+            for written in (*temporary.rglob("*"), temporary):
+                _flush(written)
             if path.exists() and not must_be_new:
                 path.rename(old)
             temporary.rename(path)  # fails if there is a directory with something in it
@@ -102,11 +103,6 @@ def _explaining(path: Path) -> Iterator[None]:
         raise UserError(
             f"{path}: cannot be written ({reason}). What was there before is unchanged."
         ) from error
-
-
-def _flush_all(directory: Path) -> None:
-    for path in (*directory.rglob("*"), directory):
-        _flush(path)
 
 
 def _flush(path: Path) -> None:

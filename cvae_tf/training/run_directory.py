@@ -194,20 +194,16 @@ def locked(run: Run) -> Iterator[None]:
     with _explaining(run.directory):
         handle = os.open(run.directory, os.O_RDONLY)
     try:
-        _lock(handle, run.directory)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            where = paths.shown(run.directory)
+            raise UserError(f"--run_dir={where}: another process is using it.") from error
+        except OSError:
+            pass  # a file system without locks
         yield
     finally:
         os.close(handle)
-
-
-def _lock(handle: int, directory: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        where = paths.shown(directory)
-        raise UserError(f"--run_dir={where}: another process is using it.") from error
-    except OSError:
-        pass  # a file system without locks
 
 
 def point_latest_to(run: Run) -> None:

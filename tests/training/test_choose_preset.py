@@ -3,7 +3,6 @@ import pytest
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.data.inspection import look_at
 from cvae_tf.data.pictures import Form
 from cvae_tf.training.building import complete_settings
 
@@ -26,13 +25,6 @@ def _complete(images, form=None, test=None, **given):
     test = images[:2] if test is None else test
     dataset = Dataset("mine", "mine.", Split(images, None), Split(test, None), form=form)
     return complete_settings(None, given, dataset)
-
-
-def test_greyness_is_that_of_the_whole_set(digits):
-    for levels, greyness in (([0, 255], 0), ([128], 1), ([0, 128], 0.5)):
-        images = np.repeat(np.uint8(levels), 2000 * 64).reshape(-1, 8, 8, 1)
-        assert look_at(images).greyness == pytest.approx(greyness, abs=0.01)
-    assert look_at(digits.train.images).are_black_and_white
 
 
 VANISH = {

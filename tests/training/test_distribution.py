@@ -88,9 +88,7 @@ def test_the_chief_stands_before_the_workers_and_is_else_the_first(monkeypatch):
     ("given", "said"),
     [
         ("{bad", "Expecting property name"),
-        ("[]", "No such job"),
         (_config(index=3), "No task with index 3 in job"),
-        (_config(type="evaluator", index=0), "No such job in cluster"),
         (_config({"ps": ["p:1"], **WORKERS}, type="ps", index=0), "not in tuple"),
     ],
 )
