@@ -120,14 +120,14 @@ def with_drawn(
 
 def network(bench: Bench, labels: np.ndarray) -> float:
     """The test error of the convolutional network that the project compares images by."""
+    from cvae_tf import distances
     from cvae_tf.data.datasets import Split
-    from cvae_tf.distances import classifier
 
-    learner = classifier.build((28, 28, 1), 10)
+    learner = distances.build_classifier((28, 28, 1), 10)
     images = {name: bench.data[name][..., None] for name in ("x_train", "x_test")}
-    classifier.fit(learner, Split(images["x_train"], labels), lambda share: None)
+    distances.fit_classifier(learner, Split(images["x_train"], labels), lambda share: None)
     test = Split(images["x_test"], bench.data["y_test"])
-    return 1 - classifier.measure_accuracy(learner, test)
+    return 1 - distances.measure_accuracy(learner, test)
 
 
 def measure(

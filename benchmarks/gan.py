@@ -82,27 +82,28 @@ def thresholded(bench: Bench, runs: dict[str, list[str]]) -> dict[str, float]:
 def compared(run_dir: Path, change: Callable[[Any], None]) -> dict[str, Any]:
     """Compares what a changed model draws with test images."""
     import cvae_tf
-    from cvae_tf.evaluation import distance
+    from cvae_tf.evaluation import evaluating, tables_and_pictures
     from cvae_tf.evaluation.settings import EvaluationSettings
 
     model = cvae_tf.load(run_dir)
     change(model)
-    return distance.as_json(distance.measure(model, EvaluationSettings()))
+    found = evaluating.measure_distance(model, EvaluationSettings())
+    return tables_and_pictures.as_json(found)["distance"]
 
 
 def classifier_of_drawn(bench: Bench, name: str) -> dict[str, float]:
     """Trains the small classifier on 50,000 drawn images alone; its share of real test images."""
     import cvae_tf
+    from cvae_tf import distances
     from cvae_tf.data.datasets import Split
-    from cvae_tf.distances import classifier
 
     dataset = cvae_tf.load_dataset(data_path=bench.data_path)
     model = cvae_tf.load(bench.trained(f"cifar10, {name}", CIFAR_RUNS[name]))
     labels = model.labels_in_turn(50_000)
     drawn = np.rint(255 * model.sample(len(labels), seed=1, labels=labels)).astype(np.uint8)
-    learner = classifier.build(dataset.image_shape, len(model.class_names))
-    classifier.fit(learner, Split(drawn, labels), lambda share: None)
-    return {"accuracy": classifier.measure_accuracy(learner, dataset.test)}
+    learner = distances.build_classifier(dataset.image_shape, len(model.class_names))
+    distances.fit_classifier(learner, Split(drawn, labels), lambda share: None)
+    return {"accuracy": distances.measure_accuracy(learner, dataset.test)}
 
 
 def speeds(bench: Bench) -> dict[str, list[float]]:

@@ -15,14 +15,13 @@ from cvae_tf.core.settings import check_names
 from cvae_tf.data.datasets import Dataset, with_classes
 from cvae_tf.data.loading import load_again, load_dataset
 from cvae_tf.evaluation import evaluating, tables_and_pictures
-from cvae_tf.evaluation.distance import Distance
-from cvae_tf.evaluation.evaluating import Evaluation
+from cvae_tf.evaluation.evaluating import Distance, Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output
 from cvae_tf.exporting.export import check_packages, export_run
 from cvae_tf.exporting.load import as_loaded, load_newest, run_of
 from cvae_tf.exporting.load import load as load
 from cvae_tf.generation import modes
-from cvae_tf.generation.common import Generated
+from cvae_tf.generation.image_modes import Generated
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.gan.model import GAN as GAN

@@ -16,7 +16,7 @@ from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find, setting
 from cvae_tf.data.inspection import Looks, look_at
-from cvae_tf.data.settings import CACHE_MB, ReadingSettings
+from cvae_tf.data.pictures import CACHE_MB, ReadingSettings
 from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS, SHARED_LATENTS
 
 RUNS, LATEST = Path("runs"), "latest"  # a link to the newest one that has something to use

@@ -115,9 +115,9 @@ sys.path.insert(0, sys.argv[1])
 sys.ps1 = ">>> "  # as in a notebook, where TensorFlow says more
 import cvae_tf
 cvae_tf.train  # now TensorFlow is there, imported quietly
-from cvae_tf.distances import classifier
+from cvae_tf import distances
 
-classifier._FEWEST_STEPS = 3
+distances._FEWEST_STEPS = 3
 cvae_tf.train(data_path="images.npz", network="mlp", hidden="8", latent_dim=3, epochs=1, verbose=0)
 assert str(cvae_tf.load("runs/latest").image_shape) == "(28, 28, 1)"
 cvae_tf.resume("runs/latest", verbose=0)

@@ -7,9 +7,8 @@ import tensorflow as tf
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.distances import for_dataset
-from cvae_tf.distances.distances import frechet_distance, statistics
-from cvae_tf.evaluation import distance
+from cvae_tf.distances import for_dataset, frechet_distance, statistics
+from cvae_tf.evaluation.evaluating import Distance
 
 
 def test_a_run_has_its_own_measures_and_no_pictures_of_an_encoder(gan_run):
@@ -50,7 +49,7 @@ def test_samples_of_the_exported_model_are_as_far_as_in_training(gan_run, gan):
 
 def test_it_is_evaluated_by_distance(gan_run, tmp_path, capsys):
     found = api.evaluate(gan_run.directory, tmp_path / "found.json")
-    assert isinstance(found, distance.Distance) and found.images == 32
+    assert isinstance(found, Distance) and found.images == 32
     assert found.frechet > found.floor > 0 and 0 <= found.share.precision <= 1
     assert "Frechet distance" in capsys.readouterr().out
     with pytest.raises(UserError, match="no likelihood to evaluate; it has --measures=distance"):

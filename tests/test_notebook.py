@@ -18,13 +18,13 @@ sys.path.insert(0, sys.argv[1])
 import cvae_tf
 cvae_tf.train  # now TensorFlow is there, imported quietly
 from cvae_tf.data import loading
-from cvae_tf.distances import classifier
+from cvae_tf import distances
 
 def image(path):
     with open(path, "rb") as file:
         assert file.read(3) == b"GIF"
 
-loading._COPIES, classifier._FEWEST_STEPS, classifier._MOST_IMAGES = 4, 3, 500
+loading._COPIES, distances._FEWEST_STEPS, distances._MOST_IMAGES = 4, 3, 500
 sys.modules["IPython.display"] = types.SimpleNamespace(Image=image)
 names = {}
 for number, code in enumerate(json.load(open("cells.json")), start=1):

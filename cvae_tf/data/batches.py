@@ -41,16 +41,7 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
 
 
 def batch_indices(order: tf.Tensor, step: tf.Tensor, batch_size: int) -> tf.Tensor:
-    """Picks what belongs to one step.
-
-    Args:
-        order: the order of this epoch, int32 [N].
-        step: number of the step within the epoch, from 0.
-        batch_size: B, as `effective_batch_size` says; at most N.
-
-    Returns:
-        int32 [B], the numbers of images.
-    """
+    """Picks the numbers of images, int32 [B], of a step of an epoch, by its order, int32 [N]."""
     return tf.slice(order, [step * batch_size], [batch_size])
 
 
@@ -74,13 +65,8 @@ def aligned(images: np.ndarray) -> np.ndarray:
 def resident(images: np.ndarray) -> tf.Tensor:
     """Makes a tensor of all images of a data set, sharing their memory where that is possible.
 
-    `tf.constant` would need room for two more copies. The array must not be changed afterwards.
-
-    Args:
-        images: uint8 [N, H, W, C].
-
-    Returns:
-        uint8 [N, H, W, C].
+    `tf.constant` would need room for two more copies. The array, uint8 [N, H, W, C], must not be
+    changed afterwards.
     """
     if tf.config.list_physical_devices("GPU"):
         return tf.constant(images)
@@ -197,12 +183,9 @@ def mirror(images: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
     """Mirrors each image left to right with a probability of one half.
 
     Args:
-        images: grey levels, float32 [B, H, W, C].
+        images: float32 [B, H, W, C].
         seed: of the run.
         step: gradient steps so far; decides which ones together with the seed.
-
-    Returns:
-        Grey levels, float32 [B, H, W, C].
     """
     key = derived_key(seed, Purpose.MIRRORING, step)
     chances = replicas.own_rows(
@@ -215,20 +198,16 @@ def augment(images: tf.Tensor, strength: float, seed: int, step: tf.Tensor) -> t
     """Warps each image a little at random.
 
     Args:
-        images: grey levels, float32 [B, H, W, C].
+        images: float32 [B, H, W, C].
         strength: 0 leaves the images as they are.
         seed: of the run.
         step: gradient steps so far; decides the warps together with the seed.
-
-    Returns:
-        Grey levels, float32 [B, H, W, C].
     """
     if strength == 0:
         return images
-    batch_size, height, width, _ = images.shape
+    batch_size, *size, _ = images.shape
     spread = WarpRange(*(strength * deviation for deviation in _AUGMENTATION))
     key = derived_key(seed, Purpose.AUGMENTATION, step)
-    size = height, width
     transforms = replicas.own_rows(
         lambda num: random_transforms(num, key, spread, size, size), batch_size
     )
@@ -254,9 +233,9 @@ def random_transforms(
     """Draws affine maps that also enlarge or shrink, keeping the centre in the centre.
 
     Args:
-        count: number of transforms.
+        count: how many.
         seed: int32 [2].
-        spread: standard deviations; all 0 gives the plain enlargement.
+        spread: 0 gives the plain enlargement.
         from_size: height and width that `to_size` corresponds to in the images to warp.
         to_size: height and width of the results.
 

@@ -13,13 +13,14 @@ import numpy as np
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.files import read_npz
-from cvae_tf.core.paths import absolute, listed, printable
+from cvae_tf.core.paths import absolute, listed, printable, refuse_missing
 from cvae_tf.data.batches import aligned
 from cvae_tf.data.inspection import margin_brightness
 from cvae_tf.data.labels import CLASS_NAMES, are_classes, number_classes, read_labels, warn_of_gaps
-from cvae_tf.data.pictures import Form
+from cvae_tf.data.pictures import ARCHIVES, SUFFIXES, Form
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test", CLASS_NAMES)
+_LONGEST_BEGINNING = 512  # bytes of a file
 _HELD_OUT = 0.1  # part of what is not split
 _MOST_CHANNELS = 4  # no image is as small as that
 
@@ -68,13 +69,7 @@ def training_margins(dataset: Dataset) -> float:
 
 
 def with_classes(dataset: Dataset) -> Dataset:
-    """Makes the labels of a data set numbers of classes.
-
-    Args:
-        dataset: with labels of any kind.
-
-    Returns:
-        The same images; labels are int64 from 0 to Y - 1, and `class_names` has Y names.
+    """Makes the labels of a data set, of any kind, int64 from 0 to Y - 1, with Y `class_names`.
 
     Raises:
         UserError: if images have no labels, or these are no classes that can be learned.
@@ -109,9 +104,6 @@ def load_npz(path: str | Path, seed: int = 0) -> Dataset:
             values that `to_uint8` takes; its labels [N] or [N, 1], as numbers or texts; its
             `class_names` are texts [Y], then labels are numbers from 0 to Y - 1.
         seed: decides which tenth is held out if there is no `x_test`.
-
-    Returns:
-        The data set, named after the file.
 
     Raises:
         UserError: if the file does not hold such arrays.
@@ -204,6 +196,7 @@ def read_arrays(path: Path, names: Sequence[str], images: Sequence[str]) -> dict
     Raises:
         UserError: if it is another kind of file, holds none of `images`, or is damaged.
     """
+    _refuse_other_kinds(path)
     arrays = read_npz(path, names, lone=images[-1])
     if set(images) & set(arrays):
         return arrays
@@ -213,6 +206,37 @@ def read_arrays(path: Path, names: Sequence[str], images: Sequence[str]) -> dict
         f"{path}: holds no array {' or '.join(images)}; it holds {listed(names) or 'none at all'}. "
         f"Call the images x_train and the labels y_train, as by data = numpy.load({path.name!r}); "
         f"numpy.savez('images.npz', x_train=data[{next(iter(names), 'NAME')!r}])."
+    )
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Refuses what is no .npz or .npy by how it begins, and says what to do with it."""
+    refuse_missing(path)
+    start, suffix = b"-", path.suffix.lower()  # of a pipe, which could be waited for without an end
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                start = file.read(_LONGEST_BEGINNING)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+    is_packed = start.startswith(b"PK") and suffix not in ARCHIVES
+    if not is_packed and not start.startswith(b"\x93NUMPY"):
+        raise UserError(f"{path}: {_remedy(start, suffix)}.")
+
+
+def _remedy(start: bytes, suffix: str) -> str:
+    """Says what a file is that cannot be read, and what to do with it."""
+    if not start:
+        return "empty; it may not have been copied or downloaded to its end"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page; download the file itself, which this page may lead to"
+    if suffix in ARCHIVES:
+        return "an archive; unpack it, and give the folder, or the file that is in it"
+    if suffix in SUFFIXES:
+        return "one picture; give the folder that holds all of them"
+    return (
+        "not a picture, an .npz or .npy, or a damaged one; give a folder of pictures, or write "
+        "its arrays by numpy.savez('images.npz', x_train=images, y_train=labels)"
     )
 
 

@@ -10,23 +10,23 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import absolute, listed, printable, refuse_missing
 from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import Dataset, read_arrays, to_uint8
-from cvae_tf.data.file_kinds import kind_of
-from cvae_tf.data.folder_layout import TEST, read_folder
-from cvae_tf.data.folder_listing import SUFFIXES
+from cvae_tf.data.folder import TEST, read_folder
 from cvae_tf.data.inspection import look_at, margin_brightness
 from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, class_number, read_labels
 from cvae_tf.data.loading import load_again
 from cvae_tf.data.picture_store import list_pages, say_pages_left_out
 from cvae_tf.data.pictures import (
+    SUFFIXES,
     BadPictureError,
     Form,
+    ImageSettings,
     Picture,
+    ReadingSettings,
     count_pages,
     fitted,
     read,
     without_warnings,
 )
-from cvae_tf.data.settings import ImageSettings, ReadingSettings
 
 _ARRAYS = (("x_test", "y_test"), ("x_train", "y_train"), ("images", "labels"))
 _ALL_ARRAYS = (*(name for pair in _ARRAYS for name in pair), CLASS_NAMES)
@@ -58,7 +58,7 @@ class Fit(NamedTuple):
     invert: bool | None = None  # black for white; None refuses what seems to need it
     margins: float = 0.0  # `margin_brightness` of the images that the model was trained on
     training_form: Form | None = None  # of the pictures of the training; None if it had arrays
-    pages: str = "first"  # as in the training, one of `settings.PAGES`
+    pages: str = "first"  # as in the training, like `ReadingSettings.pages`
     skip_bad: bool = False  # as in the training
 
     @property
@@ -132,7 +132,11 @@ def read_images(path: str | Path, fit: Fit) -> Images:
     refuse_missing(path)
     if path.is_dir():
         return _read_folder(path, fit)
-    return _read_file(path, fit) if path.suffix.lower() in SUFFIXES else _read_arrays(path, fit)
+    if path.suffix.lower() not in SUFFIXES:
+        return _read_arrays(path, fit)
+    count = count_pages(path) if fit.pages == "all" else 1
+    pictures, _ = _read_pictures(path, [(path, page) for page in range(count)], fit)
+    return _join_pictures(pictures, [path.name] * count, str(path), fit)
 
 
 def _read_own(metadata: dict[str, Any], fit: Fit) -> Images:
@@ -187,28 +191,21 @@ def load_own(metadata: dict[str, Any], moved_to: str | None = None) -> Dataset:
     return load_again(metadata["data"], *where, cache_mb=0, moved_to=moved_to)
 
 
-def _read_file(path: Path, fit: Fit) -> Images:
-    """Reads a picture, or all pages of one if those of the training were read so."""
-    count = count_pages(path) if fit.pages == "all" else 1
-    pictures, _ = _read_pictures(path, [(path, page) for page in range(count)], fit)
-    return _join_pictures(pictures, [path.name] * count, str(path), fit)
-
-
 def _read_folder(folder: Path, fit: Fit) -> Images:
     """Reads the pictures below a folder, with the classes that its folders name."""
-    listing, (splits, labels, class_names, _) = read_folder(folder)
-    files = np.arange(len(listing.paths))
-    is_wanted = np.ones(len(files), bool) if splits is None else splits == TEST
+    listing, classes = read_folder(folder)
     if fit.pages == "all":
         listing, files = list_pages(listing)
-    rows = np.flatnonzero(is_wanted[files])
+        classes = classes.of_rows(files)
+    rows, what = np.arange(len(listing.paths)), "pictures"
+    if classes.splits is not None:
+        rows, what = np.flatnonzero(classes.splits == TEST), "test pictures"
     places = [(Path(listing.full_path(row)), listing.page(row)) for row in rows]
     pictures, kept = _read_pictures(folder, places, fit)
     rows = rows[kept]
-    origin = f"{'pictures' if splits is None else 'test pictures'} of {folder}"
-    images = _join_pictures(pictures, [listing.paths[row] for row in rows], origin, fit)
-    labels = None if labels is None else labels[files[rows]]
-    return images._replace(labels=labels, class_names=class_names)
+    names = [listing.paths[row] for row in rows]
+    images = _join_pictures(pictures, names, f"{what} of {folder}", fit)
+    return images._replace(labels=classes.of_rows(rows).labels, class_names=classes.names)
 
 
 def _read_pictures(
@@ -245,7 +242,6 @@ def _join_pictures(pictures: list[Picture], names: list, origin: str, fit: Fit) 
 
 
 def _read_arrays(path: Path, fit: Fit) -> Images:
-    kind_of(path)  # refuses what holds no arrays
     arrays = read_arrays(path, _ALL_ARRAYS, [images for images, _ in _ARRAYS])
     names = next(pair for pair in _ARRAYS if pair[0] in arrays)
     where = f"{path}: {names[0]}"

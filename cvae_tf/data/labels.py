@@ -5,7 +5,6 @@ Here alone labels of any kind become numbers: those of arrays, of folders, of a 
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -57,8 +56,7 @@ def read_labels(
         Y - 1; without, whole floats are whole numbers, and others are as they were.
 
     Raises:
-        UserError: if there are not as many labels as images, the names are not texts, each another,
-            or a label is not the number of one.
+        UserError: if labels or names are none.
     """
     labels = [_of_images(own, num, f"{where}: {name}") for name, (own, num) in given.items()]
     known = [own for own in labels if own is not None]
@@ -119,22 +117,6 @@ def _texts(array: np.ndarray) -> np.ndarray:
     return np.array([composed(text) for text in array.astype(str).tolist()])
 
 
-def sort_classes(labels: np.ndarray, names: Sequence[Any]) -> tuple[np.ndarray, list[Any]]:
-    """Numbers classes anew in the order of their names, [Y]; -1 in labels, int64 [N], stays."""
-    order = sorted(range(len(names)), key=names.__getitem__)
-    number_of = np.full(len(names) + 1, -1, np.int64)  # the last one for those without a class
-    number_of[order] = np.arange(len(order))
-    return number_of[labels], [names[each] for each in order]
-
-
-def leave_out_unused(
-    labels: np.ndarray, names: Sequence[str], rows: np.ndarray
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Numbers anew the classes that some rows, int [M], have; labels of other rows may be any."""
-    used = np.unique(labels[rows])
-    return np.searchsorted(used, labels), tuple(names[label] for label in used)
-
-
 def number_classes(
     train: np.ndarray, test: np.ndarray, names: tuple[str, ...] | None
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[str, ...]]:
@@ -146,7 +128,7 @@ def number_classes(
         names: of the classes, whose numbers the labels are then; None if they are of any kind.
 
     Returns:
-        Both as int64 from 0 to Y - 1, and the Y names, else the labels as texts, in their order.
+        Both as int64 from 0 to Y - 1, and the Y names, without names the labels as texts.
 
     Raises:
         UserError: if there are too few or too many classes, or one is never trained.

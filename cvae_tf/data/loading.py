@@ -1,29 +1,32 @@
-"""Data sets by name or from a path, and the images of a run again."""
+"""Data sets by name, from a folder of pictures or a file; and the images of a run again."""
 
+import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from cvae_tf.core import paths
 from cvae_tf.core.errors import MissingPathError, UserError
-from cvae_tf.core.files import read_npz
+from cvae_tf.core.paths import printable
+from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.core.settings import find
-from cvae_tf.data import datasets, file_kinds, folder, keras_sets, tfds_sets
-from cvae_tf.data.batches import WarpRange, random_transforms, warp
-from cvae_tf.data.datasets import Dataset, Split, fingerprint
-from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.core.terminal import say
+from cvae_tf.data import named_sets
+from cvae_tf.data.datasets import Dataset, Split, fingerprint, load_npz, tenth_of_each_class
+from cvae_tf.data.folder import TEST, TRAIN, Classes, describe_left_alone, read_folder
+from cvae_tf.data.labels import warn_of_gaps
+from cvae_tf.data.picture_store import Pictures, list_pages, read_pictures, say_pages_left_out
+from cvae_tf.data.pictures import CACHE_MB, LARGEST_OF_16_BITS, ReadingSettings
 
 _TFDS = "tfds:"  # before the name of a set of TensorFlow Datasets
 _SECONDS_IF_OPTIONAL = 30  # to wait for MNIST where the digits do as well
+_MOST_NAMED = 5  # pictures in a message
 _IF_MOVED = (
     " If the images of the training were moved, name their new place: train.py --resume "
     "--run_dir=RUN --data_path=NEW_PLACE; they are known by their SHA-256."
 )
-_DIGITS_FOR_TRAINING = 1500
-_COPIES = 16  # of a digit for training: one as it is, the others warped
-_SPREAD_OF_DIGITS = WarpRange(degrees=6.0, scale=0.07, shear=0.1, shift=0.7)
 
 
 def load_dataset(
@@ -54,16 +57,20 @@ def load_dataset(
             images.
     """
     reading, seed = reading or ReadingSettings(), int(seed)
-    path = None if data_path is None else paths.expand(data_path)
-    if path is not None and file_kinds.kind_of(path) == file_kinds.FOLDER:
-        return folder.load(path, seed, reading, cache_mb)
-    if not_usual := [*reading.changed_fields(), *(["cache_mb"] if cache_mb else [])]:
-        what = "in --data_path" if path is None else f"and {path} is a file of arrays"
-        raise UserError(f"--{not_usual[0]} is for a folder of pictures, {what}.")
-    return _load_by_key(name, seed) if path is None else datasets.load_npz(path, seed)
+    path = None if data_path is None else Path(paths.absolute(data_path))
+    if path is not None:
+        paths.refuse_missing(path)
+        if path.is_dir():
+            return _load_folder(path, seed, reading, CACHE_MB if cache_mb is None else cache_mb)
+    fields = dataclasses.fields(ReadingSettings)
+    given = [each.name for each in fields if getattr(reading, each.name) != each.default]
+    if given := given + ["cache_mb"] * bool(cache_mb):
+        what = "in --data_path" if path is None else f"and {path} is none"
+        raise UserError(f"--{given[0]} is for a folder of pictures, {what}.")
+    return _load_by_key(name, seed) if path is None else load_npz(path, seed)
 
 
-def load_auto(seed: int) -> Dataset:
+def _load_auto(seed: int) -> Dataset:
     """Loads MNIST if that is quickly had, else the bundled digits, whose origin then says so."""
     try:
         return _load_by_key("mnist", seed, seconds=_SECONDS_IF_OPTIONAL)
@@ -72,60 +79,21 @@ def load_auto(seed: int) -> Dataset:
         return digits._replace(origin=f"{digits.origin} Not MNIST: {reason}")
 
 
-def load_digits(seed: int = 0) -> Dataset:
-    """Loads 24,000 variations of digits for training, and 297 originals of others for testing.
-
-    They are scans of 8 x 8 pixels, enlarged and varied into images like those of MNIST: the test
-    part of "Optical Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, UCI Machine
-    Learning Repository, CC BY 4.0).
-
-    Args:
-        seed: decides the variations.
-
-    Returns:
-        The data set, uint8 [N, 28, 28, 1].
-    """
-    scans = read_npz(Path(__file__).with_name("digits.npz"), ("images", "labels"))
-    images, labels = scans["images"], scans["labels"]
-    cut = _DIGITS_FOR_TRAINING
-    varied = [
-        _enlarge_digits(images[:cut], WarpRange() if copy == 0 else _SPREAD_OF_DIGITS, [seed, copy])
-        for copy in range(_COPIES)
-    ]
-    return Dataset(
-        name="bundled digits",
-        origin="The bundled digits (UCI, 1,797 scans).",
-        train=Split(np.concatenate(varied), np.tile(labels[:cut], _COPIES)),
-        test=Split(_enlarge_digits(images[cut:], WarpRange(), [seed, 0]), labels[cut:]),
-        licence="Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, UCI): "
-        "CC BY 4.0",
-    )
-
-
-def _enlarge_digits(images: np.ndarray, spread: WarpRange, seed: list[int]) -> np.ndarray:
-    """Makes 8 x 8 scans in 0..16 into 20 x 20 digits centred in 28 x 28, as MNIST has them."""
-    grey = tf.constant(images[..., np.newaxis] / 16, tf.float32)
-    smooth = tf.image.resize(grey, [80, 80], "bicubic")  # four pixels for each one of the result
-    transforms = random_transforms(len(images), seed, spread, (80, 80), (20, 20))
-    result = warp(smooth, transforms, (28, 28))
-    return np.rint(np.clip(result, 0, 1) * 255).astype(np.uint8)
-
-
 def _load_by_key(key: str, seed: int, **options: Any) -> Dataset:
     if key not in DATASETS and key.removeprefix(_TFDS) not in (key, ""):
-        dataset = tfds_sets.load(key.removeprefix(_TFDS), seed)
+        dataset = named_sets.load_tfds(key.removeprefix(_TFDS), seed)
     else:
         dataset = find("dataset", DATASETS, key)(seed, **options)
     return dataset if dataset.key else dataset._replace(key=key)
 
 
 DATASETS = {
-    "auto": load_auto,
-    "mnist": keras_sets.MNIST.load,
-    "digits": load_digits,
-    "fashion_mnist": keras_sets.FASHION_MNIST.load,
-    "cifar10": keras_sets.CIFAR10.load,
-    "cifar100": keras_sets.CIFAR100.load,
+    "auto": _load_auto,
+    "mnist": named_sets.MNIST.load,
+    "digits": named_sets.load_digits,
+    "fashion_mnist": named_sets.FASHION_MNIST.load,
+    "cifar10": named_sets.CIFAR10.load,
+    "cifar100": named_sets.CIFAR100.load,
 }
 
 
@@ -148,9 +116,6 @@ def load_again(
         cache_mb: of a folder.
         moved_to: where the images are now, if they are at `data_path` no more.
 
-    Returns:
-        The data set.
-
     Raises:
         UserError: if it is not recorded which one it was, or its images are others now; else as in
             `load_dataset`.
@@ -166,3 +131,113 @@ def load_again(
     if known and fingerprint(dataset) != known:
         raise UserError(f"{path or dataset.name}: the images are not those of the training.")
     return dataset
+
+
+def _load_folder(path: Path, seed: int, reading: ReadingSettings, cache_mb: int) -> Dataset:
+    """Reads the pictures of a folder, with the classes and splits that its folders name."""
+    listing, classes = read_folder(path)
+    if reading.pages == "all":
+        listing, numbers = list_pages(listing)
+        classes = classes.of_rows(numbers)
+    pictures = read_pictures(listing, reading)
+    _check_bad(pictures, reading.skip_bad)
+    _say_guesses(pictures)
+    classes = classes.of_rows(pictures.numbers)
+    rows = _split(path, classes, len(pictures.pixels), seed)
+    labels, names = _used_classes(path, classes, rows)
+    train, test = (
+        Split(pictures.images(part, cache_mb), None if labels is None else labels[part])
+        for part in rows
+    )
+    return Dataset(
+        name=printable(path.name or path),
+        origin=_origin(path, pictures, classes.how, names, len(train.images) + len(test.images)),
+        train=train,
+        test=test,
+        class_names=names,
+        sha256=_sha256(pictures, [*rows, labels], names),
+        margins=pictures.facts.margins,
+        form=pictures.form,
+    )
+
+
+def _check_bad(pictures: Pictures, skip_bad: bool) -> None:
+    """Refuses pictures that cannot be read, or says how many are left out."""
+    bad, listing = pictures.facts.bad, pictures.listing
+    if not bad:
+        return
+    some = [f"{printable(listing.paths[row])} ({reason})" for row, reason in bad[:_MOST_NAMED]]
+    others = f" and {len(bad) - len(some):,} more" if len(bad) > len(some) else ""
+    what = f"{len(bad):,} of {len(listing.paths):,} pictures cannot be read"
+    if skip_bad and len(pictures.pixels):
+        say(f"{what} and are left out: {', '.join(some)}{others}.")
+        return
+    remedy = "\nMend or remove them, or give --skip_bad." if len(pictures.pixels) else ""
+    raise UserError(f"{printable(listing.root)}: {what}: {', '.join(some)}{others}.{remedy}")
+
+
+def _say_guesses(pictures: Pictures) -> None:
+    """Says what was guessed of pictures of 16 bits, and that pages of files are left out."""
+    facts = pictures.facts
+    if facts.deep_white_level not in (None, LARGEST_OF_16_BITS):
+        bits = int(facts.deep_white_level).bit_length()
+        say(
+            f"images:  no picture of 16 bits uses more than {bits} of them, so the level "
+            f"{facts.deep_white_level} is white (--white_level=65535 takes them as they are)"
+        )
+    say_pages_left_out(facts.num_pages_left_out, "--pages=all makes each one an image")
+
+
+def _split(path: Path, classes: Classes, count: int, seed: int) -> list[np.ndarray]:
+    """Decides which rows are for training and which for testing; raises a UserError if too few."""
+    if classes.splits is not None:
+        rows = [np.flatnonzero(classes.splits == split) for split in (TRAIN, TEST)]
+        for part, name in zip(rows, ("training", "testing"), strict=True):
+            if not len(part):
+                raise UserError(f"{printable(path)}: none of its pictures for {name} can be read.")
+        return rows
+    if count < 2:
+        raise UserError(f"{printable(path)}: holds one picture; at least 2 are needed.")
+    order = numpy_generator(seed, Purpose.HELD_OUT).permutation(count)
+    test = np.sort(tenth_of_each_class(order, classes.labels))
+    return [np.setdiff1d(np.arange(count), test), test]
+
+
+def _used_classes(
+    path: Path, classes: Classes, rows: list[np.ndarray]
+) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    """Numbers the classes of the images that are used, if there are two at least."""
+    labels, names = classes.labels, classes.names
+    if names is None:
+        return None, None
+    warn_of_gaps(*(labels[part] for part in rows), names)
+    used = np.unique(labels[np.concatenate(rows)])
+    if len(used) == 1:
+        say(f"{printable(path)}: all pictures are in {names[used[0]]}/; one class alone is none.")
+        return None, None
+    return np.searchsorted(used, labels), tuple(names[label] for label in used)
+
+
+def _sha256(
+    pictures: Pictures, parts: list[np.ndarray | None], names: tuple[str, ...] | None
+) -> str:
+    """What the data set can be known by: its pixels, their splits and their classes."""
+    digest = hashlib.sha256(pictures.facts.sha256.encode())
+    for part in parts:
+        digest.update(b"-" if part is None else part.astype("<i8"))
+    digest.update("\0".join(names or ()).encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _origin(
+    path: Path, pictures: Pictures, splits: str | None, names: tuple[str, ...] | None, count: int
+) -> str:
+    height, width, channels = pictures.pixels.shape[1:]
+    kind = "grey" if channels == 1 else "colour"
+    classes = f" of {len(names):,} classes" if names else ""
+    others = describe_left_alone(pictures.listing.left_alone)
+    others = f"; left alone: {others}" if others else ""
+    return (
+        f"{printable(path)}, {count:,} pictures{classes}, {height} x {width} in {kind}, "
+        f"{splits or 'a tenth held out for testing'}{others}."
+    )

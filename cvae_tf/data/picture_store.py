@@ -22,25 +22,25 @@ from cvae_tf.core.paths import keras_home, printable
 from cvae_tf.core.tensorflow_setup import count_cores
 from cvae_tf.core.terminal import progress, say
 from cvae_tf.data.batches import aligned_empty
-from cvae_tf.data.folder_listing import Listing
+from cvae_tf.data.folder import Listing
 from cvae_tf.data.inspection import margin_brightness
 from cvae_tf.data.pictures import (
+    AUTO,
     LARGEST_OF_16_BITS,
+    LARGEST_SIDE,
     BadPictureError,
     Form,
     Picture,
+    ReadingSettings,
     count_pages,
     largest_level,
     read,
     without_warnings,
 )
-from cvae_tf.data.settings import AUTO, LARGEST_SIDE, ReadingSettings
 
 _FACTS, _PIXELS = "facts.json", "pixels.npy"
 _LENGTH_OF_KEY = 32  # of the 64 digits of a fingerprint
-_MEGABYTE = 2**20
 _AT_ONCE = 16  # pictures that a thread takes
-_ONE_LEVEL = 16  # the largest difference of levels that nobody sees
 # The largest levels of the bits that cameras and scanners use of 16.
 _LARGEST_OF_FEW_BITS = (255, 1023, 4095, 16383)
 
@@ -48,14 +48,11 @@ _LARGEST_OF_FEW_BITS = (255, 1023, 4095, 16383)
 class Facts(NamedTuple):
     """What is known of the pictures of a folder once they have been decoded."""
 
-    image_shape: tuple[int, ...]  # height, width and channels; () if no picture can be read
-    count: int  # M, of the pictures that can be read
-    bad: list[tuple[int, str]]  # numbers of those that cannot, and the reasons
+    bad: list[list]  # of each that cannot be read its number, and the reason
     sha256: str  # of all pixels in their order
     margins: float  # mean brightness of the outermost rows and columns, from 0 to 1
     white_level: float | None  # as the `Form` of the pixels had it
     deep_white_level: int | None  # the same; None if no grey picture has 16 bits
-    num_vanished: int  # transparent pictures that are of one level, or nearly so
     num_pages_left_out: int
 
 
@@ -65,12 +62,7 @@ class MappedImages:
     dtype = np.dtype(np.uint8)
 
     def __init__(self, pixels: np.ndarray, rows: np.ndarray):
-        """Keeps which images these are.
-
-        Args:
-            pixels: all images of the file, uint8 [M, H, W, C].
-            rows: int [N], which of them these are.
-        """
+        """Keeps which images these are, int [N], of all in the file, uint8 [M, H, W, C]."""
         self._pixels, self._rows = pixels, rows
         self.shape = (len(rows), *pixels.shape[1:])
 
@@ -99,30 +91,20 @@ class Pictures(NamedTuple):
     @property
     def numbers(self) -> np.ndarray:
         """Which of the listed pictures can be read, int64 [M]."""
-        is_good = np.ones(len(self.listing.paths), bool)
-        is_good[[number for number, _ in self.facts.bad]] = False
-        return np.flatnonzero(is_good)
+        bad = [number for number, _ in self.facts.bad]
+        return np.setdiff1d(np.arange(len(self.listing.paths)), bad)
 
     def images(self, rows: np.ndarray, cache_mb: int) -> np.ndarray | MappedImages:
-        """Takes the images of some rows, int [N], each from 0 to M - 1.
+        """Takes images, uint8 [N, H, W, C], by their rows, int [N], each from 0 to M - 1.
 
-        Args:
-            rows: which ones.
-            cache_mb: megabytes up to which all M images are held in memory.
-
-        Returns:
-            uint8 [N, H, W, C], in memory or mapped.
+        They are in memory if all M images have at most `cache_mb` megabytes, else mapped.
         """
         images = MappedImages(self.pixels, rows)
-        return images[:] if self.pixels.nbytes <= cache_mb * _MEGABYTE else images
+        return images[:] if self.pixels.nbytes <= cache_mb * 2**20 else images
 
 
 def read_pictures(listing: Listing, reading: ReadingSettings) -> Pictures:
     """Decodes all pictures, unless that was done before.
-
-    Args:
-        listing: the pictures.
-        reading: how they become images.
 
     Returns:
         The pictures; those that cannot be read are in `facts.bad`.
@@ -131,7 +113,8 @@ def read_pictures(listing: Listing, reading: ReadingSettings) -> Pictures:
         UserError: if they are of several sizes or too large, and the settings give none; or if
             there is no room for the file in the cache.
     """
-    form = form_of(reading)
+    size, white_level = reading.height_and_width, reading.number_of_white
+    form = Form(size, reading.fit, reading.channels, reading.background, white_level)
     entry = keras_home() / "cvae-tf" / listing.fingerprint(reading)[:_LENGTH_OF_KEY]
     kept = _find(entry)
     # Without --skip_bad there is no run with bad pictures, which may be mended meanwhile.
@@ -141,15 +124,9 @@ def read_pictures(listing: Listing, reading: ReadingSettings) -> Pictures:
         kept = _decode_to_cache(listing, form, entry)
     facts, pixels = kept
     form = form._replace(white_level=facts.white_level, deep_white_level=facts.deep_white_level)
-    if facts.count:
-        form = form._replace(channels=facts.image_shape[-1])
+    if len(pixels):
+        form = form._replace(channels=pixels.shape[-1])
     return Pictures(listing, form, facts, pixels)
-
-
-def form_of(reading: ReadingSettings) -> Form:
-    """The form of pixels that settings ask for, before the pictures are known."""
-    size, white_level = reading.height_and_width, reading.number_of_white
-    return Form(size, reading.fit, reading.channels, reading.background, white_level)
 
 
 def list_pages(listing: Listing) -> tuple[Listing, np.ndarray]:
@@ -158,9 +135,11 @@ def list_pages(listing: Listing) -> tuple[Listing, np.ndarray]:
     Returns:
         The listing of M pages; and of which of the N pictures each was a page, int64 [M].
     """
-    chunks = _in_order(
-        lambda number: count_pages(listing.full_path(number)), len(listing.paths), "counting pages"
-    )
+
+    def count(number: int) -> int:
+        return count_pages(listing.full_path(number))
+
+    chunks = _in_order(count, len(listing.paths), "counting pages")
     counts = np.array([pages for _, chunk in chunks for pages in chunk])
     numbers = np.repeat(np.arange(len(counts)), counts)
     of_pages = listing._replace(
@@ -184,22 +163,18 @@ def _find(entry: Path) -> tuple[Facts, np.ndarray] | None:
     """Finds facts and pixels, uint8 [M, H, W, C], that are kept; None if not, or damaged."""
     try:
         facts = Facts(**files.read_json(entry / _FACTS))
-        facts = facts._replace(
-            image_shape=tuple(facts.image_shape), bad=[tuple(each) for each in facts.bad]
-        )
-        pixels = np.load(entry / _PIXELS, mmap_mode="r")
+        return facts, np.load(entry / _PIXELS, mmap_mode="r")
     except (UserError, TypeError, OSError, ValueError, EOFError):
         return None
-    return (facts, pixels) if pixels.shape == (facts.count, *facts.image_shape) else None
 
 
 def _decode_to_cache(listing: Listing, form: Form, entry: Path) -> tuple[Facts, np.ndarray]:
     """Decodes all pictures into a folder of the cache."""
     try:
         _decode(listing, form, entry)
-    except _SizeNeededError:
-        raise
     except UserError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
         if _find(entry) is None:  # else another process has made it meanwhile
             raise UserError(
                 f"{error} Decoded pictures are kept there; KERAS_HOME names another place."
@@ -230,10 +205,6 @@ def _decode(listing: Listing, form: Form, entry: Path) -> None:
         _decode(listing, form._replace(deep_white_level=_deep_white_level(listing)), entry)
 
 
-class _SizeNeededError(UserError):
-    """Pictures are of several sizes or large, and it is not said which size to bring them to."""
-
-
 class _ColourFoundError(Exception):
     """A picture in colour among those that were taken to be grey."""
 
@@ -248,16 +219,16 @@ class _Writer:
     def __init__(self, listing: Listing, form: Form, path: Path):
         self._listing, self._form, self._path = listing, form, path
         self._file = path.open("wb")
-        self._count = self._vanished = self._pages_left_out = 0
+        self._count = self._pages_left_out = 0
         self._shape: tuple[int, ...] = ()  # of an image
-        self._bad: list[tuple[int, str]] = []
+        self._bad: list[list] = []
 
     def add(self, first: int, chunk: list[Picture | str]) -> None:
         """Takes the pictures that follow, or the reasons why they cannot be read."""
         good = []
         for number, picture in enumerate(chunk, first):
             if isinstance(picture, str):
-                self._bad.append((number, picture))
+                self._bad.append([number, picture])
             else:
                 self._look_at(number, picture)
                 good.append(picture.pixels)
@@ -275,19 +246,18 @@ class _Writer:
         if shape[:2] != self._shape[:2] or max(shape[:2]) > LARGEST_SIDE:
             sizes = {self._first_name: self._shape, name: shape}
             named = [f"{name} has {height}x{width}" for name, (height, width, _) in sizes.items()]
-            raise _SizeNeededError(
+            raise UserError(
                 f"{printable(self._listing.root)}: {', '.join(named)} pixels (height x width); "
                 f"images must be of one size, of at most {LARGEST_SIDE} a side. Give "
                 "--image_size=64 or another size, with --fit=crop, pad or stretch."
             )
         if shape != self._shape:
             raise _ColourFoundError
-        self._vanished += picture.is_transparent and np.ptp(picture.pixels) <= _ONE_LEVEL
         if self._listing.pages is None:
             self._pages_left_out += picture.num_pages - 1
 
     def _write_header(self) -> None:
-        """Says how many images the file holds; that takes as many bytes each time."""
+        """Says how many images the file holds, each time in as many bytes."""
         self._file.seek(0)
         header = {"descr": "|u1", "fortran_order": False, "shape": (self._count, *self._shape)}
         np.lib.format.write_array_header_1_0(self._file, header)
@@ -301,14 +271,11 @@ class _Writer:
         """Says what was found, once the file is complete."""
         pixels = np.load(self._path, mmap_mode="r")
         return Facts(
-            image_shape=self._shape,
-            count=self._count,
             bad=self._bad,
             sha256=hashlib.sha256(pixels).hexdigest(),
             margins=margin_brightness(pixels) if self._count else 0.0,
             white_level=self._form.white_level,
             deep_white_level=self._form.deep_white_level,
-            num_vanished=int(self._vanished),
             num_pages_left_out=self._pages_left_out,
         )
 
@@ -317,11 +284,10 @@ def _largest_level(listing: Listing, only_deep: bool = False) -> float:
     """Finds the largest level in all pictures, or those of 16 bits, as their files have it."""
 
     def find(number: int) -> float:
-        try:
+        with contextlib.suppress(BadPictureError):
             level, is_deep = largest_level(listing.full_path(number), listing.page(number))
-        except BadPictureError:
-            return 0.0
-        return level if is_deep or not only_deep else 0.0
+            return level if is_deep or not only_deep else 0.0
+        return 0.0
 
     chunks = _in_order(find, len(listing.paths), "looking for the largest level")
     return max(max(chunk) for _, chunk in chunks)
@@ -346,16 +312,12 @@ def _in_order(work: Callable[[int], Any], total: int, what: str) -> Iterator[tup
         return [work(number) for number in range(first, min(first + _AT_ONCE, total))]
 
     workers, done = count_cores(), 0
-    firsts = iter(range(0, total, _AT_ONCE))
     with without_warnings(), progress(what) as show, ThreadPoolExecutor(workers) as pool:
-        waiting = deque(
-            pool.submit(work_on_chunk, first) for first in itertools.islice(firsts, 2 * workers)
-        )
+        chunks = (pool.submit(work_on_chunk, first) for first in range(0, total, _AT_ONCE))
+        waiting = deque(itertools.islice(chunks, 2 * workers))
         while waiting:
             chunk = waiting.popleft().result()
-            waiting.extend(
-                pool.submit(work_on_chunk, first) for first in itertools.islice(firsts, 1)
-            )
+            waiting.extend(itertools.islice(chunks, 1))
             yield done, chunk
             done += len(chunk)
             show(done / total, f"{done:,} of {total:,}")

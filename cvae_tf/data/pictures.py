@@ -1,18 +1,35 @@
-"""One picture file as pixels: of any format, kind and size, upright; or a short reason why not."""
+"""One picture file as pixels: of any format, kind and size, upright; or a short reason why not.
+
+Here are also the settings of how pictures are read; nothing of it needs TensorFlow.
+"""
 
 import contextlib
+import dataclasses
 import logging
+import math
 import os
 import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import check, setting
 from cvae_tf.core.tensorflow_setup import quiet_logging
+
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".webp", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".ico"),
+)
+ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
+CACHE_MB = 2048  # megabytes of images that are held in memory
+AUTO = "auto"  # a white level that the data decide
+SMALLEST_SIDE, LARGEST_SIDE = 8, 256  # of an image, in pixels
+LARGEST_OF_16_BITS = 65535
 
 Image.init()  # all formats, before several threads need them at once
 # Known by their content. Others are left out: some start programs (EPS), some claim any file (TGA).
@@ -22,7 +39,98 @@ _WITH_PAGES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # the second picture of a 
 _LONGEST_REASON = 80  # characters
 _GREY_MODES = ("1", "L", "LA", "La")
 _PHOTOMETRIC = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION
-LARGEST_OF_16_BITS = 65535
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadingSettings:
+    """How the pictures of a folder become images of one size."""
+
+    image_size: str | None = setting(
+        "Bring all pictures of a folder to this size: 64, or 64x48 for height x width; "
+        "without it they must be of one size.",
+        None,
+    )
+    fit: str = setting(
+        "How pictures are brought to --image_size: cut at the longer side, with margins, or "
+        "stretched.",
+        "crop",
+        choices=("crop", "pad", "stretch"),
+    )
+    channels: int = setting(
+        "1 for grey, 3 for colours, 0 for what the pictures of a folder are.", 0, least=0, most=3
+    )
+    background: int = setting(
+        "Grey level under transparent pictures and in margins, from 0 (black) to 255 (white).",
+        0,
+        least=0,
+        most=255,
+    )
+    white_level: str | None = setting(
+        "The level that is white, such as 4095 of cameras with 12 bits; auto: the largest one in "
+        "the data. By default the largest of 8 or 16 bits; if pictures of 16 bits use 8, 10, 12 "
+        "or 14 alone, the largest of these.",
+        None,
+    )
+    pages: str = setting(
+        "Of files with several pages or frames. first: the first one is an image; all: each is.",
+        "first",
+        choices=("first", "all"),
+    )
+    skip_bad: bool = setting("Leave out pictures of a folder that cannot be read.", False)
+
+    def __post_init__(self):
+        """Checks all settings; raises a UserError that names the first which cannot be."""
+        check(self)
+        if self.channels == 2:
+            raise UserError("--channels=2: must be 1 (grey), 3 (colours), or 0 (as they are).")
+        _ = self.height_and_width, self.number_of_white
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> "ReadingSettings":
+        """Picks these settings out of all of a run."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names})
+
+    @property
+    def height_and_width(self) -> tuple[int, int] | None:
+        """The size that `image_size` names, in pixels; None for that of the pictures."""
+        if self.image_size is None:
+            return None
+        match = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", self.image_size, re.ASCII)
+        sides = [int(side) for side in match.groups(match[1])] if match else [0]
+        least, most = SMALLEST_SIDE, LARGEST_SIDE
+        if not least <= min(sides) <= max(sides) <= most:
+            raise UserError(
+                f"--image_size={self.image_size!r}: must be a side such as 64, or height x width "
+                f"such as 64x48, each from {least} to {most} pixels."
+            )
+        return sides[0], sides[1]
+
+    @property
+    def number_of_white(self) -> float | None:
+        """The level that `white_level` names; None if it names none, or leaves it to the data."""
+        if self.white_level in (None, AUTO):
+            return None
+        with contextlib.suppress(ValueError):
+            level = float(self.white_level)
+            if math.isfinite(level) and level > 0:
+                return level
+        raise UserError(
+            f"--white_level={self.white_level!r}: must be a number above 0, such as 4095, or auto."
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageSettings:
+    """Which images to work on, and what may be done to them."""
+
+    data_path: str | None = setting(
+        "Images to work on: an .npz or .npy, a picture, or a folder of pictures; "
+        "without it, the test images of the model's own data set.",
+        None,
+        is_path=True,
+    )
+    invert: bool | None = setting("Exchange black and white in the images.", None)
 
 
 class BadPictureError(Exception):
@@ -33,7 +141,7 @@ class Form(NamedTuple):
     """How a picture becomes pixels."""
 
     size: tuple[int, int] | None = None  # height and width; None for those of the picture
-    fit: str = "crop"  # one of `settings.FITS`
+    fit: str = "crop"  # like `ReadingSettings.fit`
     channels: int = 0  # 1 for grey, 3 for colours, 0 for what the picture is
     background: int = 0  # grey level under transparency and in margins
     white_level: float | None = None  # of every picture; None for the largest of its kind
@@ -45,7 +153,6 @@ class Picture(NamedTuple):
 
     pixels: np.ndarray  # uint8 [H, W, C]
     is_deep: bool  # whether its grey levels have 16 bits, or are floats
-    is_transparent: bool
     num_pages: int
     size: tuple[int, int]  # height and width before it was brought to that of its form
 
@@ -55,11 +162,8 @@ def read(path: str | Path, form: Form, page: int = 0) -> Picture:
 
     Args:
         path: the file; what is no regular file is never opened.
-        form: of the pixels.
+        form: of the pixels; without `channels`, C is 1 if all pixels are grey, else 3.
         page: from 0.
-
-    Returns:
-        The picture; with `form.channels=0`, C is 1 if all pixels are grey, else 3.
 
     Raises:
         BadPictureError: if it cannot be read.
@@ -70,7 +174,7 @@ def read(path: str | Path, form: Form, page: int = 0) -> Picture:
             room = 2 * max(form.size)
             image.draft(None, (room, room))  # a large JPEG need not be decoded in full
         is_deep = _is_deep(image)
-        plain, is_transparent = (_plain_deep if is_deep else _plain)(image, form)
+        plain = (_plain_deep if is_deep else _plain)(image, form)
         if form.channels:
             plain = plain.convert("L" if form.channels == 1 else "RGB")
         pixels = np.asarray(fitted(plain, form))
@@ -78,7 +182,7 @@ def read(path: str | Path, form: Form, page: int = 0) -> Picture:
         pixels = pixels[..., np.newaxis]
     elif not form.channels and np.all(pixels == pixels[..., :1]):
         pixels = pixels[..., :1]
-    return Picture(pixels, is_deep, is_transparent, num_pages, plain.size[::-1])
+    return Picture(pixels, is_deep, num_pages, plain.size[::-1])
 
 
 def largest_level(path: str | Path, page: int = 0) -> tuple[float, bool]:
@@ -91,7 +195,7 @@ def largest_level(path: str | Path, page: int = 0) -> tuple[float, bool]:
     """
     with _opened(path, page) as image:
         if not _is_deep(image):
-            return float(np.max(np.asarray(_plain(image, Form())[0]))), False
+            return float(np.max(np.asarray(_plain(image, Form())))), False
         levels = np.asarray(image)
         seen = levels[levels != image.info.get("transparency")]
         return float(seen.max(initial=0)), image.mode != "F"
@@ -147,10 +251,10 @@ def _opened(path: str | Path, page: int = 0) -> Iterator[Image.Image]:
 
 def _refuse_misread(tags: TiffImagePlugin.ImageFileDirectory_v2) -> None:
     """Refuses a TIFF whose numbers Pillow takes for others without an error."""
-    bits = np.max(tags.get(TiffImagePlugin.BITSPERSAMPLE, 1))
-    is_signed = np.max(tags.get(TiffImagePlugin.SAMPLEFORMAT, 1)) == 2
-    bands = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
-    are_planes = bands > 1 and tags.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 2
+    names = ("BITSPERSAMPLE", "SAMPLEFORMAT", "SAMPLESPERPIXEL", "PLANAR_CONFIGURATION")
+    values = (tags.get(getattr(TiffImagePlugin, name), 1) for name in names)
+    bits, kind, bands, planes = (int(np.max(value)) for value in values)
+    is_signed, are_planes = kind == 2, bands > 1 and planes == 2
     if (is_signed and bits == 8) or (are_planes and bits > 8):
         raise BadPictureError(
             f"a TIFF of {bands} bands of {bits} bits that Pillow misreads; save it with 1 or 3 "
@@ -177,12 +281,8 @@ def _load_upright(image: Image.Image) -> None:
         ImageOps.exif_transpose(image, in_place=True)
 
 
-def _plain(image: Image.Image, form: Form) -> tuple[Image.Image, bool]:
-    """Makes grey levels or colours of a picture as Pillow has it in 8 bits.
-
-    Returns:
-        The picture, upright; and whether some of it is transparent.
-    """
+def _plain(image: Image.Image, form: Form) -> Image.Image:
+    """Makes grey levels or colours, upright, of a picture as Pillow has it in 8 bits."""
     white = form.white_level
     if white and white > 255:
         _refuse_deep_colours(image)
@@ -190,12 +290,11 @@ def _plain(image: Image.Image, form: Form) -> tuple[Image.Image, bool]:
     _load_upright(image)
     kind = "L" if image.mode in _GREY_MODES else "RGB"
     if not image.has_transparency_data:
-        return _scaled(image.convert(kind), white), False
+        return _scaled(image.convert(kind), white)
     above = image.convert("RGBA")
-    opacity = above.getchannel("A")
     below = Image.new("RGB", above.size, (form.background,) * 3)
-    below.paste(_scaled(above.convert("RGB"), white), mask=opacity)
-    return below.convert(kind), opacity.getextrema()[0] < 255
+    below.paste(_scaled(above.convert("RGB"), white), mask=above.getchannel("A"))
+    return below.convert(kind)
 
 
 def _refuse_deep_colours(image: Image.Image) -> None:
@@ -208,9 +307,8 @@ def _refuse_deep_colours(image: Image.Image) -> None:
 
 
 def _scaled(plain: Image.Image, white_level: float | None) -> Image.Image:
-    if white_level is None:
-        return plain
-    return plain.point(_to_8_bits(np.arange(256), white_level).tolist() * len(plain.getbands()))
+    levels = _to_8_bits(np.arange(256), white_level or 255).tolist()
+    return plain.point(levels * len(plain.getbands()))
 
 
 def _to_8_bits(levels: np.ndarray, white_level: float) -> np.ndarray:
@@ -223,7 +321,7 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def _plain_deep(image: Image.Image, form: Form) -> tuple[Image.Image, bool]:
+def _plain_deep(image: Image.Image, form: Form) -> Image.Image:
     """Makes grey levels of a picture of 16 bits, or of floats, as `_plain` does."""
     _load_upright(image)
     levels, largest = np.asarray(image), 1 if image.mode == "F" else LARGEST_OF_16_BITS
@@ -239,6 +337,5 @@ def _plain_deep(image: Image.Image, form: Form) -> tuple[Image.Image, bool]:
     pixels = _to_8_bits(levels, form.white_level or largest)
     if image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0:  # which is white
         pixels = 255 - pixels
-    is_transparent = levels == image.info.get("transparency")
-    pixels[is_transparent] = form.background
-    return Image.fromarray(pixels), bool(np.any(is_transparent))
+    pixels[levels == image.info.get("transparency")] = form.background
+    return Image.fromarray(pixels)

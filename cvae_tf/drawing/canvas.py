@@ -57,7 +57,7 @@ def write(figure: Figure, text: str, x: float, y: float, width: float, size: flo
         figure: the page.
         text: what is written.
         x: the middle of the text, pixels from the left.
-        y: the middle of the text, pixels from the top.
+        y: the same, from the top.
         width: pixels that the text may take.
         size: of the letters, in points.
     """
@@ -119,20 +119,10 @@ def _tell_of_boxes() -> None:
 
 
 def save(figure: Figure, path: Path, whole: bool = False) -> None:
-    """Writes a page as a PNG, atomically.
-
-    Args:
-        figure: the page.
-        path: the PNG to write.
-        whole: whether the page grows or shrinks to what is on it.
-    """
+    """Writes a page as a PNG, atomically; a `whole` one grows or shrinks to what is on it."""
     for text in figure.findobj(Text):
         make_readable(text)
     with files.replacing(path) as temporary:
-        figure.savefig(
-            temporary,
-            dpi=_DOTS_PER_INCH,
-            bbox_inches="tight" if whole else None,
-            pad_inches=0.15,
-            facecolor="white",
-        )
+        box = "tight" if whole else None
+        options = {"bbox_inches": box, "pad_inches": 0.15, "facecolor": "white"}
+        figure.savefig(temporary, dpi=_DOTS_PER_INCH, **options)

@@ -16,7 +16,7 @@ from cvae_tf.drawing import canvas
 MANIFOLD_TITLE = "Decoded latents at the quantiles of the prior"
 
 _SHOWN_LENGTH = 900  # pixels of the longer side of a mosaic that is enlarged
-_LAST_FRAME_MS = 3000
+_FRAME_MS, _LAST_FRAME_MS = 60, 3000  # of an interpolation; of the last epoch
 _AREA = 224 * 224  # pixels of an enlarged frame
 _LONGEST_SIDE = 1200
 
@@ -43,14 +43,7 @@ _PANELS_TITLE, _PANEL_TITLE, _PANELS_TOP = 20, 63, 77  # pixels from the top
 def best_columns(num: int, height: int, width: int, sets: int = 1) -> int:
     """Chooses the columns that make a mosaic about as wide as high and leave few places empty.
 
-    Args:
-        num: images in each set.
-        height: of an image.
-        width: of an image.
-        sets: that stand over each other, as in `stacked`.
-
-    Returns:
-        How many images stand in a row, at least 1.
+    There are `sets` of `num` images each, which stand over each other as in `stacked`.
     """
 
     def fault(columns: int) -> tuple[float, int]:
@@ -135,13 +128,7 @@ def as_picture(pixels: np.ndarray) -> Image.Image:
 
 
 def save_image(path: Path, image: np.ndarray, enlarge: int = 1) -> None:
-    """Writes an image as a PNG.
-
-    Args:
-        path: the PNG to write.
-        image: [H, W, C] in [0, 1], or uint8.
-        enlarge: side of the square that each pixel becomes.
-    """
+    """Writes an image [H, W, C], in [0, 1] or uint8, as a PNG, each pixel a square of a side."""
     with files.replacing(path) as temporary:
         as_picture(enlarged(to_pixels(image), enlarge)).save(temporary, "PNG")
 
@@ -149,13 +136,8 @@ def save_image(path: Path, image: np.ndarray, enlarge: int = 1) -> None:
 def save_mosaic(path: Path, images: np.ndarray, columns: int | None = None) -> Path:
     """Writes a mosaic of images [N, H, W, C] as a PNG that is large enough to be looked at.
 
-    Args:
-        path: the PNG to write.
-        images: [N, H, W, C] in [0, 1].
-        columns: images in a row; by default what suits their number and shape.
-
     Returns:
-        The PNG.
+        The PNG. By default the columns suit the number and the shape of the images.
     """
     whole = mosaic(images, columns or best_columns(*images.shape[:3]))
     save_image(path, whole, enlarge=max(1, _SHOWN_LENGTH // max(whole.shape[:2])))
@@ -163,22 +145,13 @@ def save_mosaic(path: Path, images: np.ndarray, columns: int | None = None) -> P
 
 
 def save_stacked(path: Path, sets: Sequence[np.ndarray]) -> Path:
-    """Writes a mosaic in which each row of one set [N, H, W, C] stands over the next's.
-
-    Returns:
-        The PNG.
-    """
+    """Writes a PNG in which each row of one set [N, H, W, C] stands over the next's."""
     columns = best_columns(*sets[0].shape[:3], sets=len(sets))
     return save_mosaic(path, stacked(sets, columns), columns)
 
 
 def animate(pictures: list[Path], path: Path) -> None:
-    """Joins pictures into a GIF that repeats, its last frame held.
-
-    Args:
-        pictures: PNG files, in order; all get the size of the last.
-        path: the GIF to write.
-    """
+    """Joins PNG files into a GIF that repeats, all as large as the last, which is held."""
     with Image.open(pictures[-1]) as last:
         size = last.size
     frame_ms = min(400, max(60, 20_000 // len(pictures)))
@@ -194,19 +167,13 @@ def _frame(path: Path, size: tuple[int, int]) -> Image.Image:
     return grey if grey.convert("RGB").tobytes() == colours.tobytes() else colours
 
 
-def save_animation(path: Path, images: np.ndarray, frame_ms: int = 60) -> None:
-    """Writes images as a GIF that goes there and back, for ever.
-
-    Args:
-        path: the GIF to write.
-        images: [N, H, W, C] in [0, 1]; small ones are enlarged by a whole number.
-        frame_ms: how long each is seen, milliseconds.
-    """
+def save_animation(path: Path, images: np.ndarray) -> None:
+    """Writes images [N, H, W, C] in [0, 1] as a GIF that goes there and back, for ever."""
     height, width = images.shape[1:3]
     enlarge = min((_AREA / (height * width)) ** 0.5, _LONGEST_SIDE / max(height, width))
     pixels = enlarged(to_pixels(images), max(1, int(enlarge)))
     frames = [as_picture(frame) for frame in (*pixels, *pixels[-2:0:-1])]
-    _save_gif(path, frames, frame_ms)
+    _save_gif(path, frames, _FRAME_MS)
 
 
 def _save_gif(path: Path, frames: Iterable[Image.Image], duration_ms: Any) -> None:
@@ -258,13 +225,9 @@ def _titled_page(grid: np.ndarray, title: str, narrowest: int = 0) -> tuple[Figu
 
 
 def normal_quantile_grid(side: int) -> np.ndarray:
-    """Latents that divide the prior of a 2-D latent space evenly.
+    """Latents that divide the prior of a 2-D latent space evenly, float32 [side * side, 2].
 
-    Args:
-        side: points along each latent; the first rises from left to right, the second upwards.
-
-    Returns:
-        float32 [side * side, 2], row by row from the top left.
+    They come row by row from the top left: the first rises rightwards, the second upwards.
     """
     normal = statistics.NormalDist()
     quantiles = np.array([normal.inv_cdf((i + 0.5) / side) for i in range(side)], np.float32)
@@ -312,11 +275,6 @@ def draw_panels(path: Path, panels: list[Panel], title: str) -> None:
 
     The size of the picture depends on the number and the shape of the images alone, not on what
     is written: pictures of all epochs become frames of one animation.
-
-    Args:
-        path: the PNG to write.
-        panels: at least one.
-        title: shown on top.
     """
     grids = [_panel_grid(panel) for panel in panels]
     widths = [max(_NARROWEST_PANEL, grid.shape[1]) for grid in grids]

@@ -53,7 +53,7 @@ def draw_latents(
         means: [N, Z]; images whose means are not finite are left out.
         labels: numbers or texts, [N], or None.
         title: shown on top.
-        label_names: names of the labels 0, 1, ..., if they have any.
+        label_names: of the labels 0, 1, ..., if they have any.
     """
     finite = np.isfinite(means).all(axis=1)
     points = np.asarray(means, np.float64)[finite]
@@ -131,14 +131,9 @@ def are_values(labels: np.ndarray, label_names: Sequence[str] | None = None) -> 
 
 
 def as_classes(labels: np.ndarray, label_names: Sequence[str] | None = None) -> Classes:
-    """Sorts labels into at most `MOST_CLASSES` classes.
+    """Sorts labels [N], numbers or texts, into at most `MOST_CLASSES` classes.
 
-    Args:
-        labels: of N images, numbers or texts, [N].
-        label_names: of the labels 0, 1, ..., if they have any.
-
-    Returns:
-        The classes. Of too many labels the commonest are kept; the last class is all others.
+    Of too many labels the commonest are kept; the last class is all others.
     """
     if labels.dtype.kind not in "biuf":
         labels = np.array([_text(label) for label in labels.tolist()], dtype=str)

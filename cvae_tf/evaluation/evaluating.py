@@ -1,7 +1,7 @@
-"""Everything that is found out of a model with a likelihood, on images: as arrays, and averaged."""
+"""Everything that is found out of a model: how likely images are, how real those it draws."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -11,10 +11,19 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.terminal import progress
 from cvae_tf.data.batches import batch_slices
-from cvae_tf.data.given_images import Images, class_numbers, read_asked_for
-from cvae_tf.evaluation import distance
-from cvae_tf.evaluation.distance import Distance
+from cvae_tf.data.datasets import with_classes
+from cvae_tf.data.given_images import Images, class_numbers, load_own, read_asked_for
+from cvae_tf.data.inspection import evenly_spaced_indices
+from cvae_tf.distances import (
+    MOST_IMAGES,
+    PrecisionRecall,
+    for_dataset,
+    frechet_distance,
+    precision_recall,
+    statistics,
+)
 from cvae_tf.evaluation.settings import EvaluationSettings
+from cvae_tf.exporting.load import as_known
 from cvae_tf.inference import exact_log_px, importance_bounds
 from cvae_tf.inference.exact_log_px import ExactLogPx
 from cvae_tf.inference.importance_bounds import Bounds, Mean, OnProgress, map_in_parts, mean_of
@@ -73,6 +82,18 @@ class Classification(NamedTuple):
         return np.logaddexp.reduce(self.log_joint, axis=1)
 
 
+class Distance(NamedTuple):
+    """What was found of drawn images beside as many test images."""
+
+    images: int  # of each kind
+    features: str  # in which they are compared, for people
+    of: str  # which images, for people
+    frechet: float
+    floor: float  # the same of training images
+    share: PrecisionRecall
+    seed: int
+
+
 class Evaluation(NamedTuple):
     """What was found out about a model on N images, all in nats.
 
@@ -122,14 +143,7 @@ class Number(NamedTuple):
 
 
 def evaluate(model: GenerativeModel, settings: EvaluationSettings) -> Evaluation | Distance:
-    """Finds out what is asked for.
-
-    Args:
-        model: a trained one.
-        settings: what, of which images, how exactly.
-
-    Returns:
-        The evaluation, with the distance if that was asked for; or the distance alone.
+    """Finds out what is asked for: an evaluation, with the distance if wanted; or that alone.
 
     Raises:
         UserError: if the model or the images do not allow it.
@@ -137,11 +151,11 @@ def evaluate(model: GenerativeModel, settings: EvaluationSettings) -> Evaluation
     family = family_of(model)
     measures = settings.chosen_measures(family.evaluations, family.title)
     if "likelihood" not in measures:
-        return distance.measure(model, settings)
+        return measure_distance(model, settings)
     found = evaluate_likelihood(model, settings)
     if "distance" in measures:
         try:
-            found = found._replace(distance=distance.measure(model, settings))
+            found = found._replace(distance=measure_distance(model, settings))
         except UserError as error:  # what was found before is not to be lost
             terminal.warn(f"drawn images are not compared with real ones: {error}")
     return found
@@ -219,13 +233,7 @@ def _sample(
 
 
 def refine(task: Task, steps: int, sizes: list[int]) -> Refined:
-    """Refines posteriors by Gauss-Newton steps, and samples them as the encoder's are.
-
-    Args:
-        task: the images.
-        steps: for each of them.
-        sizes: numbers of samples K for importance-weighted bounds.
-    """
+    """Refines posteriors by Gauss-Newton steps, and samples them as the encoder's are."""
 
     def climb(pixels: tf.Tensor, labels: tf.Tensor | None) -> FullPosterior:
         return task.model.refine(pixels, labels, steps=steps)
@@ -268,6 +276,55 @@ def log_class_shares(model: CVAE) -> np.ndarray:
     counts = model.metadata.get("data", {}).get("class_counts") or [1] * len(model.class_names)
     with np.errstate(divide="ignore"):
         return np.log(np.array(counts, np.float64) / np.sum(counts))
+
+
+def measure_distance(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
+    """Compares drawn images with the test images that the model comes with.
+
+    Raises:
+        UserError: if the images that it was trained on cannot be had.
+    """
+    dataset = load_own(model.metadata)
+    num = min(MOST_IMAGES, len(dataset.test.images))
+    if num < 2:
+        raise UserError(f"{dataset.name}: a distance needs two test images at least.")
+    dataset = with_classes(dataset) if model.class_names else dataset
+    features = for_dataset(dataset, settings.features)
+    terminal.say(f"{num:,} images are drawn, and compared with as many real ones.")
+    real, training = (
+        features.of_parts(_real(split.images, num, model))
+        for split in (dataset.test, dataset.train)
+    )
+    drawn = features.of_parts(_drawn(model, num, settings.seed, dataset.test.labels))
+    of_real = statistics(real)
+    return Distance(
+        num,
+        features.title,
+        dataset.name + (", white above .5" if model.metadata.get("black_and_white") else ""),
+        frechet_distance(of_real, statistics(drawn)),
+        frechet_distance(of_real, statistics(training)),
+        precision_recall(real, drawn),
+        settings.seed,
+    )
+
+
+def _drawn(
+    model: GenerativeModel, num: int, seed: int, labels: np.ndarray | None
+) -> Iterator[np.ndarray]:
+    """Draws so many images, in parts; of a conditional model with the labels of test images."""
+    latents = np.asarray(model.sample_latents(num, derived_key(seed, Purpose.COMPARED_IMAGES)))
+    if model.class_names:
+        labels = labels[evenly_spaced_indices(len(labels), num)]
+    for own in batch_slices(num, model.image_shape):
+        drawn = model.decode(latents[own], labels[own] if model.class_names else None)
+        yield as_known(drawn, model.metadata)
+
+
+def _real(images: Any, num: int, model: GenerativeModel) -> Iterator[np.ndarray]:
+    """Gives so many of the images, in parts, as the model knows them."""
+    rows = evenly_spaced_indices(len(images), num)
+    for own in batch_slices(len(rows), model.image_shape):
+        yield as_known(images[rows[own]], model.metadata)
 
 
 def numbers(found: Evaluation) -> list[Number]:

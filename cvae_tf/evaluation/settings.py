@@ -6,7 +6,7 @@ from pathlib import Path
 from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import setting
-from cvae_tf.data.settings import ImageSettings
+from cvae_tf.data.pictures import ImageSettings
 from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 
 AUTO = "auto"
@@ -64,11 +64,7 @@ class EvaluationSettings(ImageSettings):
     )  # fmt: skip
 
     def __post_init__(self):
-        """Refuses values that make no sense.
-
-        Raises:
-            UserError: naming the first setting that is out of its range.
-        """
+        """Raises a UserError that names the first setting that is out of its range."""
         settings.check(self)
         if self.importance_samples == AUTO:
             return
@@ -80,11 +76,7 @@ class EvaluationSettings(ImageSettings):
             )
 
     def chosen_measures(self, possible: tuple[str, ...], title: str) -> tuple[str, ...]:
-        """What is to be found out: "auto" is all that the model and the images asked for allow.
-
-        Args:
-            possible: what the model allows, of `MEASURES`.
-            title: what the model is, for people.
+        """What is to be found out of a model with such a title: one, or all that is possible.
 
         Raises:
             UserError: if the model does not allow it, or settings would do nothing.

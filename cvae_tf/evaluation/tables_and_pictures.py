@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from cvae_tf.core import files
+from cvae_tf.distances import NEIGHBOURS
 from cvae_tf.drawing.canvas import fit, new_figure, save
-from cvae_tf.evaluation import distance, evaluating
-from cvae_tf.evaluation.distance import Distance
-from cvae_tf.evaluation.evaluating import Classification, Evaluation
+from cvae_tf.evaluation import evaluating
+from cvae_tf.evaluation.evaluating import Classification, Distance, Evaluation
 from cvae_tf.inference import exact_log_px, importance_bounds
 from cvae_tf.inference.importance_bounds import mean_of
 from cvae_tf.models.vae.family import meaning_of_bits
@@ -25,7 +25,7 @@ _COLOURS = ("tab:blue", "tab:orange")  # of the encoder's posterior, and of the 
 def as_table(found: Evaluation | Distance) -> str:
     """Writes the numbers for people."""
     if isinstance(found, Distance):
-        return distance.as_table(found)
+        return _table_of_distance(found)
     model, settings = found.model, found.settings
     conditions = f"{model.pixels.binarize}, seed {settings.seed}, {found.images.origin}"
     active = importance_bounds.count_active_units(found.posteriors)
@@ -41,7 +41,7 @@ def as_table(found: Evaluation | Distance) -> str:
         lines.append(_describe_classes(found.classes))
     lines += _remarks(found)
     if found.distance:
-        lines += ["", distance.as_table(found.distance)]
+        lines += ["", _table_of_distance(found.distance)]
     return "\n".join(lines)
 
 
@@ -61,6 +61,19 @@ def _table_of_numbers(found: Evaluation, conditions: str) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
+def _table_of_distance(found: Distance) -> str:
+    share = found.share
+    rows = (
+        ("Frechet distance", f"{found.frechet:11.4g}  in features {found.features}"),
+        ("of training images (floor)", f"{found.floor:11.4g}"),
+        ("precision", f"{share.precision:11.3f}  of drawn images lie among real ones "
+                      f"({NEIGHBOURS} neighbours)"),
+        ("recall", f"{share.recall:11.3f}  of real images lie among drawn ones"),
+    )  # fmt: skip
+    title = f"{found.images:,} drawn and as many test images ({found.of}), seed {found.seed}"
+    return "\n".join([title, *(f"{name:26} {value}" for name, value in rows)])
+
+
 def _describe_classes(classes: Classification) -> str:
     error, deviation = mean_of(classes.is_wrong)
     accuracy = "" if deviation is None else f" +- {100 * deviation:.2f}"
@@ -68,20 +81,6 @@ def _describe_classes(classes: Classification) -> str:
     return (
         f"as a classifier: {100 * error:.2f}{accuracy} % of the images are taken for another class "
         f"(argmax of log p(x|y) + log p(y); {how})"
-    )
-
-
-def _equal_samples(found: Evaluation) -> Iterator[str]:
-    """Says how many samples the encoder's posterior needs for what the refined one has with one."""
-    own = found.bounds.importance_weighted
-    if not found.refined or 1 not in own or len(own) == 1:
-        return
-    least = found.refined.bounds.importance_weighted[1].mean()
-    enough = [size for size, values in own.items() if values.mean() >= least]
-    more = f"K = {enough[0]}" if enough else f"more than K = {max(own)}"
-    yield (
-        f"one sample of the refined posterior (K = 1) is worth {more} samples of the encoder's, of "
-        "the numbers that were tried"
     )
 
 
@@ -93,7 +92,6 @@ def _remarks(found: Evaluation) -> Iterator[str]:
             f"refined: a posterior found by {found.refined.steps} Gauss-Newton steps for each "
             "image; the other one is the encoder's"
         )
-        yield from _equal_samples(found)
     if exact:
         error, tolerance = exact.error.mean(), exact_log_px.TOLERANCE
         yield (
@@ -114,7 +112,10 @@ def _remarks(found: Evaluation) -> Iterator[str]:
 def as_json(found: Evaluation | Distance) -> dict[str, Any]:
     """Returns everything for programs; each number carries its conditions."""
     if isinstance(found, Distance):
-        return {"distance": distance.as_json(found)}
+        share = found.share._asdict()
+        own = {"distance": found.frechet, "floor": found.floor, **share, "neighbours": NEIGHBOURS}
+        named = {name: getattr(found, name) for name in ("images", "of", "features", "seed")}
+        return {"distance": own | named}
     model, settings, exact = found.model, found.settings, found.exact
     conditions = {
         "binarize": model.pixels.binarize,
@@ -151,7 +152,7 @@ def as_json(found: Evaluation | Distance) -> dict[str, Any]:
             "method": found.classes.how,
             **conditions,
         },
-        "distance": found.distance and distance.as_json(found.distance),
+        "distance": found.distance and as_json(found.distance)["distance"],
         "quadrature": exact
         and {
             "error_nats": float(exact.error.mean()),
@@ -161,14 +162,10 @@ def as_json(found: Evaluation | Distance) -> dict[str, Any]:
 
 
 def write(found: Evaluation | Distance, output: Path) -> list[Path]:
-    """Writes JSON; of an evaluation also a table with a row for each image, and a picture.
-
-    Args:
-        found: the evaluation.
-        output: the JSON file; the others get names that begin alike.
+    """Writes JSON to `output`; beside it a table with a row for each image, and a picture.
 
     Returns:
-        The files.
+        The files; of distances alone the JSON.
 
     Raises:
         UserError: if something cannot be written.

@@ -92,15 +92,7 @@ def _load_exported(path: Path) -> GenerativeModel:
 
 @usual_settings()
 def _build(settings: dict[str, Any], data: dict[str, Any]) -> GenerativeModel:
-    """Builds a model as it was exported, with fresh weights.
-
-    Args:
-        settings: of a run; or of a model that was built by names and exported without one.
-        data: its image shape, and the names of its classes.
-
-    Raises:
-        UserError: if no names say how to build its networks again.
-    """
+    """Builds a model as it was exported, of a run or without one, with fresh weights."""
     if "network" not in settings:
         raise UserError("its networks were made by hand, not by a name")
     config = Config.from_json(settings) if "preset" in settings else Config.create(**settings)
@@ -116,9 +108,6 @@ def _read_variables(path: Path, model: GenerativeModel) -> list[tuple[Any, np.nd
 
     `saved_model.write` tracks the networks first, in their order; what was learned at the end is
     there by its names, if it was learned.
-
-    Raises:
-        ValueError: if they are not those of the model.
     """
     reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
     graph = TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))

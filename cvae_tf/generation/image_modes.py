@@ -1,42 +1,157 @@
-"""Modes that begin with images: what a model makes of them, or which are like its samples."""
+"""What all modes share, and the modes that begin with images: what a model makes of them."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core import files
-from cvae_tf.core.randomness import Purpose, numpy_generator
-from cvae_tf.data.batches import batch_slices
-from cvae_tf.data.given_images import Images, load_own
-from cvae_tf.data.inspection import evenly_spaced_indices
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.paths import listed
+from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
+from cvae_tf.data.given_images import Images, class_numbers, read_asked_for
+from cvae_tf.data.inspection import choose_shown
+from cvae_tf.data.labels import MOST_LISTED, class_number
 from cvae_tf.drawing import mosaics
-from cvae_tf.exporting.load import as_known
-from cvae_tf.generation.common import (
-    Generated,
-    around,
-    class_asked_for,
-    classes_of,
-    given_images,
-    in_all_classes,
-    labels_of,
-    num_shown,
-    one_image,
-    pick,
-    posterior_of,
-    spread_out,
-)
 from cvae_tf.generation.settings import GenerationSettings
+from cvae_tf.inference.anomalies import Scores, scores_of
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.vae.posterior import FullPosterior
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
+_LARGEST_MOSAIC = 10_000  # images
 _PROPOSAL_VALUES = 50_000_000  # pixels of the images that are tried to explain noisy ones
 _LEAST_NOISE = 0.05  # share of flipped pixels that noisy images have at least
 _GREY_NOTE = (
     "This model is one of grey levels. To explain noise, its images and the noisy ones were "
     "compared as black and white, because noise here means flipped pixels."
 )
+
+
+class Generated(NamedTuple):
+    """What was made."""
+
+    files: list[Path]  # the one to look at first
+    arrays: dict[str, np.ndarray]  # what they show, by name
+    notes: tuple[str, ...] = ()  # what is to be known of them
+
+
+def given_images(model: GenerativeModel, settings: GenerationSettings) -> Images:
+    """Reads the images to work on: the given ones, or the model's own test images."""
+    return read_asked_for(settings, model.image_shape, model.metadata)
+
+
+def spread_out(images: Images, num: int) -> Images:
+    """Picks some of the images: of all classes, from the whole set, in its order."""
+    return pick(images, np.sort(choose_shown(images.labels, len(images.pixels), num)))
+
+
+def pick(images: Images, numbers: np.ndarray | list[int]) -> Images:
+    """Picks images by their numbers."""
+    return images._replace(
+        pixels=images.pixels[numbers],
+        labels=None if images.labels is None else images.labels[numbers],
+        names=[images.names[number] for number in numbers],
+    )
+
+
+def one_image(images: Images, index: int, setting: str) -> Images:
+    """Picks one image; raises a UserError that names the setting if there is no such image."""
+    num = len(images.pixels)
+    if index >= num:
+        raise UserError(f"--{setting}={index}: there are {num} images, counted from 0.")
+    return pick(images, [index])
+
+
+def classes_of(model: GenerativeModel, images: Images) -> np.ndarray | None:
+    """The classes of images as a conditional model takes them, int32 [N]; None for another.
+
+    Raises:
+        UserError: if it needs labels and there are none, or others than it knows.
+    """
+    return class_numbers(images, model.class_names) if model.num_classes else None
+
+
+def class_asked_for(model: GenerativeModel, settings: GenerationSettings) -> int | None:
+    """The number of the class that `label` names; None if it is not given.
+
+    Raises:
+        UserError: if the model knows no labels, or not this one.
+    """
+    label = settings.label
+    if label is None:
+        return None
+    if not model.num_classes:
+        raise UserError(
+            f"--label={label}: this model knows no labels; train one with --conditional."
+        )
+    number = class_number(label, model.class_names)
+    if number is None:
+        raise no_such_label(label, model.class_names)
+    return number
+
+
+def labels_of(label: int | None, num: int) -> np.ndarray | None:
+    """The number of a class once for each of so many images; None for None."""
+    return None if label is None else np.full(num, label)
+
+
+def no_such_label(label: str | None, known: tuple[str, ...]) -> UserError:
+    """The error of a label that is unknown, or None where one is needed."""
+    fault = " is needed" if label is None else f"={label}: unknown"
+    return UserError(f"--label{fault}; choose from {listed(known, MOST_LISTED)}.")
+
+
+def num_shown(settings: GenerationSettings) -> int:
+    """The number of images for a picture; raises a UserError if they are too many for one."""
+    if settings.num > _LARGEST_MOSAIC:
+        raise UserError(
+            f"--num={settings.num}: a picture shows {_LARGEST_MOSAIC} images at most; "
+            "--mode=samples --individual writes any number of files."
+        )
+    return settings.num
+
+
+def posterior_of(
+    model: GenerativeModel, images: Images, settings: GenerationSettings
+) -> Posterior | FullPosterior:
+    """Finds the posteriors of images: the encoder's, or refined ones if that is asked for."""
+    labels = classes_of(model, images)
+    if settings.refine:
+        return model.refine(images.pixels, labels, steps=settings.refine)
+    return model.encode(images.pixels, labels)
+
+
+def around(
+    model: GenerativeModel, images: Images, settings: GenerationSettings, purpose: Purpose
+) -> np.ndarray:
+    """Draws an image of latents about the posterior mean, `spread` deviations wide, of each image.
+
+    Raises:
+        UserError: if the model has no deviations.
+    """
+    posterior = posterior_of(model, images, settings)
+    if posterior.logvar is None:
+        raise UserError("This model encodes without noise: there is nothing around an image.")
+    noise = numpy_generator(settings.seed, purpose).standard_normal(posterior.mean.shape)
+    latents = np.asarray(posterior.sample(settings.spread * noise.astype(np.float32)))
+    return model.decode(latents, classes_of(model, images))
+
+
+def usual_latents(model: GenerativeModel, num: int, seed: int, purpose: Purpose) -> np.ndarray:
+    """Draws latents [num, Z] as samples have them: from the prior, or from a fitted mixture."""
+    if "sample_latents" in model.abilities:
+        return model.sample_latents(num, derived_key(seed, purpose)).numpy()
+    return numpy_generator(seed, purpose).standard_normal((num, model.latent_dim))
+
+
+def in_all_classes(model: GenerativeModel, latents: np.ndarray) -> np.ndarray:
+    """Decodes latents [N, Z] of a conditional model as images of each class, [N, Y, H, W, C]."""
+    num_classes = len(model.class_names)
+    labels = np.tile(np.arange(num_classes), len(latents))
+    images = model.decode(np.repeat(latents, num_classes, axis=0), labels)
+    return images.reshape(len(latents), num_classes, *images.shape[1:])
 
 
 def make_reconstructions(
@@ -61,25 +176,21 @@ def _in_both_ways(
     path: Path,
 ) -> dict[str, np.ndarray]:
     """Draws originals, the encoder's reconstructions and refined ones, with log-likelihoods."""
-    labels = classes_of(model, originals)
-    means = [
-        model.encode(originals.pixels, labels).mean,
-        posterior_of(model, originals, settings).mean,
-    ]
+    images, labels = originals.pixels, classes_of(model, originals)
+    means = model.encode(images, labels).mean, posterior_of(model, originals, settings).mean
     refined, measure = model.decode(means[1], labels), model.pixels.terms["log_likelihood"]
-    pixels = model.pixels.likeliest(tf.constant(originals.pixels, tf.float32))
+    pixels = model.pixels.likeliest(tf.constant(images, tf.float32))
     values = [
         model.pixels.density.log_prob(pixels, model.parameters(mean, labels)).numpy()
         for mean in means
     ]
-    sets = [originals.pixels, encoders, refined]
-    columns = mosaics.best_columns(*originals.pixels.shape[:3], sets=len(sets))
-    texts = [[""] * len(refined), *([f"{value:.0f}" for value in own] for own in values)]
-    filling = [""] * (-len(refined) % columns)
-    rows = [np.reshape(own + filling, (-1, columns)) for own in texts]
-    captions = np.stack(rows, axis=1).ravel().tolist()
+    columns = mosaics.best_columns(*images.shape[:3], sets=3)
+    texts = [[""] * len(images), *([f"{value:.0f}" for value in own] for own in values)]
+    filling = [""] * (-len(images) % columns)
+    captions = np.stack([np.reshape(own + filling, (-1, columns)) for own in texts], axis=1)
     title = f"Images, the encoder's reconstructions, refined ones; {measure.title} in nats"
-    mosaics.draw_captioned(path, mosaics.stacked(sets, columns), captions, title, columns)
+    shown = mosaics.stacked([images, encoders, refined], columns)
+    mosaics.draw_captioned(path, shown, captions.ravel().tolist(), title, columns)
     found = {"images": refined, "encoders_images": encoders}
     return {**found, f"encoders_{measure.name}": values[0], measure.name: values[1]}
 
@@ -148,62 +259,6 @@ def _explained(model: GenerativeModel, given: Images, settings: GenerationSettin
     return (weights @ flat).reshape(noisy.shape)
 
 
-def make_nearest(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
-    """Draws samples over the nearest training images, by the squared distance of their pixels.
-
-    As many test images tell how near they are that were certainly not learned by heart.
-    """
-    label, num = class_asked_for(model, settings), num_shown(settings)
-    dataset = load_own(model.metadata, settings.data_path)
-    samples = model.sample(num, settings.seed, labels_of(label, num))
-    of_all = evenly_spaced_indices(len(dataset.test.images), num)
-    rows, distances = nearest(samples, dataset.train.images, model.metadata)
-    _, of_test = nearest(dataset.test.images[of_all], dataset.train.images, model.metadata)
-    images = _known(dataset.train.images[rows], model.metadata)
-    path = mosaics.save_stacked(output / "nearest.png", [samples, images])
-    note = (
-        f"Root mean squared difference of a pixel from the nearest of {len(dataset.train.images):,}"
-        f" training images: samples {_of_pixel(distances, samples):.3f}, test images "
-        f"{_of_pixel(of_test, samples):.3f} (medians). Much less for samples would mean that they "
-        "are learned by heart; blurred images are always nearer than sharp ones."
-    )
-    arrays = {"images": samples, "nearest": images, "rows": rows, "squared_distances": distances}
-    return Generated([path], arrays, (note,))
-
-
-def _of_pixel(squared_distances: np.ndarray, images: np.ndarray) -> float:
-    return float(np.sqrt(np.median(squared_distances) / np.prod(images.shape[1:])))
-
-
-def _known(images: np.ndarray, metadata: dict[str, Any]) -> np.ndarray:
-    """Images, uint8 or in [0, 1], in [0, 1] as the model knows them."""
-    images = as_known(images, metadata)
-    return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images
-
-
-def nearest(
-    images: np.ndarray, candidates: Any, metadata: dict[str, Any]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the nearest of many candidates, in memory or on the disk, and the squared distance.
-
-    All are [N, H, W, C], uint8 or in [0, 1], and compared as the model of the metadata knows them.
-    """
-    flat = _flat(_known(images, metadata))
-    best, rows = np.full(len(images), np.inf), np.zeros(len(images), np.int64)
-    for own in batch_slices(len(candidates), candidates.shape[1:]):
-        part = _flat(_known(candidates[own], metadata))
-        squares = tf.reduce_sum(part**2, axis=1) - 2 * tf.matmul(flat, part, transpose_b=True)
-        numbers = tf.argmin(squares, axis=1).numpy()
-        found = tf.gather(squares, numbers, batch_dims=1).numpy()
-        is_nearer = found < best
-        best[is_nearer], rows[is_nearer] = found[is_nearer], own.start + numbers[is_nearer]
-    return rows, np.maximum(best + np.sum(flat.numpy() ** 2, axis=1), 0)
-
-
-def _flat(images: np.ndarray) -> tf.Tensor:
-    return tf.constant(images.reshape(len(images), -1))
-
-
 def make_latents(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Writes the posteriors and scores of all images as `latents.npz` and `latents.csv`."""
     images = given_images(model, settings)
@@ -225,3 +280,76 @@ def make_latents(model: GenerativeModel, settings: GenerationSettings, output: P
         np.savez(temporary, **arrays, **more)
     files.write_table(table, list(columns), zip(*columns.values(), strict=True))
     return Generated([archive, table], arrays)
+
+
+def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
+    """Finds the images with the lowest scores, and what share of usual images has lower ones."""
+    _check_false_alarms(model, settings)
+    images = given_images(model, settings)
+    found = scores_of(model, images.pixels, classes_of(model, images), settings.score)
+    order = np.argsort(np.where(np.isnan(found.values), -np.inf, found.values), kind="stable")
+    table, path = output / "anomalies.csv", output / "anomalies.png"
+    columns = {"name": images.names, **_columns(found, settings.false_alarms)}
+    files.write_table(table, list(columns), ([all_[i] for all_ in columns.values()] for i in order))
+    worst = order[: num_shown(settings)]
+    captions = [_caption(found, i) for i in worst]
+    score = f"{found.measure.title} ({_unit(found)})"
+    title = f"The {len(worst)} of {len(order)} images with the lowest {score}"
+    mosaics.draw_captioned(path, images.pixels[worst], captions, title)
+    arrays = {"scores": found.values, "images": images.pixels[worst]}
+    if found.p_values is not None:
+        arrays["p_values"] = found.p_values
+    return Generated([path, table], arrays, tuple(_notes(found, settings)))
+
+
+def _check_false_alarms(model: GenerativeModel, settings: GenerationSettings) -> None:
+    """Raises a UserError if images are to be marked at a rate that the model cannot tell."""
+    rate, least = settings.false_alarms, model.smallest_p_value
+    if rate is None:
+        return
+    if least is None or settings.score == "elbo":
+        raise UserError(
+            "--false_alarms: needs --score=relative, of a VAE whose run is finished (train.py "
+            "--resume)."
+        )
+    if rate < least:
+        raise UserError(
+            f"--false_alarms={rate:g}: with {round(1 / least) - 1:,} usual images to compare "
+            f"with, the smallest rate that can be told is {least:.2g}."
+        )
+
+
+def _columns(found: Scores, false_alarms: float | None) -> dict[str, list[str]]:
+    """What the table says of each image."""
+    kind = "" if found.p_values is None else "relative_"
+    name = f"{kind}{found.measure.name}_{_unit(found)}"
+    columns = {name: [f"{value:.3f}" for value in found.values]}
+    if found.p_values is not None:
+        columns["p_value"] = [f"{value:.5f}" for value in found.p_values]
+    if false_alarms is not None:
+        columns["marked"] = ["yes" if p <= false_alarms else "no" for p in found.p_values]
+    return columns
+
+
+def _unit(found: Scores) -> str:
+    return found.measure.unit.split()[0]
+
+
+def _caption(found: Scores, number: int) -> str:
+    score = f"{found.values[number]:.0f}"
+    return score if found.p_values is None else f"{score}, p {found.p_values[number]:.2g}"
+
+
+def _notes(found: Scores, settings: GenerationSettings) -> Iterator[str]:
+    """What is to be known of p-values."""
+    if settings.false_alarms is not None:
+        share = np.mean(found.p_values <= settings.false_alarms)
+        yield (
+            f"{round(share * len(found.values)):,} of {len(found.values):,} images are marked, "
+            f"{share:.2%}; of usual images at most {settings.false_alarms:.2%} is expected."
+        )
+    if found.p_values is not None and settings.data_path is None:
+        yield (
+            "These are the test images that others are compared with, so their own p-values tell "
+            "nothing but their order; --data_path gives others."
+        )

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.settings import LARGEST_SEED, find
-from cvae_tf.data.given_images import Images
+from cvae_tf.data.batches import batch_slices
+from cvae_tf.data.given_images import Images, load_own
+from cvae_tf.data.inspection import evenly_spaced_indices
 from cvae_tf.data.labels import composed
 from cvae_tf.drawing import mosaics
-from cvae_tf.generation.anomalies import make_anomalies
-from cvae_tf.generation.common import (
+from cvae_tf.exporting.load import as_known
+from cvae_tf.generation.image_modes import (
     Generated,
     around,
     class_asked_for,
@@ -27,20 +30,18 @@ from cvae_tf.generation.common import (
     given_images,
     in_all_classes,
     labels_of,
+    make_anomalies,
+    make_denoised,
+    make_latents,
+    make_neighbours,
+    make_reconstructions,
+    make_transfer,
     no_such_label,
     num_shown,
     one_image,
     pick,
     posterior_of,
     usual_latents,
-)
-from cvae_tf.generation.image_modes import (
-    make_denoised,
-    make_latents,
-    make_nearest,
-    make_neighbours,
-    make_reconstructions,
-    make_transfer,
 )
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.base import GenerativeModel
@@ -58,7 +59,7 @@ def make_samples(model: GenerativeModel, settings: GenerationSettings, output: P
     labels = labels_of(class_asked_for(model, settings), settings.num)
     if not settings.individual:
         images = model.sample(num_shown(settings), settings.seed, labels)
-        return Generated([mosaics.save_mosaic(output / "samples.png", images)], {"images": images})
+        return _as_mosaic(output / "samples.png", images)
     paths = [output / f"sample_{number:06d}.png" for number in range(settings.num)]
     parts = model.sample_in_parts(settings.num, settings.seed, labels)
     for path, image in zip(paths, itertools.chain.from_iterable(parts), strict=True):
@@ -66,12 +67,14 @@ def make_samples(model: GenerativeModel, settings: GenerationSettings, output: P
     return Generated(paths, {})
 
 
+def _as_mosaic(path: Path, images: np.ndarray) -> Generated:
+    return Generated([mosaics.save_mosaic(path, images)], {"images": images})
+
+
 def make_manifold(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws the manifold, of a conditional model that of a label, or a small one of each class."""
-    if model.latent_dim != 2:
-        raise UserError(
-            f"--mode=manifold needs 2 latent dimensions; this model has {model.latent_dim}."
-        )
+    if (size := model.latent_dim) != 2:
+        raise UserError(f"--mode=manifold needs 2 latent dimensions; this model has {size}.")
     path, label = output / "manifold.png", class_asked_for(model, settings)
     if model.num_classes and label is None:
         images = mosaics.draw_manifold(path, model.decode, class_names=model.class_names)
@@ -149,7 +152,7 @@ def make_class(model: GenerativeModel, settings: GenerationSettings, output: Pat
     that are typical of the label.
     """
     images = (_drawn if model.num_classes else _like_examples)(model, settings)
-    return Generated([mosaics.save_mosaic(output / "class.png", images)], {"images": images})
+    return _as_mosaic(output / "class.png", images)
 
 
 def _drawn(model: GenerativeModel, settings: GenerationSettings) -> np.ndarray:
@@ -165,14 +168,13 @@ def _drawn(model: GenerativeModel, settings: GenerationSettings) -> np.ndarray:
 
 
 def _like_examples(model: GenerativeModel, settings: GenerationSettings) -> np.ndarray:
-    given = given_images(model, settings)
+    given, num = given_images(model, settings), num_shown(settings)
     if given.labels is None:
         raise UserError("--mode=class needs labelled images, such as an .npz with y_test.")
     wanted = labelled(given, settings.label)
     typical = typical_examples(model.encode(given.pixels).mean, wanted)
-    num = num_shown(settings)
-    chosen = pick(given, np.resize(typical[:num], num))
-    return around(model, chosen, settings, Purpose.CLASS_SAMPLES)
+    examples = pick(given, np.resize(typical[:num], num))
+    return around(model, examples, settings, Purpose.CLASS_SAMPLES)
 
 
 def labelled(given: Images, label: str | None) -> np.ndarray:
@@ -185,12 +187,7 @@ def labelled(given: Images, label: str | None) -> np.ndarray:
 
 
 def typical_examples(means: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Orders the wanted images by how many of their nearest neighbours are wanted too.
-
-    Args:
-        means: posterior means, [N, Z].
-        wanted: bool [N].
-    """
+    """Orders images wanted [N], of means [N, Z], by how many nearest neighbours are wanted too."""
     candidates = np.flatnonzero(wanted)
     shares = []
     for candidate in candidates:
@@ -208,9 +205,60 @@ def make_styles(model: GenerativeModel, settings: GenerationSettings, output: Pa
     num_classes = len(model.class_names)
     rows = max(num_shown(settings) // num_classes, 1)
     images = in_all_classes(model, usual_latents(model, rows, settings.seed, Purpose.STYLES))
-    path = output / "styles.png"
-    mosaics.save_mosaic(path, np.concatenate(images), num_classes)
+    path = mosaics.save_mosaic(output / "styles.png", np.concatenate(images), num_classes)
     return Generated([path], {"images": images})
+
+
+def make_nearest(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
+    """Draws samples over the nearest training images, by the squared distance of their pixels.
+
+    As many test images tell how near they are that were certainly not learned by heart.
+    """
+    label, num = class_asked_for(model, settings), num_shown(settings)
+    dataset = load_own(model.metadata, settings.data_path)
+    samples = model.sample(num, settings.seed, labels_of(label, num))
+    of_all = evenly_spaced_indices(len(dataset.test.images), num)
+    rows, distances = nearest(samples, dataset.train.images, model.metadata)
+    _, of_test = nearest(dataset.test.images[of_all], dataset.train.images, model.metadata)
+    images = _known(dataset.train.images[rows], model.metadata)
+    path = mosaics.save_stacked(output / "nearest.png", [samples, images])
+    note = (
+        f"Root mean squared difference of a pixel from the nearest of {len(dataset.train.images):,}"
+        f" training images: samples {_of_pixel(distances, samples):.3f}, test images "
+        f"{_of_pixel(of_test, samples):.3f} (medians). Much less for samples would mean that they "
+        "are learned by heart; blurred images are always nearer than sharp ones."
+    )
+    arrays = {"images": samples, "nearest": images, "rows": rows, "squared_distances": distances}
+    return Generated([path], arrays, (note,))
+
+
+def _of_pixel(squared_distances: np.ndarray, images: np.ndarray) -> float:
+    return float(np.sqrt(np.median(squared_distances) / np.prod(images.shape[1:])))
+
+
+def _known(images: np.ndarray, metadata: dict[str, Any]) -> np.ndarray:
+    """Images, uint8 or in [0, 1], in [0, 1] as the model knows them."""
+    images = as_known(images, metadata)
+    return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images
+
+
+def nearest(
+    images: np.ndarray, candidates: Any, metadata: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the nearest of many candidates, in memory or on the disk, and the squared distance.
+
+    All are [N, H, W, C], uint8 or in [0, 1], and compared as the model of the metadata knows them.
+    """
+    flat = _known(images, metadata).reshape(len(images), -1)
+    best, rows = np.full(len(images), np.inf), np.zeros(len(images), np.int64)
+    for own in batch_slices(len(candidates), candidates.shape[1:]):
+        part = _known(candidates[own], metadata).reshape(-1, flat.shape[1])
+        squares = tf.reduce_sum(part**2, axis=1) - 2 * tf.matmul(flat, part, transpose_b=True)
+        numbers = tf.argmin(squares, axis=1).numpy()
+        found = tf.gather(squares, numbers, batch_dims=1).numpy()
+        is_nearer = found < best
+        best[is_nearer], rows[is_nearer] = found[is_nearer], own.start + numbers[is_nearer]
+    return rows, np.maximum(best + np.sum(flat**2, axis=1), 0)
 
 
 class Mode(NamedTuple):
@@ -237,9 +285,7 @@ MODES = {
     "styles": Mode(make_styles, ("num", "seed"), needs_classes=True),
     "transfer": Mode(make_transfer, ("num", *_IMAGES), _BOTH, needs_classes=True),
     "anomalies": Mode(
-        make_anomalies,
-        ("num", "score", "false_alarms", *_IMAGES),
-        ("encode", "score"),
+        make_anomalies, ("num", "score", "false_alarms", *_IMAGES), ("encode", "score")
     ),
     "denoise": Mode(make_denoised, ("num", "seed", "noise", *_REFINED), _BOTH),
     "latents": Mode(make_latents, ("seed", *_REFINED), ("encode", "score")),

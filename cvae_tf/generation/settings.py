@@ -4,7 +4,7 @@ import dataclasses
 
 from cvae_tf.core import settings
 from cvae_tf.core.settings import setting
-from cvae_tf.data.settings import ImageSettings
+from cvae_tf.data.pictures import ImageSettings
 from cvae_tf.presets import MOST_REFINE_STEPS
 
 MODE_NAMES = {  # with a few words each, for help
@@ -68,9 +68,5 @@ class GenerationSettings(ImageSettings):
     )  # fmt: skip
 
     def __post_init__(self):
-        """Refuses values that make no sense.
-
-        Raises:
-            UserError: naming the first setting that is out of its range.
-        """
+        """Raises a UserError that names the first setting that is out of its range."""
         settings.check(self)

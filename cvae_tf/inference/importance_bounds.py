@@ -52,9 +52,6 @@ def map_in_parts(
         at_once: how many images it gets.
         *arrays: of N images, [N, ...]; for one that is None it gets None.
         on_progress: called after each part.
-
-    Returns:
-        What the function returns, as arrays of N.
     """
     num, found = len(arrays[0]), []
     for start in range(0, num, at_once):
@@ -109,9 +106,6 @@ def bounds(
         batch_size: latents that are decoded at once.
         on_progress: called now and then.
         labels: of the images, int32 [N], if the model takes any.
-
-    Returns:
-        One value for each image.
     """
     step = tf.function(functools.partial(_log_densities, model))
     key = derived_key(seed, Purpose.EVALUATION_NOISE)
@@ -158,10 +152,6 @@ def _log_densities(
     noise = normal_of_samples(key, first, num_images, model.latent_dim, first_sample, num)
     terms, _ = objectives.sample_terms(
         lambda latents: model.parameters(latents, of_samples),
-        model.pixels.density.log_prob,
-        pixels,
-        posteriors,
-        noise,
-        num,
-    )
+        model.pixels.density.log_prob, pixels, posteriors, noise, num,
+    )  # fmt: skip
     return tf.reshape(terms.log_likelihood, [num, -1]), tf.reshape(terms.elbo, [num, -1])

@@ -24,10 +24,7 @@ class UnknownLayerError(Exception):
 
 
 def code_of(networks: dict[str, keras.Model]) -> dict[str, Any]:
-    """Writes networks as operations on numbered arrays, with their weights.
-
-    Args:
-        networks: by name, each of one output.
+    """Writes networks, each of one output, as operations on numbered arrays, with their weights.
 
     Returns:
         Plain values for JSON: of each network "inputShapes", "output" and "operations".
@@ -134,17 +131,11 @@ def _affine(name: str, gain: Any, shift: Any) -> Operation:
     return {"name": name, "gain": _weights(gain), "add": _weights(shift)}
 
 
-def _same(_layer: keras.Layer) -> Operation:
-    return {"name": "reshape"}
-
-
 _WRITERS: dict[str, Callable[[keras.Layer], Operation]] = {
     "Dense": lambda layer: _product("dense", layer, layer.kernel),
     "Conv2DTranspose": _transposed,
     "Conv2D": _convolution,
-    "Flatten": _same,
-    "Reshape": _same,
-    "Dropout": _same,
+    **dict.fromkeys(("Flatten", "Reshape", "Dropout"), lambda _: {"name": "reshape"}),
     "ImageLogvar": lambda _: {"name": "head"},
     "LogisticParameters": lambda _: {"name": "logistic_head"},
     "Permute": lambda layer: {"name": "permute", "order": [d - 1 for d in layer.dims]},

@@ -11,11 +11,10 @@ import pytest
 import tensorflow as tf
 from helpers import run_script, tiny_cvae
 
+from cvae_tf import distances
 from cvae_tf.config import Config
 from cvae_tf.core import tensorflow_setup
 from cvae_tf.core.errors import UserError
-from cvae_tf.distances import classifier
-from cvae_tf.distances.distances import build_random
 from cvae_tf.models.networks import build_gan_networks, build_networks
 from cvae_tf.training import building
 
@@ -96,9 +95,9 @@ def _built_and_learned():
     model = building.build_model(config, images.shape[1:], 8, 2)
     grey = tf.constant(images, tf.float32)
     measured = model.train_step((grey, tf.constant(labels)))
-    network = classifier.build((8, 8, 1), 2)
-    learner = classifier._learner(network, 2).optimizer.variables
-    features = [*network(grey), build_random((8, 8, 1))(grey)]
+    network = distances.build_classifier((8, 8, 1), 2)
+    learner = distances._learner(network, 2).optimizer.variables
+    features = [*network(grey), distances.build_random((8, 8, 1))(grey)]
     return [*model.variables, *model.optimizer.variables, *measured.values(), *learner, *features]
 
 

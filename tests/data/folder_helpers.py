@@ -6,10 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from cvae_tf.data.folder_listing import Listing
-from cvae_tf.data.settings import ReadingSettings
-
-READING = ReadingSettings()
+from cvae_tf.data.folder import Listing
 
 
 def grey(*shape, seed=0):
@@ -32,10 +29,11 @@ def save(path, pixels, **options):
 
 def save_tiff(path, samples, are_planes=False, **tags):
     """Writes samples of any type, [H, W] or [H, W, B], as a TIFF; COMPRESSION=8 deflates them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples = samples[..., np.newaxis] if samples.ndim == 2 else samples
-    height, width, bands = samples.shape
+    height, width, bands = samples.reshape(*samples.shape[:2], -1).shape
     data = (np.moveaxis(samples, -1, 0) if are_planes else samples).tobytes()
+    data = zlib.compress(data) if tags.get("COMPRESSION") == 8 else data
+    num_strips = bands if are_planes else 1
+    size = len(data) // num_strips
     values = {
         "IMAGEWIDTH": width,
         "IMAGELENGTH": height,
@@ -44,18 +42,15 @@ def save_tiff(path, samples, are_planes=False, **tags):
         "PHOTOMETRIC_INTERPRETATION": 2 if bands == 3 else 1,
         "SAMPLESPERPIXEL": bands,
         "PLANAR_CONFIGURATION": 2 if are_planes else 1,
-        "SAMPLEFORMAT": ({"u": 1, "i": 2, "f": 3, "c": 6}[samples.dtype.kind],) * bands,
+        "SAMPLEFORMAT": ({"u": 1, "i": 2, "f": 3}[samples.dtype.kind],) * bands,
+        "STRIPOFFSETS": tuple(size * i for i in range(num_strips)),
+        "ROWSPERSTRIP": height,
+        "STRIPBYTECOUNTS": (size,) * num_strips,
         **tags,
     }
     directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0")
     for name, value in values.items():
         directory[getattr(TiffImagePlugin, name)] = value
-    data = zlib.compress(data) if values["COMPRESSION"] == 8 else data
-    num_strips = bands if are_planes else 1
-    size = len(data) // num_strips
-    directory[TiffImagePlugin.STRIPOFFSETS] = tuple(size * i for i in range(num_strips))
-    directory[TiffImagePlugin.ROWSPERSTRIP] = height
-    directory[TiffImagePlugin.STRIPBYTECOUNTS] = (size,) * num_strips
     with path.open("wb") as file:
         directory.save(file)
         file.write(data)

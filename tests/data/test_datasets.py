@@ -12,7 +12,7 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split, fingerprint
 from cvae_tf.data.inspection import margin_brightness
 from cvae_tf.data.loading import DATASETS, load_again, load_dataset
-from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.data.pictures import ReadingSettings
 
 
 def _dataset(name):
@@ -31,7 +31,7 @@ def test_what_is_wrong_with_a_path_comes_before_the_flags_of_folders(tmp_path):
     np.save(tmp_path / "a.npy", grey(3, 8, 8))
     for path, reason in (
         (tmp_path / "pictrues", "pictrues: no such file or folder"),
-        (tmp_path / "a.npy", "--skip_bad is for a folder of pictures, and .*a.npy is a file of"),
+        (tmp_path / "a.npy", "--skip_bad is for a folder of pictures, and .*a.npy is none"),
         (None, "--skip_bad is for a folder of pictures, in --data_path"),
     ):
         with pytest.raises(UserError, match=reason):

@@ -3,11 +3,14 @@ from unittest import mock
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import tiny_images
+from folder_helpers import save_all
+from helpers import tiny_cvae, tiny_images, weights_of
 
 from cvae_tf.data import batches
 from cvae_tf.data.batches import BatchSource
+from cvae_tf.data.loading import load_dataset
 from cvae_tf.data.picture_store import MappedImages
+from cvae_tf.training import trainer
 
 ORDER = tf.constant(np.random.default_rng(3).permutation(23), tf.int32)
 LABELS = np.arange(23)
@@ -69,3 +72,20 @@ def test_few_parts_are_read_ahead(mapped, monkeypatch):
     watched.__getitem__.side_effect = mapped.__getitem__
     next(BatchSource(watched).training_parts(ORDER, 0, 5, 4))
     assert watched.__getitem__.call_count <= 1 + batches._READ_AT_ONCE + 1
+
+
+def test_streamed_training_is_that_from_memory_to_the_last_bit(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(batches, "_PART_BYTES", 2 * 4 * 6 * 6)  # two steps
+    monkeypatch.setattr(trainer, "_EVALUATION_BATCH", 4)
+    names = [f"{'train' if number < 22 else 'test'}/{number}.png" for number in range(34)]
+    save_all(tmp_path / "pictures", names, height=6, width=6)
+    found = []
+    for cache_mb, kind in ((None, np.ndarray), (0, MappedImages)):
+        dataset = load_dataset(data_path=tmp_path / "pictures", cache_mb=cache_mb)
+        assert isinstance(dataset.train.images, kind)
+        model = tiny_cvae()
+        epochs = trainer.Trainer(model, dataset, 4).run_epochs(2)
+        rows = [(epoch.train, epoch.test) for epoch in epochs]
+        found.append((rows, [weight.tobytes() for weight in weights_of(model)]))
+    assert found[0] == found[1]

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 from folder_helpers import expand, pixels_of, save, save_all
+from helpers import run_script
 from PIL import Image
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import folder
 from cvae_tf.data.datasets import fingerprint
 from cvae_tf.data.inspection import margin_brightness
-from cvae_tf.data.picture_store import MappedImages
-from cvae_tf.data.settings import ReadingSettings
+from cvae_tf.data.loading import load_dataset
+from cvae_tf.data.pictures import ReadingSettings
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def root(tmp_path, monkeypatch):
     return tmp_path / "pictures"
 
 
-def _load(root, seed=0, cache_mb=None, **reading):
-    return folder.load(root, seed, ReadingSettings(**reading), cache_mb)
+def _load(root, seed=0, **reading):
+    return load_dataset("", root, seed, ReadingSettings(**reading))
 
 
 def _images(dataset):
@@ -68,15 +68,10 @@ def test_white_level_is_that_of_all_pictures_where_they_can_be_seen(root, white_
         drawn = np.full((8, 8, 2), (number, 255), np.uint8)
         drawn[number] = (200, 0)
         save(root / f"{number}.png", drawn)
-    dataset = _load(root, white_level=white_level)
-    levels = np.unique(_images(dataset)[:, 5:]).tolist()
+    images = _images(_load(root, white_level=white_level, background=9))
+    assert 9 in images[:, :4]  # which is as it was asked for
+    levels = np.unique(images[:, 5:]).tolist()
     assert levels == [round(255 * min(number / white, 1)) for number in range(4)]
-
-
-@pytest.mark.parametrize("white_level", ["0", "nan", "inf", "white", ""])
-def test_white_levels_that_are_none_are_refused(white_level):
-    with pytest.raises(UserError, match="^--white_level='.*': must be a number above 0"):
-        ReadingSettings(white_level=white_level)
 
 
 def test_pages_are_left_out_and_it_is_said_or_each_is_an_image(root, capsys):
@@ -88,19 +83,6 @@ def test_pages_are_left_out_and_it_is_said_or_each_is_an_image(root, capsys):
     seen = _rows(_images(_load(root, pages="all")))
     assert seen == {pixels_of(number).tobytes() for number in (0, 1, 2, 3, 4, 9)}
     assert "left out" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("ink", "remedy"), [(0, 255), (255, 0)])
-def test_ink_that_vanishes_on_its_background_is_warned_of(root, ink, remedy, capsys):
-    for number in range(4):
-        drawn = np.full((8, 8, 2), ink, np.uint8)
-        drawn[..., 1] = pixels_of(number)[..., 0]
-        save(root / f"{number}.png", drawn)
-    _load(root, background=ink)
-    said = f"4 transparent pictures are of one level on a background of {ink}; give --background="
-    assert f"{said}{remedy}" in capsys.readouterr().err
-    _load(root, background=remedy)
-    assert capsys.readouterr().err == ""
 
 
 def test_folders_are_splits_and_classes(root, monkeypatch, capsys):
@@ -157,19 +139,9 @@ def test_the_last_picture_of_a_class_stays_for_training(root, sizes, num_test, c
     assert "No image for testing is of these classes: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("cache_mb", "kind"), [(0, MappedImages), (5, np.ndarray)])
-def test_images_are_the_same_in_memory_and_mapped(root, cache_mb, kind):
-    save_all(root, expand("{a,b}/{1,2,3,4}.png"), height=30, width=20, channels=3)
-    dataset = _load(root, image_size="16", cache_mb=cache_mb)
-    plain = _load(root, image_size="16")
-    assert type(dataset.train.images) is kind and dataset.sha256 == plain.sha256
-    np.testing.assert_array_equal(_images(dataset), _images(plain))
-
-
 @pytest.mark.parametrize(
     ("good", "bad", "skip_bad", "message"),
     [
-        ("", "", False, "no such folder."),
         ("a.png", "", False, "holds one picture; at least 2 are needed"),
         ("", "{1,2,3}.png", True, "3 of 3 pictures cannot be read"),
         ("b/{1,2}.png", "a/1.png b/\udcff.png", False, "2 of 4 pictures cannot be read: a/1.png "
@@ -195,3 +167,14 @@ def test_bad_pictures_are_left_out_if_asked_for_and_so_are_classes_of_nothing_el
     assert len(_images(dataset)) == 11 and dataset.class_names == ("a", "c")
     assert set(dataset.train.labels) == {0, 1}
     assert "2 of 13 pictures cannot be read and are left out" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_script_trains_on_a_folder_of_colours(tmp_path):
+    names = expand("{cat,dog}/{0,1,2,3,4,5,6,7,8,9}.png")
+    save_all(tmp_path / "animals", names, height=12, width=12, channels=3)
+    small = ["--epochs=1", "--latent_dim=2", "--network=mlp", "--hidden=8"]
+    done = run_script("train.py", "--data_path=animals", *small, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for said in ("20 pictures of 2 classes", "photo, because the images have colours", "bits/dim"):
+        assert said in done.stdout

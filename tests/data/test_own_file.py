@@ -1,11 +1,16 @@
 """Data sets from an .npz or .npy of the user's."""
 
+import io
+import os
+import zipfile
+
 import numpy as np
 import pytest
 from folder_helpers import grey
 
-from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import fingerprint, load_npz
+from cvae_tf.core.errors import MissingPathError, UserError
+from cvae_tf.data.datasets import fingerprint, load_npz, to_uint8
+from cvae_tf.data.labels import read_labels
 from cvae_tf.data.loading import load_dataset
 
 
@@ -42,13 +47,6 @@ def test_images_are_taken_as_they_are_also_of_an_npy(load, tmp_path, monkeypatch
     assert fingerprint(dataset) == fingerprint(load(x_train=grey(12, 9, 8)))
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4"])
-def test_floats_become_the_nearest_of_256_levels(load, dtype):
-    levels = np.linspace(0, 1, 256).astype(dtype).reshape(1, 16, 16)
-    images = load(x_train=levels, x_test=levels).train.images
-    np.testing.assert_array_equal(images.ravel(), np.arange(256))
-
-
 def test_labels_and_names_of_classes_come_with_their_images(load, capsys):
     images = {"x_train": grey(3, 3, 3), "x_test": grey(1, 3, 3)}
     cda = {"class_names": ["c", "d", "a"]}
@@ -77,16 +75,11 @@ def test_the_seed_holds_out_the_same_tenth_from_version_to_version(load):
         assert dataset.test.labels.tolist() == labels[[4, 19]].tolist()
     dataset = load(x_train=_numbered(20), y_train=np.arange(20) == 19)  # the last of its class
     assert _numbers(dataset.test) == [4, 6] and _numbers(dataset.train) == [19, *train[1:]]
+    values = [*range(1500), *range(100)]  # which are no classes
+    assert len(load(x_train=grey(1600, 2, 2), y_train=values).test.images) == 160
     for num, held_out in ((2, 1), (14, 1), (16, 2)):
         test = load(1, x_train=_numbered(num)).test
         assert len(test.images) == held_out and _numbers(test) != _numbers(dataset.test)
-
-
-def test_no_class_loses_its_last_image(load):
-    dataset = load(x_train=grey(300, 2, 2), y_train=np.repeat(np.arange(100), 3).astype(str))
-    assert len(dataset.test.images) == 30 and len(np.unique(dataset.train.labels)) == 100
-    values = [*range(1500), *range(100)]  # of which few are there twice
-    assert len(load(x_train=grey(1600, 2, 2), y_train=values).test.images) == 160
 
 
 IMAGES = grey(6, 4, 4)
@@ -104,3 +97,104 @@ BAD_ARRAYS = [
 def test_bad_arrays_are_refused_with_the_file_and_the_reason(load, arrays, message):
     with pytest.raises(UserError, match=f"mine.npz: .*{message}"):
         load(**arrays)
+
+
+def _packed(name):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, b"")
+    return file.getvalue()
+
+
+CUT_OFF = _packed("x_train.npy")[:50]
+OTHERS = "not a picture, an .npz or .npy, or a damaged one; give a folder of pictures, or write"
+CONTENTS = {  # what a file of some name holds, and the beginning of what is said of it
+    "cut_off.npz": (CUT_OFF, "cannot be read as arrays"),
+    "pictures.zip": (_packed("cat"), "an archive; unpack it"),
+    "cut_off.zip": (CUT_OFF, "an archive; unpack it"),
+    "pictures.tar.gz": (b"\x1f\x8b\x08", "an archive; unpack it"),
+    "a.PNG": (b"\x89PNG\r\n", "one picture; give the folder that holds all of them"),
+    "page.npz": (b"\n <!DOCTYPE html><p>", "a web page; download the file itself"),
+    "empty.npz": (b"", "empty; it may not have been copied"),
+    "pickle.npz": (b"\x80\4\x95", OTHERS),
+    "a.pt": (_packed("data.pkl"), "holds no array x_train; it holds data.pkl"),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_each_kind_of_file_that_holds_no_arrays_is_told_what_to_do(tmp_path, name):
+    content, expected = CONTENTS[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        load_npz(path)
+    assert str(error.value).startswith(f"{path}: {expected}")
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_file_is_known_without_being_opened(tmp_path):
+    (tmp_path / "pictures.zip").touch()
+    with pytest.raises(MissingPathError, match="no such file or folder"):
+        load_npz(tmp_path / "picture.zip")
+    os.mkfifo(tmp_path / "pipe")  # which could be waited for without an end
+    with pytest.raises(UserError, match="pipe: not a picture"):
+        load_npz(tmp_path / "pipe")
+
+
+LEVELS = np.arange(256).reshape(1, 16, 16)
+
+
+def _zeros(*shape):
+    return np.zeros(shape, np.uint8)
+
+
+def _ramp(low, high, dtype):
+    return np.linspace(low, high, 256).reshape(1, 16, 16).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">u2", "i8", "f2", "f8", ">f4"])
+def test_whole_numbers_and_floats_become_the_nearest_of_256_levels(dtype):
+    levels = _ramp(0, 1, dtype) if "f" in dtype else LEVELS.astype(dtype)
+    images = to_uint8(levels, "images")
+    assert images.dtype == np.uint8 and images.shape == (1, 16, 16, 1)
+    np.testing.assert_array_equal(images.ravel(), np.arange(256))
+    assert np.shares_memory(images, levels) == (dtype == "u1")
+
+
+def test_true_is_white_in_any_shape_that_is_in_order():
+    drawn = np.arange(5 * 3 * 9 * 3).reshape(5, 3, 9, 3) % 2 > 0
+    for bits in (drawn, np.ones((2, 9, 8), bool), np.zeros((2, 9, 8, 7), bool)):
+        images = to_uint8(bits, "images").reshape(bits.shape)
+        np.testing.assert_array_equal(images, np.where(bits, 255, 0))
+
+
+REFUSED = [
+    (_zeros(5, 3, 32, 32), "the shape (5, 3, 32, 32); it must be [N, H, W] or [N, H, W, C]"),
+    (_zeros(500, 784), "x.reshape(-1, height, width) makes images of rows"),
+    (_zeros(0, 8, 8), "the shape (0, 8, 8); it must be"),
+    (LEVELS - 1, "int64 with values from -1 to 254; it must be whole numbers from 0"),
+    (LEVELS + 1, "int64 with values from 1 to 256; it must be whole numbers from 0"),
+    (_ramp(0, 255, "f4"), "such as x / 255;"),
+    (_ramp(-0.97, 0.95, "f4"), "(x + 1) / 2"),
+    (LEVELS % 2, "int64 with values from 0 to 1;"),
+    (np.array([[[0.5, np.nan]]]), "values from nan to nan; it must be whole"),
+]
+
+
+@pytest.mark.parametrize(("images", "reason"), REFUSED, ids=str)
+def test_other_orders_and_ranges_are_refused_with_what_to_do(images, reason):
+    with pytest.raises(UserError) as error:
+        to_uint8(images, "photos")
+    assert reason in str(error.value) and str(error.value).startswith("photos ")
+
+
+def test_labels_are_one_for_each_image_and_whole_floats_whole_numbers():
+    for values, wanted in (
+        (np.array([[7.0], [-2.0], [0.0]], ">f8"), ["7", "-2", "0"]),
+        ([7.0, np.nan, np.inf], ["7.0", "nan", "inf"]),
+    ):
+        (labels,), _ = read_labels({"y": (np.array(values), 3)}, None, "a.npz")
+        assert [str(label) for label in labels] == wanted
+    for shape in ((), (5,), (4, 2), (1, 4)):
+        with pytest.raises(UserError, match="a.npz: y has the shape .* label for each of the 4"):
+            read_labels({"y": (np.zeros(shape), 4)}, None, "a.npz")

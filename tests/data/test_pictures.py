@@ -6,7 +6,15 @@ import tensorflow as tf
 from folder_helpers import pixels_of, save, save_tiff
 from PIL import Image
 
-from cvae_tf.data.pictures import BadPictureError, Form, largest_level, read, without_warnings
+from cvae_tf.core.errors import UserError
+from cvae_tf.data.pictures import (
+    BadPictureError,
+    Form,
+    ReadingSettings,
+    largest_level,
+    read,
+    without_warnings,
+)
 
 
 def _pixels(path, form=Form()):  # noqa: B008  (which nobody changes)
@@ -72,19 +80,6 @@ def test_tiff_in_which_0_is_white_is_no_negative(tmp_path, dtype, ink, bits):
     np.testing.assert_array_equal(pixels[..., 0], 255 * (1 - np.eye(8)))
 
 
-def test_floats_and_ink_become_8_bits(tmp_path):
-    def pixels_of_saved(picture):
-        picture.save(tmp_path / "a.tif")
-        return _pixels(tmp_path / "a.tif")
-
-    levels = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
-    floats = pixels_of_saved(Image.fromarray(levels))
-    np.testing.assert_allclose(floats[..., 0], levels * 255, atol=0.51)
-    cyan, paper = [255, 0, 0, 0], [0, 0, 0, 0]
-    ink = pixels_of_saved(Image.fromarray(np.uint8([[cyan], [paper]]), "CMYK"))
-    assert ink[:, 0].tolist() == [[0, 255, 255], [255, 255, 255]]
-
-
 @pytest.mark.parametrize(
     ("shape", "dtype", "value", "reason"),
     [
@@ -105,14 +100,6 @@ def test_odd_tiffs_say_what_they_are(tmp_path, shape, dtype, value, reason, capf
     with without_warnings(), pytest.raises(BadPictureError, match=reason):
         _pixels(path)
     assert capfd.readouterr() == ("", "") and not caplog.records  # and Pillow says nothing
-
-
-def test_white_level_scales_8_bits_but_not_the_background(tmp_path):
-    levels = np.array([[[0], [1], [2], [4], [9]]] * 5, np.uint8)
-    pixels = _pixels(save(tmp_path / "mask.png", levels), Form(white_level=4))
-    assert pixels[0, :, 0].tolist() == [0, 64, 128, 255, 255]
-    clear = save(tmp_path / "clear.png", np.concatenate([levels, 0 * levels], axis=-1))
-    assert np.all(_pixels(clear, Form(white_level=4, background=100)) == 100)
 
 
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "16 bits"])
@@ -213,3 +200,17 @@ def test_what_is_no_file_is_not_even_opened(tmp_path, monkeypatch):
     monkeypatch.delattr(Image, "open")
     for path in (tmp_path / "a.png", tmp_path / "pipe.png", tmp_path, "/dev/zero"):
         assert _reason(path) == "no regular file is there"
+
+
+def test_sizes_are_height_and_width_and_others_refused_by_name_in_one_line():
+    sizes = {None: None, "64": (64, 64), 64: (64, 64), "64x48": (64, 48), "8X256": (8, 256)}
+    for text, size in sizes.items():
+        assert ReadingSettings(image_size=text).height_and_width == size
+    for size in ("7", "1025", "64x48x3", "", "6.4", "٦٤", "a\n"):
+        with pytest.raises(UserError, match="^--image_size=.*must be a side such as 64, .*$"):
+            ReadingSettings(image_size=size)
+    for level in ("0", "nan", "white"):
+        with pytest.raises(UserError, match="^--white_level='.*': must be a number above 0"):
+            ReadingSettings(white_level=level)
+    with pytest.raises(UserError, match="--channels=2: must be 1"):
+        ReadingSettings(channels=2)

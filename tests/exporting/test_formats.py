@@ -1,7 +1,6 @@
 """Models in other formats, each asked by its own library; none is written that cannot be run."""
 
 import itertools
-import json
 import re
 from types import SimpleNamespace
 
@@ -17,7 +16,7 @@ from helpers import METADATA, PROJECT, tiny_cvae
 from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import runtimes
+from cvae_tf.exporting import export
 from cvae_tf.exporting.export import FORMATS, write_model
 from cvae_tf.models.families import FAMILIES
 from cvae_tf.models.networks import GAN_NETWORKS, NETWORKS
@@ -157,30 +156,19 @@ def test_what_a_runtime_cannot_run_or_answers_otherwise_is_refused_in_a_line(
     images = keras.layers.Lambda(function)(latents)
     parts = {"decoder": keras.Model(latents, {"images": images}, name="decoder")}
     own = SimpleNamespace(standalone_parts=lambda model: parts)
-    monkeypatch.setattr(runtimes, "family_of", lambda model: own)
+    monkeypatch.setattr(export, "family_of", lambda model: own)
     if message == WRONG:
         name = f"_run_{format_name}"
-        run = getattr(runtimes, name)
-        monkeypatch.setattr(runtimes, name, lambda *given: {"images": run(*given)["images"] + 0.01})
+        run = getattr(export, name)
+        monkeypatch.setattr(export, name, lambda *given: {"images": run(*given)["images"] + 0.01})
     with pytest.raises(UserError, match=message) as refused:
         write_model(SimpleNamespace(num_classes=0), format_name, tmp_path / "written", METADATA)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 300
     assert list(tmp_path.iterdir()) == []
 
 
-def test_formats_do_not_overwrite_in_another_directory(tmp_path, conditional_run):
-    written = api.export(conditional_run.directory, tmp_path, "keras", verbose=0)
-    assert written == tmp_path / "keras"
-    metadata = json.loads((tmp_path / "keras" / "model.json").read_text())
-    assert metadata["metrics"] == conditional_run.history[-1]
-    with pytest.raises(UserError, match="keras exists; choose another directory"):
-        api.export(conditional_run.directory, tmp_path, "keras", verbose=0)
-
-
 @pytest.mark.slow
-def test_run_of_half_precision_is_exported_as_documented(
-    tmp_path, small_npz, monkeypatch, training_only
-):
+def test_run_of_half_precision_is_exported_as_documented(tmp_path, small_npz, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = {"epochs": 1, "batch_size": 64, "precision": "mixed_bfloat16"}
     api.train(data_path=small_npz, verbose=0, **settings)

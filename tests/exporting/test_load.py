@@ -1,15 +1,22 @@
-"""Models that are loaded: of exports and of runs; what cannot be built again is refused."""
+"""Models that are loaded, of exports and of runs, and what lies beside them: data and card."""
 
 import json
+import re
 import shutil
+import subprocess
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import METADATA, create_run, tiny_cvae
 
+from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
+from cvae_tf.exporting.export import describe_run
 from cvae_tf.exporting.load import load, load_newest
+from cvae_tf.models import saved_model
+from cvae_tf.models.families import FAMILIES
 
 
 def _assert_near(found, expected):
@@ -77,3 +84,54 @@ def test_an_export_that_cannot_be_built_again_is_refused_in_a_line(tmp_path, con
     weights = next((copy / "variables").glob("*.index"))
     weights.write_bytes(weights.read_bytes()[:100])
     refused("cannot be loaded", own)
+
+
+@pytest.mark.parametrize(("tracked", "commit"), [("saved_model.py\n", "0123abc"), ("", None)])
+def test_commit_is_that_of_this_source_code_only(
+    tmp_path, toy_dataset, monkeypatch, tracked, commit
+):
+    def of_git(command, **_):
+        said = {"ls-files": tracked, "rev-parse": "0123abc\n"}[command[3]]
+        return subprocess.CompletedProcess(command, 0, stdout=said)
+
+    run = create_run(str(tmp_path / "run"), Config.create(seed=6), toy_dataset)
+    monkeypatch.setattr(subprocess, "run", of_git)
+    assert describe_run(run, tiny_cvae(), [])["git_commit"] == commit
+
+
+def test_card_tells_data_numbers_and_versions():
+    model, names = tiny_cvae(), ("sample", "encode", "reconstruct", "score")
+    signatures = FAMILIES["vae"].signatures(model)
+    functions = {
+        name: tf.function(signatures[name][0]).get_concrete_function(*signatures[name][1])
+        for name in names
+    }
+    numbers = FAMILIES["vae"].describe(model, METADATA["metrics"])["numbers"]
+    data = {**METADATA["data"], "licence": "CC BY 4.0"}
+    described = {**METADATA, "data": data, "git_commit": "0123456789abcdef", "numbers": numbers}
+    card = saved_model.render_card(described, functions)
+    for text in (
+        "bundled digits, 24,000 training images, 297 test images", "CC BY 4.0",
+        "A variational autoencoder of 28 x 28 images", "10,000 images at most",
+        "pixels above 0.5 are white", "- ELBO: -106.25 nats per image", "log-likelihood: -99.125",
+        "tensorflow 2.21.0", "commit 0123456789.",
+    ):  # fmt: skip
+        assert text in card
+    del data["licence"]
+    card = saved_model.render_card(described, functions)
+    assert "Licence of the data: that of the images" in card
+
+
+def test_signatures_of_the_card_are_those_of_the_model(conditional_run):
+    card = (conditional_run.saved_model / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \| (.*) \|$", card, re.MULTILINE)
+    signatures = tf.saved_model.load(str(conditional_run.saved_model)).signatures
+    assert {row[0] for row in rows} == set(signatures) - {"serving_default"}
+    for name, *told in rows:
+        own = signatures[name].structured_input_signature[1], signatures[name].structured_outputs
+        for text, specs in zip(told, own, strict=True):
+            found = re.findall(r"`(\w+)` (\w+) (\[.*?\])", text.replace("B", "None"))
+            assert set(found) == {
+                (key, spec.dtype.name, str(spec.shape.as_list())) for key, spec in specs.items()
+            }
+    assert "(0: 0, 1: 1, 2: 2" in card

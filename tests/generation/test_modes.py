@@ -1,28 +1,121 @@
-"""What each mode of `generate.py` makes, by a model whose images show its latents."""
+"""What each mode of `generate.py` makes, by models whose images show their latents and labels."""
 
 import csv
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from generation_helpers import (
-    IMAGES,
-    LABELS,
-    Drawer,
-    HalvesModel,
-    halves_of,
-    logits,
-)
-from generation_helpers import make as make_with
+import tensorflow as tf
 from helpers import run_script
 from PIL import Image
 
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.randomness import Purpose, derived_key, numpy_generator
 from cvae_tf.data import batches
 from cvae_tf.drawing.mosaics import normal_quantile_grid
 from cvae_tf.generation import modes
 from cvae_tf.generation.modes import MODES
 from cvae_tf.models.vae.anomalies import Anomaly
+from cvae_tf.models.vae.likelihoods import Pixels
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior
+
+LABELS = np.array([0, 1, 0, 1, 0, 0])
+# The left half lit (label 0) or the right half (label 1), more and more brightly.
+IMAGES = np.full((6, 8, 8, 1), 60, np.uint8)
+for number, label in enumerate(LABELS):
+    IMAGES[number, :, 4 * label : 4 * label + 4] = 140 + 20 * number
+
+
+def logits(halves):
+    halves = np.clip(halves, 0.002, 0.998)
+    return np.log(halves / (1 - halves))
+
+
+def halves_of(images):
+    """The left and the right pixel of each image, [..., 2]."""
+    return images[..., 0, [0, 7], 0]
+
+
+class HalvesModel:
+    """Images of 8 x 8 pixels whose left and right halves are as bright as the two latents."""
+
+    latent_dim, image_shape = 2, (8, 8, 1)
+    metadata = {}
+    abilities = ("sample", "decode", "encode", "reconstruct", "score", "refine")
+    smallest_p_value, pixels = None, Pixels()
+    main_score = pixels.terms["elbo"]
+    num_classes, class_names = 0, ()
+    factor = np.array([[0.3, 0], [0.2, 0.1]], np.float32)  # of refined posteriors
+
+    def parameters(self, latents, labels=None):
+        halves = np.asarray(latents, np.float32)
+        return np.repeat(halves, 4, axis=1)[:, None, :, None].repeat(8, axis=1)
+
+    def decode(self, latents, labels=None):
+        return 1 / (1 + np.exp(-self.parameters(latents)))
+
+    def sample_latents(self, num, key):
+        return tf.random.stateless_normal([num, 2], key)
+
+    def sample(self, num, seed, labels=None):
+        return self.decode(np.random.default_rng(seed).standard_normal((num, 2)))
+
+    def sample_in_parts(self, num, seed, labels=None):
+        yield from np.split(self.sample(num, seed), [num // 2])
+
+    def encode(self, images, labels=None):
+        mean = logits(halves_of(images)).astype(np.float32)
+        return Posterior(mean, np.full_like(mean, -4.0))
+
+    def refine(self, images, labels=None, steps=5):
+        """Each step moves the mean by a tenth."""
+        mean = self.encode(images).mean + np.float32(steps / 10)
+        return FullPosterior(mean, np.tile(self.factor, (len(images), 1, 1)))
+
+    def reconstruct(self, images, labels=None):
+        return self.decode(self.encode(images).mean)
+
+    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
+        elbo = -images.sum((1, 2, 3)) - 1 + 0.001 * num_samples
+        return {"elbo": elbo, "log_likelihood": elbo + 1}
+
+    def score(self, images, seed, labels=None):
+        return self.mean_scores(images, seed, 1)
+
+
+class Drawer(HalvesModel):
+    """A conditional model: the upper half is the first latent, the lower half the label / 10."""
+
+    num_classes, class_names = 3, ("ant", "bee", "cat")
+
+    def decode(self, latents, labels):
+        images = np.zeros((len(latents), 8, 8, 1), np.float32)
+        images[:, :4] = np.clip(np.asarray(latents, np.float32)[:, :1, None, None], 0, 1)
+        images[:, 4:] = np.asarray(labels, np.float32)[:, None, None, None] / 10
+        return images
+
+    def labels_in_turn(self, num):
+        return np.arange(num) % 3
+
+    def sample(self, num, seed, labels=None):
+        latents = np.random.default_rng(seed).uniform(size=(num, 2))
+        return self.decode(latents, self.labels_in_turn(num) if labels is None else labels)
+
+    def encode(self, images, labels):
+        assert len(labels) == len(images)
+        mean = np.stack([images[:, 0, 0, 0], np.asarray(labels, np.float32)], axis=1)
+        return Posterior(mean, np.full_like(mean, -100.0))
+
+    def reconstruct(self, images, labels):
+        return self.decode(self.encode(images, labels).mean, labels)
+
+    def mean_scores(self, images, seed=0, num_samples=8, labels=None):
+        return {"elbo": -10.0 * labels - images[:, 0, 0, 0]}
+
+
+def make_with(model, mode, output, **settings):
+    return modes.generate(model, mode, modes.choose(mode, **settings), output)
+
 
 SCORES = -(IMAGES / 255).sum((1, 2, 3)) - 1 + 0.001 * 8
 
@@ -51,7 +144,7 @@ def _tiles(path, rows, columns):
     return picture[np.ix_(middles, halves)].reshape(rows, columns, 2)
 
 
-def test_samples_are_a_square_or_a_file_each(make):
+def test_samples_are_a_square_or_a_file_each_and_the_manifold_a_grid(make):
     expected = HalvesModel().sample(9, 4)
     made = make("samples", num=9, seed=4)
     np.testing.assert_array_equal(made.arrays["images"], expected)
@@ -61,9 +154,6 @@ def test_samples_are_a_square_or_a_file_each(make):
     assert [path.name for path in paths] == [f"sample_{i:06d}.png" for i in range(9)]
     written = [iio.imread(path) / 255 for path in paths]
     np.testing.assert_allclose(written, expected[..., 0], atol=0.003)
-
-
-def test_the_manifold_is_a_grid_of_latents(make):
     expected = HalvesModel().decode(normal_quantile_grid(20))
     np.testing.assert_array_equal(make("manifold").arrays["images"], expected)
 
@@ -111,11 +201,7 @@ def test_one_seed_gives_each_mode_noise_of_its_own(make):
 
 @pytest.mark.parametrize(
     ("names", "label", "lit"),
-    [
-        (["cat", "7"], "1", 1),
-        (["1", "0"], "1", 0),
-        (["e\u0301", "b"], "\u00e9", 0),
-    ],
+    [(["cat", "7"], "1", 1), (["1", "0"], "1", 0), (["e\u0301", "b"], "\u00e9", 0)],
 )
 def test_images_of_a_label_are_like_its_examples(make, names, label, lit):
     """Labels are found by name, however written, and where nothing is called so, by number."""
@@ -218,29 +304,24 @@ def test_modes_that_refine_use_the_refined_posteriors(make):
 def test_files_have_what_is_known_of_each_image(make):
     names = np.array(["cat", "fox"])
     np.savez("images.npz", x_test=IMAGES, y_test=LABELS, class_names=names)
-    for path, labels in (("images.npz", names[LABELS].tolist()), ("bare.npz", None)):
+    for path, labels in (("images.npz", names[LABELS].tolist()), ("bare.npz", [None] * 6)):
         made = make("latents", data_path=path)
         archive, table = made.files
         with np.load(archive) as arrays:
-            assert set(arrays) == {"mean", "logvar", "elbo", *(["label"] if labels else [])}
-            found = arrays["label"].tolist() if labels else None
+            assert (list(arrays["label"]) if "label" in arrays else [None] * 6) == labels
             for name, expected in made.arrays.items():
                 np.testing.assert_array_equal(arrays[name], expected)
         rows = list(csv.DictReader(table.read_text().splitlines()))
-        assert found == labels and [row.get("label") for row in rows] == (labels or [None] * 6)
-        assert [row["name"] for row in rows] == [str(i) for i in range(6)]
+        known = [(row["name"], row.get("label")) for row in rows]
+        assert known == [(str(i), label) for i, label in enumerate(labels)]
         columns = ["elbo_nats", "mean_1", "mean_2", "logvar_1", "logvar_2"]
         values = [[float(row[column]) for column in columns] for row in rows]
         expected = [made.arrays[name] for name in ("elbo", "mean", "logvar")]
         np.testing.assert_allclose(values, np.column_stack(expected), rtol=1e-6)
 
 
-class NoEncoder(HalvesModel):
-    abilities = ("sample", "decode")
-
-
-class ThreeLatents(HalvesModel):
-    latent_dim = 3
+NoEncoder = type("NoEncoder", (HalvesModel,), {"abilities": ("sample", "decode")})
+ThreeLatents = type("ThreeLatents", (HalvesModel,), {"latent_dim": 3})
 
 
 @pytest.mark.parametrize(
@@ -250,7 +331,6 @@ class ThreeLatents(HalvesModel):
         ("samples", {"label": "7"}, "--label=7: this model knows no labels"),
         ("manifold", {"model": ThreeLatents}, "needs 2 latent dimensions; this model has 3"),
         ("interpolate", {"end": "0.5,nan"}, "must be the number of an image, or 2 latents"),
-        ("interpolate", {"end": "1,2,3"}, "must be the number of an image, or 2 latents"),
         ("interpolate", {"refine": 3, "start": "0,1", "end": "1,0"}, "nothing: neither --start"),
         ("interpolate", {"start": "6"}, "--start=6: there are 6 images"),
         ("class", {"label": "7"}, "--label=7: unknown; choose from 0, 1"),
@@ -262,11 +342,6 @@ class ThreeLatents(HalvesModel):
         ("interpolate", {"model": NoEncoder, "data_path": "a.npz"}, "nothing: neither --start"),
         ("class", {"model": Drawer, "data_path": None}, "--label is needed; choose from ant, bee"),
         ("class", {"model": Drawer, "label": "ant"}, "draws its classes without examples"),
-        (
-            "interpolate",
-            {"model": Drawer, "data_path": None, "start": "0,1", "end": "1,0"},
-            "is needed",
-        ),
         ("reconstruct", {"model": Drawer, "data_path": "bare.npz"}, "and needs labelled images"),
     ],
 )
@@ -274,6 +349,88 @@ def test_what_cannot_be_is_refused_and_nothing_is_left(make, tmp_path, mode, set
     with pytest.raises(UserError, match=message):
         make(mode, **settings)
     assert not (tmp_path / "out").exists()
+
+
+# A conditional model, which here draws its label.
+
+CLASSES = np.array([2, 0, 1, 2])
+GREY = np.array([10, 20, 30, 40]) / 255
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """Makes images in a mode, of four images that have classes in another order than the model."""
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    images[:, 2:6, 2:6] = 200
+    images[:, 0, 0, 0] = 255 * GREY
+    path = str(tmp_path / "images.npz")
+    np.savez(path, images=images, labels=2 - CLASSES, class_names=["cat", "bee", "ant"])
+
+    def call(mode, given=False, **settings):
+        settings |= {"data_path": path} if given else {}
+        return make_with(Drawer(), mode, tmp_path, **settings).arrays["images"]
+
+    return call
+
+
+def test_every_mode_works_with_a_trained_model(conditional, tmp_path):
+    more = {"class": {"label": "3"}, "samples": {"individual": True}, "reconstruct": {"refine": 1}}
+    given = {"num": 4, "seed": 2, "start": "0", "end": "1"}
+    for mode, (_, looked_at, *_) in MODES.items():
+        if mode != "manifold":  # it has three latents
+            own = {name: value for name, value in given.items() if name in looked_at}
+            found = make_with(conditional, mode, tmp_path / mode, **own, **more.get(mode, {}))
+            assert all(path.exists() for path in found.files)
+            assert all(isinstance(each, np.ndarray) for each in found.arrays.values())
+
+
+def _labels_in(images):
+    return np.rint(10 * images[..., 7, 0, 0]).astype(int)
+
+
+def _uppers_in(images):
+    return images[..., 0, 0, 0]
+
+
+def test_modes_show_a_class_or_all_in_turn(shown):
+    images = shown("class", label="cat", num=5, seed=3, spread=0.5)
+    assert set(_labels_in(images)) == {2}
+    latents = numpy_generator(3, Purpose.CLASS_SAMPLES).standard_normal((5, 2))
+    np.testing.assert_allclose(_uppers_in(images), np.clip(0.5 * latents[:, 0], 0, 1), rtol=1e-6)
+    for mode in ("samples", "manifold"):
+        assert set(_labels_in(shown(mode, label="bee"))) == {1}
+    assert _labels_in(shown("samples", num=7)).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    manifolds = shown("manifold")
+    np.testing.assert_array_equal(_labels_in(manifolds), np.repeat([0, 1, 2], 64))
+    grid = normal_quantile_grid(8)[:, 0].clip(0, 1)
+    np.testing.assert_allclose(_uppers_in(manifolds), np.tile(grid, 3))
+
+
+def test_tables_have_a_row_for_each_latent_and_a_column_for_each_class(shown, monkeypatch):
+    styles, of_images = (
+        shown("styles", num=8, seed=1),
+        shown("transfer", given=True, num=16),
+    )
+    monkeypatch.setattr(Drawer, "abilities", (*Drawer.abilities, "sample_latents"))  # a mixture
+    of_mixture = shown("styles", num=8, seed=1)
+    latents = numpy_generator(1, Purpose.STYLES).standard_normal((2, 2))
+    of_seed = Drawer().sample_latents(2, derived_key(1, Purpose.STYLES)).numpy()
+    for found, uppers in ((styles, latents[:, 0]), (of_mixture, of_seed[:, 0]), (of_images, GREY)):
+        np.testing.assert_array_equal(_labels_in(found), [[0, 1, 2]] * len(uppers))
+        expected = uppers.clip(0, 1)[:, None].repeat(3, axis=1)
+        np.testing.assert_allclose(_uppers_in(found), expected, rtol=1e-5)
+
+
+def test_images_are_seen_with_their_own_classes_by_name(shown):
+    assert _labels_in(shown("reconstruct", given=True, num=4)).tolist() == CLASSES.tolist()
+    assert set(_labels_in(shown("neighbours", given=True, index=2, num=3))) == {CLASSES[2]}
+    worst = shown("anomalies", given=True, num=1)
+    assert _uppers_in(worst)[0] == pytest.approx(GREY[3])  # the higher of the two cats
+    lowers = shown("denoise", given=True, num=4)[:, 7, 0, 0]
+    assert np.all((lowers > 0) & (lowers < 0.2))  # means over all classes: of 0, 0.1 and 0.2
+    ends = {"given": True, "start": "0", "end": "1"}
+    assert _labels_in(shown("interpolate", **ends)).tolist() == [2] * 20 + [0] * 20
+    assert set(_labels_in(shown("interpolate", label="bee", **ends))) == {1}
 
 
 @pytest.mark.slow

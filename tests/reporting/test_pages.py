@@ -14,8 +14,8 @@ import cvae_tf
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting.load import load
-from cvae_tf.reporting import contents, page
-from cvae_tf.reporting.contents import Source
+from cvae_tf.reporting import page
+from cvae_tf.reporting.page import Source
 
 HOSTILE = ["</script><script>alert(1)</script>", 'a "quote" & <b>', "ĳ數字"]
 NAME = "<b onclick=alert(2)> & x"
@@ -36,9 +36,14 @@ def _assert_needs_nothing_else(text):
     assert text.count("<script") == 2
 
 
-def test_a_run_ends_with_a_page_that_needs_nothing_else(vae_run, gan_run):
+def test_a_run_ends_with_a_page_that_needs_nothing_else(vae_run, gan_run, tmp_path):
     text = _text(vae_run)
     _assert_needs_nothing_else(text)
+    again = api.report(vae_run.saved_model, tmp_path / "one.html", verbose=0)
+    first, second = _data(text), _data(again.read_text(encoding="utf-8"))
+    assert len(first["testLabels"]) == 32
+    for name in ("code", "testLabels", "labelNames", "tests", "shape", "samples"):
+        assert first[name] == second[name], name
     assert "relative ELBO" in text and "unusual test images" in text
     assert "python train.py --preset=fast" in text
     assert f"{vae_run.history[-1]['test_elbo']:.4g}" in text
@@ -56,7 +61,7 @@ def test_names_are_text_and_what_the_page_cannot_encode_is_on_it(conditional_run
     images = np.random.default_rng(0).random((20, 28, 28, 1)).astype(np.float32)
     labels = np.arange(20) % 10
     source = Source(NAME, model, None, [{"epoch": 1, f"test_{NAME}": 1.0}], images, labels)
-    monkeypatch.setattr(contents, "_LARGEST_CODE", networks["decoder"].count_params())
+    monkeypatch.setattr(page, "_LARGEST_CODE", networks["decoder"].count_params())
     text = page.single(source)
     assert "<b onclick" not in text + page.comparison([source, source])
     assert text.count("&lt;b onclick") == 7  # of data twice, run, curve twice, column, licence
@@ -70,16 +75,6 @@ def test_names_are_text_and_what_the_page_cannot_encode_is_on_it(conditional_run
     shown = np.asarray(Image.open(io.BytesIO(sheet)).convert("L"))[:28, : 20 * 28] / 255
     expected = np.concatenate(model.reconstruct(images, labels)[..., 0], axis=1)
     assert np.abs(shown - expected).mean() < 0.05
-
-
-def test_a_page_made_again_of_the_export_has_networks_labels_and_images_of_the_run(
-    vae_run, tmp_path
-):
-    again = api.report(vae_run.saved_model, tmp_path / "one.html", verbose=0)
-    first, second = _data(_text(vae_run)), _data(again.read_text(encoding="utf-8"))
-    assert len(first["testLabels"]) == 32
-    for name in ("code", "testLabels", "labelNames", "tests", "shape", "samples"):
-        assert first[name] == second[name], name
 
 
 def test_an_evaluation_is_shown_with_its_conditions():
@@ -107,7 +102,7 @@ def test_runs_are_shown_side_by_side_if_their_images_are_of_one_size(
     assert "latent_dim23" in text.replace(" ", "") and "reconstructed by each" in text
     given = types.SimpleNamespace(model=types.SimpleNamespace(image_shape=(9, 8, 1)))
     with pytest.raises(UserError, match="different sizes"):
-        page.comparison([given, contents.read_source(vae_run.directory)])
+        page.comparison([given, page.read_source(vae_run.directory)])
 
 
 # In the browser. `visit` sees that nothing is asked for and nothing goes wrong.

@@ -14,8 +14,7 @@ from cvae_tf.core.terminal import say
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import evenly_spaced_indices
-from cvae_tf.distances import for_dataset
-from cvae_tf.distances.distances import MOST_IMAGES, frechet_distance, statistics
+from cvae_tf.distances import MOST_IMAGES, for_dataset, frechet_distance, statistics
 from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import Measure, inputs_of
@@ -86,7 +85,7 @@ class GanFamily(Family):
             features = for_dataset(dataset)
             model.compared_in = features.title
             say(f"Drawn and test images are compared in features {features.title}.")
-            return features, statistics(features.of_rows(test.images, rows))
+            return features, statistics(features.of(test.images, rows))
 
         def measure() -> dict[str, float]:
             features, own = of_test_images()

@@ -8,7 +8,7 @@ import keras
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import layer_seed
-from cvae_tf.data.settings import LARGEST_SIDE, SMALLEST_SIDE
+from cvae_tf.data.pictures import LARGEST_SIDE, SMALLEST_SIDE
 from cvae_tf.models.layers import Dropout, Modulation, OneHot
 
 ImageShape = tuple[int, int, int]  # height, width, channels

@@ -1,4 +1,6 @@
-"""The data sets of Keras, made small: what is cached is checked, loaded, left alone, or fetched."""
+"""The data sets of Keras, made small: what is cached is checked, loaded, left alone, or fetched;
+and the bundled digits.
+"""
 
 import dataclasses
 import gzip
@@ -13,7 +15,8 @@ import pytest
 from folder_helpers import grey
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data import keras_sets
+from cvae_tf.data import named_sets
+from cvae_tf.data.datasets import fingerprint
 from cvae_tf.data.loading import DATASETS, load_dataset
 
 LABELS = np.arange(10, dtype=np.uint8)[::-1]
@@ -36,7 +39,7 @@ def cache(tmp_path, monkeypatch):
 
 def _known_by(monkeypatch, name, contents):
     """Makes a data set known by the sum of these contents of its file."""
-    known = getattr(keras_sets, name.upper())
+    known = getattr(named_sets, name.upper())
     files = dict.fromkeys(known.files, hashlib.sha256(contents).hexdigest())
     monkeypatch.setitem(DATASETS, name, dataclasses.replace(known, files=files).load)
     return next(iter(files))
@@ -49,7 +52,7 @@ def _idx(array):
 
 def _save_fashion_mnist(cache):
     arrays = [array for split in GREY for array in split]
-    for name, array in zip(keras_sets.FASHION_MNIST.files, arrays, strict=True):
+    for name, array in zip(named_sets.FASHION_MNIST.files, arrays, strict=True):
         (cache / name).parent.mkdir(exist_ok=True)
         (cache / name).write_bytes(_idx(array))
 
@@ -95,7 +98,7 @@ def test_fashion_mnist_is_read_from_its_four_files(cache):
 def test_files_have_the_sums_and_names_that_keras_knows():
     for name in ("mnist", "fashion_mnist", "cifar10", "cifar100"):
         code = Path(getattr(keras.datasets, name).load_data.__code__.co_filename).read_text()
-        for file, sha256 in getattr(keras_sets, name.upper()).files.items():
+        for file, sha256 in getattr(named_sets, name.upper()).files.items():
             assert f'"{Path(file).name.removesuffix("_archive")}"' in code
             assert sha256 is None or f'"{sha256}"' in code
 
@@ -103,7 +106,7 @@ def test_files_have_the_sums_and_names_that_keras_knows():
 def test_damaged_caches_are_refused_and_left_as_they_are(cache, monkeypatch):
     _save_fashion_mnist(cache)
     for name in ("mnist", "fashion_mnist"):
-        path = cache / next(iter(getattr(keras_sets, name.upper()).files))
+        path = cache / next(iter(getattr(named_sets, name.upper()).files))
         path.write_bytes(HTML)
         with pytest.raises(UserError, match=f"{cache}[^\n]*move it away.\n.*--dataset=digits"):
             load_dataset(name)
@@ -129,3 +132,24 @@ def test_downloads_keep_the_archive_and_those_that_bring_nothing_say_so(cache, m
     with pytest.raises(UserError, match="is not in the Keras cache, and cannot be downloaded"):
         load_dataset("mnist")
     assert [path.name for path in cache.iterdir()] == [archive]
+
+
+def test_digits_are_those_of_earlier_versions_and_say_whose_they_are(digits):
+    """Else runs of theirs could not be resumed."""
+    sha256 = "63656c17bf2563718ca1277a13ff7a4191674533eb23ef772f795a6306671e1b"
+    assert fingerprint(digits) == sha256  # of all images
+    with np.load(Path(named_sets.__file__).with_name("digits.npz")) as arrays:
+        labels = arrays["labels"]
+    np.testing.assert_array_equal(digits.test.labels, labels[1500:])
+    np.testing.assert_array_equal(digits.train.labels, np.tile(labels[:1500], 16))
+    assert digits.key == "digits"
+    assert "Alpaydin" in digits.licence and "CC BY 4.0" in digits.licence
+
+
+def test_the_seed_decides_the_variations_alone(digits, monkeypatch):
+    monkeypatch.setattr(named_sets, "_COPIES", 2)  # of 16
+    other = load_dataset("digits", seed=np.int64(1))
+    np.testing.assert_array_equal(other.test.images, digits.test.images)
+    ours, theirs = digits.train.images, other.train.images
+    np.testing.assert_array_equal(ours[:1500], theirs[:1500])
+    assert np.any(ours[1500:3000] != theirs[1500:], axis=(1, 2, 3)).all()

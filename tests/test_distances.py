@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from cvae_tf import distances
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.distances import classifier, distances, for_dataset
-from cvae_tf.distances.distances import Statistics, frechet_distance, precision_recall, statistics
+from cvae_tf.distances import Statistics, for_dataset, frechet_distance, statistics
 
 
 def _gaussian(random, size, rank=None):
@@ -54,21 +54,21 @@ def test_precision_and_recall_are_what_the_paper_says(monkeypatch):
     random = np.random.default_rng(0)
     real, drawn = random.standard_normal((60, 4)), 0.7 * random.standard_normal((45, 4)) + 1.2
     monkeypatch.setattr(distances, "_AT_ONCE", 7)
-    found = precision_recall(real, drawn, neighbours=3)
+    found = distances.precision_recall(real, drawn, neighbours=3)
     assert found == pytest.approx((_share(drawn, real, 3), _share(real, drawn, 3)))
     assert 0 < found.recall < found.precision < 1
-    of_one_kind = precision_recall(real, np.tile(real[:1], (20, 1)) + 1e-4)
+    of_one_kind = distances.precision_recall(real, np.tile(real[:1], (20, 1)) + 1e-4)
     assert of_one_kind.precision == 1 and of_one_kind.recall < 0.05
-    assert precision_recall(real, real + 100) == (0, 0)
-    assert precision_recall(np.eye(2), np.eye(2)) == (1, 1)  # two images are enough
+    assert distances.precision_recall(real, real + 100) == (0, 0)
+    assert distances.precision_recall(np.eye(2), np.eye(2)) == (1, 1)  # two images are enough
 
 
 @pytest.fixture
 def cache(monkeypatch, tmp_path):
     """An empty cache, and a training of few steps."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(classifier, "_FEWEST_STEPS", 24)
-    monkeypatch.setattr(classifier, "_EPOCHS", {3: 2})
+    monkeypatch.setattr(distances, "_FEWEST_STEPS", 24)
+    monkeypatch.setattr(distances, "_EPOCHS", {3: 2})
     return tmp_path / "keras"
 
 
@@ -76,7 +76,7 @@ def _small_network(image_shape, num_classes):
     """In the place of the convolutions of the real one."""
     images = keras.Input(image_shape)
     flat = keras.layers.Flatten()(images)
-    units = (classifier.NUM_FEATURES, num_classes)
+    units = (distances.NUM_FEATURES, num_classes)
     layers = [keras.layers.Dense(num, kernel_initializer="ones") for num in units]
     return keras.Model(images, [layer(flat) for layer in layers])
 
@@ -94,10 +94,10 @@ def _dataset(labelled=True):
 
 
 @pytest.mark.parametrize(
-    "network", [_small_network, pytest.param(classifier.build, marks=pytest.mark.slow)]
+    "network", [_small_network, pytest.param(distances.build_classifier, marks=pytest.mark.slow)]
 )
 def test_a_classifier_is_trained_once_the_same_and_kept(cache, capsys, monkeypatch, network):
-    monkeypatch.setattr(classifier, "build", network)
+    monkeypatch.setattr(distances, "build_classifier", network)
     dataset = _dataset()
     first = for_dataset(dataset)
     assert "trained once" in capsys.readouterr().out
@@ -112,7 +112,7 @@ def test_a_classifier_is_trained_once_the_same_and_kept(cache, capsys, monkeypat
     assert "trained once" in capsys.readouterr().out
     np.testing.assert_array_equal(repeated.of(dataset.test.images), found)
     turned = dataset._replace(train=dataset.train._replace(labels=dataset.train.labels[::-1]))
-    monkeypatch.setattr(classifier, "fit", lambda *_: None)
+    monkeypatch.setattr(distances, "fit_classifier", lambda *_: None)
     for_dataset(turned)  # other labels: another classifier
     assert len(list(cache.rglob("*.npz"))) == 2
 
