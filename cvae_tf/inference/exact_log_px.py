@@ -113,7 +113,9 @@ def _natural(model: CVAE, label: int | None, latents: tf.Tensor) -> tuple[tf.Ten
 
 
 @tf.function(reduce_retracing=True)
-def _largest(natural: tf.Tensor, offset: tf.Tensor, features: tf.Tensor, nodes: int) -> tf.Tensor:
+def _largest(
+    natural: tf.Tensor, offset: tf.Tensor, features: tf.Tensor, nodes: tf.Tensor
+) -> tf.Tensor:
     """The largest log p(x, z) of N images at the nodes of T tiles, [T, N]."""
     log_joint = tf.matmul(tf.cast(natural, tf.float32), features, transpose_b=True)
     log_joint += tf.cast(offset, tf.float32)[:, None]
@@ -188,12 +190,13 @@ def coarse_pass(joint: _Joint) -> tuple[_Tiles, _Pairs]:
     chosen, (total, best) = np.arange(num), np.full((2, num), -np.inf)
     for ring, nodes in _rings(joint.latent_dim):
         before, features = total.copy(), tf.cast(tf.gather(joint.features, chosen), tf.float32)
+        num_nodes = tf.constant(nodes**joint.latent_dim)
         at_once = _LATENTS_AT_ONCE // nodes**joint.latent_dim
         log_volume = joint.latent_dim * np.log(ring.side)
         for start in range(0, len(ring.corners), at_once):
             block = ring.part(slice(start, start + at_once))
             natural = joint.decode(block.nodes(nodes))
-            rough = _largest(*natural, features, nodes**joint.latent_dim).numpy() + log_volume
+            rough = log_volume + _largest(*natural, features, num_nodes).numpy()
             best[chosen] = np.maximum(best[chosen], rough.max(axis=0))
             total[chosen] = np.logaddexp(total[chosen], _log_sum(rough))
             tile, image = np.nonzero(rough > best[chosen] - _MARGIN)

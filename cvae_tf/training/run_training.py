@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as iio
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import files, paths
@@ -281,7 +281,7 @@ def _write_events(writer: Any, row: dict[str, float], picture: Path) -> None:
         for name, value in row.items():
             if name not in ("epoch", "step"):
                 tf.summary.scalar(name, value)
-        tf.summary.image("epoch", np.asarray(Image.open(picture).convert("RGB"))[None])
+        tf.summary.image("epoch", iio.imread(picture, mode="RGB")[None])
     writer.flush()
 
 
