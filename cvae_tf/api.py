@@ -27,13 +27,15 @@ from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.gan.model import GAN as GAN
 from cvae_tf.models.vae.model import CVAE as CVAE
 from cvae_tf.reporting import page
-from cvae_tf.training import building, run_directory, screen, signals
+from cvae_tf.training import building, run_directory, signals
 from cvae_tf.training.distribution import start_strategy
 from cvae_tf.training.pictures import RunPictures
 from cvae_tf.training.run_directory import Run
 from cvae_tf.training.run_training import (
     check_tensorboard,
+    conclude,
     fit_after_training,
+    hint_at,
     known_run,
     run_of_chief,
     take_best_epoch,
@@ -146,7 +148,6 @@ def _go_on(
     with run_directory.locked(run):
         files.remove_temporaries(run.directory)
         if config != run.config:
-            screen.announce_changes(run.config, config)
             run = run_directory.changed(run, config, dataset)
         return _train_and_export(run, trainer, dataset, options)
 
@@ -178,7 +179,7 @@ def _train_and_export(
             saved_model = export_run(run, trainer.model, rows)
         pictures.draw_summary(history)  # last, so that no picture can cost the model
         _write_page(run, trainer)
-        screen.conclude(run, trainer.model, saved_model)
+        conclude(run, trainer.model, saved_model)
         trainer.distribution.end_together()
     return TrainedRun(run.directory, run.config, history, saved_model)
 
@@ -251,7 +252,7 @@ def export(
         directory = export_run(own.run, own.model, own.metrics, output, format)
         terminal.say(f"Exported to {paths.shown(directory)}.")
         if format == "saved_model":
-            screen.hint_at(directory)
+            hint_at(directory)
     return directory
 
 

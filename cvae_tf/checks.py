@@ -128,12 +128,8 @@ def without_what_gives_way(values: dict[str, Any], given: dict[str, Any]) -> dic
     known, network = family(values["model"]), given.get("network")
     if isinstance(network, str) and network in known.network_table:
         gone = [name for name in _OF_SOME_NETWORKS if name not in _settings_of(known, network)]
-    if values["objective"] == "shared":
-        likelihood = open_tables()["likelihood"].get(values["likelihood"])
-        is_of_levels = likelihood is not None and likelihood.is_of_levels
-        few = values["latent_dim"] in range(MOST_COVERED + 1)
-        if not few or is_of_levels or values["conditional"]:
-            gone.append("objective")
+    if values["objective"] == "shared" and _unfit_for_shared(values):
+        gone.append("objective")
     return {name: value for name, value in values.items() if name not in gone or name in given}
 
 
@@ -155,32 +151,28 @@ def check_vae(config: Any) -> None:
             f"--importance_samples={samples} with --objective={name}: iwae needs at least 2, and "
             "the others take 1."
         )
-    if name == "shared":
-        _check_shared(config, likelihood)
-    elif config.shared_latents != SHARED_LATENTS:
+    unfit = _unfit_for_shared(vars(config))
+    if name == "shared" and unfit:
+        raise UserError(
+            f"--objective=shared is not for {unfit}; give another objective, such as "
+            "--objective=elbo."
+        )
+    if name != "shared" and config.shared_latents != SHARED_LATENTS:
         raise UserError(
             f"--shared_latents={config.shared_latents} does nothing with --objective={name}; it "
             "is for shared."
         )
 
 
-def _check_shared(config: Any, likelihood: Any) -> None:
-    """Refuses what latents that all images share cannot do, or only in a very long time."""
-    if config.latent_dim > MOST_COVERED:
-        raise UserError(
-            f"--objective=shared: its latents cover {MOST_COVERED} dimensions, not "
-            f"{config.latent_dim}; give another objective, such as --objective=elbo."
-        )
-    if config.conditional:
-        raise UserError(
-            "--conditional with --objective=shared: classes would have to share the latents out; "
-            "give another objective, such as --objective=elbo."
-        )
-    if likelihood.is_of_levels:
-        raise UserError(
-            f"--likelihood={config.likelihood} with --objective=shared: would compare all "
-            "pixels of all images with all latents; give another likelihood, or --objective=elbo."
-        )
+def _unfit_for_shared(values: Mapping[str, Any]) -> str | None:
+    """Which setting, if any, keeps all images from sharing the latents that cover the prior."""
+    if values["latent_dim"] not in range(MOST_COVERED + 1):
+        return f"--latent_dim={values['latent_dim']}, more than {MOST_COVERED}"
+    if values["conditional"]:
+        return "--conditional"
+    name = values["likelihood"]
+    is_of_levels = getattr(open_tables()["likelihood"].get(name), "is_of_levels", False)
+    return f"--likelihood={name}" if is_of_levels else None
 
 
 def check_pixels(config: Any, images: Any) -> None:

@@ -312,12 +312,9 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
 
         Args:
             images: those to learn from, uint8 [N, H, W, C], or how they look; they decide what is
-                not given: the preset, and what else was left to them. None if they are not known
-                yet; then this refuses what cannot be for any images.
+                not given, such as the preset. None if they are not known yet; then this refuses
+                what cannot be for any images.
             **given: values of fields.
-
-        Returns:
-            The complete configuration.
 
         Raises:
             UserError: if a value is out of range, or settings do not fit each other, the family of
@@ -354,10 +351,7 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
         return config if images is None else config.for_images(images)
 
     def for_images(self, images: Any) -> "Config":
-        """Checks the settings for such images, and chooses what was left to them.
-
-        Args:
-            images: how they look, as for `create`.
+        """Checks the settings for such images, by their `Looks`, and chooses what was left to them.
 
         Raises:
             UserError: if they do not fit.
@@ -381,11 +375,7 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
         return None
 
     def check_family(self, names: Iterable[str]) -> None:
-        """Refuses settings that belong to another family of models.
-
-        Raises:
-            UserError: naming the first one.
-        """
+        """Raises a UserError that names the first setting of another family of models."""
         for name in names:
             if not self.has(name):
                 raise UserError(
@@ -397,9 +387,6 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
         """Checks settings against those of this run, which may only get more epochs.
 
         Its images may be elsewhere now; whether they are the same must be looked at.
-
-        Args:
-            given: the settings that were asked for.
 
         Returns:
             This configuration, or one with more epochs, or another `data_path`.

@@ -10,7 +10,7 @@ from cvae_tf.models.vae.likelihoods import BINARIZATIONS, LIKELIHOODS
 from cvae_tf.training.building import build_model
 
 NAMES = "network", "optimizer", "likelihood", "binarize", "objective", "conditional"
-CASES = [  # the first three are quick
+CASES = [  # the first one is quick
     ("mlp", "lion", "bernoulli", "none", "shared", False),
     ("hybrid", "rmsprop", "discretized_logistic", "none", "iwae", True),
     ("tutorial", "muon", "bernoulli", "dynamic", "elbo", True),

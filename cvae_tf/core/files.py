@@ -59,7 +59,8 @@ def replacing_directory(path: Path, must_be_new: bool = False) -> Iterator[Path]
         temporary.mkdir(parents=True)
         try:
             yield temporary
-            _flush_all(temporary)
+            for written in (*temporary.rglob("*"), temporary):
+                _flush(written)
             if path.exists() and not must_be_new:
                 path.rename(old)
             temporary.rename(path)  # fails if there is a directory with something in it
@@ -104,11 +105,6 @@ def _explaining(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _flush_all(directory: Path) -> None:
-    for path in (*directory.rglob("*"), directory):
-        _flush(path)
-
-
 def _flush(path: Path) -> None:
     """Makes sure that a file, or the names in a directory, are on the disk."""
     if os.name == "nt" and path.is_dir():
@@ -121,11 +117,7 @@ def _flush(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Makes a directory and those above it, if they are not there.
-
-    Raises:
-        UserError: if it cannot be made.
-    """
+    """Makes a directory and those above it; raises a UserError if they cannot be made."""
     with _explaining(path):
         path.mkdir(parents=True, exist_ok=True)
 
@@ -147,14 +139,10 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        UserError: if it cannot be read or is no JSON.
-    """
+    """Reads a JSON file; raises a UserError if it cannot be read or is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as JSON ({error}).") from error
 
 

@@ -1,7 +1,5 @@
 """Paths as people write and read them: `~` is the home directory; what is near is shown short."""
 
-import difflib
-import itertools
 import os
 import re
 from collections.abc import Collection
@@ -11,17 +9,10 @@ from cvae_tf.core.errors import MissingPathError, UserError
 
 _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://")
 _LONGEST_NAME = 120  # characters of a name in a message
-_MOST_COMPARED = 10_000  # names, to find the nearest
 
 
 def expand(path: str | Path) -> Path:
-    """Puts the home directory for `~`.
-
-    Args:
-        path: as it was given, by flag or from Python.
-
-    Returns:
-        The path; relative if it was given so.
+    """Puts the home directory for `~` in a path, by flag or from Python; a relative one stays so.
 
     Raises:
         UserError: if there is no such home directory, or it is no path of this machine.
@@ -45,41 +36,14 @@ def absolute(path: str | Path) -> str:
 
 
 def refuse_missing(path: Path) -> None:
-    """Raises a MissingPathError if there is nothing at a path, which names what may be meant.
-
-    Raises:
-        UserError: if it cannot be looked at.
-    """
+    """Raises a MissingPathError if there is nothing at a path, a UserError if that is not known."""
     try:
         path.stat()
     except FileNotFoundError as error:
-        raise MissingPathError(f"{path}: no such file or folder.{did_you_mean(path)}") from error
+        raise MissingPathError(f"{path}: no such file or folder.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{path}: cannot be looked at ({reason}).") from error
-
-
-def did_you_mean(path: Path) -> str:
-    """Asks whether a path was meant whose name is like that of one that is missing.
-
-    Args:
-        path: at which there may be nothing.
-
-    Returns:
-        The question, with a space before it; nothing if there is a path, or none like it.
-    """
-    *above, own = [*reversed(path.absolute().parents), path.absolute()]
-    missing = next((each for each in (*above, own) if not os.path.lexists(each)), None)
-    if missing is None:
-        return ""
-    try:
-        with os.scandir(missing.parent) as entries:
-            names = [entry.name for entry in itertools.islice(entries, _MOST_COMPARED)]
-    except OSError:
-        return ""
-    by_letters = {name.casefold(): name for name in names}
-    found = difflib.get_close_matches(missing.name.casefold(), by_letters, n=1)
-    return f" Did you mean {shown(missing.with_name(by_letters[found[0]]))}?" if found else ""
 
 
 def keras_home() -> Path:

@@ -110,22 +110,10 @@ def normal_of_images(
 
 
 def normal_of_samples(
-    key: tf.Tensor,
-    first: int | tf.Tensor,
-    num: int | tf.Tensor,
-    width: int,
-    first_sample: int | tf.Tensor,
-    num_samples: int,
-) -> tf.Tensor:
-    """Draws what `normal_of_images` draws for several samples of each image, by their numbers.
-
-    Args:
-        key: as there.
-        first: as there.
-        num: B, as there.
-        width: W, as there.
-        first_sample: number of the first sample.
-        num_samples: K, how many samples.
+    key: tf.Tensor, first: int | tf.Tensor, num: int | tf.Tensor, width: int,
+    first_sample: int | tf.Tensor, num_samples: int,
+) -> tf.Tensor:  # fmt: skip
+    """Draws what `normal_of_images` draws, for K samples of each image, by the samples' numbers.
 
     Returns:
         float32 [K * B, W]: the first samples of all images, the second, ...

@@ -37,13 +37,8 @@ def setting(
         is_path: `~` is then the home directory, and the path holds in any folder.
         are_open: whether there may be more choices, that others have added; `check` lets them be.
     """
-    metadata = {
-        "help": help_text,
-        "choices": choices,
-        "range": (least, most),
-        "is_path": is_path,
-        "are_open": are_open,
-    }
+    metadata = {"help": help_text, "choices": choices, "range": (least, most)}
+    metadata |= {"is_path": is_path, "are_open": are_open}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -54,21 +49,13 @@ def kind_of(field: dataclasses.Field) -> type:
 
 
 def check(settings: Any) -> None:
-    """Checks all fields of a frozen dataclass, and makes plain values of NumPy's and of paths.
-
-    Raises:
-        UserError: naming the first setting that cannot be.
-    """
+    """Checks all fields of a frozen dataclass, as `checked` does, and makes them plain values."""
     for field in dataclasses.fields(settings):
         object.__setattr__(settings, field.name, checked(field, getattr(settings, field.name)))
 
 
 def checked(field: dataclasses.Field, value: Any) -> Any:
-    """Makes a plain value, of one that a field may have.
-
-    Raises:
-        UserError: if it may not.
-    """
+    """Makes a plain value of one that a field may have; raises a UserError if it may not."""
     name, kind, value = field.name, kind_of(field), _plain(field, value)
     least, most = field.metadata["range"]
     choices = field.metadata["choices"]
@@ -104,12 +91,7 @@ def _is_number(value: Any, least: float, most: float | None) -> bool:
 
 
 def find(setting_name: str, table: Mapping[str, Value], name: str) -> Value:
-    """Finds what a name stands for.
-
-    Args:
-        setting_name: the setting whose value the name is.
-        table: all names of such values, with what they stand for.
-        name: one of them.
+    """Finds what the value of a setting stands for, in the table of all such names.
 
     Raises:
         UserError: if there is no such name; it says which there are.
@@ -120,11 +102,7 @@ def find(setting_name: str, table: Mapping[str, Value], name: str) -> Value:
 
 
 def check_names(given: Iterable[str], *kinds: type) -> None:
-    """Refuses names that are no settings.
-
-    Args:
-        given: the names.
-        *kinds: dataclasses whose fields the settings are.
+    """Refuses names that are no fields of some dataclasses of settings.
 
     Raises:
         UserError: naming the first one, and those that there are.

@@ -100,8 +100,6 @@ def prepare_keras() -> None:
         settings = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError):  # Keras then takes its own, or says what is wrong
         return
-    if settings.get("nnx_enabled"):  # which is for JAX alone
-        os.environ.setdefault("KERAS_NNX_ENABLED", "false")
     backend = settings.get("backend", _BACKEND)
     if backend != _BACKEND and not os.environ.get("KERAS_BACKEND"):
         terminal.warn(f"{path} names the backend {backend}; cvae-tf takes {_BACKEND}.")
@@ -137,10 +135,7 @@ def _set_keras(floatx: str, data_format: str, policy: Any) -> None:
 def set_threads(threads: int) -> bool:
     """Sets the threads of TensorFlow, which keeps those that it has if it was used before.
 
-    Half of the cores go to each half of a batch (`models.base`).
-
-    Args:
-        threads: in all; 0 for as many as there are cores.
+    Half of them go to each half of a batch (`models.base`); 0 threads: as many as cores.
 
     Returns:
         Whether TensorFlow has that many threads now.

@@ -11,11 +11,7 @@ _VERBOSE = contextvars.ContextVar("verbose", default=1)
 
 @contextlib.contextmanager
 def verbosity(verbose: int) -> Iterator[None]:
-    """Sets how much is said within it, in this thread alone.
-
-    Args:
-        verbose: 0 for nothing at all, 1 for everything.
-    """
+    """Sets how much is said within it, in this thread alone: 0 for nothing, 1 for everything."""
     token = _VERBOSE.set(verbose)
     try:
         yield
@@ -30,11 +26,7 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> bool:
-    """Prints what is not as it should be, but does not stop the program.
-
-    Returns:
-        Whether people want to see it.
-    """
+    """Prints what is not as it should be, but does not stop; whether people want to see it."""
     if _VERBOSE.get():
         show(f"warning: {text}\n", sys.stderr)
     return bool(_VERBOSE.get())
@@ -44,11 +36,7 @@ def show(text: str, stream: TextIO | None) -> None:
     """Writes a text at once, as far as that is possible: no message is worth a run.
 
     Letters that a stream does not have are written as codes. What cannot be written is left out:
-    the disk may be full, the reader of a pipe gone, the stream closed.
-
-    Args:
-        text: with the end of its line.
-        stream: such as `sys.stdout`, which is None if there is no output at all.
+    the disk may be full, the reader of a pipe gone, the stream closed, or None.
     """
     if stream is None:
         return
@@ -72,23 +60,14 @@ class Progress:
     """A bar with the share of something that is done and the time that is left; none in a log."""
 
     def __init__(self, what: str):
-        """Begins.
-
-        Args:
-            what: is being done.
-        """
-        self._what, self._bar, self._task = what, None, None
+        """Takes what is being done."""
+        self.what, self._bar, self._task = what, None, None
 
     def show(self, share: float, note: str = "") -> None:
-        """Shows the share that is done.
-
-        Args:
-            share: of the whole, from 0 to 1.
-            note: what else is known, such as a mean so far.
-        """
+        """Shows the share that is done, from 0 to 1, and what else is known, such as a mean."""
         if self._bar is None and is_on_terminal():
             self._bar = _new_bar()
-            self._task = self._bar.add_task(self._what, total=1.0, completed=share, note=note)
+            self._task = self._bar.add_task(self.what, total=1.0, completed=share, note=note)
             self._bar.start()
         if self._bar is not None:
             self._bar.update(self._task, completed=share, note=note)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import imageio.v3 as iio
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
@@ -130,7 +131,8 @@ def as_picture(pixels: np.ndarray) -> Image.Image:
 def save_image(path: Path, image: np.ndarray, enlarge: int = 1) -> None:
     """Writes an image [H, W, C], in [0, 1] or uint8, as a PNG, each pixel a square of a side."""
     with files.replacing(path) as temporary:
-        as_picture(enlarged(to_pixels(image), enlarge)).save(temporary, "PNG")
+        pixels = np.asarray(as_picture(enlarged(to_pixels(image), enlarge)))
+        iio.imwrite(temporary, pixels, extension=".png")
 
 
 def save_mosaic(path: Path, images: np.ndarray, columns: int | None = None) -> Path:

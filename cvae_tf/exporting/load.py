@@ -44,7 +44,7 @@ def load(directory: str | Path) -> GenerativeModel:
         return load_newest(directory)
     raise UserError(
         f"--saved_model={directory}: holds no SavedModel; train.py writes one to "
-        f"export/1 in its run directory.{paths.did_you_mean(path)}"
+        f"export/1 in its run directory."
     )
 
 

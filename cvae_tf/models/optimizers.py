@@ -106,14 +106,10 @@ def build_optimizer(
         total_steps: of the whole run; a tenth of them at most is warm-up.
         warmup_steps: of the cosine schedule.
         weight_decay: of the kernels, relative to the learning rate.
-        clip_norm: the largest norm of all gradients together, longer ones being shortened; 0 for
-            none.
+        clip_norm: the largest norm of all gradients together; longer ones are cut. 0: none.
         name: in `OPTIMIZERS`.
         ema: decay of the averages of the weights that it keeps (`training/trainer.py`); 0 for none.
         **options: of that optimizer alone, such as beta_1.
-
-    Returns:
-        The optimizer.
     """
     if schedule == "linear":
         learning_rate = ConstantThenLine(learning_rate, total_steps)

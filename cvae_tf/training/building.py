@@ -18,7 +18,7 @@ from cvae_tf.models import FAMILIES, optimizers
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.networks.building import ImageShape
 from cvae_tf.presets import PRESETS
-from cvae_tf.training import run_directory, screen
+from cvae_tf.training import run_directory
 from cvae_tf.training.checkpoints import Metrics, list_checkpoints, restore_best, restore_newest
 from cvae_tf.training.distribution import Distribution
 from cvae_tf.training.run_directory import Run
@@ -56,10 +56,7 @@ def complete_settings(config: Config | None, given: dict[str, Any], dataset: Dat
     if looks.use_little_of_the_range:
         _warn_of_range(looks, dataset.form)
     elif test_looks.use_little_of_the_range:
-        warn(
-            "each test image uses but a small part of the range, unlike those for training: "
-            f"{test_looks.levels}."
-        )
+        _warn_of_range(test_looks, dataset.form, "test image, unlike those for training,")
     chosen = config.for_images(looks) if config else Config.create(looks, **given)
     if chosen.has("binarize") and chosen.binarize == "threshold" and looks.suffer_at_threshold:
         warn(
@@ -85,15 +82,13 @@ def _why_preset(config: Config, given: dict[str, Any], looks: Looks) -> str:
     return f"because the images {'are made black and white' if are_made_so else looks.description}"
 
 
-def _warn_of_range(looks: Looks, form: Form | None) -> None:
+def _warn_of_range(looks: Looks, form: Form | None, of: str = "image") -> None:
     """Warns of images that use but a small part of the levels, whatever learns them."""
     remedy = "raise their contrast if that is not meant"
     if looks.are_dark and form:
         remedy = "--white_level says which level is white"
-    elif looks.are_dark:
-        remedy = "divide all by the level that is to be white if that is not meant"
     which = "each" if looks.share_of_little == 1 else "nearly every"
-    warn(f"{which} image uses but a small part of the range: {looks.levels}; {remedy}.")
+    warn(f"{which} {of} uses but a small part of the range: {looks.levels}; {remedy}.")
 
 
 @usual_settings()
@@ -156,9 +151,7 @@ def build_trainer(config: Config, dataset: Dataset, distribution: Distribution) 
 def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     """Loads the newest good checkpoint of a run; of one with `early_stop` that of the best epoch.
 
-    Args:
-        run_dir: of the run.
-        precision: of the layers; by default the one of the run.
+    `precision` is that of the layers, by default the run's.
 
     Raises:
         UserError: if there is no run, or no good checkpoint in it.
@@ -168,10 +161,9 @@ def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     num_classes = len(run.data.get("class_names", ()))
     model = build_model(config, run.data["image_shape"], run.data["train_images"], num_classes)
     restore = restore_best if config.early_stop else restore_newest
-    progress, problems = restore(run.checkpoints, model)
+    progress = restore(run.checkpoints, model)
     if not list_checkpoints(run.checkpoints):
         raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
-    screen.warn_of(problems)
     take_averages(model)
     if missing := restore_fitted(run, model):
         also = ", and ".join(missing)

@@ -17,6 +17,7 @@ import numpy as np
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.terminal import warn
 from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
 
@@ -93,12 +94,13 @@ def _remove_old(directory: Path, metrics: Metrics, model: GenerativeModel) -> No
             shutil.rmtree(path)
 
 
-def restore_newest(directory: Path, model: GenerativeModel) -> tuple[Progress, list[str]]:
+def restore_newest(directory: Path, model: GenerativeModel) -> Progress:
     """Sets the variables of a compiled model to those of the newest good checkpoint, if any.
 
+    What is wrong with newer ones is warned of.
+
     Returns:
-        How far the run had come (without checkpoints: the beginning), and what is wrong with
-        newer checkpoints, if anything.
+        How far the run had come; without checkpoints the beginning.
 
     Raises:
         UserError: if there are checkpoints, but no good one.
@@ -106,28 +108,31 @@ def restore_newest(directory: Path, model: GenerativeModel) -> tuple[Progress, l
     problems: list[str] = []
     for path in reversed(list_checkpoints(directory)):
         try:
-            progress, instead = _restore(path, model), "The next older checkpoint is used."
-            return progress, [f"{problem} {instead}" for problem in problems]
+            found = _restore(path, model)
         except UserError as error:
             problems.append(str(error))
+        else:
+            for problem in problems:
+                warn(f"{problem} The next older checkpoint is used.")
+            return found
     if problems:
         raise UserError("\n".join([*problems, "No good checkpoint is left."]))
-    return Progress(epoch=1, steps_done=0, metrics=[]), problems
+    return Progress(epoch=1, steps_done=0, metrics=[])
 
 
-def restore_best(directory: Path, model: GenerativeModel) -> tuple[Progress, list[str]]:
+def restore_best(directory: Path, model: GenerativeModel) -> Progress:
     """Sets the variables of a compiled model to those of the best epoch, as `restore_newest` does.
 
     Its checkpoint is never removed; if it is damaged, the newest good one is taken.
     """
-    progress, problems = restore_newest(directory, model)
-    if not progress.metrics:
-        return progress, problems
+    newest = restore_newest(directory, model)
+    if not newest.metrics:
+        return newest
     try:
-        best = best_row(progress.metrics, model)
-        return _restore(_path_of(directory, best["step"]), model), problems
+        return _restore(_path_of(directory, best_row(newest.metrics, model)["step"]), model)
     except UserError as error:
-        return progress, [*problems, f"{error} Instead of the best epoch the newest is taken."]
+        warn(f"{error} Instead of the best epoch the newest is taken.")
+        return newest
 
 
 def _restore(path: Path, model: GenerativeModel) -> Progress:

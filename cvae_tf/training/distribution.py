@@ -1,25 +1,31 @@
 """One device or many: how a strategy of TensorFlow is made, and what a run asks of it.
 
 The engine is `tf.distribute`. What a replica computes is the family's own `train_step`, which knows
-of `core/replicas.py`; everything else here is what one worker must know of the others.
+of `core/replicas.py`; everything else here is what one worker must know of the others. TensorFlow's
+coordination service, which runs on the chief, waits for all workers, but not without end; it hands
+on what each has in mind, and notices later who is gone.
 """
 
 import contextlib
 import dataclasses
 import functools
+import json
+import os
+import re
 import signal
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager.context import context  # the service has no public name
 
 from cvae_tf.core import terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.training.cluster import Cluster, check_workers_agree, join_workers, read_cluster
+from cvae_tf.training import signals
 
 _OF_OTHERS = (
     tf.errors.UnavailableError,
@@ -30,6 +36,20 @@ _OF_OTHERS = (
 )
 _FEWEST_ROWS = 4  # images for each replica; a GAN compares so many
 _BYTES_AT_ONCE = 2**20  # that the chief hands out, each as a number
+
+_RESOLVERS = tf.distribute.cluster_resolver
+_MOST_TASKS = 1024  # of Slurm, on a node
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", "index": 0}}'
+)
+_LONGEST_WAIT = 45  # seconds
+
+
+class Cluster(NamedTuple):
+    """Who trains together."""
+
+    workers: tuple[str, ...] = ("here",)  # HOST:PORT of each, the chief first
+    number: int = 0  # of this one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,11 +100,7 @@ class Distribution:
             )
 
     def own_order(self, order: tf.Tensor, batch_size: int) -> tf.Tensor:
-        """Picks this worker's images of an epoch.
-
-        Args:
-            order: of all images in this epoch, int32 [N].
-            batch_size: of all workers together, B.
+        """Picks this worker's images of an epoch, int32 [N], by the batch of all workers, B.
 
         Returns:
             int32 [steps * B / workers]: those of the first step, of the second, ...
@@ -99,12 +115,9 @@ class Distribution:
         """Calls a function on each of this worker's replicas with its share of images and labels.
 
         Args:
-            step: a function of images and labels, of the same results on all replicas.
+            step: of the same results on all replicas.
             images: of this worker, [B, ...].
             labels: theirs [B], or None.
-
-        Returns:
-            The results of one replica.
         """
         if not self.strategy:
             return step(images, labels)
@@ -172,11 +185,7 @@ class Distribution:
         return known[0 if numbers[0] else 1]
 
     def check_same(self, what: str, make_digest: Callable[[], str]) -> None:
-        """Refuses workers whose images, or what else only these tell, have other digests.
-
-        Raises:
-            UserError: on every worker, if one has another.
-        """
+        """Refuses workers whose images, or labels, have other digests."""
         if self.num_workers > 1:
             digest = make_digest()
             self.total(np.zeros(1))  # one may need much longer, or have gone
@@ -185,12 +194,14 @@ class Distribution:
     def check_settings(self, asked: dict[str, Any]) -> None:
         """Refuses workers that are asked for something else, or have other versions or devices."""
         if self.num_workers > 1:
-            # Each machine may have its images elsewhere; they are compared themselves.
-            settings = {name: value for name, value in asked.items() if name != "data_path"}
-            here = {"TensorFlow": tf.__version__, "Keras": keras.__version__}
-            here["GPUs"] = len(tf.config.list_physical_devices("GPU"))
-            here["TF_CONFIG"] = self.cluster.workers
-            check_workers_agree(self.cluster, "settings", {**settings, **here})
+            here = {
+                "TensorFlow": tf.__version__,
+                "Keras": keras.__version__,
+                "GPUs": len(tf.config.list_physical_devices("GPU")),
+                "TF_CONFIG": self.cluster.workers,
+                "data_path": None,  # images may lie elsewhere on each, and are compared themselves
+            }
+            check_workers_agree(self.cluster, "settings", {**asked, **here})
 
     @contextlib.contextmanager
     def among_others(self) -> Iterator[None]:
@@ -248,9 +259,8 @@ def start_strategy(name: str, logical_cpus: int, asked: dict[str, Any]) -> Itera
     if logical_cpus and name != "mirrored":
         raise UserError("--logical_cpus is for --strategy=mirrored.")
     distribution = find("strategy", STRATEGIES, name)(logical_cpus)
-    with distribution.among_others(), contextlib.ExitStack() as stack:
-        if not distribution.is_chief:
-            stack.enter_context(terminal.verbosity(0))
+    quiet = contextlib.nullcontext() if distribution.is_chief else terminal.verbosity(0)
+    with distribution.among_others(), quiet:
         distribution.check_settings(asked)
         yield distribution
 
@@ -291,6 +301,104 @@ def multiworker(_logical_cpus: int) -> Distribution:
     """As many machines as `TF_CONFIG` or Slurm names."""
     cluster = read_cluster()
     return Distribution(join_workers(cluster), cluster)
+
+
+def read_cluster() -> Cluster:
+    """Reads the cluster in `TF_CONFIG`; without it, the one of Slurm's variables.
+
+    Raises:
+        UserError: if there is none, or it cannot be one.
+    """
+    is_of_slurm = "TF_CONFIG" not in os.environ and "SLURM_PROCID" in os.environ
+    try:
+        if is_of_slurm:
+            # Slurm itself shares out the GPUs; asked for none, TensorFlow would look for them.
+            gpus = {"gpus_per_node": _MOST_TASKS, "gpus_per_task": 1, "auto_set_gpu": False}
+            resolver = _RESOLVERS.SlurmClusterResolver(**gpus)
+        else:
+            resolver = _RESOLVERS.TFConfigClusterResolver()
+        spec = resolver.cluster_spec()
+        own = spec.task_address(resolver.task_type, resolver.task_id)
+        jobs = [spec.job_tasks(job) for job in ("chief", "worker") if job in spec.jobs]
+        workers = tuple(address for job in jobs for address in job)
+        return Cluster(workers, workers.index(own))
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        if is_of_slurm:
+            raise UserError(f"Slurm's variables name no cluster ({error}).") from None
+        fault = f"names no worker ({error})" if os.environ.get("TF_CONFIG") else "is not set"
+        raise UserError(
+            f"--strategy=multiworker: TF_CONFIG {fault}. Each worker needs its own, such as "
+            f"{_EXAMPLE}."
+        ) from None
+
+
+def join_workers(cluster: Cluster) -> tf.distribute.Strategy:
+    """Waits until all workers are there, and makes their strategy.
+
+    Raises:
+        UserError: if one is missing, or this one cannot listen at its address.
+    """
+    context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        cluster_register_timeout_in_ms=1000 * _LONGEST_WAIT,
+    )
+    service = context().coordination_service
+    service.coordinated_job_list.add(name="worker", num_tasks=len(cluster.workers))
+    if hasattr(service, "cluster_register_with_barrier"):  # from TensorFlow 2.19 on
+        service.cluster_register_with_barrier = True  # else the chief waits for an hour
+    resolver = _RESOLVERS.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.workers)}),
+        task_type="worker",
+        task_id=cluster.number,
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+        rpc_layer="grpc",
+    )
+    try:
+        with signals.kept():  # TensorFlow takes SIGTERM for itself
+            return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise UserError(f"--strategy=multiworker: {_why_alone(cluster, error)}") from error
+
+
+def _why_alone(cluster: Cluster, error: Exception) -> str:
+    """Says why the workers did not come together."""
+    text = str(error)
+    if not isinstance(error, tf.errors.DeadlineExceededError):
+        return f"cannot start at {cluster.workers[cluster.number]} ({text.splitlines()[0]})."
+    missing = re.findall(r"^/job:worker/.*task:(\d+)$", text, re.MULTILINE)  # the chief knows
+    who = ", ".join(f"worker {i} ({cluster.workers[int(i)]})" for i in missing)
+    who = who or f"the chief ({cluster.workers[0]})"
+    return f"{who} did not come within {_LONGEST_WAIT} s, or not all of the others."
+
+
+def check_workers_agree(cluster: Cluster, what: str, own: dict[str, Any]) -> None:
+    """Makes sure that all workers, which ask at the same time and once, have the same values.
+
+    Raises:
+        UserError: on every worker, if one differs.
+    """
+    chief, *others = (json.loads(text) for text in _exchange(cluster, what, json.dumps(own)))
+    for number, theirs in enumerate(others, start=1):
+        for name in [*chief, *theirs]:
+            here, there = (json.dumps(each.get(name)) for each in (chief, theirs))
+            if here != there:
+                _exchange(cluster, f"{what} differ", "")  # nobody leaves before all know
+                who = f"worker {number} ({cluster.workers[number]})"
+                raise UserError(
+                    f"--strategy=multiworker: {who} has other {what} than the chief: {name} is "
+                    f"{there} there, {here} at the chief."
+                )
+
+
+def _exchange(cluster: Cluster, name: str, own: str) -> list[str]:
+    """Hands a text to all workers, and gets those of all."""
+    context().set_config_key_value(f"cvae_tf/{name}/{cluster.number}", own)
+    wait = 1000 * _LONGEST_WAIT
+    return [
+        context().get_config_key_value(f"cvae_tf/{name}/{number}", wait)
+        for number in range(len(cluster.workers))
+    ]
 
 
 STRATEGIES = {"single": single, "mirrored": mirrored, "multiworker": multiworker}

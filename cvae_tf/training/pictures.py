@@ -33,14 +33,9 @@ class RunPictures:
         self._seed = derived_key(model.seed, Purpose.PICTURES)
 
     def draw_epoch(self, epoch: int, test: dict[str, float]) -> Path:
-        """Draws what the model shows after an epoch (0: before training).
+        """Draws what the model shows after an epoch, 0 before training; returns the PNG.
 
-        Args:
-            epoch: its number.
-            test: what was measured of the test images; the first number is in the title.
-
-        Returns:
-            The PNG.
+        The title has the first number that was measured of the test images.
         """
         path = self._run.epoch_image(epoch)
         measure = self._family.test_measures(self._model)[0]

@@ -70,10 +70,7 @@ class Run(NamedTuple):
 def new_run(directory: str | Path | None, config: Config, dataset: Dataset) -> Iterator[Run]:
     """Makes a new run directory, which is locked within the context; later it holds the run.
 
-    Args:
-        directory: its path; by default a new one in `runs`, named after the time.
-        config: the complete configuration.
-        dataset: what the run learns from.
+    By default it is a new one in `runs`, named after the time.
 
     Raises:
         UserError: if the directory is not empty, is taken by another process at the same time, or
@@ -170,9 +167,15 @@ def write_config(run: Run) -> None:
 
 
 def changed(run: Run, config: Config, dataset: Dataset) -> Run:
-    """Records that a run goes on with another configuration, or with its images elsewhere."""
-    is_moved = config.data_path != run.config.data_path
-    place = {"name": dataset.name, "origin": dataset.origin} if is_moved else {}
+    """Records, and says, that a run gets more epochs, or that its images are elsewhere now."""
+    place = {}
+    if config.data_path != run.config.data_path:
+        terminal.say(f"The images of the training are at {config.data_path} now.")
+        place = {"name": dataset.name, "origin": dataset.origin}
+    if config.epochs != run.config.epochs:
+        change = f"from {run.config.epochs} to {config.epochs} epochs"
+        end = "" if config.schedule == "constant" else "; its schedule now ends there"
+        terminal.say(f"The run is extended {change}{end}.")
     run = run._replace(config=config, data={**run.data, **place})
     write_config(run)
     return run
@@ -191,20 +194,16 @@ def locked(run: Run) -> Iterator[None]:
     with _explaining(run.directory):
         handle = os.open(run.directory, os.O_RDONLY)
     try:
-        _lock(handle, run.directory)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            where = paths.shown(run.directory)
+            raise UserError(f"--run_dir={where}: another process is using it.") from error
+        except OSError:
+            pass  # a file system without locks
         yield
     finally:
         os.close(handle)
-
-
-def _lock(handle: int, directory: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        where = paths.shown(directory)
-        raise UserError(f"--run_dir={where}: another process is using it.") from error
-    except OSError:
-        pass  # a file system without locks
 
 
 def point_latest_to(run: Run) -> None:
@@ -239,10 +238,7 @@ def find_run(directory: str | Path) -> Path:
     """
     path = paths.expand(directory)
     if not is_run(path):
-        raise UserError(
-            f"--run_dir={path}: holds no run (no {CONFIG}); train one first."
-            f"{paths.did_you_mean(path)}"
-        )
+        raise UserError(f"--run_dir={path}: holds no run (no {CONFIG}); train one first.")
     return path
 
 

@@ -2,20 +2,21 @@
 
 All workers go through it together; the chief alone writes. Below stand: when checkpoints are
 written (now and then, after an epoch, and when a run is stopped); when a run is over early; what is
-fitted after the last step, and kept beside the checkpoints; what TensorBoard shows.
+fitted after the last step, and kept beside the checkpoints; what TensorBoard and the screen show.
 """
 
 import contextlib
 import importlib.util
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as iio
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import files, paths
@@ -25,7 +26,8 @@ from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.training import checkpoints, run_directory, screen, signals
+from cvae_tf.presets import PRESETS
+from cvae_tf.training import checkpoints, run_directory, signals
 from cvae_tf.training.checkpoints import Metrics, Progress, best_row
 from cvae_tf.training.distribution import Distribution
 from cvae_tf.training.pictures import RunPictures
@@ -60,16 +62,14 @@ def train_run(
     events = tf.summary.create_file_writer(str(run.tensorboard)) if shows_events else None
     first_epoch, epochs = len(callback.metrics) + 1, run.config.epochs
     with callback.watching():
-        is_over = callback.is_over_early()
-        last = 0 if is_over else epochs
+        last = 0 if callback.is_over_early() else epochs
         for result in trainer.run_epochs(last, callback, first_epoch, progress.steps_done):
             callback.finish_epoch(result, pictures, events)
-            screen.report(result, trainer.model, epochs)
+            _report_epoch(result, trainer.model, epochs)
             callback.stop_if_asked()
-            is_over = callback.is_over_early()
-            if is_over:
+            if callback.is_over_early():
                 break
-    if is_over:
+    if callback.is_over_early():
         best = best_row(callback.metrics, trainer.model)["epoch"]
         say(
             f"Stopped after epoch {callback.metrics[-1]['epoch']}: none since epoch {best} was "
@@ -88,9 +88,9 @@ def _begin(run: Run, trainer: Trainer, pictures: RunPictures | None) -> Progress
             pictures.draw_epoch(0, test)
     if not distribution.is_chief:
         return checkpoints.unpack(distribution.from_chief(bytes), model)
-    progress, problems = checkpoints.restore_newest(run.checkpoints, model)
+    progress = checkpoints.restore_newest(run.checkpoints, model)
     distribution.from_chief(lambda: checkpoints.packed(model, progress))
-    screen.announce(run, progress, problems)
+    announce(run, progress)
     if progress.metrics:
         _make_again(run, pictures, progress)
     return progress
@@ -111,9 +111,8 @@ def known_run(run_dir: str | Path, strategy: str) -> Run | None:
     Raises:
         UserError: if there is none.
     """
-    if strategy == "multiworker" and not run_directory.is_run(paths.expand(run_dir)):
-        return None
-    return run_directory.load_run(run_dir)
+    may_lack_it = strategy == "multiworker" and not run_directory.is_run(paths.expand(run_dir))
+    return None if may_lack_it else run_directory.load_run(run_dir)
 
 
 def run_of_chief(known: Run | None, distribution: Distribution) -> Run:
@@ -151,7 +150,7 @@ class CheckpointCallback:
         self._run, self._model, self._every = run, trainer.model, every
         self._steps_per_epoch, self._distribution = trainer.steps_per_epoch, trainer.distribution
         self._saved = self._now()
-        self._bar: Bar | None = None  # of the epoch that is being trained
+        self._bar = Bar("")  # of the epoch that is being trained
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -168,26 +167,20 @@ class CheckpointCallback:
                 self.save()
             raise
         finally:
-            self._end_bar()
+            self._bar.clear()
 
     def __call__(self, epoch: int, steps_done: int, value: float) -> None:
         """Is called by the trainer now and then, with a mean of the epoch so far."""
-        if self._bar is None:
-            self._bar = Bar(f"epoch {epoch}/{self._run.config.epochs}")
+        self._bar.what = f"epoch {epoch}/{self._run.config.epochs}"
         self._bar.show(steps_done / self._steps_per_epoch, f"training {value:.2f}")
         if steps_done == self._steps_per_epoch:
-            self._end_bar()
+            self._bar.clear()
         self.stop_if_asked()
         clocks = zip(self._now(), self._saved, self._every, strict=True)
         if any(now - saved >= every for now, saved, every in clocks):
             self.save()
 
-    def finish_epoch(
-        self,
-        result: EpochResult,
-        pictures: RunPictures | None,
-        events: Any,
-    ) -> None:
+    def finish_epoch(self, result: EpochResult, pictures: RunPictures | None, events: Any) -> None:
         """Writes what an epoch brought; it counts as done when all of it is on the disk."""
         row = result.as_row()
         rows = [*self.metrics, row]
@@ -219,19 +212,11 @@ class CheckpointCallback:
         if is_first:
             run_directory.point_latest_to(self._run)
 
-    def _end_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.clear()
-            self._bar = None
-
     def _is_sound(self) -> bool:
-        """Whether all weights are those that learn, and finite.
-
-        A run may be stopped just before it would say that they are not.
-        """
-        if is_within_averages(self._model):
-            return False
-        return all(np.isfinite(weight.numpy()).all() for weight in self._model.trainable_variables)
+        """Whether all weights are those that learn, and finite; a run may just have seen others."""
+        weights = self._model.trainable_variables
+        are_finite = all(np.isfinite(weight.numpy()).all() for weight in weights)
+        return are_finite and not is_within_averages(self._model)
 
     def _now(self) -> tuple[int, float]:
         return int(self._model.steps.numpy()), time.monotonic()
@@ -245,9 +230,7 @@ def take_best_epoch(run: Run, model: GenerativeModel, metrics: Metrics) -> Metri
     """
     if not run.config.early_stop or best_row(metrics, model) is metrics[-1]:
         return metrics
-    progress, problems = checkpoints.restore_best(run.checkpoints, model)
-    screen.warn_of(problems)
-    return progress.metrics
+    return checkpoints.restore_best(run.checkpoints, model).metrics
 
 
 def fit_after_training(run: Run, model: GenerativeModel, dataset: Dataset) -> None:
@@ -272,25 +255,19 @@ def fit_after_training(run: Run, model: GenerativeModel, dataset: Dataset) -> No
 
 def restore_fitted(run: Run, model: GenerativeModel) -> list[str]:
     """Takes what was written of these weights; of what is missing, says what follows from it."""
-    parts = model.fitted_parts
-    if not parts:
-        return []
-    names = [key for name, part in parts.items() for key in _fitted_variables(name, part)]
-    try:
+    fitted = {name: _fitted_variables(name, part) for name, part in model.fitted_parts.items()}
+    names = [key for variables in fitted.values() for key in variables]
+    arrays, missing = {}, []
+    with contextlib.suppress(UserError):
         arrays = files.read_npz(run.finishing, (_FITTED_STEP, *names))
-    except UserError:
-        arrays = {}
     is_of_these = arrays.get(_FITTED_STEP) == model.steps.numpy()
-    shapes, missing = {key: array.shape for key, array in arrays.items()}, []
-    for name, part in parts.items():
-        variables = _fitted_variables(name, part)
-        if is_of_these and all(
-            shapes.get(key) == tuple(each.shape) for key, each in variables.items()
-        ):
+    for name, variables in fitted.items():
+        shapes = {key: array.shape for key, array in arrays.items() if key in variables}
+        if is_of_these and shapes == {key: tuple(each.shape) for key, each in variables.items()}:
             for key, variable in variables.items():
                 variable.assign(arrays[key])
         else:
-            missing.append(part.effect_if_missing)
+            missing.append(model.fitted_parts[name].effect_if_missing)
     return missing
 
 
@@ -304,7 +281,7 @@ def _write_events(writer: Any, row: dict[str, float], picture: Path) -> None:
         for name, value in row.items():
             if name not in ("epoch", "step"):
                 tf.summary.scalar(name, value)
-        tf.summary.image("epoch", np.asarray(Image.open(picture).convert("RGB"))[None])
+        tf.summary.image("epoch", iio.imread(picture, mode="RGB")[None])
     writer.flush()
 
 
@@ -312,3 +289,69 @@ def check_tensorboard() -> None:
     """Raises a UserError if TensorBoard, without which nothing can be written, is missing."""
     if importlib.util.find_spec("tensorboard") is None:
         raise UserError("--tensorboard needs another package: pip install tensorboard")
+
+
+# What is shown on the screen
+
+
+def announce(run: Run, progress: Progress) -> None:
+    """Says what is about to be trained, on which data, on which device, from where."""
+    config, data = run.config, run.data
+    gpus, names = len(tf.config.list_physical_devices("GPU")), data.get("class_names", ())
+    classes = f" {len(names):,} classes: {paths.listed(names)}." if names else ""
+    say(f"data:    {data['origin']}{classes}")
+    say(f"         {data['train_images']:,} training images, {data['test_images']:,} test images")
+    labels = f"{len(names)} classes, " if config.conditional else ""
+    usual = {Config.objective, PRESETS[config.preset].get("objective", Config.objective)}
+    objective = "" if usual == {config.objective} else f", objective {config.objective}"
+    say(
+        f"model:   preset {config.preset}, {labels}{config.latent_dim} latent dimensions, "
+        f"batches of {config.batch_size}, learning rate {config.learning_rate:g}{objective}"
+    )
+    say(f"device:  {f'{gpus} GPU' if gpus else 'CPU (TensorFlow sees no GPU)'}")
+    say(f"run:     {paths.shown(run.directory)}")
+    if progress.epoch > 1 or progress.steps_done:
+        say(f"resumed: in epoch {progress.epoch} after {progress.steps_done} steps")
+
+
+def _report_epoch(result: EpochResult, model: GenerativeModel, epochs: int) -> None:
+    """Prints the line of an epoch."""
+    family = family_of(model)
+    train, test = family.train_measures(model), family.test_measures(model)
+    others = (each for each in train.values() if each not in test)
+    training = [f"training {each.title} {result.train[each.name]:.2f}; " for each in others]
+    say(
+        f"epoch {result.epoch}/{epochs}: test {family.describe_test(model, result.test)}; "
+        f"{''.join(training)}{result.images_per_second:,.0f} images/s, "
+        f"{result.train_seconds + result.test_seconds:.1f} s",
+    )
+    for text in family.warnings(model, result.as_row()):
+        warn(text)
+
+
+def conclude(run: Run, model: GenerativeModel, saved_model: Path) -> None:
+    """Names the files of a finished run and what to do with them."""
+    titles = ", ".join(measure.title for measure in family_of(model).test_measures(model))
+    say(f"\nWritten to {paths.shown(run.directory)}:")
+    for path, what in (
+        (run.images, "a picture for each epoch"),
+        (run.animation, "the same as an animation"),
+        (run.manifold, "the latent space, decoded"),
+        (run.latents, "where the test images lie in the latent space"),
+        (run.curves, f"{titles} by epoch"),
+        (run.metrics, "the numbers behind them"),
+        (run.report, "all of it as a page for a browser"),
+        (run.checkpoints, "weights and optimizer state"),
+        (saved_model, "the SavedModel, for TensorFlow alone"),
+    ):
+        if path.exists():
+            name = f"{path.relative_to(run.directory)}{'/' if path.is_dir() else ''}"
+            say(f"  {name:14} {what}")
+    say("")
+    hint_at(saved_model)
+
+
+def hint_at(saved_model: Path) -> None:
+    """Says how to look at what an exported model can do."""
+    name = shlex.quote(paths.shown(saved_model))
+    say(f"Look at what it can do:\n  saved_model_cli show --dir {name} --all")

@@ -172,7 +172,8 @@ class Trainer:
         stride = self.distribution.num_workers * _EVALUATION_BATCH
         for start in tf.range(first_of_own, tf.shape(images)[0], stride):
             own = slice(start, start + _EVALUATION_BATCH)
-            grey, of_class = batches.to_unit_floats(images[own]), self._if_wanted(labels[own])
+            of_class = labels[own] if self.model.num_classes else None
+            grey = batches.to_unit_floats(images[own])
             values = self.model.measure(grey, of_class, first + start)
             every = [tf.cast(values[each.name], tf.float64) for each in self._test_measures]
             sums += tf.reduce_sum(tf.stack(every), axis=1)
@@ -207,18 +208,10 @@ class Trainer:
                 "a smaller --learning_rate may help."
             )
 
-    def _if_wanted(self, labels: tf.Tensor) -> tf.Tensor | None:
-        """The labels, if the model is a conditional one."""
-        return labels if self.model.num_classes else None
-
     def _take_steps(
-        self,
-        images: tf.Tensor,
-        labels: tf.Tensor,
-        order: tf.Tensor,
-        first: tf.Tensor,
+        self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, first: tf.Tensor,
         last: tf.Tensor,
-    ) -> tf.Tensor:
+    ) -> tf.Tensor:  # fmt: skip
         """Takes the steps of a part of an epoch, while all is finite; the last one done, []."""
 
         def take(images: tf.Tensor, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:

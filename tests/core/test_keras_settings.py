@@ -22,22 +22,20 @@ from cvae_tf.training import building
 @pytest.mark.parametrize(
     ("text", "warning"),
     [
-        ('{"backend": "torch", "nnx_enabled": true}', "names the backend torch; cvae-tf takes t"),
+        ('{"backend": "torch"}', "names the backend torch; cvae-tf takes t"),
         ('{"backend": "tensorflow", "floatx": "float64"}', ""),
         ("{no json", ""),  # Keras takes its own settings then
     ],
 )
 def test_what_another_project_wrote_for_keras(tmp_path, monkeypatch, capsys, text, warning):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    for name in ("KERAS_BACKEND", "KERAS_NNX_ENABLED"):
-        monkeypatch.setenv(name, "")  # which puts back at the end what there is now
-        monkeypatch.delenv(name)
+    monkeypatch.setenv("KERAS_BACKEND", "")  # which puts back at the end what there is now
+    monkeypatch.delenv("KERAS_BACKEND")
     (tmp_path / "keras.json").write_text(text)
     tensorflow_setup.prepare_keras()
     said = capsys.readouterr().err
     assert warning in said and said.count("\n") == bool(warning)
-    found = os.environ.get("KERAS_BACKEND"), os.environ.get("KERAS_NNX_ENABLED")
-    assert found == (("tensorflow", "false") if warning else (None, None))
+    assert os.environ.get("KERAS_BACKEND") == ("tensorflow" if warning else None)
 
 
 def test_another_backend_that_is_there_or_asked_for_is_refused_in_a_line(tmp_path, monkeypatch):

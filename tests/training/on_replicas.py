@@ -27,7 +27,7 @@ CONFIGS = {
     "convolutions": {
         "preset": "fast", "objective": "elbo", "free_bits": 0.5, "clip_norm": 0.1, **SMALL,
     },
-    "shared latents": {**DENSE, "objective": "shared", "shared_latents": 24, "conditional": True},
+    "shared latents": {**DENSE, "objective": "shared", "shared_latents": 24},
     "GAN": {"model": "gan", "preset": "gan", "latent_dim": 4, "r1": 0.1,
             "diff_augment": "colour,translation", **SMALL},
 }  # fmt: skip

@@ -47,7 +47,6 @@ QUARTER = 0.2 * (1 + math.cos(math.pi / 4))
         ({**COSINE, "total_steps": 100, "warmup_steps": 5000}, {0: 0, 5: 0.2, 10: 0.4, 100: 0}),
         (LINE, {0: 0.4, 50: 0.4, 100: 0.4, 150: 0.26, 200: 0.12}),
     ],
-    ids=["cosine", "warm-up of a tenth at most", "a line in the second half"],
 )
 def test_the_rate_follows_its_schedule(settings, rates):
     optimizer = build_optimizer(**settings)
