@@ -140,7 +140,7 @@ def speed(call: Callable[[], Any], batch: int) -> float:
 def export_all(directory: Path) -> None:
     """Writes each network in each format."""
     from cvae_tf.config import Config
-    from cvae_tf.exporting.export import FORMATS, write_model
+    from cvae_tf.exporting.formats import FORMATS, write_model
     from cvae_tf.models.networks import build_networks
     from cvae_tf.models.vae.family import VaeFamily
     from cvae_tf.models.vae.model import CVAE

@@ -17,7 +17,7 @@ from cvae_tf.data.loading import load_again, load_dataset
 from cvae_tf.evaluation import evaluating, tables_and_pictures
 from cvae_tf.evaluation.evaluating import Distance, Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output
-from cvae_tf.exporting.export import check_packages, export_run
+from cvae_tf.exporting.formats import check_packages, export_run
 from cvae_tf.exporting.load import as_loaded, load_newest, run_of
 from cvae_tf.exporting.load import load as load
 from cvae_tf.generation import modes

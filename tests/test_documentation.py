@@ -15,7 +15,7 @@ from cvae_tf.cli import COMMANDS
 from cvae_tf.config import Config
 from cvae_tf.data import given_images
 from cvae_tf.data.pictures import Form, read
-from cvae_tf.exporting.export import FORMATS
+from cvae_tf.exporting.formats import FORMATS
 from cvae_tf.generation.settings import MODE_NAMES
 from cvae_tf.presets import PRESETS
 

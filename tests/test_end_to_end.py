@@ -12,7 +12,7 @@ from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
-from cvae_tf.exporting import export
+from cvae_tf.exporting import formats
 from cvae_tf.training import building
 
 
@@ -88,7 +88,7 @@ def test_an_export_elsewhere_replaces_nothing_and_the_run_stays_as_it_is(
     def write(model, place, metadata):
         (place / "saved_model.pb").write_text(metadata["data"]["name"])
 
-    monkeypatch.setitem(export.FORMATS, "saved_model", export.Format(write))
+    monkeypatch.setitem(formats.FORMATS, "saved_model", formats.Format(write))
     before, new = _contents(vae_run.directory), tmp_path / "new" / "place"
     assert api.export(vae_run.directory, new, verbose=0) == new / "1"
     mine = tmp_path / "old" / "progress.gif"

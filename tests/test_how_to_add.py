@@ -12,7 +12,7 @@ import cvae_tf
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.exporting.export import Format, write_model
+from cvae_tf.exporting.formats import Format, write_model
 from cvae_tf.generation.image_modes import Generated
 from cvae_tf.generation.modes import Mode
 from cvae_tf.models.vae.likelihoods import GAUSSIAN

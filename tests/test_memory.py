@@ -8,7 +8,7 @@ from helpers import METADATA, tiny_cvae
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from cvae_tf.config import Config
-from cvae_tf.exporting.export import write_model
+from cvae_tf.exporting.formats import write_model
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.training import building
 from cvae_tf.training.trainer import Trainer

@@ -12,7 +12,7 @@ from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.core.tensorflow_setup import usual_settings
-from cvae_tf.exporting.export import describe_run
+from cvae_tf.exporting.formats import describe_run
 from cvae_tf.models import FAMILIES
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training import building, run_directory

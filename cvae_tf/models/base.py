@@ -22,7 +22,7 @@ from cvae_tf.models.arrays import (
     refusing,
     traced_signature,
 )
-from cvae_tf.models.networks.building import ImageShape
+from cvae_tf.models.networks.layer_maker import ImageShape
 
 _NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
 

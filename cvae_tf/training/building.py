@@ -16,7 +16,7 @@ from cvae_tf.data.inspection import Looks, look_at
 from cvae_tf.data.pictures import Form
 from cvae_tf.models import FAMILIES, optimizers
 from cvae_tf.models.base import GenerativeModel
-from cvae_tf.models.networks.building import ImageShape
+from cvae_tf.models.networks.layer_maker import ImageShape
 from cvae_tf.presets import PRESETS
 from cvae_tf.training import run_directory
 from cvae_tf.training.checkpoints import Metrics, list_checkpoints, restore_best, restore_newest

@@ -1,4 +1,7 @@
-"""The pictures of a run: always the same test images and latents, so that epochs compare."""
+"""The pictures of a run: always the same test images and latents, so that epochs compare.
+
+What the picture of an epoch shows is said by the family of the model, in `epoch_panels`.
+"""
 
 from pathlib import Path
 

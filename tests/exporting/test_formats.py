@@ -16,8 +16,8 @@ from helpers import METADATA, PROJECT, tiny_cvae
 from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting import export
-from cvae_tf.exporting.export import FORMATS, write_model
+from cvae_tf.exporting import formats
+from cvae_tf.exporting.formats import FORMATS, write_model
 from cvae_tf.models import FAMILIES
 from cvae_tf.models.networks import GAN_NETWORKS, NETWORKS
 from cvae_tf.models.vae.model import CVAE
@@ -156,11 +156,11 @@ def test_what_a_runtime_cannot_run_or_answers_otherwise_is_refused_in_a_line(
     images = keras.layers.Lambda(function)(latents)
     parts = {"decoder": keras.Model(latents, {"images": images}, name="decoder")}
     own = SimpleNamespace(standalone_parts=lambda model: parts)
-    monkeypatch.setattr(export, "family_of", lambda model: own)
+    monkeypatch.setattr(formats, "family_of", lambda model: own)
     if message == WRONG:
         name = f"_run_{format_name}"
-        run = getattr(export, name)
-        monkeypatch.setattr(export, name, lambda *given: {"images": run(*given)["images"] + 0.01})
+        run = getattr(formats, name)
+        monkeypatch.setattr(formats, name, lambda *given: {"images": run(*given)["images"] + 0.01})
     with pytest.raises(UserError, match=message) as refused:
         write_model(SimpleNamespace(num_classes=0), format_name, tmp_path / "written", METADATA)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 300

@@ -13,7 +13,7 @@ from helpers import METADATA, create_run, tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.exporting.export import describe_run
+from cvae_tf.exporting.formats import describe_run
 from cvae_tf.exporting.load import load, load_newest
 from cvae_tf.models import FAMILIES, saved_model
 

@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from helpers import METADATA, tiny_images, tiny_networks
 
 from cvae_tf.data.datasets import Dataset, Split
-from cvae_tf.exporting.export import write_model
+from cvae_tf.exporting.formats import write_model
 from cvae_tf.models import FAMILIES
 from cvae_tf.models.vae import latent_mixture
 from cvae_tf.models.vae.latent_mixture import LatentSampler, Mixture

@@ -21,8 +21,8 @@ from cvae_tf.models.base import GenerativeModel, images_and_labels, inputs_of
 from cvae_tf.models.gan import losses
 from cvae_tf.models.gan.losses import GAN_LOSSES, GanLoss
 from cvae_tf.models.layers import seed_dropout
-from cvae_tf.models.networks.building import GanNetworks
 from cvae_tf.models.networks.gan_pairs import seed_vectors
+from cvae_tf.models.networks.layer_maker import GanNetworks
 
 R1_EVERY = 16  # steps; the penalty counts as many times then (Karras et al. 2020, section 3.1)
 _DRAWN_FOR_STATISTICS = 2048  # images, of batch normalisation; fewer large ones

@@ -1,4 +1,4 @@
-"""Networks by name: a file for each kind, and `building.py` with what they are built from.
+"""Networks by name: a file for each kind, and `layer_maker.py` with what they are built from.
 
 A network of your own is a function `build(plan) -> Networks`, as `tutorial.py` has it; both tables
 are open: `NETWORKS["mine"] = build` before `train` is called.
@@ -9,7 +9,7 @@ import keras
 from cvae_tf.core.settings import find
 from cvae_tf.core.tensorflow_setup import usual_settings
 from cvae_tf.models.networks import dense, gan_pairs, patches, tutorial
-from cvae_tf.models.networks.building import (
+from cvae_tf.models.networks.layer_maker import (
     GanNetworks,
     GanPlan,
     ImageShape,

@@ -17,7 +17,7 @@ from typing import Any
 
 import keras
 
-from cvae_tf.models.networks.building import (
+from cvae_tf.models.networks.layer_maker import (
     LayerMaker,
     Networks,
     Plan,

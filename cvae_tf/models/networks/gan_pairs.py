@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from cvae_tf.core import replicas
 from cvae_tf.core.randomness import layer_seed
-from cvae_tf.models.networks.building import (
+from cvae_tf.models.networks.layer_maker import (
     GanNetworks,
     GanPlan,
     check_size,

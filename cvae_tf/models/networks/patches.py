@@ -21,7 +21,7 @@ from typing import NamedTuple
 import keras
 
 from cvae_tf.models.layers import FourierFeatures
-from cvae_tf.models.networks.building import (
+from cvae_tf.models.networks.layer_maker import (
     ImageShape,
     LayerMaker,
     Networks,

@@ -3,7 +3,7 @@
 import keras
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.models.networks.building import Networks, Plan, describe, through, with_labels
+from cvae_tf.models.networks.layer_maker import Networks, Plan, describe, through, with_labels
 
 layers = keras.layers
 

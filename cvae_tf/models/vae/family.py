@@ -19,7 +19,7 @@ from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.drawing.plots import CurveGroup
 from cvae_tf.models.base import Measure, inputs_of
 from cvae_tf.models.family import Family, sample_panel
-from cvae_tf.models.networks.building import ImageShape, Options
+from cvae_tf.models.networks.layer_maker import ImageShape, Options
 from cvae_tf.models.saved_model import (
     SEED,
     Signatures,
