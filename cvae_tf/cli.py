@@ -178,11 +178,16 @@ def _model_from_flags() -> Any:
     from cvae_tf.exporting.load import load
     from cvae_tf.training import run_directory
 
-    if flags.FLAGS.saved_model is None:
+    if _named_model() is None:
         return run_directory.find_run(flags.FLAGS.run_dir)
-    if flags.FLAGS["run_dir"].present:
-        raise UserError("--run_dir and --saved_model: give one of the two.")
     return load(flags.FLAGS.saved_model)
+
+
+def _named_model() -> str | None:
+    """The exported model that the flags name, if they name no run."""
+    if flags.FLAGS.saved_model is not None and flags.FLAGS["run_dir"].present:
+        raise UserError("--run_dir and --saved_model: give one of the two.")
+    return flags.FLAGS.saved_model
 
 
 def _train() -> None:
@@ -234,7 +239,7 @@ def _report() -> None:
     given = flags.FLAGS
     with quiet_import():
         from cvae_tf import api
-    model = given.run_dir if given.saved_model is None else given.saved_model
+    model = given.run_dir if _named_model() is None else given.saved_model
     api.report(model, given.output, compare=given.compare)
 
 

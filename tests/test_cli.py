@@ -92,8 +92,9 @@ def test_commands_pass_on_what_their_flags_say(
         ("train --epochs=0", "--epochs=0: must be a whole number"),
         ("generate --saved_model=", "An empty path was given; give a path, or leave it out."),
         ("export --run_dir=nowhere", "--run_dir=nowhere: holds no run"),
-        ("generate --saved_model=nowhere", "--saved_model=nowhere: holds no SavedModel"),
+        ("generate --saved_model=nowhere", "nowhere: holds neither a SavedModel nor a run"),
         ("evaluate --run_dir=a --saved_model=b", "--run_dir and --saved_model: give one"),
+        ("report --run_dir=a --saved_model=b", "--run_dir and --saved_model: give one"),
         ("evaluate --output=numbers.txt", "--output=numbers.txt: must end in .json"),
     ],
 )

@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +80,17 @@ class KerasSet:
         try:
             cache.mkdir(parents=True, exist_ok=True)
             # Keras looks elsewhere if it may not write here, and unpacks archives anew each time.
-            with (home / "cvae-tf.lock").open("w") as lock:
-                with contextlib.suppress(OSError, AttributeError):  # a system without such locks
-                    fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+            seconds = self.seconds if seconds is None else seconds
+            with _locked(home / f"cvae-tf-{self.module}.lock", seconds):
                 if not all((cache / name).exists() for name in self.files):
-                    self._download(cache, self.seconds if seconds is None else seconds)
+                    self._download(cache, seconds)
                 splits = self._read(cache)
-        except (OSError, UserError) as error:
+        except OSError as error:
+            raise UserError(
+                f"{self.title} cannot be had: {home} must be a folder that can be written to "
+                f"({error.strerror}); KERAS_HOME names another.\n{_OTHERWISE}"
+            ) from error
+        except UserError as error:
             raise UserError(f"{self.title} cannot be had: {error}\n{_OTHERWISE}") from error
         names = "x_train", "y_train", "x_test", "y_test"
         arrays = dict(zip(names, itertools.chain(*splits), strict=True))
@@ -128,6 +134,24 @@ class KerasSet:
                     (Path(home) / "datasets" / name).replace(cache / name)
         except (OSError, subprocess.SubprocessError) as error:
             raise UserError("it is not in the Keras cache, and cannot be downloaded.") from error
+
+
+@contextlib.contextmanager
+def _locked(path: Path, seconds: float) -> Iterator[None]:
+    """Within it, no other process has this file locked; waits for one, but not for long."""
+    end = time.monotonic() + seconds
+    with path.open("w") as lock:
+        while fcntl:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the file is closed
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise UserError(f"another process has held {path} for {seconds} s.") from None
+                time.sleep(0.1)
+            except OSError:  # a system without such locks
+                break
+        yield
 
 
 def _cifar(classes: int, folder: str, sha256: str, names: str) -> KerasSet:

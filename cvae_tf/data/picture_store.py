@@ -175,11 +175,16 @@ def _decode_to_cache(listing: Listing, form: Form, entry: Path) -> tuple[Facts, 
     except UserError as error:
         if not isinstance(error.__cause__, OSError):
             raise
-        if _find(entry) is None:  # else another process has made it meanwhile
+        kept = _find(entry)
+        if kept is None:  # else another process has made it meanwhile
             raise UserError(
                 f"{error} Decoded pictures are kept there; KERAS_HOME names another place."
             ) from error
-    return _find(entry)
+        return kept
+    kept = _find(entry)
+    if kept is None:
+        raise UserError(f"{entry}: another process has just replaced it; start again.")
+    return kept
 
 
 def _decode(listing: Listing, form: Form, entry: Path) -> None:

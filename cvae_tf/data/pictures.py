@@ -198,6 +198,8 @@ def largest_level(path: str | Path, page: int = 0) -> tuple[float, bool]:
             return float(np.max(np.asarray(_plain(image, Form())))), False
         levels = np.asarray(image)
         seen = levels[levels != image.info.get("transparency")]
+        if not np.all(np.isfinite(seen)):
+            raise BadPictureError("levels that are no numbers")
         return float(seen.max(initial=0)), image.mode != "F"
 
 
@@ -328,10 +330,8 @@ def _plain_deep(image: Image.Image, form: Form) -> Image.Image:
     low, high = float(levels.min()), float(levels.max())
     most = np.finfo(float).max if form.white_level else largest
     if not 0 <= low <= high <= most:  # nor are there any that are no numbers
-        raise BadPictureError(
-            f"levels from {low:g} to {high:g}, not from 0 to {most:g}; --white_level=auto takes "
-            "larger ones"
-        )
+        hint = "; --white_level=auto takes larger ones" if high > most else ""
+        raise BadPictureError(f"levels from {low:g} to {high:g}, not from 0 to {most:g}{hint}")
     if image.mode != "F" and form.deep_white_level:
         largest = form.deep_white_level
     pixels = _to_8_bits(levels, form.white_level or largest)

@@ -27,7 +27,7 @@ def load(directory: str | Path) -> GenerativeModel:
     """Loads a trained model: of a run its export, or its newest checkpoint if there is none.
 
     Args:
-        directory: of a SavedModel, or of a run.
+        directory: of a SavedModel, of one numbered as by `export`, or of a run.
 
     Returns:
         The model. Its methods take tensors and give tensors, and take arrays and give arrays; its
@@ -37,14 +37,14 @@ def load(directory: str | Path) -> GenerativeModel:
         UserError: if there is none, or this version cannot build its networks.
     """
     path = paths.expand(directory)
-    exported = path if (path / _GRAPH).is_file() else path / SAVED_MODEL
-    if (exported / _GRAPH).is_file():
-        return _load_exported(exported)
+    for exported in (path, path / SAVED_MODEL, path / SAVED_MODEL.name):
+        if (exported / _GRAPH).is_file():
+            return _load_exported(exported)
     if run_directory.is_run(path):
         return load_newest(directory)
     raise UserError(
-        f"--saved_model={directory}: holds no SavedModel; train.py writes one to "
-        f"export/1 in its run directory."
+        f"{directory}: holds neither a SavedModel nor a run; train.py writes a SavedModel to "
+        f"{SAVED_MODEL} in its run directory."
     )
 
 

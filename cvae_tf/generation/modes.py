@@ -94,7 +94,7 @@ def make_interpolation(
     is_number = settings.start.isdecimal() or settings.end.isdecimal()
     if "encode" in model.abilities and is_number:
         images = given_images(model, settings)
-    if images is None and (settings.refine or settings.data_path or settings.invert):
+    if images is None and (settings.refine or settings.data_path or settings.invert is not None):
         raise UserError(
             "--refine, --data_path and --invert do nothing: neither --start nor --end is an image."
         )

@@ -54,7 +54,7 @@ def test_a_run_is_as_good_as_its_export_and_the_same_without(kind, request, tmp_
 
 
 def test_what_is_no_model_of_this_project_is_refused(tmp_path):
-    with pytest.raises(UserError, match="holds no SavedModel"):
+    with pytest.raises(UserError, match="holds neither a SavedModel nor a run"):
         load(tmp_path)
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
     with pytest.raises(UserError, match=r"model.json: .*; tf.saved_model.load\(\".*other\"\)"):
