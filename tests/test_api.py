@@ -72,7 +72,7 @@ WRONG = [
     ("export", {"run_dir": "started"}, "no checkpoint yet"),
     ("evaluate", {"model": "started", "importance_samples": "0"}, "--importance_samples=0"),
     ("generate", {"model": "started"}, "started: the run has no checkpoint yet"),
-    ("report", {"model": "nowhere"}, "holds no"),
+    ("report", {"model": "nowhere"}, "holds neither"),
 ]  # fmt: skip
 
 
