@@ -239,24 +239,22 @@ def integrate_pairs(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> _Pairs:
             show(first / len(numbers))
             last = min(first + at_once, len(numbers))
             part = pairs.part(slice(bounds[first], bounds[last]))
-            values = log_volume + _values_at_nodes(joint, tiles, part)
+            natural, offset = joint.decode(tiles.part(numbers[first:last]).nodes(_FINE_NODES))
+            counts = np.diff(bounds[first : last + 1])
+            values = log_volume + _compare(joint.features, part.image, counts, natural, offset)
             found.append(_integrals(values, joint.latent_dim))
     log_mass, error = map(np.concatenate, zip(*found, strict=True))
     return pairs._replace(log_mass=log_mass, error=error)
-
-
-def _values_at_nodes(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> tf.Tensor:
-    """The logarithms of p(x, z) of each pair at the nodes of its tile, [M, n^Z]."""
-    numbers, counts = np.unique(pairs.tile, return_counts=True)
-    natural, offset = joint.decode(tiles.part(numbers).nodes(_FINE_NODES))
-    return _compare(joint.features, pairs.image, counts, natural, offset)
 
 
 @tf.function(reduce_retracing=True)
 def _compare(
     features: tf.Tensor, image: tf.Tensor, counts: tf.Tensor, natural: tf.Tensor, offset: tf.Tensor
 ) -> tf.Tensor:
-    """Compares the images of each tile, one tile after the other, with its nodes: [M, n^Z]."""
+    """The logarithms of p(x, z) of M pairs at the nodes of their tiles, [M, n^Z].
+
+    One tile after the other is compared with its images, so many as its count says.
+    """
     num_tiles, num_nodes = tf.size(counts), tf.size(offset) // tf.size(counts)
     ends = tf.cumsum(counts)
     parts = tf.TensorArray(features.dtype, num_tiles, infer_shape=False)
