@@ -4,16 +4,20 @@ The scripts call exactly these. Results are returned as well as written.
 """
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from cvae_tf.config import EVALUATION, Config, RunOptions
 from cvae_tf.core import files, paths, tensorflow_setup, terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import check_names
-from cvae_tf.data.datasets import Dataset, with_classes
+from cvae_tf.data.datasets import Dataset, as_arrays, training_arrays, with_classes
 from cvae_tf.data.loading import load_again, load_dataset
+from cvae_tf.data.pictures import IN_MEMORY
 from cvae_tf.evaluation import evaluating, tables_and_pictures
 from cvae_tf.evaluation.evaluating import Distance, Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output
@@ -45,25 +49,44 @@ from cvae_tf.training.trainer import Trainer, averaged
 
 
 class TrainedRun(NamedTuple):
-    """A finished run."""
+    """A finished run; it stands for its directory, wherever one is wanted."""
 
     directory: Path  # which holds everything of it
     config: Config
     history: list[dict[str, float]]  # the rows of `metrics.csv`, one for each epoch
     saved_model: Path  # the exported model, for `load`, `generate` and TensorFlow alone
 
+    def __fspath__(self) -> str:
+        """The path of its directory."""
+        return str(self.directory)
+
 
 def train(
+    x_train: Any = None,
+    y_train: Any = None,
+    x_test: Any = None,
+    y_test: Any = None,
+    class_names: Sequence[str] | None = None,
+    *,
     config: Config | None = None,
     run_dir: str | Path | None = None,
     **settings: Any,
 ) -> TrainedRun:
     """Trains a model; writes everything of the run, and returns what it has learned.
 
-    `train(epochs=3, latent_dim=8)` is `python train.py --epochs=3 --latent_dim=8`. It works in any
-    thread and leaves signals alone. Ctrl-C ends it after a checkpoint, and `resume` goes on.
+    `train(x_train)` learns from arrays. `train(epochs=3, latent_dim=8)` is `python train.py
+    --epochs=3 --latent_dim=8`. It works in any thread and leaves signals alone. Ctrl-C ends it
+    after a checkpoint, and `resume` goes on.
 
     Args:
+        x_train: images, [N, H, W] or [N, H, W, C]: whole numbers from 0 to 255, floats in [0, 1] or
+            bool; an array, a list, or a `tf.data.Dataset` of images or of (image, label), in
+            batches or not. Without it, settings name the images.
+        y_train: a label for each image, numbers, texts or one-hot. They colour pictures; with
+            `conditional=True` the model learns them.
+        x_test: images for testing, as `x_train`; by default a tenth of that is held out.
+        y_test: their labels.
+        class_names: of the labels 0, 1, ...
         config: all settings, as `Config.create` joins them; or give those that are not as usual
             by name. If no preset is named, the images decide: `fast` for black and white, `photo`
             for grey levels and colours.
@@ -76,22 +99,32 @@ def train(
         where the exported model is.
 
     Raises:
-        UserError: if a setting, the data or the directory cannot be used, or the loss stops being
+        UserError: if a setting, the images or the directory cannot be used, or the loss stops being
             finite.
         KeyboardInterrupt: at Ctrl-C, after a checkpoint; it says how to go on.
     """
+    if isinstance(x_train, Config):
+        config, x_train = x_train, None
     options, settings = _divide(settings)
     if config is not None and (settings or not isinstance(config, Config)):
         raise UserError("Give a Config, as Config.create(...) makes it, or settings by name.")
     asked = config or Config.create(**settings)  # refuses what no images allow
     with terminal.verbosity(options.verbose):
+        arrays = training_arrays(x_train, y_train, x_test, y_test, class_names)
+        if arrays:
+            _refuse_other_images(asked)
+            config = config and dataclasses.replace(config, dataset=IN_MEMORY)
+            settings["dataset"] = IN_MEMORY
         _set_threads(asked.threads)
         where = options.strategy, options.logical_cpus
         with start_strategy(*where, asked.to_json()) as distribution:
             images = asked.data_path, asked.seed, asked, options.cache_mb
-            dataset = load_dataset(asked.dataset, *images)
+            dataset = load_dataset(asked.dataset, *images, arrays)
             config = building.complete_settings(config, settings, dataset)
-            dataset = with_classes(dataset) if config.conditional else dataset
+            if config.conditional:
+                dataset = with_classes(dataset)
+            elif "y_train" in arrays:
+                terminal.say("labels:  colour pictures; conditional=True lets the model learn them")
             trainer = building.build_trainer(config, dataset, distribution)
             if not distribution.is_chief:
                 return _follow(config, trainer, options)
@@ -99,14 +132,35 @@ def train(
                 return _train_and_export(run, trainer, dataset, options)
 
 
-def resume(run_dir: str | Path, **settings: Any) -> TrainedRun:
+def _refuse_other_images(config: Config) -> None:
+    """Raises a UserError if settings name images, where arrays were given."""
+    if config.data_path is not None or config.dataset not in (Config.dataset, IN_MEMORY):
+        name = "dataset" if config.data_path is None else "data_path"
+        raise UserError(f"x_train and {name}={getattr(config, name)}: give one of the two.")
+
+
+def resume(
+    run_dir: str | os.PathLike,
+    x_train: Any = None,
+    y_train: Any = None,
+    x_test: Any = None,
+    y_test: Any = None,
+    class_names: Sequence[str] | None = None,
+    **settings: Any,
+) -> TrainedRun:
     """Goes on with a run from its newest good checkpoint, to the same end as without a break.
 
     Of what is in its directory, only `config.json` and the checkpoints are needed. A finished run
     gets its pictures and its export again; with more `epochs`, it is trained further.
 
     Args:
-        run_dir: of the run.
+        run_dir: of the run, or the finished run itself.
+        x_train: this and the following as in `train`, if the run has learned from arrays: these are
+            not kept, and known by their SHA-256.
+        y_train: labels.
+        x_test: images for testing.
+        y_test: their labels.
+        class_names: of the labels.
         **settings: fields of `RunOptions`, as in `train`, also others than before; and of `Config`,
             which are checked against those of the run: only `epochs` may be more, and `data_path`
             another place of the same images.
@@ -124,11 +178,14 @@ def resume(run_dir: str | Path, **settings: Any) -> TrainedRun:
     with terminal.verbosity(options.verbose):
         _set_threads(known.config.threads if known else settings.get("threads", 0))
         asked = {"resume": True, **settings}
+        arrays = training_arrays(x_train, y_train, x_test, y_test, class_names)
+        if arrays and settings.get("data_path"):
+            raise UserError("x_train and data_path: give one of the two.")
         with start_strategy(options.strategy, options.logical_cpus, asked) as distribution:
             run = run_of_chief(known, distribution)
             config = run.config.extended(settings)
             with signals.naming(run.directory):
-                dataset = _load_again(run, config, options)
+                dataset = _load_again(run, config, options, arrays)
                 trainer = building.build_trainer(config, dataset, distribution)
                 if not distribution.is_chief:
                     return _follow(config, trainer, options)
@@ -208,11 +265,13 @@ def _divide(settings: dict[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
     return options, {name: value for name, value in settings.items() if name not in names}
 
 
-def _load_again(run: Run, config: Config, options: RunOptions) -> Dataset:
+def _load_again(
+    run: Run, config: Config, options: RunOptions, arrays: dict[str, np.ndarray]
+) -> Dataset:
     """Loads the images of a run, which may be elsewhere now, with classes if it needs them."""
     moved_to = None if config.data_path == run.config.data_path else config.data_path
     images = run.config.data_path, config.seed, config, options.cache_mb
-    dataset = load_again(run.data, *images, moved_to=moved_to)
+    dataset = load_again(run.data, *images, moved_to=moved_to, arrays=arrays)
     if config.conditional:
         dataset = with_classes(dataset)
         run_directory.check_labels(run, dataset)
@@ -220,7 +279,7 @@ def _load_again(run: Run, config: Config, options: RunOptions) -> Dataset:
 
 
 def export(
-    run_dir: str | Path,
+    run_dir: str | os.PathLike,
     output: str | Path | None = None,
     format: str = "saved_model",  # noqa: A002 - the name of its flag
     *,
@@ -231,7 +290,7 @@ def export(
     Of a run with `early_stop` the checkpoint of its best epoch is taken.
 
     Args:
-        run_dir: of the run.
+        run_dir: of the run, or the finished run itself.
         output: a directory for what is written, which must not hold it already; by default its
             place in the run, where it is replaced.
         format: "saved_model", with the GIF of the epochs; "litert", "onnx" or "keras".
@@ -257,10 +316,12 @@ def export(
 
 
 def generate(
-    model: GenerativeModel | str | Path,
+    model: GenerativeModel | str | os.PathLike,
     mode: str = "samples",
     output: str | Path = "generated",
     *,
+    images: Any = None,
+    labels: Any = None,
     verbose: int = 1,
     **settings: Any,
 ) -> Generated:
@@ -270,10 +331,14 @@ def generate(
     `python generate.py --run_dir=runs/latest --mode=interpolate --start=3 --end=8`.
 
     Args:
-        model: what `load` returns, or the directory of a run or of an exported model.
+        model: what `load` returns, a finished run, or the directory of a run or of an exported
+            model.
         mode: what to make: "samples", "manifold", "nearest", "reconstruct", "interpolate",
             "neighbours", "class", "styles", "transfer", "anomalies", "denoise" or "latents".
         output: a directory for the files; those of the same names in it are replaced.
+        images: to work on, as `x_train` of `train`; by default those of `data_path`, or the model's
+            own test images.
+        labels: of the images.
         verbose: 0 prints nothing.
         **settings: fields of `GenerationSettings` that the mode looks at, such as `num`.
 
@@ -286,8 +351,9 @@ def generate(
             a file cannot be written.
     """
     check_names(settings, GenerationSettings)
-    chosen = modes.choose(mode, **settings)
     with terminal.verbosity(verbose):
+        arrays = as_arrays(images, labels, ("images", "labels"))
+        chosen = modes.choose(mode, arrays, **settings)
         output = paths.expand(output)
         made = modes.generate(as_loaded(model), mode, chosen, output)
         some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
@@ -299,19 +365,23 @@ def generate(
 
 
 def evaluate(
-    model: GenerativeModel | str | Path,
+    model: GenerativeModel | str | os.PathLike,
     output: str | Path | None = None,
     *,
+    images: Any = None,
+    labels: Any = None,
     verbose: int = 1,
     **settings: Any,
 ) -> Evaluation | Distance:
     """Measures how well a model explains images, exactly if it can, and how real its own look.
 
     Args:
-        model: the directory of a run, of which the newest checkpoint is taken; or the directory of
-            an exported model, or what `load` returns.
+        model: a finished run or the directory of one, of which the newest checkpoint is taken; or
+            the directory of an exported model, or what `load` returns.
         output: a .json file; a table of all images and a picture are written beside it. By default
             `evaluation.json` in the run, and nothing for an exported model.
+        images: as in `generate`.
+        labels: of the images.
         verbose: 0 prints nothing.
         **settings: fields of `EvaluationSettings`, such as `data_path` and `samples`.
 
@@ -326,6 +396,7 @@ def evaluate(
     check_names(settings, EvaluationSettings)
     chosen = EvaluationSettings(**settings)
     with terminal.verbosity(verbose):
+        chosen.with_arrays(as_arrays(images, labels, ("images", "labels")))
         home = run_of(model)
         measured = load_newest(home) if home else as_loaded(model)
         output = home and home / EVALUATION if output is None else paths.expand(output)
@@ -340,16 +411,16 @@ def evaluate(
 
 
 def report(
-    model: str | Path,
+    model: str | os.PathLike,
     output: str | Path | None = None,
-    compare: Sequence[str | Path] = (),
+    compare: Sequence[str | os.PathLike] = (),
     *,
     verbose: int = 1,
 ) -> Path:
     """Writes a page of a run or an exported model: one HTML file that needs nothing else.
 
     Args:
-        model: the directory of a run, or of an exported model.
+        model: the directory of a run, or of an exported model; or a finished run.
         output: the file; by default `report.html` in the run, or in this folder.
         compare: other runs; the page then shows all of them side by side.
         verbose: 0 prints nothing.

@@ -203,7 +203,7 @@ def _train() -> None:
     if given.resume:
         api.resume(given.run_dir, **options, **settings)
     else:
-        api.train(None, given.run_dir, **options, **settings)
+        api.train(run_dir=given.run_dir, **options, **settings)
 
 
 def _export() -> None:

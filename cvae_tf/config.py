@@ -16,7 +16,7 @@ from cvae_tf.core import settings
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find, setting
 from cvae_tf.data.inspection import Looks, look_at
-from cvae_tf.data.pictures import CACHE_MB, ReadingSettings
+from cvae_tf.data.pictures import CACHE_MB, IN_MEMORY, ReadingSettings
 from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS, SHARED_LATENTS
 
 RUNS, LATEST = Path("runs"), "latest"  # a link to the newest one that has something to use
@@ -42,6 +42,7 @@ _DATASETS = {
     "fashion_mnist": "clothes",
     "cifar10": "photographs of 10 kinds",
     "cifar100": "photographs of 100 kinds",
+    IN_MEMORY: "those of cvae_tf.train(x_train), from Python",
     "tfds:NAME": "one of TensorFlow Datasets, such as tfds:kmnist",
 }
 _NETWORKS = {
@@ -323,6 +324,8 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
         if images is not None and not isinstance(images, Looks):
             images = look_at(images)
         settings.check_names(given, cls)
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        given = {name: settings.checked(fields[name], value) for name, value in given.items()}
         checks.check_names(dataclasses.fields(cls), given)
         if "preset" in given:
             return cls._of_preset(images, **given)
@@ -403,6 +406,8 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
             if value != own and not may_be:
                 raise UserError(f"--{name}={value} contradicts --{name}={own} of the run.")
         changed = {name: given[name] for name in ("epochs", "data_path") if name in given}
+        if changed.get("data_path") and self.dataset == IN_MEMORY:
+            changed["dataset"] = "auto"  # the arrays are in a file now
         return dataclasses.replace(self, **changed)
 
     @classmethod

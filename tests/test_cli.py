@@ -59,7 +59,7 @@ GIVEN = [f"--{name}={value}" for name, value in HOW.items()]
     ("arguments", "called", "positional", "named"),
     [
         (["train", "--run_dir=r", "--epochs=3", "--conditional", *GIVEN],
-         "train", (None, "r"), {**HOW, "epochs": 3, "conditional": True}),
+         "train", (), {**HOW, "run_dir": "r", "epochs": 3, "conditional": True}),
         (["train", "--resume", "--run_dir=r", "--epochs=3", *GIVEN],
          "resume", ("r",), {**HOW, "epochs": 3}),
         (["export", "--run_dir=r", "--output=o", "--format=onnx"],

@@ -11,15 +11,19 @@ _ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://")
 _LONGEST_NAME = 120  # characters of a name in a message
 
 
-def expand(path: str | Path) -> Path:
+def expand(path: str | os.PathLike) -> Path:
     """Puts the home directory for `~` in a path, by flag or from Python; a relative one stays so.
 
     Raises:
         UserError: if there is no such home directory, or it is no path of this machine.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        kind = type(path).__name__
+        raise UserError(f"A path, or a finished run, is needed; this is of the type {kind}.")
+    path = os.fspath(path)
     if path == "":
         raise UserError("An empty path was given; give a path, or leave it out.")
-    if _ADDRESS.match(str(path)):
+    if _ADDRESS.match(path):
         raise UserError(
             f"{path}: is not a path of this machine; what is read must be copied here first, what "
             "is written can be copied there afterwards."

@@ -62,12 +62,12 @@ def checked(field: dataclasses.Field, value: Any) -> Any:
     if value is None and kind is not field.type:
         return value
     if kind is int and not (type(value) is int and least <= value <= most):
-        raise UserError(f"--{name}={value!r}: must be a whole number from {least} to {most}.")
+        raise UserError(f"--{name}={_said(value)}: must be a whole number from {least} to {most}.")
     if kind is float and not _is_number(value, least, most):
         wanted = f"above {least:g}, such as 1e-3" if most is None else f"from {least:g} to {most:g}"
-        raise UserError(f"--{name}={value!r}: must be a number {wanted}.")
+        raise UserError(f"--{name}={_said(value)}: must be a number {wanted}.")
     if kind not in (int, float) and not isinstance(value, kind):
-        raise UserError(f"--{name}={value}: has the wrong type.")
+        raise UserError(f"--{name}={_said(value)}: has the wrong type.")
     if choices and value not in choices and not field.metadata["are_open"]:
         raise UserError(f"--{name}={value}: unknown; choose from {', '.join(choices)}.")
     return value
@@ -84,6 +84,12 @@ def _plain(field: dataclasses.Field, value: Any) -> Any:
     return value
 
 
+def _said(value: Any) -> str:
+    """A value in a message, if it is a plain one; of arrays and lists the type alone."""
+    is_plain = value is None or isinstance(value, str | int | float | Path)
+    return repr(value) if is_plain else f"<{type(value).__name__}>"
+
+
 def _is_number(value: Any, least: float, most: float | None) -> bool:
     if type(value) not in (int, float) or not math.isfinite(value):
         return False
@@ -97,7 +103,8 @@ def find(setting_name: str, table: Mapping[str, Value], name: str) -> Value:
         UserError: if there is no such name; it says which there are.
     """
     if not isinstance(name, str) or name not in table:
-        raise UserError(f"--{setting_name}={name}: unknown; choose from {', '.join(table)}.")
+        said = name if isinstance(name, str) else _said(name)
+        raise UserError(f"--{setting_name}={said}: unknown; choose from {', '.join(table)}.")
     return table[name]
 
 

@@ -1,4 +1,4 @@
-"""Data sets: what one is, and how one is made of arrays, such as those of a file of the user's.
+"""Data sets: what one is, and how one is made of arrays, in a file of the user's or in memory.
 
 Such a file is an .npz with the arrays of Keras' MNIST, or an .npy of images.
 """
@@ -7,9 +7,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.files import read_npz
@@ -17,7 +18,7 @@ from cvae_tf.core.paths import absolute, listed, printable, refuse_missing
 from cvae_tf.data.batches import aligned
 from cvae_tf.data.inspection import margin_brightness
 from cvae_tf.data.labels import CLASS_NAMES, are_classes, number_classes, read_labels, warn_of_gaps
-from cvae_tf.data.pictures import ARCHIVES, SUFFIXES, Form
+from cvae_tf.data.pictures import ARCHIVES, IN_MEMORY, SUFFIXES, Form
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test", CLASS_NAMES)
 _LONGEST_BEGINNING = 512  # bytes of a file
@@ -79,7 +80,7 @@ def with_classes(dataset: Dataset) -> Dataset:
         what = "training" if train.labels is None else "test"
         raise UserError(
             f"--conditional: the {what} images ({dataset.name}) have no labels; give y_train "
-            "and y_test in an .npz, or a folder for each class."
+            "and y_test, or a folder for each class."
         )
     labels, names = number_classes(train.labels, test.labels, dataset.class_names)
     train, test = (
@@ -109,27 +110,119 @@ def load_npz(path: str | Path, seed: int = 0) -> Dataset:
         UserError: if the file does not hold such arrays.
     """
     path = Path(absolute(path))
-    return from_arrays(path, read_arrays(path, _ARRAYS, ["x_train"]), seed)
+    return from_arrays(read_arrays(path, _ARRAYS, ["x_train"]), seed, path)
 
 
-def from_arrays(path: Path, arrays: dict[str, np.ndarray], seed: int) -> Dataset:
-    """Makes a data set of the arrays of a file; arguments and errors as in `load_npz`."""
+def from_arrays(arrays: dict[str, np.ndarray], seed: int, path: Path | None = None) -> Dataset:
+    """Makes a data set of arrays, as `load_npz` does, of a file or in memory."""
+    prefix = f"{path}: " if path else ""
     parts = [part for part in ("train", "test") if f"x_{part}" in arrays]
-    images = {part: to_uint8(arrays[f"x_{part}"], f"{path}: x_{part}") for part in parts}
+    images = {part: to_uint8(arrays[f"x_{part}"], f"{prefix}x_{part}") for part in parts}
     given = {f"y_{part}": (arrays.get(f"y_{part}"), len(each)) for part, each in images.items()}
-    labels, class_names = read_labels(given, arrays.get(CLASS_NAMES), str(path))
+    labels, class_names = read_labels(given, arrays.get(CLASS_NAMES), prefix)
     splits = [Split(*each) for each in zip(images.values(), labels, strict=True)]
-    origin = f"{printable(path)}."
+    origin, held_out = printable(path) if path else "arrays given in Python", ""
     if len(splits) == 1:
-        splits = hold_out(splits[0], seed, f"{path}: x_train")
-        origin = f"{printable(path)}, a tenth of x_train held out for testing."
+        splits = hold_out(splits[0], seed, f"{prefix}x_train")
+        held_out = ", a tenth of x_train held out for testing"
     train, test = (Split(aligned(split.images), split.labels) for split in splits)
     if train.images.shape[1:] != test.images.shape[1:]:
         shapes = f"{train.images.shape[1:]}, x_test of {test.images.shape[1:]}"
-        raise UserError(f"{path}: x_train has images of shape {shapes}; they must agree.")
+        raise UserError(f"{prefix}x_train has images of shape {shapes}; they must agree.")
     if are_classes(train.labels) and are_classes(test.labels):
         warn_of_gaps(train.labels, test.labels, class_names)
-    return Dataset(printable(path.name), origin, train, test, class_names=class_names)
+    name, key = (printable(path.name), None) if path else (IN_MEMORY, IN_MEMORY)
+    origin = f"{origin}{held_out}."
+    return Dataset(name, origin, train, test, key=key, class_names=class_names)
+
+
+def training_arrays(
+    x_train: Any, y_train: Any, x_test: Any, y_test: Any, class_names: Any
+) -> dict[str, np.ndarray]:
+    """Makes the arrays of a data set, by name, of what is in memory; none if nothing was given.
+
+    Raises:
+        UserError: if they cannot be arrays, or something is missing beside them.
+    """
+    arrays = as_arrays(x_train, y_train, ("x_train", "y_train"))
+    tests = as_arrays(x_test, y_test, ("x_test", "y_test"))
+    if tests and not arrays:
+        raise UserError("x_test is given without x_train.")
+    if class_names is not None and "y_train" not in arrays:
+        raise UserError("class_names is given without y_train.")
+    names = {} if class_names is None else {CLASS_NAMES: _array_of(class_names, CLASS_NAMES)}
+    return {**arrays, **tests, **names}
+
+
+def as_arrays(images: Any, labels: Any, names: tuple[str, str]) -> dict[str, np.ndarray]:
+    """Makes arrays of images and labels in memory, by their names; none if there are no images.
+
+    Args:
+        images: an array or tensor, a list, or a `tf.data.Dataset` of images or of images with
+            labels, in batches or not; None for none.
+        labels: the same of labels, or None.
+        names: what the two are called, also in errors.
+
+    Raises:
+        UserError: if they cannot be arrays.
+    """
+    if images is None and labels is not None:
+        raise UserError(f"{names[1]} is given without {names[0]}.")
+    if images is None:
+        return {}
+    if isinstance(images, tf.data.Dataset):
+        images, own = _read_tf_dataset(images, names[0])
+        if own and labels is not None:
+            raise UserError(f"{names[0]} has labels of its own; leave {names[1]} out.")
+        labels = own or labels
+    arrays = {names[0]: _array_of(images, names[0])}
+    if (shape := arrays[names[0]].shape)[2:] and len(shape) == 3 and shape[2] <= _MOST_CHANNELS:
+        raise UserError(
+            f"{names[0]} has the shape {shape}, that of one image; {names[0]}[np.newaxis] is an "
+            "array of it."
+        )
+    return arrays if labels is None else {**arrays, names[1]: _array_of(labels, names[1])}
+
+
+def _array_of(given: Any, name: str) -> np.ndarray:
+    """Makes an array of what holds images or labels in memory."""
+    if isinstance(given, tf.data.Dataset):
+        given, _ = _read_tf_dataset(given, name)
+    if not isinstance(given, list | tuple) and not hasattr(given, "__array__"):
+        path = "; a file or a folder is given by data_path" if isinstance(given, str | Path) else ""
+        kind = type(given).__name__
+        raise UserError(f"{name} is a {kind}; give an array, a list or a tf.data.Dataset{path}.")
+    parts = [np.asarray(each) for each in given] if isinstance(given, list | tuple) else []
+    if len({part.shape for part in parts}) > 1:
+        raise UserError(f"{name} is a {type(given).__name__} whose parts differ in their shape.")
+    array = np.stack(parts) if parts else np.asarray(given)
+    are_texts = array.dtype.kind == "O" and all(isinstance(each, str) for each in array.flat)
+    return array.astype(str) if are_texts else array
+
+
+def _read_tf_dataset(dataset: tf.data.Dataset, name: str) -> tuple[list, list]:
+    """Takes the images, one by one, and the labels, if there are any, out of a data set."""
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise UserError(f"{name} has no end; leave repeat() out, or give {name}.take(...).")
+    spec = dataset.element_spec
+    specs = spec if isinstance(spec, tuple) else (spec,)
+    if len(specs) > 2 or not all(isinstance(each, tf.TensorSpec) for each in specs):
+        raise UserError(
+            f"{name}: its elements must be images or (image, label); one of dictionaries becomes "
+            f"so by {name}.map(lambda each: (each['image'], each['label']))."
+        )
+    found: tuple[list, list] = [], []
+    try:
+        for element in dataset.as_numpy_iterator():
+            own = element if isinstance(spec, tuple) else (element,)
+            shape = own[0].shape
+            is_batch = len(shape) == 4 or (len(shape) == 3 and shape[2] > _MOST_CHANNELS)
+            for values, each in zip(found, own, strict=False):
+                values.extend(each if is_batch else [each])
+    except tf.errors.OpError as error:
+        reason = str(error.message).partition("\n")[0]
+        raise UserError(f"{name}: cannot be read to its end ({reason}).") from error
+    return found
 
 
 def hold_out(split: Split, seed: int, where: str) -> tuple[Split, Split]:

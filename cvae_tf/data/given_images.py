@@ -16,6 +16,7 @@ from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, class_number, read_lab
 from cvae_tf.data.loading import load_again
 from cvae_tf.data.picture_store import list_pages, say_pages_left_out
 from cvae_tf.data.pictures import (
+    IN_MEMORY,
     SUFFIXES,
     BadPictureError,
     Form,
@@ -89,9 +90,12 @@ def read_asked_for(
         UserError: if they cannot be had, or do not fit.
     """
     fit = fit_of(metadata, image_shape, settings.invert)
-    if settings.data_path is None:
+    if not settings.names_images:
         return _read_own(metadata, fit)
-    images = read_images(settings.data_path, fit)
+    if settings.images is not None:
+        images = _fit_arrays(settings.images, None, fit)
+    else:
+        images = read_images(settings.data_path, fit)
     say(f"images:  {images.origin}")
     looks = look_at(np.rint(images.pixels * 255).astype(np.uint8))
     if looks.use_little_of_the_range:
@@ -133,7 +137,8 @@ def read_images(path: str | Path, fit: Fit) -> Images:
     if path.is_dir():
         return _read_folder(path, fit)
     if path.suffix.lower() not in SUFFIXES:
-        return _read_arrays(path, fit)
+        arrays = read_arrays(path, _ALL_ARRAYS, [images for images, _ in _ARRAYS])
+        return _fit_arrays(arrays, path, fit)
     count = count_pages(path) if fit.pages == "all" else 1
     pictures, _ = _read_pictures(path, [(path, page) for page in range(count)], fit)
     return _join_pictures(pictures, [path.name] * count, str(path), fit)
@@ -144,6 +149,8 @@ def _read_own(metadata: dict[str, Any], fit: Fit) -> Images:
     try:
         dataset = load_own(metadata)
     except UserError as error:
+        if metadata.get("data", {}).get("key") == IN_MEMORY:
+            raise
         raise UserError(f"{error}\nTo take other images, give --data_path.") from error
     images = dataset.test.images[:]  # they may be on disk
     images = _joined(images, f"{dataset.name} test", [images.shape[1:3]], fit)
@@ -241,22 +248,24 @@ def _join_pictures(pictures: list[Picture], names: list, origin: str, fit: Fit) 
     return images._replace(names=[printable(name) for name in names])
 
 
-def _read_arrays(path: Path, fit: Fit) -> Images:
-    arrays = read_arrays(path, _ALL_ARRAYS, [images for images, _ in _ARRAYS])
+def _fit_arrays(arrays: dict[str, np.ndarray], path: Path | None, fit: Fit) -> Images:
+    """Makes images of the arrays of a file, or of those that were given in memory."""
     names = next(pair for pair in _ARRAYS if pair[0] in arrays)
-    where = f"{path}: {names[0]}"
+    prefix = f"{path}: " if path else ""
+    where = f"{prefix}{names[0]}"
     images = to_uint8(arrays[names[0]], where)
     size, channels = images.shape[1:3], images.shape[-1]
     if channels != fit.image_shape[-1]:
         raise UserError(f"{where} has {channels} channels; the model takes {fit.image_shape[-1]}.")
     _check_kind(images, where, fit)
     given = {names[1]: (arrays.get(names[1]), len(images))}
-    (labels,), class_names = read_labels(given, arrays.get(CLASS_NAMES), str(path))
+    (labels,), class_names = read_labels(given, arrays.get(CLASS_NAMES), prefix)
     if size != fit.image_shape[:2]:
         pictures = (Image.fromarray(each[..., 0] if channels == 1 else each) for each in images)
         pixels = np.stack([np.asarray(fitted(each, fit.form)) for each in pictures])
         images = pixels.reshape(len(images), *fit.image_shape)
-    images = _joined(images, f"{names[0]} of {path}", [size], fit)
+    origin = f"{names[0]} of {path}" if path else "arrays given in Python"
+    images = _joined(images, origin, [size], fit)
     return images._replace(labels=labels, class_names=class_names)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import listed
-from cvae_tf.core.terminal import warn
+from cvae_tf.core.terminal import say, warn
 
 CLASS_NAMES = "class_names"  # the array of a file that holds them
 MOST_CLASSES = 1000  # of more different labels each is a value rather than a class
@@ -41,15 +41,15 @@ def warn_of_gaps(train: np.ndarray, test: np.ndarray, names: Sequence[str] | Non
 
 
 def read_labels(
-    given: dict[str, tuple[np.ndarray | None, int]], class_names: np.ndarray | None, where: str
+    given: dict[str, tuple[np.ndarray | None, int]], class_names: np.ndarray | None, prefix: str
 ) -> tuple[list[np.ndarray | None], tuple[str, ...] | None]:
     """Brings labels to one form: numbers, with the names of the classes if they have any.
 
     Args:
         given: by the names of their arrays, labels of N images, [N] or [N, 1], numbers or texts, or
-            None; and N.
+            one-hot, [N, Y]; or None; and N.
         class_names: texts, [Y], or None; without them texts are their own names, sorted.
-        where: the file, for an error.
+        prefix: the file and a colon, for an error; empty for what is in memory.
 
     Returns:
         The labels, each [N], and the names of the classes. With names, labels are int64 from 0 to
@@ -58,10 +58,10 @@ def read_labels(
     Raises:
         UserError: if labels or names are none.
     """
-    labels = [_of_images(own, num, f"{where}: {name}") for name, (own, num) in given.items()]
+    labels = [_of_images(own, num, f"{prefix}{name}") for name, (own, num) in given.items()]
     known = [own for own in labels if own is not None]
     if class_names is not None and known:
-        names = _check_names(class_names, known, where)
+        names = _check_names(class_names, known, prefix)
     elif any(_are_texts(own) for own in known):
         names = np.unique(np.concatenate([_texts(own) for own in known]))
         labels = [None if own is None else np.searchsorted(names, _texts(own)) for own in labels]
@@ -74,6 +74,11 @@ def _of_images(labels: np.ndarray | None, num_images: int, where: str) -> np.nda
     """Checks that there is a label for each image; whole floats become whole numbers."""
     if labels is None:
         return None
+    if labels.dtype.kind not in "biufUS":
+        raise UserError(f"{where} is {labels.dtype}; labels must be numbers, texts or one-hot.")
+    if labels.ndim == 2 and labels.shape[1] > 1 and _are_one_hot(labels):
+        say(f"{where}: one-hot, taken as the numbers of {labels.shape[1]:,} classes.")
+        labels = labels.argmax(axis=1)
     if labels.shape not in ((num_images,), (num_images, 1)):
         raise UserError(
             f"{where} has the shape {labels.shape}; it must be one label for each of "
@@ -87,20 +92,27 @@ def _of_images(labels: np.ndarray | None, num_images: int, where: str) -> np.nda
     return whole if np.array_equal(whole, labels) else labels
 
 
-def _check_names(class_names: np.ndarray, labels: list[np.ndarray], where: str) -> np.ndarray:
+def _are_one_hot(labels: np.ndarray) -> bool:
+    """Whether each row of [N, Y] is zeros and a single one."""
+    if labels.dtype.kind not in "biuf":
+        return False
+    return bool(np.all((labels == 0) | (labels == 1)) and np.all(labels.sum(axis=1) == 1))
+
+
+def _check_names(class_names: np.ndarray, labels: list[np.ndarray], prefix: str) -> np.ndarray:
     """Refuses what are no names of classes, and labels that are no numbers of them."""
     if class_names.ndim != 1 or not class_names.size or not _are_texts(class_names):
         raise UserError(
-            f"{where}: {CLASS_NAMES} is {class_names.dtype} of shape {class_names.shape}; it must "
+            f"{prefix}{CLASS_NAMES} is {class_names.dtype} of shape {class_names.shape}; it must "
             "be texts, one for each class."
         )
     names = _texts(class_names)
     if len(set(names)) < len(names):
-        raise UserError(f"{where}: {CLASS_NAMES} has names more than once.")
+        raise UserError(f"{prefix}{CLASS_NAMES} has names more than once.")
     for own in labels:
         if own.dtype.kind not in "iu" or own.min() < 0 or own.max() >= len(names):
             raise UserError(
-                f"{where}: has labels from {own.min()} to {own.max()} ({own.dtype}); with "
+                f"{prefix}labels go from {own.min()} to {own.max()} ({own.dtype}); with "
                 f"{len(names)} {CLASS_NAMES} they must be whole numbers from 0 to {len(names) - 1}."
             )
     return names

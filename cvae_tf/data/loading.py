@@ -14,11 +14,18 @@ from cvae_tf.core.randomness import Purpose, numpy_generator
 from cvae_tf.core.settings import find
 from cvae_tf.core.terminal import say
 from cvae_tf.data import named_sets
-from cvae_tf.data.datasets import Dataset, Split, fingerprint, load_npz, tenth_of_each_class
+from cvae_tf.data.datasets import (
+    Dataset,
+    Split,
+    fingerprint,
+    from_arrays,
+    load_npz,
+    tenth_of_each_class,
+)
 from cvae_tf.data.folder import TEST, TRAIN, Classes, describe_left_alone, read_folder
 from cvae_tf.data.labels import warn_of_gaps
 from cvae_tf.data.picture_store import Pictures, list_pages, read_pictures, say_pages_left_out
-from cvae_tf.data.pictures import CACHE_MB, LARGEST_OF_16_BITS, ReadingSettings
+from cvae_tf.data.pictures import CACHE_MB, IN_MEMORY, LARGEST_OF_16_BITS, ReadingSettings
 
 _TFDS = "tfds:"  # before the name of a set of TensorFlow Datasets
 _SECONDS_IF_OPTIONAL = 30  # to wait for MNIST where the digits do as well
@@ -26,6 +33,11 @@ _MOST_NAMED = 5  # pictures in a message
 _IF_MOVED = (
     " If the images of the training were moved, name their new place: train.py --resume "
     "--run_dir=RUN --data_path=NEW_PLACE; they are known by their SHA-256."
+)
+_NOT_KEPT = (
+    "The images of the training were arrays, which are not kept: give them again, as in "
+    "cvae_tf.resume(run_dir, x_train, ...) and generate(model, images=...), or as a file, by "
+    "numpy.savez('images.npz', x_train=x_train, ...) and --data_path=images.npz."
 )
 
 
@@ -35,6 +47,7 @@ def load_dataset(
     seed: int = 0,
     reading: ReadingSettings | None = None,
     cache_mb: int | None = None,
+    arrays: dict[str, np.ndarray] | None = None,
 ) -> Dataset:
     """Loads a data set by its name, or a user's own images.
 
@@ -48,6 +61,7 @@ def load_dataset(
         reading: how pictures of a folder become images of one size; None for as they are.
         cache_mb: megabytes up to which the images of a folder are held in memory; more of them
             are read from their file as they are needed. None for 2,048.
+        arrays: those of an .npz, in memory; then it is these, wherever else images are.
 
     Returns:
         The data set.
@@ -57,7 +71,7 @@ def load_dataset(
             images.
     """
     reading, seed = reading or ReadingSettings(), int(seed)
-    path = None if data_path is None else Path(paths.absolute(data_path))
+    path = None if data_path is None or arrays else Path(paths.absolute(data_path))
     if path is not None:
         paths.refuse_missing(path)
         if path.is_dir():
@@ -65,8 +79,11 @@ def load_dataset(
     fields = dataclasses.fields(ReadingSettings)
     given = [each.name for each in fields if getattr(reading, each.name) != each.default]
     if given := given + ["cache_mb"] * bool(cache_mb):
-        what = "in --data_path" if path is None else f"and {path} is none"
+        what = "and x_train is none" if arrays else "in --data_path"
+        what = what if path is None else f"and {path} is none"
         raise UserError(f"--{given[0]} is for a folder of pictures, {what}.")
+    if arrays:
+        return from_arrays(arrays, seed)
     return _load_by_key(name, seed) if path is None else load_npz(path, seed)
 
 
@@ -87,6 +104,10 @@ def _load_by_key(key: str, seed: int, **options: Any) -> Dataset:
     return dataset if dataset.key else dataset._replace(key=key)
 
 
+def _refuse_arrays(seed: int) -> Dataset:
+    raise UserError(f"--dataset={IN_MEMORY}: is for arrays, as in cvae_tf.train(x_train).")
+
+
 DATASETS = {
     "auto": _load_auto,
     "mnist": named_sets.MNIST.load,
@@ -94,6 +115,7 @@ DATASETS = {
     "fashion_mnist": named_sets.FASHION_MNIST.load,
     "cifar10": named_sets.CIFAR10.load,
     "cifar100": named_sets.CIFAR100.load,
+    IN_MEMORY: _refuse_arrays,
 }
 
 
@@ -104,6 +126,7 @@ def load_again(
     reading: ReadingSettings | None = None,
     cache_mb: int | None = None,
     moved_to: str | None = None,
+    arrays: dict[str, np.ndarray] | None = None,
 ) -> Dataset:
     """Loads what a run has learned from, also if it was only found by `--dataset=auto`.
 
@@ -115,6 +138,7 @@ def load_again(
         reading: of a folder.
         cache_mb: of a folder.
         moved_to: where the images are now, if they are at `data_path` no more.
+        arrays: the images, if they are in memory now, as in `load_dataset`.
 
     Raises:
         UserError: if it is not recorded which one it was, or its images are others now; else as in
@@ -122,14 +146,18 @@ def load_again(
     """
     key, known = recorded.get("key"), recorded.get("sha256")
     path = moved_to or data_path
-    if (path is None and key is None) or (moved_to and not known):
+    if key == IN_MEMORY and not (path or arrays):
+        raise UserError(_NOT_KEPT)
+    if (path is None and key is None and not arrays) or ((moved_to or arrays) and not known):
         raise UserError("It is not recorded which images the model was trained on.")
     try:
-        dataset = load_dataset(key, path, seed, reading, cache_mb)
+        dataset = load_dataset(key, path, seed, reading, cache_mb, arrays)
     except MissingPathError as error:
         raise UserError(f"{error}{'' if moved_to else _IF_MOVED}") from error
     if known and fingerprint(dataset) != known:
-        raise UserError(f"{path or dataset.name}: the images are not those of the training.")
+        which = "x_train, x_test" if arrays else path or dataset.name
+        again = " (in the order of then, and with y_train)" if arrays else ""
+        raise UserError(f"{which}: the images are not those of the training{again}.")
     return dataset
 
 

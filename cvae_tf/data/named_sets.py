@@ -96,7 +96,7 @@ class KerasSet:
         arrays = dict(zip(names, itertools.chain(*splits), strict=True))
         if self.class_names:
             arrays[CLASS_NAMES] = np.array(self.class_names)
-        dataset = datasets.from_arrays(cache, arrays, seed)
+        dataset = datasets.from_arrays(arrays, seed, cache)
         return dataset._replace(
             name=self.title, origin=f"{self.title}, from {cache}.", licence=self.licence
         )

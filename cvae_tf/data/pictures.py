@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
@@ -26,6 +26,7 @@ SUFFIXES = (
     *(".webp", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".ico"),
 )
 ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
+IN_MEMORY = "arrays"  # the name of a data set that is in no file
 CACHE_MB = 2048  # megabytes of images that are held in memory
 AUTO = "auto"  # a white level that the data decide
 SMALLEST_SIDE, LARGEST_SIDE = 8, 256  # of an image, in pixels
@@ -131,6 +132,19 @@ class ImageSettings:
         is_path=True,
     )
     invert: bool | None = setting("Exchange black and white in the images.", None)
+    images: ClassVar[dict[str, Any] | None] = None  # "images", perhaps "labels": arrays in memory
+
+    def with_arrays(self, arrays: dict[str, Any]) -> "ImageSettings":
+        """Works on images in memory, if there are any; these are no setting, and have no flag."""
+        if arrays and self.data_path is not None:
+            raise UserError("images and data_path: give one of the two.")
+        object.__setattr__(self, "images", arrays or None)
+        return self
+
+    @property
+    def names_images(self) -> bool:
+        """Whether the images are others than the model's own ones."""
+        return self.data_path is not None or self.images is not None
 
 
 class BadPictureError(Exception):

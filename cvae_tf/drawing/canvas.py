@@ -1,6 +1,7 @@
 """What every picture with axes or text begins and ends with: page, images, lines of text, PNG."""
 
 import functools
+import io
 import itertools
 from pathlib import Path
 
@@ -28,9 +29,18 @@ _OTHER_FONTS = (
 _BOX = "\u25a1"  # of a letter that no font has
 
 
+class _Page(Figure):
+    """A figure that a notebook shows where it stands last, also one that has no pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        written = io.BytesIO()
+        self.savefig(written, format="png")
+        return written.getvalue()
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Begins a page of so many inches that nothing else holds on to."""
-    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH)
+    figure = _Page(figsize=(width, height), dpi=_DOTS_PER_INCH)
     FigureCanvasAgg(figure)
     return figure
 
@@ -96,6 +106,12 @@ def make_readable(text: Text) -> None:
         text.set_text(text.get_text().translate(dict.fromkeys(map(ord, missing), _BOX)))
 
 
+def make_all_readable(figure: Figure) -> None:
+    """Does so with all that is written on a page."""
+    for text in figure.findobj(Text):
+        make_readable(text)
+
+
 @functools.cache
 def _fonts() -> list[str]:
     known = font_manager.get_font_names()
@@ -120,8 +136,7 @@ def _tell_of_boxes() -> None:
 
 def save(figure: Figure, path: Path, whole: bool = False) -> None:
     """Writes a page as a PNG, atomically; a `whole` one grows or shrinks to what is on it."""
-    for text in figure.findobj(Text):
-        make_readable(text)
+    make_all_readable(figure)
     with files.replacing(path) as temporary:
         box = "tight" if whole else None
         options = {"bbox_inches": box, "pad_inches": 0.15, "facecolor": "white"}

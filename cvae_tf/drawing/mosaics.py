@@ -294,6 +294,11 @@ def draw_panels(path: Path, panels: list[Panel], title: str) -> None:
     canvas.save(page, path)
 
 
+def panel_figure(panel: Panel) -> Figure:
+    """Draws a single panel."""
+    return _titled_page(_panel_grid(panel), panel.title, _NARROWEST_PANELS)[0]
+
+
 def _panel_grid(panel: Panel) -> np.ndarray:
     """Lays out the images of a panel, uint8 [H', W', C]."""
     columns = panel.columns or best_columns(*panel.sets[0].shape[:3], sets=len(panel.sets))

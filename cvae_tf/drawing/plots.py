@@ -8,6 +8,7 @@ from typing import NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -46,10 +47,19 @@ def draw_latents(
     title: str,
     label_names: Sequence[str] | None = None,
 ) -> None:
+    """Writes what `latents_figure` draws as a PNG; the other arguments are those of it."""
+    canvas.save(latents_figure(means, labels, title, label_names), path, whole=True)
+
+
+def latents_figure(
+    means: np.ndarray,
+    labels: np.ndarray | None,
+    title: str,
+    label_names: Sequence[str] | None = None,
+) -> Figure:
     """Draws posterior means: two dimensions as a plane, one class by class, more by their PCA.
 
     Args:
-        path: the PNG to write.
         means: [N, Z]; images whose means are not finite are left out.
         labels: numbers or texts, [N], or None.
         title: shown on top.
@@ -70,7 +80,7 @@ def draw_latents(
         axes.set(xlabel="$z_1$", ylabel="how many images")
     else:
         _draw_dots(axes, points, labels, label_names)
-    canvas.save(figure, path, whole=True)
+    return figure
 
 
 def _draw_dots(

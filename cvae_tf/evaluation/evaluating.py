@@ -279,12 +279,12 @@ def log_class_shares(model: CVAE) -> np.ndarray:
 
 
 def measure_distance(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
-    """Compares drawn images with the test images that the model comes with.
+    """Compares drawn images with the model's own test images, which may be elsewhere now.
 
     Raises:
         UserError: if the images that it was trained on cannot be had.
     """
-    dataset = load_own(model.metadata)
+    dataset = load_own(model.metadata, settings.data_path)
     num = min(MOST_IMAGES, len(dataset.test.images))
     if num < 2:
         raise UserError(f"{dataset.name}: a distance needs two test images at least.")

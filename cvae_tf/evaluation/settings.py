@@ -14,7 +14,7 @@ _IF_EXACT, _IF_NOT_EXACT = "1,10", "1,10,100,1000,5000"  # numbers of importance
 FEATURES = ("classifier", "random")
 MEASURES = ("likelihood", "distance")
 _OF_LIKELIHOOD = (  # which alone looks at them; drawn images are compared with the model's own
-    "samples", "refine", "importance_samples", "classify", "batch_size", "data_path", "invert",
+    "samples", "refine", "importance_samples", "classify", "batch_size", "images", "invert",
 )  # fmt: skip
 _OF_MEASURE = {**dict.fromkeys(_OF_LIKELIHOOD, "likelihood"), "features": "distance"}
 
@@ -82,7 +82,7 @@ class EvaluationSettings(ImageSettings):
             UserError: if the model does not allow it, or settings would do nothing.
         """
         asked = self.measures
-        if asked == AUTO and "likelihood" in possible and self.data_path:
+        if asked == AUTO and "likelihood" in possible and self.names_images:
             asked = "likelihood"  # drawn images are compared with the model's own ones alone
         measures = possible if asked == AUTO else (asked,)
         if not measures or not set(measures) <= set(possible):

@@ -1,5 +1,6 @@
 """From a run or an exported model to the model itself, which `load` builds again."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ _OF_NETWORKS = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"  # their variables, one
 _WHITE_ABOVE = 0.5
 
 
-def load(directory: str | Path) -> GenerativeModel:
+def load(directory: str | os.PathLike) -> GenerativeModel:
     """Loads a trained model: of a run its export, or its newest checkpoint if there is none.
 
     Args:
-        directory: of a SavedModel, of one numbered as by `export`, or of a run.
+        directory: of a SavedModel, of one numbered as by `export`, or of a run; or a finished run.
 
     Returns:
         The model. Its methods take tensors and give tensors, and take arrays and give arrays; its
@@ -41,30 +42,30 @@ def load(directory: str | Path) -> GenerativeModel:
         if (exported / _GRAPH).is_file():
             return _load_exported(exported)
     if run_directory.is_run(path):
-        return load_newest(directory)
+        return load_newest(path)
     raise UserError(
-        f"{directory}: holds neither a SavedModel nor a run; train.py writes a SavedModel to "
+        f"{path}: holds neither a SavedModel nor a run; train.py writes a SavedModel to "
         f"{SAVED_MODEL} in its run directory."
     )
 
 
-def load_newest(run_dir: str | Path) -> GenerativeModel:
+def load_newest(run_dir: Path) -> GenerativeModel:
     """Loads the newest good checkpoint of a run, as `load` does its export.
 
     Raises:
         UserError: if there is no run or no good checkpoint in it.
     """
-    trained = building.load_trained(str(run_dir))
+    trained = building.load_trained(run_dir)
     metadata = describe_run(trained.run, trained.model, trained.metrics)
     return trained.model.for_inference().with_metadata(metadata)
 
 
-def as_loaded(model: GenerativeModel | str | Path) -> GenerativeModel:
+def as_loaded(model: GenerativeModel | str | os.PathLike) -> GenerativeModel:
     """Loads a model by its directory, unless it is loaded."""
     return model if isinstance(model, GenerativeModel) else load(model)
 
 
-def run_of(model: GenerativeModel | str | Path) -> Path | None:
+def run_of(model: GenerativeModel | str | os.PathLike) -> Path | None:
     """The directory of a run, if that is what was given."""
     if isinstance(model, GenerativeModel):
         return None

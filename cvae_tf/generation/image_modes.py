@@ -348,7 +348,7 @@ def _notes(found: Scores, settings: GenerationSettings) -> Iterator[str]:
             f"{round(share * len(found.values)):,} of {len(found.values):,} images are marked, "
             f"{share:.2%}; of usual images at most {settings.false_alarms:.2%} is expected."
         )
-    if found.p_values is not None and settings.data_path is None:
+    if found.p_values is not None and not settings.names_images:
         yield (
             "These are the test images that others are compared with, so their own p-values tell "
             "nothing but their order; --data_path gives others."

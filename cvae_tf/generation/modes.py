@@ -94,7 +94,7 @@ def make_interpolation(
     is_number = settings.start.isdecimal() or settings.end.isdecimal()
     if "encode" in model.abilities and is_number:
         images = given_images(model, settings)
-    if images is None and (settings.refine or settings.data_path or settings.invert is not None):
+    if images is None and (settings.refine or settings.names_images or settings.invert is not None):
         raise UserError(
             "--refine, --data_path and --invert do nothing: neither --start nor --end is an image."
         )
@@ -157,7 +157,7 @@ def make_class(model: GenerativeModel, settings: GenerationSettings, output: Pat
 
 def _drawn(model: GenerativeModel, settings: GenerationSettings) -> np.ndarray:
     """Samples of the prior, `spread` times as wide, decoded as images of the class."""
-    for name in ("data_path", "invert"):
+    for name in ("data_path", "images", "invert"):
         if getattr(settings, name):
             raise UserError(f"--{name}: a conditional model draws its classes without examples.")
     label = class_asked_for(model, settings)
@@ -270,7 +270,7 @@ class Mode(NamedTuple):
     needs_classes: bool = False  # whether the model must be a conditional one
 
 
-_IMAGES = ("data_path", "invert")
+_IMAGES = ("data_path", "images", "invert")
 _REFINED = ("refine", *_IMAGES)
 _BOTH = ("encode", "decode")
 
@@ -292,18 +292,22 @@ MODES = {
 }
 
 
-def choose(mode: str, **given: Any) -> GenerationSettings:
+def choose(
+    mode: str, arrays: dict[str, np.ndarray] | None = None, **given: Any
+) -> GenerationSettings:
     """Takes the settings that were given, as fields; they must be such that the mode looks at.
+
+    `arrays` are images in memory, as `ImageSettings` has them.
 
     Raises:
         UserError: if the mode is unknown, or a setting would do nothing or is out of its range.
     """
     looked_at = find("mode", MODES, mode).settings
-    for name in given:
+    for name in (*given, *(["images"] if arrays else [])):
         if name not in looked_at:
             users = ", ".join(other for other in MODES if name in MODES[other].settings)
             raise UserError(f"--{name} does nothing with --mode={mode}; it is for {users}.")
-    return GenerationSettings(**given)
+    return GenerationSettings(**given).with_arrays(arrays or {})
 
 
 def generate(

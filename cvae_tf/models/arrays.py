@@ -9,16 +9,23 @@ tensors, which assertions in the graph look at.
 import functools
 import inspect
 import operator
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from cvae_tf import models
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.paths import listed
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.settings import LARGEST_SEED
+from cvae_tf.data.datasets import as_arrays
+from cvae_tf.data.labels import MOST_LISTED, class_number, read_labels
+from cvae_tf.drawing import canvas, mosaics, plots
 from cvae_tf.models.vae.anomalies import SCORE_SAMPLES, Anomaly
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
@@ -28,6 +35,8 @@ _NO_PIXELS = "images must lie in [0, 1], without NaN, as 8-bit ones divided by 2
 _OTHER_NUMBER_OF_LABELS = "labels must be as many as there are images."
 _KNOWS_NO_LABELS = "This model knows no labels; train one with --conditional."
 _FORMS = "floats in [0, 1], whole numbers from 0 to 255, or bool"
+_MOST_SHOWN, _MOST_COLUMNS = 32, 20  # images, classes in a picture
+_LARGEST_PICTURE = 10_000  # samples
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
 _RESULTS = {"factor": FullPosterior, "mean": Posterior, "p_value": Anomaly}  # by one of their names
 
@@ -63,7 +72,8 @@ def _is_tensor(values: Any) -> bool:
 class ArrayMethods:
     """What a `GenerativeModel` is asked for by arrays alone, and what is known of its making.
 
-    Of a conditional model, `labels` are numbers of classes, int [N], or one for all images.
+    Of a conditional model, `labels` are numbers of classes, int [N], or their names; or one for all
+    images.
     """
 
     image_shape: tuple[int, int, int]  # height, width, channels
@@ -121,10 +131,13 @@ class ArrayMethods:
         """Says how usual images [N, H, W, C] are, beside held-out images of the run."""
         return _of_arrays(self, "anomaly", images, labels)
 
-    def sample_in_parts(self, num: int, seed: int = 0, labels: Any = None) -> Iterator[np.ndarray]:
+    def sample_in_parts(
+        self, num: int, seed: int | None = None, labels: Any = None
+    ) -> Iterator[np.ndarray]:
         """Yields what `sample` returns, some images at a time; by default all classes in turn."""
         num = to_whole(num, "num", 0, _LARGEST_INT32)
-        key = derived_key(_to_seed(seed), Purpose.SAMPLES)
+        seed = random.randint(0, LARGEST_SEED) if seed is None else _to_seed(seed)
+        key = derived_key(seed, Purpose.SAMPLES)
         if labels is None and self.num_classes:
             labels = self.labels_in_turn(num)
         of_each = _checked_labels(self, labels, num)
@@ -133,6 +146,44 @@ class ArrayMethods:
             own = slice(start, start + _AT_ONCE)
             of_part = {name: each[own] for name, each in of_each.items()}
             yield _of_arrays(self, "decode", latents[own], **of_part)
+
+    def plot_samples(self, num: int = 64, seed: int | None = None, labels: Any = None) -> Figure:
+        """Draws what `sample` returns as a matplotlib figure; of some classes each is a column."""
+        num = to_whole(num, "num", 1, _LARGEST_PICTURE)
+        names, title = self.class_names if labels is None else (), f"{num:,} samples"
+        if names and len(names) <= _MOST_COLUMNS:
+            title += f"; columns: {', '.join(names)}"
+        else:
+            names = ()
+        panel = mosaics.Panel(title, [self.sample(num, seed, labels)], len(names) or None)
+        return mosaics.panel_figure(panel)
+
+    def plot_reconstructions(self, images: Any, labels: Any = None) -> Figure:
+        """Draws images [N, H, W, C], or the first of many, over their reconstructions."""
+        grey = to_images(images, self.image_shape)
+        of_each = _checked_labels(self, labels, _at_least_one(grey))
+        of_shown = {name: each[:_MOST_SHOWN] for name, each in of_each.items()}
+        shown = grey[:_MOST_SHOWN]
+        title = "Images, each row over its reconstructions"
+        title += f" (the first {len(shown)} of {len(grey):,})" if len(shown) < len(grey) else ""
+        sets = [shown, _of_arrays(self, "reconstruct", shown, **of_shown)]
+        return mosaics.panel_figure(mosaics.Panel(title, sets))
+
+    def plot_latents(self, images: Any, labels: Any = None) -> Figure:
+        """Draws posterior means of images [N, H, W, C], coloured by labels of any kind, [N]."""
+        grey = to_images(images, self.image_shape)
+        num, names = _at_least_one(grey), self.metadata.get("data", {}).get("class_names")
+        if self.num_classes:
+            labels, names = _checked_labels(self, labels, num)["labels"], self.class_names
+            means = self.encode(grey, labels).mean
+        else:
+            of_each = as_arrays(grey, labels, ("images", "labels"))
+            (labels,), own = read_labels({"labels": (of_each.get("labels"), num)}, None, "")
+            means, names = self.encode(grey).mean, own or names
+        figure = plots.latents_figure(means, labels, f"Latents of {num:,} images", names)
+        canvas.make_all_readable(figure)
+        figure.set_layout_engine("constrained")
+        return figure
 
     def labels_in_turn(self, num: int) -> np.ndarray:
         """All classes one after the other, again and again, int32 [num]."""
@@ -171,7 +222,14 @@ class ArrayMethods:
         return {}
 
 
-def joined_samples(model: Any, num: int, seed: int, labels: Any) -> np.ndarray:
+def _at_least_one(images: np.ndarray) -> int:
+    """The number of images, [N, ...]; raises a UserError if there is none."""
+    if not len(images):
+        raise UserError("There is no image to draw.")
+    return len(images)
+
+
+def joined_samples(model: Any, num: int, seed: int | None, labels: Any) -> np.ndarray:
     """Joins what `sample_in_parts` yields: [num, H, W, C]."""
     parts = list(model.sample_in_parts(num, seed, labels))
     return np.concatenate(parts) if parts else np.empty((0, *model.image_shape), np.float32)
@@ -253,7 +311,7 @@ def _checked_labels(model: Any, labels: Any, num: int) -> dict[str, np.ndarray]:
         return {}
     if labels is None:
         raise UserError("This model is a conditional one: give labels, one for each image.")
-    return {"labels": to_labels(labels, num, model.num_classes)}
+    return {"labels": to_labels(labels, num, model.class_names)}
 
 
 def _to_seed(seed: Any) -> int:
@@ -316,14 +374,21 @@ def to_latents(given: Any, latent_dim: int) -> np.ndarray:
     return latents
 
 
-def to_labels(given: Any, num: int, num_classes: int) -> np.ndarray:
-    """Brings labels to numbers of classes, int32 [N]: of whole ones below Y, or of one for all.
+def to_labels(given: Any, num: int, class_names: tuple[str, ...]) -> np.ndarray:
+    """Brings labels to numbers of classes, int32 [N]: of such, of names, [Y], or of one for all.
 
     Raises:
         UserError: if they are anything else.
     """
+    num_classes = len(class_names)
     wanted = f"numbers of classes from 0 to {num_classes - 1}, one for each of the {num} images"
-    labels = _array(given, "labels", "iu", wanted)
+    labels = _array(given, "labels", "iuU", wanted)
+    if labels.dtype.kind == "U":
+        number_of = {name: class_number(name, class_names) for name in set(labels.ravel().tolist())}
+        if unknown := [name for name, number in number_of.items() if number is None]:
+            known = listed(class_names, MOST_LISTED)
+            raise UserError(f"labels: {unknown[0]} is no class of this model; it knows {known}.")
+        labels = np.vectorize(number_of.get, otypes=[int])(labels)
     labels = np.full(num, labels) if labels.ndim == 0 else labels
     if labels.shape != (num,) or not np.all((labels >= 0) & (labels < num_classes)):
         raise UserError(f"labels must be {wanted}.")

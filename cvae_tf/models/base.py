@@ -67,16 +67,17 @@ class GenerativeModel(ArrayMethods, keras.Model):
         return tf.random.stateless_normal([num, self.latent_dim], seed)
 
     def sample(
-        self, num: int | tf.Tensor, seed: tf.Tensor | int = 0, labels: Any = None
+        self, num: int | tf.Tensor, seed: tf.Tensor | int | None = None, labels: Any = None
     ) -> tf.Tensor | np.ndarray:
         """Draws images [num, H, W, C] in [0, 1]: latents, decoded.
 
         Args:
             num: number of images; they are all in memory at once, unlike in `sample_in_parts`.
-            seed: int32 [2], or a pair of numbers, for a tensor; a whole number for an array.
+            seed: int32 [2], or a pair of numbers, for a tensor; a whole number for an array. None
+                draws other images each time.
             labels: one for each image, if it wants them; of an array by default all in turn.
         """
-        if not tf.is_tensor(seed) and np.ndim(seed) == 0:
+        if not tf.is_tensor(seed) and np.shape(seed) != (2,):
             return joined_samples(self, num, seed, labels)
         return self.decode(self.sample_latents(num, seed), labels)
 

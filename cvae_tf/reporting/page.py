@@ -22,7 +22,7 @@ from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.given_images import class_numbers, read_asked_for
 from cvae_tf.data.inspection import choose_shown, evenly_spaced_indices
-from cvae_tf.data.pictures import ImageSettings
+from cvae_tf.data.pictures import IN_MEMORY, ImageSettings
 from cvae_tf.drawing.mosaics import as_picture, mosaic
 from cvae_tf.exporting.load import load, run_of
 from cvae_tf.models.base import GenerativeModel
@@ -108,7 +108,7 @@ def write(
 def single(source: Source) -> str:
     """Writes the page of one run or exported model, HTML."""
     metadata = source.model.metadata
-    samples = source.model.sample(_fitting(_SAMPLES, source.model.image_shape))
+    samples = source.model.sample(_fitting(_SAMPLES, source.model.image_shape), seed=0)
     title = f"{metadata.get('title', 'model')} of {metadata.get('data', {}).get('name', 'images')}"
     # Of the epoch that was exported, which need not be the last one.
     row = metadata.get("metrics") or (source.metrics[-1] if source.metrics else {})
@@ -235,10 +235,14 @@ def _command(config: dict[str, Any]) -> str:
         usual = Config.create(preset=own.get("preset", DEFAULT_PRESET)).to_json()
     except UserError:
         usual = {}
-    flags = [f"--preset={own['preset']}"] if "preset" in own else []
+    given = {"preset": own["preset"]} if "preset" in own else {}
     for name, value in own.items():
         if name != "preset" and value is not None and usual.get(name, value) != value:
-            flags.append(f"--{name}={value}")
+            given[name] = value
+    if given.get("dataset") == IN_MEMORY:
+        said = [f"{name}={value!r}" for name, value in given.items() if name != "dataset"]
+        return f"cvae_tf.train({', '.join(['x_train', *said])})"
+    flags = [f"--{name}={value}" for name, value in given.items()]
     return " ".join(["python", "train.py", *(shlex.quote(flag) for flag in flags)])
 
 
@@ -407,7 +411,7 @@ def _rows(source: Source, samples: np.ndarray) -> list[tuple[str, str]]:
         return [*rows, ("Samples", sheet_uri(samples[: 2 * _SHOWN], _SHOWN))]
     num = _fitting(_SHOWN, model.image_shape)
     for number, name in enumerate(model.class_names[:_CLASSES]):
-        rows.append((f"Drawn: {name}", sheet_uri(model.sample(num, labels=number), num)))
+        rows.append((f"Drawn: {name}", sheet_uri(model.sample(num, seed=0, labels=number), num)))
     return rows
 
 

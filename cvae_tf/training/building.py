@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import os
 from typing import Any, NamedTuple
 
 from cvae_tf.checks import MANY_IMAGES
@@ -148,7 +149,7 @@ def build_trainer(config: Config, dataset: Dataset, distribution: Distribution) 
     return Trainer(model, dataset, config.batch_size, config.augment, config.flip, distribution)
 
 
-def load_trained(run_dir: str, precision: str | None = None) -> Trained:
+def load_trained(run_dir: str | os.PathLike, precision: str | None = None) -> Trained:
     """Loads the newest good checkpoint of a run; of one with `early_stop` that of the best epoch.
 
     `precision` is that of the layers, by default the run's.
@@ -163,7 +164,7 @@ def load_trained(run_dir: str, precision: str | None = None) -> Trained:
     restore = restore_best if config.early_stop else restore_newest
     progress = restore(run.checkpoints, model)
     if not list_checkpoints(run.checkpoints):
-        raise UserError(f"--run_dir={run_dir}: the run has no checkpoint yet.")
+        raise UserError(f"--run_dir={os.fspath(run_dir)}: the run has no checkpoint yet.")
     take_averages(model)
     if missing := restore_fitted(run, model):
         also = ", and ".join(missing)

@@ -17,9 +17,9 @@ IMAGES = np.zeros((5, 8, 8, 1), np.uint8)
 @pytest.mark.parametrize(
     ("labels", "names", "message"),
     [
-        ([0, 2], NAMES, " has labels from 0 to 2 .int64.; with 2 class_names .* from 0 to 1"),
-        ([-1, 1], NAMES, " has labels from -1 to 1"),
-        ([0.5, 1.0], NAMES, " has labels from 0.5 to 1.0 .float64.; with 2 class_names"),
+        ([0, 2], NAMES, " labels go from 0 to 2 .int64.; with 2 class_names .* from 0 to 1"),
+        ([-1, 1], NAMES, " labels go from -1 to 1"),
+        ([0.5, 1.0], NAMES, " labels go from 0.5 to 1.0 .float64.; with 2 class_names"),
         ([0], [["a", "b"]], r" class_names is <U1 of shape \(1, 2\); it must be texts, one for"),
         ([0], np.arange(3), " class_names is int64 of shape"),
         ([0], [APART, "b", COMPOSED], " class_names has names more than once"),
@@ -28,7 +28,7 @@ IMAGES = np.zeros((5, 8, 8, 1), np.uint8)
 def test_labels_and_names_that_are_none_are_refused_in_a_line(labels, names, message):
     with pytest.raises(UserError, match=f"^a.npz:{message}[^\n]*$"):
         given = {"y_train": (None, 3), "y_test": (np.asarray(labels), len(labels))}
-        read_labels(given, np.asarray(names), "a.npz")
+        read_labels(given, np.asarray(names), "a.npz: ")
 
 
 def _dataset(train, test, names=None):

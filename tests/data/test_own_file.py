@@ -193,8 +193,8 @@ def test_labels_are_one_for_each_image_and_whole_floats_whole_numbers():
         (np.array([[7.0], [-2.0], [0.0]], ">f8"), ["7", "-2", "0"]),
         ([7.0, np.nan, np.inf], ["7.0", "nan", "inf"]),
     ):
-        (labels,), _ = read_labels({"y": (np.array(values), 3)}, None, "a.npz")
+        (labels,), _ = read_labels({"y": (np.array(values), 3)}, None, "")
         assert [str(label) for label in labels] == wanted
     for shape in ((), (5,), (4, 2), (1, 4)):
         with pytest.raises(UserError, match="a.npz: y has the shape .* label for each of the 4"):
-            read_labels({"y": (np.zeros(shape), 4)}, None, "a.npz")
+            read_labels({"y": (np.zeros(shape), 4)}, None, "a.npz: ")

@@ -16,6 +16,7 @@ from cvae_tf.models.arrays import to_images, to_labels, to_latents, to_whole
 GREY = 4, 5, 1
 _LEVELS = np.arange(40).reshape(2, 4, 5, 1) * 6
 _FLOATS = _LEVELS / 255
+ABC = "ant", "bee", "cat"
 
 
 def _refuses(message, function, *arguments):
@@ -64,11 +65,11 @@ def test_latents_labels_and_numbers_of_every_type_are_taken():
         latents = to_latents(given, 2)
         assert latents.dtype == np.float32
         np.testing.assert_array_equal(latents, [[1, 2], [3, 4]])
-    for given in ([0, 2, 1], np.array([0, 2, 1], np.uint8)):
-        labels = to_labels(given, 3, 3)
+    for given in ([0, 2, 1], np.array([0, 2, 1], np.uint8), ["ant", "cat", "1"]):
+        labels = to_labels(given, 3, ABC)
         assert labels.dtype == np.int32
         np.testing.assert_array_equal(labels, [0, 2, 1])
-    np.testing.assert_array_equal(to_labels(np.int64(2), 3, 3), [2, 2, 2])
+    np.testing.assert_array_equal(to_labels("cat", 3, ABC), [2, 2, 2])
     for given in (7, np.uint64(7), tf.constant(7)):
         number = to_whole(given, "num", 0, 9)
         assert number == 7 and type(number) is int
@@ -81,8 +82,9 @@ def test_other_latents_labels_and_numbers_are_refused():
         ([[True, False]], "give floats"), ([[1], [2, 3]], "give floats"),
     ):  # fmt: skip
         assert _refuses(message, to_latents, given, 2), message
-    for given in ([-1, 0, 1], [0, 1, 3], [0, 1], [0.0, 1.0, 2.0], 3, [True, False, True], "cat"):
-        assert _refuses("numbers of classes from 0 to 2", to_labels, given, 3, 3)
+    for given in ([-1, 0, 1], [0, 1, 3], [0, 1], [0.0, 1.0, 2.0], 3, [True, False, True]):
+        assert _refuses("numbers of classes from 0 to 2", to_labels, given, 3, ABC)
+    assert _refuses("eel is no class .* it knows ant, bee, cat", to_labels, "eel", 3, ABC)
     for given, said in (
         (-1, "num=-1"), (10, "num=10"), (2.0, "num=2.0"), (True, "num=True"),
         ("3", "num: is a str"), (np.zeros(3), "num: is a ndarray"),
