@@ -4,13 +4,14 @@ In a notebook:
 
     import cvae_tf
 
-    run = cvae_tf.train(epochs=3)                     # a folder in runs/, and run.history
-    model = cvae_tf.load(run.saved_model)
-    images = model.sample(16)                         # [16, 28, 28, 1], in [0, 1]
+    run = cvae_tf.train(x_train, epochs=3)            # a folder in runs/, and run.history
+    model = cvae_tf.load(run)
+    images = model.sample(16)                         # [16, H, W, C], in [0, 1]
+    figure = model.plot_reconstructions(x_test)
     cvae_tf.generate(model, "manifold")               # writes pictures
-    numbers = cvae_tf.evaluate(run.directory)         # likelihoods, with arrays for each image
-    run = cvae_tf.resume(run.directory, epochs=5)     # goes on
-    page = cvae_tf.report(run.directory)              # one HTML file
+    numbers = cvae_tf.evaluate(run, images=x_test)    # likelihoods, with arrays for each image
+    run = cvae_tf.resume(run, x_train, epochs=5)      # goes on
+    page = cvae_tf.report(run)                        # one HTML file
 
 Each name is imported when it is first used; `help(cvae_tf.train)` says more.
 """

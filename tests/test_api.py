@@ -62,6 +62,35 @@ def test_a_run_from_a_thread_is_returned_and_a_page_that_fails_costs_nothing(
     assert cvae_tf.resume(Path("~/my run"), **given) == run
 
 
+def test_arrays_make_the_run_of_their_file_and_are_known_again(home):
+    with np.load("images.npz") as file:
+        arrays = {**file}
+    of_file = cvae_tf.train(data_path="images.npz", run_dir="a", verbose=0, **SMALL)
+    run = cvae_tf.train(**arrays, run_dir="b", verbose=0, **SMALL)
+    assert run.history[0]["test_elbo"] == of_file.history[0]["test_elbo"]
+    np.testing.assert_array_equal(
+        cvae_tf.load(run).sample(2, 0), cvae_tf.load(of_file).sample(2, 0)
+    )
+    drawn = [
+        cvae_tf.generate(of_file, "reconstruct", verbose=0, num=4, **images).arrays["images"]
+        for images in ({}, {"images": arrays["x_test"], "labels": arrays["y_test"]})
+    ]
+    np.testing.assert_array_equal(*drawn)
+    assert cvae_tf.resume(run, **arrays, verbose=0) == run
+    for call, message in (
+        (lambda: cvae_tf.resume(run), "were arrays, which are not kept: give them again, as in"),
+        (lambda: cvae_tf.evaluate(run), "were arrays, which are not kept: .*=images.npz"),
+        (lambda: cvae_tf.resume(run, arrays["x_test"]), "not those of the training .in the order"),
+    ):
+        with pytest.raises(UserError, match=message) as refusal:
+            call()
+        assert "\n" not in str(refusal.value)
+    moved = cvae_tf.resume(run, data_path="images.npz", epochs=2, verbose=0)
+    assert (moved.config.dataset, len(moved.history)) == ("auto", 2)
+    assert cvae_tf.resume(run, **arrays, verbose=0) == moved
+
+
+ZEROS = np.zeros((3, 8, 8), np.uint8)
 WRONG = [
     ("train", {"epoch": 3}, "epoch: is no setting; there are activation, augment, background, "),
     ("train", {"data_path": "images.npz", "run_dir": "~nobody-at-all/x"}, "no such home"),
@@ -73,6 +102,14 @@ WRONG = [
     ("evaluate", {"model": "started", "importance_samples": "0"}, "--importance_samples=0"),
     ("generate", {"model": "started"}, "started: the run has no checkpoint yet"),
     ("report", {"model": "nowhere"}, "holds neither"),
+    ("train", {"x_train": ZEROS, "data_path": "images.npz"}, "x_train and data_path=.*: give one"),
+    ("train", {"x_train": ZEROS, "config": cvae_tf.Config.create(dataset="mnist")}, "=mnist: give"),
+    ("train", {"x_train": ZEROS, "image_size": "8"}, "for a folder of pictures, and x_train is no"),
+    ("train", {"epochs": ZEROS}, "--epochs=<ndarray>: must be a whole number"),
+    ("generate", {"model": "started", "mode": ZEROS}, "--mode=<ndarray>: unknown"),
+    ("generate", {"model": "started", "images": ZEROS}, "--images does nothing with --mode=sam"),
+    ("evaluate", {"model": ZEROS}, "a finished run, is needed; this is of the type ndarray"),
+    ("evaluate", {"model": "started", "labels": ZEROS}, "labels is given without images"),
 ]  # fmt: skip
 
 

@@ -41,16 +41,19 @@ def test_requests_fit_the_signatures_of_an_exported_model(vae_run):
         assert signature(**tensors)["images"].shape[1:] == (28, 28, 1)
 
 
-def test_ten_lines_train_and_sample(vae_run, monkeypatch, capsys):
-    """The run stands for the one that they would train."""
-    asked = []
-    monkeypatch.setattr(
-        cvae_tf, "train", lambda **given: asked.append(Config.create(**given)) or vae_run
-    )
-    (snippet,) = _snippets(README, "cvae_tf.train(dataset")
+def test_ten_lines_are_the_whole_story(small_npz, tmp_path, monkeypatch):
+    """With a few images, an epoch and a small network."""
+    monkeypatch.chdir(tmp_path)
+    with np.load(small_npz) as arrays:
+        given = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: given)
+    (snippet,) = _snippets(README, "cvae_tf.train(x_train")
     assert len(snippet.splitlines()) <= 10
-    exec(snippet, {})
-    assert asked[0].dataset == "digits" and "(16, 28, 28, 1)" in capsys.readouterr().out
+    names = {}
+    exec(snippet.replace("epochs=3", "epochs=1, network='mlp', hidden='8', verbose=0"), names)
+    assert names["images"].shape == (16, 28, 28, 1) and len(names["p_values"]) == 9
+    assert np.isfinite(names["found"].log_evidence).all()
+    assert (tmp_path / "latents.png").stat().st_size > 9000
 
 
 def test_pictures_are_prepared_as_documented(tmp_path):

@@ -74,7 +74,7 @@ class GenerativeModel(ArrayMethods, keras.Model):
         Args:
             num: number of images; they are all in memory at once, unlike in `sample_in_parts`.
             seed: int32 [2], or a pair of numbers, for a tensor; a whole number for an array. None
-                draws other images each time.
+                draws other images each time, by Python's `random`.
             labels: one for each image, if it wants them; of an array by default all in turn.
         """
         if not tf.is_tensor(seed) and np.shape(seed) != (2,):

@@ -6,10 +6,11 @@ import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from folder_helpers import grey
 
 from cvae_tf.core.errors import MissingPathError, UserError
-from cvae_tf.data.datasets import fingerprint, load_npz, to_uint8
+from cvae_tf.data.datasets import fingerprint, load_npz, to_uint8, training_arrays
 from cvae_tf.data.labels import read_labels
 from cvae_tf.data.loading import load_dataset
 
@@ -97,6 +98,48 @@ BAD_ARRAYS = [
 def test_bad_arrays_are_refused_with_the_file_and_the_reason(load, arrays, message):
     with pytest.raises(UserError, match=f"mine.npz: .*{message}"):
         load(**arrays)
+
+
+def test_what_is_in_memory_is_as_the_file(load, capsys):
+    images, labels = grey(12, 9, 8), np.arange(12) % 3
+    wanted, texts = load(x_train=images, y_train=labels), np.array(["ape", "bee", "cat"])[labels]
+    pairs = tf.data.Dataset.from_tensor_slices((images, labels))
+    deep = pairs.map(lambda image, label: (image[..., None], tf.one_hot(label, 3)))
+    for x, y in (
+        (images, labels.tolist()), (images[..., None] / 255, np.eye(3)[labels]),
+        (images.tolist(), texts), (tf.constant(images), texts.astype(object)),
+        (list(images), labels[:, None]), (deep, None),
+        (pairs, None), (pairs.batch(5), None), (deep.batch(4, drop_remainder=True), None),
+        (pairs.map(lambda image, label: image), pairs.map(lambda image, label: label)),
+    ):  # fmt: skip
+        dataset = load_dataset(arrays=training_arrays(x, y, None, None, None))
+        assert fingerprint(dataset) == fingerprint(wanted) and dataset.key == "arrays"
+        np.testing.assert_array_equal(dataset.train.labels, wanted.train.labels)
+    said = capsys.readouterr().out
+    assert said == 3 * "y_train: one-hot, taken as the numbers of 3 classes.\n"
+
+
+LARGER = grey(6, 8, 8)
+PAIRS = tf.data.Dataset.from_tensor_slices((LARGER, np.arange(6)))
+NO_ARRAYS = [  # x_train, y_train, x_test, y_test, class_names
+    (("a.npz",), "x_train is a str; .* a file or a folder is given by data_path"),
+    (([LARGER[0], LARGER[0, 1:]],), "x_train is a list whose parts differ"),
+    ((iter(LARGER),), "x_train is a .*iterator; give an array, a list or a tf.data.Dataset"),
+    ((LARGER[..., :1],), r"\(6, 8, 1\), that of one image; x_train\[np.newaxis\]"),
+    ((PAIRS.repeat(),), "has no end; leave repeat"), ((PAIRS, [1]), "labels of its own; leave y_t"),
+    ((PAIRS.map(lambda image, label: {"image": image}),), "of dictionaries becomes so by x_train"),
+    ((PAIRS.map(lambda *pair: tf.io.decode_png("none")),), "cannot be read to its end"),
+    ((None, [1]), "y_train is given without x_train"), ((None, None, LARGER), "x_test is given wi"),
+    ((LARGER, None, None, None, ["a"]), "class_names is given without y_train"),
+    ((LARGER, [1, None] * 3), "y_train is object; labels must be numbers, texts or one-hot"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "message"), NO_ARRAYS, ids=range(len(NO_ARRAYS)))
+def test_what_cannot_be_arrays_is_refused_in_a_line(given, message):
+    with pytest.raises(UserError, match=message) as refusal:
+        load_dataset(arrays=training_arrays(*given, *[None] * (5 - len(given))))
+    assert len(str(refusal.value).splitlines()) == 1 and "[[" not in str(refusal.value)
 
 
 def _packed(name):

@@ -1,5 +1,6 @@
 """Models and arrays: what is taken, in parts, with labels and seeds; what is refused in a line."""
 
+import random
 import re
 import threading
 
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import tiny_cvae
+from matplotlib import pyplot
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.drawing import mosaics
 from cvae_tf.models import family_of
 from cvae_tf.models.arrays import to_images, to_labels, to_latents, to_whole
 
@@ -112,6 +115,40 @@ def test_samples_are_decoded_latents_of_the_prior_however_many_are_asked_for(vae
     _assert_near(np.concatenate(parts), vae.decode(latents))
     np.testing.assert_array_equal(vae.sample(300, seed=7), np.concatenate(parts))
     assert vae.sample(0).shape == (0, 28, 28, 1)
+    random.seed(3)
+    unlike = [vae.sample(4), vae.sample(4)]
+    random.seed(3)
+    np.testing.assert_array_equal(vae.sample(4), unlike[0])
+    assert np.any(unlike[0] != unlike[1])
+
+
+def test_a_model_draws_itself_into_figures_that_nothing_holds(vae, conditional, many, monkeypatch):
+    panels = []
+    monkeypatch.setattr(
+        mosaics,
+        "panel_figure",
+        lambda panel, draw=mosaics.panel_figure: panels.append(panel) or draw(panel),
+    )
+    figures = [conditional.plot_samples(20, seed=7), vae.plot_reconstructions(many)]
+    (samples,), (originals, reconstructed) = (panel.sets for panel in panels)
+    np.testing.assert_array_equal(samples, conditional.sample(20, 7))
+    assert panels[0].columns == 10  # one for each class
+    np.testing.assert_array_equal(originals, many[:32])
+    _assert_near(reconstructed, vae.reconstruct(many[:32]))
+    for labels in (
+        np.arange(300) % 3,
+        np.eye(3)[np.arange(300) % 3],
+        np.array(ABC)[np.arange(300) % 3],
+    ):
+        figures.append(vae.plot_latents(many, labels))
+        dots = figures[-1].axes[0].collections[0]
+        _assert_near(dots.get_offsets(), vae.encode(many).mean)
+        np.testing.assert_array_equal(dots.get_facecolors()[:3], dots.get_facecolors()[3:6])
+    shown = [text.get_text() for text in figures[-1].axes[0].get_legend().get_texts()]
+    assert shown == list(ABC)
+    figures.append(conditional.plot_latents(many[:3], ["0", "1", 2]))
+    assert all(figure._repr_png_().startswith(b"\x89PNG") for figure in figures)
+    assert not pyplot.get_fignums()
 
 
 def test_parts_are_joined_in_order_with_their_labels(conditional, many):
@@ -149,6 +186,7 @@ _MALFORMED = [  # a request that does not fit, and what is said of it
     ("reconstruct", (_FRAMES + 255,), "to 255; give"),
     ("sample", (-1,), "num=-1; must be"),
     ("sample", (2, 0, [1, 1]), "knows no labels"),
+    ("sample", (2, _FRAMES), "seed: is a ndarr"),
     ("score", (_FRAMES, 1.5), "seed=1.5"),
     ("mean_scores", (_FRAMES, 0, 0), "num_samples=0"),
     ("anomaly", (_FRAMES - 1,), "from -1 to"),
