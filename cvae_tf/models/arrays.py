@@ -36,7 +36,7 @@ _OTHER_NUMBER_OF_LABELS = "labels must be as many as there are images."
 _KNOWS_NO_LABELS = "This model knows no labels; train one with --conditional."
 _FORMS = "floats in [0, 1], whole numbers from 0 to 255, or bool"
 _MOST_SHOWN, _MOST_COLUMNS = 32, 20  # images, classes in a picture
-_LARGEST_PICTURE = 10_000  # samples
+_USUAL_SAMPLES, _LARGEST_PICTURE = 64, 10_000
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
 _RESULTS = {"factor": FullPosterior, "mean": Posterior, "p_value": Anomaly}  # by one of their names
 
@@ -147,15 +147,17 @@ class ArrayMethods:
             of_part = {name: each[own] for name, each in of_each.items()}
             yield _of_arrays(self, "decode", latents[own], **of_part)
 
-    def plot_samples(self, num: int = 64, seed: int | None = None, labels: Any = None) -> Figure:
+    def plot_samples(
+        self, num: int | None = None, seed: int | None = None, labels: Any = None
+    ) -> Figure:
         """Draws what `sample` returns as a matplotlib figure; of some classes each is a column."""
-        num = to_whole(num, "num", 1, _LARGEST_PICTURE)
-        names, title = self.class_names if labels is None else (), f"{num:,} samples"
-        if names and len(names) <= _MOST_COLUMNS:
-            title += f"; columns: {', '.join(names)}"
-        else:
-            names = ()
-        panel = mosaics.Panel(title, [self.sample(num, seed, labels)], len(names) or None)
+        names, title = self.class_names if labels is None else (), "samples"
+        columns = len(names) if 0 < len(names) <= _MOST_COLUMNS else None
+        usual = _USUAL_SAMPLES // (columns or 1) * (columns or 1)
+        num = usual if num is None else to_whole(num, "num", 1, _LARGEST_PICTURE)
+        if columns:
+            title += f"; a column for each class, from {names[0]} to {names[-1]}"
+        panel = mosaics.Panel(f"{num:,} {title}", [self.sample(num, seed, labels)], columns)
         return mosaics.panel_figure(panel)
 
     def plot_reconstructions(self, images: Any, labels: Any = None) -> Figure:

@@ -129,9 +129,9 @@ def test_a_model_draws_itself_into_figures_that_nothing_holds(vae, conditional, 
         "panel_figure",
         lambda panel, draw=mosaics.panel_figure: panels.append(panel) or draw(panel),
     )
-    figures = [conditional.plot_samples(20, seed=7), vae.plot_reconstructions(many)]
+    figures = [conditional.plot_samples(seed=7), vae.plot_reconstructions(many)]
     (samples,), (originals, reconstructed) = (panel.sets for panel in panels)
-    np.testing.assert_array_equal(samples, conditional.sample(20, 7))
+    np.testing.assert_array_equal(samples, conditional.sample(60, 7))
     assert panels[0].columns == 10  # one for each class
     np.testing.assert_array_equal(originals, many[:32])
     _assert_near(reconstructed, vae.reconstruct(many[:32]))
