@@ -41,7 +41,7 @@ def test_requests_fit_the_signatures_of_an_exported_model(vae_run):
         assert signature(**tensors)["images"].shape[1:] == (28, 28, 1)
 
 
-def test_ten_lines_are_the_whole_story(small_npz, tmp_path, monkeypatch):
+def test_ten_lines_are_the_whole_story(small_npz, tmp_path, monkeypatch, capsys):
     """With a few images, an epoch and a small network."""
     monkeypatch.chdir(tmp_path)
     with np.load(small_npz) as arrays:
@@ -54,6 +54,7 @@ def test_ten_lines_are_the_whole_story(small_npz, tmp_path, monkeypatch):
     assert names["images"].shape == (16, 28, 28, 1) and len(names["p_values"]) == 9
     assert np.isfinite(names["found"].log_evidence).all()
     assert (tmp_path / "latents.png").stat().st_size > 9000
+    assert capsys.readouterr().err == ""
 
 
 def test_pictures_are_prepared_as_documented(tmp_path):

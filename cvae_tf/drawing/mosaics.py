@@ -218,11 +218,17 @@ def draw_manifold(
 
 def _titled_page(grid: np.ndarray, title: str, narrowest: int = 0) -> tuple[Figure, int]:
     """Begins a page with a title over a picture, and says how far from the left that stands."""
+    page, left = _page_for(grid, title, narrowest)
+    canvas.place(page, grid, left, _TOP)
+    return page, left
+
+
+def _page_for(grid: np.ndarray, title: str, narrowest: int) -> tuple[Figure, int]:
+    """The same without the picture."""
     page_width = max(narrowest, grid.shape[1]) + 2 * _MARGIN
     page = canvas.new_page(page_width, _TOP + len(grid) + _MARGIN)
     canvas.write(page, title, page_width / 2, _TITLE, page_width - 2 * _MARGIN, size=13)
     left = (page_width - grid.shape[1]) // 2
-    canvas.place(page, grid, left, _TOP)
     return page, left
 
 
@@ -295,8 +301,16 @@ def draw_panels(path: Path, panels: list[Panel], title: str) -> None:
 
 
 def panel_figure(panel: Panel) -> Figure:
-    """Draws a single panel."""
-    return _titled_page(_panel_grid(panel), panel.title, _NARROWEST_PANELS)[0]
+    """Draws a single panel in axes, which notebooks want, and which grow with a figure."""
+    grid = _panel_grid(panel)
+    page, left = _page_for(grid, panel.title, _NARROWEST_PANELS)
+    width, height = page.bbox.width, page.bbox.height
+    place = left / width, _MARGIN / height, grid.shape[1] / width, len(grid) / height
+    colours = np.broadcast_to(grid, (*grid.shape[:2], 3))
+    page.add_axes(place, frameon=False, xticks=[], yticks=[]).imshow(
+        colours, aspect="auto", interpolation="nearest"
+    )
+    return page
 
 
 def _panel_grid(panel: Panel) -> np.ndarray:
