@@ -44,9 +44,8 @@ def test_requests_fit_the_signatures_of_an_exported_model(vae_run):
 def test_ten_lines_are_the_whole_story(small_npz, tmp_path, monkeypatch, capsys):
     """With a few images, an epoch and a small network."""
     monkeypatch.chdir(tmp_path)
-    with np.load(small_npz) as arrays:
-        given = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: given)
+    few = cvae_tf.load_dataset(data_path=small_npz)
+    monkeypatch.setattr(cvae_tf, "load_dataset", lambda name: few)
     (snippet,) = _snippets(README, "cvae_tf.train(x_train")
     assert len(snippet.splitlines()) <= 10
     names = {}

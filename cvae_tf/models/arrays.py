@@ -166,8 +166,10 @@ class ArrayMethods:
         of_each = _checked_labels(self, labels, _at_least_one(grey))
         of_shown = {name: each[:_MOST_SHOWN] for name, each in of_each.items()}
         shown = grey[:_MOST_SHOWN]
-        title = "Images, each row over its reconstructions"
-        title += f" (the first {len(shown)} of {len(grey):,})" if len(shown) < len(grey) else ""
+        number = (
+            f"First {len(shown)} of {len(grey):,} images" if len(shown) < len(grey) else "Images"
+        )
+        title = f"{number}, each row over its reconstructions"
         sets = [shown, _of_arrays(self, "reconstruct", shown, **of_shown)]
         return mosaics.panel_figure(mosaics.Panel(title, sets))
 
