@@ -111,9 +111,11 @@ class VaeFamily(Family):
         return text
 
     def fit_after_training(self, model: CVAE, name: str, dataset: Dataset) -> None:
-        """Fits the mixture that samples come from, or scores held-out images."""
+        """Fits the mixture that samples come from, or learns what held-out images are like."""
         if name == "sampler":
             _fit_sampler(model, dataset.train)
+        elif name == "usual_heat":
+            _find_usual_heat(model, dataset.test)
         else:
             _score_held_out(model, dataset.test)
 
@@ -252,7 +254,8 @@ def _of_images(model: Any) -> Signatures:
         return {**found._asdict(), "covariance": found.covariance}
 
     def anomaly(images: tf.Tensor, labels: tf.Tensor | None) -> Results:
-        return model.anomaly(images, labels)._asdict()
+        found = model.anomaly(images, labels)._replace(is_anomalous=None)  # by its p-value
+        return {name: each for name, each in found._asdict().items() if each is not None}
 
     found = {
         "encode": batch_signature(model, "images", encode),
@@ -326,10 +329,23 @@ def _fit_sampler(model: CVAE, split: Split) -> None:
 def _score_held_out(model: CVAE, split: Split) -> None:
     """Scores images of the test set, and keeps the scores in the model."""
     score = _traced(functools.partial(anomalies.elbos_and_complexities, model.for_inference()))
-    passes = math.prod(model.image_shape[:2]) * 2 * SCORE_SAMPLES  # pixels of an image
-    affordable = min(max(_MOST_PIXELS // passes, _FEWEST_SCORED), MOST_SCORES)
-    found = _in_parts(model, lambda *own: score(*own[:2]), split, affordable, "scoring")
+    most = _affordable(model, SCORE_SAMPLES)
+    found = _in_parts(model, lambda *own: score(*own[:2]), split, most, "scoring")
     model.held_out_scores.take(*found)
+
+
+def _find_usual_heat(model: CVAE, split: Split) -> None:
+    """Finds how far from their reconstructions images of the test set are, for heat maps."""
+    measure = _traced(functools.partial(anomalies.surprises, model.for_inference()))
+    most = _affordable(model, 1)
+    (found,) = _in_parts(model, lambda *own: [measure(*own[:2])], split, most, "heat maps")
+    model.usual_heat.take(found)
+
+
+def _affordable(model: CVAE, passes: int) -> int:
+    """How many held-out images are measured, by so many passes through encoder and decoder."""
+    pixels = math.prod(model.image_shape[:2]) * 2 * passes
+    return min(max(_MOST_PIXELS // pixels, _FEWEST_SCORED), MOST_SCORES)
 
 
 def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
