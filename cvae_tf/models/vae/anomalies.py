@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.randomness import Purpose, derived_key, uniform_of_images
 
 SCORE_SAMPLES = 8  # of the posterior of an image, over which its ELBO is averaged
 MOST_SCORES = 2000  # of held-out images
@@ -86,24 +86,22 @@ def elbos_and_complexities(
         The mean ELBO by `SCORE_SAMPLES` samples of each posterior, [B], nats; and how complex an
         image and its reconstruction are, [B, 2].
     """
-    key = derived_key(model.seed, Purpose.HELD_OUT_SCORES)
-
-    def of_sample(number: tf.Tensor) -> tf.Tensor:
-        of_pixels, of_latents = (tf.random.fold_in(key, 2 * number + part) for part in range(2))
-        pixels = model.pixels.binarize(grey, of_pixels, alike=True)
-        noise = tf.random.stateless_normal([1, model.latent_dim], of_latents)
-        noise = tf.tile(noise, [tf.shape(grey)[0], 1])
-        posterior = model.encode(pixels, labels)
-        return model.terms_with_noise(pixels, posterior, noise, labels=labels)[0].elbo
-
-    elbos = tf.map_fn(
-        of_sample,
-        tf.range(SCORE_SAMPLES),
-        fn_output_signature=tf.TensorSpec([None], tf.float32),
-        parallel_iterations=1,  # for the memory
-    )
+    posterior, total = None, tf.zeros(tf.shape(grey)[:1])
+    for number in range(SCORE_SAMPLES):
+        with tf.init_scope():  # noise as numbers: other runtimes cannot draw it
+            key = derived_key(model.seed, Purpose.HELD_OUT_SCORES)
+            of_pixels, of_latents = (tf.random.fold_in(key, 2 * number + i) for i in range(2))
+            chances = uniform_of_images(of_pixels, 0, 1, math.prod(model.image_shape)).numpy()
+            noise = tf.random.stateless_normal([1, model.latent_dim], of_latents).numpy()
+        with tf.control_dependencies([total]):  # one after another, for the memory
+            if posterior is None or model.pixels.binarization.is_drawn:
+                pixels = model.pixels.binarize_by(grey, chances.reshape(1, *model.image_shape))
+                posterior = model.encode(pixels, labels)
+            of_each = tf.tile(noise, [tf.shape(grey)[0], 1])
+            terms, _ = model.terms_with_noise(pixels, posterior, of_each, labels=labels)
+            total += terms.elbo
     known = complexities(model.pixels.binarize_mode(grey), model.reconstruct(grey, labels))
-    return tf.reduce_mean(elbos, axis=0), known
+    return total / SCORE_SAMPLES, known
 
 
 class HeldOutScores(tf.Module):
@@ -148,7 +146,8 @@ class HeldOutScores(tf.Module):
         scores = relative_scores(elbos, known, tf.convert_to_tensor(self._trends))
         held_out = tf.convert_to_tensor(self._sorted)
         least, num = tf.where(tf.math.is_nan(scores), -np.inf, scores), _count(held_out)
-        lower = tf.minimum(tf.searchsorted(held_out, least, side="right"), num)
+        as_low = tf.cast(held_out <= least[:, tf.newaxis], tf.int32)
+        lower = tf.minimum(tf.reduce_sum(as_low, axis=1), num)
         p_values = tf.cast(1 + lower, tf.float32) / tf.cast(1 + num, tf.float32)
         return Anomaly(scores, p_values)
 

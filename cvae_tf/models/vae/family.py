@@ -178,6 +178,7 @@ class VaeFamily(Family):
             model have a second input, `labels` int32 [B].
             sampler, if samples do not come from the prior: standard normal `noise` [B, Z] and
             `uniform` [B] from 0 to 1 -> `latents` [B, Z] to decode.
+            anomaly, if it knows held-out images: `images` -> what the signature returns.
         """
         images = keras.Input(model.image_shape, name="images")
         latents = keras.Input((model.latent_dim,), name="latents")
@@ -195,6 +196,9 @@ class VaeFamily(Family):
             uniform = keras.Input((), name="uniform")
             drawn = {"latents": model.sampler(noise, uniform)}
             parts["sampler"] = keras.Model([noise, uniform], drawn, name="sampler")
+        if model.held_out_scores.count:
+            given = inputs_of(images, labels)
+            parts["anomaly"] = keras.Model(given, _Anomalies(model)(given), name="anomaly")
         return parts
 
     def describe(self, model: CVAE, metrics: dict[str, float] | None = None) -> dict[str, Any]:
@@ -228,6 +232,23 @@ class VaeFamily(Family):
         return {**said, **known}
 
 
+class _Anomalies(keras.layers.Layer):
+    """What a VAE says of anomalies, as a layer: of images, or of images and labels."""
+
+    def __init__(self, model: CVAE):
+        super().__init__(dtype="float32")
+        self.model = model
+
+    def call(self, inputs: Any) -> dict[str, tf.Tensor]:
+        images, labels = inputs if isinstance(inputs, list) else (inputs, None)
+        return _anomaly(self.model, images, labels)
+
+
+def _anomaly(model: Any, images: tf.Tensor, labels: tf.Tensor | None) -> Results:
+    found = model.anomaly(images, labels)._replace(is_anomalous=None)  # by its p-value
+    return {name: each for name, each in found._asdict().items() if each is not None}
+
+
 def _of_images(model: Any) -> Signatures:
     """What it can do with images.
 
@@ -253,10 +274,6 @@ def _of_images(model: Any) -> Signatures:
             found = model.refine(images, labels, steps=tf.identity(steps))
         return {**found._asdict(), "covariance": found.covariance}
 
-    def anomaly(images: tf.Tensor, labels: tf.Tensor | None) -> Results:
-        found = model.anomaly(images, labels)._replace(is_anomalous=None)  # by its p-value
-        return {name: each for name, each in found._asdict().items() if each is not None}
-
     found = {
         "encode": batch_signature(model, "images", encode),
         "reconstruct": batch_signature(model, "images", reconstruct),
@@ -266,7 +283,7 @@ def _of_images(model: Any) -> Signatures:
         steps = tf.TensorSpec([], tf.int32, "steps")
         found["refine"] = batch_signature(model, "images", refine, steps)
     if model.held_out_scores.count:
-        found["anomaly"] = batch_signature(model, "images", anomaly)
+        found["anomaly"] = batch_signature(model, "images", functools.partial(_anomaly, model))
     return found
 
 

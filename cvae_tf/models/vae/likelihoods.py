@@ -408,20 +408,21 @@ class Pixels(NamedTuple):
         """Makes pixels of grey levels [B, H, W, C] where nothing may be drawn."""
         return self.binarization.pixels(grey)
 
-    def binarize(
-        self, grey: tf.Tensor, key: tf.Tensor, first: int | tf.Tensor = 0, alike: bool = False
-    ) -> tf.Tensor:
+    def binarize(self, grey: tf.Tensor, key: tf.Tensor, first: int | tf.Tensor = 0) -> tf.Tensor:
         """Makes pixels, float32 [B, H, W, C], by chance if that is what they are.
 
         Args:
             grey: in [0, 1], float32 [B, H, W, C].
             key: int32 [2], as `derived_key` makes it.
             first: number of the first image; each is drawn by its number.
-            alike: whether all are drawn by the number of the first.
         """
         if not self.binarization.is_drawn:
             return self.binarize_mode(grey)
-        shape = grey.shape[1:]
-        num = 1 if alike else tf.shape(grey)[0]
-        chances = uniform_of_images(key, first, num, math.prod(shape))
-        return tf.cast(tf.reshape(chances, [num, *shape]) < grey, tf.float32)
+        chances = uniform_of_images(key, first, tf.shape(grey)[0], math.prod(grey.shape[1:]))
+        return self.binarize_by(grey, tf.reshape(chances, tf.shape(grey)))
+
+    def binarize_by(self, grey: tf.Tensor, chances: tf.Tensor) -> tf.Tensor:
+        """Makes pixels of grey levels, drawn ones by numbers in [0, 1) of the same shape."""
+        if not self.binarization.is_drawn:
+            return self.binarize_mode(grey)
+        return tf.cast(chances < grey, tf.float32)
