@@ -16,27 +16,23 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from cvae_tf import models
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import listed
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.settings import LARGEST_SEED
-from cvae_tf.data.datasets import as_arrays
-from cvae_tf.data.labels import MOST_LISTED, class_number, read_labels
-from cvae_tf.drawing import canvas, mosaics, plots
+from cvae_tf.core.terminal import warn
+from cvae_tf.data.labels import MOST_LISTED, class_number
 from cvae_tf.models.vae.anomalies import SCORE_SAMPLES, Anomaly
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
-from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
+from cvae_tf.presets import FALSE_ALARMS, MOST_REFINE_STEPS, REFINE_STEPS
 
 _SMALLEST_INT32, _LARGEST_INT32 = -(2**31), 2**31 - 1  # what signatures take
 _NO_PIXELS = "images must lie in [0, 1], without NaN, as 8-bit ones divided by 255 do."
 _OTHER_NUMBER_OF_LABELS = "labels must be as many as there are images."
 _KNOWS_NO_LABELS = "This model knows no labels; train one with --conditional."
 _FORMS = "floats in [0, 1], whole numbers from 0 to 255, or bool"
-_MOST_SHOWN, _MOST_COLUMNS = 32, 20  # images, classes in a picture
-_USUAL_SAMPLES, _LARGEST_PICTURE = 64, 10_000
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
 _RESULTS = {"factor": FullPosterior, "mean": Posterior, "p_value": Anomaly}  # by one of their names
 
@@ -57,7 +53,7 @@ def also_of_arrays(method: Callable[..., Any]) -> Callable[..., Any]:
         if not _is_tensor(batch):
             if given.pop("training", False):
                 raise UserError("training=True is for tensors; give tf.constant(...).")
-            return _of_arrays(model, method.__name__, batch, **given)
+            return of_arrays(model, method.__name__, batch, **given)
         if given.get("labels") is not None and not _is_tensor(given["labels"]):
             given["labels"] = tf.constant(given["labels"], tf.int32)
         return method(model, batch, **given)
@@ -115,21 +111,23 @@ class ArrayMethods:
 
     def encode(self, images: Any, labels: Any = None) -> Posterior:
         """Finds the posteriors of images [N, H, W, C]; without noise `logvar` is None."""
-        return _of_arrays(self, "encode", images, labels)
+        return of_arrays(self, "encode", images, labels)
 
     def reconstruct(self, images: Any, labels: Any = None) -> np.ndarray:
         """Decodes the posterior means of images [N, H, W, C]."""
-        return _of_arrays(self, "reconstruct", images, labels)
+        return of_arrays(self, "reconstruct", images, labels)
 
     def refine(
         self, images: Any, labels: Any = None, *, steps: int = REFINE_STEPS
     ) -> FullPosterior:
         """Finds better posteriors than the encoder's, by Gauss-Newton steps for each image."""
-        return _of_arrays(self, "refine", images, labels, steps=steps)
+        return of_arrays(self, "refine", images, labels, steps=steps)
 
-    def anomaly(self, images: Any, labels: Any = None) -> Anomaly:
+    def anomaly(
+        self, images: Any, labels: Any = None, *, false_alarms: float = FALSE_ALARMS
+    ) -> Anomaly:
         """Says how usual images [N, H, W, C] are, beside held-out images of the run."""
-        return _of_arrays(self, "anomaly", images, labels)
+        return of_arrays(self, "anomaly", images, labels, false_alarms=false_alarms)
 
     def sample_in_parts(
         self, num: int, seed: int | None = None, labels: Any = None
@@ -140,54 +138,12 @@ class ArrayMethods:
         key = derived_key(seed, Purpose.SAMPLES)
         if labels is None and self.num_classes:
             labels = self.labels_in_turn(num)
-        of_each = _checked_labels(self, labels, num)
+        of_each = checked_labels(self, labels, num)
         latents = self.sample_latents(num, key).numpy()
         for start in range(0, num, _AT_ONCE):
             own = slice(start, start + _AT_ONCE)
             of_part = {name: each[own] for name, each in of_each.items()}
-            yield _of_arrays(self, "decode", latents[own], **of_part)
-
-    def plot_samples(
-        self, num: int | None = None, seed: int | None = None, labels: Any = None
-    ) -> Figure:
-        """Draws what `sample` returns as a matplotlib figure; of some classes each is a column."""
-        names, title = self.class_names if labels is None else (), "samples"
-        columns = len(names) if 0 < len(names) <= _MOST_COLUMNS else None
-        usual = _USUAL_SAMPLES // (columns or 1) * (columns or 1)
-        num = usual if num is None else to_whole(num, "num", 1, _LARGEST_PICTURE)
-        if columns:
-            title += f"; a column for each class, from {names[0]} to {names[-1]}"
-        panel = mosaics.Panel(f"{num:,} {title}", [self.sample(num, seed, labels)], columns)
-        return mosaics.panel_figure(panel)
-
-    def plot_reconstructions(self, images: Any, labels: Any = None) -> Figure:
-        """Draws images [N, H, W, C], or the first of many, over their reconstructions."""
-        grey = to_images(images, self.image_shape)
-        of_each = _checked_labels(self, labels, _at_least_one(grey))
-        of_shown = {name: each[:_MOST_SHOWN] for name, each in of_each.items()}
-        shown = grey[:_MOST_SHOWN]
-        number = (
-            f"First {len(shown)} of {len(grey):,} images" if len(shown) < len(grey) else "Images"
-        )
-        title = f"{number}, each row over its reconstructions"
-        sets = [shown, _of_arrays(self, "reconstruct", shown, **of_shown)]
-        return mosaics.panel_figure(mosaics.Panel(title, sets))
-
-    def plot_latents(self, images: Any, labels: Any = None) -> Figure:
-        """Draws posterior means of images [N, H, W, C], coloured by labels of any kind, [N]."""
-        grey = to_images(images, self.image_shape)
-        num, names = _at_least_one(grey), self.metadata.get("data", {}).get("class_names")
-        if self.num_classes:
-            labels, names = _checked_labels(self, labels, num)["labels"], self.class_names
-            means = self.encode(grey, labels).mean
-        else:
-            of_each = as_arrays(grey, labels, ("images", "labels"))
-            (labels,), own = read_labels({"labels": (of_each.get("labels"), num)}, None, "")
-            means, names = self.encode(grey).mean, own or names
-        figure = plots.latents_figure(means, labels, f"Latents of {num:,} images", names)
-        canvas.make_all_readable(figure)
-        figure.set_layout_engine("constrained")
-        return figure
+            yield of_arrays(self, "decode", latents[own], **of_part)
 
     def labels_in_turn(self, num: int) -> np.ndarray:
         """All classes one after the other, again and again, int32 [num]."""
@@ -226,21 +182,20 @@ class ArrayMethods:
         return {}
 
 
-def _at_least_one(images: np.ndarray) -> int:
-    """The number of images, [N, ...]; raises a UserError if there is none."""
-    if not len(images):
-        raise UserError("There is no image to draw.")
-    return len(images)
-
-
 def joined_samples(model: Any, num: int, seed: int | None, labels: Any) -> np.ndarray:
     """Joins what `sample_in_parts` yields: [num, H, W, C]."""
     parts = list(model.sample_in_parts(num, seed, labels))
     return np.concatenate(parts) if parts else np.empty((0, *model.image_shape), np.float32)
 
 
-def _of_arrays(
-    model: Any, name: str, batch: Any, labels: Any = None, *, steps: Any = REFINE_STEPS
+def of_arrays(
+    model: Any,
+    name: str,
+    batch: Any,
+    labels: Any = None,
+    *,
+    steps: Any = REFINE_STEPS,
+    false_alarms: Any = FALSE_ALARMS,
 ) -> Any:
     """What a signature gives for images or latents: its arrays together, or the only one."""
     _, arguments = traced_signature(model, name)
@@ -253,9 +208,22 @@ def _of_arrays(
     found = _in_parts(model, name, labels, same=same, **of_each)
     for key, kind in _RESULTS.items():
         if key in found:
-            return kind(*(found.get(field) for field in kind._fields))
+            result = kind(*(found.get(field) for field in kind._fields))
+            return _marked(model, result, false_alarms) if kind is Anomaly else result
     (result,) = found.values()
     return result
+
+
+def _marked(model: Any, found: Anomaly, false_alarms: Any) -> Anomaly:
+    """Says which images are anomalous, at most so large a share of usual ones."""
+    if not isinstance(false_alarms, int | float) or not 0 < false_alarms < 1:
+        raise UserError("false_alarms: must be a number between 0 and 1, such as 0.01.")
+    if false_alarms < model.smallest_p_value:
+        warn(
+            f"false_alarms={false_alarms:g}: too few images were held out to tell so small a rate; "
+            f"nothing is called anomalous below {model.smallest_p_value:.2g}."
+        )
+    return found._replace(is_anomalous=found.p_value <= false_alarms)
 
 
 def _in_parts(
@@ -276,7 +244,7 @@ def _in_parts(
     """
     function, _ = traced_signature(model, name)
     num, found = len(next(iter(of_each.values()))), []
-    of_each |= _checked_labels(model, labels, num)
+    of_each |= checked_labels(model, labels, num)
     for start in range(0, max(num, 1), _AT_ONCE):
         own = slice(start, start + _AT_ONCE)
         seed = {} if key is None else {"seed": tf.random.fold_in(key, start)}
@@ -303,7 +271,7 @@ def traced_signature(model: Any, name: str) -> tuple[Any, list[str]]:
     return functions[name]
 
 
-def _checked_labels(model: Any, labels: Any, num: int) -> dict[str, np.ndarray]:
+def checked_labels(model: Any, labels: Any, num: int) -> dict[str, np.ndarray]:
     """Labels as a conditional model takes them, by name; none for another.
 
     Raises:

@@ -16,12 +16,12 @@ from cvae_tf import models
 from cvae_tf.core import replicas
 from cvae_tf.models import saved_model
 from cvae_tf.models.arrays import (
-    ArrayMethods,
     batch_checks,
     joined_samples,
     refusing,
     traced_signature,
 )
+from cvae_tf.models.figures import FigureMethods
 from cvae_tf.models.networks.layer_maker import ImageShape
 
 _NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
@@ -36,7 +36,7 @@ class Measure(NamedTuple):
     higher_is_better: bool = True
 
 
-class GenerativeModel(ArrayMethods, keras.Model):
+class GenerativeModel(FigureMethods, keras.Model):
     """A Keras model that draws images from latents.
 
     A kind of model says itself what raises `NotImplementedError` here.
