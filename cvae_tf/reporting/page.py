@@ -421,7 +421,7 @@ def _unusual(source: Source) -> list[tuple[str, str]]:
     if not len(source.images) or not needed <= set(source.model.abilities):
         return []
     own = source.labels_for_model(slice(None))
-    scores, measure, p_values = scores_of(source.model, source.images, own)
+    scores, measure, p_values, _ = scores_of(source.model, source.images, own)
     lowest = np.argsort(scores)[:_UNUSUAL]
     said = [f"{measure.title} {scores[i]:.0f}" for i in lowest]
     if p_values is not None:
