@@ -1,5 +1,6 @@
 """Serves an exported VAE by FastAPI: a picture in, JSON out; samples out. See docs/serving.md."""
 
+import contextlib
 import functools
 import io
 import json
@@ -8,6 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Annotated
 
+import anyio
 import numpy as np
 import tensorflow as tf
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
@@ -21,15 +23,25 @@ DATA = json.loads((MODEL / "model.json").read_text(encoding="utf-8"))["data"]
 HEIGHT, WIDTH, CHANNELS = DATA["image_shape"]
 model = tf.saved_model.load(str(MODEL))
 call = model.signatures  # after a wrong `model.encode(...)`, other threads could wait forever
-if "anomaly" not in call:
-    raise SystemExit(f"MODEL={MODEL}: has no signature 'anomaly', as VAEs of finished runs have.")
+if "anomaly" not in call or CHANNELS not in (1, 3):
+    raise SystemExit(f"MODEL={MODEL}: no VAE of a finished run on grey or colour images.")
 CLASSES = DATA["class_names"] if "labels" in call["sample"].structured_input_signature[1] else []
 
 MOST = 2**23  # bytes of a file, and pixels
 Image.MAX_IMAGE_PIXELS = 2 * MOST  # of a large JPEG, before `draft` makes it smaller
 DARK_ON_WHITE = (DATA.get("margin_brightness") or 0) > 0.75
 FORM = DATA.get("pictures") or {"fit": "pad", "background": 255 * DARK_ON_WHITE}  # of arrays
-app = FastAPI(max_body_size=MOST)
+
+
+@contextlib.asynccontextmanager
+async def ready(app: FastAPI):
+    """Few threads, so that requests are answered in turn; before them the slow first call."""
+    anyio.to_thread.current_default_thread_limiter().total_tokens = 4
+    answer(np.zeros([1, HEIGHT, WIDTH, CHANNELS], np.float32), next(iter(CLASSES), None))
+    yield
+
+
+app = FastAPI(lifespan=ready, max_body_size=MOST)
 
 
 def prepare(file: bytes) -> np.ndarray:
@@ -70,12 +82,17 @@ def labels(label: str | None, num: int) -> dict[str, tf.Tensor]:
     return {"labels": tf.constant([CLASSES.index(label)] * num)} if CLASSES else {}
 
 
-@app.post("/score")
-def score(file: Annotated[bytes, Depends(body)], label: str | None = None) -> dict:
-    """Says what a picture, the body of the request, is to the model, and how usual it is."""
-    given = {"images": tf.constant(prepare(file)), **labels(label, 1)}
+def answer(images: np.ndarray, label: str | None) -> dict[str, float | list[float]]:
+    """Says what an image, [1, H, W, C], is to the model, and how usual it is."""
+    given = {"images": tf.constant(images), **labels(label, 1)}
     latents, usual = call["encode"](**given)["mean"][0].numpy().tolist(), call["anomaly"](**given)
     return {"latents": latents, **{name: float(usual[name][0]) for name in ("score", "p_value")}}
+
+
+@app.post("/score")
+def score(file: Annotated[bytes, Depends(body)], label: str | None = None) -> dict:
+    """Takes a picture as the body of the request."""
+    return answer(prepare(file), label)
 
 
 @app.get("/samples", response_class=Response)

@@ -77,7 +77,7 @@ def test_server_asks_for_a_class_where_the_model_knows_some(
     for run, label in [(conditional_run, None), (conditional_run, "10"), (vae_run, "3")]:
         with pytest.raises(fastapi.HTTPException, match="422: label="):
             _serve(run, monkeypatch).score(GOOD[1], label)
-    with pytest.raises(SystemExit, match="no signature 'anomaly'"):
+    with pytest.raises(SystemExit, match="no VAE of a finished run"):
         _serve(gan_run, monkeypatch)
 
 
