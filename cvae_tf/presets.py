@@ -4,7 +4,6 @@ A preset is a network or a recipe, told by what it has unlike `fast`, the defaul
 """
 
 REFINE_STEPS, MOST_REFINE_STEPS = 5, 1000  # of Gauss and Newton, that refine a posterior
-FALSE_ALARMS = 0.01  # share of usual images that may be called anomalous
 MOST_REFINED = 64  # latent dimensions; a step decodes Z + 1 latents, and covariances are [B, Z, Z]
 CANNOT_REFINE = (
     "This model cannot refine posteriors: it has no encoder, more than "

@@ -22,7 +22,7 @@ from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.terminal import warn
 from cvae_tf.models.vae.anomalies import SCORE_SAMPLES, Anomaly
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
-from cvae_tf.presets import FALSE_ALARMS, MOST_REFINE_STEPS, REFINE_STEPS
+from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
 
 _SMALLEST_INT32, _LARGEST_INT32 = -(2**31), 2**31 - 1  # what signatures take
 _NO_PIXELS = "images must lie in [0, 1], without NaN, as 8-bit ones divided by 255 do."
@@ -118,9 +118,7 @@ class ArrayMethods:
         """Finds better posteriors than the encoder's, by Gauss-Newton steps for each image."""
         return _of_arrays(self, "refine", images, labels, steps=steps)
 
-    def anomaly(
-        self, images: Any, labels: Any = None, *, false_alarms: float = FALSE_ALARMS
-    ) -> Anomaly:
+    def anomaly(self, images: Any, labels: Any = None, *, false_alarms: float = 0.01) -> Anomaly:
         """Says how usual images [N, H, W, C] are, beside held-out images of the run."""
         return _of_arrays(self, "anomaly", images, labels, false_alarms=false_alarms)
 
@@ -187,7 +185,7 @@ def _of_arrays(
     labels: Any = None,
     *,
     steps: Any = REFINE_STEPS,
-    false_alarms: Any = FALSE_ALARMS,
+    false_alarms: Any = 0.01,
 ) -> Any:
     """What a signature gives for images or latents: its arrays together, or the only one."""
     _, arguments = traced_signature(model, name)

@@ -29,7 +29,7 @@ from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.objectives import ElboTerms, Objective, elbo_terms
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.models.vae.refinement import refine_images
-from cvae_tf.presets import FALSE_ALARMS, MOST_REFINED, REFINE_STEPS
+from cvae_tf.presets import MOST_REFINED, REFINE_STEPS
 
 _USUAL = {  # as the preset `fast` has them
     "network": "patches", "latent_dim": 2, "image_shape": (28, 28, 1), "options": Options(),
@@ -266,10 +266,8 @@ class CVAE(GenerativeModel):
         key = derived_key(self.seed, Purpose.SHARED_LATENTS, self.steps if training else 0)
         of_all = objectives.even_latents(self.objective.shared_latents, self.latent_dim, key)
         outputs = self.parameters(of_all, training=training)
-        log_likelihood = tf.cast(
-            self.pixels.likelihood.log_prob_of_all(images, outputs), tf.float32
-        )
-        bound = tf.reduce_mean(objectives.shared_bound(log_likelihood))
+        log_likelihood = self.pixels.likelihood.log_prob_of_all(images, outputs)
+        bound = tf.reduce_mean(objectives.shared_bound(tf.cast(log_likelihood, tf.float32)))
         return _SHARE_OF_ELBO * value + (1 - _SHARE_OF_ELBO) * bound
 
     @also_of_arrays
@@ -297,11 +295,7 @@ class CVAE(GenerativeModel):
 
     @also_of_arrays
     def anomaly(
-        self,
-        images: tf.Tensor,
-        labels: tf.Tensor | None = None,
-        *,
-        false_alarms: float = FALSE_ALARMS,
+        self, images: tf.Tensor, labels: tf.Tensor | None = None, *, false_alarms: float = 0.01
     ) -> Anomaly:
         """Says how usual images are, beside the held-out images of the run; see `anomalies.py`.
 
@@ -309,9 +303,6 @@ class CVAE(GenerativeModel):
             images: grey levels in [0, 1], float32 [B, H, W, C], B > 0.
             labels: of a conditional model.
             false_alarms: the share of usual images, in (0, 1), that may be called anomalous.
-
-        Returns:
-            Scores, p-values, where images are unusual, and which ones are anomalous.
 
         Raises:
             UserError: if the model knows no held-out images.
@@ -401,10 +392,8 @@ class CVAE(GenerativeModel):
         noise = self._evaluation_noise(tf.shape(images)[0], first)
         posterior = self.encode(images, labels)
         terms, _ = self.terms_with_noise(images, posterior, noise, labels=labels)
-        log_likelihood, kl = (
-            tf.cast(terms.log_likelihood, tf.float64),
-            tf.cast(terms.kl, tf.float64),
-        )
+        log_likelihood = tf.cast(terms.log_likelihood, tf.float64)
+        kl = tf.cast(terms.kl, tf.float64)
         values = {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl}
         return {measure.name: values[term] for term, measure in self.pixels.terms.items()}
 
