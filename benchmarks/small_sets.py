@@ -1,23 +1,32 @@
 """How well 100, 300 and 1,000 pictures are learned, with the recipe for few images and without.
 
-    python benchmarks/small_sets.py --mnist mnist.npz --photos cifar10_jpeg/*/horse
+    python benchmarks/small_sets.py --mnist mnist.npz --photos cifar10_jpeg/*/horse --work W
 
-Shapes drawn here, photographs of one class and digits become folders of PNG files; what train.py
-makes of them is measured on 500 others. Writes small_sets.json and small_sets.md to --output, and
-small_sets.png: of 300 pictures of each kind, samples before and after.
+Of shapes drawn here, photographs of one class and digits it learns as train.py does, by the recipe
+for few images and by the preset alone, and measures on 500 others. Writes small_sets.json and
+small_sets.md to --output, and small_sets.png: of 300 pictures of each kind, samples before and
+after.
 """
 
 import argparse
-import csv
 import functools
-import json
+import itertools
+import time
 from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 from PIL import Image, ImageDraw
-from shared import PROJECT, Bench, write_report
+from shared import Bench, write_report
+
+from cvae_tf.config import RunOptions
+from cvae_tf.core.tensorflow_setup import set_threads
+from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.models import family_of
+from cvae_tf.training import building, run_directory, run_training
+from cvae_tf.training.distribution import SINGLE
+from cvae_tf.training.trainer import take_averages
 
 SIZES, MANY, HELD_OUT, SHOWN = (100, 300, 1000), 5000, 500, 32
 PRESETS = {"shapes": "photo", "photographs": "photo", "digits": "fast"}
@@ -61,24 +70,28 @@ def no_model(kind: str, train: np.ndarray, test: np.ndarray) -> float:
     return min(8.0, float(-np.log2(counts / counts.sum())[test].mean()))
 
 
-def measure(run_dir: Path, test: np.ndarray, bench: Bench) -> dict[str, Any]:
-    """Measures the exported model of a run on held-out images; [S, H, W, C] of its samples."""
-    import cvae_tf
-
-    model = cvae_tf.load(run_dir / "export" / "1")
+def learn(images: np.ndarray, test: np.ndarray, given: dict[str, Any], work: Path) -> dict:
+    """Learns from images as train.py does, a tenth held out, and measures on others."""
+    tenth = len(images) // 10
+    dataset = Dataset(
+        "small", "made here", Split(images[tenth:], None), Split(images[:tenth], None)
+    )
+    start = time.process_time()
+    config = building.complete_settings(None, given, dataset)
+    trainer = building.build_trainer(config, dataset, SINGLE)
+    model = trainer.model
+    with run_directory.new_run(work / "run", config, dataset) as run:
+        rows = run_training.train_run(run, trainer, None, RunOptions())
+        best = run_training.take_best_epoch(run, model, rows)[-1]
+    take_averages(model)
+    if "sampler" in model.fitted_parts:
+        family_of(model).fit_after_training(model, "sampler", dataset)
+    seconds = time.process_time() - start
+    iio.imwrite(work / "sheet.png", sheet(np.asarray(model.sample(SHOWN, seed=[0, 1]))))
     nats = -float(np.mean(model.score(test.astype(np.float32) / 255)["elbo"]))
-    is_of_levels = model.pixels.likelihood.is_of_levels
-    config = json.loads((run_dir / "config.json").read_text())
-    with (run_dir / "metrics.csv").open() as file:
-        steps = int(list(csv.DictReader(file))[-1]["step"])
-    iio.imwrite(run_dir / "sheet.png", sheet(model.sample(SHOWN)))
-    return {
-        "needs": nats / (test[0].size * np.log(2)) if is_of_levels else nats,
-        "steps": steps,
-        "seconds": bench.seconds(run_dir),
-        "cpu_seconds": json.loads(run_dir.with_suffix(".run.json").read_text())["cpu_seconds"],
-        "flags": {key: config["config"][key] for key in ("epochs", "batch_size", "early_stop")},
-    }
+    nats_of_one_bit = test[0].size * np.log(2) if model.pixels.likelihood.is_of_levels else 1
+    told = {"needs": nats / nats_of_one_bit, "steps": rows[-1]["step"], "best": best["step"]}
+    return {**told, "cpu_seconds": round(seconds), "epochs": rows[-1]["epoch"]}
 
 
 def sheet(images: np.ndarray) -> np.ndarray:
@@ -88,18 +101,6 @@ def sheet(images: np.ndarray) -> np.ndarray:
     levels = np.pad(levels, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
     levels = np.broadcast_to(levels, (*levels.shape[:3], 3))
     return np.concatenate([np.concatenate(list(half), 1) for half in np.split(levels, 2)])
-
-
-def trained(kind: str, images: np.ndarray, num: int, way: str, bench: Bench) -> Path:
-    """Trains on a folder of so many pictures: as the preset says, or as is said of few."""
-    flags = ["--seed=0", "--threads=1"]
-    if way == "before":
-        flags.append(f"--preset={PRESETS[kind]}")
-    folder = bench.work / f"{kind}_{num}"
-    folder.mkdir(exist_ok=True)
-    for number, image in enumerate(images[:num]):
-        iio.imwrite(folder / f"{number:04d}.png", image.squeeze())
-    return bench.trained(f"{kind}_{num}_{way}", flags, folder)
 
 
 def as_table(results: list[dict[str, Any]]) -> str:
@@ -120,30 +121,32 @@ def as_table(results: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Trains what was not trained before, measures, and writes the results."""
+    """Learns what was not learned before, measures, and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mnist", required=True, type=Path)
     parser.add_argument("--photos", required=True, type=Path, nargs="+", help="folders of 5,500")
-    parser.add_argument("--work", default=PROJECT / "small_sets_work", type=Path)
+    parser.add_argument("--kinds", default=list(PRESETS), nargs="+", choices=PRESETS)
+    parser.add_argument("--work", required=True, type=Path, help="what was measured is kept there")
     parser.add_argument("--output", default=Path(__file__).parent, type=Path)
     paths = parser.parse_args()
-    bench, results, rows = Bench(paths.mnist, paths.work), [], []
-    for kind in PRESETS:
+    set_threads(1)
+    results, rows = [], []
+    for kind in paths.kinds:
         images = pictures(kind, paths)
         train, test = images[:-HELD_OUT], images[-HELD_OUT:]
-        ways = [(num, way) for num in SIZES for way in ("before", "after")]
+        ways = {"before": {"preset": PRESETS[kind]}, "after": {}}
         found = {}
-        for num, way in [*ways, (MANY, "after")]:
-            run_dir = trained(kind, train, num, way, bench)
-            measured = functools.partial(measure, run_dir, test, bench)
-            found[num, way] = bench.kept(f"{run_dir.name}_measured", measured)
-        names = (f"{kind}_300_{way}" for way in ("before", "after"))
-        rows += [iio.imread(bench.work / name / "sheet.png") for name in names]
-        many = found[MANY, "after"]
+        for num, way in [*itertools.product(SIZES, ways), (MANY, "after")]:
+            bench = Bench(paths.mnist, paths.work / f"{kind}_{num}_{way}")
+            call = functools.partial(learn, train[:num], test, ways[way], bench.work)
+            found[num, way] = bench.kept("measured", call)
+        sheets = (paths.work / f"{kind}_300_{way}" / "sheet.png" for way in ways)
+        rows += [iio.imread(path) for path in sheets]
         for num in SIZES:
-            ways = {way: found[num, way] for way in ("before", "after")}
             none = no_model(kind, train[:num], test)
-            results.append({"kind": kind, "num": num, "none": none, **ways, "many": many})
+            of_ways = {way: found[num, way] for way in ways}
+            many = found[MANY, "after"]
+            results.append({"kind": kind, "num": num, "none": none, **of_ways, "many": many})
     write_report(paths.output, "small_sets", results, as_table)
     iio.imwrite(paths.output / "small_sets.png", np.concatenate(rows))
 

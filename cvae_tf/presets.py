@@ -97,8 +97,9 @@ PRESETS = {
     },
 }
 
-_STEPS_FOR_FEW, _MOST_EPOCHS, _PATIENCE = 2400, 300, 4  # it waits a fourth of the epochs
-_LARGEST_BATCH, _SMALLEST_BATCH, _BATCHES = 32, 4, 8  # at least so many of them in an epoch
+_STEPS_FOR_FEW, _FEWEST_EPOCHS, _MOST_EPOCHS = 1500, 15, 200
+_PATIENCE = 4  # a run waits for a fourth of its epochs
+_LARGEST_BATCH, _SMALLEST_BATCH, _BATCHES = 32, 8, 12  # so many in an epoch: each costs pictures
 
 
 def settings_for_few(
@@ -123,7 +124,8 @@ def settings_for_few(
         batch_size = _LARGEST_BATCH
         while batch_size > max(_SMALLEST_BATCH, num // _BATCHES):
             batch_size //= 2
-    epochs = min(_MOST_EPOCHS, math.ceil(_STEPS_FOR_FEW / max(1, num // batch_size)))
+    epochs = math.ceil(_STEPS_FOR_FEW / max(1, num // batch_size))
+    epochs = min(max(epochs, _FEWEST_EPOCHS), _MOST_EPOCHS)
     early_stop = math.ceil(epochs / _PATIENCE)
     chosen = {"batch_size": batch_size, "epochs": epochs, "early_stop": early_stop}
     if preset == DEFAULT_PRESET:

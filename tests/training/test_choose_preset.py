@@ -119,25 +119,26 @@ def test_images_that_are_all_the_same_are_refused_and_nearly_all_warned_of(given
     assert given or "because the images are nearly all the same" in captured.out
 
 
-def test_of_few_images_there_are_more_epochs_of_as_many_steps_and_at_least_eight_batches():
-    for num in (1, 31, 32, 90, 270, 900, 4999):
+def test_of_few_images_there_are_more_epochs_of_as_many_steps_each_of_many_batches():
+    for num, batch_size in ((1, 8), (90, 8), (191, 8), (192, 16), (384, 32), (2000, 32)):
         found = settings_for_few(num, 3, "photo")
-        batches = max(1, num // found["batch_size"])
-        assert batches >= min(8, num // 4) and found["batch_size"] <= 32
-        assert found["epochs"] == 300 or 0 <= found["epochs"] * batches - 2400 < batches
+        batches = max(1, num // batch_size)
+        assert found["batch_size"] == batch_size
+        assert found["epochs"] == 200 or 0 <= found["epochs"] * batches - 1500 < batches
+    assert settings_for_few(4999, 3, "photo")["epochs"] == 15
     assert not settings_for_few(5000, 3, "photo") and not settings_for_few(90, 1, "gan")
     assert "flip" in found and not {"flip", "augment"} & settings_for_few(90, 1, "photo").keys()
 
 
 def test_few_images_decide_only_what_is_not_given_and_the_screen_says_what(capsys):
     images = _strokes(0, 255, 90)
-    own = {"batch_size": 8, "epochs": 219, "early_stop": 55, "augment": 1.0, "latent_dim": 2}
+    own = {"batch_size": 8, "epochs": 137, "early_stop": 35, "augment": 1.0, "latent_dim": 2}
     assert _complete(images).to_json().items() >= own.items()
-    flags = "--augment=1 --batch_size=8 --epochs=219 --early_stop=55"
+    flags = "--augment=1 --batch_size=8 --epochs=137 --early_stop=35"
     said = f"recipe:  90 images are few, so {flags}; --preset=fast takes none of it\n"
     assert capsys.readouterr().out.endswith(said)
     given = {"batch_size": 30, "augment": 0.5}
-    own = {**given, "epochs": 300, "early_stop": 75}
+    own = {**given, "epochs": 200, "early_stop": 50}
     assert _complete(images, **given).to_json().items() >= own.items()
     assert _complete(images, epochs=7).to_json().items() >= {"epochs": 7, "early_stop": 0}.items()
     capsys.readouterr()
