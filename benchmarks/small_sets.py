@@ -4,8 +4,8 @@
 
 Of shapes drawn here, photographs of one class and digits it learns as train.py does, by the recipe
 for few images and by the preset alone, and measures on 500 others. Writes small_sets.json and
-small_sets.md to --output, and small_sets.png: of 300 pictures of each kind, samples before and
-after.
+small_sets.md to --output, and docs/small_sets.png: for 300 pictures of each kind, samples before
+and after.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 import imageio.v3 as iio
 import numpy as np
 from PIL import Image, ImageDraw
-from shared import Bench, write_report
+from shared import PROJECT, Bench, write_report
 
 from cvae_tf.config import RunOptions
 from cvae_tf.core.tensorflow_setup import set_threads
@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--kinds", default=list(PRESETS), nargs="+", choices=PRESETS)
     parser.add_argument("--work", required=True, type=Path, help="what was measured is kept there")
     parser.add_argument("--output", default=Path(__file__).parent, type=Path)
+    parser.add_argument("--picture", default=PROJECT / "docs" / "small_sets.png", type=Path)
     paths = parser.parse_args()
     set_threads(1)
     results, rows = [], []
@@ -148,7 +149,7 @@ def main() -> None:
             many = found[MANY, "after"]
             results.append({"kind": kind, "num": num, "none": none, **of_ways, "many": many})
     write_report(paths.output, "small_sets", results, as_table)
-    iio.imwrite(paths.output / "small_sets.png", np.concatenate(rows))
+    iio.imwrite(paths.picture, np.concatenate(rows))
 
 
 if __name__ == "__main__":
