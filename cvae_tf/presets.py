@@ -97,7 +97,7 @@ PRESETS = {
     },
 }
 
-_STEPS_FOR_FEW, _FEWEST_EPOCHS, _MOST_EPOCHS = 1500, 15, 200
+_STEPS_FOR_FEW, _MOST_EPOCHS = 1500, 200
 _PATIENCE = 4  # a run waits for a fourth of its epochs
 _LARGEST_BATCH, _SMALLEST_BATCH, _BATCHES = 32, 8, 12  # so many in an epoch: each costs pictures
 
@@ -124,12 +124,11 @@ def settings_for_few(
         batch_size = _LARGEST_BATCH
         while batch_size > max(_SMALLEST_BATCH, num // _BATCHES):
             batch_size //= 2
-    epochs = math.ceil(_STEPS_FOR_FEW / max(1, num // batch_size))
-    epochs = min(max(epochs, _FEWEST_EPOCHS), _MOST_EPOCHS)
+    epochs = min(_MOST_EPOCHS, math.ceil(_STEPS_FOR_FEW / max(1, num // batch_size)))
     early_stop = math.ceil(epochs / _PATIENCE)
     chosen = {"batch_size": batch_size, "epochs": epochs, "early_stop": early_stop}
     if preset == DEFAULT_PRESET:
         return {"augment": 1.0, **chosen}
     # Warps blur photographs; and where there are no colours, letters may be what they show.
     flip = {"flip": True} if channels == 3 else {}
-    return {"latent_dim": 16, **flip, "learning_rate": 1e-3, **chosen}
+    return {"latent_dim": 32, **flip, "learning_rate": 1e-3, **chosen}

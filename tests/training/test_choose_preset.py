@@ -120,12 +120,11 @@ def test_images_that_are_all_the_same_are_refused_and_nearly_all_warned_of(given
 
 
 def test_of_few_images_there_are_more_epochs_of_as_many_steps_each_of_many_batches():
-    for num, batch_size in ((1, 8), (90, 8), (191, 8), (192, 16), (384, 32), (2000, 32)):
+    for num, batch_size in ((1, 8), (90, 8), (191, 8), (192, 16), (384, 32), (4999, 32)):
         found = settings_for_few(num, 3, "photo")
         batches = max(1, num // batch_size)
         assert found["batch_size"] == batch_size
         assert found["epochs"] == 200 or 0 <= found["epochs"] * batches - 1500 < batches
-    assert settings_for_few(4999, 3, "photo")["epochs"] == 15
     assert not settings_for_few(5000, 3, "photo") and not settings_for_few(90, 1, "gan")
     assert "flip" in found and not {"flip", "augment"} & settings_for_few(90, 1, "photo").keys()
 
