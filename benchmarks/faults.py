@@ -135,7 +135,7 @@ FAULTS = (
     Fault("the images held out for testing are learned from, too", "data/datasets.py",
           "take(order[~np.isin(order, held_out)])", "take(order)", "data"),
     Fault("the exact log p(x) takes tiles for lines", "inference/exact_log_px.py",
-          "log_volume = joint.latent_dim * np.log(tiles", "log_volume = np.log(tiles",
+          "log_mass + latent_dim * np.log(tiles", "log_mass + np.log(tiles",
           "inference"),
     Fault("the means' distance is not squared in Frechet's", "distances.py",
           "np.sum((first.mean - second.mean) ** 2)",

@@ -20,9 +20,9 @@ from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.core.tensorflow_setup import held_back, quiet_logging
-from cvae_tf.drawing import mosaics
 from cvae_tf.models import family_of, saved_model
 from cvae_tf.models.base import GenerativeModel
+from cvae_tf.training.pictures import animate_epochs
 from cvae_tf.training.run_directory import ANIMATION, MODEL_JSON, SAVED_MODEL, Run
 
 Arrays = dict[str, np.ndarray]  # by the names of inputs or results
@@ -62,8 +62,8 @@ def export_run(
     for path in (directory, animation) if output else ():
         files.refuse_existing(path)
     write_model(model, format_name, directory, describe_run(run, model, metrics))
-    if is_usual and run.epoch_images:
-        mosaics.animate(run.epoch_images, animation)
+    if is_usual:
+        animate_epochs(run, animation)
     return directory
 
 

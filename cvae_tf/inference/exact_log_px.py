@@ -1,12 +1,13 @@
 """The exact log p(x) of models with one or two latent dimensions, by numerical integration.
 
-p(x) is the integral of p(x|z) p(z) over the latents. The latent space is divided into tiles. A
-coarse pass compares all images with a few latents of every tile, by a matrix product, outwards
-until nothing is gained: so it knows which tiles matter to which images. Each such pair is then
+p(x) is the integral of p(x|z) p(z) over the latents, which are divided into tiles. A coarse pass
+compares all images with a few latents of every tile, by a matrix product, outwards until nothing is
+gained: so it knows which tiles matter to which images. Each such pair is then
 integrated finely: more latents of the tile are decoded, and a polynomial through log p(x, z) there
 gives it at many more points, for the logarithm is smooth, also where p(x, z) itself is a needle.
 Where the terms of the highest degree still count, or a single point has much of the integral, the
-tile is divided. The encoder has no part in all this.
+tile is divided; its nodes are evenly spaced, so that they are nodes of its parts too. The encoder
+has no part in all this.
 
 Trefethen, "Approximation Theory and Approximation Practice" (2019), chapters 8, 17 and 19.
 
@@ -27,29 +28,30 @@ from cvae_tf.core.terminal import progress
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import log_normal
 
-TOLERANCE = 0.01  # nats, of the mean
+TOLERANCE = 0.05  # nats of an image
 _LARGEST_DIM = 2
 _SIDE_OF_TILE = {1: 0.02, 2: 0.2}  # by latent dimensions
 _INNER, _OUTER = 5.0, 12.0  # from 0 in each direction: what is always integrated, and the end
 _COARSE_NODES, _FAR_NODES, _FINE_NODES = 4, 2, 6  # a side of a tile
+_EVEN = np.linspace(0, 1, _FINE_NODES)  # places of the nodes of a side
 _POINTS = 16  # a side, at which a polynomial gives log p(x, z)
-_MARGIN = 20.0  # nats below the best tile of an image in the coarse pass: what matters to it
+_MARGIN = 30.0  # nats below the best tile of an image in the coarse pass: what matters to it
 _NEGLIGIBLE = 20.0  # nats below log p(x), of a tile
 _MOST_AT_A_POINT = 0.41  # of an integral, to the power of Z: too narrow peaks have more
 _LARGEST_CHANGE = 0.5  # by terms of the highest degree: else the nodes alone are taken
 _MOST_ABOVE = 60.0  # nats above the largest value at a node that a polynomial may have
-_SETTLED = 0.001  # nats of an image that all its tiles together may be wrong by
+_SETTLED = 0.01  # nats of an image that all its tiles together may be wrong by
 _MOST_DIVISIONS = 5
-_NOTHING = 1e-37  # beside p(x), and can be divided by
 _IMAGES_AT_ONCE = 10_000
 _LATENTS_AT_ONCE = 4096  # that are decoded
+_PAIRS_AT_ONCE = 10_000
 
 
 class ExactLogPx(NamedTuple):
     """Integrals, and how far they are to be trusted."""
 
     log_evidence: np.ndarray  # log p(x), [N], nats
-    error: np.ndarray  # how much polynomials of a lower degree change it, [N], nats
+    error: np.ndarray  # by how much it may be wrong at most, [N], nats
 
 
 class _Tiles(NamedTuple):
@@ -58,12 +60,9 @@ class _Tiles(NamedTuple):
     corners: np.ndarray  # of the smallest latents, [T, Z]
     side: float
 
-    def nodes(self, number: int) -> np.ndarray:
-        """The Gauss-Legendre nodes, n a side, one tile after the other, [T * n^Z, Z]."""
-        latent_dim = self.corners.shape[1]
-        of_side = (_legendre(number)[0] + 1) / 2 * self.side
-        places = np.array(list(itertools.product(of_side, repeat=latent_dim)))
-        return (self.corners[:, None] + places).reshape(-1, latent_dim)
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """The latents at P places in [0, 1]^Z of each, tile after tile, [T * P, Z]."""
+        return (self.corners[:, None] + places * self.side).reshape(-1, self.corners.shape[1])
 
     def part(self, own: slice | np.ndarray) -> "_Tiles":
         """Some of them."""
@@ -83,14 +82,22 @@ class _Pairs(NamedTuple):
         return _Pairs(*(each[own] for each in self))
 
 
+class _Polynomials(NamedTuple):
+    """Legendre polynomials on a tile. How far the two differ says how good the first one is."""
+
+    full: np.ndarray  # from values at the nodes to those at the points, [n^Z, m^Z]
+    lower: np.ndarray  # the same without terms of the highest degree
+    weights: np.ndarray  # of the points, which add up to 1, [m^Z]
+    of_nodes: np.ndarray  # weights of the nodes, [n^Z]
+
+
 class _Joint:
     """The logarithm of p(x, z) for N images and any latents."""
 
     def __init__(self, model: CVAE, pixels: np.ndarray, label: int | None):
         """Keeps the features of images, float32 [N, H, W, C]."""
-        density, self.latent_dim = model.pixels.likelihood, model.latent_dim
-        self.features = density.features(tf.constant(pixels))
-
+        self.features = model.pixels.likelihood.features(tf.constant(pixels))
+        self.latent_dim = model.latent_dim
         self._decode = tf.function(
             lambda latents: _natural(model, label, latents),
             input_signature=[tf.TensorSpec([None, self.latent_dim])],
@@ -152,22 +159,25 @@ def log_evidence(model: CVAE, pixels: np.ndarray, labels: np.ndarray | None = No
 def _integrate(joint: _Joint) -> ExactLogPx:
     num, settled = len(joint.features), []
     tiles, pairs = coarse_pass(joint)
+    values = _log_joint(joint, tiles, pairs, _grid(_EVEN, joint.latent_dim))
     for _ in range(_MOST_DIVISIONS + 1):
-        pairs = integrate_pairs(joint, tiles, pairs)
+        pairs = integrate_pairs(tiles, pairs, values)
         everything = _Pairs(*map(np.concatenate, zip(*settled, pairs, strict=True)))
-        total = _add_up(everything, num)
+        total = np.full(num, -np.inf)
+        np.logaddexp.at(total, everything.image, everything.log_mass)
         wrong = np.exp(everything.log_mass - total[everything.image]) * everything.error
         unsettled = _are_unsettled(everything.image, wrong)[-len(pairs.image) :]
         unsettled |= (pairs.error >= 1) & (pairs.log_mass > total[pairs.image] - _NEGLIGIBLE)
         if not unsettled.any():
             break
         settled.append(pairs.part(~unsettled))
-        tiles, pairs = _divide(tiles, pairs.part(unsettled))
+        tiles, pairs, values = _divide(joint, tiles, pairs.part(unsettled), values[unsettled])
     return ExactLogPx(total, np.log1p(np.bincount(everything.image, wrong, num)))
 
 
 def _are_unsettled(image: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """Chooses the worst pairs of each image, so that all others together are good enough, [M]."""
+    wrong = np.minimum(wrong, 1)  # or sums over all images would lose the small ones
     order = np.lexsort((wrong, image))
     sums = np.cumsum(wrong[order])
     starts = np.flatnonzero(np.diff(image[order], prepend=-1))
@@ -190,20 +200,20 @@ def coarse_pass(joint: _Joint) -> tuple[_Tiles, _Pairs]:
     chosen, (total, best) = np.arange(num), np.full((2, num), -np.inf)
     for ring, nodes in _rings(joint.latent_dim):
         before, features = total.copy(), tf.cast(tf.gather(joint.features, chosen), tf.float32)
-        num_nodes = tf.constant(nodes**joint.latent_dim)
-        at_once = _LATENTS_AT_ONCE // nodes**joint.latent_dim
+        places = _grid((legendre.leggauss(nodes)[0] + 1) / 2, joint.latent_dim)
+        num_nodes, at_once = tf.constant(len(places)), _LATENTS_AT_ONCE // len(places)
         log_volume = joint.latent_dim * np.log(ring.side)
         for start in range(0, len(ring.corners), at_once):
             block = ring.part(slice(start, start + at_once))
-            natural = joint.decode(block.nodes(nodes))
+            natural = joint.decode(block.at(places))
             rough = log_volume + _largest(*natural, features, num_nodes).numpy()
             best[chosen] = np.maximum(best[chosen], rough.max(axis=0))
-            total[chosen] = np.logaddexp(total[chosen], _log_sum(rough))
+            total[chosen] = np.logaddexp(total[chosen], np.logaddexp.reduce(rough))
             tile, image = np.nonzero(rough > best[chosen] - _MARGIN)
             first = sum(map(len, rings)) + start
             found.append((chosen[image], first + tile, rough[tile, image]))
         rings.append(ring.corners)
-        chosen = chosen[total[chosen] > before[chosen] + _SETTLED / 10]
+        chosen = chosen[total[chosen] > before[chosen] + _SETTLED / 100]
         if not len(chosen):
             break
     image, tile, rough = map(np.concatenate, zip(*found, strict=True))
@@ -215,36 +225,27 @@ def _rings(latent_dim: int) -> Iterator[tuple[_Tiles, int]]:
     """Yields an inner square of tiles and rings around it, each with the nodes of a side."""
     side = _SIDE_OF_TILE[latent_dim]
     of_side = np.arange(-round(_OUTER / side), round(_OUTER / side)) * side
-    corners = np.array(list(itertools.product(of_side, repeat=latent_dim)))
+    corners = _grid(of_side, latent_dim)
     distance = np.abs(corners + side / 2).max(axis=1)
     yield _Tiles(corners[distance < _INNER], side), _COARSE_NODES
     for outer in np.arange(_INNER, _OUTER) + 1:
         yield _Tiles(corners[(distance > outer - 1) & (distance < outer)], side), _FAR_NODES
 
 
-def integrate_pairs(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> _Pairs:
-    """Integrates the tile of each of M pairs for its image.
-
-    Args:
-        joint: of N images.
-        tiles: T of them.
-        pairs: their integrals are not known yet.
-    """
+def _log_joint(joint: _Joint, tiles: _Tiles, pairs: _Pairs, places: np.ndarray) -> np.ndarray:
+    """Finds log p(x, z) of M pairs at P places of their tiles, [M, P]."""
     numbers, starts = np.unique(pairs.tile, return_index=True)
-    bounds, found = np.append(starts, len(pairs.tile)), []
-    at_once = max(_LATENTS_AT_ONCE // _FINE_NODES**joint.latent_dim, 1)
-    log_volume = joint.latent_dim * np.log(tiles.side)
+    bounds, values = np.append(starts, len(pairs.tile)), []
+    at_once = max(_LATENTS_AT_ONCE // len(places), 1)
     with progress("integrating") as show:
         for first in range(0, len(numbers), at_once):
             show(first / len(numbers))
             last = min(first + at_once, len(numbers))
-            part = pairs.part(slice(bounds[first], bounds[last]))
-            natural, offset = joint.decode(tiles.part(numbers[first:last]).nodes(_FINE_NODES))
+            images = pairs.image[bounds[first] : bounds[last]]
+            natural = joint.decode(tiles.part(numbers[first:last]).at(places))
             counts = np.diff(bounds[first : last + 1])
-            values = log_volume + _compare(joint.features, part.image, counts, natural, offset)
-            found.append(_integrals(values, joint.latent_dim))
-    log_mass, error = map(np.concatenate, zip(*found, strict=True))
-    return pairs._replace(log_mass=log_mass, error=error)
+            values.append(_compare(joint.features, images, counts, *natural).numpy())
+    return np.concatenate(values)
 
 
 @tf.function(reduce_retracing=True)
@@ -266,22 +267,40 @@ def _compare(
     return parts.concat()
 
 
+def integrate_pairs(tiles: _Tiles, pairs: _Pairs, values: np.ndarray) -> _Pairs:
+    """Integrates the tile of each of M pairs for its image.
+
+    Args:
+        tiles: T of them.
+        pairs: their integrals are not known yet.
+        values: log p(x, z) at evenly spaced nodes, [M, n^Z], nats.
+    """
+    latent_dim = tiles.corners.shape[1]
+    parts = [
+        _integrals(values[start : start + _PAIRS_AT_ONCE], latent_dim)
+        for start in range(0, len(values), _PAIRS_AT_ONCE)
+    ]
+    log_mass, error = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return pairs._replace(log_mass=log_mass + latent_dim * np.log(tiles.side), error=error)
+
+
 @tf.function(reduce_retracing=True)
 def _integrals(values: tf.Tensor, latent_dim: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Integrates over tiles, from the logarithms at their nodes times their volume, [M, n^Z].
+    """Averages over tiles, from the logarithms at their nodes, [M, n^Z].
 
     Returns:
-        The logarithms of the integrals, [M], and by how much of itself each may be wrong, [M].
+        The logarithms of the averages, [M], and by how much of itself each may be wrong, [M].
     """
+    polynomials = _polynomials(latent_dim)
     largest = tf.reduce_max(values, axis=1, keepdims=True)
     relative = tf.cast(values - largest, tf.float32)
-    by_nodes = tf.reduce_sum(tf.exp(relative) * _weights(_FINE_NODES, latent_dim), axis=1)
+    by_nodes = tf.reduce_sum(tf.exp(relative) * polynomials.of_nodes, axis=1)
     at_points, of_lower = (
-        tf.exp(tf.minimum(tf.matmul(relative, matrix), _MOST_ABOVE)) * _weights(_POINTS, latent_dim)
-        for matrix in _to_points(latent_dim)
+        tf.exp(tf.minimum(tf.matmul(relative, matrix), _MOST_ABOVE)) * polynomials.weights
+        for matrix in (polynomials.full, polynomials.lower)
     )
     by_points = tf.reduce_sum(at_points, axis=1)
-    change = tf.abs(by_points - tf.reduce_sum(of_lower, axis=1)) / (by_points + _NOTHING)
+    change = tf.reduce_sum(tf.abs(at_points - of_lower), axis=1) / tf.maximum(by_points, 1e-37)
     is_narrow = tf.reduce_max(at_points, axis=1) > _MOST_AT_A_POINT**latent_dim * by_points
     is_good = (by_points > 0) & (change < _LARGEST_CHANGE) & ~is_narrow
     integrals = tf.where(is_good, by_points, by_nodes)
@@ -289,57 +308,43 @@ def _integrals(values: tf.Tensor, latent_dim: int) -> tuple[tf.Tensor, tf.Tensor
     return tf.cast(tf.math.log(integrals), values.dtype) + largest[:, 0], errors
 
 
-def _divide(tiles: _Tiles, pairs: _Pairs) -> tuple[_Tiles, _Pairs]:
-    """Halves the sides of the tiles of some pairs, so that each becomes 2^Z pairs."""
+def _divide(
+    joint: _Joint, tiles: _Tiles, pairs: _Pairs, values: np.ndarray
+) -> tuple[_Tiles, _Pairs, np.ndarray]:
+    """Halves the sides of the tiles of M pairs, so that each becomes 2^Z pairs.
+
+    What is known at the nodes of the tiles, [M, n^Z], is not decoded again.
+    """
+    side, latent_dim, last = tiles.side / 2, joint.latent_dim, _FINE_NODES - 1
+    index = _grid(np.arange(2 * last + 1), latent_dim)  # of the nodes of all parts of a tile
+    is_new = (index % 2 > 0).any(axis=1)
+    finer = np.empty([len(values), len(index)], values.dtype)
+    finer[:, ~is_new] = values
+    finer[:, is_new] = _log_joint(joint, tiles, pairs, index[is_new] / (2 * last))
+    shifts = _grid(np.arange(2), latent_dim)
+    middles = (2 * shifts + 1) * last / 2
+    own = [np.flatnonzero((abs(index - each) <= last / 2).all(axis=1)) for each in middles]
+    finer = finer[:, np.array(own)].reshape(-1, values.shape[1])
+
     numbers, places = np.unique(pairs.tile, return_inverse=True)
-    side, latent_dim = tiles.side / 2, tiles.corners.shape[1]
-    shifts = np.array(list(itertools.product([0, side], repeat=latent_dim)))
-    corners = (tiles.corners[numbers][:, None] + shifts).reshape(-1, latent_dim)
+    corners = (tiles.corners[numbers][:, None] + shifts * side).reshape(-1, latent_dim)
     tile = (places[:, None] * len(shifts) + np.arange(len(shifts))).ravel()
     parts = _Pairs(*(np.repeat(each, len(shifts)) for each in pairs))._replace(tile=tile)
-    return _Tiles(corners, side), parts.part(np.argsort(tile, kind="stable"))
+    order = np.argsort(tile, kind="stable")
+    return _Tiles(corners, side), parts.part(order), finer[order]
 
 
-def _add_up(pairs: _Pairs, num: int) -> np.ndarray:
-    """Adds the masses of the tiles of each image: log p(x), [num], nats."""
-    # np.logaddexp.at would be shorter, and three times as slow.
-    largest = np.full(num, -np.inf)
-    np.maximum.at(largest, pairs.image, pairs.log_mass)
-    shares = np.exp(pairs.log_mass - largest[pairs.image])
-    return largest + np.log(np.bincount(pairs.image, shares, num))
-
-
-def _log_sum(values: np.ndarray) -> np.ndarray:
-    """The logarithm of the sum of exponentials over the first axis."""
-    largest = values.max(axis=0)
-    return largest + np.log(np.exp(values - largest).sum(axis=0))
+def _grid(of_side: np.ndarray, latent_dim: int) -> np.ndarray:
+    """All combinations of n numbers, [n^Z, Z], the last one changing first."""
+    return np.array(list(itertools.product(of_side, repeat=latent_dim)))
 
 
 @functools.cache
-def _legendre(number: int) -> tuple[np.ndarray, np.ndarray]:
-    return legendre.leggauss(number)
-
-
-@functools.cache
-def _weights(nodes: int, latent_dim: int) -> np.ndarray:
-    """The weights of the nodes of a tile, which add up to 1, [n^Z]."""
-    return functools.reduce(np.kron, [_legendre(nodes)[1] / 2] * latent_dim).astype("f4")
-
-
-@functools.cache
-def _to_points(latent_dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the values at the points of a tile from those at its nodes, by Legendre polynomials.
-
-    Returns:
-        Two matrices [n^Z, m^Z]: of the polynomial through the values, and of the same without its
-        terms of the highest degree. How far they differ says how good the first one is.
-    """
-    places, weights = _legendre(_FINE_NODES)
-    degrees = np.arange(_FINE_NODES)
-    of_terms = legendre.legvander(places, _FINE_NODES - 1).T * weights * (degrees[:, None] + 0.5)
-    at_points = legendre.legvander(_legendre(_POINTS)[0], _FINE_NODES - 1)
-    full, lower = at_points @ of_terms, at_points[:, :-1] @ of_terms[:-1]
-    return tuple(
-        functools.reduce(np.kron, [of_side.T] * latent_dim).astype("f4")
-        for of_side in (full, lower)
-    )
+def _polynomials(latent_dim: int) -> _Polynomials:
+    terms = np.linalg.inv(legendre.legvander(2 * _EVEN - 1, _FINE_NODES - 1))
+    points, weights = legendre.leggauss(_POINTS)
+    at_points = legendre.legvander(points, _FINE_NODES - 1)
+    full, lower = at_points @ terms, at_points[:, :-1] @ terms[:-1]
+    of_side = full.T, lower.T, weights / 2, terms[0]
+    of_tile = [functools.reduce(np.kron, [each] * latent_dim) for each in of_side]
+    return _Polynomials(*(each.astype("f4") for each in of_tile))

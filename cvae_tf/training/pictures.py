@@ -1,4 +1,4 @@
-"""The pictures of a run: always the same test images and latents, so that epochs compare.
+"""The pictures of a run and their GIF: the same test images and latents, so that epochs compare.
 
 What the picture of an epoch shows is said by the family of the model, in `epoch_panels`.
 """
@@ -13,7 +13,7 @@ from cvae_tf.data import batches
 from cvae_tf.data.batches import batch_slices
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.data.inspection import choose_shown
-from cvae_tf.drawing.mosaics import MANIFOLD_TITLE, draw_manifold, draw_panels
+from cvae_tf.drawing.mosaics import MANIFOLD_TITLE, animate, draw_manifold, draw_panels
 from cvae_tf.drawing.plots import draw_curves, draw_latents
 from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
@@ -87,3 +87,9 @@ class RunPictures:
                 return None
             parts.append(means.numpy())
         return np.concatenate(parts)
+
+
+def animate_epochs(run: Run, path: Path) -> None:
+    """Writes the GIF of the pictures of all epochs, if there are any."""
+    if run.epoch_images:
+        animate(run.epoch_images, path)

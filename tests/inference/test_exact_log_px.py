@@ -6,7 +6,7 @@ import tensorflow as tf
 from helpers import binary_images, designed_model, tiny_cvae, tiny_images, vivid
 
 from cvae_tf.inference import exact_log_px
-from cvae_tf.inference.exact_log_px import log_evidence
+from cvae_tf.inference.exact_log_px import _are_unsettled, log_evidence
 from cvae_tf.models.vae.likelihoods import Pixels
 
 WHITE = np.ones((1, 1, 1, 1), np.float32)
@@ -108,6 +108,11 @@ def test_a_thin_ring_over_very_many_tiles_is_not_settled_too_early():
     density = radius * np.exp(-0.5 * radius**2 - (radius - 1.7) ** 2 / (2 * width**2))
     expected = -30 + np.log(density.sum() * (radius[1] - radius[0]))
     assert found.log_evidence[0] == pytest.approx(expected, abs=0.01)
+
+
+def test_what_is_very_wrong_of_one_image_does_not_hide_what_is_wrong_of_another():
+    image, wrong = np.array([0, 0, 1, 1]), np.array([1e30, 1e-9, 0.02, 1e-9])
+    np.testing.assert_array_equal(_are_unsettled(image, wrong), [True, False, True, False])
 
 
 @pytest.mark.parametrize("name", ["continuous_bernoulli", "gaussian"])

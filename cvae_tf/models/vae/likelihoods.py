@@ -167,10 +167,13 @@ def _natural_continuous_bernoulli(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
 
 def _natural_gaussian(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     # Terms of opposite signs grow with the precision, and all but cancel: too much for float32.
-    mean, logvar = (tf.cast(flat(part), tf.float64) for part in _gaussian_parameters(outputs))
-    precision = tf.exp(-logvar[:, :1])  # `ImageLogvar`: the same for all pixels of an image
+    mean, logvar = map(flat, _gaussian_parameters(outputs))
+    mean = tf.cast(mean, tf.float64)
+    logvar = tf.cast(logvar[:, :1], tf.float64)  # `ImageLogvar`: the same for all pixels
+    precision = tf.exp(-logvar)
     natural = tf.concat([mean * precision, -0.5 * precision], axis=1)
-    return natural, 0.5 * tf.reduce_sum(tf.square(mean) * precision + logvar + LOG_2PI, axis=1)
+    of_means = precision[:, 0] * tf.reduce_sum(tf.square(mean), axis=1)
+    return natural, 0.5 * (of_means + mean.shape[1] * (logvar[:, 0] + LOG_2PI))
 
 
 def _features_gaussian(images: tf.Tensor) -> tf.Tensor:
