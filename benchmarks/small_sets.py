@@ -4,8 +4,8 @@
 
 Of shapes drawn here, photographs of one class and digits it learns as train.py does, by the recipe
 for few images and by the preset alone, and measures on 500 others. Writes small_sets.json and
-small_sets.md to --output, and docs/small_sets.png: for 300 pictures of each kind, samples before
-and after.
+small_sets.md to --output, and docs/small_sets.png: for 300 pictures of each kind, a row of samples
+before and two after.
 """
 
 import argparse
@@ -141,8 +141,8 @@ def main() -> None:
             bench = Bench(paths.mnist, paths.work / f"{kind}_{num}_{way}")
             call = functools.partial(learn, train[:num], test, ways[way], bench.work)
             found[num, way] = bench.kept("measured", call)
-        sheets = (paths.work / f"{kind}_300_{way}" / "sheet.png" for way in ways)
-        rows += [iio.imread(path) for path in sheets]
+        before, after = (paths.work / f"{kind}_300_{way}" / "sheet.png" for way in ways)
+        rows += [iio.imread(before)[:32], iio.imread(after)]
         for num in SIZES:
             none = no_model(kind, train[:num], test)
             of_ways = {way: found[num, way] for way in ways}
