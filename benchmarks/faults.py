@@ -134,6 +134,8 @@ FAULTS = (
           "(255, 1023, 4095, 16383)", "(255, 1023, 16383)", "data"),
     Fault("the images held out for testing are learned from, too", "data/datasets.py",
           "take(order[~np.isin(order, held_out)])", "take(order)", "data"),
+    Fault("heat maps do not know what is usual", "models/vae/anomalies.py",
+          "tf.nn.relu(found - tf.convert_to_tensor(self._limit))", "tf.nn.relu(found)", "models"),
     Fault("the exact log p(x) takes tiles for lines", "inference/exact_log_px.py",
           "log_mass + latent_dim * np.log(tiles", "log_mass + np.log(tiles",
           "inference"),

@@ -29,6 +29,7 @@ _MOST_CLASSES = 20
 _MANIFOLD_SIZE = 960, 1280
 _CLOSE, _BETWEEN = 2, 14  # between images, between classes
 
+_HOT = (1.0, 0.15, 0.0)  # red
 _CAPTIONED_SIZE = 800, 1200
 _GAP, _CAPTION = 10, 22  # pixels between images; the height of a caption
 _NARROWEST_PLACE = 60  # an image with its caption
@@ -262,6 +263,23 @@ def draw_captioned(
         y = _TOP + row * (place.shape[1] + _GAP) + height + _CAPTION / 2
         canvas.write(page, caption, x, y, place.shape[2], size=9)
     canvas.save(page, path)
+
+
+def beside_heat(images: np.ndarray, heat_maps: np.ndarray) -> np.ndarray:
+    """Puts beside each image the same image, the redder the hotter, by one scale for all.
+
+    Args:
+        images: [N, H, W, C] in [0, 1].
+        heat_maps: [N, H, W], at least 0.
+
+    Returns:
+        The pairs with a white line between them, [N, H, 2 * W + 1, 3] in [0, 1].
+    """
+    colours = np.broadcast_to(images, (*images.shape[:3], 3))
+    redness = np.sqrt(heat_maps / max(heat_maps.max(initial=0), 1e-6))[..., np.newaxis]
+    heated = (1 - redness) * colours / 2 + redness * np.array(_HOT)
+    between = np.ones((*images.shape[:2], 1, 3))
+    return np.concatenate([colours, between, heated], axis=2)
 
 
 class Panel(NamedTuple):

@@ -196,22 +196,41 @@ def _convert_onnx(network: keras.Model, path: Path) -> None:
     import onnx
     from tf2onnx.handler import tf_op
 
-    tf_op("Erfc").register_compat_handler(_convert_erfc, version=9)
+    for name, convert in _UNKNOWN_TO_ONNX.items():
+        tf_op(name).register_compat_handler(convert, version=9)
     with warnings.catch_warnings(), quiet_logging("tf2onnx", logging.CRITICAL):
         warnings.simplefilter("ignore", FutureWarning)  # of NumPy, about the code of tf2onnx
         network.export(str(path), format="onnx", verbose=False)
     onnx.checker.check_model(path)  # tf2onnx writes operations that it does not know as they are
 
 
-def _convert_erfc(graph: Any, node: Any, **_: Any) -> None:
-    """Makes erfc, by which TensorFlow writes GELU, 1 - erf; tf2onnx does not know it."""
+def _one(graph: Any, node: Any) -> str:
     from tf2onnx import utils
 
     kind = utils.map_onnx_to_numpy_type(graph.get_dtype(node.input[0]))
-    one = graph.make_const(utils.make_name("one"), np.ones((), kind))
+    return graph.make_const(utils.make_name("one"), np.ones((), kind)).output[0]
+
+
+def _convert_erfc(graph: Any, node: Any, **_: Any) -> None:
+    """Makes erfc, by which TensorFlow writes GELU, 1 - erf."""
     erf = graph.make_node("Erf", node.input)
     node.type = "Sub"
-    graph.replace_inputs(node, [one.output[0], erf.output[0]])
+    graph.replace_inputs(node, [_one(graph, node), erf.output[0]])
+
+
+def _convert_log1p(graph: Any, node: Any, **_: Any) -> None:
+    total = graph.make_node("Add", [node.input[0], _one(graph, node)])
+    node.type = "Log"
+    graph.replace_inputs(node, total.output)
+
+
+def _convert_expm1(graph: Any, node: Any, **_: Any) -> None:
+    power = graph.make_node("Exp", node.input)
+    node.type = "Sub"
+    graph.replace_inputs(node, [power.output[0], _one(graph, node)])
+
+
+_UNKNOWN_TO_ONNX = {"Erfc": _convert_erfc, "Log1p": _convert_log1p, "Expm1": _convert_expm1}
 
 
 def _run_onnx(path: Path, batch: Arrays) -> Arrays:

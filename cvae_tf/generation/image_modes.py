@@ -292,13 +292,18 @@ def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output:
     columns = {"name": images.names, **_columns(found, settings.false_alarms)}
     files.write_table(table, list(columns), ([all_[i] for all_ in columns.values()] for i in order))
     worst = order[: num_shown(settings)]
-    captions = [_caption(found, i) for i in worst]
+    captions = [f"{images.names[i]}: {_caption(found, i)}" for i in worst]
     score = f"{found.measure.title} ({_unit(found)})"
     title = f"The {len(worst)} of {len(order)} images with the lowest {score}"
-    mosaics.draw_captioned(path, images.pixels[worst], captions, title)
     arrays = {"scores": found.values, "images": images.pixels[worst]}
+    shown = arrays["images"]
     if found.p_values is not None:
         arrays["p_values"] = found.p_values
+    if found.heat_maps is not None:
+        arrays["heat_maps"] = found.heat_maps[worst]
+        shown = mosaics.beside_heat(shown, arrays["heat_maps"])
+        title += "; red: where they are unusual"
+    mosaics.draw_captioned(path, shown, captions, title)
     return Generated([path, table], arrays, tuple(_notes(found, settings)))
 
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 from cvae_tf import models
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.terminal import warn
 from cvae_tf.models.vae.anomalies import SCORE_SAMPLES, Anomaly
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
@@ -117,9 +118,9 @@ class ArrayMethods:
         """Finds better posteriors than the encoder's, by Gauss-Newton steps for each image."""
         return _of_arrays(self, "refine", images, labels, steps=steps)
 
-    def anomaly(self, images: Any, labels: Any = None) -> Anomaly:
+    def anomaly(self, images: Any, labels: Any = None, *, false_alarms: float = 0.01) -> Anomaly:
         """Says how usual images [N, H, W, C] are, beside held-out images of the run."""
-        return _of_arrays(self, "anomaly", images, labels)
+        return _of_arrays(self, "anomaly", images, labels, false_alarms=false_alarms)
 
     def sample_in_parts(self, num: int, seed: int = 0, labels: Any = None) -> Iterator[np.ndarray]:
         """Yields what `sample` returns, some images at a time; by default all classes in turn."""
@@ -178,7 +179,13 @@ def joined_samples(model: Any, num: int, seed: int, labels: Any) -> np.ndarray:
 
 
 def _of_arrays(
-    model: Any, name: str, batch: Any, labels: Any = None, *, steps: Any = REFINE_STEPS
+    model: Any,
+    name: str,
+    batch: Any,
+    labels: Any = None,
+    *,
+    steps: Any = REFINE_STEPS,
+    false_alarms: Any = 0.01,
 ) -> Any:
     """What a signature gives for images or latents: its arrays together, or the only one."""
     _, arguments = traced_signature(model, name)
@@ -191,9 +198,22 @@ def _of_arrays(
     found = _in_parts(model, name, labels, same=same, **of_each)
     for key, kind in _RESULTS.items():
         if key in found:
-            return kind(*(found.get(field) for field in kind._fields))
+            result = kind(*(found.get(field) for field in kind._fields))
+            return _marked(model, result, false_alarms) if kind is Anomaly else result
     (result,) = found.values()
     return result
+
+
+def _marked(model: Any, found: Anomaly, false_alarms: Any) -> Anomaly:
+    """Says which images are anomalous, at most so large a share of usual ones."""
+    if not isinstance(false_alarms, int | float) or not 0 < false_alarms < 1:
+        raise UserError("false_alarms: must be a number between 0 and 1, such as 0.01.")
+    if false_alarms < model.smallest_p_value:
+        warn(
+            f"false_alarms={false_alarms:g}: too few images were held out to tell so small a rate; "
+            f"nothing is called anomalous below {model.smallest_p_value:.2g}."
+        )
+    return found._replace(is_anomalous=found.p_value <= false_alarms)
 
 
 def _in_parts(

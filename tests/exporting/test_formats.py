@@ -20,6 +20,7 @@ from cvae_tf.exporting import formats
 from cvae_tf.exporting.formats import FORMATS, write_model
 from cvae_tf.models import FAMILIES
 from cvae_tf.models.networks import GAN_NETWORKS, NETWORKS
+from cvae_tf.models.vae import anomalies
 from cvae_tf.models.vae.model import CVAE
 
 
@@ -87,7 +88,11 @@ def _expected(model, images, latents, labels):
     if not isinstance(model, CVAE):
         return {"generator": drawn, "discriminator": {"logit": model.logits(images, labels)}}
     posterior = model.encode(model.pixels.binarize_mode(images), labels)
-    return {"decoder": drawn, "encoder": posterior._asdict()}
+    networks = {"decoder": drawn, "encoder": posterior._asdict()}
+    if not model.held_out_scores.count:
+        return networks
+    *found, _ = model.anomaly(tf.constant(images), labels)
+    return {**networks, "anomaly": dict(zip(("score", "p_value", "heat_map"), found, strict=True))}
 
 
 def _assert_same(model, directory, format_name, reach=3):
@@ -97,13 +102,15 @@ def _assert_same(model, directory, format_name, reach=3):
     latents = reach * random.normal(size=(4, 2)).astype(np.float32)
     labels = np.array([0, 2, 1, 2], np.int32) if model.num_classes else None
     for name, expected in _expected(model, images, latents, labels).items():
-        given = {"images": images} if name in ("encoder", "discriminator") else {"latents": latents}
+        takes_latents = name in ("decoder", "generator")
+        given = {"latents": latents} if takes_latents else {"images": images}
         given |= {} if labels is None else {"labels": labels}
         found = _ask(directory, format_name, name, **given)
         assert set(found) == set(expected)
         for result, values in expected.items():
             assert np.ptp(values, axis=0).max() > 1e-4
-            np.testing.assert_allclose(found[result], values, rtol=0, atol=2e-5 * max(reach, 1))
+            rtol = 1e-4 if name == "anomaly" else 0  # sums over many pixels
+            np.testing.assert_allclose(found[result], values, rtol=rtol, atol=2e-5 * max(reach, 1))
 
 
 QUICK = itertools.product(("onnx", "litert"), [{"activation": "gelu", "num_classes": 3}])
@@ -132,6 +139,12 @@ def test_other_runtimes_do_what_the_model_does(tmp_path, format_name, settings):
         for network in model.networks.values():
             gains = network.get_layer("label").gains
             gains.assign(np.random.default_rng(1).normal(size=gains.shape))
+    if "likelihood" in settings or model.num_classes and isinstance(model, CVAE):
+        grey = np.random.default_rng(2).uniform(size=(9, *model.image_shape)).astype(np.float32)
+        labels = np.arange(9) % 3 if model.num_classes else None
+        found = anomalies.elbos_and_complexities(model, grey, labels)
+        model.held_out_scores.take(*map(np.array, found))
+        model.usual_heat.take(np.zeros((2, *model.image_shape[:2])))
     write_model(model, format_name, tmp_path / "written", METADATA)
     for reach in (3, 30) if "likelihood" in settings else (3,):  # until all is black or white
         _assert_same(model, tmp_path / "written", format_name, reach)

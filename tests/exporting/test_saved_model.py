@@ -114,7 +114,8 @@ def _of_vae(model, labels):
         return {**found._asdict(), "covariance": covariance}
 
     def anomaly(images):
-        return model.anomaly(tf.constant(images), labels)._asdict()
+        found = model.anomaly(tf.constant(images), labels)._asdict()
+        return {name: found[name] for name in ("score", "p_value", "heat_map")}
 
     own = (encode, reconstruct, score, parameters, refine, anomaly)
     return {each.__name__: each for each in own}

@@ -1,11 +1,13 @@
 """Scores of held-out images, p-values, how they are kept; what images are sorted by."""
 
+import itertools
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import vivid
+from scipy import ndimage
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Split
@@ -13,7 +15,7 @@ from cvae_tf.models import FAMILIES, family_of
 from cvae_tf.models.networks import Options, build_networks
 from cvae_tf.models.vae import anomalies, family
 from cvae_tf.models.vae.anomalies import HeldOutScores, scores_of
-from cvae_tf.models.vae.likelihoods import Pixels
+from cvae_tf.models.vae.likelihoods import LIKELIHOODS, Pixels
 from cvae_tf.models.vae.model import CVAE
 from cvae_tf.training import run_training
 
@@ -77,6 +79,40 @@ def test_as_many_images_are_scored_as_are_affordable(monkeypatch):
     )
     assert own.held_out_scores.count == 7
     assert own.smallest_p_value == 1 / 8 and "anomaly" in own.abilities
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_heat_is_what_a_pixel_lacks_beside_the_reconstruction_beyond_what_is_usual(name):
+    parts = LIKELIHOODS[name].decoder_parts(1)
+    own = {"seed": 3, "options": Options(hidden=(16,)), **parts}
+    networks = build_networks("mlp", (8, 8, 1), 3, **own)
+    model = vivid(CVAE(networks, 3, Pixels.of(name)))
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 1)).astype(np.uint8)
+    held_out = types.SimpleNamespace(test=Split(images, None))
+    for part in ("held_out_scores", "usual_heat"):
+        FAMILIES["vae"].fit_after_training(model, part, held_out)
+    grey = model.pixels.binarize_mode(tf.constant(images / 255, tf.float32))
+    outputs, log_prob = model.parameters(model.encode(grey).mean), LIKELIHOODS[name].log_prob
+    drawn, lacks = LIKELIHOODS[name].mean(outputs), np.empty((30, 8, 8))
+    for row, column in itertools.product(range(8), range(8)):  # one pixel is drawn right
+        one = np.zeros((8, 8, 1), np.float32)
+        one[row, column] = 1
+        lacks[:, row, column] = log_prob(grey + one * (drawn - grey), outputs)
+    lacks -= np.array(log_prob(grey, outputs))[:, None, None]
+    blurred = ndimage.gaussian_filter(lacks, (0, 1, 1), mode="constant", truncate=3)
+    expected = np.maximum(blurred - blurred.mean(axis=0) - 2 * blurred.std(axis=0), 0)
+    found = model.anomaly(images, false_alarms=0.2)
+    np.testing.assert_allclose(found.heat_map, expected, atol=2e-3 * expected.max())
+    np.testing.assert_array_equal(found.is_anomalous, found.p_value <= 0.2)
+
+
+def test_a_rate_of_false_alarms_that_too_few_images_tell_is_warned_of(capsys):
+    model = _small()
+    model.held_out_scores.take(np.arange(9.0), np.zeros((9, 2)))
+    assert not model.anomaly(np.ones((2, 8, 8, 1)), false_alarms=0.05).is_anomalous.any()
+    assert "nothing is called anomalous below 0.1." in capsys.readouterr().err
+    with pytest.raises(UserError, match="^false_alarms: must be a number between 0 and 1"):
+        model.anomaly(np.ones((2, 8, 8, 1)), false_alarms=5)
 
 
 # What scores are to be expected of images by their complexity.
@@ -149,13 +185,15 @@ def test_they_come_back_with_the_run_if_they_are_of_its_weights_and_fit(run, mon
         "_score_held_out",
         lambda own, _: own.held_out_scores.take(np.arange(9.0), np.zeros((9, 2))),
     )
+    monkeypatch.setattr(
+        family, "_find_usual_heat", lambda own, _: own.usual_heat.take(np.ones((2, 8, 8)))
+    )
     run_training.fit_after_training(run, model, digits)
     assert run_training.restore_fitted(run, again) == []
-    for first, second in zip(
-        model.held_out_scores.variables, again.held_out_scores.variables, strict=True
-    ):
-        np.testing.assert_array_equal(first, second)
-    missing = ["it cannot tell anomalies"]
+    for part, same in zip(model.fitted_parts.values(), again.fitted_parts.values(), strict=True):
+        for first, second in zip(part.variables, same.variables, strict=True):
+            np.testing.assert_array_equal(first, second)
+    missing = ["it cannot tell anomalies", "it cannot show where an image is unusual"]
     assert run_training.restore_fitted(run, _with_scores(steps=5)) == missing
     with np.load(run.finishing) as arrays:
         shorter = {name: values[:-1] if values.ndim else values for name, values in arrays.items()}
@@ -170,6 +208,7 @@ def test_failing_at_the_end_does_not_cost_the_model(run, monkeypatch, capsys, di
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
     monkeypatch.setattr(family, "_score_held_out", fail)
+    monkeypatch.setattr(family, "_find_usual_heat", fail)
     run_training.fit_after_training(run, _with_scores(), digits)
     assert "is missing: it cannot tell anomalies" in capsys.readouterr().err
     assert not run.finishing.exists()

@@ -5,6 +5,9 @@ et al., "Input complexity and out-of-distribution detection with likelihood-base
 models", 2020). A score says more beside those of usual images that are as complex. And an image of
 which a model sees a part only is reconstructed as a simpler one: so it is compared by both, by how
 complex it is and by how complex its reconstruction is, and the lower result counts.
+
+A heat map shows where an image is unusual: where it is further from what the model draws than usual
+images are at that place.
 """
 
 import functools
@@ -16,12 +19,14 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.randomness import Purpose, derived_key, uniform_of_images
 
 SCORE_SAMPLES = 8  # of the posterior of an image, over which its ELBO is averaged
 MOST_SCORES = 2000  # of held-out images
 _DEGREE, _DIGITS = 2, 5  # of the trend; by which logarithms differ by more than rounding
 TRENDS_SHAPE = (2, _DEGREE + 3)  # for each complexity the coefficients, and where they hold
+_USUAL_DEVIATIONS = 2  # from the mean, up to which nothing is hot
+_BLUR = np.exp(-0.5 * np.arange(-3, 4) ** 2)  # a Gaussian, its deviation one pixel
 
 
 class Anomaly(NamedTuple):
@@ -29,6 +34,8 @@ class Anomaly(NamedTuple):
 
     score: tf.Tensor | np.ndarray  # [B], nats above usual images as complex; low: unusual
     p_value: tf.Tensor | np.ndarray  # [B] in (0, 1], the share of usual images that score as low
+    heat_map: tf.Tensor | np.ndarray | None = None  # [B, H, W], nats: where it is unusual; 0: not
+    is_anomalous: tf.Tensor | np.ndarray | None = None  # bool [B], at the rate of false alarms
 
 
 class Scores(NamedTuple):
@@ -36,7 +43,8 @@ class Scores(NamedTuple):
 
     values: np.ndarray  # [N]
     measure: Any  # a `Measure`
-    p_values: np.ndarray | None  # [N], of relative scores
+    p_values: np.ndarray | None = None  # [N], of relative scores
+    heat_maps: np.ndarray | None = None  # [N, H, W], as `Anomaly` has them
 
 
 def scores_of(model: Any, images: Any, labels: Any = None, kind: str | None = None) -> Scores:
@@ -56,14 +64,15 @@ def scores_of(model: Any, images: Any, labels: Any = None, kind: str | None = No
     if kind and "elbo" not in main.name:
         raise UserError(f"--score={kind}: this model's score is its {main.title}.")
     if kind == "elbo" or (kind is None and "anomaly" not in model.abilities):
-        return Scores(model.mean_scores(images, labels=labels)[main.name], main, None)
+        return Scores(model.mean_scores(images, labels=labels)[main.name], main)
     if "anomaly" not in model.abilities:
         raise UserError(
             "--score=relative: this model knows no scores of usual images; a VAE does once its run "
             "is finished (train.py --resume)."
         )
     found = model.anomaly(images, labels)
-    return Scores(found.score, main._replace(title=f"relative {main.title}"), found.p_value)
+    title = f"relative {main.title}"
+    return Scores(found.score, main._replace(title=title), found.p_value, found.heat_map)
 
 
 def elbos_and_complexities(
@@ -77,24 +86,22 @@ def elbos_and_complexities(
         The mean ELBO by `SCORE_SAMPLES` samples of each posterior, [B], nats; and how complex an
         image and its reconstruction are, [B, 2].
     """
-    key = derived_key(model.seed, Purpose.HELD_OUT_SCORES)
-
-    def of_sample(number: tf.Tensor) -> tf.Tensor:
-        of_pixels, of_latents = (tf.random.fold_in(key, 2 * number + part) for part in range(2))
-        pixels = model.pixels.binarize(grey, of_pixels, alike=True)
-        noise = tf.random.stateless_normal([1, model.latent_dim], of_latents)
-        noise = tf.tile(noise, [tf.shape(grey)[0], 1])
-        posterior = model.encode(pixels, labels)
-        return model.terms_with_noise(pixels, posterior, noise, labels=labels)[0].elbo
-
-    elbos = tf.map_fn(
-        of_sample,
-        tf.range(SCORE_SAMPLES),
-        fn_output_signature=tf.TensorSpec([None], tf.float32),
-        parallel_iterations=1,  # for the memory
-    )
+    posterior, total = None, tf.zeros(tf.shape(grey)[:1])
+    for number in range(SCORE_SAMPLES):
+        with tf.init_scope():  # noise as numbers: other runtimes cannot draw it
+            key = derived_key(model.seed, Purpose.HELD_OUT_SCORES)
+            of_pixels, of_latents = (tf.random.fold_in(key, 2 * number + i) for i in range(2))
+            chances = uniform_of_images(of_pixels, 0, 1, math.prod(model.image_shape)).numpy()
+            noise = tf.random.stateless_normal([1, model.latent_dim], of_latents).numpy()
+        with tf.control_dependencies([total]):  # one after another, for the memory
+            if posterior is None or model.pixels.binarization.is_drawn:
+                pixels = model.pixels.binarize_by(grey, chances.reshape(1, *model.image_shape))
+                posterior = model.encode(pixels, labels)
+            of_each = tf.tile(noise, [tf.shape(grey)[0], 1])
+            terms, _ = model.terms_with_noise(pixels, posterior, of_each, labels=labels)
+            total += terms.elbo
     known = complexities(model.pixels.binarize_mode(grey), model.reconstruct(grey, labels))
-    return tf.reduce_mean(elbos, axis=0), known
+    return total / SCORE_SAMPLES, known
 
 
 class HeldOutScores(tf.Module):
@@ -139,9 +146,60 @@ class HeldOutScores(tf.Module):
         scores = relative_scores(elbos, known, tf.convert_to_tensor(self._trends))
         held_out = tf.convert_to_tensor(self._sorted)
         least, num = tf.where(tf.math.is_nan(scores), -np.inf, scores), _count(held_out)
-        lower = tf.minimum(tf.searchsorted(held_out, least, side="right"), num)
+        as_low = tf.cast(held_out <= least[:, tf.newaxis], tf.int32)
+        lower = tf.minimum(tf.reduce_sum(as_low, axis=1), num)
         p_values = tf.cast(1 + lower, tf.float32) / tf.cast(1 + num, tf.float32)
         return Anomaly(scores, p_values)
+
+
+def surprises(model: Any, grey: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
+    """Finds how much less likely than in the reconstruction the pixels of images are.
+
+    Args:
+        model: a VAE whose likelihood has `log_prob_of_values`.
+        grey: grey levels in [0, 1], float32 [B, H, W, C].
+        labels: of a conditional model, [B].
+
+    Returns:
+        The differences, blurred, [B, H, W], nats.
+    """
+    pixels, log_prob = model.pixels.binarize_mode(grey), model.pixels.likelihood.log_prob_of_values
+    outputs = model.parameters(model.encode(pixels, labels).mean, labels)
+    drawn = model.pixels.likelihood.mean(outputs)
+    less = tf.reduce_sum(log_prob(drawn, outputs) - log_prob(pixels, outputs), -1, keepdims=True)
+    blur = np.outer(_BLUR, _BLUR)[..., None, None] / _BLUR.sum() ** 2
+    return tf.nn.conv2d(less, tf.constant(blur, tf.float32), 1, "SAME")[..., 0]
+
+
+class UsualHeat(tf.Module):
+    """For each pixel the largest `surprises` that are usual; +inf before they are known."""
+
+    effect_if_missing = "it cannot show where an image is unusual"
+
+    def __init__(self, height: int, width: int):
+        """Makes places for the pixels of an image."""
+        super().__init__(name="usual_heat")
+        unknown = np.full((height, width), np.inf, np.float32)
+        self._limit = keras.Variable(unknown, trainable=False, name="heat_limit")
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """What a run and an exported model keep."""
+        return [self._limit]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was learned."""
+        with tf.init_scope():
+            return bool(tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(self._limit))))
+
+    def take(self, found: np.ndarray) -> None:
+        """Takes the `surprises` of held-out images, [N, H, W]."""
+        self._limit.assign(found.mean(axis=0) + _USUAL_DEVIATIONS * found.std(axis=0))
+
+    def above(self, found: tf.Tensor) -> tf.Tensor:
+        """How far `surprises` [B, H, W] are above what is usual; 0 where they are not."""
+        return tf.nn.relu(found - tf.convert_to_tensor(self._limit))
 
 
 def _count(scores: tf.Tensor) -> tf.Tensor:

@@ -111,9 +111,11 @@ class VaeFamily(Family):
         return text
 
     def fit_after_training(self, model: CVAE, name: str, dataset: Dataset) -> None:
-        """Fits the mixture that samples come from, or scores held-out images."""
+        """Fits the mixture that samples come from, or learns what held-out images are like."""
         if name == "sampler":
             _fit_sampler(model, dataset.train)
+        elif name == "usual_heat":
+            _find_usual_heat(model, dataset.test)
         else:
             _score_held_out(model, dataset.test)
 
@@ -176,6 +178,7 @@ class VaeFamily(Family):
             model have a second input, `labels` int32 [B].
             sampler, if samples do not come from the prior: standard normal `noise` [B, Z] and
             `uniform` [B] from 0 to 1 -> `latents` [B, Z] to decode.
+            anomaly, if it knows held-out images: `images` -> what the signature returns.
         """
         images = keras.Input(model.image_shape, name="images")
         latents = keras.Input((model.latent_dim,), name="latents")
@@ -193,6 +196,9 @@ class VaeFamily(Family):
             uniform = keras.Input((), name="uniform")
             drawn = {"latents": model.sampler(noise, uniform)}
             parts["sampler"] = keras.Model([noise, uniform], drawn, name="sampler")
+        if model.held_out_scores.count:
+            given = inputs_of(images, labels)
+            parts["anomaly"] = keras.Model(given, _Anomalies(model)(given), name="anomaly")
         return parts
 
     def describe(self, model: CVAE, metrics: dict[str, float] | None = None) -> dict[str, Any]:
@@ -226,6 +232,23 @@ class VaeFamily(Family):
         return {**said, **known}
 
 
+class _Anomalies(keras.layers.Layer):
+    """What a VAE says of anomalies, as a layer: of images, or of images and labels."""
+
+    def __init__(self, model: CVAE):
+        super().__init__(dtype="float32")
+        self.model = model
+
+    def call(self, inputs: Any) -> dict[str, tf.Tensor]:
+        images, labels = inputs if isinstance(inputs, list) else (inputs, None)
+        return _anomaly(self.model, images, labels)
+
+
+def _anomaly(model: Any, images: tf.Tensor, labels: tf.Tensor | None) -> Results:
+    found = model.anomaly(images, labels)._replace(is_anomalous=None)  # by its p-value
+    return {name: each for name, each in found._asdict().items() if each is not None}
+
+
 def _of_images(model: Any) -> Signatures:
     """What it can do with images.
 
@@ -251,9 +274,6 @@ def _of_images(model: Any) -> Signatures:
             found = model.refine(images, labels, steps=tf.identity(steps))
         return {**found._asdict(), "covariance": found.covariance}
 
-    def anomaly(images: tf.Tensor, labels: tf.Tensor | None) -> Results:
-        return model.anomaly(images, labels)._asdict()
-
     found = {
         "encode": batch_signature(model, "images", encode),
         "reconstruct": batch_signature(model, "images", reconstruct),
@@ -263,7 +283,7 @@ def _of_images(model: Any) -> Signatures:
         steps = tf.TensorSpec([], tf.int32, "steps")
         found["refine"] = batch_signature(model, "images", refine, steps)
     if model.held_out_scores.count:
-        found["anomaly"] = batch_signature(model, "images", anomaly)
+        found["anomaly"] = batch_signature(model, "images", functools.partial(_anomaly, model))
     return found
 
 
@@ -326,10 +346,23 @@ def _fit_sampler(model: CVAE, split: Split) -> None:
 def _score_held_out(model: CVAE, split: Split) -> None:
     """Scores images of the test set, and keeps the scores in the model."""
     score = _traced(functools.partial(anomalies.elbos_and_complexities, model.for_inference()))
-    passes = math.prod(model.image_shape[:2]) * 2 * SCORE_SAMPLES  # pixels of an image
-    affordable = min(max(_MOST_PIXELS // passes, _FEWEST_SCORED), MOST_SCORES)
-    found = _in_parts(model, lambda *own: score(*own[:2]), split, affordable, "scoring")
+    most = _affordable(model, SCORE_SAMPLES)
+    found = _in_parts(model, lambda *own: score(*own[:2]), split, most, "scoring")
     model.held_out_scores.take(*found)
+
+
+def _find_usual_heat(model: CVAE, split: Split) -> None:
+    """Finds how far from their reconstructions images of the test set are, for heat maps."""
+    measure = _traced(functools.partial(anomalies.surprises, model.for_inference()))
+    most = _affordable(model, 1)
+    (found,) = _in_parts(model, lambda *own: [measure(*own[:2])], split, most, "heat maps")
+    model.usual_heat.take(found)
+
+
+def _affordable(model: CVAE, passes: int) -> int:
+    """How many held-out images are measured, by so many passes through encoder and decoder."""
+    pixels = math.prod(model.image_shape[:2]) * 2 * passes
+    return min(max(_MOST_PIXELS // pixels, _FEWEST_SCORED), MOST_SCORES)
 
 
 def _traced(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -46,6 +46,8 @@ class Likelihood(NamedTuple):
     information: Callable[[tf.Tensor], tf.Tensor] | None = None  # outputs -> that of Fisher of each
     is_density: bool = True  # of grey levels; else probabilities of what there can be
     is_of_levels: bool = False  # probabilities of the 256 grey levels, not of black and white
+    log_prob_of_values: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None  # not summed,
+    # [B, H, W, C]; without it `anomaly` cannot show where an image is unusual
 
     @property
     def takes_grey(self) -> bool:
@@ -84,8 +86,11 @@ def bernoulli_log_prob(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     It is summed over the pixels, [B], nats. For grey levels it is the negative cross-entropy, which
     is no log-density.
     """
-    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
-    return -_sum(cross_entropy)
+    return _sum(_bernoulli_of_values(images, logits))
+
+
+def _bernoulli_of_values(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    return -tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
 
 
 def continuous_bernoulli_log_prob(images: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
@@ -118,8 +123,7 @@ def gaussian_log_prob(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     The outputs, [B, H, W, 2 * C], are logits of the means beside the logarithms of the variances.
     Where all images are compared with all outputs, an image has one variance.
     """
-    mean, logvar = _gaussian_parameters(outputs)
-    return log_normal(images, mean, logvar, axis=_OF_AN_IMAGE)
+    return log_normal(images, *_gaussian_parameters(outputs), axis=_OF_AN_IMAGE)
 
 
 def _gaussian_parameters(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -194,8 +198,7 @@ def discretized_logistic_log_prob(images: tf.Tensor, outputs: tf.Tensor) -> tf.T
         outputs: locations beside the logarithms of the scales, [B, H, W, 2 * C], both of grey
             levels in [0, 1].
     """
-    location, log_scale = tf.split(outputs, 2, axis=-1)
-    return _sum(log_prob_of_levels(images, location, log_scale))
+    return _sum(log_prob_of_levels(images, *tf.split(outputs, 2, axis=-1)))
 
 
 def log_prob_of_levels(images: tf.Tensor, location: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
@@ -269,6 +272,7 @@ BERNOULLI = Likelihood(
     _natural_bernoulli,
     information=_bernoulli_information,
     is_density=False,
+    log_prob_of_values=_bernoulli_of_values,
 )
 CONTINUOUS_BERNOULLI = Likelihood(
     continuous_bernoulli_log_prob,
@@ -276,6 +280,9 @@ CONTINUOUS_BERNOULLI = Likelihood(
     flat,
     _natural_continuous_bernoulli,
     information=_continuous_bernoulli_information,
+    log_prob_of_values=lambda images, logits: (
+        _bernoulli_of_values(images, logits) + _log_constant(logits)
+    ),
 )
 
 GAUSSIAN = Likelihood(
@@ -286,6 +293,9 @@ GAUSSIAN = Likelihood(
     more_channels=1,
     head=lambda: ImageLogvar(name="image_logvar", dtype="float32"),
     information=_gaussian_information,
+    log_prob_of_values=lambda images, outputs: log_normal(
+        images, *_gaussian_parameters(outputs), axis=()
+    ),
 )
 
 DISCRETIZED_LOGISTIC = Likelihood(
@@ -296,6 +306,9 @@ DISCRETIZED_LOGISTIC = Likelihood(
     information=_logistic_information,
     is_density=False,
     is_of_levels=True,
+    log_prob_of_values=lambda images, outputs: log_prob_of_levels(
+        images, *tf.split(outputs, 2, axis=-1)
+    ),
 )
 
 
@@ -395,20 +408,21 @@ class Pixels(NamedTuple):
         """Makes pixels of grey levels [B, H, W, C] where nothing may be drawn."""
         return self.binarization.pixels(grey)
 
-    def binarize(
-        self, grey: tf.Tensor, key: tf.Tensor, first: int | tf.Tensor = 0, alike: bool = False
-    ) -> tf.Tensor:
+    def binarize(self, grey: tf.Tensor, key: tf.Tensor, first: int | tf.Tensor = 0) -> tf.Tensor:
         """Makes pixels, float32 [B, H, W, C], by chance if that is what they are.
 
         Args:
             grey: in [0, 1], float32 [B, H, W, C].
             key: int32 [2], as `derived_key` makes it.
             first: number of the first image; each is drawn by its number.
-            alike: whether all are drawn by the number of the first.
         """
         if not self.binarization.is_drawn:
             return self.binarize_mode(grey)
-        shape = grey.shape[1:]
-        num = 1 if alike else tf.shape(grey)[0]
-        chances = uniform_of_images(key, first, num, math.prod(shape))
-        return tf.cast(tf.reshape(chances, [num, *shape]) < grey, tf.float32)
+        chances = uniform_of_images(key, first, tf.shape(grey)[0], math.prod(grey.shape[1:]))
+        return self.binarize_by(grey, tf.reshape(chances, tf.shape(grey)))
+
+    def binarize_by(self, grey: tf.Tensor, chances: tf.Tensor) -> tf.Tensor:
+        """Makes pixels of grey levels, drawn ones by numbers in [0, 1) of the same shape."""
+        if not self.binarization.is_drawn:
+            return self.binarize_mode(grey)
+        return tf.cast(chances < grey, tf.float32)

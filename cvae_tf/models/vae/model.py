@@ -23,7 +23,7 @@ from cvae_tf.models.base import GenerativeModel, images_and_labels, run_as_two_h
 from cvae_tf.models.layers import seed_dropout
 from cvae_tf.models.networks import ImageShape, Networks, Options, build_networks
 from cvae_tf.models.vae import anomalies, objectives
-from cvae_tf.models.vae.anomalies import Anomaly, HeldOutScores
+from cvae_tf.models.vae.anomalies import Anomaly, HeldOutScores, UsualHeat
 from cvae_tf.models.vae.latent_mixture import LatentSampler
 from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.objectives import ElboTerms, Objective, elbo_terms
@@ -111,6 +111,7 @@ class CVAE(GenerativeModel):
         is_mixture = sampler == "mixture"
         self.sampler = LatentSampler(self.latent_dim, dtype="float32") if is_mixture else None
         self.held_out_scores = HeldOutScores()
+        self.usual_heat = UsualHeat(*self.image_shape[:2])
         names = ["elbo", "log_likelihood", "kl"] + ["objective"] * (not self.objective.is_elbo)
         self.means = {name: keras.metrics.Mean(name, "float32") for name in names}
 
@@ -126,9 +127,11 @@ class CVAE(GenerativeModel):
 
     @property
     def fitted_parts(self) -> dict[str, Any]:
-        """The sampler, if samples do not come from the prior, and the scores of held-out images."""
-        sampler = {} if self.sampler is None else {"sampler": self.sampler}
-        return {**sampler, "held_out_scores": self.held_out_scores}
+        """The sampler, if samples do not come from the prior; what held-out images are like."""
+        parts = {} if self.sampler is None else {"sampler": self.sampler}
+        parts["held_out_scores"] = self.held_out_scores
+        has_values = self.pixels.likelihood.log_prob_of_values is not None
+        return {**parts, "usual_heat": self.usual_heat} if has_values else parts
 
     @property
     def can_refine(self) -> bool:
@@ -263,10 +266,8 @@ class CVAE(GenerativeModel):
         key = derived_key(self.seed, Purpose.SHARED_LATENTS, self.steps if training else 0)
         of_all = objectives.even_latents(self.objective.shared_latents, self.latent_dim, key)
         outputs = self.parameters(of_all, training=training)
-        log_likelihood = tf.cast(
-            self.pixels.likelihood.log_prob_of_all(images, outputs), tf.float32
-        )
-        bound = tf.reduce_mean(objectives.shared_bound(log_likelihood))
+        log_likelihood = self.pixels.likelihood.log_prob_of_all(images, outputs)
+        bound = tf.reduce_mean(objectives.shared_bound(tf.cast(log_likelihood, tf.float32)))
         return _SHARE_OF_ELBO * value + (1 - _SHARE_OF_ELBO) * bound
 
     @also_of_arrays
@@ -293,20 +294,27 @@ class CVAE(GenerativeModel):
         return tf.function(functools.partial(refine_images, self), reduce_retracing=True)
 
     @also_of_arrays
-    def anomaly(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> Anomaly:
+    def anomaly(
+        self, images: tf.Tensor, labels: tf.Tensor | None = None, *, false_alarms: float = 0.01
+    ) -> Anomaly:
         """Says how usual images are, beside the held-out images of the run; see `anomalies.py`.
 
         Args:
             images: grey levels in [0, 1], float32 [B, H, W, C], B > 0.
             labels: of a conditional model.
+            false_alarms: the share of usual images, in (0, 1), that may be called anomalous.
 
         Raises:
             UserError: if the model knows no held-out images.
         """
         if not self.held_out_scores.count:
             raise UserError("This model knows no scores of usual images: its run was not finished.")
-        found = anomalies.elbos_and_complexities(self, images, labels)
-        return self.held_out_scores.compare(*found)
+        measured = anomalies.elbos_and_complexities(self, images, labels)
+        found = self.held_out_scores.compare(*measured)
+        if self.usual_heat.is_known:
+            heat_map = self.usual_heat.above(anomalies.surprises(self, images, labels))
+            found = found._replace(heat_map=heat_map)
+        return found._replace(is_anomalous=found.p_value <= false_alarms)
 
     @property
     def smallest_p_value(self) -> float | None:
@@ -384,10 +392,8 @@ class CVAE(GenerativeModel):
         noise = self._evaluation_noise(tf.shape(images)[0], first)
         posterior = self.encode(images, labels)
         terms, _ = self.terms_with_noise(images, posterior, noise, labels=labels)
-        log_likelihood, kl = (
-            tf.cast(terms.log_likelihood, tf.float64),
-            tf.cast(terms.kl, tf.float64),
-        )
+        log_likelihood = tf.cast(terms.log_likelihood, tf.float64)
+        kl = tf.cast(terms.kl, tf.float64)
         values = {"elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl}
         return {measure.name: values[term] for term, measure in self.pixels.terms.items()}
 
