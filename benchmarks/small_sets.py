@@ -3,9 +3,8 @@
     python benchmarks/small_sets.py --mnist mnist.npz --photos cifar10_jpeg/*/horse --work W
 
 Of shapes drawn here, photographs of one class and digits it learns as train.py does, by the recipe
-for few images and by the preset alone, and measures on 500 others. Writes small_sets.json and
-small_sets.md to --output, and docs/small_sets.png: for 300 pictures of each kind, a row of samples
-before and two after.
+for few images and by the preset alone, and measures on 500 others. Writes small_sets.json, .md and
+docs/small_sets.png: for 300 pictures of each kind, a row of samples before and two after.
 """
 
 import argparse
@@ -125,14 +124,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mnist", required=True, type=Path)
     parser.add_argument("--photos", required=True, type=Path, nargs="+", help="folders of 5,500")
-    parser.add_argument("--kinds", default=list(PRESETS), nargs="+", choices=PRESETS)
     parser.add_argument("--work", required=True, type=Path, help="what was measured is kept there")
-    parser.add_argument("--output", default=Path(__file__).parent, type=Path)
-    parser.add_argument("--picture", default=PROJECT / "docs" / "small_sets.png", type=Path)
     paths = parser.parse_args()
     set_threads(1)
     results, rows = [], []
-    for kind in paths.kinds:
+    for kind in PRESETS:
         images = pictures(kind, paths)
         train, test = images[:-HELD_OUT], images[-HELD_OUT:]
         ways = {"before": {"preset": PRESETS[kind]}, "after": {}}
@@ -144,12 +140,11 @@ def main() -> None:
         before, after = (paths.work / f"{kind}_300_{way}" / "sheet.png" for way in ways)
         rows += [iio.imread(before)[:32], iio.imread(after)]
         for num in SIZES:
-            none = no_model(kind, train[:num], test)
+            row = {"kind": kind, "num": num, "none": no_model(kind, train[:num], test)}
             of_ways = {way: found[num, way] for way in ways}
-            many = found[MANY, "after"]
-            results.append({"kind": kind, "num": num, "none": none, **of_ways, "many": many})
-    write_report(paths.output, "small_sets", results, as_table)
-    iio.imwrite(paths.picture, np.concatenate(rows))
+            results.append({**row, **of_ways, "many": found[MANY, "after"]})
+    write_report(Path(__file__).parent, "small_sets", results, as_table)
+    iio.imwrite(PROJECT / "docs" / "small_sets.png", np.concatenate(rows))
 
 
 if __name__ == "__main__":
