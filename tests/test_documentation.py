@@ -62,13 +62,13 @@ def test_pictures_are_prepared_as_documented(tmp_path):
     noise.save(tmp_path / "lying.jpg", exif=exif)
     noise.resize((50, 70)).save(tmp_path / "small.png")
     (snippet,) = _snippets(SERVING, "picture.draft")
-    trained = {"data": {"pictures": {"fit": "crop"}}}
+    trained = {"data": {"pictures": {"fit": "crop"}, "margin_brightness": 0.5}}
     for path in tmp_path.iterdir():
         names = {}
-        exec(snippet.replace("picture.jpg", str(path)), names)
-        pixels = read(path, Form(size=(64, 64), channels=3)).pixels
+        exec(snippet.replace("picture.png", str(path)), names)
+        pixels = read(path, Form(size=(28, 28), channels=1)).pixels
         np.testing.assert_array_equal(names["images"], pixels[np.newaxis].astype(np.float32) / 255)
-        given = given_images.read_images(path, given_images.fit_of(trained, (64, 64, 3)))
+        given = given_images.read_images(path, given_images.fit_of(trained, (28, 28, 1)))
         np.testing.assert_array_equal(names["images"], given.pixels)
 
 

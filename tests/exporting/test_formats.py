@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from helpers import METADATA, PROJECT, tiny_cvae
+from PIL import Image
 
 from cvae_tf import api
 from cvae_tf.config import Config
@@ -185,11 +186,18 @@ def test_run_of_half_precision_is_exported_as_documented(tmp_path, small_npz, mo
     monkeypatch.chdir(tmp_path)
     settings = {"epochs": 1, "batch_size": 64, "precision": "mixed_bfloat16"}
     api.train(data_path=small_npz, verbose=0, **settings)
-    serving = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")
-    snippets = re.findall(r"```python\n(.*?)```", serving, re.DOTALL)
     for name in ("litert", "onnx", "keras"):
         api.export("runs/latest", format=name, verbose=0)
-        (snippet,) = (each for each in snippets if f"export/{name}" in each)
-        names = {}
+    levels = np.random.default_rng(0).integers(0, 256, (40, 30), np.uint8)
+    Image.fromarray(levels).save("picture.png")
+    serving = (PROJECT / "docs" / "serving.md").read_text(encoding="utf-8")
+    runtimes = serving[serving.index("## The same picture in three runtimes") :]
+    *snippets, to_keras, _ = re.findall(r"```python\n(.*?)```", runtimes, re.DOTALL)
+    names, means = {}, []
+    for snippet in snippets:  # how a picture is prepared, then a runtime each
         exec(snippet, names)
-        assert names["images"].shape[1:] == (28, 28, 1)
+        means.append(names.pop("mean", None))
+    assert means[0] is None and [mean.shape for mean in means[1:]] == 3 * [(1, 2)]
+    np.testing.assert_allclose(means[2:], 2 * [means[1]], rtol=0, atol=2e-5)
+    exec(to_keras, names)
+    assert names["images"].shape == (4, 28, 28, 1)
