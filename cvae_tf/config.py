@@ -17,7 +17,13 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find, setting
 from cvae_tf.data.inspection import Looks, look_at
 from cvae_tf.data.pictures import CACHE_MB, IN_MEMORY, ReadingSettings
-from cvae_tf.presets import DEFAULT_PRESET, PHOTO_PRESET, PRESETS, SHARED_LATENTS
+from cvae_tf.presets import (
+    DEFAULT_PRESET,
+    PHOTO_PRESET,
+    PRESETS,
+    SHARED_LATENTS,
+    settings_for_few,
+)
 
 RUNS, LATEST = Path("runs"), "latest"  # a link to the newest one that has something to use
 EVALUATION = "evaluation.json"  # in a run
@@ -334,13 +340,26 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
             are_made_so = given.get("binarize", "none") != "none"
             is_usual = images is None or images.are_black_and_white or are_made_so
             preset = own or (DEFAULT_PRESET if is_usual else PHOTO_PRESET)
-            return cls._of_preset(images, preset=preset, **given)
+            config = cls._of_preset(images, preset=preset, **given)
+            return dataclasses.replace(config, **config.chosen_for_few(images, given))
         try:
             return cls._of_preset(None, preset=DEFAULT_PRESET, **given)
         except UserError as error:
             with contextlib.suppress(UserError):
                 return cls._of_preset(None, preset=PHOTO_PRESET, **given)
             raise error
+
+    def chosen_for_few(self, images: Looks | None, given: dict[str, Any]) -> dict[str, Any]:
+        """What few images decide of the settings, by name: none that is given, or was not tried.
+
+        Who names a preset or a network has a recipe; who gives `epochs` gets as many.
+        """
+        if images is None or given.keys() & {"preset", "network"}:
+            return {}
+        batch_size = self.batch_size if "batch_size" in given else None
+        chosen = settings_for_few(images.num, images.shape[-1], self.preset, batch_size)
+        gone = {*given, *(("early_stop",) if "epochs" in given else ())}
+        return {name: value for name, value in chosen.items() if name not in gone}
 
     @classmethod
     def _of_preset(cls, images: Any, preset: str, **given: Any) -> "Config":

@@ -194,7 +194,9 @@ def mirror(images: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
     return tf.where(chances < 0.5, tf.reverse(images, axis=[2]), images)
 
 
-def augment(images: tf.Tensor, strength: float, seed: int, step: tf.Tensor) -> tf.Tensor:
+def augment(
+    images: tf.Tensor, strength: float, seed: int, step: tf.Tensor, outside: float = 0.0
+) -> tf.Tensor:
     """Warps each image a little at random.
 
     Args:
@@ -202,6 +204,7 @@ def augment(images: tf.Tensor, strength: float, seed: int, step: tf.Tensor) -> t
         strength: 0 leaves the images as they are.
         seed: of the run.
         step: gradient steps so far; decides the warps together with the seed.
+        outside: the level of what comes in at the margins.
     """
     if strength == 0:
         return images
@@ -211,7 +214,7 @@ def augment(images: tf.Tensor, strength: float, seed: int, step: tf.Tensor) -> t
     transforms = replicas.own_rows(
         lambda num: random_transforms(num, key, spread, size, size), batch_size
     )
-    return warp(images, transforms, size)
+    return warp(images, transforms, size, outside)
 
 
 class WarpRange(NamedTuple):
@@ -262,13 +265,16 @@ def random_transforms(
     )
 
 
-def warp(images: tf.Tensor, transforms: tf.Tensor, to_size: tuple) -> tf.Tensor:
-    """Moves the pixels of each image by its own affine map, bilinearly, black outside.
+def warp(
+    images: tf.Tensor, transforms: tf.Tensor, to_size: tuple, outside: float = 0.0
+) -> tf.Tensor:
+    """Moves the pixels of each image by its own affine map, bilinearly.
 
     Args:
         images: float32 [B, H, W, C].
         transforms: float32 [B, 8], relative to the centres of image and result.
         to_size: height and width of the results.
+        outside: the level of what no image has; black.
 
     Returns:
         float32 [B, to_size[0], to_size[1], C].
@@ -287,5 +293,5 @@ def warp(images: tf.Tensor, transforms: tf.Tensor, to_size: tuple) -> tf.Tensor:
         output_shape=list(to_size),
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
-        fill_value=0.0,
+        fill_value=outside,
     )

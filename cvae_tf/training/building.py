@@ -72,6 +72,10 @@ def complete_settings(config: Config | None, given: dict[str, Any], dataset: Dat
         say(f"images:  --diff_augment={chosen.diff_augment}, {why}")
     if config is None and "preset" not in given:
         say(f"preset:  {chosen.preset}, {_why_preset(chosen, given, looks)}")
+        few = chosen.chosen_for_few(looks, given).items()
+        if flags := [f"--{name}" + f"={value:g}" * (value is not True) for name, value in few]:
+            none = f"--preset={chosen.preset} takes none of it"
+            say(f"recipe:  {looks.num:,} images are few, so {' '.join(flags)}; {none}")
     return chosen
 
 

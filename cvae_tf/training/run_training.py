@@ -34,6 +34,7 @@ from cvae_tf.training.pictures import RunPictures
 from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import EpochResult, Trainer, is_within_averages
 
+_SOON, _LITTLE = 0.1, 0.01  # of all epochs, of what the test figure had won: no clear loss
 _FITTED_STEP = "step"  # of the weights that the fitted parts belong to
 _NOT_FATAL = (np.linalg.LinAlgError, MemoryError, tf.errors.OpError)
 
@@ -69,12 +70,7 @@ def train_run(
             callback.stop_if_asked()
             if callback.is_over_early():
                 break
-    if callback.is_over_early():
-        best = best_row(callback.metrics, trainer.model)["epoch"]
-        say(
-            f"Stopped after epoch {callback.metrics[-1]['epoch']}: none since epoch {best} was "
-            f"better on the test images (--early_stop={run.config.early_stop})."
-        )
+    _report_best(run.config, callback.metrics, trainer.model, callback.is_over_early())
     return callback.metrics
 
 
@@ -327,6 +323,28 @@ def _report_epoch(result: EpochResult, model: GenerativeModel, epochs: int) -> N
     )
     for text in family.warnings(model, result.as_row()):
         warn(text)
+
+
+def _report_best(
+    config: Config, rows: Metrics, model: GenerativeModel, is_over_early: bool
+) -> None:
+    """Says at the end which epoch was the best, if that is clearly not the last one."""
+    best, first, last = best_row(rows, model), rows[0], rows[-1]
+    epoch, since = int(best["epoch"]), int(last["epoch"] - best["epoch"])
+    name = f"test_{family_of(model).test_measures(model)[0].name}"
+    lost, won = abs(best[name] - last[name]), abs(best[name] - first[name])
+    if is_over_early:
+        say(
+            f"Stopped after epoch {last['epoch']}: none since epoch {epoch} was better on the test "
+            f"images (--early_stop={config.early_stop})."
+        )
+    elif config.early_stop and since:
+        say(f"Epoch {epoch} was the best on the test images, and is exported.")
+    elif since > _SOON * len(rows) and lost > _LITTLE * won:
+        say(
+            f"Best on the test images at epoch {epoch}, worse since: a new run with "
+            f"--early_stop={max(1, since // 2)} ends sooner and exports its best epoch."
+        )
 
 
 def conclude(run: Run, model: GenerativeModel, saved_model: Path) -> None:

@@ -12,11 +12,12 @@ import tensorflow as tf
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 from cvae_tf.data.batches import BatchSource, TrainingPart
-from cvae_tf.data.datasets import Dataset
+from cvae_tf.data.datasets import Dataset, training_margins
 from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.distribution import SINGLE, Distribution
 
+_WHITE = 0.5  # mean level of the margins
 _EVALUATION_BATCH = 250  # larger ones are no faster, and need more memory
 
 OnProgress = Callable[[int, int, float], None]
@@ -78,6 +79,8 @@ class Trainer:
         distribution.check_batch(self.batch_size)
         self._own_batch_size = self.batch_size // distribution.num_workers  # of this worker
         self.distribution, self._augment, self._flip = distribution, augment, flip
+        is_on_white = augment > 0 and training_margins(dataset) > _WHITE
+        self._outside = 1.0 if is_on_white else 0.0  # what warps bring in at the margins
         self._train_step = model.train_step  # what replicas share cannot be in a graph of its own
         if not distribution.strategy:
             self._train_step = tf.function(model.train_step, jit_compile=model.jit_compile)
@@ -218,7 +221,7 @@ class Trainer:
             grey, seed, steps = batches.to_unit_floats(images), self.model.seed, self.model.steps
             if self._flip:
                 grey = batches.mirror(grey, seed, steps)
-            grey = batches.augment(grey, self._augment, seed, steps)
+            grey = batches.augment(grey, self._augment, seed, steps, self._outside)
             return self._train_step(self.model.training_batch(grey, labels, steps))
 
         step = first

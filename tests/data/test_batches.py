@@ -67,6 +67,8 @@ def test_each_image_is_warped_its_own_way_by_strength_and_seed_and_step():
     assert len(np.unique(strong, axis=0)) == 200
     distances = [np.abs(warped - bars).mean() for warped in (weak, strong)]
     assert 0 < 2 * distances[0] < distances[1] < 0.1
+    on_white = batches.augment(1 - bars, 1.0, 0, 0, outside=1.0)
+    np.testing.assert_allclose(on_white, 1 - strong, atol=1e-6)
 
 
 def _images(*shape):

@@ -4,6 +4,7 @@ import pytest
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.pictures import Form
+from cvae_tf.presets import settings_for_few
 from cvae_tf.training.building import complete_settings
 
 FORM = Form()
@@ -116,3 +117,30 @@ def test_images_that_are_all_the_same_are_refused_and_nearly_all_warned_of(given
     captured = capsys.readouterr()
     assert captured.err == "warning: nearly all training images are the same one.\n"
     assert given or "because the images are nearly all the same" in captured.out
+
+
+def test_of_few_images_there_are_more_epochs_of_as_many_steps_each_of_many_batches():
+    for num, batch_size in ((1, 8), (90, 8), (191, 8), (192, 16), (384, 32), (4999, 32)):
+        found = settings_for_few(num, 3, "photo")
+        batches = max(1, num // batch_size)
+        assert found["batch_size"] == batch_size
+        assert found["epochs"] == 200 or 0 <= found["epochs"] * batches - 1500 < batches
+    assert not settings_for_few(5000, 3, "photo") and not settings_for_few(90, 1, "gan")
+    assert "flip" in found and not {"flip", "augment"} & settings_for_few(90, 1, "photo").keys()
+
+
+def test_few_images_decide_only_what_is_not_given_and_the_screen_says_what(capsys):
+    images = _strokes(0, 255, 90)
+    own = {"batch_size": 8, "epochs": 137, "early_stop": 35, "augment": 1.0, "latent_dim": 2}
+    assert _complete(images).to_json().items() >= own.items()
+    flags = "--augment=1 --batch_size=8 --epochs=137 --early_stop=35"
+    said = f"recipe:  90 images are few, so {flags}; --preset=fast takes none of it\n"
+    assert capsys.readouterr().out.endswith(said)
+    given = {"batch_size": 30, "augment": 0.5}
+    own = {**given, "epochs": 200, "early_stop": 50}
+    assert _complete(images, **given).to_json().items() >= own.items()
+    assert _complete(images, epochs=7).to_json().items() >= {"epochs": 7, "early_stop": 0}.items()
+    capsys.readouterr()
+    for given in ({"preset": "fast"}, {"network": "mlp"}, {"model": "gan"}):
+        assert _complete(images, **given).epochs == 10
+    assert "recipe" not in capsys.readouterr().out

@@ -30,6 +30,24 @@ def test_announcement_names_data_classes_and_directory(tmp_path, toy_dataset, ca
     assert "40 training images" in told and "resumed: in epoch 3 after 7 steps" in told
 
 
+@pytest.mark.parametrize(
+    ("elbos", "early_stop", "said"),
+    [
+        ((-9, -5, -4, -6, -7), 0, "at epoch 3, worse since: a new run with --early_stop=1 ends"),
+        ((-5, -6), 0, "at epoch 1, worse since: a new run with --early_stop=1 ends"),
+        ((-9, -5, -4, -4.01, -4.02), 0, None),  # by less than a hundredth of what was won
+        ((*range(-30, -9), -12), 0, None),  # only since the last of many epochs
+        ((-9, -5, -4, -6), 5, "Epoch 3 was the best on the test images, and is exported."),
+        ((-9, -5), 5, None),
+    ],
+)
+def test_the_end_says_which_epoch_was_the_best(elbos, early_stop, said, capsys):
+    rows = [{"epoch": number, "test_elbo": elbo} for number, elbo in enumerate(elbos, start=1)]
+    run_training._report_best(Config.create(early_stop=early_stop), rows, tiny_cvae(), False)
+    told = capsys.readouterr().out
+    assert told.count("\n") == 1 and said in told if said else not told
+
+
 def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
     tmp_path, toy_dataset, monkeypatch
 ):
