@@ -77,32 +77,61 @@ def scores_of(model: Any, images: Any, labels: Any = None, kind: str | None = No
 
 
 def elbos_and_complexities(
-    model: Any, grey: tf.Tensor, labels: tf.Tensor | None
+    model: Any, grey: tf.Tensor, labels: tf.Tensor | None, unrolled: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Measures what grey levels in [0, 1], float32 [B, H, W, C], are compared by.
 
     All images get the same noise, so that what is found of one depends on nothing but the image.
 
+    Args:
+        model: a VAE.
+        grey: the images.
+        labels: of a conditional model, [B].
+        unrolled: without a loop in the graph, which ONNX cannot have; it takes longer to trace.
+
     Returns:
         The mean ELBO by `SCORE_SAMPLES` samples of each posterior, [B], nats; and how complex an
         image and its reconstruction are, [B, 2].
     """
-    posterior, total = None, tf.zeros(tf.shape(grey)[:1])
-    for number in range(SCORE_SAMPLES):
-        with tf.init_scope():  # noise as numbers: other runtimes cannot draw it
-            key = derived_key(model.seed, Purpose.HELD_OUT_SCORES)
-            of_pixels, of_latents = (tf.random.fold_in(key, 2 * number + i) for i in range(2))
-            chances = uniform_of_images(of_pixels, 0, 1, math.prod(model.image_shape)).numpy()
-            noise = tf.random.stateless_normal([1, model.latent_dim], of_latents).numpy()
-        with tf.control_dependencies([total]):  # one after another, for the memory
-            if posterior is None or model.pixels.binarization.is_drawn:
-                pixels = model.pixels.binarize_by(grey, chances.reshape(1, *model.image_shape))
-                posterior = model.encode(pixels, labels)
-            of_each = tf.tile(noise, [tf.shape(grey)[0], 1])
-            terms, _ = model.terms_with_noise(pixels, posterior, of_each, labels=labels)
-            total += terms.elbo
-    known = complexities(model.pixels.binarize_mode(grey), model.reconstruct(grey, labels))
-    return total / SCORE_SAMPLES, known
+    with tf.init_scope():  # noise as numbers: other runtimes cannot draw it
+        key = derived_key(model.seed, Purpose.HELD_OUT_SCORES)
+        keys = [tf.random.fold_in(key, number) for number in range(2 * SCORE_SAMPLES)]
+        values, shape = math.prod(model.image_shape), [1, model.latent_dim]
+        chances = np.stack([uniform_of_images(each, 0, 1, values) for each in keys[::2]])
+        noises = np.stack([tf.random.stateless_normal(shape, each) for each in keys[1::2]])
+    pixels = model.pixels.binarize_mode(grey)
+    likeliest = model.encode(pixels, labels)
+
+    def add_sample(number: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        own, posterior = pixels, likeliest
+        if model.pixels.binarization.is_drawn:
+            chance = tf.reshape(tf.gather(chances, number), [1, *model.image_shape])
+            own = model.pixels.binarize_by(grey, chance)
+            posterior = model.encode(own, labels)
+        noise = tf.tile(tf.gather(noises, number), [tf.shape(grey)[0], 1])
+        terms, _ = model.terms_with_noise(own, posterior, noise, labels=labels)
+        return number + 1, total + terms.elbo
+
+    state = 0, tf.zeros(tf.shape(grey)[:1])
+    if unrolled:
+        for _ in range(SCORE_SAMPLES):
+            state = add_sample(*state)
+    else:  # one after another, for the memory
+        is_left = lambda number, _: number < SCORE_SAMPLES  # noqa: E731
+        state = tf.while_loop(is_left, add_sample, state, parallel_iterations=1)
+    known = complexities(pixels, model.decode(likeliest.mean, labels))
+    return state[1] / SCORE_SAMPLES, known
+
+
+def compare_with_held_out(
+    model: Any, grey: tf.Tensor, labels: tf.Tensor | None, unrolled: bool = False
+) -> Anomaly:
+    """Scores images beside the held-out ones that a model knows; arguments as above."""
+    measured = elbos_and_complexities(model, grey, labels, unrolled)
+    found = model.held_out_scores.compare(*measured)
+    if not model.usual_heat.is_known:
+        return found
+    return found._replace(heat_map=model.usual_heat.above(surprises(model, grey, labels)))
 
 
 class HeldOutScores(tf.Module):

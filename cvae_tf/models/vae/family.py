@@ -241,12 +241,14 @@ class _Anomalies(keras.layers.Layer):
 
     def call(self, inputs: Any) -> dict[str, tf.Tensor]:
         images, labels = inputs if isinstance(inputs, list) else (inputs, None)
-        return _anomaly(self.model, images, labels)
+        return _anomaly(self.model, images, labels, unrolled=True)
 
 
-def _anomaly(model: Any, images: tf.Tensor, labels: tf.Tensor | None) -> Results:
-    found = model.anomaly(images, labels)._replace(is_anomalous=None)  # by its p-value
-    return {name: each for name, each in found._asdict().items() if each is not None}
+def _anomaly(
+    model: Any, images: tf.Tensor, labels: tf.Tensor | None, unrolled: bool = False
+) -> Results:
+    found = anomalies.compare_with_held_out(model, images, labels, unrolled)._asdict()
+    return {name: each for name, each in found.items() if each is not None}
 
 
 def _of_images(model: Any) -> Signatures:

@@ -309,11 +309,7 @@ class CVAE(GenerativeModel):
         """
         if not self.held_out_scores.count:
             raise UserError("This model knows no scores of usual images: its run was not finished.")
-        measured = anomalies.elbos_and_complexities(self, images, labels)
-        found = self.held_out_scores.compare(*measured)
-        if self.usual_heat.is_known:
-            heat_map = self.usual_heat.above(anomalies.surprises(self, images, labels))
-            found = found._replace(heat_map=heat_map)
+        found = anomalies.compare_with_held_out(self, images, labels)
         return found._replace(is_anomalous=found.p_value <= false_alarms)
 
     @property
