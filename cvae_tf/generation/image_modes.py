@@ -294,7 +294,7 @@ def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output:
     worst = order[: num_shown(settings)]
     captions = [f"{images.names[i]}: {_caption(found, i)}" for i in worst]
     score = f"{found.measure.title} ({_unit(found)})"
-    title = f"The {len(worst)} of {len(order)} images with the lowest {score}"
+    title = f"Lowest {score}: {len(worst)} of {len(order):,} images"
     arrays = {"scores": found.values, "images": images.pixels[worst]}
     shown = arrays["images"]
     if found.p_values is not None:
@@ -302,7 +302,7 @@ def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output:
     if found.heat_maps is not None:
         arrays["heat_maps"] = found.heat_maps[worst]
         shown = mosaics.beside_heat(shown, arrays["heat_maps"])
-        title += "; red: where they are unusual"
+        title += "; red: unusual"
     mosaics.draw_captioned(path, shown, captions, title)
     return Generated([path, table], arrays, tuple(_notes(found, settings)))
 

@@ -266,7 +266,7 @@ class KnowingHalves(HalvesModel):
 
     abilities, smallest_p_value = (*HalvesModel.abilities, "anomaly"), 0.1
 
-    def anomaly(self, images, labels=None):
+    def anomaly(self, images, labels=None, **options):
         scores = np.array([3, 1, np.nan, 2, 5, 4])
         return Anomaly(scores, np.fmax(scores, 1) / 10)
 
