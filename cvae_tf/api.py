@@ -105,6 +105,8 @@ def train(
     """
     if isinstance(x_train, Config):
         config, x_train = x_train, None
+    if isinstance(y_train, str | Path):
+        raise UserError(f"run_dir={y_train} must be given by its name.")
     options, settings = _divide(settings)
     if config is not None and (settings or not isinstance(config, Config)):
         raise UserError("Give a Config, as Config.create(...) makes it, or settings by name.")
@@ -120,7 +122,8 @@ def train(
         with start_strategy(*where, asked.to_json()) as distribution:
             images = asked.data_path, asked.seed, asked, options.cache_mb
             dataset = load_dataset(asked.dataset, *images, arrays)
-            config = building.complete_settings(config, settings, dataset)
+            several = distribution.num_replicas > 1
+            config = building.complete_settings(config, settings, dataset, several)
             if config.conditional:
                 dataset = with_classes(dataset)
             elif "y_train" in arrays:

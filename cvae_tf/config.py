@@ -406,12 +406,12 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
                 )
 
     def extended(self, given: dict[str, Any]) -> "Config":
-        """Checks settings against those of this run, which may only get more epochs.
+        """Checks settings against those of this run, which may only go on for longer.
 
         Its images may be elsewhere now; whether they are the same must be looked at.
 
         Returns:
-            This configuration, or one with more epochs, or another `data_path`.
+            This configuration, or one with more epochs, another `early_stop` or `data_path`.
 
         Raises:
             UserError: if a setting is another, or fewer epochs are asked for.
@@ -422,9 +422,11 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
         for name, value in given.items():
             own = getattr(self, name)
             may_be = (name == "epochs" and value > own) or (name == "data_path" and value)
+            may_be = may_be or name == "early_stop"
             if value != own and not may_be:
                 raise UserError(f"--{name}={value} contradicts --{name}={own} of the run.")
-        changed = {name: given[name] for name in ("epochs", "data_path") if name in given}
+        names = ("epochs", "early_stop", "data_path")
+        changed = {name: given[name] for name in names if name in given}
         if changed.get("data_path") and self.dataset == IN_MEMORY:
             changed["dataset"] = "auto"  # the arrays are in a file now
         return dataclasses.replace(self, **changed)

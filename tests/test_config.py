@@ -131,8 +131,9 @@ def test_the_objective_of_best_gives_way_where_it_was_not_asked_for():
 
 def test_a_run_may_have_more_epochs_and_its_images_elsewhere():
     config = Config.create(preset="photo", data_path="/old/pictures", image_size="32", epochs=3)
-    changed = config.extended({"data_path": "/new/pictures", "epochs": 5, "image_size": "32"})
-    assert changed == dataclasses.replace(config, data_path="/new/pictures", epochs=5)
+    longer = {"data_path": "/new/pictures", "epochs": 5, "early_stop": 4}
+    changed = config.extended({**longer, "image_size": "32"})
+    assert changed == dataclasses.replace(config, **longer)
     contradictions = [
         (config, {"data_path": None}, "--data_path=None contradicts --data_path=/old/pictures"),
         (config, {"seed": 3}, "--seed=3 contradicts --seed=0"),

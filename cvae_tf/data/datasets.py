@@ -192,10 +192,14 @@ def _array_of(given: Any, name: str) -> np.ndarray:
         path = "; a file or a folder is given by data_path" if isinstance(given, str | Path) else ""
         kind = type(given).__name__
         raise UserError(f"{name} is a {kind}; give an array, a list or a tf.data.Dataset{path}.")
-    parts = [np.asarray(each) for each in given] if isinstance(given, list | tuple) else []
-    if len({part.shape for part in parts}) > 1:
-        raise UserError(f"{name} is a {type(given).__name__} whose parts differ in their shape.")
-    array = np.stack(parts) if parts else np.asarray(given)
+    try:
+        parts = [np.asarray(each) for each in given] if isinstance(given, list | tuple) else []
+        array = np.stack(parts) if parts else np.asarray(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = type(given).__name__
+        raise UserError(f"{name} is a {kind} whose parts differ in their shape.") from error
+    if array.dtype.kind == "O" and array.size and hasattr(array.flat[0], "__array__"):
+        return _array_of(array.tolist(), name)  # such as a column of a table
     are_texts = array.dtype.kind == "O" and all(isinstance(each, str) for each in array.flat)
     return array.astype(str) if are_texts else array
 

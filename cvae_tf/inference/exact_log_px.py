@@ -45,6 +45,7 @@ _MOST_DIVISIONS = 5
 _IMAGES_AT_ONCE = 10_000
 _LATENTS_AT_ONCE = 4096  # that are decoded
 _PAIRS_AT_ONCE = 10_000
+_MOST_PAIRS = 500_000  # whose values are held in memory
 
 
 class ExactLogPx(NamedTuple):
@@ -63,10 +64,6 @@ class _Tiles(NamedTuple):
     def at(self, places: np.ndarray) -> np.ndarray:
         """The latents at P places in [0, 1]^Z of each, tile after tile, [T * P, Z]."""
         return (self.corners[:, None] + places * self.side).reshape(-1, self.corners.shape[1])
-
-    def part(self, own: slice | np.ndarray) -> "_Tiles":
-        """Some of them."""
-        return self._replace(corners=self.corners[own])
 
 
 class _Pairs(NamedTuple):
@@ -157,8 +154,18 @@ def log_evidence(model: CVAE, pixels: np.ndarray, labels: np.ndarray | None = No
 
 
 def _integrate(joint: _Joint) -> ExactLogPx:
-    num, settled = len(joint.features), []
+    num = len(joint.features)
     tiles, pairs = coarse_pass(joint)
+    found = ExactLogPx(*np.empty((2, num)))
+    for own in np.array_split(np.arange(num), len(pairs.image) // _MOST_PAIRS + 1):
+        is_own = (pairs.image >= own[0]) & (pairs.image <= own[-1])
+        part = _integrate_images(joint, tiles, pairs.part(is_own))
+        found.log_evidence[own], found.error[own] = (each[own] for each in part)
+    return found
+
+
+def _integrate_images(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> ExactLogPx:
+    num, settled = len(joint.features), []
     values = _log_joint(joint, tiles, pairs, _grid(_EVEN, joint.latent_dim))
     for _ in range(_MOST_DIVISIONS + 1):
         pairs = integrate_pairs(tiles, pairs, values)
@@ -190,9 +197,6 @@ def _are_unsettled(image: np.ndarray, wrong: np.ndarray) -> np.ndarray:
 def coarse_pass(joint: _Joint) -> tuple[_Tiles, _Pairs]:
     """Compares all images with a few latents of every tile, outwards until nothing is gained.
 
-    Args:
-        joint: of N images.
-
     Returns:
         The tiles, and the pairs of images and tiles that matter, with about their integrals.
     """
@@ -204,7 +208,7 @@ def coarse_pass(joint: _Joint) -> tuple[_Tiles, _Pairs]:
         num_nodes, at_once = tf.constant(len(places)), _LATENTS_AT_ONCE // len(places)
         log_volume = joint.latent_dim * np.log(ring.side)
         for start in range(0, len(ring.corners), at_once):
-            block = ring.part(slice(start, start + at_once))
+            block = ring._replace(corners=ring.corners[start : start + at_once])
             natural = joint.decode(block.at(places))
             rough = log_volume + _largest(*natural, features, num_nodes).numpy()
             best[chosen] = np.maximum(best[chosen], rough.max(axis=0))
@@ -242,7 +246,8 @@ def _log_joint(joint: _Joint, tiles: _Tiles, pairs: _Pairs, places: np.ndarray) 
             show(first / len(numbers))
             last = min(first + at_once, len(numbers))
             images = pairs.image[bounds[first] : bounds[last]]
-            natural = joint.decode(tiles.part(numbers[first:last]).at(places))
+            some = tiles._replace(corners=tiles.corners[numbers[first:last]])
+            natural = joint.decode(some.at(places))
             counts = np.diff(bounds[first : last + 1])
             values.append(_compare(joint.features, images, counts, *natural).numpy())
     return np.concatenate(values)
@@ -268,13 +273,7 @@ def _compare(
 
 
 def integrate_pairs(tiles: _Tiles, pairs: _Pairs, values: np.ndarray) -> _Pairs:
-    """Integrates the tile of each of M pairs for its image.
-
-    Args:
-        tiles: T of them.
-        pairs: their integrals are not known yet.
-        values: log p(x, z) at evenly spaced nodes, [M, n^Z], nats.
-    """
+    """Integrates the tiles of M pairs, from log p(x, z) at their even nodes, [M, n^Z]."""
     latent_dim = tiles.corners.shape[1]
     parts = [
         _integrals(values[start : start + _PAIRS_AT_ONCE], latent_dim)

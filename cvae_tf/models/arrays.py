@@ -8,6 +8,7 @@ tensors, which assertions in the graph look at.
 
 import functools
 import inspect
+import numbers
 import operator
 import random
 from collections.abc import Callable, Iterator
@@ -214,7 +215,7 @@ def of_arrays(
 
 def _marked(model: Any, found: Anomaly, false_alarms: Any) -> Anomaly:
     """Says which images are anomalous, at most so large a share of usual ones."""
-    if not isinstance(false_alarms, int | float) or not 0 < false_alarms < 1:
+    if not isinstance(false_alarms, numbers.Real) or not 0 < false_alarms < 1:
         raise UserError("false_alarms: must be a number between 0 and 1, such as 0.01.")
     if false_alarms < model.smallest_p_value:
         warn(
@@ -350,19 +351,17 @@ def to_labels(given: Any, num: int, class_names: tuple[str, ...]) -> np.ndarray:
     Raises:
         UserError: if they are anything else.
     """
-    num_classes = len(class_names)
-    wanted = f"numbers of classes from 0 to {num_classes - 1}, one for each of the {num} images"
-    labels = _array(given, "labels", "iuU", wanted)
-    if labels.dtype.kind == "U":
-        number_of = {name: class_number(name, class_names) for name in set(labels.ravel().tolist())}
-        if unknown := [name for name, number in number_of.items() if number is None]:
-            known = listed(class_names, MOST_LISTED)
-            raise UserError(f"labels: {unknown[0]} is no class of this model; it knows {known}.")
-        labels = np.vectorize(number_of.get, otypes=[int])(labels)
+    wanted = f"names of classes or their numbers, one for each of the {num} images"
+    labels = _array(given, "labels", "iuUO", wanted)
     labels = np.full(num, labels) if labels.ndim == 0 else labels
-    if labels.shape != (num,) or not np.all((labels >= 0) & (labels < num_classes)):
+    if labels.shape != (num,):
         raise UserError(f"labels must be {wanted}.")
-    return labels.astype(np.int32)
+    texts = labels.astype(str).tolist()  # as in training: 3 is the class called so, if there is one
+    number_of = {text: class_number(text, class_names) for text in set(texts)}
+    if unknown := [text for text, number in number_of.items() if number is None]:
+        known = listed(class_names, MOST_LISTED)
+        raise UserError(f"labels: {unknown[0]} is no class of this model; it knows {known}.")
+    return np.array([number_of[text] for text in texts], np.int32)
 
 
 def to_whole(given: Any, name: str, least: int, most: int) -> int:

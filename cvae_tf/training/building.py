@@ -35,13 +35,16 @@ class Trained(NamedTuple):
     metrics: Metrics
 
 
-def complete_settings(config: Config | None, given: dict[str, Any], dataset: Dataset) -> Config:
+def complete_settings(
+    config: Config | None, given: dict[str, Any], dataset: Dataset, is_shared_out: bool = False
+) -> Config:
     """Completes the settings of a new run, and says which preset was chosen for which images.
 
     Args:
         config: all settings, if they are known.
         given: otherwise those that were asked for, by name.
         dataset: what the run learns from.
+        is_shared_out: whether batches are, among replicas; small ones cannot be.
 
     Raises:
         UserError: if they make no sense together, or for such images.
@@ -59,6 +62,10 @@ def complete_settings(config: Config | None, given: dict[str, Any], dataset: Dat
     elif test_looks.use_little_of_the_range:
         _warn_of_range(test_looks, dataset.form, "test image, unlike those for training,")
     chosen = config.for_images(looks) if config else Config.create(looks, **given)
+    if config is None and is_shared_out:
+        usual = Config.create(looks, **{"preset": chosen.preset, **given})
+        given = {**given, "batch_size": usual.batch_size}
+        chosen = Config.create(looks, **given)
     if chosen.has("binarize") and chosen.binarize == "threshold" and looks.suffer_at_threshold:
         warn(
             f"at the threshold {looks.share_lost:.0%} of the images lose most of what is on them: "

@@ -336,7 +336,7 @@ def _report_best(
     if is_over_early:
         say(
             f"Stopped after epoch {last['epoch']}: none since epoch {epoch} was better on the test "
-            f"images (--early_stop={config.early_stop})."
+            f"images (--early_stop={config.early_stop}; --resume --early_stop=0 goes on)."
         )
     elif config.early_stop and since:
         say(f"Epoch {epoch} was the best on the test images, and is exported.")

@@ -22,10 +22,10 @@ def _strokes(paper, ink, num=30, noise=0):
     return images.clip(0, 255).astype(np.uint8)[..., np.newaxis]
 
 
-def _complete(images, form=None, test=None, **given):
+def _complete(images, form=None, test=None, is_shared_out=False, **given):
     test = images[:2] if test is None else test
     dataset = Dataset("mine", "mine.", Split(images, None), Split(test, None), form=form)
-    return complete_settings(None, given, dataset)
+    return complete_settings(None, given, dataset, is_shared_out)
 
 
 VANISH = {
@@ -140,6 +140,7 @@ def test_few_images_decide_only_what_is_not_given_and_the_screen_says_what(capsy
     own = {**given, "epochs": 200, "early_stop": 50}
     assert _complete(images, **given).to_json().items() >= own.items()
     assert _complete(images, epochs=7).to_json().items() >= {"epochs": 7, "early_stop": 0}.items()
+    assert _complete(images, is_shared_out=True).batch_size == 128  # as many replicas may need
     capsys.readouterr()
     for given in ({"preset": "fast"}, {"network": "mlp"}, {"model": "gan"}):
         assert _complete(images, **given).epochs == 10

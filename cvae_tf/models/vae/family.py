@@ -368,7 +368,7 @@ def _affordable(model: CVAE, passes: int) -> int:
 
 
 def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
-    return tf.function(function, reduce_retracing=True)
+    return tf.function(function, reduce_retracing=True, autograph=False)  # which takes seconds
 
 
 def _in_parts(
