@@ -20,6 +20,7 @@ from PIL import Image
 from cvae_tf.config import Config
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
+from cvae_tf.core.terminal import warn
 from cvae_tf.data.given_images import class_numbers, read_asked_for
 from cvae_tf.data.inspection import choose_shown, evenly_spaced_indices
 from cvae_tf.data.pictures import IN_MEMORY, ImageSettings
@@ -195,7 +196,9 @@ def _read_images(model: GenerativeModel) -> Labelled:
     try:
         images = read_asked_for(ImageSettings(), model.image_shape, model.metadata)
         labels = class_numbers(images, model.class_names) if model.class_names else images.labels
-    except UserError:
+    except UserError as error:
+        reason = str(error).partition("\n")[0]
+        warn(f"the page shows no test images, for they cannot be had ({reason})")
         labels = np.zeros(0, np.int32) if model.num_classes else None
         return np.zeros([0, *model.image_shape], np.float32), labels
     return images.pixels, labels
