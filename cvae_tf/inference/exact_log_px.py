@@ -167,7 +167,7 @@ def _integrate(joint: _Joint) -> ExactLogPx:
 def _integrate_images(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> ExactLogPx:
     num, settled = len(joint.features), []
     values = _log_joint(joint, tiles, pairs, _grid(_EVEN, joint.latent_dim))
-    for _ in range(_MOST_DIVISIONS + 1):
+    for divisions_left in range(_MOST_DIVISIONS, -1, -1):
         pairs = integrate_pairs(tiles, pairs, values)
         everything = _Pairs(*map(np.concatenate, zip(*settled, pairs, strict=True)))
         total = np.full(num, -np.inf)
@@ -175,7 +175,7 @@ def _integrate_images(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> ExactLogPx
         wrong = np.exp(everything.log_mass - total[everything.image]) * everything.error
         unsettled = _are_unsettled(everything.image, wrong)[-len(pairs.image) :]
         unsettled |= (pairs.error >= 1) & (pairs.log_mass > total[pairs.image] - _NEGLIGIBLE)
-        if not unsettled.any():
+        if not unsettled.any() or not divisions_left:
             break
         settled.append(pairs.part(~unsettled))
         tiles, pairs, values = _divide(joint, tiles, pairs.part(unsettled), values[unsettled])
