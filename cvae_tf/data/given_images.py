@@ -12,7 +12,7 @@ from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import Dataset, read_arrays, to_uint8
 from cvae_tf.data.folder import TEST, read_folder
 from cvae_tf.data.inspection import look_at, margin_brightness
-from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, class_number, read_labels
+from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, find_classes, read_labels
 from cvae_tf.data.loading import load_again
 from cvae_tf.data.picture_store import list_pages, say_pages_left_out
 from cvae_tf.data.pictures import (
@@ -171,14 +171,13 @@ def class_numbers(images: Images, class_names: tuple[str, ...]) -> np.ndarray:
             "This model is a conditional one and needs labelled images, such as an .npz with "
             "y_test, or a folder for each class."
         )
-    shown = images.shown_labels.astype(str).tolist()
-    number_of = {label: class_number(label, class_names) for label in set(shown)}
-    if unknown := sorted(label for label, number in number_of.items() if number is None):
+    numbers, unknown = find_classes(images.shown_labels, class_names)
+    if unknown:
         raise UserError(
             f"{images.origin}: has the label {unknown[0]}, which the model does not know; it knows "
             f"{listed(class_names, MOST_LISTED)}."
         )
-    return np.array([number_of[label] for label in shown], np.int32)
+    return numbers
 
 
 def load_own(metadata: dict[str, Any], moved_to: str | None = None) -> Dataset:

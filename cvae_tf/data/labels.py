@@ -175,3 +175,16 @@ def class_number(label: str, class_names: tuple[str, ...]) -> int | None:
         return names.index(composed(label))
     is_number = label.isdecimal() and int(label) < len(class_names)
     return int(label) if is_number else None
+
+
+def find_classes(labels: np.ndarray, class_names: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
+    """Finds labels among the classes that a model knows, by `class_number`.
+
+    Returns:
+        Their numbers, int32, of the shape of the labels; and the labels that are unknown, sorted.
+    """
+    texts, places = np.unique(labels.astype(str), return_inverse=True)
+    numbers = [class_number(text, class_names) for text in texts.tolist()]
+    unknown = [str(text) for text, each in zip(texts, numbers, strict=True) if each is None]
+    known = np.array([-1 if each is None else each for each in numbers], np.int32)
+    return known[places].reshape(labels.shape), unknown

@@ -24,7 +24,7 @@ from cvae_tf.core.paths import listed
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.settings import LARGEST_SEED
 from cvae_tf.core.terminal import warn
-from cvae_tf.data.labels import MOST_LISTED, class_number
+from cvae_tf.data.labels import MOST_LISTED, find_classes
 from cvae_tf.models.vae.anomalies import SCORE_SAMPLES, Anomaly
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
@@ -348,20 +348,23 @@ def to_latents(given: Any, latent_dim: int) -> np.ndarray:
 def to_labels(given: Any, num: int, class_names: tuple[str, ...]) -> np.ndarray:
     """Brings labels to numbers of classes, int32 [N]: of such, of names, [Y], or of one for all.
 
+    Whole numbers are taken as they are, so that what was brought to numbers stays the same.
+
     Raises:
         UserError: if they are anything else.
     """
-    wanted = f"names of classes or their numbers, one for each of the {num} images"
-    labels = _array(given, "labels", "iuUO", wanted)
+    num_classes = len(class_names)
+    wanted = f"numbers of classes from 0 to {num_classes - 1}, one for each of the {num} images"
+    labels = _array(given, "labels", "iuUO", f"{wanted}, or names of classes")
+    if labels.dtype.kind in "UO":
+        labels, unknown = find_classes(labels, class_names)
+        if unknown:
+            known = listed(class_names, MOST_LISTED)
+            raise UserError(f"labels: {unknown[0]} is no class of this model; it knows {known}.")
     labels = np.full(num, labels) if labels.ndim == 0 else labels
-    if labels.shape != (num,):
+    if labels.shape != (num,) or not np.all((labels >= 0) & (labels < num_classes)):
         raise UserError(f"labels must be {wanted}.")
-    texts = labels.astype(str).tolist()  # as in training: 3 is the class called so, if there is one
-    number_of = {text: class_number(text, class_names) for text in set(texts)}
-    if unknown := [text for text, number in number_of.items() if number is None]:
-        known = listed(class_names, MOST_LISTED)
-        raise UserError(f"labels: {unknown[0]} is no class of this model; it knows {known}.")
-    return np.array([number_of[text] for text in texts], np.int32)
+    return labels.astype(np.int32)
 
 
 def to_whole(given: Any, name: str, least: int, most: int) -> int:
