@@ -1,18 +1,18 @@
 """The exact log p(x) of models with one or two latent dimensions, by numerical integration.
 
 p(x) is the integral of p(x|z) p(z) over the latents, which are divided into tiles. A coarse pass
-compares all images with a few latents of every tile, by a matrix product, outwards until nothing is
-gained: so it knows which tiles matter to which images. Each such pair is then
-integrated finely: more latents of the tile are decoded, and a polynomial through log p(x, z) there
-gives it at many more points, for the logarithm is smooth, also where p(x, z) itself is a needle.
-Where the terms of the highest degree still count, or a single point has much of the integral, the
-tile is divided; its nodes are evenly spaced, so that they are nodes of its parts too. The encoder
-has no part in all this.
+compares all images with a few latents of every tile, by a matrix product: so it knows which tiles
+matter to which images. Each such pair is then integrated finely: more latents of the tile are
+decoded, and a polynomial through log p(x, z) there gives it at many more points, for the logarithm
+is smooth, also where p(x, z) itself is a needle.
+Where the terms of the highest degrees still count, or a single point has much of the integral, the
+tile is divided; its nodes are evenly spaced, so that they are nodes of its parts too. Errors have
+either sign, so their squares are what adds up. The encoder has no part in all this.
 
 Trefethen, "Approximation Theory and Approximation Practice" (2019), chapters 8, 17 and 19.
 
-A mode of the true posterior that is narrower than about 0.008 in two dimensions can fall between
-the nodes of the coarse pass and be missed.
+A mode of the true posterior is missed if it lies further than 12 from 0, and can be missed if it is
+narrower than about 0.008 in two dimensions: it then falls between the nodes of the coarse pass.
 """
 
 import functools
@@ -31,17 +31,18 @@ from cvae_tf.models.vae.posterior import log_normal
 TOLERANCE = 0.05  # nats of an image
 _LARGEST_DIM = 2
 _SIDE_OF_TILE = {1: 0.02, 2: 0.2}  # by latent dimensions
-_INNER, _OUTER = 5.0, 12.0  # from 0 in each direction: what is always integrated, and the end
-_COARSE_NODES, _FAR_NODES, _FINE_NODES = 4, 2, 6  # a side of a tile
+_INNER, _OUTER = 5.0, 12.0  # from 0 in each direction: where more nodes are needed, and the end
+_COARSE_NODES, _FAR_NODES, _FINE_NODES = 4, 2, 5  # a side of a tile
 _EVEN = np.linspace(0, 1, _FINE_NODES)  # places of the nodes of a side
 _POINTS = 16  # a side, at which a polynomial gives log p(x, z)
 _MARGIN = 30.0  # nats below the best tile of an image in the coarse pass: what matters to it
 _NEGLIGIBLE = 20.0  # nats below log p(x), of a tile
 _MOST_AT_A_POINT = 0.41  # of an integral, to the power of Z: too narrow peaks have more
-_LARGEST_CHANGE = 0.5  # by terms of the highest degree: else the nodes alone are taken
-_MOST_ABOVE = 60.0  # nats above the largest value at a node that a polynomial may have
-_SETTLED = 0.01  # nats of an image that all its tiles together may be wrong by
+_LARGEST_CHANGE = 1.0  # by terms of the highest degrees: else the nodes alone are taken
+_MOST_ABOVE = 20.0  # times what the nodes alone give, of an integral by a polynomial
+_SETTLED = 0.015  # nats of an image that all its tiles together may be wrong by
 _MOST_DIVISIONS = 5
+_CANCELLING = 0.4  # power of the side: estimated errors cancel more in smaller tiles, measured
 _IMAGES_AT_ONCE = 10_000
 _LATENTS_AT_ONCE = 4096  # that are decoded
 _PAIRS_AT_ONCE = 10_000
@@ -52,7 +53,7 @@ class ExactLogPx(NamedTuple):
     """Integrals, and how far they are to be trusted."""
 
     log_evidence: np.ndarray  # log p(x), [N], nats
-    error: np.ndarray  # by how much it may be wrong at most, [N], nats
+    error: np.ndarray  # by how much it is probably wrong at most, [N], nats
 
 
 class _Tiles(NamedTuple):
@@ -80,10 +81,10 @@ class _Pairs(NamedTuple):
 
 
 class _Polynomials(NamedTuple):
-    """Legendre polynomials on a tile. How far the two differ says how good the first one is."""
+    """Legendre polynomials on a tile. How far the others differ says how good the first one is."""
 
     full: np.ndarray  # from values at the nodes to those at the points, [n^Z, m^Z]
-    lower: np.ndarray  # the same without terms of the highest degree
+    lower: list[np.ndarray]  # the same without terms of the highest degree, and of the two highest
     weights: np.ndarray  # of the points, which add up to 1, [m^Z]
     of_nodes: np.ndarray  # weights of the nodes, [n^Z]
 
@@ -154,8 +155,8 @@ def log_evidence(model: CVAE, pixels: np.ndarray, labels: np.ndarray | None = No
 
 
 def _integrate(joint: _Joint) -> ExactLogPx:
-    num = len(joint.features)
     tiles, pairs = coarse_pass(joint)
+    num = len(joint.features)
     found = ExactLogPx(*np.empty((2, num)))
     for own in np.array_split(np.arange(num), len(pairs.image) // _MOST_PAIRS + 1):
         is_own = (pairs.image >= own[0]) & (pairs.image <= own[-1])
@@ -173,67 +174,59 @@ def _integrate_images(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> ExactLogPx
         total = np.full(num, -np.inf)
         np.logaddexp.at(total, everything.image, everything.log_mass)
         wrong = np.exp(everything.log_mass - total[everything.image]) * everything.error
+        is_negligible = pairs.log_mass < total[pairs.image] - _NEGLIGIBLE
         unsettled = _are_unsettled(everything.image, wrong)[-len(pairs.image) :]
-        unsettled |= (pairs.error >= 1) & (pairs.log_mass > total[pairs.image] - _NEGLIGIBLE)
+        unsettled |= (pairs.error >= 1) & ~is_negligible
         if not unsettled.any() or not divisions_left:
             break
-        settled.append(pairs.part(~unsettled))
+        settled.append(pairs.part(~unsettled & ~is_negligible))
         tiles, pairs, values = _divide(joint, tiles, pairs.part(unsettled), values[unsettled])
-    return ExactLogPx(total, np.log1p(np.bincount(everything.image, wrong, num)))
+    squares = np.bincount(everything.image, wrong**2, num)
+    return ExactLogPx(total, np.log1p(np.sqrt(squares)))
 
 
 def _are_unsettled(image: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    """Chooses the worst pairs of each image, so that all others together are good enough, [M]."""
-    wrong = np.minimum(wrong, 1)  # or sums over all images would lose the small ones
-    order = np.lexsort((wrong, image))
-    sums = np.cumsum(wrong[order])
+    """Chooses the worst pairs of each image, so that the others' squares are small, [M]."""
+    square = np.minimum(wrong, 1) ** 2  # or sums over all images would lose the small ones
+    order = np.lexsort((square, image))
+    sums = np.cumsum(square[order])
     starts = np.flatnonzero(np.diff(image[order], prepend=-1))
-    before = np.repeat((sums - wrong[order])[starts], np.diff(starts, append=len(image)))
-    unsettled = np.empty(len(image), bool)
-    unsettled[order] = sums - before > _SETTLED
-    return unsettled
+    before = np.repeat((sums - square[order])[starts], np.diff(starts, append=len(image)))
+    return (sums - before > _SETTLED**2)[np.argsort(order)]
 
 
 def coarse_pass(joint: _Joint) -> tuple[_Tiles, _Pairs]:
-    """Compares all images with a few latents of every tile, outwards until nothing is gained.
+    """Compares all images with a few latents of every tile.
 
     Returns:
-        The tiles, and the pairs of images and tiles that matter, with about their integrals.
+        The tiles, and the pairs of images and tiles that matter, not yet integrated.
     """
-    num, found, rings = len(joint.features), [], []
-    chosen, (total, best) = np.arange(num), np.full((2, num), -np.inf)
-    for ring, nodes in _rings(joint.latent_dim):
-        before, features = total.copy(), tf.cast(tf.gather(joint.features, chosen), tf.float32)
-        places = _grid((legendre.leggauss(nodes)[0] + 1) / 2, joint.latent_dim)
-        num_nodes, at_once = tf.constant(len(places)), _LATENTS_AT_ONCE // len(places)
-        log_volume = joint.latent_dim * np.log(ring.side)
-        for start in range(0, len(ring.corners), at_once):
-            block = ring._replace(corners=ring.corners[start : start + at_once])
-            natural = joint.decode(block.at(places))
-            rough = log_volume + _largest(*natural, features, num_nodes).numpy()
-            best[chosen] = np.maximum(best[chosen], rough.max(axis=0))
-            total[chosen] = np.logaddexp(total[chosen], np.logaddexp.reduce(rough))
-            tile, image = np.nonzero(rough > best[chosen] - _MARGIN)
-            first = sum(map(len, rings)) + start
-            found.append((chosen[image], first + tile, rough[tile, image]))
-        rings.append(ring.corners)
-        chosen = chosen[total[chosen] > before[chosen] + _SETTLED / 100]
-        if not len(chosen):
-            break
+    best, found, blocks = np.full(len(joint.features), -np.inf, "f4"), [], []
+    features = tf.cast(joint.features, tf.float32)
+    for block, places in _blocks(joint.latent_dim):
+        natural = joint.decode(block.at(places))
+        rough = _largest(*natural, features, tf.constant(len(places))).numpy()
+        best = np.maximum(best, rough.max(axis=0))
+        tile, image = np.nonzero(rough > best - _MARGIN)
+        first = sum(map(len, blocks))
+        found.append((image, first + tile, rough[tile, image]))
+        blocks.append(block.corners)
     image, tile, rough = map(np.concatenate, zip(*found, strict=True))
     pairs = _Pairs(image, tile, rough, np.ones(len(image)))
-    return _Tiles(np.concatenate(rings), ring.side), pairs.part(rough > best[image] - _MARGIN)
+    return _Tiles(np.concatenate(blocks), block.side), pairs.part(rough > best[image] - _MARGIN)
 
 
-def _rings(latent_dim: int) -> Iterator[tuple[_Tiles, int]]:
-    """Yields an inner square of tiles and rings around it, each with the nodes of a side."""
+def _blocks(latent_dim: int) -> Iterator[tuple[_Tiles, np.ndarray]]:
+    """Yields all tiles, some at a time, with the places of their nodes."""
     side = _SIDE_OF_TILE[latent_dim]
     of_side = np.arange(-round(_OUTER / side), round(_OUTER / side)) * side
     corners = _grid(of_side, latent_dim)
-    distance = np.abs(corners + side / 2).max(axis=1)
-    yield _Tiles(corners[distance < _INNER], side), _COARSE_NODES
-    for outer in np.arange(_INNER, _OUTER) + 1:
-        yield _Tiles(corners[(distance > outer - 1) & (distance < outer)], side), _FAR_NODES
+    is_inner = np.abs(corners + side / 2).max(axis=1) < _INNER
+    for own, nodes in ((is_inner, _COARSE_NODES), (~is_inner, _FAR_NODES)):
+        places = _grid((legendre.leggauss(nodes)[0] + 1) / 2, latent_dim)
+        at_once = _LATENTS_AT_ONCE // len(places)
+        for start in range(0, own.sum(), at_once):
+            yield _Tiles(corners[own][start : start + at_once], side), places
 
 
 def _log_joint(joint: _Joint, tiles: _Tiles, pairs: _Pairs, places: np.ndarray) -> np.ndarray:
@@ -280,6 +273,8 @@ def integrate_pairs(tiles: _Tiles, pairs: _Pairs, values: np.ndarray) -> _Pairs:
         for start in range(0, len(values), _PAIRS_AT_ONCE)
     ]
     log_mass, error = (np.concatenate(each) for each in zip(*parts, strict=True))
+    left = (tiles.side / _SIDE_OF_TILE[latent_dim]) ** _CANCELLING
+    error = np.where(error < 1, left * error, error)
     return pairs._replace(log_mass=log_mass + latent_dim * np.log(tiles.side), error=error)
 
 
@@ -294,16 +289,18 @@ def _integrals(values: tf.Tensor, latent_dim: int) -> tuple[tf.Tensor, tf.Tensor
     largest = tf.reduce_max(values, axis=1, keepdims=True)
     relative = tf.cast(values - largest, tf.float32)
     by_nodes = tf.reduce_sum(tf.exp(relative) * polynomials.of_nodes, axis=1)
-    at_points, of_lower = (
-        tf.exp(tf.minimum(tf.matmul(relative, matrix), _MOST_ABOVE)) * polynomials.weights
-        for matrix in (polynomials.full, polynomials.lower)
+    at_points, *of_lower = (
+        tf.exp(tf.minimum(tf.matmul(relative, matrix), 60)) * polynomials.weights
+        for matrix in (polynomials.full, *polynomials.lower)
     )
     by_points = tf.reduce_sum(at_points, axis=1)
-    change = tf.reduce_sum(tf.abs(at_points - of_lower), axis=1) / tf.maximum(by_points, 1e-37)
+    changes = [tf.reduce_sum(tf.abs(at_points - each), axis=1) for each in of_lower]
+    change = tf.reduce_max(changes, axis=0) / tf.maximum(by_points, 1e-37)
     is_narrow = tf.reduce_max(at_points, axis=1) > _MOST_AT_A_POINT**latent_dim * by_points
-    is_good = (by_points > 0) & (change < _LARGEST_CHANGE) & ~is_narrow
+    above = by_points / by_nodes
+    is_good = (above > 0) & (above < _MOST_ABOVE) & (change < _LARGEST_CHANGE) & ~is_narrow
     integrals = tf.where(is_good, by_points, by_nodes)
-    errors = tf.where(is_good, change, tf.maximum(by_points / by_nodes, 1))
+    errors = tf.where(is_good, change, tf.maximum(above, 1))
     return tf.cast(tf.math.log(integrals), values.dtype) + largest[:, 0], errors
 
 
@@ -340,10 +337,14 @@ def _grid(of_side: np.ndarray, latent_dim: int) -> np.ndarray:
 
 @functools.cache
 def _polynomials(latent_dim: int) -> _Polynomials:
+    def of_tile(of_side: np.ndarray) -> np.ndarray:
+        return functools.reduce(np.kron, [of_side] * latent_dim).astype("f4")
+
     terms = np.linalg.inv(legendre.legvander(2 * _EVEN - 1, _FINE_NODES - 1))
     points, weights = legendre.leggauss(_POINTS)
     at_points = legendre.legvander(points, _FINE_NODES - 1)
-    full, lower = at_points @ terms, at_points[:, :-1] @ terms[:-1]
-    of_side = full.T, lower.T, weights / 2, terms[0]
-    of_tile = [functools.reduce(np.kron, [each] * latent_dim) for each in of_side]
-    return _Polynomials(*(each.astype("f4") for each in of_tile))
+    full, *lower = (
+        of_tile((at_points[:, :kept] @ terms[:kept]).T)
+        for kept in range(_FINE_NODES, _FINE_NODES - 3, -1)
+    )
+    return _Polynomials(full, lower, of_tile(weights / 2), of_tile(terms[0]))

@@ -78,11 +78,12 @@ def test_a_narrow_posterior_is_integrated_or_known_as_too_narrow(width, monkeypa
     assert log_evidence(_designed(logits), WHITE).error[0] > 0.5
 
 
-def test_an_image_that_lies_far_out_is_integrated_there():
-    model = _designed(lambda latents: 200 * (latents[:, 0] - 9.9), latent_dim=1)
+def test_an_image_that_lies_far_out_is_integrated_there_also_beyond_a_gap():
+    model = _designed(lambda latents: 90 * tf.sigmoid(8 * (latents[:, 0] - 9.5)) - 90, latent_dim=1)
     found = log_evidence(model, np.array([0, 0, 1], np.float32).reshape(-1, 1, 1, 1)).log_evidence
-    axis = np.linspace(9, 12, 100_001)
-    density = np.exp(-0.5 * axis**2 - np.logaddexp(0, -200 * (axis - 9.9))) / np.sqrt(2 * np.pi)
+    axis = np.linspace(-12, 12, 1_000_001)
+    logits = 90 / (1 + np.exp(-8 * (axis - 9.5))) - 90
+    density = np.exp(-0.5 * axis**2 - np.logaddexp(0, -logits)) / np.sqrt(2 * np.pi)
     assert found[-1] == pytest.approx(np.log(density.sum() * (axis[1] - axis[0])), abs=0.02)
     np.testing.assert_allclose(found[:-1], 0, atol=1e-4)
 
