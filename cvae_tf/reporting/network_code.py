@@ -11,7 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from cvae_tf.models.base import GenerativeModel
+
 _SMALL = 2048  # weights; fewer stay float32
+_LARGEST_CODE = 1_300_000  # weights that a page computes itself
+_MOST_PRODUCTS = 40_000_000  # for an image; a browser makes some 500 million a second
+_LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic")
 _ACTIVATIONS = (
     "linear", "relu", "gelu", "silu", "tanh", "sigmoid", "elu", "selu", "softplus", "leaky_relu",
 )  # fmt: skip
@@ -21,6 +26,24 @@ Operation = dict[str, Any]
 
 class UnknownLayerError(Exception):
     """A network has a layer that the page cannot compute."""
+
+
+def code_of_model(model: GenerativeModel) -> dict[str, Any] | None:
+    """Writes the networks that a page can compute: what decodes, and if it fits what encodes."""
+    networks = model.networks
+    does = {"decode": networks.get("decoder") or networks.get("generator")}
+    if model.metadata.get("config", {}).get("likelihood") not in _LIKELIHOODS or not does["decode"]:
+        return None
+    both = {**does, "encode": networks["encoder"]} if "encoder" in networks else does
+    for chosen in (both, does):
+        weights = sum(network.count_params() for network in chosen.values())
+        products = sum(count_products(network) for network in chosen.values())
+        if weights <= _LARGEST_CODE and products <= _MOST_PRODUCTS:
+            try:
+                return code_of(chosen)
+            except UnknownLayerError:  # a network of the user's own
+                continue
+    return None
 
 
 def code_of(networks: dict[str, keras.Model]) -> dict[str, Any]:

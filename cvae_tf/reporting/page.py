@@ -28,6 +28,7 @@ from cvae_tf.drawing.mosaics import as_picture, mosaic
 from cvae_tf.exporting.load import load, run_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.vae.anomalies import scores_of
+from cvae_tf.models.vae.likelihoods import LIKELIHOODS, nats_of_one_bit
 from cvae_tf.presets import DEFAULT_PRESET
 from cvae_tf.reporting import network_code
 from cvae_tf.training import run_directory
@@ -37,21 +38,19 @@ if TYPE_CHECKING:
     import jinja2
 
 _COMPARED_IMAGES = 24  # of each run
+_BITS = "bits_per_dimension"
 _SAID = (  # settings, those of other families left out
     "network", "objective", "binarize", "likelihood", "gan_loss", "r1", "diff_augment", "seed",
 )  # fmt: skip
-_STILL_WIDTH, _EVALUATED_WIDTH = 700, 900  # of pictures, at most
+_STILL_WIDTH, _EVALUATED_WIDTH = 700, 1000  # of pictures, at most
 _LEFT_OUT = ("seconds", "step", "images_per_second", "epoch")  # ends of columns without a curve
 _MOST_IMAGES = 2000  # test images that are looked at
 _POINTS, _SHOWN, _SAMPLES, _UNUSUAL = 1000, 24, 256, 12
 _COLUMNS = 32  # of a sheet of images
 _LARGEST_SHEET = 1_500_000  # values of all images of a sheet; larger images are fewer
-_LARGEST_CODE = 1_300_000  # weights that the page computes itself
-_MOST_PRODUCTS = 40_000_000  # for an image; a browser makes some 500 million a second
-_LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic")
 _CLASSES = 20  # of a conditional model that have a row
 _SLIDERS = 6  # principal components beyond the plane
-_EPOCHS_SHOWN, _WIDTH_OF_PICTURE = 13, 560
+_EPOCHS_SHOWN, _WIDTH_OF_PICTURE = 13, 840
 _OF_PICTURES, _OF_IMAGES = 45, 80  # qualities: of those with axes, and of small images
 
 Labelled = tuple[np.ndarray, np.ndarray | None]  # images [N, H, W, C], and their labels, [N]
@@ -91,8 +90,7 @@ def write(
         The file.
 
     Raises:
-        UserError: if a model cannot be loaded, their images differ in size, or the file cannot be
-            written.
+        UserError: if a model cannot be loaded, or the file cannot be written.
     """
     sources = [read_source(each, images) for each in (model, *others)]
     if others:
@@ -108,16 +106,18 @@ def write(
 
 def single(source: Source) -> str:
     """Writes the page of one run or exported model, HTML."""
-    metadata = source.model.metadata
+    metadata, run = source.model.metadata, source.run
     samples = source.model.sample(_fitting(_SAMPLES, source.model.image_shape), seed=0)
     title = f"{metadata.get('title', 'model')} of {metadata.get('data', {}).get('name', 'images')}"
     # Of the epoch that was exported, which need not be the last one.
-    row = metadata.get("metrics") or (source.metrics[-1] if source.metrics else {})
-    run, columns = source.run, list(dict.fromkeys(name for row in source.metrics for name in row))
+    row = _with_bits(source.model, metadata.get("metrics") or {}) or (*source.metrics, {})[-1]
+    columns = list(dict.fromkeys(name for row in source.metrics for name in row))
+    measures = [each for each in _measures(source) if f"test_{each['name']}" in row]
     return _render(
         "single.html",
-        _explored(source, samples),
-        sheets=_rows(source, samples),
+        _explored(source, samples) | {"curves": curves_of(source.metrics, measures)},
+        compared=_reconstructed(source),
+        drawn=_drawn(source, samples),
         unusual=_unusual(source),
         epochs=_epochs(source.run),
         model=source.model,
@@ -126,50 +126,85 @@ def single(source: Source) -> str:
         name=source.name,
         settings=_settings_said(metadata.get("config", {})),
         row=row,
-        metrics=source.metrics,
-        curves_shown=curves_of(source.metrics),
+        measures=measures,
+        in_bits=f"test_{_BITS}" in row,
         columns=columns,
         numbers=[[row.get(column, "") for column in columns] for row in source.metrics],
         evaluation=files.read_json(run.evaluation) if run and run.evaluation.exists() else None,
         evaluated=run and _picture(run.evaluation.with_suffix(".png"), _EVALUATED_WIDTH),
         stills=[
             (path.stem, _picture(path, _STILL_WIDTH))
-            for path in ((run.latents, run.manifold) if run else ()) if path.exists()
+            for path in ((run.curves, run.latents, run.manifold) if run else ()) if path.exists()
         ],
         command=_command(metadata.get("config", {})),
     )  # fmt: skip
 
 
 def comparison(sources: list[Source]) -> str:
-    """Writes the page of several runs: what differs, figures, curves, the same images by each.
-
-    Raises:
-        UserError: if their images are of different sizes.
-    """
-    if len({source.model.image_shape for source in sources}) > 1:
-        raise UserError("--compare: the images of these runs are of different sizes.")
-    configs = [source.model.metadata.get("config", {}) for source in sources]
-    differing = [row for row in _side_by_side(configs) if len(set(map(str, row[1:]))) > 1]
+    """Writes the page of several runs: what differs, figures, curves, the same images by each."""
+    names = [f"run {number}" for number in range(1, len(sources) + 1)]
+    metadata = [source.model.metadata for source in sources]
+    warnings = _why_incomparable(sources)
+    for text in warnings:
+        warn(text)
+    differing = _side_by_side([each.get("config", {}) for each in metadata])
     last = [
-        (source.metrics or [source.model.metadata.get("metrics", {})])[-1] for source in sources
-    ]
+        source.metrics[-1] if source.metrics
+        else _with_bits(source.model, each.get("metrics") or {})
+        for source, each in zip(sources, metadata, strict=True)
+    ]  # fmt: skip
     rows = [  # each test figure of all runs is on the same axes
         {"epoch": row["epoch"]}
-        | {f"run {number}_{name[5:]}": row[name] for name in row if name.startswith("test_")}
-        for number, source in enumerate(sources, 1)
+        | {f"{name}_{column[5:]}": row[column] for column in row if column.startswith("test_")}
+        for name, source in zip(names, sources, strict=True)
         for row in source.metrics
     ]
+    measures = [each for source in sources for each in _measures(source)]
     return _render(
         "comparison.html",
-        {"code": None, "samples": None},
+        {"code": None, "samples": None, "curves": curves_of(rows, measures)},
         title=f"{len(sources)} runs side by side",
-        names=[source.name for source in sources],
-        settings=differing,
+        warnings=warnings,
+        names=names,
+        runs=[
+            (name, source.name, each.get("data", {}).get("name", "not known"))
+            for name, source, each in zip(names, sources, metadata, strict=True)
+        ],
+        settings=[row for row in differing if len(set(map(str, row[1:]))) > 1],
         figures=_side_by_side(last),
-        rows=rows,
-        curves_shown=curves_of(rows),
-        images=_compared_images(sources),
+        images=_compared_images(names, sources),
     )
+
+
+def _why_incomparable(sources: list[Source]) -> list[str]:
+    """Says what keeps figures of several runs from being compared."""
+    found, models = [], [source.model for source in sources]
+    data = [model.metadata.get("data", {}) for model in models]
+    if len({each.get("sha256") or each.get("name") for each in data}) > 1:
+        names = ", ".join(str(each.get("name", "not known")) for each in data)
+        found.append(f"The runs use different images ({names}): do not compare their figures.")
+    configs = [m.metadata.get("config", {}) for m in models if "encode" in m.abilities]
+    pixels = {f"{each.get('binarize')}, {each.get('likelihood')}": None for each in configs}
+    if len(pixels) > 1:
+        kinds = "; ".join(pixels)
+        found.append(f"The runs treat pixels differently ({kinds}): do not compare their ELBO.")
+    return found
+
+
+def _measures(source: Source) -> list[dict[str, Any]]:
+    """What is measured of test images: names, titles, units; bits per dimension, if any, first."""
+    bits = {"name": _BITS, "title": "bits per dimension", "unit": ""}
+    return [bits, *source.model.metadata.get("measures", [])]
+
+
+def _with_bits(model: GenerativeModel, row: dict[str, float]) -> dict[str, float]:
+    """Adds bits per dimension to a row of metrics, where pixels have 256 levels."""
+    likelihood = LIKELIHOODS.get(model.metadata.get("config", {}).get("likelihood"))
+    if likelihood is None or not likelihood.is_of_levels or "test_elbo" not in row:
+        return row
+    bit = nats_of_one_bit(model.image_shape)
+    bits = {f"{name}_{_BITS}": -row[f"{name}_elbo"] / bit for name in ("train", "test")}
+    return {"epoch": row["epoch"], **bits, **row}
 
 
 def read_source(directory: str | Path, images: Labelled | None = None) -> Source:
@@ -187,7 +222,7 @@ def read_source(directory: str | Path, images: Labelled | None = None) -> Source
     if home is None:
         return Source(str(directory), model, None, [], pixels, labels)
     run = run_directory.load_run(home)
-    metrics = run_directory.read_metrics(run)
+    metrics = [_with_bits(model, row) for row in run_directory.read_metrics(run)]
     return Source(paths.shown(run.directory), model, run, metrics, pixels, labels)
 
 
@@ -214,6 +249,7 @@ def _templates() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["number"] = number
     found.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return found
 
@@ -221,6 +257,15 @@ def _templates() -> "jinja2.Environment":
 def _render(template: str, data: dict[str, Any], **values: Any) -> str:
     """Fills a template; `data` are for the scripts, all else is for the template."""
     return _templates().get_template(template).render(data=data, **values)
+
+
+def number(value: Any) -> str:
+    """Writes a number as people do, such as -19,861 or 7.366; all else as it is."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    if abs(value) < 1:
+        return f"{value:.4g}"
+    return f"{value:,.{max(3 - math.floor(math.log10(abs(value))), 0)}f}"
 
 
 def _settings_said(config: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -249,17 +294,14 @@ def _command(config: dict[str, Any]) -> str:
     return " ".join(["python", "train.py", *(shlex.quote(flag) for flag in flags)])
 
 
-class Curve(NamedTuple):
-    """Columns of one measure, which are drawn on the same axes."""
+def curves_of(
+    metrics: list[dict[str, float]], measures: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Groups the columns of `metrics.csv` by their measure, without values that are not finite.
 
-    title: str
-    lines: dict[str, list[tuple[int, float]]]  # such as "test": epochs and values
-    low: float
-    high: float
-
-
-def curves_of(metrics: list[dict[str, float]]) -> list[Curve]:
-    """Groups the columns of `metrics.csv` by their measure, without values that are not finite."""
+    Returns:
+        Of each measure "title", "unit", and "lines": by name lists of epoch and value.
+    """
     groups: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for row in metrics:
         for name, value in row.items():
@@ -267,26 +309,22 @@ def curves_of(metrics: list[dict[str, float]]) -> list[Curve]:
                 line, _, measure = name.partition("_")
                 points = groups.setdefault(measure, {}).setdefault(line, [])
                 points += [(row["epoch"], value)] if math.isfinite(value) else []
-    found = []
-    for measure, lines in groups.items():
-        values = [value for points in lines.values() for _, value in points] or [0.0]
-        found.append(Curve(measure.replace("_", " "), lines, min(values), max(values)))
-    return found
+    for line in groups.get(_BITS, {}):  # which are the ELBO, upside down
+        groups["elbo"].pop(line, None)
+    known = {each["name"]: each for each in measures}
+    return [
+        {"title": measure.replace("_", " "), "unit": "", **known.get(measure, {}), "lines": lines}
+        for measure, lines in groups.items() if any(lines.values())
+    ]  # fmt: skip
 
 
 def _side_by_side(tables: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """Rows of a table: a name, and its value in each of several dicts."""
-
-    def short(value: Any) -> Any:
-        if value is None:
-            return "-"
-        return f"{value:.6g}" if isinstance(value, float) else value
-
     names = dict.fromkeys(name for table in tables for name in table)
-    return [(name, *(short(table.get(name)) for table in tables)) for name in names]
+    return [(name, *(table.get(name, "-") for table in tables)) for name in names]
 
 
-def _compared_images(sources: list[Source]) -> list[tuple[str, str]]:
+def _compared_images(names: list[str], sources: list[Source]) -> list[tuple[str, str]]:
     """The same images and what each model makes of them: a title, and a sheet as data URI."""
     first = next((source for source in sources if len(source.images)), None)
     if first is None:
@@ -297,12 +335,13 @@ def _compared_images(sources: list[Source]) -> list[tuple[str, str]]:
 
     shown = choose_shown(first.labels, len(first.images), _COMPARED_IMAGES)
     images = first.images[shown]
-    rows = [("The images", images)]
-    for source in sources:
-        is_same = digest(source) == digest(first)
-        if "reconstruct" in source.model.abilities and (is_same or not source.model.num_classes):
-            own = first.labels[shown] if source.model.num_classes else None
-            rows.append((source.name, source.model.reconstruct(images, own)))
+    rows = [("test images", images)]
+    for name, source in zip(names, sources, strict=True):
+        model, is_same = source.model, digest(source) == digest(first)
+        is_able = "reconstruct" in model.abilities and model.image_shape == images.shape[1:]
+        if is_able and (is_same or not model.num_classes):
+            own = first.labels[shown] if model.num_classes else None
+            rows.append((name, model.reconstruct(images, own)))
     return [(title, sheet_uri(pixels, len(pixels))) for title, pixels in rows]
 
 
@@ -312,7 +351,7 @@ def _explored(source: Source, samples: np.ndarray) -> dict[str, Any]:
     chosen = evenly_spaced_indices(len(source.images), _fitting(_POINTS, model.image_shape))
     if "encode" not in model.abilities:
         chosen = chosen[:0]
-    config, code = model.metadata.get("config", {}), _code(model)
+    config, code = model.metadata.get("config", {}), network_code.code_of_model(model)
     is_grey, is_encoded = model.image_shape[-1] == 1, bool(code) and "encode" in code
     own, tests, reconstructed = source.labels_for_model(chosen), source.images[chosen], None
     if len(chosen) and code and not is_encoded:
@@ -322,6 +361,7 @@ def _explored(source: Source, samples: np.ndarray) -> dict[str, Any]:
         "latents": model.latent_dim,
         "classes": model.class_names if model.num_classes else (),
         "threshold": config.get("binarize") == "threshold",
+        "paper": float(model.metadata.get("data", {}).get("margin_brightness", 0) > 0.5),
         "likelihood": config.get("likelihood") if "encode" in model.abilities else "image",
         "code": code,
         "plane": _plane(model.latent_dim, model.encode(tests, own).mean if len(chosen) else None),
@@ -357,24 +397,6 @@ def _labels(source: Source, chosen: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _code(model: GenerativeModel) -> dict[str, Any] | None:
-    """The networks that the page can compute: what decodes, and if it fits what encodes."""
-    networks = model.networks
-    does = {"decode": networks.get("decoder") or networks.get("generator")}
-    if model.metadata.get("config", {}).get("likelihood") not in _LIKELIHOODS or not does["decode"]:
-        return None
-    both = {**does, "encode": networks["encoder"]} if "encoder" in networks else does
-    for chosen in (both, does):
-        weights = sum(network.count_params() for network in chosen.values())
-        products = sum(network_code.count_products(network) for network in chosen.values())
-        if weights <= _LARGEST_CODE and products <= _MOST_PRODUCTS:
-            try:
-                return network_code.code_of(chosen)
-            except network_code.UnknownLayerError:  # a network of the user's own
-                continue
-    return None
-
-
 def _plane(size: int, means: np.ndarray | None) -> dict[str, Any]:
     """Two directions of the latents that are shown as a plane, further ones, and where images lie.
 
@@ -402,35 +424,46 @@ def _plane(size: int, means: np.ndarray | None) -> dict[str, Any]:
     }
 
 
-def _rows(source: Source, samples: np.ndarray) -> list[tuple[str, str]]:
-    """Rows of images that can be seen without a script."""
-    model, rows = source.model, []
-    if "reconstruct" in model.abilities and len(source.images):
-        shown = choose_shown(source.labels, len(source.images), _SHOWN)
-        images, own = source.images[shown], source.labels_for_model(shown)
-        both = np.concatenate([images, model.reconstruct(images, own)])
-        rows.append(("Test images over their reconstructions", sheet_uri(both, len(shown))))
+def _reconstructed(source: Source) -> str | None:
+    """Test images, and below them their reconstructions."""
+    if "reconstruct" not in source.model.abilities or not len(source.images):
+        return None
+    shown = choose_shown(source.labels, len(source.images), _SHOWN)
+    images, own = source.images[shown], source.labels_for_model(shown)
+    return sheet_uri(np.concatenate([images, source.model.reconstruct(images, own)]), len(shown))
+
+
+def _drawn(source: Source, samples: np.ndarray) -> list[tuple[str, str]]:
+    """Rows of samples, one for each class: its name, if there are classes, and a data URI."""
+    model, num = source.model, _fitting(_SHOWN, source.model.image_shape)
     if not model.num_classes:
-        return [*rows, ("Samples", sheet_uri(samples[: 2 * _SHOWN], _SHOWN))]
-    num = _fitting(_SHOWN, model.image_shape)
-    for number, name in enumerate(model.class_names[:_CLASSES]):
-        rows.append((f"Drawn: {name}", sheet_uri(model.sample(num, seed=0, labels=number), num)))
-    return rows
+        return [("", sheet_uri(samples[: 2 * _SHOWN], _SHOWN))]
+    return [
+        (name, sheet_uri(model.sample(num, seed=0, labels=label), num))
+        for label, name in enumerate(model.class_names[:_CLASSES])
+    ]
 
 
-def _unusual(source: Source) -> list[tuple[str, str]]:
-    """The test images with the lowest scores, and their p-values."""
+def _unusual(source: Source) -> dict[str, Any] | None:
+    """The test images with the lowest scores, and their p-values, if these are known."""
     needed = {"encode", "score"}  # the score of a GAN says how real images look
     if not len(source.images) or not needed <= set(source.model.abilities):
-        return []
+        return None
     own = source.labels_for_model(slice(None))
     scores, measure, p_values, _ = scores_of(source.model, source.images, own)
     lowest = np.argsort(scores)[:_UNUSUAL]
-    said = [f"{measure.title} {scores[i]:.0f}" for i in lowest]
+    said = [f"{scores[i]:,.0f}" for i in lowest]
     if p_values is not None:
-        said = [f"{text}, p {p:.2g}" for text, p in zip(said, p_values[lowest], strict=True)]
+        said = [
+            f"{text}, p\N{NO-BREAK SPACE}{p:.2g}"
+            for text, p in zip(said, p_values[lowest], strict=True)
+        ]
     uris = [sheet_uri(source.images[[i]], 1) for i in lowest]
-    return list(zip(uris, said, strict=True))
+    return {
+        "measure": measure.title,
+        "has_p": p_values is not None,
+        "images": list(zip(uris, said, strict=True)),
+    }
 
 
 def _epochs(run: Run | None) -> list[tuple[int, str]]:

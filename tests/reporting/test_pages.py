@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-import types
 
 import numpy as np
 import pytest
@@ -12,9 +11,8 @@ from PIL import Image
 
 import cvae_tf
 from cvae_tf import api
-from cvae_tf.core.errors import UserError
 from cvae_tf.exporting.load import load
-from cvae_tf.reporting import page
+from cvae_tf.reporting import network_code, page
 from cvae_tf.reporting.page import Source
 
 HOSTILE = ["</script><script>alert(1)</script>", 'a "quote" & <b>', "ĳ數字"]
@@ -46,7 +44,7 @@ def test_a_run_ends_with_a_page_that_needs_nothing_else(vae_run, gan_run, tmp_pa
         assert first[name] == second[name], name
     assert "relative ELBO" in text and "unusual test images" in text
     assert "python train.py --preset=fast" in text
-    assert f"{vae_run.history[-1]['test_elbo']:.4g}" in text
+    assert f"<b>{vae_run.history[-1]['test_elbo']:.1f}</b>" in text
     text = _text(gan_run)
     _assert_needs_nothing_else(text)
     assert "Samples" in text and "unusual test images" not in text
@@ -61,10 +59,10 @@ def test_names_are_text_and_what_the_page_cannot_encode_is_on_it(conditional_run
     images = np.random.default_rng(0).random((20, 28, 28, 1)).astype(np.float32)
     labels = np.arange(20) % 10
     source = Source(NAME, model, None, [{"epoch": 1, f"test_{NAME}": 1.0}], images, labels)
-    monkeypatch.setattr(page, "_LARGEST_CODE", networks["decoder"].count_params())
+    monkeypatch.setattr(network_code, "_LARGEST_CODE", networks["decoder"].count_params())
     text = page.single(source)
     assert "<b onclick" not in text + page.comparison([source, source])
-    assert text.count("&lt;b onclick") == 7  # of data twice, run, curve twice, column, licence
+    assert text.count("&lt;b onclick") == 5  # of data twice, column, run, licence
     assert 'alt="Drawn: a &#34;quote&#34; &amp; ' in text
     assert "alert(1)" in text and "ĳ數字" in text and "<script>alert" not in text
     assert _data(text)["classes"][:3] == HOSTILE == _data(text)["labelNames"][:3]
@@ -78,31 +76,50 @@ def test_names_are_text_and_what_the_page_cannot_encode_is_on_it(conditional_run
 
 
 def test_an_evaluation_is_shown_with_its_conditions():
-    number = {"quantity": "ELBO", "samples": 3, "nats_per_image": -95.5, "refine": 4}
+    number = {"quantity": "ELBO", "samples": 3, "nats_per_image": -19861.5, "refine": 4}
     numbers = [number, {**number, "quantity": "log p(x), exact", "standard_error": 0.25}]
     distance = {"distance": 12.5, "precision": 0.75}
     found = {"numbers": numbers, "distance": distance, "training": {"epoch": 1}}
     template = page._templates().get_template("evaluation.html")
     text = template.render(evaluation=found, metadata={"metrics": {"epoch": 2}})
-    for part in ("-95.500<", "-95.500 +- 0.250", "log p(x), exact", "4 Gauss-Newton steps",
+    for part in ("-19,861.50<", "-19,861.50 ± 0.25", "log p(x), exact", "4 Gauss-Newton steps",
                  "12.5", "0.75", "Of epoch 1; this page shows the model of epoch 2."):  # fmt: skip
         assert part in text
 
 
-@pytest.mark.slow
-def test_runs_are_shown_side_by_side_if_their_images_are_of_one_size(
-    vae_run, conditional_run, tmp_path, visit
+def test_runs_side_by_side_warn_where_figures_do_not_compare(
+    vae_run, conditional_run, tmp_path, visit, capsys
 ):
-    others = [conditional_run.directory]
-    path = api.report(vae_run.directory, tmp_path / "two.html", others, verbose=0)
+    path = api.report(vae_run.directory, tmp_path / "two.html", [conditional_run.directory])
+    said = capsys.readouterr().err
+    assert "treat pixels differently" in said and "different images" not in said
     opened = visit(path)
-    count = "(all) => all.map((curve) => curve.querySelectorAll('.dots').length)"
+    count = "(all) => all.map((curve) => curve.querySelectorAll('polyline').length)"
     assert max(opened.eval_on_selector_all("figure.curve", count)) == 2  # both runs
     text = opened.text_content("main")
     assert "latent_dim23" in text.replace(" ", "") and "reconstructed by each" in text
-    given = types.SimpleNamespace(model=types.SimpleNamespace(image_shape=(9, 8, 1)))
-    with pytest.raises(UserError, match="different sizes"):
-        page.comparison([given, page.read_source(vae_run.directory)])
+
+    sources = [page.read_source(vae_run.directory) for _ in range(2)]
+    metadata = sources[1].model.metadata
+    metadata["data"]["sha256"] = "another"
+    metadata["config"]["likelihood"] = "discretized_logistic"
+    row = page._with_bits(sources[1].model, {"epoch": 1, "train_elbo": -784.0, "test_elbo": -392.0})
+    assert row["test_bits_per_dimension"] == pytest.approx(0.5 / np.log(2))  # of 28 x 28 pixels
+    text = page.comparison([sources[0], sources[1]._replace(metrics=[row])])
+    assert text.count('class="warning"') == 2 and capsys.readouterr().err.count("compare") == 2
+    lines = {curve["title"]: [*curve["lines"]] for curve in _data(text)["curves"]}
+    assert lines["bits per dimension"] == ["run 2"] and lines["ELBO"] == ["run 1"]
+
+
+def test_numbers_are_as_people_write_them():
+    values = {
+        -19861.4: "-19,861",
+        -126.0: "-126.0",
+        7.3656: "7.366",
+        0.0004: "0.0004",
+        4680: "4,680",
+    }
+    assert {value: page.number(value) for value in values} == values
 
 
 # In the browser. `visit` sees that nothing is asked for and nothing goes wrong.
@@ -125,6 +142,7 @@ def _assert_draws_as(opened, run):
 def test_the_plane_draws_what_the_model_draws_and_follows_pointer_and_keys(vae_run, visit):
     opened = _open(visit, vae_run)
     _assert_draws_as(opened, vae_run)
+    opened.wait_for_function("report.plane.manifold")
     drawn = []
     for position in ({"x": 40, "y": 60}, {"x": 200, "y": 150}):
         opened.hover("#plane", position=position)
@@ -148,18 +166,38 @@ def test_the_class_and_further_components_can_be_chosen(conditional_run, visit):
     drawn.append(opened.evaluate(DECODED))
     opened.focus("#sliders input")
     opened.keyboard.press("End")
-    assert len({*drawn, opened.evaluate(DECODED)}) == 3
+    drawn.append(opened.evaluate(DECODED))
+    assert len(set(drawn)) == 3 and float(opened.text_content("#sliders output")) > 0
+    opened.click("#reset")
+    assert opened.evaluate(DECODED) == drawn[1] and opened.text_content("output") == "0.00"
+
+
+@pytest.mark.parametrize("width, height", [(1200, 900), (360, 740)])
+def test_plane_and_image_are_in_view_together_and_sharp(vae_run, visit, width, height):
+    opened = visit(
+        vae_run.directory / "report.html",
+        viewport={"width": width, "height": height},
+        device_scale_factor=2,
+    )
+    opened.wait_for_function("2 * report.plane.canvas.clientWidth === report.plane.canvas.width")
+    assert opened.evaluate("document.documentElement.scrollWidth") == width
+    if width == 360:
+        opened.evaluate("document.querySelector('#decoded').scrollIntoView()")
+    plane, image = (opened.locator(name).bounding_box() for name in ("#plane", "#decoded"))
+    assert min(plane["y"], image["y"]) > -1 and plane["y"] + plane["height"] <= height
+    assert width > 360 or image["y"] + image["height"] < plane["y"]  # the finger hides it not
 
 
 @pytest.mark.slow
 def test_drawings_epochs_and_samples_are_at_hand(vae_run, visit):
     opened = _open(visit, vae_run)
     opened.locator("#draw").scroll_into_view_if_needed()
+    example = opened.text_content("#drawn-says")
     opened.hover("#draw", position={"x": 40, "y": 40})
     opened.mouse.down()
     opened.hover("#draw", position={"x": 120, "y": 130})
     opened.mouse.up()
-    assert "nats" in opened.text_content("#drawn-says")
+    assert "nats" in example and "nats" in opened.text_content("#drawn-says") != example
     opened.focus("#epoch")
     opened.keyboard.press("Home")
     assert opened.text_content("#epoch-name") == "Epoch 0"

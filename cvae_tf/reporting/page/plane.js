@@ -1,7 +1,7 @@
 "use strict";
 // The plane of the latents: where the pointer is, what is decoded there.
 
-const COLOURS = ["#4c78ff", "#ff7f0e", "#2ca02c", "#e33", "#9467bd", "#a0705f", "#e377c2", "#999", "#bcbd22", "#17becf"];
+const COLOURS = ["#4c78ff", "#ff7f0e", "#2ca02c", "#e33", "#9467bd", "#a0705f", "#e377c2", "#666", "#bcbd22", "#17becf"];
 
 function drawImage(canvas, values, [height, width, channels]) {
   canvas.width = width;
@@ -18,9 +18,46 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowD
 
 class Plane {
   constructor(canvas, data, decode) {
-    Object.assign(this, { canvas, data, decode, cursor: [0, 0], marks: [], path: [], drawn: null, others: data.plane.axes.slice(2).map(() => 0) });
+    Object.assign(this, { canvas, data, decode, cursor: [0, 0], marks: [], path: [], drawn: null, manifold: null, others: data.plane.axes.slice(2).map(() => 0) });
     this.listeners = [];
-    this.whole();
+    this.view = { x: 0, y: 0, reach: data.plane.reach };
+    this.resize();
+    new ResizeObserver(() => this.resize()).observe(canvas);
+  }
+
+  resize() { // places on the plane are in pixels of CSS; the canvas has all that the screen has
+    this.size = this.canvas.clientWidth || 400;
+    this.canvas.width = this.canvas.height = Math.round(this.size * devicePixelRatio);
+    this.changed();
+  }
+
+  changed() { // what is decoded where: the manifold is made again, after a pause
+    this.decoding = null;
+    clearTimeout(this.pause);
+    this.pause = setTimeout(() => this.decodeManifold(), 200);
+    this.draw();
+  }
+
+  async decodeManifold() { // some milliseconds at a time, so that the page still answers
+    const decoding = this.decoding = {}, view = { ...this.view }, [height, width] = this.data.shape;
+    const one = document.createElement("canvas"), all = document.createElement("canvas"), pen = all.getContext("2d");
+    let since = performance.now();
+    drawImage(one, this.decode(this.latentsAt([view.x, view.y])), this.data.shape);
+    const affordable = Math.sqrt(2500 / (performance.now() - since + 0.1));
+    const cells = Math.floor(Math.min(Math.max(affordable, 7), this.size / 28));
+    Object.assign(all, { width: cells * width, height: cells * height });
+    for (let i = 0; i < cells * cells; i++) {
+      const column = i % cells, row = Math.floor(i / cells);
+      const place = [view.x + view.reach * ((2 * column + 1) / cells - 1), view.y - view.reach * ((2 * row + 1) / cells - 1)];
+      drawImage(one, this.decode(this.latentsAt(place)), this.data.shape);
+      pen.drawImage(one, column * width, row * height);
+      if (performance.now() - since < 12) continue;
+      await new Promise((resume) => { setTimeout(resume); });
+      if (this.decoding !== decoding) return;
+      since = performance.now();
+    }
+    this.manifold = { all, view };
+    this.draw();
   }
 
   latentsAt([x, y]) {
@@ -29,17 +66,17 @@ class Plane {
   }
 
   toPlace(x, y) { // of a pixel of the canvas
-    const scale = (2 * this.view.reach) / this.canvas.width;
+    const scale = (2 * this.view.reach) / this.size;
     return [this.view.x - this.view.reach + x * scale, this.view.y + this.view.reach - y * scale];
   }
 
   toPixel([x, y]) {
-    const scale = this.canvas.width / (2 * this.view.reach);
+    const scale = this.size / (2 * this.view.reach);
     return [(x - this.view.x + this.view.reach) * scale, (this.view.y + this.view.reach - y) * scale];
   }
 
-  nearest([x, y]) { // test image within six pixels of the screen
-    let found = -1, least = (6 * 2 * this.view.reach) / (this.canvas.clientWidth || 1);
+  nearest([x, y]) { // test image within six pixels
+    let found = -1, least = (6 * 2 * this.view.reach) / this.size;
     this.data.plane.places.forEach(([a, b], i) => {
       const distance = Math.hypot(a - x, b - y);
       if (distance < least) { least = distance; found = i; }
@@ -53,39 +90,45 @@ class Plane {
     view.x = x + (view.x - x) * factor;
     view.y = y + (view.y - y) * factor;
     view.reach *= factor;
-    this.draw();
+    this.changed();
   }
 
   whole() {
     this.view = { x: 0, y: 0, reach: this.data.plane.reach };
-    this.draw();
+    this.changed();
   }
 
   draw() {
-    const pen = this.canvas.getContext("2d"), { width, height } = this.canvas;
-    pen.clearRect(0, 0, width, height);
-    const style = getComputedStyle(document.body);
-    pen.strokeStyle = style.getPropertyValue("--line");
-    pen.lineWidth = 2;
-    const [x, y] = this.toPixel([0, 0]);
-    pen.beginPath(); pen.moveTo(x, 0); pen.lineTo(x, height); pen.moveTo(0, y); pen.lineTo(width, y); pen.stroke();
+    const pen = this.canvas.getContext("2d"), { size, manifold } = this, style = getComputedStyle(document.body);
+    const colour = (name) => style.getPropertyValue(`--${name}`);
+    pen.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+    pen.clearRect(0, 0, size, size);
+    if (manifold) {
+      const { x, y, reach } = manifold.view, side = (size * reach) / this.view.reach;
+      pen.globalAlpha = 0.22;
+      pen.drawImage(manifold.all, ...this.toPixel([x - reach, y + reach]), side, side);
+      pen.globalAlpha = 1;
+    }
+    pen.strokeStyle = colour("line");
     pen.lineWidth = 1;
-    pen.strokeStyle = style.getPropertyValue("--soft"); // pale dots are seen by it
+    const [x, y] = this.toPixel([0, 0]);
+    pen.beginPath(); pen.moveTo(x, 0); pen.lineTo(x, size); pen.moveTo(0, y); pen.lineTo(size, y); pen.stroke();
+    pen.strokeStyle = colour("paper"); // dots are told apart by it
     this.data.plane.places.forEach((place, i) => {
-      const [a, b] = this.toPixel(place), label = this.data.testLabels[i];
+      const label = this.data.testLabels[i];
       pen.fillStyle = label === undefined ? COLOURS[0] : COLOURS[label % COLOURS.length];
-      pen.beginPath(); pen.arc(a, b, 4, 0, 7); pen.fill(); pen.stroke();
+      pen.beginPath(); pen.arc(...this.toPixel(place), 3.5, 0, 7); pen.fill(); pen.stroke();
     });
-    pen.strokeStyle = style.getPropertyValue("--strong");
-    pen.lineWidth = 4;
+    pen.strokeStyle = colour("strong");
+    pen.lineWidth = 2.5;
     if (this.path.length > 1) {
       pen.beginPath();
       this.path.forEach((place) => pen.lineTo(...this.toPixel(place)));
       pen.stroke();
     }
-    for (const mark of [...this.marks, ...(this.drawn ? [this.drawn] : [])]) { pen.beginPath(); pen.arc(...this.toPixel(mark), 11, 0, 7); pen.stroke(); }
+    for (const mark of [...this.marks, ...(this.drawn ? [this.drawn] : [])]) { pen.beginPath(); pen.arc(...this.toPixel(mark), 8, 0, 7); pen.stroke(); }
     const [c, d] = this.toPixel(this.cursor);
-    pen.beginPath(); pen.moveTo(c - 14, d); pen.lineTo(c + 14, d); pen.moveTo(c, d - 14); pen.lineTo(c, d + 14); pen.stroke();
+    pen.beginPath(); pen.moveTo(c - 10, d); pen.lineTo(c + 10, d); pen.moveTo(c, d - 10); pen.lineTo(c, d + 10); pen.stroke();
   }
 
   moveTo(place) {
@@ -96,8 +139,9 @@ class Plane {
 
   follow() { // the cursor, if it has left the view
     const { view, cursor } = this;
-    if (Math.abs(cursor[0] - view.x) > view.reach) [view.x] = cursor;
-    if (Math.abs(cursor[1] - view.y) > view.reach) [, view.y] = cursor;
+    if (Math.max(Math.abs(cursor[0] - view.x), Math.abs(cursor[1] - view.y)) <= view.reach) return;
+    [view.x, view.y] = cursor;
+    this.changed();
   }
 
   endPath(path) { // true if it is long enough to be one
@@ -118,8 +162,8 @@ class Plane {
   }
 
   placeOf(event) {
-    const box = this.canvas.getBoundingClientRect(), scale = this.canvas.width / box.width;
-    return this.toPlace((event.clientX - box.left) * scale, (event.clientY - box.top) * scale);
+    const box = this.canvas.getBoundingClientRect();
+    return this.toPlace(event.clientX - box.left, event.clientY - box.top);
   }
 
   listen() {

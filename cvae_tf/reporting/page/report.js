@@ -55,7 +55,6 @@ function startMore() {
     await sheet.ready;
     canvas.width = columns * shape[1];
     canvas.height = rows * shape[0];
-    canvas.style.width = "100%";
     canvas.hidden = false;
     for (let i = 0; i < Math.min(columns * rows, samples.count); i++) {
       drawImage(one, sheet.read((first + i) % samples.count), shape);
@@ -88,7 +87,7 @@ function startPlane() {
   plane.listeners.push(show);
   plane.onPath = (places, name) => showStrip(places.map((place) => decode(plane.latentsAt(place))), name);
   const drawing = encode && startDrawing(plane, encode, decode);
-  startClasses(choice, () => { plane.moveTo(plane.cursor); if (drawing) drawing.refresh(); });
+  startClasses(choice, () => { plane.changed(); plane.moveTo(plane.cursor); if (drawing) drawing.refresh(); });
   startLegend();
   startSliders(plane);
   plane.listen();
@@ -96,7 +95,10 @@ function startPlane() {
   [["zoom-in", () => plane.zoom(1 / 1.5, about())], ["zoom-out", () => plane.zoom(1.5, about())], ["zoom-whole", () => plane.whole()]]
     .forEach(([name, does]) => byId(name).addEventListener("click", does));
   plane.moveTo([0, 0]);
-  Promise.all([tests, again].map((sheet) => sheet && sheet.ready)).then(() => plane.moveTo(plane.cursor));
+  Promise.all([tests, again].map((sheet) => sheet && sheet.ready)).then(() => {
+    plane.moveTo(plane.cursor);
+    if (drawing) drawing.begin(tests ? tests.read(0) : decode(plane.latentsAt([0, 0])));
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plane.draw());
   window.report = { plane, decode, encode, tests }; // for whoever looks behind the page
 }
@@ -105,7 +107,6 @@ function showStrip(images, name) {
   const canvas = byId("strip"), [height, width] = DATA.shape, one = document.createElement("canvas");
   canvas.width = images.length * width;
   canvas.height = height;
-  canvas.style.width = "100%";
   canvas.hidden = false;
   images.forEach((image, i) => { drawImage(one, image, DATA.shape); canvas.getContext("2d").drawImage(one, i * width, 0); });
   byId("strip-name").textContent = `${images.length} images ${name}`;
@@ -129,13 +130,22 @@ function startLegend() {
 
 function startSliders(plane) {
   plane.others.forEach((_, i) => {
-    const label = document.createElement("label"), slider = document.createElement("input"), spread = DATA.plane.spread[i + 2];
-    label.textContent = `${DATA.plane.isPrincipal ? "Component" : "Latent"} ${i + 3}`;
+    const label = document.createElement("label"), slider = document.createElement("input"), said = document.createElement("output");
+    const spread = DATA.plane.spread[i + 2];
+    label.append(`${DATA.plane.isPrincipal ? "Component" : "Latent"} ${i + 3}`, said, slider);
     Object.assign(slider, { type: "range", min: -3 * spread, max: 3 * spread, step: spread / 20 || 0.1, value: 0 });
-    slider.addEventListener("input", () => { plane.others[i] = Number(slider.value); plane.moveTo(plane.cursor); });
-    label.append(slider);
+    const set = (value) => {
+      slider.value = value;
+      said.textContent = value.toFixed(2);
+      plane.others[i] = value;
+    };
+    const refresh = () => { plane.changed(); plane.moveTo(plane.cursor); };
+    slider.addEventListener("input", () => { set(Number(slider.value)); refresh(); });
+    byId("reset").addEventListener("click", () => { set(0); refresh(); });
     byId("sliders").append(label);
+    set(0);
   });
+  byId("reset").hidden = !plane.others.length;
 }
 
 // log p(x|z) at the mean of q(z|x), and the KL of q from the prior; nats. For black and white alone.
@@ -153,18 +163,18 @@ function startDrawing(plane, encode, decode) {
   const [height, width, channels] = DATA.shape, canvas = byId("draw"), pixels = new Float32Array(height * width * channels);
   if (channels !== 1) return null;
   byId("drawing").hidden = false;
-  let pen = [width / 2, height / 2], isEmpty = true; // where the pointer, or the keyboard, is
+  let pen = [width / 2, height / 2], isEmpty = true, isExample = false; // `pen`: where pointer or keyboard are
   const refresh = () => {
     drawImage(canvas, pixels, DATA.shape);
     plane.drawn = null;
-    byId("drawn-says").textContent = "its reconstruction";
-    if (!isEmpty) place();
+    byId("drawn-says").textContent = "reconstructed";
+    if (isEmpty) drawImage(byId("drawn-again"), pixels, DATA.shape); else place();
     plane.draw();
   };
   const place = () => {
     const posterior = encode(pixels), latents = Array.from(posterior.slice(0, DATA.latents)), image = decode(latents);
     drawImage(byId("drawn-again"), image, DATA.shape);
-    if (DATA.threshold && DATA.likelihood === "bernoulli") byId("drawn-says").textContent = `its reconstruction; log p(x|z) - KL = ${score(pixels, posterior, image).toFixed(0)} nats`;
+    if (DATA.threshold && DATA.likelihood === "bernoulli") byId("drawn-says").textContent = `reconstructed; log p(x|z) - KL: ${number(score(pixels, posterior, image))} nats`;
     const { centre, axes } = DATA.plane;
     plane.drawn = [0, 1].map((k) => axes[k].reduce((sum, value, i) => sum + value * (latents[i] - centre[i]), 0));
   };
@@ -172,10 +182,13 @@ function startDrawing(plane, encode, decode) {
     const radius = Math.max(width, height) / 20;
     for (let r = 0; r < height; r++) for (let c = 0; c < width; c++) {
       const value = Math.min(Math.max(radius + 0.5 - Math.hypot(r + 0.5 - y, c + 0.5 - x), 0), 1);
-      pixels[r * width + c] = Math.max(pixels[r * width + c], value);
+      const at = r * width + c;
+      pixels[at] = DATA.paper ? Math.min(pixels[at], 1 - value) : Math.max(pixels[at], value);
     }
   };
+  const clear = () => { pixels.fill(DATA.paper); isEmpty = true; isExample = false; };
   const strokeTo = (next) => {
+    if (isExample) clear();
     between(pen, next, Math.ceil(Math.hypot(next[0] - pen[0], next[1] - pen[1])) + 2).forEach(dab);
     pen = next;
     isEmpty = false;
@@ -194,9 +207,9 @@ function startDrawing(plane, encode, decode) {
     if (event.shiftKey) pen = next; else strokeTo(next);
     event.preventDefault();
   });
-  byId("clear").addEventListener("click", () => { pixels.fill(0); isEmpty = true; pen = [width / 2, height / 2]; refresh(); });
-  drawImage(canvas, pixels, DATA.shape);
-  return { refresh };
+  byId("clear").addEventListener("click", () => { clear(); pen = [width / 2, height / 2]; refresh(); });
+  const begin = (image) => { pixels.set(image); isEmpty = false; isExample = true; refresh(); };
+  return { refresh, begin };
 }
 
 startCurves();
