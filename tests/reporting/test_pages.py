@@ -112,14 +112,8 @@ def test_runs_side_by_side_warn_where_figures_do_not_compare(
 
 
 def test_numbers_are_as_people_write_them():
-    values = {
-        -19861.4: "-19,861",
-        -126.0: "-126.0",
-        7.3656: "7.366",
-        0.0004: "0.0004",
-        4680: "4,680",
-    }
-    assert {value: page.number(value) for value in values} == values
+    found = [page.number(value) for value in (-19861.4, -126.0, 7.3656, 0.0004, 4680)]
+    assert found == ["-19,861", "-126.0", "7.366", "0.0004", "4,680"]
 
 
 # In the browser. `visit` sees that nothing is asked for and nothing goes wrong.
@@ -174,11 +168,8 @@ def test_the_class_and_further_components_can_be_chosen(conditional_run, visit):
 
 @pytest.mark.parametrize("width, height", [(1200, 900), (360, 740)])
 def test_plane_and_image_are_in_view_together_and_sharp(vae_run, visit, width, height):
-    opened = visit(
-        vae_run.directory / "report.html",
-        viewport={"width": width, "height": height},
-        device_scale_factor=2,
-    )
+    screen = {"viewport": {"width": width, "height": height}, "device_scale_factor": 2}
+    opened = visit(vae_run.directory / "report.html", **screen)
     opened.wait_for_function("2 * report.plane.canvas.clientWidth === report.plane.canvas.width")
     assert opened.evaluate("document.documentElement.scrollWidth") == width
     if width == 360:
