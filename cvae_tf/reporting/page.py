@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import jinja2
 
 _COMPARED_IMAGES = 24  # of each run
-_BITS = "bits_per_dimension"
+_BITS = "bits_per_dim"
 _SAID = (  # settings, those of other families left out
     "network", "objective", "binarize", "likelihood", "gan_loss", "r1", "diff_augment", "seed",
 )  # fmt: skip
@@ -200,7 +200,12 @@ def _measures(source: Source) -> list[dict[str, Any]]:
 def _with_bits(model: GenerativeModel, row: dict[str, float]) -> dict[str, float]:
     """Adds bits per dimension to a row of metrics, where pixels have 256 levels."""
     likelihood = LIKELIHOODS.get(model.metadata.get("config", {}).get("likelihood"))
-    if likelihood is None or not likelihood.is_of_levels or "test_elbo" not in row:
+    if (
+        likelihood is None
+        or not likelihood.is_of_levels
+        or "test_elbo" not in row
+        or f"test_{_BITS}" in row
+    ):
         return row
     bit = nats_of_one_bit(model.image_shape)
     bits = {f"{name}_{_BITS}": -row[f"{name}_elbo"] / bit for name in ("train", "test")}

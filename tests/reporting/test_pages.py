@@ -104,7 +104,7 @@ def test_runs_side_by_side_warn_where_figures_do_not_compare(
     metadata["data"]["sha256"] = "another"
     metadata["config"]["likelihood"] = "discretized_logistic"
     row = page._with_bits(sources[1].model, {"epoch": 1, "train_elbo": -784.0, "test_elbo": -392.0})
-    assert row["test_bits_per_dimension"] == pytest.approx(0.5 / np.log(2))  # of 28 x 28 pixels
+    assert row["test_bits_per_dim"] == pytest.approx(0.5 / np.log(2))  # of 28 x 28 pixels
     text = page.comparison([sources[0], sources[1]._replace(metrics=[row])])
     assert text.count('class="warning"') == 2 and capsys.readouterr().err.count("compare") == 2
     lines = {curve["title"]: [*curve["lines"]] for curve in _data(text)["curves"]}

@@ -97,7 +97,7 @@ function startPlane() {
   plane.moveTo([0, 0]);
   Promise.all([tests, again].map((sheet) => sheet && sheet.ready)).then(() => {
     plane.moveTo(plane.cursor);
-    if (drawing) drawing.begin(tests ? tests.read(0) : decode(plane.latentsAt([0, 0])));
+    if (drawing) drawing.begin(tests ? tests.read(Math.max((DATA.testClasses || []).indexOf(Number(choice.value)), 0)) : decode(plane.latentsAt([0, 0])));
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plane.draw());
   window.report = { plane, decode, encode, tests }; // for whoever looks behind the page
