@@ -136,7 +136,12 @@ def _assert_draws_as(opened, run):
 def test_the_plane_draws_what_the_model_draws_and_follows_pointer_and_keys(vae_run, visit):
     opened = _open(visit, vae_run)
     _assert_draws_as(opened, vae_run)
-    opened.wait_for_function("report.plane.manifold")
+    for _ in range(1000):  # `wait_for_function` is against the policy of the page
+        if opened.evaluate("report.plane.manifold !== null"):
+            break
+        opened.wait_for_timeout(20)
+    else:
+        pytest.fail("no manifold")
     drawn = []
     for position in ({"x": 40, "y": 60}, {"x": 200, "y": 150}):
         opened.hover("#plane", position=position)
@@ -170,7 +175,10 @@ def test_the_class_and_further_components_can_be_chosen(conditional_run, visit):
 def test_plane_and_image_are_in_view_together_and_sharp(vae_run, visit, width, height):
     screen = {"viewport": {"width": width, "height": height}, "device_scale_factor": 2}
     opened = visit(vae_run.directory / "report.html", **screen)
-    opened.wait_for_function("2 * report.plane.canvas.clientWidth === report.plane.canvas.width")
+    in_css, in_canvas = opened.evaluate(
+        "(({ size, canvas }) => [size, canvas.width])(report.plane)"
+    )
+    assert 250 < in_css < 700 and in_canvas == 2 * in_css
     assert opened.evaluate("document.documentElement.scrollWidth") == width
     if width == 360:
         opened.evaluate("document.querySelector('#decoded').scrollIntoView()")
