@@ -132,7 +132,7 @@ function startSliders(plane) {
   plane.others.forEach((_, i) => {
     const label = document.createElement("label"), slider = document.createElement("input"), said = document.createElement("output");
     const spread = DATA.plane.spread[i + 2];
-    label.append(`${DATA.plane.isPrincipal ? "Component" : "Latent"} ${i + 3}`, said, slider);
+    label.append(`${DATA.plane.isPrincipal ? "Component" : "Latent"} ${i + 3} `, said, slider);
     Object.assign(slider, { type: "range", min: -3 * spread, max: 3 * spread, step: spread / 20 || 0.1, value: 0 });
     const set = (value) => {
       slider.value = value;
