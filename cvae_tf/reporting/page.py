@@ -142,17 +142,15 @@ def single(source: Source) -> str:
 
 def comparison(sources: list[Source]) -> str:
     """Writes the page of several runs: what differs, figures, curves, the same images by each."""
-    names = [f"run {number}" for number in range(1, len(sources) + 1)]
-    metadata = [source.model.metadata for source in sources]
-    warnings = _why_incomparable(sources)
+    names = [f"run {i + 1}" for i in range(len(sources))]
+    metadata, warnings = [each.model.metadata for each in sources], _why_incomparable(sources)
     for text in warnings:
         warn(text)
     differing = _side_by_side([each.get("config", {}) for each in metadata])
     last = [
-        source.metrics[-1] if source.metrics
-        else _with_bits(source.model, each.get("metrics") or {})
+        (source.metrics or [_with_bits(source.model, each.get("metrics") or {})])[-1]
         for source, each in zip(sources, metadata, strict=True)
-    ]  # fmt: skip
+    ]
     rows = [  # each test figure of all runs is on the same axes
         {"epoch": row["epoch"]}
         | {f"{name}_{column[5:]}": row[column] for column in row if column.startswith("test_")}

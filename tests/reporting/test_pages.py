@@ -136,12 +136,8 @@ def _assert_draws_as(opened, run):
 def test_the_plane_draws_what_the_model_draws_and_follows_pointer_and_keys(vae_run, visit):
     opened = _open(visit, vae_run)
     _assert_draws_as(opened, vae_run)
-    for _ in range(1000):  # `wait_for_function` is against the policy of the page
-        if opened.evaluate("report.plane.manifold !== null"):
-            break
-        opened.wait_for_timeout(20)
-    else:
-        pytest.fail("no manifold")
+    look = "(done) => report.plane.manifold ? done() : setTimeout(() => look(done), 20)"
+    opened.evaluate(f"new Promise(look = {look})")
     drawn = []
     for position in ({"x": 40, "y": 60}, {"x": 200, "y": 150}):
         opened.hover("#plane", position=position)
