@@ -21,8 +21,8 @@ _GREY = "#d2d2d2"
 # The first ten, and all, are as far apart as can be in CIELAB, also for those who see no red, no
 # green or no blue (by the matrices of Machado et al. 2009), and differ from white.
 COLOURS = [
-    "#0077aa", "#ee2200", "#661144", "#00ddff", "#880011",
-    "#eecc00", "#bbddaa", "#997777", "#332299", "#8800ff",
+    "#0077aa", "#ee2200", "#661144", "#997777", "#880011",
+    "#eecc00", "#bbddaa", "#00ddff", "#332299", "#8800ff",
     "#aa77ff", "#66aa44", "#ee88bb", "#667744", "#ee00bb",
     "#aa2277", "#555544", "#9900cc", "#77ee66", "#661177",
 ]  # fmt: skip
