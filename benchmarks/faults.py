@@ -150,7 +150,7 @@ FAULTS = (
     Fault("an interpolation stops before its end", "generation/modes.py",
           "end[0], steps, dtype", "end[0], steps, False, dtype", "generation"),
     Fault("reconstructions stand where the originals should", "drawing/mosaics.py",
-          "*shape) for images in sets]", "*shape) for images in sets[::-1]]", "drawing generation"),
+          "*shape) for each in sets]", "*shape) for each in sets[::-1]]", "drawing generation"),
     Fault("names of the user's become HTML of the page", "reporting/page.py",
           "autoescape=True", "autoescape=False", "reporting"),
     Fault("a flag of 0 or false, such as --augment=0, does nothing", "cli.py",

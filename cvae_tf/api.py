@@ -236,6 +236,7 @@ def _train_and_export(
         rows = take_best_epoch(run, trainer.model, history)
         with averaged(trainer.model):
             fit_after_training(run, trainer.model, dataset)
+            pictures.draw_again(rows[-1])
             saved_model = export_run(run, trainer.model, rows)
         pictures.draw_summary(history)  # last, so that no picture can cost the model
         _write_page(run, trainer)

@@ -4,6 +4,7 @@ import functools
 import io
 import itertools
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -11,12 +12,12 @@ from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image, ImageChops
 
 from cvae_tf.core import files
 from cvae_tf.core.terminal import warn
 
-_DOTS_PER_INCH = 100
-_ROWS_AT_ONCE = 64  # matplotlib takes two hundred bytes for each pixel of what is placed at once
+_DOTS_PER_INCH, _IN_NOTEBOOKS = 200, 100
 _SMALLEST_TEXT = 0.75  # of its usual size
 _LONGEST_NAME, _LONGEST_LINE = 40, 300  # letters
 # Matplotlib's own font has Latin, Greek and Cyrillic; these are what systems bring for others.
@@ -32,9 +33,11 @@ _BOX = "\u25a1"  # of a letter that no font has
 class _Page(Figure):
     """A figure that a notebook shows where it stands last, also one that has no pyplot."""
 
+    placed: tuple[tuple[np.ndarray, int, int], ...] = ()  # pictures, and from the left and the top
+
     def _repr_png_(self) -> bytes:
         written = io.BytesIO()
-        self.savefig(written, format="png")
+        self.savefig(written, format="png", dpi=_IN_NOTEBOOKS)
         return written.getvalue()
 
 
@@ -52,27 +55,44 @@ def new_page(width: int, height: int) -> Figure:
 
 
 def place(figure: Figure, picture: np.ndarray, left: int, top: int) -> None:
-    """Puts a picture, uint8 [H, W, C], on a page, pixel by pixel."""
-    colours = np.broadcast_to(picture, (*picture.shape[:2], 3))
-    for start in range(0, len(colours), _ROWS_AT_ONCE):
-        strip = colours[start : start + _ROWS_AT_ONCE]
-        bottom = int(figure.bbox.height) - top - start - len(strip)
-        figure.figimage(strip, left, bottom, origin="upper")
+    """Puts a picture, uint8 [H, W, C], on a page pixel by pixel, under texts, when it is saved."""
+    figure.placed = (*figure.placed, (picture, left, top))
 
 
-def write(figure: Figure, text: str, x: float, y: float, width: float, size: float) -> None:
+def write(
+    figure: Figure, text: str, x: float, y: float, width: float, size: float, **style: Any
+) -> None:
     """Writes a line of text on a page, no wider than there is room.
 
     Args:
         figure: the page.
         text: what is written.
-        x: the middle of the text, pixels from the left.
-        y: the same, from the top.
+        x: the middle of the text, pixels from the left; with `ha="right"` its end.
+        y: the middle, pixels from the top.
         width: pixels that the text may take.
         size: of the letters, in points.
+        **style: further properties of matplotlib's texts.
     """
-    place_of_middle = x / figure.bbox.width, 1 - y / figure.bbox.height
-    fit(figure.text(*place_of_middle, text, ha="center", va="center", fontsize=size), width)
+    place = x / figure.bbox.width, 1 - y / figure.bbox.height
+    style = {"ha": "center", "va": "center", "fontsize": size, **style}
+    fit(figure.text(*place, text, **style), width)
+
+
+@functools.cache
+def width_of(text: str, size: float) -> float:
+    """The pixels that a line of text takes, its letters of so many points."""
+    line = new_page(1, 1).text(0, 0, shortened(text, _LONGEST_LINE), fontsize=size)
+    make_readable(line)
+    return line.get_window_extent().width
+
+
+def in_lines(text: str, width: float, size: float) -> list[str]:
+    """Breaks a text that is wider than `width` pixels into two lines of about one length."""
+    words = text.split()
+    if width_of(text, size) <= width or len(words) < 2:
+        return [text]
+    breaks = [(" ".join(words[:number]), " ".join(words[number:])) for number in range(len(words))]
+    return list(min(breaks, key=lambda lines: max(map(len, lines))))
 
 
 def fit(line: Text, width: float) -> None:
@@ -137,7 +157,21 @@ def _tell_of_boxes() -> None:
 def save(figure: Figure, path: Path, whole: bool = False) -> None:
     """Writes a page as a PNG, atomically; a `whole` one grows or shrinks to what is on it."""
     make_all_readable(figure)
+    drawn, box = io.BytesIO(), "tight" if whole else None
+    options = {"bbox_inches": box, "pad_inches": 0.15, "facecolor": "white"}
+    options["pil_kwargs"] = {"compress_level": 0}  # it is written once more
+    figure.savefig(drawn, format="png", dpi=_DOTS_PER_INCH, **options)
+    with Image.open(drawn) as opened:
+        page = opened.convert("RGB")
+    for picture, left, top in figure.placed:
+        colours = np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+        box = left, top, left + colours.shape[1], top + len(colours)
+        page.paste(ImageChops.darker(page.crop(box), Image.fromarray(colours)), box)
     with files.replacing(path) as temporary:
-        box = "tight" if whole else None
-        options = {"bbox_inches": box, "pad_inches": 0.15, "facecolor": "white"}
-        figure.savefig(temporary, dpi=_DOTS_PER_INCH, **options)
+        as_grey(page).save(temporary, "PNG", dpi=(_DOTS_PER_INCH, _DOTS_PER_INCH))
+
+
+def as_grey(picture: Image.Image) -> Image.Image:
+    """Makes a picture without colours a grey one, which takes less room in files."""
+    grey = picture.convert("L")
+    return grey if grey.convert("RGB").tobytes() == picture.tobytes() else picture

@@ -1,5 +1,6 @@
-"""Images in rows and columns: mosaics, under titles, with captions, in panels, as animations."""
+"""Images in rows and columns: tiles alone, with all that says what they are, as animations."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -14,32 +15,28 @@ from PIL import Image, ImageOps
 from cvae_tf.core import files
 from cvae_tf.drawing import canvas
 
-MANIFOLD_TITLE = "Decoded latents at the quantiles of the prior"
+MANIFOLD_TITLE = "The latent space, decoded at the quantiles of the prior"
 
-_SHOWN_LENGTH = 900  # pixels of the longer side of a mosaic that is enlarged
+_SHOWN_LENGTH = 900  # pixels of the longer side of tiles alone that are enlarged
 _FRAME_MS, _LAST_FRAME_MS = 60, 3000  # of an interpolation; of the last epoch
 _AREA = 224 * 224  # pixels of an enlarged frame
 _LONGEST_SIDE = 1200
+_EPOCH_PIXELS = 2  # of the picture of an epoch, along each side, for one of its animation
 
-# Of pictures with titles; sizes are pixels of the longer side: the best, and the largest.
-_MARGIN, _TITLE, _TOP = 16, 22, 44  # of manifolds and captioned images
 _SIDE = 20  # images along each axis of a manifold
 _SIDE_OF_CLASS = 8  # the same, for one of several classes
-_MOST_CLASSES = 20
-_MANIFOLD_SIZE = 960, 1280
-_CLOSE, _BETWEEN = 2, 14  # between images, between classes
-
+MOST_COLUMNS = _MOST_CLASSES = 20  # classes that stand side by side, or that have a manifold
+_AXES = "latent 1", "latent 2"
 _HOT = (1.0, 0.15, 0.0)  # red
-_CAPTIONED_SIZE = 800, 1200
-_GAP, _CAPTION = 10, 22  # pixels between images; the height of a caption
-_NARROWEST_PLACE = 60  # an image with its caption
-_NARROWEST_CAPTIONED = 480  # with its title
 
-_PANEL_SIZE = 520, 800
-_PANEL_GAP = 4  # between images
-_NARROWEST_PANEL, _NARROWEST_PANELS = 360, 520  # with their titles
-_PANELS_MARGIN, _BETWEEN_PANELS = 20, 40
-_PANELS_TITLE, _PANEL_TITLE, _PANELS_TOP = 20, 63, 77  # pixels from the top
+# Of pictures with titles: pixels of the longer side of the images, the best and the largest.
+_ALONE, _BESIDE_OTHERS = (1600, 3000), (1040, 1600)
+# Other pixels.
+_MARGIN, _GAP, _GAP_OF_CAPTIONS, _BETWEEN_PANELS = 32, 6, 20, 80
+_NARROWEST_PAGE, _NARROWEST_PANEL = 1100, 720
+_TITLE_LINE, _PANEL_TITLE, _NAMES, _CAPTION_LINE = 48, 54, 38, 34
+_LONGEST_NAME, _NARROWEST_CAPTION = 500, 150
+_TITLE_SIZE, _PANEL_TITLE_SIZE, _NAME_SIZE = 13, 11, 9  # points
 
 
 def best_columns(num: int, height: int, width: int, sets: int = 1) -> int:
@@ -85,13 +82,14 @@ def mosaic(images: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
 
 
 def stacked(sets: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Orders sets [N, H, W, C] for a mosaic in which each row of one stands over the next's.
+    """Orders sets [N, ...] for a mosaic in which each row of one stands over the next's.
 
-    White images fill the last rows.
+    White images, or empty texts, fill the last rows.
     """
     shape = sets[0].shape[1:]
-    filling = np.ones((-len(sets[0]) % columns, *shape), np.float32)
-    rows = [np.concatenate([images, filling]).reshape(-1, columns, *shape) for images in sets]
+    is_text = sets[0].dtype.kind == "U"
+    filling = np.full((-len(sets[0]) % columns, *shape), "" if is_text else np.float32(1))
+    rows = [np.concatenate([each, filling]).reshape(-1, columns, *shape) for each in sets]
     return np.stack(rows, axis=1).reshape(-1, *shape)
 
 
@@ -136,23 +134,6 @@ def save_image(path: Path, image: np.ndarray, enlarge: int = 1) -> None:
         iio.imwrite(temporary, pixels, extension=".png")
 
 
-def save_mosaic(path: Path, images: np.ndarray, columns: int | None = None) -> Path:
-    """Writes a mosaic of images [N, H, W, C] as a PNG that is large enough to be looked at.
-
-    Returns:
-        The PNG. By default the columns suit the number and the shape of the images.
-    """
-    whole = mosaic(images, columns or best_columns(*images.shape[:3]))
-    save_image(path, whole, enlarge=max(1, _SHOWN_LENGTH // max(whole.shape[:2])))
-    return path
-
-
-def save_stacked(path: Path, sets: Sequence[np.ndarray]) -> Path:
-    """Writes a PNG in which each row of one set [N, H, W, C] stands over the next's."""
-    columns = best_columns(*sets[0].shape[:3], sets=len(sets))
-    return save_mosaic(path, stacked(sets, columns), columns)
-
-
 def animate(pictures: list[Path], path: Path) -> None:
     """Joins PNG files into a GIF that repeats, all as large as the last, which is held."""
     with Image.open(pictures[-1]) as last:
@@ -166,8 +147,7 @@ def _frame(path: Path, size: tuple[int, int]) -> Image.Image:
     """Reads a picture, on white; one that is grey is made grey, which a GIF then stays exactly."""
     with Image.open(path) as picture:
         colours = ImageOps.pad(picture.convert("RGB"), size, color="white")
-    grey = colours.convert("L")
-    return grey if grey.convert("RGB").tobytes() == colours.tobytes() else colours
+    return canvas.as_grey(colours.reduce(_EPOCH_PIXELS))
 
 
 def save_animation(path: Path, images: np.ndarray) -> None:
@@ -192,6 +172,7 @@ def draw_manifold(
     decode: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
     title: str = MANIFOLD_TITLE,
     class_names: Sequence[str] = (),
+    plain: bool = False,
 ) -> np.ndarray:
     """Draws what latents become that divide the prior of a 2-D latent space evenly.
 
@@ -201,36 +182,24 @@ def draw_manifold(
         title: shown on top.
         class_names: of the labels 0, 1, ...; each gets a small manifold, of too many only the
             first. Without them there is one manifold, and no labels.
+        plain: as `draw_panel` has it.
 
     Returns:
         The images, [N, H, W, C], class by class, row by row from the top left.
     """
     num, side = min(len(class_names), _MOST_CLASSES) or 1, _SIDE_OF_CLASS if class_names else _SIDE
     labels = np.repeat(np.arange(num, dtype=np.int32), side**2) if class_names else None
-    images = decode(np.tile(normal_quantile_grid(side), (num, 1)), labels)
-    columns = best_columns(num, *images.shape[1:3])
-    pixels = well_sized(images, columns * side, *_MANIFOLD_SIZE)
-    manifolds = np.stack([mosaic(own, side, _CLOSE) for own in np.split(pixels, num)])
-    shown = f"{title}: {', '.join(class_names[:num])}" if class_names else title
-    page, _ = _titled_page(mosaic(manifolds, columns, _BETWEEN), shown)
-    canvas.save(page, path)
+    latents = normal_quantile_grid(side)
+    images = decode(np.tile(latents, (num, 1)), labels)
+    values = [f"{z:.2f}" for z in latents[:side, 0]]
+    axes = {"row_names": values[::-1], "column_names": values, "axis_names": _AXES}
+    panel = Panel(title, [images], side, **axes)
+    if class_names:
+        tiles = np.stack([mosaic(own, side, gap=1) for own in np.split(images, num)]) / 255
+        title += f". In each class {_AXES[0]} and {_AXES[1]} go from {values[0]} to {values[-1]}"
+        panel = Panel(title, [tiles], captions=[np.array(class_names[:num])])
+    draw_panel(path, panel, plain)
     return images
-
-
-def _titled_page(grid: np.ndarray, title: str, narrowest: int = 0) -> tuple[Figure, int]:
-    """Begins a page with a title over a picture, and says how far from the left that stands."""
-    page, left = _page_for(grid, title, narrowest)
-    canvas.place(page, grid, left, _TOP)
-    return page, left
-
-
-def _page_for(grid: np.ndarray, title: str, narrowest: int) -> tuple[Figure, int]:
-    """The same without the picture."""
-    page_width = max(narrowest, grid.shape[1]) + 2 * _MARGIN
-    page = canvas.new_page(page_width, _TOP + len(grid) + _MARGIN)
-    canvas.write(page, title, page_width / 2, _TITLE, page_width - 2 * _MARGIN, size=13)
-    left = (page_width - grid.shape[1]) // 2
-    return page, left
 
 
 def normal_quantile_grid(side: int) -> np.ndarray:
@@ -242,33 +211,6 @@ def normal_quantile_grid(side: int) -> np.ndarray:
     quantiles = np.array([normal.inv_cdf((i + 0.5) / side) for i in range(side)], np.float32)
     x, y = np.meshgrid(quantiles, quantiles[::-1])
     return np.stack([x.ravel(), y.ravel()], axis=1)
-
-
-def draw_captioned(
-    path: Path, images: np.ndarray, captions: list[str], title: str, columns: int | None = None
-) -> None:
-    """Draws images with a line of text under each.
-
-    Args:
-        path: the PNG to write.
-        images: [N, H, W, C] in [0, 1].
-        captions: N short texts.
-        title: shown on top.
-        columns: images in a row; by default what suits their number and shape.
-    """
-    columns = columns or best_columns(*images.shape[:3])
-    pixels = well_sized(images, columns, *_CAPTIONED_SIZE)
-    num, height, width, channels = pixels.shape
-    place = np.full((num, height + _CAPTION, max(width, _NARROWEST_PLACE), channels), 255, np.uint8)
-    margin = (place.shape[2] - width) // 2
-    place[:, :height, margin : margin + width] = pixels
-    page, left = _titled_page(mosaic(place, columns, _GAP), title, _NARROWEST_CAPTIONED)
-    for number, caption in enumerate(captions):
-        row, column = divmod(number, columns)
-        x = left + column * (place.shape[2] + _GAP) + place.shape[2] / 2
-        y = _TOP + row * (place.shape[1] + _GAP) + height + _CAPTION / 2
-        canvas.write(page, caption, x, y, place.shape[2], size=9)
-    canvas.save(page, path)
 
 
 def beside_heat(images: np.ndarray, heat_maps: np.ndarray) -> np.ndarray:
@@ -289,41 +231,55 @@ def beside_heat(images: np.ndarray, heat_maps: np.ndarray) -> np.ndarray:
 
 
 class Panel(NamedTuple):
-    """One of the panels of a picture."""
+    """Images in rows and columns, with all that says what they are."""
 
     title: str
     sets: Sequence[np.ndarray]  # each [N, H, W, C] in [0, 1]; a row of one over that of the next
     columns: int | None = None  # by default what suits the number and the shape of the images
+    row_names: Sequence[str] = ()  # of the first rows; the next rows have them again
+    column_names: Sequence[str] = ()
+    axis_names: Sequence[str] = ()  # of x and y, if the names are values along two axes
+    captions: Sequence[np.ndarray] = ()  # of each set, texts [N], in one or two lines
+
+    @property
+    def shown_columns(self) -> int:
+        """The images in a row."""
+        sets = self.sets
+        return self.columns or best_columns(*sets[0].shape[:3], sets=len(sets))
+
+
+def draw_panel(path: Path, panel: Panel, plain: bool = False) -> Path:
+    """Draws a single panel; a `plain` one is its images alone.
+
+    Returns:
+        The PNG.
+    """
+    if plain:
+        whole = mosaic(stacked(panel.sets, panel.shown_columns), panel.shown_columns)
+        save_image(path, whole, enlarge=max(1, _SHOWN_LENGTH // max(whole.shape[:2])))
+    else:
+        draw_panels(path, [panel], panel.title)
+    return path
 
 
 def draw_panels(path: Path, panels: list[Panel], title: str) -> None:
     """Draws panels side by side.
 
-    The size of the picture depends on the number and the shape of the images alone, not on what
-    is written: pictures of all epochs become frames of one animation.
+    The size of a picture of several does not depend on the title: pictures of all epochs become
+    frames of one animation.
     """
-    grids = [_panel_grid(panel) for panel in panels]
-    widths = [max(_NARROWEST_PANEL, grid.shape[1]) for grid in grids]
-    taken = sum(widths) + _BETWEEN_PANELS * (len(panels) - 1)
-    page_width = max(taken, _NARROWEST_PANELS) + 2 * _PANELS_MARGIN
-    height = max(len(grid) for grid in grids)
-    page = canvas.new_page(page_width, _PANELS_TOP + height + _PANELS_MARGIN)
-    title_width = page_width - 2 * _PANELS_MARGIN
-    canvas.write(page, title, page_width / 2, _PANELS_TITLE, title_width, size=14)
-    left = (page_width - taken) // 2
-    for panel, grid, width in zip(panels, grids, widths, strict=True):
-        canvas.write(page, panel.title, left + width / 2, _PANEL_TITLE, width, size=11)
-        canvas.place(page, grid, left + (width - grid.shape[1]) // 2, _PANELS_TOP)
-        left += width + _BETWEEN_PANELS
+    page, grids = _page_of(panels, title)
+    for grid in grids:
+        canvas.place(page, *grid)
     canvas.save(page, path)
 
 
 def panel_figure(panel: Panel) -> Figure:
     """Draws a single panel in axes, which notebooks want, and which grow with a figure."""
-    grid = _panel_grid(panel)
-    page, left = _page_for(grid, panel.title, _NARROWEST_PANELS)
+    page, [(grid, left, top)] = _page_of([panel], panel.title)
     width, height = page.bbox.width, page.bbox.height
-    place = left / width, _MARGIN / height, grid.shape[1] / width, len(grid) / height
+    place = left / width, 1 - (top + len(grid)) / height
+    place += grid.shape[1] / width, len(grid) / height
     colours = np.broadcast_to(grid, (*grid.shape[:2], 3))
     page.add_axes(place, frameon=False, xticks=[], yticks=[]).imshow(
         colours, aspect="auto", interpolation="nearest"
@@ -331,8 +287,106 @@ def panel_figure(panel: Panel) -> Figure:
     return page
 
 
-def _panel_grid(panel: Panel) -> np.ndarray:
-    """Lays out the images of a panel, uint8 [H', W', C]."""
-    columns = panel.columns or best_columns(*panel.sets[0].shape[:3], sets=len(panel.sets))
-    pixels = well_sized(stacked(panel.sets, columns), columns, *_PANEL_SIZE)
-    return mosaic(pixels, columns, _PANEL_GAP)
+def _page_of(panels: list[Panel], title: str) -> tuple[Figure, list[tuple[np.ndarray, int, int]]]:
+    """Begins a page with all texts, and says which images come where, from the left and the top."""
+    is_alone = len(panels) == 1
+    laid = [_Laid.of(panel, *(_ALONE if is_alone else _BESIDE_OTHERS)) for panel in panels]
+    widths = [max(each.width, 0 if is_alone else _NARROWEST_PANEL) for each in laid]
+    taken = sum(widths) + _BETWEEN_PANELS * (len(panels) - 1)
+    page_width = max(taken, _NARROWEST_PAGE) + 2 * _MARGIN
+    room = page_width - 2 * _MARGIN
+    lines = canvas.in_lines(title, room, _TITLE_SIZE) if is_alone else [title]
+    top = _MARGIN + len(lines) * _TITLE_LINE + (0 if is_alone else _PANEL_TITLE)
+    page = canvas.new_page(page_width, top + max(each.height for each in laid) + _MARGIN)
+    for number, line in enumerate(lines):
+        y = _MARGIN / 2 + (number + 0.5) * _TITLE_LINE
+        canvas.write(page, line, page_width / 2, y, room, _TITLE_SIZE)
+    left, grids = (page_width - taken) // 2, []
+    for each, width in zip(laid, widths, strict=True):
+        start = left + (width - each.width) // 2, top
+        if not is_alone:
+            middle = start[0] + each.names_width + each.grid.shape[1] / 2
+            y = top - _PANEL_TITLE / 2
+            canvas.write(page, each.panel.title, middle, y, width, _PANEL_TITLE_SIZE)
+        grids.append(each.put(page, *start))
+        left += width + _BETWEEN_PANELS
+    return page, grids
+
+
+class _Laid(NamedTuple):
+    """A panel whose images have their size and their places."""
+
+    panel: Panel
+    grid: np.ndarray  # of all images, uint8 [H', W', C]
+    tile: tuple[int, int]  # height and width of the place of an image, with its caption
+    image_height: int
+    gap: int
+    captions: list[str]  # of all places, row by row
+
+    @classmethod
+    def of(cls, panel: Panel, length: int, most: int) -> "_Laid":
+        """Lays a panel out, its longer side about `length` pixels, `most` at most."""
+        columns = panel.shown_columns
+        pixels = well_sized(stacked(panel.sets, columns), columns, length, most)
+        num, height, width, channels = pixels.shape
+        captions = stacked(panel.captions, columns).tolist() if panel.captions else []
+        lines = max((text.count("\n") + 1 for text in captions), default=0)
+        place_width = max(width, _NARROWEST_CAPTION if captions else 0)
+        tiles = np.full((num, height + lines * _CAPTION_LINE, place_width, channels), 255, np.uint8)
+        margin = (place_width - width) // 2
+        tiles[:, :height, margin : margin + width] = pixels
+        gap = _GAP_OF_CAPTIONS if captions else _GAP
+        return cls(panel, mosaic(tiles, columns, gap), tiles.shape[1:3], height, gap, captions)
+
+    @property
+    def names_width(self) -> int:
+        """Pixels left of the images."""
+        longest = max((canvas.width_of(name, _NAME_SIZE) for name in self.row_names), default=0)
+        axis = _NAMES if self.panel.axis_names else 0
+        return axis + (min(int(longest), _LONGEST_NAME) + _MARGIN // 2 if longest else 0)
+
+    @property
+    def row_names(self) -> Sequence[str]:
+        """The names of rows, if rows are high enough to have some."""
+        return self.panel.row_names if self.tile[0] + self.gap >= _CAPTION_LINE else ()
+
+    @property
+    def width(self) -> int:
+        """Pixels of the whole."""
+        return self.names_width + self.grid.shape[1]
+
+    @property
+    def height(self) -> int:
+        """Pixels of the whole."""
+        names = _NAMES * (bool(self.panel.column_names) + bool(self.panel.axis_names))
+        return len(self.grid) + names
+
+    def put(self, page: Figure, left: int, top: int) -> tuple[np.ndarray, int, int]:
+        """Writes its names and captions on a page; returns the images, and where they come."""
+        panel, (height, width), columns = self.panel, self.tile, self.panel.shown_columns
+        steps = height + self.gap, width + self.gap
+        under = top + len(self.grid) + _NAMES / 2
+        x0, y0 = left + self.names_width, top
+        if panel.column_names and not panel.axis_names:
+            under, y0 = top + _NAMES / 2 - 4, top + _NAMES
+        for number, name in enumerate(panel.column_names):
+            x = x0 + number * steps[1] + width / 2
+            canvas.write(page, name, x, under, steps[1], _NAME_SIZE)
+        rows = -(-len(self.grid) // steps[0])
+        for row, name in zip(range(rows), itertools.cycle(self.row_names)):
+            y, x = y0 + row * steps[0] + self.image_height / 2, x0 - _MARGIN // 2
+            canvas.write(page, name, x, y, _LONGEST_NAME, _NAME_SIZE, ha="right")
+        for number, caption in enumerate(self.captions):
+            row, column = divmod(number, columns)
+            x = x0 + column * steps[1] + width / 2
+            for line, text in enumerate(caption.split("\n")):
+                y = y0 + row * steps[0] + self.image_height + (line + 0.5) * _CAPTION_LINE
+                canvas.write(page, text, x, y, steps[1], _NAME_SIZE)
+        if panel.axis_names:
+            middles = x0 + self.grid.shape[1] / 2, y0 + len(self.grid) / 2
+            (name_x, name_y), room = panel.axis_names, len(self.grid)
+            canvas.write(page, name_x, middles[0], under + _NAMES, room, _PANEL_TITLE_SIZE)
+            style = {"rotation": 90}
+            x = left + _NAMES / 2
+            canvas.write(page, name_y, x, middles[1], room, _PANEL_TITLE_SIZE, **style)
+        return self.grid, x0, y0

@@ -18,12 +18,15 @@ _LONGEST_TITLE = 90  # letters
 _COLOUR_MAP = matplotlib.colormaps["viridis"].with_extremes(bad="lightgrey")  # for NaN
 MOST_CLASSES = 20  # that are told apart by their colours
 _GREY = "#d2d2d2"
-_COLOURS = [  # ten of Tableau, ten more that differ from them and from each other
-    "#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd",
-    "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
-    "#1b1f6b", "#ffd21f", "#8be04e", "#ff9896", "#c5a3f0",
-    "#000000", "#006d6d", "#a8005c", "#5e5e00", "#8fd3ff",
+# The first ten, and all, are as far apart as can be in CIELAB, also for those who see no red, no
+# green or no blue (by the matrices of Machado et al. 2009), and differ from white.
+COLOURS = [
+    "#0077aa", "#ee2200", "#661144", "#997777", "#880011",
+    "#eecc00", "#bbddaa", "#00ddff", "#332299", "#8800ff",
+    "#aa77ff", "#66aa44", "#ee88bb", "#667744", "#ee00bb",
+    "#aa2277", "#555544", "#9900cc", "#77ee66", "#661177",
 ]  # fmt: skip
+_FARTHEST = 60  # points from where a name belongs; else there is a legend
 
 _WIDTH, _HEIGHT = 5, 4  # of a pair of axes, inches
 _IN_A_ROW = 3
@@ -77,7 +80,7 @@ def latents_figure(
     axes.set_title(title)
     if labels is None and means.shape[1] == 1:
         axes.hist(points[:, 0], bins=50)
-        axes.set(xlabel="$z_1$", ylabel="how many images")
+        axes.set(xlabel="latent 1", ylabel="how many images")
     else:
         _draw_dots(axes, points, labels, label_names)
     return figure
@@ -88,7 +91,7 @@ def _draw_dots(
 ) -> None:
     """Draws means [N, Z] as dots, coloured by their labels if there are any."""
     style = {"s": _dot_size(len(means)), "alpha": 0.75, "linewidths": 0}
-    heights = None
+    heights, classes = None, None
     if labels is not None and are_values(labels, label_names):
         heights = labels.astype(np.float64)
         style |= {"c": heights, "cmap": _COLOUR_MAP, "plotnonfinite": True}
@@ -96,17 +99,59 @@ def _draw_dots(
         classes = as_classes(labels, label_names)
         heights = np.random.default_rng(0).uniform(-0.4, 0.4, len(means)) - classes.indices
         style["c"] = classes.colours[classes.indices]
-        _add_legend(axes, classes)
     if means.shape[1] == 1:  # a band for each class
         points = np.column_stack([means, heights])
-        axes.set(xlabel="$z_1$", yticks=[])
+        names = classes.names if classes else []
+        axes.set(xlabel="latent 1", yticks=-np.arange(len(names)), yticklabels=names)
     else:
         points, names = _two_dimensions(means)
         axes.set(xlabel=names[0], ylabel=names[1])
         axes.set_aspect("equal", "datalim")
     dots = axes.scatter(*points.T, **style)
+    if classes and means.shape[1] > 1 and len(means):
+        _name_classes(axes, points, classes)
     if "cmap" in style:
         axes.figure.colorbar(dots, ax=axes, label="Label", fraction=0.04)
+
+
+def _name_classes(axes: Axes, points: np.ndarray, classes: Classes) -> None:
+    """Writes the name of each class at the median of its points [N, 2]; else makes a legend.
+
+    The legend is for names that would hide each other, and for a class of all others.
+    """
+    medians = [np.median(points[classes.indices == i], axis=0) for i in range(len(classes.names))]
+    axes.figure.draw_without_rendering()  # so that all has its place
+    texts = [
+        axes.annotate(
+            name, median, textcoords="offset points", xytext=(0, 0), ha="center", va="center",
+            fontsize=10, bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": colour},
+        )
+        for name, median, colour in zip(classes.names, medians, classes.colours, strict=True)
+    ]  # fmt: skip
+    sizes = np.array([text.get_window_extent().size for text in texts]) + 12
+    moves = _apart(axes.transData.transform(medians), sizes)
+    moves = None if moves is None else moves * 72 / axes.figure.dpi
+    if moves is None or np.abs(moves).max() > _FARTHEST or classes.colours[-1] == _GREY:
+        for text in texts:
+            text.remove()
+        _add_legend(axes, classes)
+        return
+    for text, move in zip(texts, moves, strict=True):
+        text.set_position(move)
+
+
+def _apart(middles: np.ndarray, sizes: np.ndarray) -> np.ndarray | None:
+    """Moves boxes, both [N, 2], until none is over another; None if that takes too long."""
+    moved = middles + 1e-3 * np.arange(len(middles))[:, None]
+    for _ in range(300):
+        between = moved[:, None] - moved
+        over = (sizes[:, None] + sizes) / 2 - np.abs(between)
+        over[np.diag_indices(len(over))] = 0
+        if not (is_over := (over > 0.5).all(axis=2)).any():
+            return moved - middles
+        along = np.eye(2)[over.argmin(axis=2)]  # by the shortest way
+        moved += np.sum(0.3 * np.sign(between) * over * along * is_over[..., None], axis=1)
+    return None
 
 
 def _add_legend(axes: Axes, classes: Classes) -> None:
@@ -125,7 +170,7 @@ def _dot_size(num: int) -> float:
 def _two_dimensions(means: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     """Brings [N, Z] of two or more dimensions to [N, 2], and says what the two axes are."""
     if means.shape[1] == 2:
-        return means, ("$z_1$", "$z_2$")
+        return means, ("latent 1", "latent 2")
     centred = means - means.mean(axis=0) if len(means) else means
     spreads, directions = np.linalg.eigh(centred.T @ centred)  # rising; also for a single image
     shares = np.clip(spreads, 0, None) / max(spreads.sum(), 1e-30)
@@ -149,14 +194,14 @@ def as_classes(labels: np.ndarray, label_names: Sequence[str] | None = None) -> 
         labels = np.array([_text(label) for label in labels.tolist()], dtype=str)
     distinct, indices, counts = np.unique(labels, return_inverse=True, return_counts=True)
     names = [_name(label, label_names) for label in distinct.tolist()]
-    colours = _COLOURS[: len(names)]
+    colours = COLOURS[: len(names)]
     if len(names) > MOST_CLASSES:
         kept = np.sort(np.argsort(-counts, kind="stable")[: MOST_CLASSES - 1])
         new_indices = np.full(len(names), len(kept))
         new_indices[kept] = np.arange(len(kept))
         indices = new_indices[indices]
         names = [names[i] for i in kept] + [f"and {len(names) - len(kept)} more"]
-        colours = [*_COLOURS[: len(kept)], _GREY]
+        colours = [*COLOURS[: len(kept)], _GREY]
     return Classes(names, indices, np.array(colours, dtype=str))
 
 
@@ -210,7 +255,8 @@ def _draw_lines(axes: Axes, metrics: Metrics, styles: dict[str, str], first_colo
     for number, (name, style) in enumerate(styles.items(), first_colour):
         values = [row.get(name, math.nan) for row in metrics]
         label = name.replace("_", " ")
-        axes.plot(epochs, values, ls=style, marker=marker, color=f"C{number % 10}", label=label)
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(epochs, values, ls=style, marker=marker, color=colour, label=label)
     if len(styles) > 1:
         axes.legend(frameon=False)
     axes.grid(alpha=0.3)

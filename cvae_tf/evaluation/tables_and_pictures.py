@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from cvae_tf.core import files
 from cvae_tf.distances import NEIGHBOURS
 from cvae_tf.drawing.canvas import fit, new_figure, save
+from cvae_tf.drawing.plots import COLOURS
 from cvae_tf.evaluation import evaluating
 from cvae_tf.evaluation.evaluating import Classification, Distance, Evaluation
 from cvae_tf.inference import exact_log_px, importance_bounds
@@ -19,7 +20,7 @@ from cvae_tf.inference.importance_bounds import mean_of
 from cvae_tf.models.vae.family import meaning_of_bits
 
 _WIDEST = 10_000  # letters in a line, so that nothing is cut
-_COLOURS = ("tab:blue", "tab:orange")  # of the encoder's posterior, and of the refined one
+_COLOURS = COLOURS[:2]  # of the encoder's posterior, and of the refined one
 
 
 def as_table(found: Evaluation | Distance) -> str:
@@ -190,16 +191,14 @@ def _draw_evaluation(found: Evaluation, path: Path) -> None:
     _draw_bounds(left, found)
     if found.log_evidence is not None:
         evidence = found.evidence
-        right.hist(found.log_evidence - found.elbo, bins=60, color="tab:blue", log=True)
+        right.hist(found.log_evidence - found.elbo, bins=60, color=COLOURS[0], log=True)
         right.set(title="What the ELBO misses", xlabel=f"{evidence} - ELBO, nats", ylabel="images")
     else:
         kl = found.kl.mean(axis=0)
-        right.bar(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color="tab:red")
+        right.bar(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color=COLOURS[0])
         right.set(title="KL of each latent dimension, sorted", xlabel="dimension", ylabel="nats")
         right.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
-    title = (
-        f"{found.images.origin}, {found.model.pixels.binarization_name}, seed {found.settings.seed}"
-    )
+    title = f"What the model is worth: {len(found.pixels):,} images ({found.images.origin})"
     fit(figure.suptitle(title), 0.96 * figure.bbox.width)
     figure.tight_layout()
     save(figure, path)
@@ -214,6 +213,8 @@ def _draw_bounds(axes: Axes, found: Evaluation) -> None:
             axes.set(title=f"Bounds on {found.evidence}", xlabel="samples K")
             means, label = [values.mean() for values in by_size.values()], "importance-weighted"
             axes.semilogx(list(by_size), means, "o-", color=color, label=label + name)
+            axes.set_xticks(list(by_size), [f"{size:,}" for size in by_size])
+            axes.minorticks_off()
     if found.log_evidence is not None:
         axes.axhline(found.log_evidence.mean(), color="black", label=f"{found.evidence}, exact")
     axes.set(ylabel="nats per image")

@@ -15,6 +15,7 @@ from cvae_tf.data.given_images import Images, class_numbers, read_asked_for
 from cvae_tf.data.inspection import choose_shown
 from cvae_tf.data.labels import MOST_LISTED, class_number
 from cvae_tf.drawing import mosaics
+from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.generation.settings import GenerationSettings
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.models.vae.anomalies import Scores, scores_of
@@ -92,6 +93,32 @@ def class_asked_for(model: GenerativeModel, settings: GenerationSettings) -> int
     return number
 
 
+def show(path: Path, panel: Panel, settings: GenerationSettings, **arrays: np.ndarray) -> Generated:
+    """Draws the picture of a mode, as all modes do; `arrays` are what it shows, by name."""
+    return Generated([mosaics.draw_panel(path, panel, settings.plain)], arrays)
+
+
+def count(num: int, what: str) -> str:
+    """A number with what is counted, such as "1 sample" or "10,000 samples"."""
+    return f"{num:,} {what}{'' if num == 1 else 's'}"
+
+
+def of_class(label: str | None) -> str:
+    """How titles name the class that is asked for."""
+    return f"of class {label}"
+
+
+def spread_of(settings: GenerationSettings) -> str:
+    """How titles tell of a spread other than the usual one."""
+    return "" if settings.spread == 1 else f", {settings.spread:g} times as wide"
+
+
+def called(images: Images) -> str:
+    """How titles name the first image: its file, or its number."""
+    name = images.names[0]
+    return f"image {name}" if name.isdecimal() else name
+
+
 def labels_of(label: int | None, num: int) -> np.ndarray | None:
     """The number of a class once for each of so many images; None for None."""
     return None if label is None else np.full(num, label)
@@ -162,10 +189,11 @@ def make_reconstructions(
     images = model.reconstruct(originals.pixels, classes_of(model, originals))
     arrays, path = {"originals": originals.pixels, "images": images}, output / "reconstructions.png"
     if settings.refine:
-        arrays |= _in_both_ways(model, originals, images, settings, path)
-    else:
-        mosaics.save_stacked(path, [originals.pixels, images])
-    return Generated([path], arrays)
+        panel, more = _in_both_ways(model, originals, images, settings)
+        return show(path, panel, settings, **arrays | more)
+    title = f"{count(len(images), 'image')}, each over its reconstruction"
+    panel = Panel(title, [originals.pixels, images], row_names=("image", "reconstruction"))
+    return show(path, panel, settings, **arrays)
 
 
 def _in_both_ways(
@@ -173,9 +201,8 @@ def _in_both_ways(
     originals: Images,
     encoders: np.ndarray,
     settings: GenerationSettings,
-    path: Path,
-) -> dict[str, np.ndarray]:
-    """Draws originals, the encoder's reconstructions and refined ones, with log-likelihoods."""
+) -> tuple[Panel, dict[str, np.ndarray]]:
+    """Originals, the encoder's reconstructions and refined ones, with log-likelihoods."""
     images, labels = originals.pixels, classes_of(model, originals)
     means = model.encode(images, labels).mean, posterior_of(model, originals, settings).mean
     refined, measure = model.decode(means[1], labels), model.pixels.terms["log_likelihood"]
@@ -184,15 +211,12 @@ def _in_both_ways(
         model.pixels.likelihood.log_prob(pixels, model.parameters(mean, labels)).numpy()
         for mean in means
     ]
-    columns = mosaics.best_columns(*images.shape[:3], sets=3)
-    texts = [[""] * len(images), *([f"{value:.0f}" for value in own] for own in values)]
-    filling = [""] * (-len(images) % columns)
-    captions = np.stack([np.reshape(own + filling, (-1, columns)) for own in texts], axis=1)
-    title = f"Images, the encoder's reconstructions, refined ones; {measure.title} in nats"
-    shown = mosaics.stacked([images, encoders, refined], columns)
-    mosaics.draw_captioned(path, shown, captions.ravel().tolist(), title, columns)
+    captions = [np.full(len(images), ""), *(np.array([f"{v:.0f}" for v in own]) for own in values)]
+    title = f"Images, reconstructions, refined reconstructions; {measure.title} in nats"
+    names = "image", "encoder's", "refined"
+    panel = Panel(title, [images, encoders, refined], row_names=names, captions=captions)
     found = {"images": refined, "encoders_images": encoders}
-    return {**found, f"encoders_{measure.name}": values[0], measure.name: values[1]}
+    return panel, {**found, f"encoders_{measure.name}": values[0], measure.name: values[1]}
 
 
 def make_neighbours(
@@ -202,8 +226,12 @@ def make_neighbours(
     image = one_image(given_images(model, settings), settings.index, "index")
     repeated = pick(image, [0] * num_shown(settings))
     images = around(model, repeated, settings, Purpose.NEIGHBOURS)
-    path = mosaics.save_mosaic(output / "neighbours.png", np.concatenate([image.pixels, images]))
-    return Generated([path], {"original": image.pixels, "images": images})
+    title = (
+        f"{called(image).capitalize()}, top left, and {count(len(images), 'decoded sample')} of "
+        f"its posterior{spread_of(settings)}"
+    )
+    panel = Panel(title, [np.concatenate([image.pixels, images])])
+    return show(output / "neighbours.png", panel, settings, original=image.pixels, images=images)
 
 
 def make_transfer(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
@@ -217,9 +245,11 @@ def make_transfer(model: GenerativeModel, settings: GenerationSettings, output: 
     images = in_all_classes(model, latents)
     first = originals.pixels[:, np.newaxis]
     table = np.concatenate([first, np.ones_like(first), images], axis=1)
-    path = output / "transfer.png"
-    mosaics.save_mosaic(path, np.concatenate(table), table.shape[1])
-    return Generated([path], {"originals": originals.pixels, "images": images})
+    title = f"The style of {count(rows, 'image')} in every class"
+    names = {"column_names": ("image", "", *model.class_names)}
+    panel = Panel(title, [np.concatenate(table)], table.shape[1], **names)
+    arrays = {"originals": originals.pixels, "images": images}
+    return show(output / "transfer.png", panel, settings, **arrays)
 
 
 def make_denoised(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
@@ -229,10 +259,15 @@ def make_denoised(model: GenerativeModel, settings: GenerationSettings, output: 
     chances = numpy_generator(settings.seed, Purpose.FLIPPED_PIXELS).random(clean.shape)
     noisy = np.where(chances < settings.noise, 1 - clean, clean)
     images = _explained(model, given._replace(pixels=noisy), settings)
-    sets = [clean, noisy, images] if settings.noise else [noisy, images]
-    path = mosaics.save_stacked(output / "denoised.png", sets)
+    sets, title = {"noisy": noisy, "denoised": images}, f"{count(len(noisy), 'noisy image')}"
+    if settings.noise:
+        sets = {"clean": clean, **sets}
+        title = f"{count(len(clean), 'image')}, with {settings.noise:.0%} of the pixels flipped"
+    title += ", and what the model makes of them"
+    panel = Panel(title, [*sets.values()], row_names=[*sets])
     is_grey = model.metadata.get("config", {}).get("binarize") == "none"
-    return Generated([path], {"noisy": noisy, "images": images}, (_GREY_NOTE,) if is_grey else ())
+    made = show(output / "denoised.png", panel, settings, noisy=noisy, images=images)
+    return made._replace(notes=(_GREY_NOTE,) if is_grey else ())
 
 
 def _explained(model: GenerativeModel, given: Images, settings: GenerationSettings) -> np.ndarray:
@@ -292,9 +327,11 @@ def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output:
     columns = {"name": images.names, **_columns(found, settings.false_alarms)}
     files.write_table(table, list(columns), ([all_[i] for all_ in columns.values()] for i in order))
     worst = order[: num_shown(settings)]
-    captions = [f"{images.names[i]}: {_caption(found, i)}" for i in worst]
-    score = f"{found.measure.title} ({_unit(found)})"
-    title = f"Lowest {score}: {len(worst)} of {len(order):,} images"
+    captions = [f"{called(pick(images, [i]))}\n{_caption(found, i)}" for i in worst]
+    title = (
+        f"The {len(worst)} most unusual of {count(len(order), 'image')}: {found.measure.title} in "
+        f"{_unit(found)}{'' if found.p_values is None else ', p-value'}"
+    )
     arrays = {"scores": found.values, "images": images.pixels[worst]}
     shown = arrays["images"]
     if found.p_values is not None:
@@ -302,9 +339,9 @@ def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output:
     if found.heat_maps is not None:
         arrays["heat_maps"] = found.heat_maps[worst]
         shown = mosaics.beside_heat(shown, arrays["heat_maps"])
-        title += "; red: unusual"
-    mosaics.draw_captioned(path, shown, captions, title)
-    return Generated([path, table], arrays, tuple(_notes(found, settings)))
+        title += ". Red: where an image is unusual"
+    made = show(path, Panel(title, [shown], captions=[np.array(captions)]), settings, **arrays)
+    return made._replace(files=[path, table], notes=tuple(_notes(found, settings)))
 
 
 def _check_false_alarms(model: GenerativeModel, settings: GenerationSettings) -> None:

@@ -21,12 +21,15 @@ from cvae_tf.data.given_images import Images, load_own
 from cvae_tf.data.inspection import evenly_spaced_indices
 from cvae_tf.data.labels import composed
 from cvae_tf.drawing import mosaics
+from cvae_tf.drawing.mosaics import Panel
 from cvae_tf.exporting.load import as_known
 from cvae_tf.generation.image_modes import (
     Generated,
     around,
+    called,
     class_asked_for,
     classes_of,
+    count,
     given_images,
     in_all_classes,
     labels_of,
@@ -38,9 +41,12 @@ from cvae_tf.generation.image_modes import (
     make_transfer,
     no_such_label,
     num_shown,
+    of_class,
     one_image,
     pick,
     posterior_of,
+    show,
+    spread_of,
     usual_latents,
 )
 from cvae_tf.generation.settings import GenerationSettings
@@ -48,6 +54,7 @@ from cvae_tf.models.base import GenerativeModel
 from cvae_tf.presets import CANNOT_REFINE
 
 _STRIP, _FRAMES = 10, 40  # images of an interpolation, of either kind
+_MOST_NAMED = 3  # latents that are written at an end; of more its name is
 _NEIGHBOURS = 10  # examples that show whether another one is typical of its label
 
 
@@ -59,7 +66,14 @@ def make_samples(model: GenerativeModel, settings: GenerationSettings, output: P
     labels = labels_of(class_asked_for(model, settings), settings.num)
     if not settings.individual:
         images = model.sample(num_shown(settings), settings.seed, labels)
-        return _as_mosaic(output / "samples.png", images)
+        title = f"{count(len(images), 'sample')} from the {model.samples_from}"
+        columns, names = None, ()
+        if settings.label is not None:
+            title += f", {of_class(settings.label)}"
+        elif 0 < model.num_classes <= mosaics.MOST_COLUMNS:
+            columns, names = model.num_classes, model.class_names
+        panel = Panel(f"{title}, seed {settings.seed}", [images], columns, column_names=names)
+        return show(output / "samples.png", panel, settings, images=images)
     paths = [output / f"sample_{number:06d}.png" for number in range(settings.num)]
     parts = model.sample_in_parts(settings.num, settings.seed, labels)
     for path, image in zip(paths, itertools.chain.from_iterable(parts), strict=True):
@@ -67,19 +81,19 @@ def make_samples(model: GenerativeModel, settings: GenerationSettings, output: P
     return Generated(paths, {})
 
 
-def _as_mosaic(path: Path, images: np.ndarray) -> Generated:
-    return Generated([mosaics.save_mosaic(path, images)], {"images": images})
-
-
 def make_manifold(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws the manifold, of a conditional model that of a label, or a small one of each class."""
     if (size := model.latent_dim) != 2:
         raise UserError(f"--mode=manifold needs 2 latent dimensions; this model has {size}.")
     path, label = output / "manifold.png", class_asked_for(model, settings)
-    if model.num_classes and label is None:
-        images = mosaics.draw_manifold(path, model.decode, class_names=model.class_names)
-    else:
-        images = mosaics.draw_manifold(path, lambda z, _: model.decode(z, labels_of(label, len(z))))
+    names, title = model.class_names if label is None else (), mosaics.MANIFOLD_TITLE
+    if label is not None:
+        title += f", {of_class(settings.label)}"
+
+    def decode(latents: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        return model.decode(latents, labels if label is None else labels_of(label, len(latents)))
+
+    images = mosaics.draw_manifold(path, decode, title, names, settings.plain)
     return Generated([path], {"images": images})
 
 
@@ -99,7 +113,7 @@ def make_interpolation(
             "--refine, --data_path and --invert do nothing: neither --start nor --end is an image."
         )
     start, end = (_end(model, images, name, settings) for name in ("start", "end"))
-    labels = [label if asked is None else asked for _, label in (start, end)]
+    labels = [label if asked is None else asked for _, label, _ in (start, end)]
     if model.num_classes and None in labels:
         raise no_such_label(None, model.class_names)
 
@@ -109,29 +123,32 @@ def make_interpolation(
         return model.decode(latents, halves if model.num_classes else None)
 
     strip, animation = output / "interpolation.png", output / "interpolation.gif"
-    frames = way(_FRAMES)
+    frames, names = way(_FRAMES), [start[2], *[""] * (_STRIP - 2), end[2]]
     mosaics.save_animation(animation, frames)
-    mosaics.save_mosaic(strip, way(_STRIP), columns=_STRIP)
-    return Generated([strip, animation], {"images": frames})
+    title = f"{_STRIP} equal steps in the latent space, from {start[2]} to {end[2]}"
+    panel = Panel(title, [way(_STRIP)], _STRIP, column_names=names)
+    made = show(strip, panel, settings, images=frames)
+    return made._replace(files=[strip, animation])
 
 
 def _end(
     model: GenerativeModel, images: Images | None, name: str, settings: GenerationSettings
-) -> tuple[np.ndarray, int | None]:
+) -> tuple[np.ndarray, int | None, str]:
     """Reads an end: the posterior mean of an image, what a seed draws, or latents as they are.
 
     Returns:
-        Latents [Z], and the label of an image if the model is a conditional one.
+        Latents [Z], the label of an image if the model is a conditional one, and its name.
     """
     text = getattr(settings, name)
     if text.isdecimal() and images is None:
         seed = min(int(text), LARGEST_SEED)
-        return model.sample_latents(1, derived_key(seed, Purpose.SAMPLES)).numpy()[0], None
+        key = derived_key(seed, Purpose.SAMPLES)
+        return model.sample_latents(1, key).numpy()[0], None, f"seed {seed}"
     if text.isdecimal():
         image = one_image(images, int(text), name)
         labels = classes_of(model, image)
         label = None if labels is None else int(labels[0])
-        return posterior_of(model, image, settings).mean[0], label
+        return posterior_of(model, image, settings).mean[0], label, called(image)
     try:
         latents = np.array([float(part) for part in text.split(",")], np.float32)
     except ValueError:
@@ -142,7 +159,7 @@ def _end(
             f"--{name}={text}: must be {number}, or {model.latent_dim} latents with commas "
             "between, such as 0.5,-1.2."
         )
-    return latents, None
+    return latents, None, text if len(latents) <= _MOST_NAMED else name
 
 
 def make_class(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
@@ -152,7 +169,14 @@ def make_class(model: GenerativeModel, settings: GenerationSettings, output: Pat
     that are typical of the label.
     """
     images = (_drawn if model.num_classes else _like_examples)(model, settings)
-    return _as_mosaic(output / "class.png", images)
+    title = f"{count(len(images), 'image')} {of_class(settings.label)}"
+    title += (
+        f": samples from the {model.samples_from}"
+        if model.num_classes
+        else ": decoded posterior samples of its most typical images"
+    )
+    panel = Panel(f"{title}{spread_of(settings)}", [images])
+    return show(output / "class.png", panel, settings, images=images)
 
 
 def _drawn(model: GenerativeModel, settings: GenerationSettings) -> np.ndarray:
@@ -205,8 +229,10 @@ def make_styles(model: GenerativeModel, settings: GenerationSettings, output: Pa
     num_classes = len(model.class_names)
     rows = max(num_shown(settings) // num_classes, 1)
     images = in_all_classes(model, usual_latents(model, rows, settings.seed, Purpose.STYLES))
-    path = mosaics.save_mosaic(output / "styles.png", np.concatenate(images), num_classes)
-    return Generated([path], {"images": images})
+    title = f"{count(rows, 'latent')} from the {model.samples_from}, a row each, in every class"
+    names = {"column_names": model.class_names}
+    panel = Panel(title, [np.concatenate(images)], num_classes, **names)
+    return show(output / "styles.png", panel, settings, images=images)
 
 
 def make_nearest(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
@@ -221,7 +247,8 @@ def make_nearest(model: GenerativeModel, settings: GenerationSettings, output: P
     rows, distances = nearest(samples, dataset.train.images, model.metadata)
     _, of_test = nearest(dataset.test.images[of_all], dataset.train.images, model.metadata)
     images = _known(dataset.train.images[rows], model.metadata)
-    path = mosaics.save_stacked(output / "nearest.png", [samples, images])
+    title = f"{count(num, 'sample')}, each over the training image that is nearest to it"
+    panel = Panel(title, [samples, images], row_names=("sample", "nearest"))
     note = (
         f"Root mean squared difference of a pixel from the nearest of {len(dataset.train.images):,}"
         f" training images: samples {_of_pixel(distances, samples):.3f}, test images "
@@ -229,7 +256,7 @@ def make_nearest(model: GenerativeModel, settings: GenerationSettings, output: P
         "are learned by heart; blurred images are always nearer than sharp ones."
     )
     arrays = {"images": samples, "nearest": images, "rows": rows, "squared_distances": distances}
-    return Generated([path], arrays, (note,))
+    return show(output / "nearest.png", panel, settings, **arrays)._replace(notes=(note,))
 
 
 def _of_pixel(squared_distances: np.ndarray, images: np.ndarray) -> float:
@@ -275,19 +302,21 @@ _REFINED = ("refine", *_IMAGES)
 _BOTH = ("encode", "decode")
 
 MODES = {
-    "samples": Mode(make_samples, ("num", "seed", "individual", "label")),
-    "manifold": Mode(make_manifold, ("label",)),
-    "nearest": Mode(make_nearest, ("num", "seed", "label", "data_path")),
-    "reconstruct": Mode(make_reconstructions, ("num", *_REFINED), ("reconstruct",)),
-    "interpolate": Mode(make_interpolation, ("start", "end", "label", *_REFINED)),
-    "neighbours": Mode(make_neighbours, ("index", "num", "seed", "spread", *_REFINED), _BOTH),
-    "class": Mode(make_class, ("label", "num", "seed", "spread", *_IMAGES)),
-    "styles": Mode(make_styles, ("num", "seed"), needs_classes=True),
-    "transfer": Mode(make_transfer, ("num", *_IMAGES), _BOTH, needs_classes=True),
-    "anomalies": Mode(
-        make_anomalies, ("num", "score", "false_alarms", *_IMAGES), ("encode", "score")
+    "samples": Mode(make_samples, ("num", "seed", "individual", "label", "plain")),
+    "manifold": Mode(make_manifold, ("label", "plain")),
+    "nearest": Mode(make_nearest, ("num", "seed", "label", "data_path", "plain")),
+    "reconstruct": Mode(make_reconstructions, ("num", *_REFINED, "plain"), ("reconstruct",)),
+    "interpolate": Mode(make_interpolation, ("start", "end", "label", *_REFINED, "plain")),
+    "neighbours": Mode(
+        make_neighbours, ("index", "num", "seed", "spread", *_REFINED, "plain"), _BOTH
     ),
-    "denoise": Mode(make_denoised, ("num", "seed", "noise", *_REFINED), _BOTH),
+    "class": Mode(make_class, ("label", "num", "seed", "spread", *_IMAGES, "plain")),
+    "styles": Mode(make_styles, ("num", "seed", "plain"), needs_classes=True),
+    "transfer": Mode(make_transfer, ("num", *_IMAGES, "plain"), _BOTH, needs_classes=True),
+    "anomalies": Mode(
+        make_anomalies, ("num", "score", "false_alarms", *_IMAGES, "plain"), ("encode", "score")
+    ),
+    "denoise": Mode(make_denoised, ("num", "seed", "noise", *_REFINED, "plain"), _BOTH),
     "latents": Mode(make_latents, ("seed", *_REFINED), ("encode", "score")),
 }
 

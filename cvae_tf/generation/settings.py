@@ -32,6 +32,7 @@ class GenerationSettings(ImageSettings):
     seed: int = setting(
         "The same seed gives the same images.", 0, least=0, most=settings.LARGEST_SEED
     )
+    plain: bool = setting("Draw the images alone, without title and names.", False)
     individual: bool = setting("Write each image to a file of its own.", False)
     index: int = setting("Which of the images to use, counted from 0.", 0, least=0, most=10**9)
     start: str = setting(

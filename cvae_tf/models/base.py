@@ -62,6 +62,11 @@ class GenerativeModel(FigureMethods, keras.Model):
         """Draws the image of latents [B, Z]: [B, H, W, C] in [0, 1]."""
         raise NotImplementedError
 
+    @property
+    def samples_from(self) -> str:
+        """What `sample_latents` draws from, for titles."""
+        return "prior"
+
     def sample_latents(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draws latents [num, Z] of which images are drawn: by default from the prior."""
         return tf.random.stateless_normal([num, self.latent_dim], seed)

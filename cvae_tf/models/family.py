@@ -129,17 +129,17 @@ class Family:
         return {**known, "numbers": "\n".join(lines)}
 
 
-def sample_panel(model: GenerativeModel, seed: tf.Tensor, title: str) -> Panel:
-    """Shows what a model draws by a seed, int32 [2]; the title is that without classes.
+def sample_panel(model: GenerativeModel, seed: tf.Tensor) -> Panel:
+    """Shows what a model draws by a seed, int32 [2].
 
-    Else each class has a row, and all rows have the same latents; of too many classes there are
-    some.
+    Each class has a row, and all rows have the same latents; of too many classes there are some.
     """
+    title = f"Samples from the {model.samples_from}"
     if not model.num_classes:
         return Panel(title, [model.sample(_NUM_SAMPLES, seed).numpy()])
     classes = evenly_spaced_indices(model.num_classes, _MOST_CLASSES)
-    latents = tf.random.stateless_normal([_OF_EACH, model.latent_dim], seed)
+    latents = model.sample_latents(_OF_EACH, seed)
     labels = tf.constant(np.repeat(classes, _OF_EACH), tf.int32)
     images = model.decode(tf.tile(latents, [len(classes), 1]), labels)
-    title = "Samples, a row for each class, a column for each latent"
-    return Panel(title, [images.numpy()], columns=_OF_EACH)
+    names = [model.class_names[number] for number in classes]
+    return Panel(f"{title}, of each class", [images.numpy()], _OF_EACH, row_names=names)

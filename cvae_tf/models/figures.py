@@ -14,7 +14,7 @@ from cvae_tf.data.labels import read_labels
 from cvae_tf.drawing import canvas, mosaics, plots
 from cvae_tf.models.arrays import ArrayMethods, checked_labels, of_arrays, to_images, to_whole
 
-_MOST_SHOWN, _MOST_COLUMNS = 32, 20  # images, classes in a picture
+_MOST_SHOWN = 32  # images in a picture
 _USUAL_SAMPLES, _LARGEST_PICTURE = 64, 10_000
 
 
@@ -25,13 +25,14 @@ class FigureMethods(ArrayMethods):
         self, num: int | None = None, seed: int | None = None, labels: Any = None
     ) -> Figure:
         """Draws what `sample` returns as a matplotlib figure; of some classes each is a column."""
-        names, title = self.class_names if labels is None else (), "samples"
-        columns = len(names) if 0 < len(names) <= _MOST_COLUMNS else None
+        names = self.class_names if labels is None else ()
+        title = f"samples from the {self.samples_from}"
+        columns = len(names) if 0 < len(names) <= mosaics.MOST_COLUMNS else None
         usual = _USUAL_SAMPLES // (columns or 1) * (columns or 1)
         num = usual if num is None else to_whole(num, "num", 1, _LARGEST_PICTURE)
-        if columns:
-            title += f"; a column for each class, from {names[0]} to {names[-1]}"
-        panel = mosaics.Panel(f"{num:,} {title}", [self.sample(num, seed, labels)], columns)
+        names = names if columns else ()
+        images = self.sample(num, seed, labels)
+        panel = mosaics.Panel(f"{num:,} {title}", [images], columns, column_names=names)
         return mosaics.panel_figure(panel)
 
     def plot_reconstructions(self, images: Any, labels: Any = None) -> Figure:
@@ -43,9 +44,10 @@ class FigureMethods(ArrayMethods):
         number = (
             f"First {len(shown)} of {len(grey):,} images" if len(shown) < len(grey) else "Images"
         )
-        title = f"{number}, each row over its reconstructions"
+        title = f"{number}, each over its reconstruction"
+        names = "image", "reconstruction"
         sets = [shown, of_arrays(self, "reconstruct", shown, **of_shown)]
-        return mosaics.panel_figure(mosaics.Panel(title, sets))
+        return mosaics.panel_figure(mosaics.Panel(title, sets, row_names=names))
 
     def plot_latents(self, images: Any, labels: Any = None) -> Figure:
         """Draws posterior means of images [N, H, W, C], coloured by labels of any kind, [N]."""
@@ -58,7 +60,8 @@ class FigureMethods(ArrayMethods):
             of_each = as_arrays(grey, labels, ("images", "labels"))
             (labels,), own = read_labels({"labels": (of_each.get("labels"), num)}, None, "")
             means, names = self.encode(grey).mean, own or names
-        figure = plots.latents_figure(means, labels, f"Latents of {num:,} images", names)
+        title = f"Where {num:,} images lie in the latent space"
+        figure = plots.latents_figure(means, labels, title, names)
         canvas.make_all_readable(figure)
         figure.set_layout_engine("constrained")
         return figure

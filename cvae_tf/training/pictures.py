@@ -53,6 +53,12 @@ class RunPictures:
         draw_panels(path, panels, title)
         return path
 
+    def draw_again(self, row: dict[str, float]) -> None:
+        """Draws the last epoch once more if samples no longer come from the prior, by its row."""
+        if self._model.samples_from != "prior":
+            values = {name.removeprefix("test_"): value for name, value in row.items()}
+            self.draw_epoch(int(row["epoch"]), values)
+
     def draw_summary(self, metrics: list[dict[str, float]]) -> None:
         """Draws the latent space and the curves, from the rows of `metrics.csv`."""
         name, class_names = self._dataset.name, self._dataset.class_names
@@ -63,9 +69,10 @@ class RunPictures:
                 draw_manifold(self._run.manifold, self._decode, title, classes)
             means = self._test_latents()
         if means is not None:
-            title = f"Latents of the test images ({name})"
+            title = f"Where the {len(means):,} test images lie in the latent space ({name})"
             draw_latents(self._run.latents, means, self._dataset.test.labels, title, class_names)
-        draw_curves(self._run.curves, metrics, self._family.curves(self._model), name)
+        curves = self._family.curves(self._model)
+        draw_curves(self._run.curves, metrics, curves, f"Training on {name}, epoch by epoch")
 
     def _decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
         of_class = None if labels is None else tf.constant(labels, tf.int32)

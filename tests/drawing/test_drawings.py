@@ -1,5 +1,6 @@
 """Pictures: each image in its place with its levels; texts that fit; curves, latents, labels."""
 
+import itertools
 import math
 
 import numpy as np
@@ -8,7 +9,14 @@ from matplotlib.colors import to_rgb
 from PIL import Image, ImageSequence
 
 from cvae_tf.drawing import canvas, mosaics
-from cvae_tf.drawing.plots import CurveGroup, are_values, as_classes, draw_curves, draw_latents
+from cvae_tf.drawing.plots import (
+    COLOURS,
+    CurveGroup,
+    are_values,
+    as_classes,
+    draw_curves,
+    draw_latents,
+)
 
 
 def _flat_images(levels, side=2):
@@ -45,18 +53,34 @@ def test_saved_and_resized_images_have_their_levels_in_their_places(tmp_path, ch
     assert mosaics.to_pixels(levels).ravel().tolist() == [0, 0, 128, 255, 255, 0, 255]
 
 
-def test_captions_stand_under_their_images(tmp_path, monkeypatch):
+def test_names_and_captions_stand_where_their_images_are_and_none_with_tiles_alone(
+    tmp_path, monkeypatch
+):
+    """Row names left of rows, again for the next ones; column names above; captions under."""
     path, places = tmp_path / "a.png", {}
 
     def keep(page, text, x, y, *_, **__):
-        places[text] = x, y
+        places.setdefault(text, []).append((x, y))
 
     monkeypatch.setattr(canvas, "write", keep)
-    mosaics.draw_captioned(path, _flat_images([0.2, 0.4], 28), ["51", "102"], title="Title")
-    for level in (51, 102):
-        rows, columns = np.nonzero(np.asarray(Image.open(path).convert("L")) == level)
-        x, y = places[str(level)]
-        assert x == pytest.approx(columns.mean(), abs=4) and 0 < y - rows.max() < 25
+    levels = np.array([[51, 102, 153], [77, 128, 179]])
+    sets = [_flat_images(of_set / 255, 28) for of_set in levels]
+    names = {"row_names": ("over", "under"), "column_names": ("left", "right")}
+    panel = mosaics.Panel("What this is", sets, 2, captions=[*levels.astype(str)], **names)
+    mosaics.draw_panel(path, panel)
+    grey = np.asarray(Image.open(path).convert("L"))
+    for number, level in enumerate((51, 102, 77, 128, 153, None, 179)):
+        rows, columns = np.nonzero(grey == level)
+        if level:
+            [(x, y)], row = places[str(level)], number // 2
+            assert x == pytest.approx(columns.mean(), abs=4) and 0 < y - rows.max() < 40
+            [(x, y)] = places[("left", "right")[number % 2]]
+            assert x == pytest.approx(columns.mean(), abs=4) and y < rows.min()
+            x, y = places[("over", "under")[row % 2]][row // 2]
+            assert y == pytest.approx(rows.mean(), abs=4) and x < columns.min()
+    assert [*places][0] == "What this is" and len(places) == 12
+    mosaics.draw_panel(path, panel, plain=True)
+    assert np.asarray(Image.open(path)).shape[1] == (2 * 28 + 2) * (900 // (4 * 30 - 2))
 
 
 def test_every_image_of_a_manifold_is_shown_in_its_place(tmp_path):
@@ -70,12 +94,11 @@ def test_every_image_of_a_manifold_is_shown_in_its_place(tmp_path):
                            for latent in latents]  # fmt: skip
         return images
 
-    images = mosaics.draw_manifold(path, decode)
+    images = mosaics.draw_manifold(path, decode, plain=True)
     quantiles = (np.arange(20) + 0.5) / 20
     expected = [(x, y) for y in quantiles[::-1] for x in quantiles]
     np.testing.assert_allclose(images[:, 0, 0, :2], expected, atol=1e-6)
     grid = np.asarray(Image.open(path).convert("RGB"))
-    grid = grid[mosaics._TOP : -mosaics._MARGIN, mosaics._MARGIN : -mosaics._MARGIN]
     side = (len(grid) + 2) // 20
     shown = grid[side // 2 :: side, side // 2 :: side, :2].reshape(400, 2)
     np.testing.assert_allclose(shown / 255, expected, atol=0.003)
@@ -145,21 +168,51 @@ def test_few_labels_are_classes_and_of_many_with_names_the_commonest():
     assert classes.indices[[0, 7, 50, 67, 68]].tolist() == [19, 0, 1, 18, 19]
 
 
-def test_points_stand_at_their_means_in_the_colours_of_the_legend(axes_of):
+def test_points_stand_at_their_means_and_names_at_the_medians_of_their_colours(axes_of):
     means = np.random.default_rng(0).normal(size=(50, 2)) * [30, 1]
     means[3, 1] = np.nan
     shown, labels = np.arange(50) != 3, np.arange(50) % 2
     (axes,) = axes_of(draw_latents, means, labels, "Title", ["dog", "cat"])
     assert axes.get_title() == "Title\n1 of 50 are not finite and left out"
     np.testing.assert_allclose(axes.collections[0].get_offsets(), means[shown])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["dog", "cat"]
-    dots = [to_rgb(str(dot.get_color())) for dot in axes.get_legend().get_lines()]
+    assert axes.get_legend() is None and [text.get_text() for text in axes.texts] == ["dog", "cat"]
+    edges = np.array([text.get_bbox_patch().get_edgecolor()[:3] for text in axes.texts])
     colours = axes.collections[0].get_facecolors()[:, :3]
-    np.testing.assert_allclose(colours, np.array(dots)[labels][shown])
+    np.testing.assert_allclose(colours, edges[labels][shown])
+    for name, text in enumerate(axes.texts):
+        np.testing.assert_allclose(text.xy, np.median(means[shown & (labels == name)], axis=0))
     values = np.linspace(-1, 1, 50)
     axes, bar = axes_of(draw_latents, means, values, "Title")
     assert axes.get_legend() is None and bar.get_ylabel() == "Label"
     np.testing.assert_allclose(axes.collections[0].get_array(), values[shown])
+
+
+def test_names_do_not_hide_each_other_or_stand_in_a_legend(axes_of):
+    means = np.random.default_rng(0).normal(size=(400, 2))
+    for num in (4, 20):  # whose medians are about the same
+        names = [f"quite a long name {i}" for i in range(num)]
+        (axes,) = axes_of(draw_latents, means, np.arange(400) % num, "Title", names)
+        if num == 20:
+            assert [text.get_text() for text in axes.get_legend().get_texts()] == names
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) == num % 20
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+def test_colours_differ_also_for_the_colour_blind():
+    """In CIELAB, by what Machado et al. (2009) have for those without red or green cones."""
+    blind = (
+        np.eye(3),
+        [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+        [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    )
+    to_xyz = np.array([[0.434, 0.376, 0.190], [0.213, 0.715, 0.072], [0.018, 0.109, 0.873]])
+    linear = np.array([to_rgb(colour) for colour in COLOURS]) ** 2.2
+    for seen in blind:
+        x, y, z = np.cbrt(np.clip(linear @ np.array(seen).T, 0, 1) @ to_xyz.T).T
+        lab = np.stack([116 * y, 500 * (x - y), 200 * (y - z)], axis=1)
+        apart = np.linalg.norm(lab[:, None] - lab, axis=2) + 1000 * np.eye(len(lab))
+        assert apart[:10, :10].min() > 28 and apart.min() > 15
 
 
 def test_more_dimensions_are_drawn_by_their_principal_components(axes_of):

@@ -44,7 +44,7 @@ class HalvesModel:
     abilities = ("sample", "decode", "encode", "reconstruct", "score", "refine")
     smallest_p_value, pixels = None, Pixels()
     main_score = pixels.terms["elbo"]
-    num_classes, class_names = 0, ()
+    num_classes, class_names, samples_from = 0, (), "prior"
     factor = np.array([[0.3, 0], [0.2, 0.1]], np.float32)  # of refined posteriors
 
     def parameters(self, latents, labels=None):
@@ -146,7 +146,7 @@ def _tiles(path, rows, columns):
 
 def test_samples_are_a_square_or_a_file_each_and_the_manifold_a_grid(make):
     expected = HalvesModel().sample(9, 4)
-    made = make("samples", num=9, seed=4)
+    made = make("samples", num=9, seed=4, plain=True)
     np.testing.assert_array_equal(made.arrays["images"], expected)
     found = _tiles(made.files[0], 3, 3)
     np.testing.assert_allclose(found, halves_of(expected).reshape(3, 3, 2), atol=0.01)
@@ -161,7 +161,7 @@ def test_samples_are_a_square_or_a_file_each_and_the_manifold_a_grid(make):
 def test_originals_of_all_classes_stand_over_reconstructions(make):
     order = np.argsort(LABELS, kind="stable")  # four of one class, then two of the other
     np.savez("images.npz", x_test=IMAGES[order], y_test=LABELS[order])
-    made = make("reconstruct", num=4)
+    made = make("reconstruct", num=4, plain=True)
     grey = IMAGES[order][[0, 2, 4, 5]] / 255
     np.testing.assert_allclose(made.arrays["originals"], grey, atol=1e-6)
     both = halves_of(np.stack([grey, HalvesModel().reconstruct(grey)]))
@@ -169,7 +169,7 @@ def test_originals_of_all_classes_stand_over_reconstructions(make):
 
 
 def test_interpolation_is_straight_in_the_latent_space(make):
-    made = make("interpolate", start="2", end="-2,2")
+    made = make("interpolate", start="2", end="-2,2", plain=True)
     first, last = HalvesModel().encode(IMAGES[[2]] / 255).mean[0], np.array([-2, 2])
     strip = _tiles(made.files[0], 1, 10)[0]
     for num, halves in ((10, strip), (40, halves_of(made.arrays["images"]))):
@@ -182,7 +182,7 @@ def test_interpolation_is_straight_in_the_latent_space(make):
 
 @pytest.mark.parametrize("spread", [0.0, 3.0])
 def test_neighbours_lie_as_far_away_as_asked(make, spread):
-    made = make("neighbours", index=1, num=399, spread=spread, seed=1)
+    made = make("neighbours", index=1, num=399, spread=spread, seed=1, plain=True)
     first = _tiles(made.files[0], 20, 20)[0, 0]
     np.testing.assert_allclose(first, [60 / 255, 160 / 255], atol=0.01)
     latents = logits(halves_of(made.arrays["images"]))[:, 1]
@@ -218,7 +218,7 @@ def test_typical_examples_come_first():
 
 
 def test_noise_is_added_and_explained(make):
-    made = make("denoise", num=4, noise=0.2)
+    made = make("denoise", num=4, noise=0.2, plain=True)
     clean = IMAGES[[0, 1, 3, 4]] / 255
     flipped = np.isclose(made.arrays["noisy"], 1 - clean)
     assert np.all(flipped | np.isclose(made.arrays["noisy"], clean))

@@ -147,7 +147,7 @@ def test_a_model_draws_itself_into_figures_that_nothing_holds(vae, conditional, 
         dots = figures[-1].axes[0].collections[0]
         _assert_near(dots.get_offsets(), vae.encode(many).mean)
         np.testing.assert_array_equal(dots.get_facecolors()[:3], dots.get_facecolors()[3:6])
-    shown = [text.get_text() for text in figures[-1].axes[0].get_legend().get_texts()]
+    shown = [text.get_text() for text in figures[-1].axes[0].texts]
     assert shown == list(ABC)
     figures.append(conditional.plot_latents(many[:3], ["0", "1", 2]))
     for figure in figures:  # a notebook shows it, with pyplot and without

@@ -117,9 +117,8 @@ class GanFamily(Family):
     def epoch_panels(
         self, model: GAN, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor
     ) -> list[Panel]:
-        """Shows drawn images, always of the same latents, beside real ones."""
-        drawn = sample_panel(model, seed, "Drawn, always of the same latents")
-        return [drawn, Panel("Test images", [grey.numpy()])]
+        """Shows samples, always of the same latents, beside real images."""
+        return [sample_panel(model, seed), Panel("Test images", [grey.numpy()])]
 
     def curves(self, model: GAN) -> list[CurveGroup]:
         """Draws losses, probabilities, and the distance."""

@@ -122,13 +122,11 @@ class VaeFamily(Family):
     def epoch_panels(
         self, model: CVAE, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor
     ) -> list[Panel]:
-        """Shows samples from the prior, and test images over their reconstructions."""
+        """Shows samples, and test images over their reconstructions."""
         originals = model.test_pixels(grey, 0)
         pairs = [originals.numpy(), model.reconstruct(originals, labels).numpy()]
-        return [
-            sample_panel(model, seed, "Samples from the prior"),
-            Panel("Test images, each row over its reconstructions", pairs),
-        ]
+        names = "image", "reconstruction"
+        return [sample_panel(model, seed), Panel("Test images", pairs, row_names=names)]
 
     def curves(self, model: CVAE) -> list[CurveGroup]:
         """Draws what is to be large together, and the KL beside it."""
@@ -218,13 +216,12 @@ class VaeFamily(Family):
             known["numbers"] += f"\n\n{_meaning_of_numbers(model, metrics)}"
         pixels, count = model.pixels, model.held_out_scores.count
         how, likelihood = pixels.binarization.description, pixels.likelihood_name.replace("_", " ")
-        is_fitted = model.sampler is not None and model.sampler.is_fitted
         said = {
             "black_and_white": pixels.binarization_name == "threshold",
             "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",
             "limits": "Its samples are blurred where its latents cannot say more. A score compares "
             f"images under this model; it is no probability of being an anomaly."
-            f"{_OF_MIXTURE if is_fitted else ''}"
+            f"{_OF_MIXTURE if model.samples_from == 'mixture' else ''}"
             f"{_OF_SHARED if model.objective.name == 'shared' else ''}",
         }
         if count:

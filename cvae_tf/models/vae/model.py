@@ -126,6 +126,11 @@ class CVAE(GenerativeModel):
         return "prior" if self.sampler is None else "mixture"
 
     @property
+    def samples_from(self) -> str:
+        """The mixture, once it is fitted; until then samples come from the prior."""
+        return "prior" if self.sampler is None or not self.sampler.is_fitted else "mixture"
+
+    @property
     def fitted_parts(self) -> dict[str, Any]:
         """The sampler, if samples do not come from the prior; what held-out images are like."""
         parts = {} if self.sampler is None else {"sampler": self.sampler}
