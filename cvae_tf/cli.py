@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import inspect
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -310,3 +312,71 @@ COMMANDS = {
         },
     ),
 }
+
+
+_TOP_OF_PAGE = """# All flags
+
+A preset gives the values that you do not give; `config.json` in the run records all of them. The
+third column says what is taken without a preset, and in brackets what other presets take. A flag
+of yes and no is `--flip` or `--noflip`; `-` in a name may stand for `_`.
+
+This page is made from the settings: `python -c "from cvae_tf import cli; print(cli.flags_page())"`.
+"""
+
+
+def flags_page() -> str:
+    """The text of docs/flags.md: the flags of all commands, and which of them each mode takes."""
+    return "\n".join([_TOP_OF_PAGE, *(_chapter(name) for name in COMMANDS)]).strip()
+
+
+def _chapter(name: str) -> str:
+    """The flags of a command, by the sections of its settings."""
+    command = COMMANDS[name]
+    rows = [(f"--{flag}", text, default) for flag, (default, text) in command.flags.items()]
+    rows += [_row(field, each) for each in command.settings for field in _own_fields(each)]
+    parts = [f"## `{name}.py`\n\n{command.help}\n", _table(rows)]
+    if name == "generate":
+        from cvae_tf.generation.modes import MODES
+
+        known = {field.name for field in dataclasses.fields(GenerationSettings)}
+        flags_of = {
+            mode: ", ".join(f"`--{each}`" for each in MODES[mode].settings if each in known)
+            for mode in MODE_NAMES
+        }
+        rows = [(mode, words, flags_of[mode]) for mode, words in MODE_NAMES.items()]
+        parts.append(_table(rows, ("mode", "what it makes", "its flags")))
+    for settings in command.settings:
+        for section in filter(_own_fields, reversed(settings.__mro__[1:])):
+            title = re.split("[.:;]", inspect.getdoc(section))[0]
+            rows = [_row(field, settings) for field in _own_fields(section)]
+            parts += [f"### {title}\n", _table(rows)]
+    return "\n".join(parts)
+
+
+def _own_fields(section: type) -> list[dataclasses.Field]:
+    """Those settings that stand in a class itself, not in the ones below it."""
+    fields = dataclasses.fields(section) if dataclasses.is_dataclass(section) else ()
+    return [field for field in fields if field.name in inspect.get_annotations(section)]
+
+
+def _row(field: dataclasses.Field, settings: type) -> tuple[str, str, Any]:
+    """A flag, what it sets, and what it is if it is not given."""
+    help_text, choices = field.metadata["help"], field.metadata["choices"]
+    are_told = isinstance(choices, dict) or all(each in help_text for each in choices)
+    listed = "" if are_told else f" One of: {', '.join(choices)}."
+    presets = PRESETS if settings is Config else {}
+    others = {name: of.get(field.name, field.default) for name, of in presets.items()}
+    differ = [f"{name}: {value}" for name, value in others.items() if value != field.default]
+    told = "none" if field.default is None else field.default
+    default = f"{told} ({', '.join(differ)})" if differ else field.default
+    return f"--{field.name}", f"{help_text}{_words(choices)}{listed}", default
+
+
+def _table(rows: list[tuple[str, str, Any]], titles=("flag", "what it sets", "default")) -> str:
+    """A table of Markdown."""
+    lines = [f"| {' | '.join(titles)} |", "| --- | --- | --- |"]
+    for name, text, told in rows:
+        lines.append(
+            f"| `{name}` | {text} | {'' if told in (None, []) else told} |".replace("  ", " ")
+        )
+    return "\n".join([*lines, ""])
