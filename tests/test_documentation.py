@@ -76,9 +76,7 @@ def test_pictures_are_prepared_as_documented(tmp_path):
 
 
 def _flags_of(command):
-    """The flags that are made one by one, and those that are made of settings."""
-    fields = map(dataclasses.fields, COMMANDS[command].settings)
-    return {*COMMANDS[command].flags, *(field.name for field in sum(fields, ()))}
+    return set(COMMANDS[command].by_name)
 
 
 def test_all_flags_and_formats_are_in_the_readme():
