@@ -39,7 +39,6 @@ from cvae_tf.training.run_training import (
     check_tensorboard,
     conclude,
     fit_after_training,
-    hint_at,
     known_run,
     run_of_chief,
     take_best_epoch,
@@ -236,10 +235,12 @@ def _train_and_export(
         rows = take_best_epoch(run, trainer.model, history)
         with averaged(trainer.model):
             fit_after_training(run, trainer.model, dataset)
+            terminal.say("exporting the model and the animation of the epochs ...")
             saved_model = export_run(run, trainer.model, rows)
+        terminal.say("drawing the latents and the curves, and the page ...")
         pictures.draw_summary(history)  # last, so that no picture can cost the model
         _write_page(run, trainer)
-        conclude(run, trainer.model, saved_model)
+        conclude(run, trainer.model, rows, saved_model)
         trainer.distribution.end_together()
     return TrainedRun(run.directory, run.config, history, saved_model)
 
@@ -312,9 +313,10 @@ def export(
         # Other runtimes take the weights as they are kept.
         own = building.load_trained(run_dir, None if format == "saved_model" else "float32")
         directory = export_run(own.run, own.model, own.metrics, output, format)
-        terminal.say(f"Exported to {paths.shown(directory)}.")
+        where = paths.shown(directory)
+        terminal.say(f"Exported to {where}.")
         if format == "saved_model":
-            hint_at(directory)
+            terminal.say(f"Next:\n  {terminal.command('generate', f'--saved_model={where}')}")
     return directory
 
 

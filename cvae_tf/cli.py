@@ -72,7 +72,11 @@ def run(command: str, started_as: str | None = None) -> None:
         command: a name in `COMMANDS`.
         started_as: what people type for it; by default `python` and the script.
     """
-    started_as = started_as or f"python {shlex.quote(sys.argv[0])}"
+    script, prefix = Path(sys.argv[0]), started_as and started_as.removesuffix(command)
+    terminal.name_commands(
+        lambda name: f"{prefix}{name}" if prefix else _python(script.with_name(f"{name}.py"))
+    )
+    started_as = started_as or _python(script)
     _open_closed_streams()
     try:
         try:
@@ -84,6 +88,10 @@ def run(command: str, started_as: str | None = None) -> None:
         sys.exit(1)
     except KeyboardInterrupt as interrupt:
         _leave(interrupt, started_as)
+
+
+def _python(script: Path) -> str:
+    return f"python {shlex.quote(str(script))}"
 
 
 def _open_closed_streams() -> None:

@@ -104,7 +104,10 @@ class RunOptions:
         "To try mirrored without GPUs: into how many devices to divide the processor.", 0,
         least=0, most=64,
     )  # fmt: skip
-    verbose: int = setting("0 prints nothing.", 1, least=0, most=1)
+    verbose: int = setting(
+        "0: print nothing. 1: at most thirty lines of epochs. 2: a line for each epoch.", 1,
+        least=0, most=2,
+    )  # fmt: skip
 
     def __post_init__(self):
         """Refuses values that cannot be; raises a UserError that names the first."""
