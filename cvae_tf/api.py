@@ -22,7 +22,7 @@ from cvae_tf.evaluation import evaluating, tables_and_pictures
 from cvae_tf.evaluation.evaluating import Distance, Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output
 from cvae_tf.exporting.formats import check_packages, export_run
-from cvae_tf.exporting.load import as_loaded, load_newest, run_of
+from cvae_tf.exporting.load import as_loaded, introduce, load_newest, run_of
 from cvae_tf.exporting.load import load as load
 from cvae_tf.generation import modes
 from cvae_tf.generation.image_modes import Generated
@@ -360,7 +360,9 @@ def generate(
         arrays = as_arrays(images, labels, ("images", "labels"))
         chosen = modes.choose(mode, arrays, **settings)
         output = paths.expand(output)
-        made = modes.generate(as_loaded(model), mode, chosen, output)
+        loaded = as_loaded(model)
+        terminal.say(introduce(loaded, model))
+        made = modes.generate(loaded, mode, chosen, output)
         some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
         for path in some:
             terminal.say(f"written: {path}")
@@ -404,6 +406,7 @@ def evaluate(
         chosen.with_arrays(as_arrays(images, labels, ("images", "labels")))
         home = run_of(model)
         measured = load_newest(home) if home else as_loaded(model)
+        terminal.say(introduce(measured, model))
         output = home and home / EVALUATION if output is None else paths.expand(output)
         if output:
             check_output(output)
