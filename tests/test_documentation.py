@@ -31,9 +31,15 @@ def _snippets(text, part):
     return [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if part in code]
 
 
-def test_requests_fit_the_signatures_of_an_exported_model(vae_run):
+def test_requests_and_readme_fit_an_exported_model(vae_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = _snippets(README, "tf.saved_model.load")
+    exec(snippet.replace("runs/latest/export/1", str(vae_run.saved_model)), {})
+    assert Image.open("digit.png").size == (28, 28)
     assert [request["signature_name"] for request in REQUESTS] == ["sample", "decode"]
     signatures = tf.saved_model.load(str(vae_run.saved_model)).signatures
+    section = README[README.index("| signature |") : README.index("[serving.md]")]
+    assert {"sample", "anomaly"} < set(re.findall(r"^\| `(\w+)`", section, re.M)) < {*signatures}
     for request in REQUESTS:
         signature, inputs = signatures[request["signature_name"]], request["inputs"]
         specs = signature.structured_input_signature[1]
