@@ -84,7 +84,7 @@ class GanFamily(Family):
             """The features, which may have to be learned, and their statistics."""
             features = for_dataset(dataset)
             model.compared_in = features.title
-            say(f"Drawn and test images are compared in features {features.title}.")
+            say(f"Drawn and test images are compared by features {features.title}.")
             return features, statistics(features.of(test.images, rows))
 
         def measure() -> dict[str, float]:
