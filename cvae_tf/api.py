@@ -127,7 +127,7 @@ def train(
                 dataset = with_classes(dataset)
             elif "y_train" in arrays:
                 terminal.say(
-                    "labels:  they only colour pictures; with conditional=True the model learns them"
+                    "labels:  they colour pictures; with conditional=True the model learns them"
                 )
             trainer = building.build_trainer(config, dataset, distribution)
             if not distribution.is_chief:
