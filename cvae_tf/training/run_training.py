@@ -352,10 +352,10 @@ def _report_epoch(result: EpochResult, model: GenerativeModel, epochs: int) -> N
     family = family_of(model)
     train, test = family.train_measures(model), family.test_measures(model)
     others = (each for each in train.values() if each not in test)
-    training = [f"training {each.title} {result.train[each.name]:.2f}; " for each in others]
+    training = ", ".join(f"{each.title} {result.train[each.name]:,.2f}" for each in others)
     say(
         f"epoch {result.epoch}/{epochs}: test {family.describe_test(model, result.test)}; "
-        f"{''.join(training)}{result.images_per_second:,.0f} images/s, "
+        f"{training and f'training {training}; '}{result.images_per_second:,.0f} images/s, "
         f"{result.train_seconds + result.test_seconds:.1f} s",
     )
     for text in family.warnings(model, result.as_row()):
