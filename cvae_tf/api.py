@@ -126,7 +126,9 @@ def train(
             if config.conditional:
                 dataset = with_classes(dataset)
             elif "y_train" in arrays:
-                terminal.say("labels:  colour pictures; conditional=True lets the model learn them")
+                terminal.say(
+                    "labels:  they colour pictures; with conditional=True the model learns them"
+                )
             trainer = building.build_trainer(config, dataset, distribution)
             if not distribution.is_chief:
                 return _follow(config, trainer, options)

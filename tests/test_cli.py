@@ -48,7 +48,6 @@ def test_every_setting_has_a_flag_with_its_help_that_arrives():
     [
         ("--run", "did you mean --run_dir?"),
         ("--learning_rat=1", "did you mean --learning_rate?"),
-        ("--xyz", "--help shows"),
         ("--epochs", "needs a value; type --epochs=N"),
         ("--epochs --flip", "--epochs: needs a value"),
         ("--epochs=x", "--epochs='x': must be a whole number"),
@@ -98,7 +97,6 @@ def test_commands_pass_on_what_their_flags_say(monkeypatch, arguments, called, p
     ("arguments", "message"),
     [
         ("train --resume", "--resume needs --run_dir, such as"),
-        ("train --epochs=0", "--epochs=0: must be a whole number"),
         ("generate --saved_model=", "An empty path was given; give a path, or leave it out."),
         ("export --run_dir=nowhere", "--run_dir=nowhere: holds no run"),
         ("generate --saved_model=nowhere", "nowhere: holds neither a SavedModel nor a run"),

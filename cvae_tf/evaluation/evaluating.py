@@ -308,7 +308,7 @@ def measure_distance(model: GenerativeModel, settings: EvaluationSettings) -> Di
         raise UserError(f"{dataset.name}: a distance needs two test images at least.")
     dataset = with_classes(dataset) if model.class_names else dataset
     features = for_dataset(dataset, settings.features)
-    terminal.say(f"{num:,} images are drawn, and compared with as many real ones.")
+    terminal.say(f"drawing {num:,} images and comparing them with as many real ones ...")
     real, training = (
         features.of_parts(_real(split.images, num, model))
         for split in (dataset.test, dataset.train)

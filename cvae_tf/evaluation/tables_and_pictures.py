@@ -27,7 +27,7 @@ _COLOURS = ("tab:blue", "tab:orange")  # of the encoder's posterior, and of the 
 def as_table(found: Evaluation | Distance) -> str:
     """Writes the numbers for people."""
     if isinstance(found, Distance):
-        return _table_of_distance(found)
+        return "\n".join(["", f"{_how_real(found)}.", "", _table_of_distance(found)])
     model, settings = found.model, found.settings
     lines = [
         "",
@@ -70,12 +70,16 @@ def _headlines(found: Evaluation) -> Iterator[str]:
     active = importance_bounds.count_active_units(found.posteriors)
     used = f"{active} of {model.latent_dim} latent dimensions are in use"
     if found.distance:
-        yield (
-            f"How real its own images look: Frechet distance {found.distance.frechet:.4g}, where "
-            f"real images have {found.distance.floor:.4g}; {used}."
-        )
+        yield f"{_how_real(found.distance)}; {used}."
     else:
         yield f"What it uses: {used}."
+
+
+def _how_real(found: Distance) -> str:
+    return (
+        f"How real its own images look: Frechet distance {found.frechet:.4g} (lower is better), "
+        f"where real images have {found.floor:.4g}"
+    )
 
 
 def _evidence(found: Evaluation) -> float:

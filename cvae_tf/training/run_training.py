@@ -173,6 +173,7 @@ class CheckpointCallback:
         """
         self.metrics = metrics
         self._run, self._model, self._every = run, trainer.model, every
+        self._family = family_of(trainer.model)
         self._steps_per_epoch, self._distribution = trainer.steps_per_epoch, trainer.distribution
         self._saved = self._now()
         self._bar = Bar("")  # of the whole run
@@ -198,6 +199,9 @@ class CheckpointCallback:
         """Is called by the trainer now and then, with a mean of the epoch so far."""
         epochs = self._run.config.epochs
         self._bar.what = f"epoch {epoch}/{epochs}"
+        name = next(iter(self._family.train_measures(self._model).values())).name
+        if name in {measure.name for measure in self._family.test_measures(self._model)}:
+            _, value = self._family.headline(self._model, {name: value})
         share = (epoch - 1 + steps_done / self._steps_per_epoch) / epochs
         self._bar.show(share, f"training {value:,.2f}")
         if steps_done == self._steps_per_epoch:
@@ -269,7 +273,7 @@ def fit_after_training(run: Run, model: GenerativeModel, dataset: Dataset) -> No
             family_of(model).fit_after_training(model, name, dataset)
         except _NOT_FATAL as error:  # the trained model is not to be lost
             reason = str(error).partition("\n")[0]
-            warn(f"what is learned at the end is missing: {part.effect_if_missing} ({reason}).")
+            warn(f"the last part of the training failed ({reason}), so {part.effect_if_missing}.")
         else:
             variables = _fitted_variables(name, part)
             arrays |= {key: variable.numpy() for key, variable in variables.items()}
@@ -348,10 +352,10 @@ def _report_epoch(result: EpochResult, model: GenerativeModel, epochs: int) -> N
     family = family_of(model)
     train, test = family.train_measures(model), family.test_measures(model)
     others = (each for each in train.values() if each not in test)
-    training = [f"training {each.title} {result.train[each.name]:.2f}; " for each in others]
+    training = ", ".join(f"{each.title} {result.train[each.name]:,.2f}" for each in others)
     say(
         f"epoch {result.epoch}/{epochs}: test {family.describe_test(model, result.test)}; "
-        f"{''.join(training)}{result.images_per_second:,.0f} images/s, "
+        f"{training and f'training {training}; '}{result.images_per_second:,.0f} images/s, "
         f"{result.train_seconds + result.test_seconds:.1f} s",
     )
     for text in family.warnings(model, result.as_row()):
@@ -369,7 +373,7 @@ def _report_best(
     if is_over_early:
         say(
             f"Stopped after epoch {last['epoch']}: none since epoch {epoch} was better on the test "
-            f"images (--early_stop={config.early_stop}; --resume --early_stop=0 goes on)."
+            f"images (--early_stop={config.early_stop}). --resume --early_stop=0 goes on."
         )
     elif config.early_stop and since:
         say(f"Epoch {epoch} was the best on the test images, and is exported.")
@@ -405,11 +409,11 @@ def conclude(run: Run, model: GenerativeModel, rows: Metrics, saved_model: Path)
     say(f"\nResult: {_result(model, rows)}")
     if run.report.exists():
         say(f"Look at: {link(run.report)}")
-    pictures = [path for path in (run.manifold, run.latents, run.curves) if path.exists()]
-    files = f"{run.animation.name}, {', '.join(path.name for path in pictures)}, {run.metrics.name}"
-    say(
-        f"Files:   {files} in {paths.shown(run.directory)}; the model in {paths.shown(saved_model)}"
-    )
+    shown = [path.name for path in (run.manifold, run.latents) if path.exists()]
+    latents = f", {' and '.join(shown)} the latent space" if shown else ""
+    say(f"Files:   {run.animation.name} shows the epochs{latents},")
+    say(f"         {run.curves.name} and {run.metrics.name} the numbers by epoch;")
+    say(f"         {saved_model.relative_to(run.directory)} is the SavedModel")
     say("\nNext:")
     of_run = f"--run_dir={paths.shown(run.directory)}"
     for name, what, *flags in (

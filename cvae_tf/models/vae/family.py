@@ -147,7 +147,7 @@ class VaeFamily(Family):
         ]
 
     def curves(self, model: CVAE) -> list[CurveGroup]:
-        """Draws what is to be large together, or bits per dimension, and the KL beside it."""
+        """Draws the ELBO and log p(x|z), or bits per dimension, and the KL beside it."""
         elbo, log_likelihood, kl = model.pixels.terms.values()
         large = {
             f"train_{elbo.name}": "--",
@@ -155,7 +155,7 @@ class VaeFamily(Family):
             f"test_{elbo.name}": "-",
             f"test_{log_likelihood.name}": ":",
         }
-        first = CurveGroup("What is to be large", elbo.unit, large)
+        first = CurveGroup("ELBO (higher is better)", elbo.unit, large)
         if model.pixels.likelihood.is_of_levels:
             bits = {f"train_{_BITS.name}": "--", f"test_{_BITS.name}": "-"}
             first = CurveGroup("Bits per dimension (lower is better)", _BITS.unit, bits)
