@@ -87,7 +87,9 @@ def maps(model: Any, images: np.ndarray) -> dict[str, np.ndarray]:
     minus = -np.array(likelihood.log_prob_of_values(pixels, outputs)).sum(axis=-1)
     return {
         "-log p(x|z)": minus,
-        "beside the reconstruction, blurred": np.array(anomalies.surprises(model, pixels, None)),
+        "beside the reconstruction, blurred": anomalies.surprises(model, pixels, None, 0).numpy(),
+        "moved by up to a pixel, blurred": anomalies.surprises(model, pixels, None, 1).numpy(),
+        "moved by up to two, blurred": anomalies.surprises(model, pixels, None, 2).numpy(),
     }
 
 

@@ -82,7 +82,7 @@ def test_as_many_images_are_scored_as_are_affordable(monkeypatch):
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_heat_is_what_a_pixel_lacks_beside_the_reconstruction_beyond_what_is_usual(name):
+def test_heat_is_what_a_pixel_lacks_beside_the_nearest_reconstruction_beyond_what_is_usual(name):
     parts = LIKELIHOODS[name].decoder_parts(1)
     own = {"seed": 3, "options": Options(hidden=(16,)), **parts}
     networks = build_networks("mlp", (8, 8, 1), 3, **own)
@@ -92,14 +92,19 @@ def test_heat_is_what_a_pixel_lacks_beside_the_reconstruction_beyond_what_is_usu
     for part in ("held_out_scores", "usual_heat"):
         FAMILIES["vae"].fit_after_training(model, part, held_out)
     grey = model.pixels.binarize_mode(tf.constant(images / 255, tf.float32))
-    outputs, log_prob = model.parameters(model.encode(grey).mean), LIKELIHOODS[name].log_prob
-    drawn, lacks = LIKELIHOODS[name].mean(outputs), np.empty((30, 8, 8))
-    for row, column in itertools.product(range(8), range(8)):  # one pixel is drawn right
-        one = np.zeros((8, 8, 1), np.float32)
-        one[row, column] = 1
-        lacks[:, row, column] = log_prob(grey + one * (drawn - grey), outputs)
-    lacks -= np.array(log_prob(grey, outputs))[:, None, None]
-    blurred = ndimage.gaussian_filter(lacks, (0, 1, 1), mode="constant", truncate=3)
+    likelihood, outputs = LIKELIHOODS[name], model.parameters(model.encode(grey).mean)
+    padded = np.pad(outputs, [(0, 0), (1, 1), (1, 1), (0, 0)], mode="symmetric")
+    blurred = np.full((30, 8, 8), np.inf)
+    for down, right in itertools.product(range(3), range(3)):
+        moved = tf.constant(padded[:, down : down + 8, right : right + 8])
+        drawn, lacks = likelihood.mean(moved), np.empty((30, 8, 8))
+        for row, column in itertools.product(range(8), range(8)):  # one pixel is drawn right
+            one = np.zeros((8, 8, 1), np.float32)
+            one[row, column] = 1
+            lacks[:, row, column] = likelihood.log_prob(grey + one * (drawn - grey), moved)
+        lacks -= np.array(likelihood.log_prob(grey, moved))[:, None, None]
+        own = ndimage.gaussian_filter(lacks, (0, 1, 1), mode="constant", truncate=3)
+        blurred = np.minimum(blurred, own)
     expected = np.maximum(blurred - blurred.mean(axis=0) - 2 * blurred.std(axis=0), 0)
     found = model.anomaly(images, false_alarms=0.2)
     np.testing.assert_allclose(found.heat_map, expected, atol=2e-3 * expected.max())

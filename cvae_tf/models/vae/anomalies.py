@@ -7,10 +7,11 @@ which a model sees a part only is reconstructed as a simpler one: so it is compa
 complex it is and by how complex its reconstruction is, and the lower result counts.
 
 A heat map shows where an image is unusual: where it is further from what the model draws than usual
-images are at that place.
+images are at that place, also if the drawing is moved by a pixel.
 """
 
 import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ MOST_SCORES = 2000  # of held-out images
 _DEGREE, _DIGITS = 2, 5  # of the trend; by which logarithms differ by more than rounding
 TRENDS_SHAPE = (2, _DEGREE + 3)  # for each complexity the coefficients, and where they hold
 _USUAL_DEVIATIONS = 2  # from the mean, up to which nothing is hot
+_REACH = 1  # pixels by which a reconstruction may be moved
 _BLUR = np.exp(-0.5 * np.arange(-3, 4) ** 2)  # a Gaussian, its deviation one pixel
 
 
@@ -182,23 +184,37 @@ class HeldOutScores(tf.Module):
         return Anomaly(scores, p_values)
 
 
-def surprises(model: Any, grey: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
+def surprises(
+    model: Any, grey: tf.Tensor, labels: tf.Tensor | None, reach: int = _REACH
+) -> tf.Tensor:
     """Finds how much less likely than in the reconstruction the pixels of images are.
+
+    At each place the reconstruction is moved by a pixel to where it fits best: strokes that are a
+    little aside are usual.
 
     Args:
         model: a VAE whose likelihood has `log_prob_of_values`.
         grey: grey levels in [0, 1], float32 [B, H, W, C].
         labels: of a conditional model, [B].
+        reach: by how many pixels it is moved at most, in each direction.
 
     Returns:
         The differences, blurred, [B, H, W], nats.
     """
-    pixels, log_prob = model.pixels.binarize_mode(grey), model.pixels.likelihood.log_prob_of_values
+    pixels, likelihood = model.pixels.binarize_mode(grey), model.pixels.likelihood
+    height, width, _ = model.image_shape
     outputs = model.parameters(model.encode(pixels, labels).mean, labels)
-    drawn = model.pixels.likelihood.mean(outputs)
-    less = tf.reduce_sum(log_prob(drawn, outputs) - log_prob(pixels, outputs), -1, keepdims=True)
+    outputs = tf.pad(outputs, [[0, 0], [reach, reach], [reach, reach], [0, 0]], "SYMMETRIC")
+    of_drawn = likelihood.log_prob_of_values(likelihood.mean(outputs), outputs)
+    moves, differences = list(itertools.product(range(2 * reach + 1), repeat=2)), []
+    for top, left in moves:
+        place = slice(None), slice(top, top + height), slice(left, left + width)
+        less = of_drawn[place] - likelihood.log_prob_of_values(pixels, outputs[place])
+        differences.append(tf.reduce_sum(less, axis=-1))
     blur = np.outer(_BLUR, _BLUR)[..., None, None] / _BLUR.sum() ** 2
-    return tf.nn.conv2d(less, tf.constant(blur, tf.float32), 1, "SAME")[..., 0]
+    filters = tf.constant(np.tile(blur, [1, 1, len(moves), 1]), tf.float32)
+    blurred = tf.nn.depthwise_conv2d(tf.stack(differences, -1), filters, [1, 1, 1, 1], "SAME")
+    return tf.reduce_min(blurred, axis=-1)
 
 
 class UsualHeat(tf.Module):

@@ -354,7 +354,7 @@ def meaning_of_bits(pixels: Pixels) -> str | None:
 
 def _fit_sampler(model: CVAE, split: Split) -> None:
     """Fits the mixture that samples come from to the latents of training images."""
-    encode = _traced(model.encode)
+    encode = _traced(model, model.encode)
 
     def means(grey: tf.Tensor, labels: tf.Tensor | None, first: int) -> list[tf.Tensor]:
         return [encode(model.test_pixels(grey, first), labels).mean]
@@ -367,7 +367,8 @@ def _fit_sampler(model: CVAE, split: Split) -> None:
 
 def _score_held_out(model: CVAE, split: Split) -> None:
     """Scores images of the test set, and keeps the scores in the model."""
-    score = _traced(functools.partial(anomalies.elbos_and_complexities, model.for_inference()))
+    own = model.for_inference()
+    score = _traced(model, functools.partial(anomalies.elbos_and_complexities, own))
     most = _affordable(model, SCORE_SAMPLES)
     found = _in_parts(model, lambda *own: score(*own[:2]), split, most, "scoring test images")
     model.held_out_scores.take(*found)
@@ -375,7 +376,7 @@ def _score_held_out(model: CVAE, split: Split) -> None:
 
 def _find_usual_heat(model: CVAE, split: Split) -> None:
     """Finds how far from their reconstructions images of the test set are, for heat maps."""
-    measure = _traced(functools.partial(anomalies.surprises, model.for_inference()))
+    measure = _traced(model, functools.partial(anomalies.surprises, model.for_inference()))
     most = _affordable(model, 1)
     (found,) = _in_parts(
         model, lambda *own: [measure(*own[:2])], split, most, "learning usual heat maps"
@@ -389,8 +390,12 @@ def _affordable(model: CVAE, passes: int) -> int:
     return min(max(_MOST_PIXELS // pixels, _FEWEST_SCORED), MOST_SCORES)
 
 
-def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
-    return tf.function(function, reduce_retracing=True, autograph=False)  # which takes seconds
+def _traced(model: CVAE, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Traces a function of images and labels (None if there are none), once for all batch sizes."""
+    images = tf.TensorSpec([None, *model.image_shape])
+    labels = tf.TensorSpec([None], tf.int32) if model.num_classes else None
+    traced = tf.function(lambda *own: function(*own), autograph=False)  # which takes seconds
+    return traced.get_concrete_function(images, labels)
 
 
 def _in_parts(
