@@ -22,7 +22,7 @@ from cvae_tf.evaluation import evaluating, tables_and_pictures
 from cvae_tf.evaluation.evaluating import Distance, Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output
 from cvae_tf.exporting.formats import check_packages, export_run
-from cvae_tf.exporting.load import as_loaded, load_newest, run_of
+from cvae_tf.exporting.load import as_loaded, introduce, load_newest, run_of
 from cvae_tf.exporting.load import load as load
 from cvae_tf.generation import modes
 from cvae_tf.generation.image_modes import Generated
@@ -39,7 +39,6 @@ from cvae_tf.training.run_training import (
     check_tensorboard,
     conclude,
     fit_after_training,
-    hint_at,
     known_run,
     run_of_chief,
     take_best_epoch,
@@ -127,7 +126,9 @@ def train(
             if config.conditional:
                 dataset = with_classes(dataset)
             elif "y_train" in arrays:
-                terminal.say("labels:  colour pictures; conditional=True lets the model learn them")
+                terminal.say(
+                    "labels:  they colour pictures; with conditional=True the model learns them"
+                )
             trainer = building.build_trainer(config, dataset, distribution)
             if not distribution.is_chief:
                 return _follow(config, trainer, options)
@@ -237,10 +238,12 @@ def _train_and_export(
         with averaged(trainer.model):
             fit_after_training(run, trainer.model, dataset)
             pictures.draw_again(rows[-1])
+            terminal.say("exporting the model and the animation of the epochs ...")
             saved_model = export_run(run, trainer.model, rows)
+        terminal.say("drawing the latents and the curves, and the page ...")
         pictures.draw_summary(history)  # last, so that no picture can cost the model
         _write_page(run, trainer)
-        conclude(run, trainer.model, saved_model)
+        conclude(run, trainer.model, rows, saved_model)
         trainer.distribution.end_together()
     return TrainedRun(run.directory, run.config, history, saved_model)
 
@@ -313,9 +316,10 @@ def export(
         # Other runtimes take the weights as they are kept.
         own = building.load_trained(run_dir, None if format == "saved_model" else "float32")
         directory = export_run(own.run, own.model, own.metrics, output, format)
-        terminal.say(f"Exported to {paths.shown(directory)}.")
+        where = paths.shown(directory)
+        terminal.say(f"Exported to {where}.")
         if format == "saved_model":
-            hint_at(directory)
+            terminal.say(f"Next:\n  {terminal.command('generate', f'--saved_model={where}')}")
     return directory
 
 
@@ -359,7 +363,9 @@ def generate(
         arrays = as_arrays(images, labels, ("images", "labels"))
         chosen = modes.choose(mode, arrays, **settings)
         output = paths.expand(output)
-        made = modes.generate(as_loaded(model), mode, chosen, output)
+        loaded = as_loaded(model)
+        terminal.say(introduce(loaded, model))
+        made = modes.generate(loaded, mode, chosen, output)
         some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
         for path in some:
             terminal.say(f"written: {path}")
@@ -403,6 +409,7 @@ def evaluate(
         chosen.with_arrays(as_arrays(images, labels, ("images", "labels")))
         home = run_of(model)
         measured = load_newest(home) if home else as_loaded(model)
+        terminal.say(introduce(measured, model))
         output = home and home / EVALUATION if output is None else paths.expand(output)
         if output:
             check_output(output)

@@ -1,28 +1,46 @@
 """The commands as people start them: flags made from settings, errors and signals for people."""
 
 import dataclasses
-import functools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from absl import app, flags, logging
-
-from cvae_tf.config import EVALUATION, LATEST, RUNS, Config, RunOptions
+from cvae_tf.config import (
+    EVALUATION,
+    LATEST,
+    RUNS,
+    Config,
+    DataSettings,
+    GanSettings,
+    NetworkSettings,
+    RunOptions,
+    TrainingSettings,
+    VaeSettings,
+)
 from cvae_tf.core import paths, terminal
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.settings import find, kind_of
+from cvae_tf.core.settings import find
 from cvae_tf.core.tensorflow_setup import quiet_import
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output
+from cvae_tf.flags import (
+    FULL_HELP,
+    HELP,
+    Flag,
+    describe_range,
+    flag_of,
+    flags_of,
+    read_flags,
+    render,
+)
 from cvae_tf.generation.settings import MODE_NAMES, GenerationSettings
 from cvae_tf.presets import PRESETS
 from cvae_tf.training import signals
 
-_HELP = ("help", "-h", "--help")
-_LARGEST_SHOWN = 10_000  # larger limits are there to catch mistakes
+Given = dict[str, Any]  # the values of the flags that were given, by name
+_LATEST_RUN = str(RUNS / LATEST)
 
 
 def main() -> None:
@@ -32,7 +50,7 @@ def main() -> None:
     if command in COMMANDS:
         sys.argv = [f"{program} {command}", *sys.argv[2:]]
         run(command, sys.argv[0])
-    elif command in _HELP:
+    elif command in ("help", FULL_HELP, *HELP):
         terminal.say(_usage(program))
     else:
         fault = "no command." if command is None else f"{command}: is no command."
@@ -48,13 +66,17 @@ def _usage(program: str) -> str:
 
 
 def run(command: str, started_as: str | None = None) -> None:
-    """Runs a command with the flags in `sys.argv`.
+    """Runs a command with the flags in `sys.argv`, or shows its help.
 
     Args:
         command: a name in `COMMANDS`.
         started_as: what people type for it; by default `python` and the script.
     """
-    started_as = started_as or f"python {shlex.quote(sys.argv[0])}"
+    script, prefix = Path(sys.argv[0]), started_as and started_as.removesuffix(command)
+    terminal.name_commands(
+        lambda name: f"{prefix}{name}" if prefix else _python(script.with_name(f"{name}.py"))
+    )
+    started_as = started_as or _python(script)
     _open_closed_streams()
     try:
         try:
@@ -66,6 +88,10 @@ def run(command: str, started_as: str | None = None) -> None:
         sys.exit(1)
     except KeyboardInterrupt as interrupt:
         _leave(interrupt, started_as)
+
+
+def _python(script: Path) -> str:
+    return f"python {shlex.quote(str(script))}"
 
 
 def _open_closed_streams() -> None:
@@ -90,21 +116,19 @@ def _flush() -> None:
 
 
 def _run(command: str, started_as: str) -> None:
-    chosen = COMMANDS[command]
-    sys.modules["__main__"].__doc__ = chosen.help  # which --help begins with
-    define_flags(chosen)
-    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(functools.partial(call_for_people, chosen.main))
+    arguments, chosen = sys.argv[1:], COMMANDS[command]
+    if FULL_HELP in arguments:
+        terminal.say(chosen.full_help(started_as))
+    elif set(HELP) & set(arguments):
+        terminal.say(chosen.short_help(started_as))
+    else:
+        call_for_people(chosen, arguments)
 
 
-def call_for_people(main: Callable[[], None], arguments: list[str]) -> None:
-    """Calls `main`; a user's mistake ends in one line and exit code 1."""
-    logging.set_verbosity(logging.WARNING)
+def call_for_people(command: "Command", arguments: list[str]) -> None:
+    """Does what a command does with these flags; a mistake ends in one line and exit code 1."""
     try:
-        if arguments[1:]:
-            raise UserError(f"unexpected argument '{arguments[1]}'; flags are --name=value.")
-        main()
+        command.main(read_flags(command.by_name, arguments))
     except UserError as error:
         sys.exit(f"error: {error}")
 
@@ -121,192 +145,245 @@ def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
     os._exit(interrupt.exit_code)
 
 
-def define_flags(command: "Command", values: flags.FlagValues = flags.FLAGS) -> None:
-    """Makes the flags of a command; that of a setting is None if it is not given."""
-    kinds = {bool: flags.DEFINE_bool, list: flags.DEFINE_multi_string}
-    for name, (default, text) in command.flags.items():
-        define = kinds.get(type(default), flags.DEFINE_string)
-        define(name, default, text, flag_values=values)
-    for settings in command.settings:
-        for field in dataclasses.fields(settings):
-            _define_setting(field, PRESETS if settings is Config else {}, values)
+def settings_among(given: Given, settings: type) -> dict[str, Any]:
+    """Picks those of the given flags that are fields of some settings."""
+    fields = {field.name for field in dataclasses.fields(settings)}
+    return {name: value for name, value in given.items() if name in fields}
 
 
-def _define_setting(
-    field: dataclasses.Field, presets: Mapping[str, dict[str, Any]], values: flags.FlagValues
-) -> None:
-    choices = field.metadata["choices"]
-    text = f"{field.metadata['help']}{_words(choices)} {describe(field, presets)}".strip()
-    kinds = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
-    if choices and not field.metadata["are_open"]:
-        flags.DEFINE_enum(field.name, None, list(choices), text, flag_values=values)
-    else:
-        define = kinds.get(kind_of(field), flags.DEFINE_string)
-        define(field.name, None, text, flag_values=values)
-
-
-def _words(choices: Any) -> str:
-    """The choices with a few words for each, if there are any, for help."""
-    words = choices if isinstance(choices, dict) and choices is not PRESETS else {}
-    return f" {'; '.join(f'{name}: {each}' for name, each in words.items())}." if words else ""
-
-
-def describe(field: dataclasses.Field, presets: Mapping[str, dict[str, Any]]) -> str:
-    """Says in brackets which numbers a setting may be, and what it is if its flag is not given."""
-    least, most = field.metadata["range"]
-    parts = []
-    if least is not None and most is not None and most <= _LARGEST_SHOWN:
-        parts.append(f"{least:g} to {most:g}")
-    if any(field.name in preset for preset in presets.values()):
-        values = (
-            f"{name}: {preset.get(field.name, field.default)}" for name, preset in presets.items()
-        )
-        parts.append(f"default by preset; {', '.join(values)}")
-    elif field.default is not None:
-        parts.append(f"default: {field.default}")
-    return f"({'; '.join(parts)})" if parts else ""
-
-
-def settings_from_flags(settings: type) -> dict[str, Any]:
-    """Collects those settings whose flags were given."""
-    values = {field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(settings)}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _model_from_flags() -> Any:
+def _model_from_flags(given: Given) -> Any:
     """Finds the model that the flags name: an exported one is loaded, a run stays a path."""
     from cvae_tf.exporting.load import load
     from cvae_tf.training import run_directory
 
-    if _named_model() is None:
-        return run_directory.find_run(flags.FLAGS.run_dir)
-    return load(flags.FLAGS.saved_model)
+    model = _named_model(given)
+    return load(model) if "saved_model" in given else run_directory.find_run(model)
 
 
-def _named_model() -> str | None:
-    """The exported model that the flags name, if they name no run."""
-    if flags.FLAGS.saved_model is not None and flags.FLAGS["run_dir"].present:
+def _named_model(given: Given) -> str:
+    """The directory of the model that the flags name: exported, or a run, by default the newest."""
+    if "run_dir" in given and "saved_model" in given:
         raise UserError("--run_dir and --saved_model: give one of the two.")
-    return flags.FLAGS.saved_model
+    return given.get("saved_model", given.get("run_dir", _LATEST_RUN))
 
 
-def _train() -> None:
-    given = flags.FLAGS
-    options, settings = settings_from_flags(RunOptions), settings_from_flags(Config)
-    if given.resume and not given.run_dir:
-        raise UserError(f"--resume needs --run_dir, such as --run_dir={RUNS / LATEST}.")
+def _train(given: Given) -> None:
+    options, settings = settings_among(given, RunOptions), settings_among(given, Config)
+    goes_on, run_dir = given.get("resume"), given.get("run_dir")
+    if goes_on and not run_dir:
+        raise UserError(f"--resume needs --run_dir, such as --run_dir={_LATEST_RUN}.")
     RunOptions(**options)  # before TensorFlow takes its time
-    if not given.resume:
+    if not goes_on:
         Config.create(**settings)
     with quiet_import():
         from cvae_tf import api
-    if given.resume:
-        api.resume(given.run_dir, **options, **settings)
+    if goes_on:
+        api.resume(run_dir, **options, **settings)
     else:
-        api.train(run_dir=given.run_dir, **options, **settings)
+        api.train(run_dir=run_dir, **options, **settings)
 
 
-def _export() -> None:
-    given = flags.FLAGS
+def _export(given: Given) -> None:
     with quiet_import():
         from cvae_tf import api
-    api.export(given.run_dir, given.output, given.format)
+    run_dir = given.get("run_dir", _LATEST_RUN)
+    api.export(run_dir, given.get("output"), given.get("format", "saved_model"))
 
 
-def _generate() -> None:
-    given = flags.FLAGS
-    settings = settings_from_flags(GenerationSettings)
-    find("mode", MODE_NAMES, given.mode)  # before TensorFlow takes its time
+def _generate(given: Given) -> None:
+    settings, mode = settings_among(given, GenerationSettings), given.get("mode", "samples")
+    find("mode", MODE_NAMES, mode)  # before TensorFlow takes its time
     GenerationSettings(**settings)
     with quiet_import():
         from cvae_tf import api
-    api.generate(_model_from_flags(), given.mode, given.output, **settings)
+    api.generate(_model_from_flags(given), mode, given.get("output", "generated"), **settings)
 
 
-def _evaluate() -> None:
-    given = flags.FLAGS
-    settings = settings_from_flags(EvaluationSettings)
+def _evaluate(given: Given) -> None:
+    settings = settings_among(given, EvaluationSettings)
     EvaluationSettings(**settings)  # before TensorFlow takes its time
-    output = EVALUATION if given.saved_model and given.output is None else given.output
+    output = given.get("output", EVALUATION if "saved_model" in given else None)
     if output is not None:
         check_output(Path(output))
     with quiet_import():
         from cvae_tf import api
-    api.evaluate(_model_from_flags(), output, **settings)
+    api.evaluate(_model_from_flags(given), output, **settings)
 
 
-def _report() -> None:
-    given = flags.FLAGS
+def _report(given: Given) -> None:
     with quiet_import():
         from cvae_tf import api
-    model = given.run_dir if _named_model() is None else given.saved_model
-    api.report(model, given.output, compare=given.compare)
+    api.report(_named_model(given), given.get("output"), compare=given.get("compare", []))
 
 
 class Command(NamedTuple):
     """What a script does."""
 
     help: str
-    main: Callable[[], None]  # does what the flags say
-    flags: dict[str, tuple[Any, str]]  # by name: what each is if it is not given, and its help
-    settings: tuple[type, ...] = ()  # dataclasses, whose fields have a flag each
+    main: Callable[[Given], None]  # does what the given flags say
+    examples: tuple[str, ...]  # of flags
+    flags: dict[str, list[Flag]]  # all, by section
+    shown: dict[str, str] = {}  # names of those that --help shows, by title; empty: all
+
+    @property
+    def by_name(self) -> dict[str, Flag]:
+        """All its flags by name."""
+        return {flag.name: flag for section in self.flags.values() for flag in section}
+
+    def short_help(self, started_as: str) -> str:
+        """A screen: what it does, examples, the flags that matter, how to see all others."""
+        if not self.shown:
+            return self.full_help(started_as)
+        known = self.by_name
+        parts = [
+            render(title, (known[name] for name in names.split()))
+            for title, names in self.shown.items()
+        ]
+        more = f"\nAll {len(known)} flags: {started_as} {FULL_HELP}"
+        return "\n".join([self._head(started_as), *parts, more])
+
+    def full_help(self, started_as: str) -> str:
+        """All flags, section by section."""
+        parts = [render(title, flags) for title, flags in self.flags.items()]
+        return "\n".join([self._head(started_as), *parts])
+
+    def _head(self, started_as: str) -> str:
+        examples = (f"  {started_as} {example}".rstrip() for example in self.examples)
+        return "\n".join([self.help, "", *examples])
 
 
-_OF_MODEL = {
-    "run_dir": (str(RUNS / LATEST), "The run whose model is used."),
-    "saved_model": (None, "An exported model, instead of a run."),
-}
+_OF_MODEL = [
+    Flag("run_dir", "The run whose model is used.", default=_LATEST_RUN),
+    Flag("saved_model", "An exported model, instead of a run."),
+]
+_PRESET = next(field for field in dataclasses.fields(Config) if field.name == "preset")
 COMMANDS = {
     "train": Command(
-        "Trains a model: settings -> a run directory with the SavedModel.",
+        "Trains a model on images, and writes everything of the run to a new directory.",
         _train,
+        (
+            "--epochs=10",
+            "--data_path=my_pictures --image_size=64",
+            f"--resume --run_dir={_LATEST_RUN} --epochs=20",
+        ),
         {
-            "run_dir": (None, "A new directory for all of this run (default: runs/DATE_TIME)."),
-            "resume": (False, "Go on with the run in --run_dir."),
+            "data": flags_of(DataSettings, PRESETS),
+            "network": [flag_of(_PRESET)._replace(default=""), *flags_of(NetworkSettings, PRESETS)],
+            "vae": flags_of(VaeSettings, PRESETS),
+            "gan": flags_of(GanSettings, PRESETS),
+            "training": flags_of(TrainingSettings, PRESETS),
+            "run": [
+                Flag("run_dir", "A new directory for the run.", default="runs/DATE_TIME"),
+                Flag("resume", "Go on with the run in --run_dir.", bool),
+                *flags_of(RunOptions),
+            ],
         },
-        (RunOptions, Config),
+        {
+            "What to learn from": "dataset data_path image_size",
+            "Which model": "preset latent_dim conditional",
+            "How long, and where": "epochs seed run_dir resume",
+        },
     ),
     "export": Command(
-        "Exports a run again: its directory -> SavedModel and GIF, or another format.",
+        "Exports the model of a run again, as a SavedModel or for another runtime.",
         _export,
+        ("--output=my_model", "--format=litert"),
         {
-            "run_dir": (str(RUNS / LATEST), "The run to export."),
-            "output": (None, "A directory for what is written (default: its place in the run)."),
-            "format": (
-                "saved_model",
-                "saved_model (with the GIF); or for another runtime: litert, onnx, keras.",
-            ),
+            "Flags": [
+                Flag("run_dir", "The run to export.", default=_LATEST_RUN),
+                Flag("output", "A directory for what is written.", default="its place in the run"),
+                Flag("format", "saved_model, litert, onnx or keras.", default="saved_model"),
+            ]
         },
     ),
     "generate": Command(
-        "Makes pictures and latents with a model: a run, or its SavedModel -> files.",
+        "Makes pictures, or tables of latents and scores, with a trained model.",
         _generate,
+        ("--mode=samples --num=100", "--mode=anomalies --data_path=my_pictures"),
         {
-            **_OF_MODEL,
-            "mode": ("samples", f"What to make.{_words(MODE_NAMES)}"),
-            "output": ("generated", "A directory for what is made."),
+            "What, with which model": [
+                Flag("mode", "What to make.", default="samples", choices=MODE_NAMES),
+                *_OF_MODEL,
+                Flag("output", "A directory for what is made.", default="generated"),
+            ],
+            "How; each mode takes some of these": flags_of(GenerationSettings),
         },
-        (GenerationSettings,),
+        {
+            "What, with which model": "mode run_dir saved_model output",
+            "How": "num label data_path seed",
+        },
     ),
     "evaluate": Command(
-        "Evaluates a model: a run, or its SavedModel -> a table of numbers, JSON, pictures.",
+        "Measures how good a model is, on its test images or on yours.",
         _evaluate,
+        ("", "--data_path=my_pictures"),
         {
-            **_OF_MODEL,
-            "output": (
-                None,
-                "A .json file, others beside it (default: in the run, or in this folder).",
-            ),
+            "Which model": [
+                *_OF_MODEL,
+                Flag(
+                    "output",
+                    "A .json file; a table and a picture are written beside it.",
+                    default="in the run, or in this folder",
+                ),
+            ],
+            "How": flags_of(EvaluationSettings),
         },
-        (EvaluationSettings,),
+        {
+            "Which model, and where to": "run_dir saved_model output",
+            "How": "data_path measures samples classify seed",
+        },
     ),
     "report": Command(
-        "Writes a page to look at: a run, or its SavedModel -> one HTML file.",
+        "Writes a page to look at, one HTML file, of a run or an exported model.",
         _report,
+        ("", "--compare=runs/another --output=comparison.html"),
         {
-            **_OF_MODEL,
-            "compare": ([], "Another run beside it; may be given several times."),
-            "output": (None, "The .html file (default: in the run, or in this folder)."),
+            "Flags": [
+                *_OF_MODEL,
+                Flag("compare", "Another run beside it; may be given several times.", list),
+                Flag("output", "The .html file.", default="in the run, or in this folder"),
+            ]
         },
     ),
 }
+
+
+_TOP_OF_PAGE = """# All flags
+
+A preset gives the values that you do not give; `config.json` in the run records all of them. The
+last column says what holds without the flag, and in brackets what other presets take. Switches,
+such as `--flip`, are off unless it says so; `--noflip` puts one off. Hyphens may stand for `_`.
+
+This page is made by `python -c "from cvae_tf import cli; print(cli.flags_page())"`."""
+
+
+def flags_page() -> str:
+    """The text of docs/flags.md: all flags of all commands, and those that each mode takes."""
+    parts = [_TOP_OF_PAGE]
+    for name, command in COMMANDS.items():
+        parts.append(f"\n## `{name}.py`\n\n{command.help}")
+        for title, section in command.flags.items():
+            parts.append(f"\n### {title}\n" if len(command.flags) > 1 else "")
+            parts += ["| flag | what it sets | without it |", "| --- | --- | --- |"]
+            parts += map(_row, section)
+        if name == "generate":
+            parts += ["", "| mode | what it makes | its flags |", "| --- | --- | --- |"]
+            parts += _rows_of_modes(command.by_name)
+    return "\n".join(parts)
+
+
+def _row(flag: Flag) -> str:
+    """A flag as a row of a table."""
+    choices = "; ".join(f"{name}: {words}" for name, words in flag.choices.items())
+    limits = describe_range(flag.field)
+    text = f"{flag.help}{f' {choices}.' if choices else ''}{f' From {limits}.' if limits else ''}"
+    return f"| `--{flag.name}` | {text} | {flag.default} |".replace("  ", " ")
+
+
+def _rows_of_modes(known: dict[str, Flag]) -> Iterator[str]:
+    """Each mode with the flags that it takes, as rows of a table."""
+    from cvae_tf.generation.modes import MODES
+
+    for name, words in MODE_NAMES.items():
+        takes = ", ".join(f"`--{each}`" for each in MODES[name].settings if each in known)
+        yield f"| `{name}` | {words} | {takes} |"

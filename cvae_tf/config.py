@@ -42,13 +42,13 @@ STRATEGIES = {
 # Names of open tables, which may have more that others have added: see `open_tables`.
 _MODELS = {"vae": "variational autoencoder", "gan": "generative adversarial network"}
 _DATASETS = {
-    "auto": "MNIST if it is cached or can be downloaded, else the bundled digits",
+    "auto": "MNIST if it can be had, else the bundled digits",
     "mnist": "MNIST",
     "digits": "the bundled digits",
     "fashion_mnist": "clothes",
     "cifar10": "photographs of 10 kinds",
     "cifar100": "photographs of 100 kinds",
-    IN_MEMORY: "those of cvae_tf.train(x_train), from Python",
+    IN_MEMORY: "those given to cvae_tf.train, from Python",
     "tfds:NAME": "one of TensorFlow Datasets, such as tfds:kmnist",
 }
 _NETWORKS = {
@@ -69,7 +69,7 @@ _BINARIZATIONS = {
 _LIKELIHOODS = {
     "bernoulli": "black or white",
     "continuous_bernoulli": "a density of grey levels",
-    "gaussian": "another, with a learned variance, a function of the latents",
+    "gaussian": "a density of grey levels with a learned variance",
     "discretized_logistic": "256 levels, in bits/dim as the literature has them",
 }
 _GAN_LOSSES = {
@@ -91,20 +91,23 @@ class RunOptions:
     """How a run is trained this time; nothing of its result depends on it."""
 
     checkpoint_every: str = setting(
-        "Checkpoints within an epoch: every 500 (steps) or 60s (seconds).", "300s"
+        "How often to write a checkpoint within an epoch: 500 (steps) or 60s (seconds).", "300s"
     )
     tensorboard: bool = setting("Write for TensorBoard too, if installed.", False)
     cache_mb: int | None = setting(
-        "Megabytes up to which the images of a folder are held in memory; more are read from their "
-        f"file in the Keras cache as they are needed. By default {CACHE_MB:,}.",
+        "Largest size of a folder's images that is held in memory, in megabytes. Larger ones are "
+        f"read from a file in the Keras cache as they are needed. By default {CACHE_MB:,}.",
         None, least=0, most=10**9,
     )  # fmt: skip
     strategy: str = setting("Where to train.", "single", choices=STRATEGIES)
     logical_cpus: int = setting(
-        "For mirrored, to try it without GPUs: devices that the processor counts as.", 0,
+        "To try mirrored without GPUs: into how many devices to divide the processor.", 0,
         least=0, most=64,
     )  # fmt: skip
-    verbose: int = setting("0 prints nothing.", 1, least=0, most=1)
+    verbose: int = setting(
+        "0: print nothing. 1: at most thirty lines of epochs. 2: a line for each epoch.", 1,
+        least=0, most=2,
+    )  # fmt: skip
 
     def __post_init__(self):
         """Refuses values that cannot be; raises a UserError that names the first."""
@@ -130,16 +133,16 @@ class RunOptions:
 class DataSettings(ReadingSettings):
     """What a model learns from."""
 
-    dataset: str = setting("What to learn from.", "auto", choices=_DATASETS, are_open=True)
+    dataset: str = setting("A data set by name.", "auto", choices=_DATASETS, are_open=True)
     data_path: str | None = setting(
-        "Your own images: a folder of pictures; an .npz with x_train and optionally x_test, "
-        "y_train, y_test; or an .npy of images.",
+        "Your own images: a folder of pictures, an .npz with x_train (and perhaps x_test, "
+        "y_train, y_test), or an .npy.",
         None,
         is_path=True,
     )
-    flip: bool = setting("Mirror training images left to right, by chance.", False)
+    flip: bool = setting("Mirror training images left to right, at random.", False)
     augment: float = setting(
-        "Random warps of the training images; 1: about 5 degrees, 5 %, half a pixel; 0: none.",
+        "Random warps of the training images. 1: about 5 degrees, 5 %, half a pixel; 0: none.",
         0.0, least=0, most=10,
     )  # fmt: skip
 
@@ -152,18 +155,18 @@ class NetworkSettings:
     network: str = setting("Encoder and decoder.", "patches", choices=_NETWORKS, are_open=True)
     latent_dim: int = setting("Number of latent dimensions.", 2, least=1, most=4096)
     hidden: str | None = setting(
-        "Units of its dense layers from the image to the code, such as 512,256; by default as the "
-        "network has them.",
+        "Units of the dense layers, from the image to the latents, such as 512,256. By default "
+        "the network decides.",
         None,
     )
     activation: str | None = setting(
-        "Between its layers; by default as the network has it.", None, choices=ACTIVATIONS
+        "Activation between the layers. By default the network decides.", None, choices=ACTIVATIONS
     )
     dropout: float = setting(
-        "Share of its features that are left out in training.", 0.0, least=0, most=0.9
+        "Share of the features that is left out in training.", 0.0, least=0, most=0.9
     )
     conditional: bool = setting(
-        "Labels join the networks: the model then draws images of the class asked for.", False
+        "Learn the labels too, so that the model draws the class that you ask for.", False
     )
 
 
@@ -174,7 +177,9 @@ class VaeSettings:
     binarize: str = setting(
         "How grey levels become pixels.", "threshold", choices=_BINARIZATIONS, are_open=True
     )
-    likelihood: str = setting("Of a pixel.", "bernoulli", choices=_LIKELIHOODS, are_open=True)
+    likelihood: str = setting(
+        "Distribution of a pixel.", "bernoulli", choices=_LIKELIHOODS, are_open=True
+    )
     objective: str = setting(
         "elbo; elbo_analytic (KL in closed form); iwae (importance-weighted bound); or shared "
         "(half the ELBO, half log p(x) by latents that all images share; for one or two latents).",
@@ -182,15 +187,15 @@ class VaeSettings:
         choices=OBJECTIVES,
     )
     importance_samples: int = setting(
-        "Posterior samples of each image, for iwae.", 1, least=1, most=10**4
+        "Posterior samples of each image, for the objective iwae.", 1, least=1, most=10**4
     )
     shared_latents: int = setting(
-        "Latents that all images of a batch share, for shared.",
+        "Latents that all images of a batch share, for the objective shared.",
         SHARED_LATENTS, least=1, most=10**5,
     )  # fmt: skip
     beta: float = setting("Weight of the KL in training.", 1.0, least=0, most=1000)
     kl_warmup_epochs: int = setting(
-        "Epochs in which that weight grows from 0.", 0, least=0, most=10**6
+        "Epochs during which beta grows from 0.", 0, least=0, most=10**6
     )
     free_bits: float = setting(
         "Nats of KL in each latent dimension that cost nothing.", 0.0, least=0, most=100
@@ -202,8 +207,8 @@ class VaeSettings:
         choices=SAMPLERS,
     )
     denoise: float = setting(
-        "Deviation of the noise that is added to what the encoder sees in training, where it "
-        "learns the clean image.", 0.0, least=0, most=10,
+        "Standard deviation of noise that is added to what the encoder sees in training; the "
+        "model still learns the clean image.", 0.0, least=0, most=10,
     )  # fmt: skip
 
 
@@ -212,22 +217,24 @@ class GanSettings:
     """What a GAN alone knows: how generator and discriminator learn from each other."""
 
     gan_loss: str = setting(
-        "What the two are to make small.", "non_saturating", choices=_GAN_LOSSES, are_open=True
+        "Loss of generator and discriminator.", "non_saturating", choices=_GAN_LOSSES, are_open=True
     )
     r1: float = setting(
         "Weight of the penalty on the discriminator's gradient at real images; 0: none.", 0.0,
         least=0, most=10**4,
     )  # fmt: skip
-    spectral_norm: bool = setting("Keep the layers of the discriminator at norm one.", False)
+    spectral_norm: bool = setting(
+        "Keep each layer of the discriminator at spectral norm one.", False
+    )
     diff_augment: str = setting(
-        "What is changed by chance of real and drawn images alike, with commas between: mirror, "
-        "translation, cutout, colour; none; or auto: mirror for colours, translation for fewer "
-        "than 20,000 images.",
+        "Random changes of real and drawn images alike, with commas between: mirror, "
+        "translation, cutout, colour. Or none, or auto: mirror for colours, translation for "
+        "fewer than 20,000 images.",
         "auto",
     )
-    beta1: float = setting("Of Adam: how long gradients are averaged.", 0.5, least=0, most=0.9999)
+    beta1: float = setting("Adam of a GAN: decay of the mean gradient.", 0.5, least=0, most=0.9999)
     beta2: float = setting(
-        "Of Adam: how long their squares are averaged.", 0.99, least=0, most=0.999999
+        "Adam of a GAN: decay of the mean squared gradient.", 0.99, least=0, most=0.999999
     )
 
 
@@ -237,14 +244,14 @@ class TrainingSettings:
 
     epochs: int = setting("Passes over the training images.", 10, least=1, most=10**6)
     early_stop: int = setting(
-        "Epochs without a better test figure after which training ends; the best epoch is then "
-        "exported. 0: never.", 0, least=0, most=10**6,
+        "Stop after so many epochs without a better test figure, and export the best epoch. "
+        "0: never.", 0, least=0, most=10**6,
     )  # fmt: skip
     batch_size: int = setting(
-        "Images in a training step; all of them if there are fewer.", 128, least=1, most=10**6
+        "Images in a training step, or all of them if there are fewer.", 128, least=1, most=10**6
     )
     optimizer: str = setting(
-        f"How steps are taken, by an optimizer of Keras: {', '.join(_OPTIMIZERS)}.",
+        f"An optimizer of Keras: {', '.join(_OPTIMIZERS)}.",
         "adam",
         choices=_OPTIMIZERS,
         are_open=True,
@@ -267,14 +274,12 @@ class TrainingSettings:
         least=0, most=10**6,
     )  # fmt: skip
     ema: float = setting(
-        "Weights averaged over the last steps, by this decay (0.999), are evaluated and exported; "
-        "0: the last weights.", 0.0, least=0, most=0.999999,
+        "Evaluate and export weights that are averaged over the last steps, with this decay "
+        "(such as 0.999); 0: the last weights.", 0.0, least=0, most=0.999999,
     )  # fmt: skip
-    precision: str = setting("Of the layers.", "float32", choices=PRECISIONS)
+    precision: str = setting("Number format of the layers.", "float32", choices=PRECISIONS)
     jit: bool = setting("Compile the step with XLA; it then draws other random numbers.", False)
-    threads: int = setting(
-        "Threads for TensorFlow; 0: as many as there are cores.", 0, least=0, most=1024
-    )
+    threads: int = setting("Threads for TensorFlow; 0: one for each core.", 0, least=0, most=1024)
     seed: int = setting(
         "The same seed gives the same run on the same machine.",
         0, least=0, most=settings.LARGEST_SEED,
@@ -289,8 +294,8 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
     """All settings of a run. `Config.create` makes one; without a preset they are as in `fast`."""
 
     preset: str = setting(
-        "Named network and recipe; explicit flags override its values. If none is given, photo is "
-        "taken for images of grey levels or colours.",
+        "A network and how to train it, by name; other flags that you give win. By default fast, "
+        "or photo if the images have grey levels or colours.",
         DEFAULT_PRESET,
         choices=PRESETS,
     )

@@ -116,11 +116,11 @@ def load_classifier(dataset: Dataset) -> Features:
     path = _path_of(dataset, train.labels)
     accuracy = _restore(path, network)
     if accuracy is None:
-        say(f"A small classifier of {dataset.name} is trained once, to compare images by.")
+        say(f"Training a small classifier of {dataset.name} once, to compare images by it ...")
         with progress("classifier") as show:
             fit_classifier(network, train, show)
         accuracy = measure_accuracy(network, test)
-        say(f"It knows {100 * accuracy:.1f} % of the test images.")
+        say(f"It classifies {100 * accuracy:.1f} % of the test images correctly.")
         with contextlib.suppress(UserError):  # without a cache it is trained again the next time
             _keep(path, network, accuracy)
     knows = f"which knows {100 * accuracy:.1f} % of the test images"

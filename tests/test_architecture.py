@@ -22,6 +22,7 @@ LEVELS = [
     ["generation", "evaluation"],
     ["reporting"],
     ["api"],
+    ["flags"],
     ["cli", "__init__"],
     ["__main__"],
 ]

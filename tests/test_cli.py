@@ -2,52 +2,63 @@
 
 import dataclasses
 import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from absl import flags
 from helpers import PROJECT, run_python
 
 from cvae_tf import api, cli
+from cvae_tf.cli import COMMANDS
 from cvae_tf.config import Config
+from cvae_tf.core.errors import UserError
+from cvae_tf.flags import read_flags
 from cvae_tf.training import run_directory
 from cvae_tf.training.signals import Stopped
 
 FIELDS = {field.name: field for field in dataclasses.fields(Config)}
 
 
-@pytest.fixture
-def parse(monkeypatch):
-    """Reads the flags of a command as its script does; returns its `main` and what is left."""
-
-    def parse(command, *arguments):
-        values, chosen = flags.FlagValues(), cli.COMMANDS[command]
-        cli.define_flags(chosen, values)
-        monkeypatch.setattr(flags, "FLAGS", values)
-        return chosen.main, values([f"{command}.py", *arguments])
-
-    return parse
-
-
 def _another_value(field):
     """A value that no preset has."""
     if field.metadata["choices"]:
         return list(field.metadata["choices"])[-1]
-    return {int: 7, float: 0.125, bool: True}.get(field.type, "/mine")
+    most = field.metadata["range"][1] or 7
+    return {int: min(7, most), float: 0.125, bool: True}.get(field.type, "/mine")
 
 
-def test_every_setting_has_a_flag_with_its_help_that_arrives(parse):
-    parse("train")
-    assert cli.settings_from_flags(Config) == {}
+def test_every_setting_has_a_flag_with_its_help_that_arrives():
+    flags = COMMANDS["train"].by_name
     for name, field in FIELDS.items():
         value = _another_value(field)
-        parse("train", f"--{name}={value}")
-        assert cli.settings_from_flags(Config) == {name: value}
-        assert field.metadata["help"] in flags.FLAGS[name].help
-    assert "(1 to 10000; default: 1)" in flags.FLAGS["importance_samples"].help
+        for typed in (name, name.replace("_", "-")):
+            given = read_flags(flags, ["--resume", f"--{typed}={value}"])
+            assert cli.settings_among(given, Config) == {name: value}
+        assert field.metadata["help"] in flags[name].help
+    given = read_flags(flags, ["--flip", "--augment", "0", "--noflip"])
+    assert cli.settings_among(given, Config) == {"augment": 0, "flip": False}
+    assert flags["beta"].default == "1 (mlp: 4)"  # and no preset that is as usual
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("--run", "did you mean --run_dir?"),
+        ("--learning_rat=1", "did you mean --learning_rate?"),
+        ("--epochs", "needs a value; type --epochs=N"),
+        ("--epochs --flip", "--epochs: needs a value"),
+        ("--epochs=x", "--epochs='x': must be a whole number"),
+        ("--noflip=1", "--noflip=1: must be true or false"),
+        ("true", "unexpected argument 'true'; flags are --name=value."),
+    ],
+)
+def test_what_is_mistyped_is_told_with_the_nearest_flags(typed, told):
+    with pytest.raises(UserError) as raised:
+        read_flags(COMMANDS["train"].by_name, typed.split())
+    assert told in str(raised.value)
 
 
 HOW = {"checkpoint_every": "9", "tensorboard": True, "cache_mb": 5,
@@ -72,13 +83,11 @@ GIVEN = [f"--{name}={value}" for name, value in HOW.items()]
          "report", ("r", "o.html"), {"compare": ["a", "b"]}),
     ],
 )  # fmt: skip
-def test_commands_pass_on_what_their_flags_say(
-    parse, monkeypatch, arguments, called, positional, named
-):
+def test_commands_pass_on_what_their_flags_say(monkeypatch, arguments, called, positional, named):
     calls = []
     monkeypatch.setattr(run_directory, "find_run", str)
     monkeypatch.setattr(api, called, lambda *given, **more: calls.append((given, more)))
-    cli.call_for_people(*parse(*arguments))
+    cli.call_for_people(COMMANDS[arguments[0]], arguments[1:])
     ((given, more),) = calls
     assert given == positional
     assert {name: value for name, value in more.items() if value is not None} == named
@@ -87,9 +96,7 @@ def test_commands_pass_on_what_their_flags_say(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("train true", "unexpected argument 'true'; flags are --name=value."),
         ("train --resume", "--resume needs --run_dir, such as"),
-        ("train --epochs=0", "--epochs=0: must be a whole number"),
         ("generate --saved_model=", "An empty path was given; give a path, or leave it out."),
         ("export --run_dir=nowhere", "--run_dir=nowhere: holds no run"),
         ("generate --saved_model=nowhere", "nowhere: holds neither a SavedModel nor a run"),
@@ -98,10 +105,11 @@ def test_commands_pass_on_what_their_flags_say(
         ("evaluate --output=numbers.txt", "--output=numbers.txt: must end in .json"),
     ],
 )
-def test_mistakes_end_in_one_line(parse, arguments, message, tmp_path, monkeypatch):
+def test_mistakes_end_in_one_line(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        cli.call_for_people(*parse(*arguments.split()))
+        command, *typed = arguments.split()
+        cli.call_for_people(COMMANDS[command], typed)
     told = stopped.value.code
     assert told.startswith("error: ") and message in told and "\n" not in told
     assert list(tmp_path.iterdir()) == []
@@ -126,9 +134,9 @@ def test_stopping_ends_without_a_traceback_and_says_what_to_type(monkeypatch, ca
     assert advice == ["python", "my train.py", "--resume", "--run_dir=/runs/a 'run'"]
 
 
-def test_mistakes_of_the_program_keep_their_traceback(parse):
+def test_mistakes_of_the_program_keep_their_traceback():
     with pytest.raises(ZeroDivisionError):
-        cli.call_for_people(lambda: 1 / 0, parse("train")[1])
+        cli.call_for_people(COMMANDS["train"]._replace(main=lambda given: 1 / 0), [])
 
 
 # In processes of their own, which fail if they import TensorFlow.
@@ -149,13 +157,15 @@ def start(tmp_path_factory):
     return start
 
 
-def test_help_shows_the_flags_of_a_command_and_no_others(start):
-    told = start(PROJECT / "train.py", "--help")
-    text = told.stdout.replace("--[no]", "--")
-    assert told.stderr == "" and "by preset" in text
-    assert not [name for name in ("run_dir", "resume", *FIELDS) if f"--{name}:" not in text]
-    text = start(PROJECT / "evaluate.py", "--help").stdout
-    assert "--samples:" in text and "--epochs:" not in text
+def test_help_is_one_screen_and_helpfull_shows_all_flags_of_a_command_and_no_others(start):
+    script = PROJECT / "train.py"
+    for name in COMMANDS:
+        told = start("-m", "cvae_tf", name, "-h")
+        lines = told.stdout.splitlines()
+        assert told.stderr == "" and len(lines) <= 42 and max(map(len, lines)) <= 80
+    assert f"All 57 flags: python {script} --helpfull\n" in start(script, "--help").stdout
+    shown = re.findall(r"^  --(\w+)", start(script, "--helpfull").stdout, re.MULTILINE)
+    assert shown == [*COMMANDS["train"].by_name] and {"run_dir", "resume", *FIELDS} < set(shown)
 
 
 def test_the_installed_command_is_that_of_the_scripts(start):
@@ -163,14 +173,14 @@ def test_the_installed_command_is_that_of_the_scripts(start):
     assert [line.split()[0] for line in usage.splitlines() if line[:2] == "  "] == [*cli.COMMANDS]
     script, command = PROJECT / "export.py", "python -m cvae_tf export"
     told = start("-m", "cvae_tf", "export", "--help").stdout
-    assert told == start(script, "--help").stdout.replace(str(script), command)
+    assert told == start(script, "--help").stdout.replace(f"python {script}", command)
     assert 'cvae-tf = "cvae_tf.cli:main"' in (PROJECT / "pyproject.toml").read_text()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("train --epoch_count=3", "epoch_count"),
+        ("train --epoch_count=3", "error: --epoch_count: is no flag; "),
         ("train --dataset=cifar", "error: --dataset=cifar: unknown"),
         ("fly", "error: fly: is no command.\nusage: "),
     ],

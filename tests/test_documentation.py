@@ -1,8 +1,8 @@
 """What README.md and docs/ tell people: to type, to choose, to open."""
 
-import dataclasses
 import json
 import re
+import shlex
 
 import keras
 import numpy as np
@@ -11,11 +11,11 @@ from helpers import PROJECT, run_python
 from PIL import Image
 
 import cvae_tf
-from cvae_tf.cli import COMMANDS
-from cvae_tf.config import Config
+from cvae_tf import cli
 from cvae_tf.data import given_images
 from cvae_tf.data.pictures import Form, read
 from cvae_tf.exporting.formats import FORMATS
+from cvae_tf.flags import read_flags
 from cvae_tf.generation.settings import MODE_NAMES
 from cvae_tf.presets import PRESETS
 
@@ -31,9 +31,15 @@ def _snippets(text, part):
     return [code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if part in code]
 
 
-def test_requests_fit_the_signatures_of_an_exported_model(vae_run):
+def test_requests_and_readme_fit_an_exported_model(vae_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = _snippets(README, "tf.saved_model.load")
+    exec(snippet.replace("runs/latest/export/1", str(vae_run.saved_model)), {})
+    assert Image.open("digit.png").size == (28, 28)
     assert [request["signature_name"] for request in REQUESTS] == ["sample", "decode"]
     signatures = tf.saved_model.load(str(vae_run.saved_model)).signatures
+    section = README[README.index("| signature |") : README.index("[serving.md]")]
+    assert {"sample", "anomaly"} < set(re.findall(r"^\| `(\w+)`", section, re.M)) < {*signatures}
     for request in REQUESTS:
         signature, inputs = signatures[request["signature_name"]], request["inputs"]
         specs = signature.structured_input_signature[1]
@@ -75,45 +81,27 @@ def test_pictures_are_prepared_as_documented(tmp_path):
         np.testing.assert_array_equal(names["images"], given.pixels)
 
 
-def _flags_of(command):
-    """The flags that are made one by one, and those that are made of settings."""
-    fields = map(dataclasses.fields, COMMANDS[command].settings)
-    return {*COMMANDS[command].flags, *(field.name for field in sum(fields, ()))}
-
-
-def test_all_flags_and_formats_are_in_the_readme():
-    known = {name for command in COMMANDS for name in _flags_of(command)}
-    assert len(known) > 60 and not [name for name in known if f"`--{name}" not in README]
-    assert not [name for name in FORMATS if f"`{name}`" not in README]
+def test_the_page_of_flags_is_fresh_and_the_readme_is_a_page():
+    assert (PROJECT / "docs" / "flags.md").read_text(encoding="utf-8") == f"{cli.flags_page()}\n"
+    assert len(README.splitlines()) <= 180
+    assert not [name for name in PRESETS if f"| `{name}` |" not in README]
+    assert not [name for name in FORMATS if f"`{name}`" not in SERVING]
 
 
 COMMAND = re.compile(
-    r"^    (?:pip .* && )?(?:python |cvae-tf )(\w+)(?:\.py)?((?: --.*)?)$", re.MULTILINE
+    r"(?:^    |`)(?:pip .* && )?(?:python |cvae-tf )(\w+)(?:\.py)?((?: --[^`\n]*)?)(?:$|`)",
+    re.MULTILINE,
 )
 
 
 def test_commands_have_flags_and_names_that_there_are():
     commands = COMMAND.findall("\n".join(path.read_text(encoding="utf-8") for path in PAGES))
-    assert len(commands) > 40
-    for command, flags in commands:
-        known = _flags_of(command)
-        for flag in flags.split(" --")[1:]:
-            name, _, value = flag.replace(" ", "=").partition("=")
-            assert name in known, f"{command}: --{flag}"
-            assert name != "mode" or value in MODE_NAMES
-
-
-def test_table_of_flags_says_what_the_settings_say():
-    section = README[README.index("## Flags\n") :].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| `--")]
-    rows = {name: told for name, *told in (line.strip("| ").split(" | ") for line in lines)}
-    for field in dataclasses.fields(Config):
-        told, default = (*rows[f"`--{field.name}`"], "")[:2]
-        assert told.startswith(field.metadata["help"]), field.name
-        by_preset = {n: of[field.name] for n, of in PRESETS.items() if field.name in of}
-        for name, value in by_preset.items():
-            assert f"{name}: {value}" in default, field.name
-        assert by_preset or default == str("" if field.default is None else field.default)
+    commands += [("train", flag) for flag in re.findall(r"^\| `(--\w+(?:=\S+)?)` \|", README, re.M)]
+    assert len(commands) > 60
+    for command, given in commands:
+        typed = shlex.split(given.replace("$MORE", ""))
+        values = read_flags(cli.COMMANDS[command].by_name, typed)
+        assert command != "generate" or values.get("mode", "samples") in MODE_NAMES
 
 
 def test_links_lead_to_files():

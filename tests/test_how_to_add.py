@@ -1,4 +1,4 @@
-"""What the README says of adding a network, a likelihood, ...: each is followed, from outside."""
+"""What docs/extending.md says of adding a network, ...: each is followed, from outside."""
 
 import json
 import pkgutil
@@ -17,10 +17,9 @@ from cvae_tf.generation.image_modes import Generated
 from cvae_tf.generation.modes import Mode
 from cvae_tf.models.vae.likelihoods import GAUSSIAN
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
-SECTION = README[README.index("## How to add") : README.index("## Map")]
+EXTENDING = (PROJECT / "docs" / "extending.md").read_text(encoding="utf-8")
 ROW = r"^\| .+? \| `(cvae_tf\.[\w.]+)` \| .+ \| `(\S+\.py)` \| `(\w+)\(.*\)` \|$"
-ROWS = re.findall(ROW, SECTION, re.MULTILINE)
+ROWS = re.findall(ROW, EXTENDING, re.MULTILINE)
 TABLES = {name.rpartition(".")[2]: pkgutil.resolve_name(name) for name, *_ in ROWS}
 
 
@@ -102,7 +101,7 @@ def test_format_of_ones_own_is_written_with_its_description(tiny_model, tmp_path
     assert len(np.load(directory / "weights.npz").files) == len(tiny_model.weights)
 
 
-def test_the_readme_has_a_table_an_example_and_a_call_for_each_kind():
+def test_there_is_a_table_an_example_and_a_call_for_each_kind():
     assert len(ROWS) == 7 and set(ADDED) <= set(TABLES)
     for _, example, function in ROWS:
         assert (PROJECT / example).exists() and function in cvae_tf.__all__

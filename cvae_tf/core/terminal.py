@@ -2,21 +2,31 @@
 
 import contextlib
 import contextvars
+import shlex
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
+from cvae_tf.core import paths
+
+_TYPED = {"command": lambda name: f"python -m cvae_tf {name}"}
 _VERBOSE = contextvars.ContextVar("verbose", default=1)
 
 
 @contextlib.contextmanager
 def verbosity(verbose: int) -> Iterator[None]:
-    """Sets how much is said within it, in this thread alone: 0 for nothing, 1 for everything."""
+    """Sets how much is said within it, in this thread alone: 0 nothing, 1 the usual, 2 all."""
     token = _VERBOSE.set(verbose)
     try:
         yield
     finally:
         _VERBOSE.reset(token)
+
+
+def says_all() -> bool:
+    """Whether people want to see each of many lines."""
+    return _VERBOSE.get() > 1
 
 
 def say(text: str) -> None:
@@ -56,6 +66,21 @@ def is_on_terminal() -> bool:
     return False
 
 
+def name_commands(typed: Callable[[str], str]) -> None:
+    """Takes what people type here for a command of such a name."""
+    _TYPED["command"] = typed
+
+
+def command(name: str, *flags: str) -> str:
+    """A command as people type it here."""
+    return " ".join([_TYPED["command"](name), *map(shlex.quote, flags)])
+
+
+def link(path: Path) -> str:
+    """A path as it is shown: on a terminal as an address that can be clicked."""
+    return path.absolute().as_uri() if is_on_terminal() else paths.shown(path)
+
+
 class Progress:
     """A bar with the share of something that is done and the time that is left; none in a log."""
 
@@ -68,16 +93,17 @@ class Progress:
         if self._bar is None and is_on_terminal():
             self._bar = _new_bar()
             self._task = self._bar.add_task(self.what, total=1.0, completed=share, note=note)
-            self._bar.start()
         if self._bar is not None:
-            self._bar.update(self._task, completed=share, note=note)
+            self._bar.start()  # which does nothing if it is shown
+            self._bar.update(
+                self._task, description=self.what, completed=share, note=note, refresh=True
+            )
 
-    def clear(self) -> None:
-        """Takes the bar away."""
+    def hide(self) -> None:
+        """Takes the bar away, until something is shown again."""
         if self._bar is not None:
             with contextlib.suppress(OSError):  # the terminal may be gone
                 self._bar.stop()
-            self._bar = None
 
 
 def _new_bar() -> Any:
@@ -91,6 +117,7 @@ def _new_bar() -> Any:
         progress.BarColumn(),
         progress.TaskProgressColumn(),
         progress.TimeRemainingColumn(),
+        progress.TextColumn("left"),
         progress.TextColumn("{task.fields[note]}", markup=False),
         console=screen,
         transient=True,
@@ -105,4 +132,4 @@ def progress(what: str) -> Iterator[Callable[..., None]]:
     try:
         yield shown.show
     finally:
-        shown.clear()
+        shown.hide()

@@ -241,7 +241,7 @@ def _used_classes(
     warn_of_gaps(*(labels[part] for part in rows), names)
     used = np.unique(labels[np.concatenate(rows)])
     if len(used) == 1:
-        say(f"{printable(path)}: all pictures are in {names[used[0]]}/; one class alone is none.")
+        say(f"{printable(path)}: all pictures are in {names[used[0]]}/, so there are no classes.")
         return None, None
     return np.searchsorted(used, labels), tuple(names[label] for label in used)
 

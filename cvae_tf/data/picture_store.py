@@ -154,7 +154,7 @@ def say_pages_left_out(count: int, why: str) -> None:
     """Says that pages or frames of files are left out, if there are any."""
     if count:
         say(
-            f"images:  of files with several pages or frames the first one is taken; {count:,} "
+            f"images:  of files with several pages or frames the first one is used; {count:,} "
             f"more are left out ({why})"
         )
 

@@ -47,13 +47,13 @@ class ReadingSettings:
     """How the pictures of a folder become images of one size."""
 
     image_size: str | None = setting(
-        "Bring all pictures of a folder to this size: 64, or 64x48 for height x width; "
-        "without it they must be of one size.",
+        "Bring all pictures of a folder to this size: 64, or 64x48 for height x width. "
+        "Needed if they are of different sizes.",
         None,
     )
     fit: str = setting(
-        "How pictures are brought to --image_size: cut at the longer side, with margins, or "
-        "stretched.",
+        "How to bring pictures to --image_size: cut the longer side, add margins (pad), or "
+        "stretch.",
         "crop",
         choices=("crop", "pad", "stretch"),
     )

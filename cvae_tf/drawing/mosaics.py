@@ -1,5 +1,6 @@
 """Images in rows and columns: tiles alone, with all that says what they are, as animations."""
 
+import io
 import itertools
 import math
 import statistics
@@ -18,6 +19,7 @@ from cvae_tf.drawing import canvas
 MANIFOLD_TITLE = "The latent space, decoded at the quantiles of the prior"
 
 _SHOWN_LENGTH = 900  # pixels of the longer side of tiles alone that are enlarged
+_LARGEST_GIF = 4_500_000  # bytes, of the epochs
 _FRAME_MS, _LAST_FRAME_MS = 60, 3000  # of an interpolation; of the last epoch
 _AREA = 224 * 224  # pixels of an enlarged frame
 _LONGEST_SIDE = 1200
@@ -135,9 +137,18 @@ def save_image(path: Path, image: np.ndarray, enlarge: int = 1) -> None:
 
 
 def animate(pictures: list[Path], path: Path) -> None:
-    """Joins PNG files into a GIF that repeats, all as large as the last, which is held."""
+    """Joins PNG files into a GIF that repeats, all as large as the last, which is held.
+
+    Of too many for a file that can be sent, some are taken, evenly; the first and the last stay.
+    """
     with Image.open(pictures[-1]) as last:
         size = last.size
+    one = io.BytesIO()
+    _frame(pictures[-1], size).save(one, "GIF")
+    most = max(2, _LARGEST_GIF // one.tell())
+    if len(pictures) > most:
+        rows = np.linspace(0, len(pictures) - 1, most).round().astype(int)
+        pictures = [pictures[row] for row in rows]
     frame_ms = min(400, max(60, 20_000 // len(pictures)))
     durations = [frame_ms] * (len(pictures) - 1) + [_LAST_FRAME_MS]
     _save_gif(path, (_frame(picture, size) for picture in pictures), durations)

@@ -202,18 +202,36 @@ def measure(task: Task, images: Images) -> Evaluation:
     model, settings = task.model, task.settings
     is_exact = exact_log_px.can_integrate(model)
     sizes = settings.sizes(is_exact) if model.pixels.has_likelihood else []
+    steps = settings.refine
+    if steps is None:
+        steps = REFINE_STEPS if is_exact and model.can_refine else 0
+    terminal.say(_plan(task, sizes, steps, is_exact))
     posteriors = _encode(task)
     with progress("sampling") as show:
         bounds = _sample(task, posteriors, sizes, show)
     kl = importance_bounds.kl_per_dimension(posteriors)
     found = Evaluation(model, settings, images, task.pixels, posteriors, kl, bounds)
-    steps = settings.refine
-    if steps is None:
-        steps = REFINE_STEPS if is_exact and model.can_refine else 0
     refined = refine(task, steps, sizes) if steps else None
     exact = exact_log_px.log_evidence(model, task.pixels, task.labels) if is_exact else None
     classes = classify(task) if settings.classify else None
     return found._replace(refined=refined, exact=exact, classes=classes)
+
+
+def _plan(task: Task, sizes: list[int], steps: int, is_exact: bool) -> str:
+    """Says what will be measured, and by how many decoded images, which take the time."""
+    settings, num = task.settings, len(task.pixels)
+    samples = f"{settings.samples} samples" if settings.samples > 1 else "a sample"
+    parts = [f"the ELBO by {samples} of each"]
+    parts += [f"bounds by up to {max(sizes):,} samples"] if sizes else []
+    parts += [f"posteriors refined by {steps} steps"] if steps else []
+    parts += ["log p(x) by integration"] if is_exact else []
+    parts += [f"each under {len(task.model.class_names)} classes"] if settings.classify else []
+    decoded = num * (settings.samples + sum(sizes)) * (2 if steps else 1)
+    fewer = "; --importance_samples=1,10,100 is faster" if max(sizes, default=0) >= 1000 else ""
+    return (
+        f"measuring {num:,} images: {', '.join(parts)} ({decoded:,} decoded images for the "
+        f"samples{fewer}) ..."
+    )
 
 
 def _encode(task: Task) -> Posterior:
@@ -290,7 +308,7 @@ def measure_distance(model: GenerativeModel, settings: EvaluationSettings) -> Di
         raise UserError(f"{dataset.name}: a distance needs two test images at least.")
     dataset = with_classes(dataset) if model.class_names else dataset
     features = for_dataset(dataset, settings.features)
-    terminal.say(f"{num:,} images are drawn, and compared with as many real ones.")
+    terminal.say(f"drawing {num:,} images and comparing them with as many real ones ...")
     real, training = (
         features.of_parts(_real(split.images, num, model))
         for split in (dataset.test, dataset.train)

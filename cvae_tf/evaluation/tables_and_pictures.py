@@ -18,25 +18,28 @@ from cvae_tf.evaluation.evaluating import Classification, Distance, Evaluation
 from cvae_tf.inference import exact_log_px, importance_bounds
 from cvae_tf.inference.importance_bounds import mean_of
 from cvae_tf.models.vae.family import meaning_of_bits
+from cvae_tf.models.vae.likelihoods import nats_of_one_bit
 
 _WIDEST = 10_000  # letters in a line, so that nothing is cut
+_MOST_DIMENSIONS, _LARGEST_DIMENSIONS = 10, 5  # latent ones, whose KL has a row each
 _COLOURS = COLOURS[:2]  # of the encoder's posterior, and of the refined one
 
 
 def as_table(found: Evaluation | Distance) -> str:
     """Writes the numbers for people."""
     if isinstance(found, Distance):
-        return _table_of_distance(found)
+        return "\n".join(["", f"{_how_real(found)}.", "", _table_of_distance(found)])
     model, settings = found.model, found.settings
-    conditions = f"{model.pixels.binarization_name}, seed {settings.seed}, {found.images.origin}"
-    active = importance_bounds.count_active_units(found.posteriors)
     lines = [
-        f"{len(found.pixels):,} images ({found.images.origin}); "
-        f"p(x|z): {model.pixels.likelihood_name}; {model.latent_dim} latent dimensions",
         "",
-        _table_of_numbers(found, conditions),
+        *_headlines(found),
         "",
-        f"active units: {active} of {model.latent_dim} ({conditions})",
+        f"Means over {len(found.pixels):,} images ({found.images.origin}), +- standard error; "
+        f"binarisation {model.pixels.binarization_name}, p(x|z) {model.pixels.likelihood_name}, "
+        f"seed {settings.seed}:",
+        "",
+        _table_of_numbers(found),
+        "",
     ]
     if found.classes:
         lines.append(_describe_classes(found.classes))
@@ -46,16 +49,65 @@ def as_table(found: Evaluation | Distance) -> str:
     return "\n".join(lines)
 
 
-def _table_of_numbers(found: Evaluation, conditions: str) -> str:
+def _headlines(found: Evaluation) -> Iterator[str]:
+    """Yields in three lines what the model is worth."""
+    model, elbo = found.model, found.elbo.mean()
+    if model.pixels.has_likelihood:
+        evidence, is_exact = _evidence(found), found.log_evidence is not None
+        nats = f"{found.evidence} is {'' if is_exact else 'at least '}{evidence:,.2f} nats"
+        bits = f"{-evidence / nats_of_one_bit(model.image_shape):.2f} bits/dim"
+        if model.pixels.likelihood.is_of_levels:
+            bound = "" if is_exact else "at most "
+            yield f"How likely an image is: {bound}{bits} on average ({nats})."
+        else:
+            yield f"How likely an image is: {nats} on average ({bits})."
+        missed = f"{evidence - elbo:,.2f} nats (its ELBO is {elbo:,.2f})"
+        if found.refined:
+            missed += f"; refined posteriors miss {evidence - found.refined.elbo.mean():,.2f}"
+        yield f"What the encoder misses: {missed}."
+    else:
+        title = model.pixels.terms["elbo"].title
+        yield f"How likely an image is: nobody can say; the {title} is {elbo:,.2f} nats."
+    active = importance_bounds.count_active_units(found.posteriors)
+    used = f"{active} of {model.latent_dim} latent dimensions are in use"
+    if found.distance:
+        yield f"{_how_real(found.distance)}; {used}."
+    else:
+        yield f"What it uses: {used}."
+
+
+def _how_real(found: Distance) -> str:
+    return (
+        f"How real its own images look: Frechet distance {found.frechet:.4g} (lower is better), "
+        f"where real images have {found.floor:.4g}"
+    )
+
+
+def _evidence(found: Evaluation) -> float:
+    """The mean log p(x), exact or as the best bound says, nats."""
+    if found.log_evidence is not None:
+        return found.log_evidence.mean()
+    bounds = [[each.elbo, *each.bounds.importance_weighted.values()]
+              for each in found.by_posterior.values()]  # fmt: skip
+    return max(values.mean() for each in bounds for values in each)
+
+
+def _table_of_numbers(found: Evaluation) -> str:
     """A row for each number, as wide as it must be, whoever reads it: plain text."""
     from rich.console import Console
     from rich.table import Column, Table
 
     numeric = (Column(name, justify="right") for name in ("K", "nats per image", "bits/dim"))
-    table = Table("", *numeric, "binarisation, seed, images", box=None, pad_edge=False)
-    for quantity, how, nats, bits in evaluating.numbers(found):
+    table = Table("", *numeric, box=None, pad_edge=False)
+    size, numbers = found.model.latent_dim, evaluating.numbers(found)
+    if size > _MOST_DIMENSIONS:  # those of the dimensions are the last
+        largest = sorted(numbers[-size:], key=lambda number: -number.nats.mean)
+        numbers = [*numbers[:-size], *largest[:_LARGEST_DIMENSIONS]]
+    for quantity, how, nats, bits in numbers:
         error = "" if nats.standard_error is None else f" +- {nats.standard_error:.2f}"
-        table.add_row(quantity, how, f"{nats.mean:.2f}{error}", f"{bits.mean:.4f}", conditions)
+        table.add_row(quantity, how, f"{nats.mean:,.2f}{error}", f"{bits.mean:.4f}")
+    if size > _MOST_DIMENSIONS:
+        table.add_row(f"(the other {size - _LARGEST_DIMENSIONS} dimensions have less)", "", "", "")
     text = io.StringIO()
     bare = {"color_system": None, "markup": False, "emoji": False, "force_jupyter": False}
     Console(file=text, width=_WIDEST, height=1, **bare).print(table)

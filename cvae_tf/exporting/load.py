@@ -65,6 +65,19 @@ def as_loaded(model: GenerativeModel | str | os.PathLike) -> GenerativeModel:
     return model if isinstance(model, GenerativeModel) else load(model)
 
 
+def introduce(model: GenerativeModel, given: GenerativeModel | str | os.PathLike) -> str:
+    """Says for people which model is used, and where it was if a directory was given."""
+    known = model.metadata
+    config, epoch = known.get("config", {}), (known.get("metrics") or {}).get("epoch")
+    where = "" if given is model else f"{paths.shown(paths.expand(given).resolve())}: "
+    network = f", network {config['network']}" if config.get("network") else ""
+    dimensions = f"{model.latent_dim} latent dimension{'s' * (model.latent_dim > 1)}"
+    learned = f", epoch {epoch}" if epoch else ""
+    data = f", trained on {known['data']['name']}" if known.get("data", {}).get("name") else ""
+    what = f"preset {config['preset']}" if "preset" in config else known.get("title", "a model")
+    return f"model:   {where}{what}{network}, {dimensions}{learned}{data}"
+
+
 def run_of(model: GenerativeModel | str | os.PathLike) -> Path | None:
     """The directory of a run, if that is what was given."""
     if isinstance(model, GenerativeModel):

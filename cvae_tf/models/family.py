@@ -75,6 +75,15 @@ class Family:
             for measure in self.test_measures(model)
         )
 
+    def headline(self, model: Any, values: dict[str, float]) -> tuple[Measure, float]:
+        """The number that stands for a model, of the means over test images by their names."""
+        measure = self.test_measures(model)[0]
+        return measure, values[measure.name]
+
+    def other_figures(self, model: Any, row: dict[str, float]) -> dict[str, float]:
+        """Further columns of `metrics.csv`, which follow from the others of a row."""
+        return {}
+
     def warnings(self, model: Any, row: dict[str, float]) -> list[str]:
         """Says what has gone wrong in an epoch, and what to try; `row` is that of `metrics.csv`."""
         return []

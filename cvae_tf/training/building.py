@@ -68,7 +68,7 @@ def complete_settings(
         chosen = Config.create(looks, **given)
     if chosen.has("binarize") and chosen.binarize == "threshold" and looks.suffer_at_threshold:
         warn(
-            f"at the threshold {looks.share_lost:.0%} of the images lose most of what is on them: "
+            f"at the threshold {looks.share_lost:.0%} of the images lose most of what they show: "
             f"{looks.levels}."
         )
     recipe = config.to_json() if config else {**PRESETS[chosen.preset], **given}
@@ -81,7 +81,7 @@ def complete_settings(
         say(f"preset:  {chosen.preset}, {_why_preset(chosen, given, looks)}")
         few = chosen.chosen_for_few(looks, given).items()
         if flags := [f"--{name}" + f"={value:g}" * (value is not True) for name, value in few]:
-            none = f"--preset={chosen.preset} takes none of it"
+            none = f"--preset={chosen.preset} has the usual ones instead"
             say(f"recipe:  {looks.num:,} images are few, so {' '.join(flags)}; {none}")
     return chosen
 
@@ -179,5 +179,5 @@ def load_trained(run_dir: str | os.PathLike, precision: str | None = None) -> Tr
     take_averages(model)
     if missing := restore_fitted(run, model):
         also = ", and ".join(missing)
-        say(f"What is learned at the end is missing: {also}; train.py --resume adds it.")
+        say(f"The run did not finish, so {also}; train.py --resume finishes it.")
     return Trained(run, model, progress.metrics)

@@ -131,7 +131,7 @@ def restore_best(directory: Path, model: GenerativeModel) -> Progress:
     try:
         return _restore(_path_of(directory, best_row(newest.metrics, model)["step"]), model)
     except UserError as error:
-        warn(f"{error} Instead of the best epoch the newest is taken.")
+        warn(f"{error} The newest epoch is used instead of the best.")
         return newest
 
 

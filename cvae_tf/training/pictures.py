@@ -3,6 +3,7 @@
 What the picture of an epoch shows is said by the family of the model, in `epoch_panels`.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,12 @@ from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import averaged
 
 _SHOWN = 32  # test images in the picture of an epoch
+_MOST_PICTURES = 60  # of epochs, about
+
+
+def is_among(epoch: int, epochs: int, most: int = _MOST_PICTURES) -> bool:
+    """Whether one of so many epochs is among about `most` of them: every k-th, first and last."""
+    return epoch in (1, epochs) or epoch % math.ceil(epochs / most) == 0
 
 
 class RunPictures:
@@ -38,14 +45,10 @@ class RunPictures:
     def draw_epoch(self, epoch: int, test: dict[str, float]) -> Path:
         """Draws what the model shows after an epoch, 0 before training; returns the PNG.
 
-        The title has the first number that was measured of the test images.
+        The title has the number that stands for the model.
         """
         path = self._run.epoch_image(epoch)
-        measure = self._family.test_measures(self._model)[0]
-        title = (
-            f"Epoch {epoch}: test {measure.title} {test[measure.name]:.1f} "
-            f"{measure.unit and f'{measure.unit} '}({self._dataset.name})"
-        )
+        title = f"Epoch {epoch}: {told(self._model, test)} ({self._dataset.name})"
         with averaged(self._model):
             panels = self._family.epoch_panels(
                 self._model, self._shown, self._shown_labels, self._seed
@@ -96,7 +99,13 @@ class RunPictures:
         return np.concatenate(parts)
 
 
+def told(model: GenerativeModel, test: dict[str, float]) -> str:
+    """The number that stands for a model, of the means over test images, in words."""
+    measure, value = family_of(model).headline(model, test)
+    return " ".join(part for part in ("test", measure.title, f"{value:,.2f}", measure.unit) if part)
+
+
 def animate_epochs(run: Run, path: Path) -> None:
-    """Writes the GIF of the pictures of all epochs, if there are any."""
+    """Writes the GIF of the pictures of the epochs, if there are any."""
     if run.epoch_images:
         animate(run.epoch_images, path)

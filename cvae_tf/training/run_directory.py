@@ -170,7 +170,7 @@ def changed(run: Run, config: Config, dataset: Dataset) -> Run:
     """Records, and says, that a run gets more epochs, or that its images are elsewhere now."""
     place = {}
     if config.data_path != run.config.data_path:
-        terminal.say(f"The images of the training are at {config.data_path} now.")
+        terminal.say(f"The training images are now at {config.data_path}.")
         place = {"name": dataset.name, "origin": dataset.origin}
     if config.epochs != run.config.epochs:
         change = f"from {run.config.epochs} to {config.epochs} epochs"

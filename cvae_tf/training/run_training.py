@@ -8,7 +8,7 @@ fitted after the last step, and kept beside the checkpoints; what TensorBoard an
 import contextlib
 import importlib.util
 import json
-import shlex
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ from cvae_tf.config import Config, RunOptions
 from cvae_tf.core import files, paths
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.terminal import Progress as Bar
-from cvae_tf.core.terminal import say, warn
+from cvae_tf.core.terminal import command, link, say, says_all, warn
 from cvae_tf.data.datasets import Dataset
 from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
@@ -30,10 +30,11 @@ from cvae_tf.presets import PRESETS
 from cvae_tf.training import checkpoints, run_directory, signals
 from cvae_tf.training.checkpoints import Metrics, Progress, best_row
 from cvae_tf.training.distribution import Distribution
-from cvae_tf.training.pictures import RunPictures
+from cvae_tf.training.pictures import RunPictures, is_among, told
 from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import EpochResult, Trainer, is_within_averages
 
+_MOST_LINES = 30  # of epochs on the screen, about
 _SOON, _LITTLE = 0.1, 0.01  # of all epochs, of what the test figure had won: no clear loss
 _FITTED_STEP = "step"  # of the weights that the fitted parts belong to
 _NOT_FATAL = (np.linalg.LinAlgError, MemoryError, tf.errors.OpError)
@@ -66,9 +67,11 @@ def train_run(
         last = 0 if callback.is_over_early() else epochs
         for result in trainer.run_epochs(last, callback, first_epoch, progress.steps_done):
             callback.finish_epoch(result, pictures, events)
-            _report_epoch(result, trainer.model, epochs)
+            is_over = callback.is_over_early()
+            if is_over or says_all() or is_among(result.epoch, epochs, _MOST_LINES):
+                _report_epoch(result, trainer.model, epochs)
             callback.stop_if_asked()
-            if callback.is_over_early():
+            if is_over:
                 break
     _report_best(run.config, callback.metrics, trainer.model, callback.is_over_early())
     return callback.metrics
@@ -85,20 +88,46 @@ def _begin(run: Run, trainer: Trainer, pictures: RunPictures | None) -> Progress
     if not distribution.is_chief:
         return checkpoints.unpack(distribution.from_chief(bytes), model)
     progress = checkpoints.restore_newest(run.checkpoints, model)
+    rows = [_with_other_figures(row, model) for row in progress.metrics]  # older ones lack them
+    progress = progress._replace(metrics=rows)
     distribution.from_chief(lambda: checkpoints.packed(model, progress))
     announce(run, progress)
     if progress.metrics:
-        _make_again(run, pictures, progress)
+        _make_again(run, model, pictures, progress)
     return progress
 
 
-def _make_again(run: Run, pictures: RunPictures, progress: Progress) -> None:
+def _with_other_figures(row: dict[str, float], model: GenerativeModel) -> dict[str, float]:
+    return row | family_of(model).other_figures(model, row)
+
+
+def _make_again(
+    run: Run, model: GenerativeModel, pictures: RunPictures, progress: Progress
+) -> None:
     """Makes what a checkpoint knows and the run directory may have lost."""
     run_directory.write_metrics(run, progress.metrics)
     row = progress.metrics[-1]
-    if progress.steps_done == 0 and not run.epoch_image(row["epoch"]).exists():
-        values = {name.removeprefix("test_"): value for name, value in row.items()}
-        pictures.draw_epoch(row["epoch"], values)
+    is_wanted = _has_picture(run, progress.metrics, model) and progress.steps_done == 0
+    if is_wanted and not run.epoch_image(row["epoch"]).exists():
+        pictures.draw_epoch(row["epoch"], _test_values(row))
+
+
+def _test_values(row: dict[str, float]) -> dict[str, float]:
+    names = (name for name in row if name.startswith("test_"))
+    return {name.removeprefix("test_"): row[name] for name in names}
+
+
+def _has_picture(run: Run, rows: Metrics, model: GenerativeModel) -> bool:
+    """Whether the last of some epochs has a picture: every k-th of many, and where a run ends."""
+    return is_among(rows[-1]["epoch"], run.config.epochs) or _is_over_early(run, rows, model)
+
+
+def _is_over_early(run: Run, rows: Metrics, model: GenerativeModel) -> bool:
+    """Whether epochs are left, but as many as are allowed have brought no better figure."""
+    patience = run.config.early_stop
+    if not patience or not rows or rows[-1]["epoch"] >= run.config.epochs:
+        return False
+    return rows[-1]["epoch"] - best_row(rows, model)["epoch"] >= patience
 
 
 def known_run(run_dir: str | Path, strategy: str) -> Run | None:
@@ -144,9 +173,10 @@ class CheckpointCallback:
         """
         self.metrics = metrics
         self._run, self._model, self._every = run, trainer.model, every
+        self._family = family_of(trainer.model)
         self._steps_per_epoch, self._distribution = trainer.steps_per_epoch, trainer.distribution
         self._saved = self._now()
-        self._bar = Bar("")  # of the epoch that is being trained
+        self._bar = Bar("")  # of the whole run
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -163,14 +193,19 @@ class CheckpointCallback:
                 self.save()
             raise
         finally:
-            self._bar.clear()
+            self._bar.hide()
 
     def __call__(self, epoch: int, steps_done: int, value: float) -> None:
         """Is called by the trainer now and then, with a mean of the epoch so far."""
-        self._bar.what = f"epoch {epoch}/{self._run.config.epochs}"
-        self._bar.show(steps_done / self._steps_per_epoch, f"training {value:.2f}")
+        epochs = self._run.config.epochs
+        self._bar.what = f"epoch {epoch}/{epochs}"
+        name = next(iter(self._family.train_measures(self._model).values())).name
+        if name in {measure.name for measure in self._family.test_measures(self._model)}:
+            _, value = self._family.headline(self._model, {name: value})
+        share = (epoch - 1 + steps_done / self._steps_per_epoch) / epochs
+        self._bar.show(share, f"training {value:,.2f}")
         if steps_done == self._steps_per_epoch:
-            self._bar.clear()
+            self._bar.hide()  # others may be shown while the test images are measured
         self.stop_if_asked()
         clocks = zip(self._now(), self._saved, self._every, strict=True)
         if any(now - saved >= every for now, saved, every in clocks):
@@ -178,22 +213,20 @@ class CheckpointCallback:
 
     def finish_epoch(self, result: EpochResult, pictures: RunPictures | None, events: Any) -> None:
         """Writes what an epoch brought; it counts as done when all of it is on the disk."""
-        row = result.as_row()
+        row = _with_other_figures(result.as_row(), self._model)
         rows = [*self.metrics, row]
         if pictures:
             run_directory.write_metrics(self._run, rows)
-            picture = pictures.draw_epoch(result.epoch, result.test)
+            is_drawn = _has_picture(self._run, rows, self._model)
+            picture = pictures.draw_epoch(result.epoch, result.test) if is_drawn else None
             if events:
                 _write_events(events, row, picture)
         self.metrics = rows
         self.save()
 
     def is_over_early(self) -> bool:
-        """Whether epochs are left, but as many as are allowed have brought no better figure."""
-        rows, patience = self.metrics, self._run.config.early_stop
-        if not patience or not rows or rows[-1]["epoch"] >= self._run.config.epochs:
-            return False
-        return rows[-1]["epoch"] - best_row(rows, self._model)["epoch"] >= patience
+        """Whether epochs are left, but the run is to be stopped before them."""
+        return _is_over_early(self._run, self.metrics, self._model)
 
     def save(self) -> None:
         """Writes a checkpoint of this moment; the first one makes the run the latest."""
@@ -240,7 +273,7 @@ def fit_after_training(run: Run, model: GenerativeModel, dataset: Dataset) -> No
             family_of(model).fit_after_training(model, name, dataset)
         except _NOT_FATAL as error:  # the trained model is not to be lost
             reason = str(error).partition("\n")[0]
-            warn(f"what is learned at the end is missing: {part.effect_if_missing} ({reason}).")
+            warn(f"the last part of the training failed ({reason}), so {part.effect_if_missing}.")
         else:
             variables = _fitted_variables(name, part)
             arrays |= {key: variable.numpy() for key, variable in variables.items()}
@@ -271,13 +304,14 @@ def _fitted_variables(name: str, part: Any) -> dict[str, Any]:
     return {f"{name}.{variable.name}": variable for variable in part.variables}
 
 
-def _write_events(writer: Any, row: dict[str, float], picture: Path) -> None:
+def _write_events(writer: Any, row: dict[str, float], picture: Path | None) -> None:
     """Adds the row of an epoch in `metrics.csv`, and its picture, to what TensorBoard shows."""
     with writer.as_default(step=row["epoch"]):
         for name, value in row.items():
             if name not in ("epoch", "step"):
                 tf.summary.scalar(name, value)
-        tf.summary.image("epoch", iio.imread(picture, mode="RGB")[None])
+        if picture:
+            tf.summary.image("epoch", iio.imread(picture, mode="RGB")[None])
     writer.flush()
 
 
@@ -308,6 +342,9 @@ def announce(run: Run, progress: Progress) -> None:
     say(f"run:     {paths.shown(run.directory)}")
     if progress.epoch > 1 or progress.steps_done:
         say(f"resumed: in epoch {progress.epoch} after {progress.steps_done} steps")
+    if config.epochs > _MOST_LINES and not says_all():
+        every = math.ceil(config.epochs / _MOST_LINES)
+        say(f"epochs:  a line every {every} epochs; --verbose=2 prints a line for each")
 
 
 def _report_epoch(result: EpochResult, model: GenerativeModel, epochs: int) -> None:
@@ -315,10 +352,10 @@ def _report_epoch(result: EpochResult, model: GenerativeModel, epochs: int) -> N
     family = family_of(model)
     train, test = family.train_measures(model), family.test_measures(model)
     others = (each for each in train.values() if each not in test)
-    training = [f"training {each.title} {result.train[each.name]:.2f}; " for each in others]
+    training = ", ".join(f"{each.title} {result.train[each.name]:,.2f}" for each in others)
     say(
         f"epoch {result.epoch}/{epochs}: test {family.describe_test(model, result.test)}; "
-        f"{''.join(training)}{result.images_per_second:,.0f} images/s, "
+        f"{training and f'training {training}; '}{result.images_per_second:,.0f} images/s, "
         f"{result.train_seconds + result.test_seconds:.1f} s",
     )
     for text in family.warnings(model, result.as_row()):
@@ -336,7 +373,7 @@ def _report_best(
     if is_over_early:
         say(
             f"Stopped after epoch {last['epoch']}: none since epoch {epoch} was better on the test "
-            f"images (--early_stop={config.early_stop}; --resume --early_stop=0 goes on)."
+            f"images (--early_stop={config.early_stop}). --resume --early_stop=0 goes on."
         )
     elif config.early_stop and since:
         say(f"Epoch {epoch} was the best on the test images, and is exported.")
@@ -347,29 +384,41 @@ def _report_best(
         )
 
 
-def conclude(run: Run, model: GenerativeModel, saved_model: Path) -> None:
-    """Names the files of a finished run and what to do with them."""
-    titles = ", ".join(measure.title for measure in family_of(model).test_measures(model))
-    say(f"\nWritten to {paths.shown(run.directory)}:")
-    for path, what in (
-        (run.images, "a picture for each epoch"),
-        (run.animation, "the same as an animation"),
-        (run.manifold, "the latent space, decoded"),
-        (run.latents, "where the test images lie in the latent space"),
-        (run.curves, f"{titles} by epoch"),
-        (run.metrics, "the numbers behind them"),
-        (run.report, "all of it as a page for a browser"),
-        (run.checkpoints, "weights and optimizer state"),
-        (saved_model, "the SavedModel, for TensorFlow alone"),
+def _result(model: GenerativeModel, rows: Metrics) -> str:
+    """The number that stands for a model after these epochs, beside that of the first and best."""
+
+    def number(row: dict[str, float]) -> str:
+        return f"{family_of(model).headline(model, _test_values(row))[1]:,.2f}"
+
+    first, best, last = rows[0], best_row(rows, model), rows[-1]
+    seconds = sum(row["train_seconds"] + row["test_seconds"] for row in rows)
+    took = f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+    notes = [f"epoch 1: {number(first)}"] if first is not last else []
+    notes += [f"best, epoch {best['epoch']}: {number(best)}"] if best not in (first, last) else []
+    measure, _ = family_of(model).headline(model, _test_values(last))
+    notes.append(f"{'higher' if measure.higher_is_better else 'lower'} is better")
+    epochs = f"{last['epoch']} epochs" if first is not last else "one epoch"
+    return f"{told(model, _test_values(last))} after {epochs} in {took} ({'; '.join(notes)})"
+
+
+def conclude(run: Run, model: GenerativeModel, rows: Metrics, saved_model: Path) -> None:
+    """Says what came out of a finished run, where to look, and what to do next.
+
+    The rows are those of the epochs up to the exported one.
+    """
+    say(f"\nResult: {_result(model, rows)}")
+    if run.report.exists():
+        say(f"Look at: {link(run.report)}")
+    shown = [path.name for path in (run.manifold, run.latents) if path.exists()]
+    latents = f", {' and '.join(shown)} the latent space" if shown else ""
+    say(f"Files:   {run.animation.name} shows the epochs{latents},")
+    say(f"         {run.curves.name} and {run.metrics.name} the numbers by epoch;")
+    say(f"         {saved_model.relative_to(run.directory)} is the SavedModel")
+    say("\nNext:")
+    of_run = f"--run_dir={paths.shown(run.directory)}"
+    for name, what, *flags in (
+        ("generate", "new images"),
+        ("evaluate", "how good the model is"),
+        ("train", "train on", "--resume", f"--epochs={2 * run.config.epochs}"),
     ):
-        if path.exists():
-            name = f"{path.relative_to(run.directory)}{'/' if path.is_dir() else ''}"
-            say(f"  {name:14} {what}")
-    say("")
-    hint_at(saved_model)
-
-
-def hint_at(saved_model: Path) -> None:
-    """Says how to look at what an exported model can do."""
-    name = shlex.quote(paths.shown(saved_model))
-    say(f"Look at what it can do:\n  saved_model_cli show --dir {name} --all")
+        say(f"  {command(name, *flags[:1], of_run, *flags[1:])}  # {what}")

@@ -79,7 +79,7 @@ def test_pages_are_left_out_and_it_is_said_or_each_is_an_image(root, capsys):
     save(root / "a.png", pixels_of(9))
     pages[0].save(root / "b.tif", save_all=True, append_images=pages[1:])
     assert len(_images(_load(root))) == 2
-    assert "the first one is taken; 4 more are left out (--pages=all" in capsys.readouterr().out
+    assert "the first one is used; 4 more are left out (--pages=all" in capsys.readouterr().out
     seen = _rows(_images(_load(root, pages="all")))
     assert seen == {pixels_of(number).tobytes() for number in (0, 1, 2, 3, 4, 9)}
     assert "left out" not in capsys.readouterr().out
@@ -110,7 +110,7 @@ def test_one_class_is_none_and_masks_beside_it_are_said(root, capsys):
     assert dataset.train.labels is None and dataset.test.labels is None
     assert dataset.class_names is None and len(dataset.test.images) == 3
     said, warned = capsys.readouterr()
-    assert said == f"{root}: all pictures are in images/; one class alone is none.\n"
+    assert said == f"{root}: all pictures are in images/, so there are no classes.\n"
     assert "1 files in masks are masks of the pictures" in warned
 
 

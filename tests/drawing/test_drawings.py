@@ -106,15 +106,17 @@ def test_every_image_of_a_manifold_is_shown_in_its_place(tmp_path):
     np.testing.assert_array_equal(seen[1][1], np.repeat([0, 1], 64))
 
 
-def test_pictures_are_joined_in_order_and_the_last_is_held(tmp_path):
+def test_pictures_are_joined_in_order_and_the_last_is_held(tmp_path, monkeypatch):
     paths = [tmp_path / "1.png", tmp_path / "2.png"]
     for path, colour in zip(paths, ((90, 90, 90), (10, 60, 250)), strict=True):
         Image.new("RGB", (200, 160), colour).save(path)
-    mosaics.animate(paths, tmp_path / "a.gif")
-    with Image.open(tmp_path / "a.gif") as gif:
-        frames = [(frame.info["duration"], frame.convert("RGB").getpixel((50, 50)))
-                  for frame in ImageSequence.Iterator(gif)]  # fmt: skip
-    assert frames == [(400, (90, 90, 90)), (3000, (10, 60, 250))] and gif.info["loop"] == 0
+    for given in (paths, [*paths[:1], paths[1], *paths]):  # of too many, the first and the last
+        mosaics.animate(given, tmp_path / "a.gif")
+        with Image.open(tmp_path / "a.gif") as gif:
+            frames = [(frame.info["duration"], frame.convert("RGB").getpixel((50, 50)))
+                      for frame in ImageSequence.Iterator(gif)]  # fmt: skip
+        assert frames == [(400, (90, 90, 90)), (3000, (10, 60, 250))] and gif.info["loop"] == 0
+        monkeypatch.setattr(mosaics, "_LARGEST_GIF", 10)
 
 
 def test_a_line_fits_and_what_no_font_has_is_a_box_and_said_once(capfd, monkeypatch):

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 
 import imageio.v3 as iio
 import numpy as np
@@ -72,9 +73,16 @@ def test_every_number_names_its_conditions_and_every_image_has_its_row(found, tm
         assert number.items() >= conditions.items() and number["method"]
         assert math.isfinite(number["nats_per_image"])
     assert iio.imread(written[2]).std() > 10
-    rows = [line for line in as_table(found).splitlines() if "+-" in line]
-    assert len(rows) == len(contents["numbers"])
-    assert all(row.endswith(" threshold, seed 0, images.npz test") for row in rows)  # whole
+    table = as_table(found)
+    assert len(re.findall(r"\d \+- \d", table)) == len(contents["numbers"])
+    conditions = "Means over 30 images (images.npz test), +- standard error; binarisation threshold"
+    assert table.count(conditions) == table.count("seed 0") == 1
+    exact, elbo, refined = (each.mean() for each in (
+        found.log_evidence, found.elbo, found.refined.elbo))  # fmt: skip
+    likely, missed, used = table.splitlines()[1:4]
+    assert f"log p(x) is {exact:,.2f} nats on average" in likely
+    assert f"misses: {exact - elbo:,.2f} nats" in missed and f"{exact - refined:,.2f}." in missed
+    assert "of 2 latent dimensions are in use" in used
     with written[1].open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 30
@@ -102,6 +110,12 @@ def test_other_images_or_one_may_be_given_and_what_was_done_to_them_is_named(dat
     assert found.images.origin == f"x_test of {data_path}, inverted"
     assert found.exact is found.refined is None  # with three latents
     assert len(write(found, tmp_path / "three.json")) == 3
+    bound = found.bounds.importance_weighted[2].mean()
+    assert f"log p(x) is at least {max(bound, found.elbo.mean()):,.2f} nats" in as_table(found)
+    kl = np.tile(np.arange(12.0), (30, 1))  # many dimensions: the largest alone
+    shown = re.findall(r"KL of latent dimension (\d+) ", as_table(found._replace(
+        kl=kl, model=designed_model(None, None, 12, (6, 6, 1)))))  # fmt: skip
+    assert shown == ["12", "11", "10", "9", "8"]
     pixels = Pixels("none", "gaussian")
     gaussian = designed_model(None, None, 3, (6, 6, 1), pixels=pixels)
     assert "do not compare" in as_table(found._replace(model=gaussian))  # of bits

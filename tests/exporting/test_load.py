@@ -14,7 +14,7 @@ from helpers import METADATA, create_run, tiny_cvae
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting.formats import describe_run
-from cvae_tf.exporting.load import load, load_newest
+from cvae_tf.exporting.load import introduce, load, load_newest
 from cvae_tf.models import FAMILIES, saved_model
 
 
@@ -31,6 +31,9 @@ def test_a_loaded_model_is_that_of_its_class_and_knows_its_making(
     assert repr(vae) == "<CVAE: 28 x 28 x 1, 2 latents, fast>"
     assert repr(conditional) == "<CVAE: 28 x 28 x 1, 3 latents, 10 classes, mlp20>"
     assert repr(gan) == "<GAN: 28 x 28 x 1, 8 latents, gan>"
+    what = "preset fast, network patches, 2 latent dimensions, epoch"
+    assert introduce(vae, vae).startswith(f"model:   {what}")
+    assert f"{vae_run.directory.name}: {what}" in introduce(vae, vae_run.directory)
     vae.save(tmp_path / "again.keras")
     images = np.eye(28, dtype=np.float32)[None, :, :, None]
     vae.export(tmp_path / "again")

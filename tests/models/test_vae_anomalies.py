@@ -198,7 +198,7 @@ def test_they_come_back_with_the_run_if_they_are_of_its_weights_and_fit(run, mon
     for part, same in zip(model.fitted_parts.values(), again.fitted_parts.values(), strict=True):
         for first, second in zip(part.variables, same.variables, strict=True):
             np.testing.assert_array_equal(first, second)
-    missing = ["it cannot tell anomalies", "it cannot show where an image is unusual"]
+    missing = ["the model cannot tell anomalies", "the model cannot show where an image is unusual"]
     assert run_training.restore_fitted(run, _with_scores(steps=5)) == missing
     with np.load(run.finishing) as arrays:
         shorter = {name: values[:-1] if values.ndim else values for name, values in arrays.items()}
@@ -215,7 +215,7 @@ def test_failing_at_the_end_does_not_cost_the_model(run, monkeypatch, capsys, di
     monkeypatch.setattr(family, "_score_held_out", fail)
     monkeypatch.setattr(family, "_find_usual_heat", fail)
     run_training.fit_after_training(run, _with_scores(), digits)
-    assert "is missing: it cannot tell anomalies" in capsys.readouterr().err
+    assert "so the model cannot tell anomalies" in capsys.readouterr().err
     assert not run.finishing.exists()
 
 

@@ -134,7 +134,7 @@ def test_few_images_decide_only_what_is_not_given_and_the_screen_says_what(capsy
     own = {"batch_size": 8, "epochs": 137, "early_stop": 35, "augment": 1.0, "latent_dim": 2}
     assert _complete(images).to_json().items() >= own.items()
     flags = "--augment=1 --batch_size=8 --epochs=137 --early_stop=35"
-    said = f"recipe:  90 images are few, so {flags}; --preset=fast takes none of it\n"
+    said = f"recipe:  90 images are few, so {flags}; --preset=fast has the usual ones instead\n"
     assert capsys.readouterr().out.endswith(said)
     given = {"batch_size": 30, "augment": 0.5}
     own = {**given, "epochs": 200, "early_stop": 50}

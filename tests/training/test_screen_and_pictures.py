@@ -1,6 +1,7 @@
 """What a run shows of itself: on the screen, in its pictures, in TensorBoard."""
 
 import importlib.util
+import math
 
 import imageio.v3 as iio
 import numpy as np
@@ -16,8 +17,11 @@ from cvae_tf.data import batches
 from cvae_tf.data.datasets import Split
 from cvae_tf.data.inspection import choose_shown
 from cvae_tf.drawing.mosaics import normal_quantile_grid
+from cvae_tf.models import family_of
+from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.training import pictures, run_training
 from cvae_tf.training.checkpoints import Progress
+from cvae_tf.training.run_directory import Run
 
 
 def test_announcement_names_data_classes_and_directory(tmp_path, toy_dataset, capsys):
@@ -46,6 +50,31 @@ def test_the_end_says_which_epoch_was_the_best(elbos, early_stop, said, capsys):
     run_training._report_best(Config.create(early_stop=early_stop), rows, tiny_cvae(), False)
     told = capsys.readouterr().out
     assert told.count("\n") == 1 and said in told if said else not told
+
+
+def test_the_result_is_told_beside_the_first_and_the_best_in_bits_if_levels_are_learned():
+    taken, model = {"train_seconds": 40, "test_seconds": 1, "train_elbo": -5.0}, tiny_cvae()
+    elbos = enumerate((-50.0, -12.0, -15.5), start=1)
+    rows = [{"epoch": number, "test_elbo": elbo, **taken} for number, elbo in elbos]
+    notes = "(epoch 1: -50.00; best, epoch 2: -12.00; higher is better)"
+    told = f"test ELBO -15.50 nats per image after 3 epochs in 2 min {notes}"
+    assert run_training._result(model, rows) == told
+    model.pixels = Pixels("none", "discretized_logistic")  # of 6 x 6 pixels
+    told = "test 2.00 bits/dim after one epoch in 41 s (lower is better)"
+    assert run_training._result(model, [{**rows[0], "test_elbo": -72 * math.log(2)}]) == told
+    figures = family_of(model).other_figures(model, {**rows[1], "test_elbo": -36 * math.log(2)})
+    assert figures == {"train_bits_per_dim": 0.2004, "test_bits_per_dim": 1.0}
+
+
+def test_of_many_epochs_few_have_a_line_and_a_picture_and_where_a_run_ends_is_one(tmp_path):
+    for epochs, shown in ((40, 40), (60, 60), (200, 51), (301, 52)):
+        among = [epoch for epoch in range(1, epochs + 1) if pictures.is_among(epoch, epochs)]
+        assert (len(among), among[0], among[-1]) == (shown, 1, epochs)
+    config = Config.create(epochs=300, early_stop=2)
+    run, rows = Run(tmp_path, config, {}), [{"epoch": 7, "test_elbo": -1.0}]
+    for epoch, is_drawn in ((8, False), (9, True)):  # no better one in two epochs
+        rows.append({"epoch": epoch, "test_elbo": -2.0})
+        assert run_training._has_picture(run, rows, tiny_cvae()) is is_drawn
 
 
 def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(

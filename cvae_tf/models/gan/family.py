@@ -25,7 +25,7 @@ from cvae_tf.models.networks import GAN_NETWORKS, ImageShape, build_gan_networks
 from cvae_tf.models.saved_model import Signatures, batch_signature, decoding_signatures
 
 _DISTANCE = Measure("frechet_distance", "Frechet distance", "", higher_is_better=False)
-_SPREAD = Measure("spread", "spread", "of theirs")
+_SPREAD = Measure("spread", "spread", "of real images")
 _TRAINED = (
     Measure("discriminator_loss", "loss of D", "", False),
     Measure("generator_loss", "loss of G", "", False),
@@ -84,7 +84,7 @@ class GanFamily(Family):
             """The features, which may have to be learned, and their statistics."""
             features = for_dataset(dataset)
             model.compared_in = features.title
-            say(f"Drawn and test images are compared in features {features.title}.")
+            say(f"Drawn and test images are compared by features {features.title}.")
             return features, statistics(features.of(test.images, rows))
 
         def measure() -> dict[str, float]:

@@ -139,7 +139,7 @@ def compare_with_held_out(
 class HeldOutScores(tf.Module):
     """Relative scores of held-out images, sorted; +inf in the places that are not filled."""
 
-    effect_if_missing = "it cannot tell anomalies"
+    effect_if_missing = "the model cannot tell anomalies"
 
     def __init__(self):
         """Makes places for scores, and knows none yet."""
@@ -220,7 +220,7 @@ def surprises(
 class UsualHeat(tf.Module):
     """For each pixel the largest `surprises` that are usual; +inf before they are known."""
 
-    effect_if_missing = "it cannot show where an image is unusual"
+    effect_if_missing = "the model cannot show where an image is unusual"
 
     def __init__(self, height: int, width: int):
         """Makes places for the pixels of an image."""

@@ -36,6 +36,7 @@ from cvae_tf.presets import MOST_REFINE_STEPS
 _MOST_FITTED = 50_000  # images whose latents the mixture is fitted to
 _FEWEST_SCORED = 200  # held-out images; fewer than MOST_SCORES if they take many passes, or
 _MOST_PIXELS = 50_000_000  # are large: of all passes through a network
+_BITS = Measure("bits_per_dim", "", "bits/dim", higher_is_better=False)
 _OF_MIXTURE = (
     " Samples come from a mixture of Gaussians that was fitted to the latents of the training "
     "images; likelihoods are those under the prior, a standard Gaussian."
@@ -103,12 +104,27 @@ class VaeFamily(Family):
         """Writes the ELBO as the sum that it is."""
         elbo, log_likelihood, kl = model.pixels.terms.values()
         text = (
-            f"{elbo.title} {values[elbo.name]:.2f} = {log_likelihood.title} "
-            f"{values[log_likelihood.name]:.2f} - {kl.title} {values[kl.name]:.2f} nats/image"
+            f"{elbo.title} {values[elbo.name]:,.2f} = {log_likelihood.title} "
+            f"{values[log_likelihood.name]:,.2f} - {kl.title} {values[kl.name]:,.2f} nats/image"
         )
         if model.pixels.likelihood.is_of_levels:
-            text += f" ({_bits(values[elbo.name], model.image_shape)})"
+            return f"{_bits(values[elbo.name], model.image_shape)} ({text})"
         return text
+
+    def headline(self, model: CVAE, values: dict[str, float]) -> tuple[Measure, float]:
+        """The ELBO; of images with 256 levels in bits per dimension."""
+        measure, elbo = super().headline(model, values)
+        if model.pixels.likelihood.is_of_levels:
+            return _BITS, -elbo / nats_of_one_bit(model.image_shape)
+        return measure, elbo
+
+    def other_figures(self, model: CVAE, row: dict[str, float]) -> dict[str, float]:
+        """Bits per dimension of images with 256 levels."""
+        if not model.pixels.likelihood.is_of_levels:
+            return {}
+        elbo, bit = model.pixels.terms["elbo"].name, nats_of_one_bit(model.image_shape)
+        parts = "train", "test"
+        return {f"{of}_{_BITS.name}": round(-row[f"{of}_{elbo}"] / bit, 4) for of in parts}
 
     def fit_after_training(self, model: CVAE, name: str, dataset: Dataset) -> None:
         """Fits the mixture that samples come from, or learns what held-out images are like."""
@@ -129,7 +145,7 @@ class VaeFamily(Family):
         return [sample_panel(model, seed), Panel("Test images", pairs, row_names=names)]
 
     def curves(self, model: CVAE) -> list[CurveGroup]:
-        """Draws what is to be large together, and the KL beside it."""
+        """Draws the ELBO and log p(x|z), or bits per dimension, and the KL beside it."""
         elbo, log_likelihood, kl = model.pixels.terms.values()
         large = {
             f"train_{elbo.name}": "--",
@@ -137,8 +153,12 @@ class VaeFamily(Family):
             f"test_{elbo.name}": "-",
             f"test_{log_likelihood.name}": ":",
         }
+        first = CurveGroup("ELBO (higher is better)", elbo.unit, large)
+        if model.pixels.likelihood.is_of_levels:
+            bits = {f"train_{_BITS.name}": "--", f"test_{_BITS.name}": "-"}
+            first = CurveGroup("Bits per dimension (lower is better)", _BITS.unit, bits)
         return [
-            CurveGroup("What is to be large", elbo.unit, large),
+            first,
             CurveGroup("KL of posterior from prior (test)", kl.unit, {f"test_{kl.name}": "-"}),
         ]
 
@@ -336,9 +356,9 @@ def _fit_sampler(model: CVAE, split: Split) -> None:
     def means(grey: tf.Tensor, labels: tf.Tensor | None, first: int) -> list[tf.Tensor]:
         return [encode(model.test_pixels(grey, first), labels).mean]
 
-    (latents,) = _in_parts(model, means, split, _MOST_FITTED, "encoding")
+    (latents,) = _in_parts(model, means, split, _MOST_FITTED, "encoding training images")
     random = numpy_generator(model.seed, Purpose.FITTED_LATENTS)
-    with progress("sampler") as show:
+    with progress("fitting the sampler") as show:
         model.sampler.take(latent_mixture.fit(latents, random, show))
 
 
@@ -347,7 +367,7 @@ def _score_held_out(model: CVAE, split: Split) -> None:
     own = model.for_inference()
     score = _traced(model, functools.partial(anomalies.elbos_and_complexities, own))
     most = _affordable(model, SCORE_SAMPLES)
-    found = _in_parts(model, lambda *own: score(*own[:2]), split, most, "scoring")
+    found = _in_parts(model, lambda *own: score(*own[:2]), split, most, "scoring test images")
     model.held_out_scores.take(*found)
 
 
@@ -355,7 +375,9 @@ def _find_usual_heat(model: CVAE, split: Split) -> None:
     """Finds how far from their reconstructions images of the test set are, for heat maps."""
     measure = _traced(model, functools.partial(anomalies.surprises, model.for_inference()))
     most = _affordable(model, 1)
-    (found,) = _in_parts(model, lambda *own: [measure(*own[:2])], split, most, "heat maps")
+    (found,) = _in_parts(
+        model, lambda *own: [measure(*own[:2])], split, most, "learning usual heat maps"
+    )
     model.usual_heat.take(found)
 
 

@@ -1,0 +1,170 @@
+"""The flags of a command: made from settings, read from what was typed, shown as help."""
+
+import contextlib
+import dataclasses
+import difflib
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from cvae_tf.core.errors import UserError
+from cvae_tf.core.settings import checked, kind_of
+from cvae_tf.presets import PRESETS
+
+HELP, FULL_HELP = ("-h", "--help"), "--helpfull"
+_LARGEST_SHOWN = 10_000  # larger limits are there to catch mistakes
+_WIDTH, _INDENT = 80, 21  # of the screen, and of the names of flags on it
+_SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_MOST_NEAR = 3
+
+
+class Flag(NamedTuple):
+    """A flag, such as `--epochs=10`."""
+
+    name: str
+    help: str
+    kind: type = str  # of its value; list: the flag may be given several times
+    default: str = ""  # what holds without it, for people
+    choices: Mapping[str, str] = {}  # values, with a few words for each
+    field: dataclasses.Field | None = None  # the setting that it gives
+
+    @property
+    def usage(self) -> str:
+        """The flag as it is typed, with a word for its value."""
+        words = {bool: "", int: "=N", float: "=X"}
+        is_path = self.field and self.field.metadata["is_path"]
+        has_names = self.choices or self.field and self.field.metadata["choices"]
+        word = "=PATH" if is_path else "=NAME" if has_names else "=..."
+        return f"--{self.name}{words.get(self.kind, word)}"
+
+    def value_of(self, text: str) -> Any:
+        """The value that a text stands for; raises a UserError if the setting cannot have it."""
+        value = text
+        if self.kind in (int, float):
+            with contextlib.suppress(ValueError):  # then the check says what it must be
+                value = self.kind(text)
+        return checked(self.field, value) if self.field else value
+
+
+def flags_of(settings: type, presets: Mapping[str, dict[str, Any]] | None = None) -> list[Flag]:
+    """Makes a flag of each field of a dataclass of settings, whose defaults presets may change."""
+    return [flag_of(field, presets) for field in dataclasses.fields(settings)]
+
+
+def flag_of(field: dataclasses.Field, presets: Mapping[str, dict[str, Any]] | None = None) -> Flag:
+    """Makes the flag of a setting."""
+    choices, text = field.metadata["choices"], field.metadata["help"]
+    words = choices if isinstance(choices, dict) and choices is not PRESETS else {}
+    if choices and not words and not all(name in text for name in choices):
+        text += f" One of {', '.join(choices)}."
+    default = describe_default(field, presets or {})
+    return Flag(field.name, text, kind_of(field), default, words, field)
+
+
+def describe_default(field: dataclasses.Field, presets: Mapping[str, dict[str, Any]]) -> str:
+    """Says what a setting is without its flag, and in which presets it is something else.
+
+    Such as `0.004 (tutorial: 0.0001, mlp: 0.002)`; nothing for settings that are then unset.
+    """
+    usual = _said(field.default)
+    others = ", ".join(
+        f"{name}: {_said(preset[field.name])}"
+        for name, preset in presets.items()
+        if preset.get(field.name, field.default) != field.default
+    )
+    return f"{usual} ({others})".strip() if others else usual
+
+
+def _said(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "on" if value else ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def describe_range(field: dataclasses.Field | None) -> str:
+    """Says which numbers a setting may be, such as `1 to 4096`, if there are narrow limits."""
+    least, most = field.metadata["range"] if field else (None, None)
+    if least is None or most is None or most > _LARGEST_SHOWN:
+        return ""
+    return f"{least:g} to {most:g}"
+
+
+def read_flags(flags: Mapping[str, Flag], arguments: list[str]) -> dict[str, Any]:
+    """Reads `--name=value` and `--name value`; of switches `--name` and `--noname`.
+
+    A hyphen in a name stands for an underscore.
+
+    Args:
+        flags: those that there are, by name.
+        arguments: what was typed.
+
+    Returns:
+        The values of the flags that were given, by name.
+
+    Raises:
+        UserError: if something is no flag, or a value cannot be.
+    """
+    given, rest = {}, list(arguments)
+    while rest:
+        text = rest.pop(0)
+        if not text.startswith("-"):
+            raise UserError(f"unexpected argument '{text}'; flags are --name=value.")
+        name, equals, value = text.lstrip("-").partition("=")
+        flag, is_on = _find(flags, name.replace("-", "_"))
+        if flag.kind is bool:
+            given[flag.name] = _switch(text, is_on, value) if equals else is_on
+            continue
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise UserError(f"--{flag.name}: needs a value; type {flag.usage}.")
+            value = rest.pop(0)
+        several = [*given.get(flag.name, []), value] if flag.kind is list else None
+        given[flag.name] = several or flag.value_of(value)
+    return given
+
+
+def _find(flags: Mapping[str, Flag], name: str) -> tuple[Flag, bool]:
+    """Finds the flag of a name, and whether it is switched on; `no` before a switch puts it off."""
+    if name in flags:
+        return flags[name], True
+    positive = flags.get(name.removeprefix("no"))
+    if positive and positive.kind is bool:
+        return positive, False
+    near = [known for known in flags if f"_{name}" in f"_{known}"]
+    near.sort(key=lambda known: not known.startswith(name))
+    near += [known for known in difflib.get_close_matches(name, flags) if known not in near]
+    names = " or ".join(f"--{known}" for known in near[:_MOST_NEAR])
+    advice = f"did you mean {names}?" if near else "--help shows the flags that there are."
+    raise UserError(f"--{name}: is no flag; {advice}")
+
+
+def _switch(text: str, is_on: bool, value: str) -> bool:
+    if not is_on or value.lower() not in _SWITCHES:
+        raise UserError(f"{text}: must be true or false.")
+    return _SWITCHES[value.lower()]
+
+
+def render(title: str, flags: Iterable[Flag]) -> str:
+    """Writes the help of some flags under a title, for a screen."""
+    return "\n".join([f"\n{title}:", *(_render(flag) for flag in flags)])
+
+
+def _render(flag: Flag) -> str:
+    """The lines of a flag: its usage, and beside it what it is."""
+    default = flag.default if flag.default.startswith("(") else f"default: {flag.default}"
+    limits = [part for part in (describe_range(flag.field), flag.default and default) if part]
+    lines = _wrapped(f"{flag.help} [{'; '.join(limits)}]" if limits else flag.help)
+    for name, words in flag.choices.items():
+        lines += _wrapped(f"{name}: {words}", "  ")
+    usage = f"  {flag.usage}".ljust(_INDENT)
+    is_long = not usage.endswith(" ")
+    lines = [
+        usage if is_long else usage + lines[0],
+        *(" " * _INDENT + each for each in lines[not is_long :]),
+    ]
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    width = _WIDTH - _INDENT - 1
+    return textwrap.wrap(text, width, break_on_hyphens=False, subsequent_indent=indent)
