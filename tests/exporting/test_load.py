@@ -31,7 +31,7 @@ def test_a_loaded_model_is_that_of_its_class_and_knows_its_making(
     assert repr(vae) == "<CVAE: 28 x 28 x 1, 2 latents, fast>"
     assert repr(conditional) == "<CVAE: 28 x 28 x 1, 3 latents, 10 classes, mlp20>"
     assert repr(gan) == "<GAN: 28 x 28 x 1, 8 latents, gan>"
-    what = "preset fast, network patches, 2 latent dimensions, epoch"
+    what = "preset fast, network mlp, 2 latent dimensions, epoch"
     assert introduce(vae, vae).startswith(f"model:   {what}")
     assert f"{vae_run.directory.name}: {what}" in introduce(vae, vae_run.directory)
     vae.save(tmp_path / "again.keras")
