@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from absl import flags as absl_flags
+
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import checked, kind_of
 from cvae_tf.presets import PRESETS
@@ -14,7 +16,6 @@ from cvae_tf.presets import PRESETS
 HELP, FULL_HELP = ("-h", "--help"), "--helpfull"
 _LARGEST_SHOWN = 10_000  # larger limits are there to catch mistakes
 _WIDTH, _INDENT = 80, 21  # of the screen, and of the names of flags on it
-_SWITCHES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _MOST_NEAR = 3
 
 
@@ -104,44 +105,42 @@ def read_flags(flags: Mapping[str, Flag], arguments: list[str]) -> dict[str, Any
     Raises:
         UserError: if something is no flag, or a value cannot be.
     """
-    given, rest = {}, list(arguments)
-    while rest:
-        text = rest.pop(0)
-        if not text.startswith("-"):
-            raise UserError(f"unexpected argument '{text}'; flags are --name=value.")
-        name, equals, value = text.lstrip("-").partition("=")
-        flag, is_on = _find(flags, name.replace("-", "_"))
-        if flag.kind is bool:
-            given[flag.name] = _switch(text, is_on, value) if equals else is_on
-            continue
-        if not equals:
-            if not rest or rest[0].startswith("--"):
-                raise UserError(f"--{flag.name}: needs a value; type {flag.usage}.")
-            value = rest.pop(0)
-        several = [*given.get(flag.name, []), value] if flag.kind is list else None
-        given[flag.name] = several or flag.value_of(value)
-    return given
+    values = absl_flags.FlagValues()
+    kinds = {bool: absl_flags.DEFINE_boolean, list: absl_flags.DEFINE_multi_string}
+    for flag in flags.values():
+        define = kinds.get(flag.kind, absl_flags.DEFINE_string)
+        define(flag.name, None, flag.help, flag_values=values)
+    try:
+        _, *others = values(["", *map(_with_underscores, arguments)])
+    except absl_flags.UnrecognizedFlagError as error:
+        name = error.flagname
+        raise UserError(f"--{name}: is no flag; {_advice(name, flags)}") from None
+    except absl_flags.IllegalFlagValueError as error:  # settings are checked below, so a switch
+        typed = str(error).partition(": ")[0].removeprefix("flag ")
+        raise UserError(f"{typed}: must be true or false.") from None
+    except (absl_flags.Error, ValueError) as error:
+        raise UserError(f"{error}.") from None
+    if others:
+        raise UserError(f"unexpected argument '{others[0]}'; flags are --name=value.")
+    given = {name: values[name].value for name in flags if values[name].present}
+    return {
+        name: flags[name].value_of(value) if isinstance(value, str) else value
+        for name, value in given.items()
+    }
 
 
-def _find(flags: Mapping[str, Flag], name: str) -> tuple[Flag, bool]:
-    """Finds the flag of a name, and whether it is switched on; `no` before a switch puts it off."""
-    if name in flags:
-        return flags[name], True
-    positive = flags.get(name.removeprefix("no"))
-    if positive and positive.kind is bool:
-        return positive, False
+def _with_underscores(argument: str) -> str:
+    """The argument with underscores in the name of its flag, if it is one."""
+    name, equals, value = argument.partition("=")
+    return name[:2] + name[2:].replace("-", "_") + equals + value if name[:2] == "--" else argument
+
+
+def _advice(name: str, flags: Mapping[str, Flag]) -> str:
     near = [known for known in flags if f"_{name}" in f"_{known}"]
     near.sort(key=lambda known: not known.startswith(name))
     near += [known for known in difflib.get_close_matches(name, flags) if known not in near]
     names = " or ".join(f"--{known}" for known in near[:_MOST_NEAR])
-    advice = f"did you mean {names}?" if near else "--help shows the flags that there are."
-    raise UserError(f"--{name}: is no flag; {advice}")
-
-
-def _switch(text: str, is_on: bool, value: str) -> bool:
-    if not is_on or value.lower() not in _SWITCHES:
-        raise UserError(f"{text}: must be true or false.")
-    return _SWITCHES[value.lower()]
+    return f"did you mean {names}?" if near else "--help shows the flags that there are."
 
 
 def render(title: str, flags: Iterable[Flag]) -> str:

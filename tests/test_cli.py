@@ -48,10 +48,11 @@ def test_every_setting_has_a_flag_with_its_help_that_arrives():
     [
         ("--run", "did you mean --run_dir?"),
         ("--learning_rat=1", "did you mean --learning_rate?"),
-        ("--epochs", "needs a value; type --epochs=N"),
-        ("--epochs --flip", "--epochs: needs a value"),
+        ("--epochs", "Missing value for flag --epochs."),
+        ("--epochs --flip", "--epochs='--flip': must be a whole number"),
         ("--epochs=x", "--epochs='x': must be a whole number"),
-        ("--noflip=1", "--noflip=1: must be true or false"),
+        ("--noflip=1", "--noflip=1 does not take an argument."),
+        ("--flip=maybe", "--flip=maybe: must be true or false."),
         ("true", "unexpected argument 'true'; flags are --name=value."),
     ],
 )
