@@ -100,7 +100,7 @@ def test_a_classifier_is_trained_once_the_same_and_kept(cache, capsys, monkeypat
     monkeypatch.setattr(distances, "build_classifier", network)
     dataset = _dataset()
     first = for_dataset(dataset)
-    assert "trained once" in capsys.readouterr().out
+    assert " once, to compare images by it" in capsys.readouterr().out
     assert first.name == "classifier" and "knows 100.0 % of the test images" in first.title
     found = first.of(dataset.test.images)
     again = for_dataset(dataset)
