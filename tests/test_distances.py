@@ -109,7 +109,7 @@ def test_a_classifier_is_trained_once_the_same_and_kept(cache, capsys, monkeypat
     (path,) = cache.rglob("*.npz")
     path.write_bytes(b"nonsense")
     repeated = for_dataset(dataset)  # a damaged file is made again
-    assert "trained once" in capsys.readouterr().out
+    assert " once, to compare images by it" in capsys.readouterr().out
     np.testing.assert_array_equal(repeated.of(dataset.test.images), found)
     turned = dataset._replace(train=dataset.train._replace(labels=dataset.train.labels[::-1]))
     monkeypatch.setattr(distances, "fit_classifier", lambda *_: None)
