@@ -145,7 +145,7 @@ def test_other_runtimes_do_what_the_model_does(tmp_path, format_name, settings):
         labels = np.arange(9) % 3 if model.num_classes else None
         found = anomalies.elbos_and_complexities(model, grey, labels)
         model.held_out_scores.take(*map(np.array, found))
-        model.usual_heat.take(np.zeros((2, *model.image_shape[:2])))
+        model.usual_heat.take(np.full((2, *model.image_shape[:2]), -9.0))  # so that all is hot
     write_model(model, format_name, tmp_path / "written", METADATA)
     for reach in (3, 30) if "likelihood" in settings else (3,):  # until all is black or white
         _assert_same(model, tmp_path / "written", format_name, reach)

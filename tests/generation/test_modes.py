@@ -439,5 +439,7 @@ def test_the_script_makes_what_is_asked_for_in_any_folder(tmp_path, vae_run):
         "generate.py", f"--saved_model={vae_run.saved_model}", "--mode=latents", cwd=tmp_path
     )
     assert (done.returncode, done.stderr) == (0, "")
-    written = [line.removeprefix("written: ") for line in done.stdout.splitlines()]
-    assert len(written) == 2 and all((tmp_path / path).exists() for path in written)
+    told, *lines = done.stdout.splitlines()
+    written = [line.removeprefix("written: ") for line in lines]
+    assert told.startswith("model: ") and len(written) == 2
+    assert all((tmp_path / path).exists() for path in written)
