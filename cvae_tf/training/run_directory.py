@@ -231,15 +231,18 @@ def is_run(path: Path) -> bool:
 
 
 def find_run(directory: str | Path) -> Path:
-    """Finds the directory of a run.
+    """Finds the directory of a run; a link is followed now, as `runs/latest` may move at any time.
 
     Raises:
         UserError: if it holds no run.
     """
     path = paths.expand(directory)
     if not is_run(path):
-        raise UserError(f"--run_dir={path}: holds no run (no {CONFIG}); train one first.")
-    return path
+        where = f" ({path.absolute()})" if not path.is_absolute() else ""
+        raise UserError(
+            f"--run_dir={path}: holds no run{where}; train one first, or give the path of another."
+        )
+    return path.parent / path.readlink() if path.is_symlink() else path
 
 
 def load_run(directory: str | Path) -> Run:

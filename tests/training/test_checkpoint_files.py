@@ -15,6 +15,7 @@ from cvae_tf.models.base import Measure
 from cvae_tf.models.vae.family import VaeFamily
 from cvae_tf.training import checkpoints, signals
 from cvae_tf.training.checkpoints import Progress
+from cvae_tf.training.run_directory import find_run
 from cvae_tf.training.run_training import CheckpointCallback
 from cvae_tf.training.trainer import Trainer
 
@@ -195,6 +196,7 @@ def test_checkpoints_come_at_their_interval_and_the_first_makes_a_run_the_latest
             latest.append(link.exists())
             if step == 2:
                 assert link.readlink() == Path("a")
+                assert find_run(link) == run.directory  # which stays, wherever the link points to
                 link.unlink()  # as if another run were the latest now
     assert kept == [[], [2], [2], [2, 4], [2, 4]]
     assert latest == [False, True, False, False, False]
