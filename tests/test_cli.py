@@ -128,7 +128,7 @@ def test_stopping_ends_without_a_traceback_and_says_what_to_type(monkeypatch, ca
 
     monkeypatch.setattr(os, "_exit", sys.exit)
     monkeypatch.setattr(sys, "argv", ["my train.py"])
-    assert told_of(KeyboardInterrupt()) == (130, "\nstopped by Interrupt\n")
+    assert told_of(KeyboardInterrupt()) == (130, "\nstopped by Ctrl-C\n")
     code, told = told_of(Stopped(15, Path("/runs/a 'run'")))
     advice = shlex.split(told.strip().removeprefix("stopped by Terminated; go on with: "))
     assert code == 143

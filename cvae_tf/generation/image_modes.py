@@ -392,6 +392,6 @@ def _notes(found: Scores, settings: GenerationSettings) -> Iterator[str]:
         )
     if found.p_values is not None and not settings.names_images:
         yield (
-            "These are the test images that others are compared with, so their own p-values tell "
-            "nothing but their order; --data_path gives others."
+            "Other images are compared with these test images, so their own p-values only rank "
+            "them. --data_path names other images."
         )

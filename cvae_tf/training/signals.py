@@ -20,7 +20,8 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int = signal.SIGINT, run_dir: Path | None = None):
         """Takes the number of the signal, and the run that was being trained, if there was one."""
         self.number, self.run_dir = int(number), run_dir
-        self.reason = f"stopped by {signal.strsignal(number)}"
+        name = "Ctrl-C" if number == signal.SIGINT else signal.strsignal(number)
+        self.reason = f"stopped by {name}"
         advice = f"; go on with: cvae_tf.resume({str(run_dir)!r})" if run_dir else ""
         super().__init__(self.reason + advice)
 
