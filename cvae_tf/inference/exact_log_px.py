@@ -4,10 +4,9 @@ p(x) is the integral of p(x|z) p(z) over the latents, which are divided into til
 compares all images with a few latents of every tile, by a matrix product: so it knows which tiles
 matter to which images. Each such pair is then integrated finely: more latents of the tile are
 decoded, and a polynomial through log p(x, z) there gives it at many more points, for the logarithm
-is smooth, also where p(x, z) itself is a needle.
-Where the terms of the highest degrees still count, or a single point has much of the integral, the
-tile is divided; its nodes are evenly spaced, so that they are nodes of its parts too. Errors have
-either sign, so their squares are what adds up. The encoder has no part in all this.
+is smooth, also where p(x, z) itself is a needle. Where the terms of the highest degrees still
+count, or a single point has much of the integral, the tile is divided; its nodes are nodes of its
+parts too. Errors have either sign, so their squares add up. The encoder has no part in all this.
 
 Trefethen, "Approximation Theory and Approximation Practice" (2019), chapters 8, 17 and 19.
 
@@ -39,6 +38,7 @@ _MARGIN = 30.0  # nats below the best tile of an image in the coarse pass: what 
 _NEGLIGIBLE = 20.0  # nats below log p(x), of a tile
 _MOST_AT_A_POINT = 0.41  # of an integral, to the power of Z: too narrow peaks have more
 _LARGEST_CHANGE = 1.0  # by terms of the highest degrees: else the nodes alone are taken
+_LARGEST_EXPONENT = 60.0  # else exponentials overflow
 _MOST_ABOVE = 20.0  # times what the nodes alone give, of an integral by a polynomial
 _SETTLED = 0.015  # nats of an image that all its tiles together may be wrong by
 _MOST_DIVISIONS = 5
@@ -222,11 +222,11 @@ def _blocks(latent_dim: int) -> Iterator[tuple[_Tiles, np.ndarray]]:
     of_side = np.arange(-round(_OUTER / side), round(_OUTER / side)) * side
     corners = _grid(of_side, latent_dim)
     is_inner = np.abs(corners + side / 2).max(axis=1) < _INNER
-    for own, nodes in ((is_inner, _COARSE_NODES), (~is_inner, _FAR_NODES)):
+    for own, nodes in ((corners[is_inner], _COARSE_NODES), (corners[~is_inner], _FAR_NODES)):
         places = _grid((legendre.leggauss(nodes)[0] + 1) / 2, latent_dim)
         at_once = _LATENTS_AT_ONCE // len(places)
-        for start in range(0, own.sum(), at_once):
-            yield _Tiles(corners[own][start : start + at_once], side), places
+        for start in range(0, len(own), at_once):
+            yield _Tiles(own[start : start + at_once], side), places
 
 
 def _log_joint(joint: _Joint, tiles: _Tiles, pairs: _Pairs, places: np.ndarray) -> np.ndarray:
@@ -290,7 +290,7 @@ def _integrals(values: tf.Tensor, latent_dim: int) -> tuple[tf.Tensor, tf.Tensor
     relative = tf.cast(values - largest, tf.float32)
     by_nodes = tf.reduce_sum(tf.exp(relative) * polynomials.of_nodes, axis=1)
     at_points, *of_lower = (
-        tf.exp(tf.minimum(tf.matmul(relative, matrix), 60)) * polynomials.weights
+        tf.exp(tf.minimum(tf.matmul(relative, matrix), _LARGEST_EXPONENT)) * polynomials.weights
         for matrix in (polynomials.full, *polynomials.lower)
     )
     by_points = tf.reduce_sum(at_points, axis=1)

@@ -25,9 +25,14 @@ _SHOWN = 32  # test images in the picture of an epoch
 _MOST_PICTURES = 60  # of epochs, about
 
 
+def interval_of(epochs: int, most: int) -> int:
+    """The k for which every k-th of so many epochs makes at most `most`."""
+    return math.ceil(epochs / most)
+
+
 def is_among(epoch: int, epochs: int, most: int = _MOST_PICTURES) -> bool:
     """Whether one of so many epochs is among about `most` of them: every k-th, first and last."""
-    return epoch in (1, epochs) or epoch % math.ceil(epochs / most) == 0
+    return epoch in (1, epochs) or epoch % interval_of(epochs, most) == 0
 
 
 class RunPictures:

@@ -8,7 +8,6 @@ fitted after the last step, and kept beside the checkpoints; what TensorBoard an
 import contextlib
 import importlib.util
 import json
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +29,7 @@ from cvae_tf.presets import PRESETS
 from cvae_tf.training import checkpoints, run_directory, signals
 from cvae_tf.training.checkpoints import Metrics, Progress, best_row
 from cvae_tf.training.distribution import Distribution
-from cvae_tf.training.pictures import RunPictures, is_among, told
+from cvae_tf.training.pictures import RunPictures, interval_of, is_among, told
 from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import EpochResult, Trainer, is_within_averages
 
@@ -343,7 +342,7 @@ def announce(run: Run, progress: Progress) -> None:
     if progress.epoch > 1 or progress.steps_done:
         say(f"resumed: in epoch {progress.epoch} after {progress.steps_done} steps")
     if config.epochs > _MOST_LINES and not says_all():
-        every = math.ceil(config.epochs / _MOST_LINES)
+        every = interval_of(config.epochs, _MOST_LINES)
         say(f"epochs:  a line every {every} epochs; --verbose=2 prints a line for each")
 
 
