@@ -62,7 +62,7 @@ FAULTS = (
     Fault("iwae climbs the mean of the logarithms, which is the ELBO", "models/vae/objectives.py",
           "tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(num_samples)",
           "tf.reduce_mean(log_weights, axis=0)", "models"),
-    Fault("white lacks what lies above level 255", "models/vae/likelihoods.py",
+    Fault("white lacks what lies above level 255", "models/vae/levels.py",
           "tf.clip_by_value(_HIGHEST - level, 0, 1)", "tf.ones_like(level)", "models"),
     Fault("each training step draws the same noise", "models/vae/model.py",
           "Purpose.TRAINING_NOISE, step)", "Purpose.TRAINING_NOISE)", "models"),

@@ -12,12 +12,12 @@ from cvae_tf.training.building import build_model
 NAMES = "network", "optimizer", "likelihood", "binarize", "objective", "conditional"
 CASES = [  # the first one is quick
     ("mlp", "lion", "bernoulli", "none", "shared", False),
-    ("hybrid", "rmsprop", "discretized_logistic", "none", "iwae", True),
+    ("hybrid", "rmsprop", "gaussian", "none", "iwae", True),
     ("tutorial", "muon", "bernoulli", "dynamic", "elbo", True),
     ("patches", "sgd", "continuous_bernoulli", "none", "shared", False),
     ("patches", "adam", "bernoulli", "threshold", "iwae", False),
     ("patches_smooth", "adamw", "discretized_logistic", "none", "elbo_analytic", True),
-    ("patches_residual", "adamax", "gaussian", "none", "elbo", True),
+    ("patches_residual", "adamax", "neighbour_logistic", "none", "elbo", True),
 ]
 
 

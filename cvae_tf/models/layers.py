@@ -12,6 +12,8 @@ _FIRST_LOGVAR = 2 * math.log(0.2)  # a standard deviation of a fifth of the rang
 _SMALLEST_LOGVAR = -12.0  # half a grey level of 256; below it a density says nothing
 _FIRST_LOG_SCALE = math.log(0.2 * math.sqrt(3) / math.pi)  # the same standard deviation
 _SMALLEST_LOG_SCALE = -7 - math.log(2)  # exp(-7) for levels in [-1, 1], as PixelCNN++ has it
+_FIRST_SHARE = 0.9  # of the neighbours, and of the channel before
+_LARGEST_SHARE = 8.0  # so that all is finite
 _LARGEST_LOG_SCALE = 7.0  # a thousand times the range of grey levels
 _LARGE_BATCH = 256  # from here on the fused operation wins; it takes longer to begin
 
@@ -134,10 +136,39 @@ class LogisticParameters(keras.layers.Layer):
     def call(self, outputs):
         """Maps two numbers for each value [B, H, W, 2 * C] to locations and log_scale, as many."""
         location, more = keras.ops.split(outputs, 2, axis=-1)
-        above = _FIRST_LOG_SCALE - _SMALLEST_LOG_SCALE + more
-        log_scale = _SMALLEST_LOG_SCALE + keras.ops.softplus(above)
-        log_scale = keras.ops.minimum(log_scale, _LARGEST_LOG_SCALE)
-        return keras.ops.concatenate([0.5 + location / 4, log_scale], axis=-1)
+        return keras.ops.concatenate([0.5 + location / 4, _log_scale(more)], axis=-1)
+
+
+def _log_scale(more):
+    """Logarithms of scales, at first wide, of what may be any number."""
+    above = _FIRST_LOG_SCALE - _SMALLEST_LOG_SCALE + more
+    log_scale = _SMALLEST_LOG_SCALE + keras.ops.softplus(above)
+    return keras.ops.minimum(log_scale, _LARGEST_LOG_SCALE)
+
+
+@keras.saving.register_keras_serializable(package="cvae_tf")
+class NeighbourParameters(keras.layers.Layer):
+    """Makes what `neighbour_logistic_log_prob` takes, of as many numbers.
+
+    At first a value is about the mean of its neighbours, and differs from it as the channel before
+    does. Scales soon become small, so locations and shares move by smaller steps than above.
+    """
+
+    def call(self, outputs):
+        """Maps [B, H, W, 3 * C + C * (C - 1) / 2] to as many."""
+        channels = channels_of_parameters(outputs)
+        location, more = outputs[..., :channels], outputs[..., channels : 2 * channels]
+        first = [_FIRST_SHARE] * channels
+        for earlier in range(1, channels):
+            first += [0.0] * (earlier - 1) + [_FIRST_SHARE]
+        shares = keras.ops.convert_to_tensor(first) + outputs[..., 2 * channels :] / 8
+        shares = keras.ops.clip(shares, -_LARGEST_SHARE, _LARGEST_SHARE)
+        return keras.ops.concatenate([0.5 + location / 8, _log_scale(more), shares], axis=-1)
+
+
+def channels_of_parameters(outputs: tf.Tensor) -> int:
+    """C, if there are 3 * C + C * (C - 1) / 2 parameters for a pixel, [B, H, W, P]."""
+    return (math.isqrt(25 + 8 * outputs.shape[-1]) - 5) // 2
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")

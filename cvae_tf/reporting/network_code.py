@@ -16,7 +16,9 @@ from cvae_tf.models.base import GenerativeModel
 _SMALL = 2048  # weights; fewer stay float32
 _LARGEST_CODE = 1_300_000  # weights that a page computes itself
 _MOST_PRODUCTS = 40_000_000  # for an image; a browser makes some 500 million a second
-_LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic")
+_LIKELIHOODS = (
+    "bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic", "neighbour_logistic",
+)  # fmt: skip
 _ACTIVATIONS = (
     "linear", "relu", "gelu", "silu", "tanh", "sigmoid", "elu", "selu", "softplus", "leaky_relu",
 )  # fmt: skip
@@ -161,6 +163,7 @@ _WRITERS: dict[str, Callable[[keras.Layer], Operation]] = {
     **dict.fromkeys(("Flatten", "Reshape", "Dropout"), lambda _: {"name": "reshape"}),
     "ImageLogvar": lambda _: {"name": "head"},
     "LogisticParameters": lambda _: {"name": "logistic_head"},
+    "NeighbourParameters": lambda _: {"name": "neighbour_head"},
     "Permute": lambda layer: {"name": "permute", "order": [d - 1 for d in layer.dims]},
     "ZeroPadding2D": lambda layer: {"name": "pad", "by": np.array(layer.padding).tolist()},
     "Cropping2D": lambda layer: {"name": "pad", "by": (-np.array(layer.cropping)).tolist()},

@@ -124,7 +124,8 @@ SLOW = itertools.product(("onnx", "litert"), [  # every network, activation and 
     {"network": "hybrid", "activation": "leaky_relu", "likelihood": "gaussian", **_GREY},
     {"network": "patches", "activation": "elu", "likelihood": "discretized_logistic", **_GREY},
     {"network": "patches_smooth", "activation": "gelu"},
-    {"network": "patches_residual", "activation": "silu", "num_classes": 3},
+    {"network": "patches_residual", "activation": "silu", "num_classes": 3,
+     "likelihood": "neighbour_logistic", **_GREY},
     {"family": "gan", "network": "sub_pixel", "spectral_norm": True},
     {"family": "gan", "network": "dcgan", "num_classes": 3},
 ])  # fmt: skip

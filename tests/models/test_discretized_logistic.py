@@ -6,8 +6,8 @@ import scipy.stats
 import tensorflow as tf
 
 from cvae_tf.models.layers import LogisticParameters
-from cvae_tf.models.vae.likelihoods import discretized_logistic_log_prob as log_prob
-from cvae_tf.models.vae.likelihoods import discretized_logistic_mean, log_prob_of_levels
+from cvae_tf.models.vae.levels import discretized_logistic_log_prob as log_prob
+from cvae_tf.models.vae.levels import discretized_logistic_mean, log_prob_of_levels
 
 LEVELS = np.arange(256) / 255
 SMALLEST = -7 - np.log(2)  # log scale of PixelCNN++, for levels in [0, 1]

@@ -108,7 +108,7 @@ def test_every_class_is_refined_under_its_own_labels():
 
 
 @pytest.mark.parametrize(
-    ("likelihood", "latent_dim"), list(zip(LIKELIHOODS, (6, 1, 6, 1), strict=True))
+    ("likelihood", "latent_dim"), list(zip(LIKELIHOODS, (6, 1, 6, 1, 6), strict=True))
 )
 def test_every_likelihood_can_be_refined(likelihood, latent_dim):
     pixels_kind = Pixels("threshold" if likelihood == "bernoulli" else "none", likelihood)

@@ -190,7 +190,7 @@ def surprises(
     """Finds how much less likely than in the reconstruction the pixels of images are.
 
     At each place the reconstruction is moved by a pixel to where it fits best: strokes that are a
-    little aside are usual.
+    little aside are usual. Where pixels depend on their neighbours, it stays in its place.
 
     Args:
         model: a VAE whose likelihood has `log_prob_of_values`.
@@ -203,6 +203,7 @@ def surprises(
     """
     pixels, likelihood = model.pixels.binarize_mode(grey), model.pixels.likelihood
     height, width, _ = model.image_shape
+    reach = reach if likelihood.given_image is None else 0
     outputs = model.parameters(model.encode(pixels, labels).mean, labels)
     outputs = tf.pad(outputs, [[0, 0], [reach, reach], [reach, reach], [0, 0]], "SYMMETRIC")
     of_drawn = likelihood.log_prob_of_values(likelihood.mean(outputs), outputs)

@@ -14,7 +14,16 @@ import tensorflow as tf
 from cvae_tf.core.randomness import uniform_of_images
 from cvae_tf.core.settings import find
 from cvae_tf.models.base import Measure
-from cvae_tf.models.layers import ImageLogvar, LogisticParameters
+from cvae_tf.models.layers import ImageLogvar, LogisticParameters, NeighbourParameters
+from cvae_tf.models.vae.levels import (
+    discretized_logistic_log_prob,
+    discretized_logistic_mean,
+    given_values_before,
+    log_prob_of_levels,
+    logistic_information,
+    neighbour_logistic_log_prob,
+    neighbour_logistic_mean,
+)
 from cvae_tf.models.vae.objectives import ElboTerms
 from cvae_tf.models.vae.posterior import LOG_2PI, log_normal
 
@@ -22,10 +31,6 @@ ops = keras.ops  # in what exported models of Keras use too
 
 _OF_AN_IMAGE = (1, 2, 3)  # axes
 _NEAR_ZERO = 0.1  # logits for which the continuous Bernoulli needs its series
-_HIGHEST = 255  # level; the lowest is 0, and grey levels in [0, 1] are these divided by it
-_WIDE = 3.0  # logarithm of scales from which on a density is all but even over the levels
-_REACH = 20.0  # scales from a location, beyond which nothing is left
-_STRAIGHT = 40.0  # beyond it softplus(x) is x, in float64 too
 _NATS = "nats per image"
 
 
@@ -40,14 +45,15 @@ class Likelihood(NamedTuple):
     mean: Callable[[tf.Tensor], tf.Tensor]  # outputs -> images [B, H, W, C] in [0, 1]
     features: Callable[[tf.Tensor], tf.Tensor] | None = None  # images -> [B, F]
     natural: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None = None  # -> [B, F] and [B]
-    more_channels: int = 0  # that a decoder makes beside those of an image
+    num_parameters: Callable[[int], int] = lambda channels: channels  # P, for so many channels
     head: Callable[[], keras.Layer] | None = None  # makes the parameters of what a decoder makes
-    channels_each: int = 1  # that a decoder makes for each one of an image
     information: Callable[[tf.Tensor], tf.Tensor] | None = None  # outputs -> that of Fisher of each
     is_density: bool = True  # of grey levels; else probabilities of what there can be
     is_of_levels: bool = False  # probabilities of the 256 grey levels, not of black and white
     log_prob_of_values: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None  # not summed,
     # [B, H, W, C]; without it `anomaly` cannot show where an image is unusual
+    given_image: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None  # if values depend on
+    # each other: images, outputs -> those of `DISCRETIZED_LOGISTIC`, given the values before each
 
     @property
     def takes_grey(self) -> bool:
@@ -61,8 +67,7 @@ class Likelihood(NamedTuple):
 
     def decoder_parts(self, channels: int) -> dict[str, Any]:
         """What `build_networks` is told of a decoder of such parameters, for images of channels."""
-        outputs = self.channels_each * channels + self.more_channels
-        return {"outputs": outputs, "head": self.head and self.head()}
+        return {"outputs": self.num_parameters(channels), "head": self.head and self.head()}
 
     def log_prob_of_all(self, images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Log-probability of each of B images under each of G outputs, [B, G], nats."""
@@ -185,86 +190,6 @@ def _features_gaussian(images: tf.Tensor) -> tf.Tensor:
     return tf.concat([grey, tf.reduce_sum(tf.square(grey), axis=1, keepdims=True)], axis=1)
 
 
-def discretized_logistic_log_prob(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    """Log-probability of images with 256 levels, whose values are independent given the latents.
-
-    A level has the mass of a logistic density between the middles to its neighbours (Kingma et al.,
-    "Improved variational inference with inverse autoregressive flow", 2016, equation 9). Level 0
-    has all below it too, and level 255 all above (Salimans et al., "PixelCNN++", 2017, section
-    2.1), so that the probabilities of the levels sum to 1.
-
-    Args:
-        images: grey levels k / 255, [B, H, W, C]; others are taken as the nearest.
-        outputs: locations beside the logarithms of the scales, [B, H, W, 2 * C], both of grey
-            levels in [0, 1].
-    """
-    return _sum(log_prob_of_levels(images, *tf.split(outputs, 2, axis=-1)))
-
-
-def log_prob_of_levels(images: tf.Tensor, location: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
-    """Log-probability of every value.
-
-    With a and b the borders of a level, in scales from the location, it is log(S(b) - S(a)), S the
-    logistic function; that is log S(b) + log S(-a) + log(1 - exp(a - b)). No two numbers that are
-    nearly the same are subtracted there, so that it is exact however unlikely a level is.
-
-    Args:
-        images: grey levels in [0, 1].
-        location: of a shape that broadcasts to that of the images.
-        log_scale: likewise; at most 80, as `LogisticParameters` sees to.
-
-    """
-    level = tf.round(_HIGHEST * images)
-    precision = tf.exp(-log_scale)
-    width = precision / _HIGHEST
-    middle = (level / _HIGHEST - location) * precision
-    # Products with 0 or 1, because tf.where takes longer than all the rest.
-    has_start = tf.clip_by_value(level, 0, 1)
-    has_end = tf.clip_by_value(_HIGHEST - level, 0, 1)
-    return (
-        has_end * tf.math.log_sigmoid(middle + width / 2)
-        + has_start * tf.math.log_sigmoid(width / 2 - middle)
-        + has_start * has_end * tf.math.log(-tf.math.expm1(-width))
-    )
-
-
-def discretized_logistic_mean(outputs: tf.Tensor) -> tf.Tensor:
-    """Mean images: of the logistic density, what lies outside [0, 1] moved to its ends.
-
-    That is the integral of S((location - t) / scale) over t from 0 to 1; the mean of the levels is
-    the same integral by 255 steps, nowhere as far from it as half a level.
-    """
-    location, log_scale = ops.split(outputs, 2, axis=-1)
-    even = ops.sigmoid((location - 0.5) * ops.exp(-log_scale))
-    scale = ops.exp(ops.minimum(log_scale, _WIDE))
-    near = ops.minimum(ops.maximum(location, -_REACH * scale), 1 + _REACH * scale)
-    uneven = scale * (_softplus(near / scale) - _softplus((near - 1) / scale))
-    return ops.clip(ops.where(log_scale > _WIDE, even, uneven), 0, 1)
-
-
-def _softplus(values: tf.Tensor) -> tf.Tensor:
-    """Softplus to the same bits, also in LiteRT, whose log(exp(x) + 1) stays at 88."""
-    return ops.where(values > _STRAIGHT, values, ops.softplus(ops.minimum(values, _STRAIGHT)))
-
-
-def _logistic_information(outputs: tf.Tensor) -> tf.Tensor:
-    """Fisher information of logistic densities whose ends are gathered in the outer levels.
-
-    Of the location it is exact but for the width of the levels, and most where all of a density
-    lies between the ends: 1 / (3 scale^2). Of the logarithm of the scale it is (3 + pi^2) / 9
-    there, and here in proportion to the share between the ends. A scale far below the width of a
-    level tells no more than the level does.
-    """
-    location, log_scale = tf.split(outputs, 2, axis=-1)
-    scale = tf.exp(tf.maximum(log_scale, -math.log(2 * _HIGHEST)))
-    below = tf.sigmoid((0.5 / _HIGHEST - location) / scale)  # share of level 0
-    not_above = tf.sigmoid((1 - 0.5 / _HIGHEST - location) / scale)  # of all but level 255
-    between = ((2 * not_above - 1) ** 3 - (2 * below - 1) ** 3) / 6
-    at_ends = below * (1 - below) ** 2 + (1 - not_above) * not_above**2
-    of_scale = (3 + math.pi**2) / 9 * (not_above - below)
-    return tf.concat([(between + at_ends) / tf.square(scale), of_scale], axis=-1)
-
-
 BERNOULLI = Likelihood(
     bernoulli_log_prob,
     ops.sigmoid,
@@ -290,7 +215,7 @@ GAUSSIAN = Likelihood(
     lambda outputs: _gaussian_parameters(outputs)[0],
     _features_gaussian,
     _natural_gaussian,
-    more_channels=1,
+    num_parameters=lambda channels: channels + 1,
     head=lambda: ImageLogvar(name="image_logvar", dtype="float32"),
     information=_gaussian_information,
     log_prob_of_values=lambda images, outputs: log_normal(
@@ -301,9 +226,9 @@ GAUSSIAN = Likelihood(
 DISCRETIZED_LOGISTIC = Likelihood(
     discretized_logistic_log_prob,
     discretized_logistic_mean,
-    channels_each=2,
+    num_parameters=lambda channels: 2 * channels,
     head=lambda: LogisticParameters(name="logistic_parameters", dtype="float32"),
-    information=_logistic_information,
+    information=logistic_information,
     is_density=False,
     is_of_levels=True,
     log_prob_of_values=lambda images, outputs: log_prob_of_levels(
@@ -311,12 +236,26 @@ DISCRETIZED_LOGISTIC = Likelihood(
     ),
 )
 
+NEIGHBOUR_LOGISTIC = Likelihood(
+    neighbour_logistic_log_prob,
+    neighbour_logistic_mean,
+    num_parameters=lambda channels: 3 * channels + channels * (channels - 1) // 2,
+    head=lambda: NeighbourParameters(name="neighbour_parameters", dtype="float32"),
+    information=logistic_information,
+    is_density=False,
+    is_of_levels=True,
+    log_prob_of_values=lambda images, outputs: log_prob_of_levels(
+        images, *tf.split(given_values_before(images, outputs), 2, axis=-1)
+    ),
+    given_image=given_values_before,
+)
 
 LIKELIHOODS = {
     "bernoulli": BERNOULLI,
     "continuous_bernoulli": CONTINUOUS_BERNOULLI,
     "gaussian": GAUSSIAN,
     "discretized_logistic": DISCRETIZED_LOGISTIC,
+    "neighbour_logistic": NEIGHBOUR_LOGISTIC,
 }
 
 

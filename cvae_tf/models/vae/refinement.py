@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cvae_tf.models.vae.likelihoods import Likelihood
+from cvae_tf.models.vae.likelihoods import DISCRETIZED_LOGISTIC, Likelihood
 from cvae_tf.models.vae.posterior import FullPosterior, log_normal
 
 _DIFFERENCE = 1e-2  # of latents, by which the decoder's derivatives are found
@@ -171,7 +171,14 @@ def from_latents(
 ) -> FullPosterior:
     """Refines from given latents [B, Z], all images at once; else as `refine_images`."""
     decode, density = decoder_for(model, labels), model.pixels.likelihood
-    return refine(decode, density, pixels, start, steps)
+    if density.given_image is None:
+        return refine(decode, density, pixels, start, steps)
+
+    def decode_given(latents: tf.Tensor) -> tf.Tensor:
+        times = tf.shape(latents)[0] // tf.shape(pixels)[0]
+        return density.given_image(tf.tile(pixels, [times, 1, 1, 1]), decode(latents))
+
+    return refine(decode_given, DISCRETIZED_LOGISTIC, pixels, start, steps)
 
 
 def decoder_for(model: Any, labels: tf.Tensor | None) -> Decode:

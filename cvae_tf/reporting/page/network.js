@@ -167,16 +167,26 @@ const OPERATIONS = {
     for (let p = 0; p * channels < x.data.length; p++) for (let k = 0; k < channels - 1; k++) y[p * last + k] = x.data[p * channels + k];
     return y;
   },
-  logistic_head([x]) {
-    const channels = x.shape[2], half = channels / 2, y = Float32Array.from(x.data);
-    const least = -7 - Math.LN2, above = Math.log((0.2 * Math.sqrt(3)) / Math.PI) - least;
-    for (let at = 0; at < y.length; at += channels) for (let k = 0; k < half; k++) {
-      y[at + k] = 0.5 + x.data[at + k] / 4;
-      y[at + half + k] = Math.min(least + ACTIVATIONS.softplus(above + x.data[at + half + k]), 7);
-    }
+  logistic_head: ([x]) => logisticHead(x, x.shape[2] / 2, 4),
+  neighbour_head([x]) {
+    const size = x.shape[2], channels = size === 3 ? 1 : 3, y = logisticHead(x, channels, 8);
+    const first = channels === 1 ? [0.9] : [0.9, 0.9, 0.9, 0.9, 0, 0.9];
+    for (let at = 0; at < y.length; at += size) first.forEach((share, k) => {
+      y[at + 2 * channels + k] = Math.min(Math.max(share + y[at + 2 * channels + k] / 8, -8), 8);
+    });
     return y;
   },
 };
+
+function logisticHead(x, channels, steps) {
+  const y = Float32Array.from(x.data);
+  const least = -7 - Math.LN2, above = Math.log((0.2 * Math.sqrt(3)) / Math.PI) - least;
+  for (let at = 0; at < y.length; at += x.shape[2]) for (let k = 0; k < channels; k++) {
+    y[at + k] = 0.5 + x.data[at + k] / steps;
+    y[at + channels + k] = Math.min(least + ACTIVATIONS.softplus(above + x.data[at + channels + k]), 7);
+  }
+  return y;
+}
 
 // Returns, by name, functions from arrays (one for each input) to an array.
 function readNetworks(code) {
@@ -204,11 +214,30 @@ const MEANS = {
   bernoulli: (x) => x.map(ACTIVATIONS.sigmoid),
   continuous_bernoulli: (x) => x.map((l) => (Math.abs(l) < 0.1 ? 0.5 + l / 12 : 1 / -Math.expm1(-l) - 1 / l)),
   gaussian: (x, channels) => halves(x, channels, (location) => ACTIVATIONS.sigmoid(location)),
-  discretized_logistic: (x, channels) => halves(x, channels, (location, logScale) => {
-    const scale = Math.exp(logScale);
-    return scale * (ACTIVATIONS.softplus(location / scale) - ACTIVATIONS.softplus((location - 1) / scale));
-  }),
+  discretized_logistic: (x, channels) => halves(x, channels, logisticMean),
+  neighbour_logistic(x, channels, width) { // pixels as on a chessboard: half of them after those beside them
+    const size = channels === 1 ? 3 : 12, height = x.length / size / width, y = new Float32Array(width * height * channels);
+    for (const isLater of [0, 1]) for (let r = 0; r < height; r++) for (let c = 0; c < width; c++) {
+      if ((r + c) % 2 !== isLater) continue;
+      const at = (r * width + c) * size, rest = [], around = [[r - 1, c], [r + 1, c], [r, c - 1], [r, c + 1]];
+      const beside = isLater ? around.filter(([i, j]) => i >= 0 && j >= 0 && i < height && j < width) : [];
+      for (let k = 0; k < channels; k++) {
+        const sum = beside.reduce((total, [i, j]) => total + y[(i * width + j) * channels + k] - 0.5, 0);
+        const near = (x[at + 2 * channels + k] * sum) / (beside.length || 1), shares = at + 3 * channels + (k * (k - 1)) / 2;
+        const location = rest.reduce((total, value, e) => total + x[shares + e] * value, x[at + k] + near);
+        const mean = logisticMean(location, x[at + channels + k]);
+        y[(r * width + c) * channels + k] = mean;
+        rest.push(mean - 0.5 - near);
+      }
+    }
+    return y;
+  },
 };
+
+function logisticMean(location, logScale) {
+  const scale = Math.exp(logScale);
+  return scale * (ACTIVATIONS.softplus(location / scale) - ACTIVATIONS.softplus((location - 1) / scale));
+}
 
 function halves(x, channels, mean) {
   const y = new Float32Array(x.length / 2);

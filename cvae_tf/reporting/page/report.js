@@ -68,7 +68,7 @@ function startPlane() {
   const { shape } = DATA, networks = readNetworks(DATA.code);
   const choice = byId("class"), ofClass = (label) => (DATA.classes.length ? [[label ?? Number(choice.value)]] : []);
   const again = DATA.reconstructed && sheetReader(DATA.reconstructed, shape);
-  const decode = (latents, label) => MEANS[DATA.likelihood](networks.decode(latents, ...ofClass(label)), shape[2]);
+  const decode = (latents, label) => MEANS[DATA.likelihood](networks.decode(latents, ...ofClass(label)), shape[2], shape[1]);
   const made = (pixels) => (DATA.threshold ? pixels.map((value) => (value > 0.5 ? 1 : 0)) : pixels);
   const encode = networks.encode && ((pixels, label) => networks.encode(made(pixels), ...ofClass(label)));
   const plane = new Plane(byId("plane"), DATA, decode);
