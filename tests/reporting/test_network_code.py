@@ -71,7 +71,7 @@ def test_mean_images_are_those_of_the_likelihood(page):
         _wake(decoder)
         found = page.evaluate(
             "([code, latents, kind]) => "
-            f"Array.from(MEANS[kind](({CALL})([code, 'it', [latents]]), 3))",
+            f"Array.from(MEANS[kind](({CALL})([code, 'it', [latents]]), 3, 8))",
             [code_of({"it": decoder}), latents.tolist(), likelihood],
         )
         expected = np.ravel(density.mean(decoder(latents[None])))

@@ -150,7 +150,8 @@ def _mean_of_neighbours(values: tf.Tensor) -> tf.Tensor:
     total = padded[:, 2:, 1:-1] + padded[:, :-2, 1:-1] + padded[:, 1:-1, 2:] + padded[:, 1:-1, :-2]
     rows, columns = np.arange(height)[:, None, None], np.arange(width)[:, None]
     num = 4 - (rows == 0) - (rows == height - 1) - (columns == 0) - (columns == width - 1)
-    return ops.cast((rows + columns) % 2 / np.maximum(num, 1), values.dtype) * total
+    share = (rows + columns) % 2 / np.maximum(num, 1)
+    return total * share.astype(keras.backend.standardize_dtype(values.dtype))
 
 
 def neighbour_logistic_mean(outputs: tf.Tensor) -> tf.Tensor:
