@@ -157,11 +157,12 @@ class NeighbourParameters(keras.layers.Layer):
     def call(self, outputs):
         """Maps [B, H, W, 3 * C + C * (C - 1) / 2] to as many."""
         channels = channels_of_parameters(outputs)
-        location, more = outputs[..., :channels], outputs[..., channels : 2 * channels]
+        ends = [channels, 2 * channels]
+        location, more, shares = keras.ops.split(outputs, ends, axis=-1)
         first = [_FIRST_SHARE] * channels
         for earlier in range(1, channels):
             first += [0.0] * (earlier - 1) + [_FIRST_SHARE]
-        shares = keras.ops.convert_to_tensor(first) + outputs[..., 2 * channels :] / 8
+        shares = keras.ops.convert_to_tensor(first) + shares / 8
         shares = keras.ops.clip(shares, -_LARGEST_SHARE, _LARGEST_SHARE)
         return keras.ops.concatenate([0.5 + location / 8, _log_scale(more), shares], axis=-1)
 

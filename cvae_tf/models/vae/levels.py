@@ -127,20 +127,26 @@ def given_values_before(images: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 
 
 def _given_before(values: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-    channels = channels_of_parameters(outputs)
-    location, log_scale, of_neighbours = (
-        outputs[..., number * channels : (number + 1) * channels] for number in range(3)
-    )
-    values = values - _MIDDLE
+    location, log_scale, of_neighbours, shares = _parts(outputs)
+    channels, values = location.shape[-1], values - _MIDDLE
     near = of_neighbours * _mean_of_neighbours(values)
-    rest, start = values - near, 3 * channels
-    of_channels = [ops.zeros_like(rest[..., :1])]
-    for earlier in range(1, channels):
-        shares = outputs[..., start : start + earlier]
-        of_channels.append(ops.sum(shares * rest[..., :earlier], axis=-1, keepdims=True))
-        start += earlier
-    location = location + near + ops.concatenate(of_channels, axis=-1)
-    return ops.concatenate([location, log_scale], axis=-1)
+    rest = ops.split(values - near, channels, axis=-1)
+    columns = zip(ops.split(location + near, channels, axis=-1), shares, strict=True)
+    return ops.concatenate([*(_add(*column, rest) for column in columns), log_scale], axis=-1)
+
+
+def _parts(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, list[list[tf.Tensor]]]:
+    """Three parameters of all channels, [B, H, W, C]; of each one the shares of earlier ones."""
+    channels = channels_of_parameters(outputs)
+    ends = [channels, 2 * channels, *range(3 * channels, outputs.shape[-1])]
+    location, log_scale, of_neighbours, *of_channels = ops.split(outputs, ends, axis=-1)
+    shares = [of_channels[num * (num - 1) // 2 : num * (num + 1) // 2] for num in range(channels)]
+    return location, log_scale, of_neighbours, shares
+
+
+def _add(location: tf.Tensor, shares: list[tf.Tensor], rest: list[tf.Tensor]) -> tf.Tensor:
+    """Adds the shares of earlier channels, which differ by `rest` from their neighbours."""
+    return sum((share * other for share, other in zip(shares, rest, strict=False)), location)
 
 
 def _mean_of_neighbours(values: tf.Tensor) -> tf.Tensor:
@@ -159,8 +165,14 @@ def neighbour_logistic_mean(outputs: tf.Tensor) -> tf.Tensor:
 
     It is the mean of all images under these outputs but for what black and white cut off.
     """
-    channels = channels_of_parameters(outputs)
-    mean = _MIDDLE + ops.zeros_like(outputs[..., :channels])
-    for _ in range(channels + 1):  # each time more of them are right: a value waits for so many
-        mean = discretized_logistic_mean(_given_before(mean, outputs))
-    return mean
+    *of_all, shares = _parts(outputs)
+    channels, means, rest = len(shares), [], []
+    columns = zip(*(ops.split(each, channels, axis=-1) for each in of_all), shares, strict=True)
+    for location, log_scale, of_neighbours, earlier in columns:
+        location = _add(location, earlier, rest)
+        white = discretized_logistic_mean(ops.concatenate([location, log_scale], axis=-1))
+        near = of_neighbours * _mean_of_neighbours(white - _MIDDLE)
+        mean = discretized_logistic_mean(ops.concatenate([location + near, log_scale], axis=-1))
+        means.append(mean)
+        rest.append(mean - _MIDDLE - near)
+    return ops.concatenate(means, axis=-1)
