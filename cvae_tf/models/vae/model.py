@@ -295,8 +295,9 @@ class CVAE(GenerativeModel):
 
     @functools.cached_property
     def _refine(self) -> Callable[..., FullPosterior]:
-        """A graph of its own, traced once for all that use it, so that loops are TensorFlow's."""
-        return tf.function(functools.partial(refine_images, self), reduce_retracing=True)
+        """A graph of its own, traced once for all that use it."""
+        refine = functools.partial(refine_images, self)
+        return tf.function(refine, reduce_retracing=True, autograph=False)
 
     @also_of_arrays
     def anomaly(
