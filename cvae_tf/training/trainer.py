@@ -21,6 +21,8 @@ _WHITE = 0.5  # mean level of the margins
 _EVALUATION_BATCH = 250  # larger ones are no faster, and need more memory
 
 OnProgress = Callable[[int, int, float], None]
+# What runs inside a step is never translated by AutoGraph, as in Keras: it would take seconds.
+as_written = tf.autograph.experimental.do_not_convert
 
 
 class EpochResult(NamedTuple):
@@ -83,7 +85,10 @@ class Trainer:
         self._outside = 1.0 if is_on_white else 0.0  # what warps bring in at the margins
         self._train_step = model.train_step  # what replicas share cannot be in a graph of its own
         if not distribution.strategy:
-            self._train_step = tf.function(model.train_step, jit_compile=model.jit_compile)
+            self._train_step = tf.function(
+                model.train_step, jit_compile=model.jit_compile, autograph=False
+            )
+        self._measure = as_written(model.measure)
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
         self._train, self._test = (
             BatchSource(
@@ -177,7 +182,7 @@ class Trainer:
             own = slice(start, start + _EVALUATION_BATCH)
             of_class = labels[own] if self.model.num_classes else None
             grey = batches.to_unit_floats(images[own])
-            values = self.model.measure(grey, of_class, first + start)
+            values = self._measure(grey, of_class, first + start)
             every = [tf.cast(values[each.name], tf.float64) for each in self._test_measures]
             sums += tf.reduce_sum(tf.stack(every), axis=1)
         return sums
@@ -217,6 +222,7 @@ class Trainer:
     ) -> tf.Tensor:  # fmt: skip
         """Takes the steps of a part of an epoch, while all is finite; the last one done, []."""
 
+        @as_written
         def take(images: tf.Tensor, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
             grey, seed, steps = batches.to_unit_floats(images), self.model.seed, self.model.steps
             if self._flip:
