@@ -156,6 +156,8 @@ def build_trainer(config: Config, dataset: Dataset, distribution: Distribution) 
     num_images, num_classes = len(dataset.train.images), len(dataset.class_names or ())
     with distribution.scope():
         model = build_model(config, dataset.image_shape, num_images, num_classes)
+    if dataset.class_names:  # so that pictures name the classes
+        model.with_metadata({"data": {"class_names": dataset.class_names}})
     distribution.prepare(model)
     return Trainer(model, dataset, config.batch_size, config.augment, config.flip, distribution)
 
