@@ -231,8 +231,7 @@ class CVAE(GenerativeModel):
         Args:
             images: pixels as in training, [B, H, W, C].
             posterior: of the images.
-            noise: standard Gaussian, [K * B, Z]: the first samples of all images, then
-                the second, and so on.
+            noise: standard Gaussian, [K * B, Z]: the first samples of all images, ...
             num_samples: K.
             labels: of a conditional model, [B].
             training: whether dropout drops.
