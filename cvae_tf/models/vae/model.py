@@ -43,8 +43,8 @@ class CVAE(GenerativeModel):
     """A VAE with Gaussian posterior, standard Gaussian prior and, by default, Bernoulli pixels.
 
     `compile(optimizer)` and `fit(images)` work as with any Keras model, on images [B, H, W, C]
-    of such pixels as the likelihood knows, in [0, 1]; a conditional one takes
-    `fit(images, labels)`, and is one of p(x|y), with q(z|x, y). All noise follows from `seed` and
+    with pixels in [0, 1] as the likelihood needs them. A conditional one takes
+    `fit(images, labels)` and models p(x|y), with q(z|x, y). All noise follows from `seed` and
     the optimizer's step, so that a run can be repeated and resumed.
     """
 
@@ -155,7 +155,7 @@ class CVAE(GenerativeModel):
             images: pixels as in training, float32 [B, H, W, C]; or grey levels in [0, 1], which
                 become the likeliest pixels.
             labels: of a conditional model, whose posterior is q(z|x, y).
-            training: whether dropout drops.
+            training: whether dropout is active.
         """
         if not training:
             images = self.pixels.binarize_mode(images)  # which leaves pixels as they are
@@ -234,7 +234,7 @@ class CVAE(GenerativeModel):
             noise: standard Gaussian, [K * B, Z]: the first samples of all images, ...
             num_samples: K.
             labels: of a conditional model, [B].
-            training: whether dropout drops.
+            training: whether dropout is active.
 
         Returns:
             The terms, each [K * B], and their latents, [K * B, Z], in the same order.
@@ -295,8 +295,9 @@ class CVAE(GenerativeModel):
 
     @functools.cached_property
     def _refine(self) -> Callable[..., FullPosterior]:
-        """A graph, traced once for all callers, in which TensorFlow runs the loops."""
-        return tf.function(functools.partial(refine_images, self), reduce_retracing=True)
+        """A graph, traced once for all callers."""
+        refine = functools.partial(refine_images, self)
+        return tf.function(refine, reduce_retracing=True, autograph=False)
 
     @also_of_arrays
     def anomaly(
@@ -338,8 +339,7 @@ class CVAE(GenerativeModel):
             batch: pixels, float32 [B, H, W, C]; of a conditional model with labels [B] beside them.
 
         Returns:
-            The means since the last `reset_metrics()`, over images, in nats; `loss` is
-            the negative of the objective.
+            Means over images since `reset_metrics()`, nats; `loss` is the negative objective.
         """
         images, labels = images_and_labels(batch, self.num_classes)
         step, num_samples = self.steps, self.objective.importance_samples

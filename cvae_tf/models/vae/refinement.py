@@ -51,15 +51,19 @@ def refine(
     Returns:
         The Gaussian around the highest place that was found.
     """
-    latents, damping = start, tf.fill(tf.shape(start)[:1], _DAMPING)
-    here = _linearize(decode, density, pixels, latents)
-    for _ in tf.range(steps):
+
+    def take_step(number: tf.Tensor, latents: tf.Tensor, damping: tf.Tensor, here: _Place) -> tuple:
         proposed = latents + _step(here, damping)
         there = _linearize(decode, density, pixels, proposed)
         better = there.value > here.value
         latents = _chosen(better, proposed, latents)
         here = _Place(*(_chosen(better, *both) for both in zip(there, here, strict=True)))
         damping = tf.clip_by_value(damping * tf.where(better, _LESS, _MORE), *_DAMPING_RANGE)
+        return number + 1, latents, damping, here
+
+    damping = tf.fill(tf.shape(start)[:1], _DAMPING)
+    begin = tf.constant(0), start, damping, _linearize(decode, density, pixels, start)
+    _, latents, _, here = tf.while_loop(lambda number, *_: number < steps, take_step, begin)
     factor = tf.linalg.cholesky(tf.linalg.inv(here.precision))
     return FullPosterior(latents, tf.cast(factor, tf.float32))
 
@@ -141,14 +145,20 @@ def refine_images(
     if pixels.shape[0] is not None and pixels.shape[0] <= size:
         return from_latents(model, pixels, labels, start, steps)
     num_parts = (tf.shape(pixels)[0] + size - 1) // size
-    means = tf.TensorArray(tf.float32, num_parts, infer_shape=False)
-    factors = tf.TensorArray(tf.float32, num_parts, infer_shape=False)
-    for part in tf.range(num_parts):
-        tf.autograph.experimental.set_loop_options(parallel_iterations=1)  # for the memory
+
+    def refine_part(part: tf.Tensor, *found: tf.TensorArray) -> tuple:
         own = slice(part * size, (part + 1) * size)
         of_class = None if labels is None else labels[own]
-        found = from_latents(model, pixels[own], of_class, start[own], steps)
-        means, factors = means.write(part, found.mean), factors.write(part, found.factor)
+        refined = from_latents(model, pixels[own], of_class, start[own], steps)
+        return part + 1, *(each.write(part, new) for each, new in zip(found, refined, strict=True))
+
+    empty = [tf.TensorArray(tf.float32, num_parts, infer_shape=False) for _ in range(2)]
+    _, means, factors = tf.while_loop(
+        lambda part, *_: part < num_parts,
+        refine_part,
+        (tf.constant(0), *empty),
+        parallel_iterations=1,  # for the memory
+    )
     dim = model.latent_dim
     return FullPosterior(
         tf.ensure_shape(means.concat(), [None, dim]),
@@ -213,16 +223,18 @@ def _best_spread(
 
     if labels is None:
         return best(pixels, model.parameters(latents))
-    places = tf.zeros([tf.shape(pixels)[0], model.latent_dim])
-    values = tf.zeros(tf.shape(labels))
     classes, _ = tf.unique(labels)
-    for number in classes:
-        rows = tf.where(labels == number)
-        outputs = model.parameters(latents, tf.fill([len(latents)], number))
-        found = best(tf.gather_nd(pixels, rows), outputs)
-        places = tf.tensor_scatter_nd_update(places, rows, found[0])
-        values = tf.tensor_scatter_nd_update(values, rows, found[1])
-    return places, values
+
+    def add_class(place: tf.Tensor, *found: tf.Tensor) -> tuple:
+        rows = tf.where(labels == classes[place])
+        outputs = model.parameters(latents, tf.fill([len(latents)], classes[place]))
+        of_class = best(tf.gather_nd(pixels, rows), outputs)
+        both = zip(found, of_class, strict=True)
+        return place + 1, *(tf.tensor_scatter_nd_update(old, rows, new) for old, new in both)
+
+    begin = tf.zeros([tf.shape(pixels)[0], model.latent_dim]), tf.zeros(tf.shape(labels))
+    is_left = lambda place, *_: place < tf.size(classes)  # noqa: E731
+    return tf.while_loop(is_left, add_class, (tf.constant(0), *begin), parallel_iterations=1)[1:]
 
 
 def _spread_latents(model: Any) -> np.ndarray:
