@@ -365,10 +365,11 @@ def generate(
         output = paths.expand(output)
         loaded = as_loaded(model)
         terminal.say(introduce(loaded, model))
+        before = set(output.glob("*"))
         made = modes.generate(loaded, mode, chosen, output)
         some = made.files if len(made.files) < 5 else [f"{len(made.files)} files to {output}"]
         for path in some:
-            terminal.say(f"written: {path}")
+            terminal.say(f"written: {path}{' (replaced)' if path in before else ''}")
         for note in made.notes:
             terminal.say(note)
     return made

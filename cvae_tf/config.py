@@ -242,7 +242,9 @@ class GanSettings:
 class TrainingSettings:
     """How long and by which steps a model learns."""
 
-    epochs: int = setting("Passes over the training images.", 10, least=1, most=10**6)
+    epochs: int = setting(
+        "Passes over the training images; of few images there are more.", 10, least=1, most=10**6
+    )
     early_stop: int = setting(
         "Stop after so many epochs without a better test figure, and export the best epoch. "
         "0: never.", 0, least=0, most=10**6,

@@ -46,6 +46,7 @@ class Dataset(NamedTuple):
     sha256: str | None = None  # what `fingerprint` says, if it is known without reading the images
     margins: float | None = None  # `margin_brightness` of the images, if it is known
     form: Form | None = None  # how its pictures became pixels; None if they were arrays
+    test_names: list[str] | None = None  # of the files of the test images, if they were pictures
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -73,6 +73,10 @@ class Listing(NamedTuple):
         """Which page of its file a picture is, from 0."""
         return 0 if self.pages is None else int(self.pages[number])
 
+    def name(self, number: int) -> str:
+        """How people call a picture: by its file, and its page if pages are pictures."""
+        return name_of_page(self.paths[number], self.page(number))
+
     def fingerprint(self, reading: ReadingSettings) -> str:
         """What the pixels of these pictures can be known by without reading them."""
         digest = hashlib.sha256()
@@ -183,6 +187,11 @@ def _begins_so(path: bytes) -> bool:
         return False
     is_webp = (start[:4], start[8:12]) == (b"RIFF", b"WEBP")
     return start.startswith(_BEGINNINGS) or is_webp or start[:2] + start[6:10] == b"BM" + bytes(4)
+
+
+def name_of_page(path: bytes | str, page: int) -> str:
+    """How people call a page of a file, from 0; the first one, which is often all, as the file."""
+    return printable(path) + (f", page {page + 1}" if page else "")
 
 
 def describe_left_alone(left_alone: dict[str, int]) -> str:

@@ -6,10 +6,12 @@ import hashlib
 import importlib
 import itertools
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ _PACKAGES = "tensorflow-datasets importlib_resources"  # the first forgets to as
 _CATALOGUE = "https://www.tensorflow.org/datasets/catalog/overview"
 _SIZES = "has images of several sizes; save them as files and use --data_path=FOLDER"
 _LONGEST_REASON = 200  # letters
+_SILENCE = 5  # seconds of a network that does not answer
 _OTHERWISE = "Use --data_path=FILE.npz for a copy of yours, or --dataset=digits."
 _CLASSES_OF_CIFAR100 = """
     apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
@@ -62,6 +65,7 @@ class KerasSet:
     licence: str
     # Below `datasets` of the cache, with the SHA-256 by which Keras knows them, if it knows one.
     files: dict[str, str | None]
+    host: str = "storage.googleapis.com"  # from which Keras downloads it
     class_names: tuple[str, ...] | None = None  # None if they are numbers
     seconds: float = 300  # the longest wait for a download
 
@@ -118,9 +122,11 @@ class KerasSet:
     def _download(self, cache: Path, seconds: float) -> None:
         """Lets Keras download and check the files in a process that can be stopped."""
         say(f"{self.title} is not in {cache}; trying to download it (at most {seconds} s) ...")
-        code = "import keras, socket; socket.setdefaulttimeout(5); "  # of a network that is silent
+        code = f"import keras, socket; socket.setdefaulttimeout({_SILENCE}); "
         code += f"keras.datasets.{self.module}.load_data()"
         try:
+            if not urllib.request.getproxies():  # without a network, Keras would need seconds
+                socket.create_connection((self.host, 443), _SILENCE).close()
             with tempfile.TemporaryDirectory(prefix=".downloading-", dir=cache) as home:
                 subprocess.run(
                     [sys.executable, "-c", code],
@@ -161,6 +167,7 @@ def _cifar(classes: int, folder: str, sha256: str, names: str) -> KerasSet:
         licence=f"CIFAR-{classes} (A. Krizhevsky, V. Nair, G. Hinton): no licence is stated; "
         "its authors ask to cite Learning Multiple Layers of Features from Tiny Images, 2009",
         files={f"{folder}-target_archive": sha256},
+        host="www.cs.toronto.edu",
         class_names=tuple(names.split()),
         seconds=1800,  # 170 MB
     )
@@ -315,26 +322,25 @@ def load_digits(seed: int = 0) -> Dataset:
         seed: decides the variations.
     """
     scans = read_npz(Path(__file__).with_name("digits.npz"), ("images", "labels"))
-    images, labels = scans["images"], scans["labels"]
-    cut = _DIGITS_FOR_TRAINING
+    labels, cut = scans["labels"], _DIGITS_FOR_TRAINING
+    grey = tf.constant(scans["images"][..., np.newaxis] / 16, tf.float32)
+    smooth = tf.image.resize(grey, [80, 80], "bicubic")  # four pixels for each one of the result
     varied = [
-        _enlarge_digits(images[:cut], WarpRange() if copy == 0 else _SPREAD_OF_DIGITS, [seed, copy])
+        _vary_digits(smooth[:cut], WarpRange() if copy == 0 else _SPREAD_OF_DIGITS, [seed, copy])
         for copy in range(_COPIES)
     ]
     return Dataset(
         name="bundled digits",
         origin="The bundled digits (UCI, 1,797 scans).",
         train=Split(np.concatenate(varied), np.tile(labels[:cut], _COPIES)),
-        test=Split(_enlarge_digits(images[cut:], WarpRange(), [seed, 0]), labels[cut:]),
+        test=Split(_vary_digits(smooth[cut:], WarpRange(), [seed, 0]), labels[cut:]),
         licence="Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, UCI): "
         "CC BY 4.0",
     )
 
 
-def _enlarge_digits(images: np.ndarray, spread: WarpRange, seed: list[int]) -> np.ndarray:
-    """Makes 8 x 8 scans in 0..16 into 20 x 20 digits centred in 28 x 28, as MNIST has them."""
-    grey = tf.constant(images[..., np.newaxis] / 16, tf.float32)
-    smooth = tf.image.resize(grey, [80, 80], "bicubic")  # four pixels for each one of the result
-    transforms = random_transforms(len(images), seed, spread, (80, 80), (20, 20))
+def _vary_digits(smooth: tf.Tensor, spread: WarpRange, seed: list[int]) -> np.ndarray:
+    """Makes digits of 80 x 80 into ones of 20 x 20 centred in 28 x 28, as MNIST has them."""
+    transforms = random_transforms(len(smooth), seed, spread, (80, 80), (20, 20))
     result = warp(smooth, transforms, (28, 28))
     return np.rint(np.clip(result, 0, 1) * 255).astype(np.uint8)

@@ -8,6 +8,7 @@ Nothing there is ever removed; you may remove it, and it is made again when it i
 import contextlib
 import hashlib
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,7 @@ class Facts(NamedTuple):
     white_level: float | None  # as the `Form` of the pixels had it
     deep_white_level: int | None  # the same; None if no grey picture has 16 bits
     num_pages_left_out: int
+    num_small: int = 0  # of fewer pixels than their image has
 
 
 class MappedImages:
@@ -224,7 +226,7 @@ class _Writer:
     def __init__(self, listing: Listing, form: Form, path: Path):
         self._listing, self._form, self._path = listing, form, path
         self._file = path.open("wb")
-        self._count = self._pages_left_out = 0
+        self._count = self._pages_left_out = self._small = 0
         self._shape: tuple[int, ...] = ()  # of an image
         self._bad: list[list] = []
 
@@ -258,6 +260,7 @@ class _Writer:
             )
         if shape != self._shape:
             raise _ColourFoundError
+        self._small += math.prod(picture.size) < math.prod(shape[:2])
         if self._listing.pages is None:
             self._pages_left_out += picture.num_pages - 1
 
@@ -282,6 +285,7 @@ class _Writer:
             white_level=self._form.white_level,
             deep_white_level=self._form.deep_white_level,
             num_pages_left_out=self._pages_left_out,
+            num_small=self._small,
         )
 
 

@@ -34,6 +34,7 @@ from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.presets import CANNOT_REFINE, REFINE_STEPS
 
+_FEW_IMAGES = 2000  # for a Frechet distance
 _CONTENDING = 40.0  # nats below the best bound: classes that are integrated exactly
 
 
@@ -306,6 +307,11 @@ def measure_distance(model: GenerativeModel, settings: EvaluationSettings) -> Di
     num = min(MOST_IMAGES, len(dataset.test.images))
     if num < 2:
         raise UserError(f"{dataset.name}: a distance needs two test images at least.")
+    if num < _FEW_IMAGES:
+        terminal.warn(
+            f"{num:,} test images are few for a Frechet distance, which is larger for fewer images:"
+            " compare it with that of as many training images alone."
+        )
     dataset = with_classes(dataset) if model.class_names else dataset
     features = for_dataset(dataset, settings.features)
     terminal.say(f"drawing {num:,} images and comparing them with as many real ones ...")

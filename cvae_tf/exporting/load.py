@@ -72,7 +72,9 @@ def introduce(model: GenerativeModel, given: GenerativeModel | str | os.PathLike
     where = "" if given is model else f"{paths.shown(paths.expand(given).resolve())}: "
     network = f", network {config['network']}" if config.get("network") else ""
     dimensions = f"{model.latent_dim} latent dimension{'s' * (model.latent_dim > 1)}"
-    learned = f", epoch {epoch}" if epoch else ""
+    run = run_of(given)
+    is_unfinished = run and not (run / SAVED_MODEL / _GRAPH).is_file()
+    learned = f", epoch {epoch}{' of an unfinished run' if is_unfinished else ''}" if epoch else ""
     data = f", trained on {known['data']['name']}" if known.get("data", {}).get("name") else ""
     what = f"preset {config['preset']}" if "preset" in config else known.get("title", "a model")
     return f"model:   {where}{what}{network}, {dimensions}{learned}{data}"

@@ -194,7 +194,9 @@ def _drawn(model: GenerativeModel, settings: GenerationSettings) -> np.ndarray:
 def _like_examples(model: GenerativeModel, settings: GenerationSettings) -> np.ndarray:
     given, num = given_images(model, settings), num_shown(settings)
     if given.labels is None:
-        raise UserError("--mode=class needs labelled images, such as an .npz with y_test.")
+        raise UserError(
+            "--mode=class needs labelled images: a folder for each class, or an .npz with y_test."
+        )
     wanted = labelled(given, settings.label)
     typical = typical_examples(model.encode(given.pixels).mean, wanted)
     examples = pick(given, np.resize(typical[:num], num))
