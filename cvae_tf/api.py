@@ -237,7 +237,7 @@ def _train_and_export(
         rows = take_best_epoch(run, trainer.model, history)
         with averaged(trainer.model):
             fit_after_training(run, trainer.model, dataset)
-            pictures.draw_again(rows[-1])
+            pictures.draw_exported(rows[-1])
             terminal.say("exporting the model and the animation of the epochs ...")
             saved_model = export_run(run, trainer.model, rows)
         terminal.say("drawing the latents and the curves, and the page ...")

@@ -64,7 +64,7 @@ _NETWORKS = {
 _BINARIZATIONS = {
     "threshold": "pixels above 0.5 are white",
     "dynamic": "drawn by the grey level at each visit",
-    "none": "grey levels as they are",
+    "none": "grey levels or colours as they are",
 }
 _LIKELIHOODS = {
     "bernoulli": "black or white",

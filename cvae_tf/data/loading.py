@@ -19,6 +19,7 @@ from cvae_tf.data.datasets import (
     Split,
     fingerprint,
     from_arrays,
+    in_quotes,
     load_npz,
     tenth_of_each_class,
 )
@@ -178,7 +179,7 @@ def _load_folder(path: Path, seed: int, reading: ReadingSettings, cache_mb: int)
         for part in rows
     )
     return Dataset(
-        name=printable(path.name or path),
+        name=in_quotes(path),
         origin=_origin(path, pictures, classes.how, names, len(train.images) + len(test.images)),
         train=train,
         test=test,

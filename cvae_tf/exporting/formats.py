@@ -41,7 +41,7 @@ def export_run(
     output: Path | None = None,
     format_name: str = "saved_model",
 ) -> Path:
-    """Writes the model of a run, and with a SavedModel the GIF of its epochs.
+    """Writes the model of a run; beside a SavedModel the GIF of the epochs that made it.
 
     Args:
         run: the run.
@@ -64,7 +64,7 @@ def export_run(
         files.refuse_existing(path)
     write_model(model, format_name, directory, describe_run(run, model, metrics))
     if is_usual:
-        animate_epochs(run, animation)
+        animate_epochs(run, animation, last=int(metrics[-1]["epoch"]) if metrics else 0)
     return directory
 
 

@@ -100,7 +100,7 @@ def test_folders_are_splits_and_classes(root, monkeypatch, capsys):
     assert dataset.class_names == ("cat", "dog") and dataset.image_shape == (8, 8, 3)
     assert dataset.train.labels.tolist() == [0, 1, 1] and dataset.test.labels.tolist() == [0, 1]
     assert dataset.train.labels.dtype == np.int64
-    assert dataset.name == "pictures" and dataset.key is None and capsys.readouterr().err == ""
+    assert dataset.name == '"pictures"' and dataset.key is None and capsys.readouterr().err == ""
     assert dataset.origin == (
         f"{root}, 5 pictures of 2 classes, 8 x 8 in colour, train/ for training, val/ for testing; "
         "left alone: 1 .csv."

@@ -125,6 +125,9 @@ def test_card_tells_data_numbers_and_versions():
     del data["licence"]
     card = saved_model.render_card(described, functions)
     assert "Licence of the data: that of the images" in card
+    config = Config.create(network="mlp", binarize="none", likelihood="gaussian")
+    colours = FAMILIES["vae"].build(config, (8, 8, 3), steps_per_epoch=1, num_classes=0)
+    assert FAMILIES["vae"].describe(colours)["pixels"].startswith("colours as they are;")
 
 
 def test_signatures_of_the_card_are_those_of_the_model(conditional_run):
