@@ -62,20 +62,23 @@ def test_a_run_from_a_thread_is_returned_and_a_page_that_fails_costs_nothing(
     assert cvae_tf.resume(Path("~/my run"), **given) == run
 
 
-def test_arrays_make_the_run_of_their_file_and_are_known_again(home, vae_run, training_only):
+def test_arrays_make_the_run_of_their_file_and_are_known_again(
+    home, vae_run, training_only, capsys
+):
     with np.load("images.npz") as file:
         arrays = {**file}
     run = cvae_tf.train(**arrays, run_dir="run", verbose=0, **VAE_SETTINGS)
     scores = [[row["test_elbo"] for row in each.history] for each in (run, vae_run)]
     assert scores[0] == scores[1]
     drawn = [
-        cvae_tf.generate(each, "reconstruct", verbose=0, num=4, **images).arrays["images"]
+        cvae_tf.generate(each, "reconstruct", num=4, **images).arrays["images"]
         for each, images in (
             (vae_run, {"data_path": "images.npz"}),
             (run, {"images": arrays["x_test"], "labels": arrays["y_test"]}),
         )
     ]
     np.testing.assert_allclose(*drawn, atol=1e-6)
+    assert capsys.readouterr().out.count("reconstructions.png (replaced)\n") == 1
     assert cvae_tf.resume(run, **arrays, verbose=0) == run
     for call, message in (
         (lambda: cvae_tf.resume(run), "were arrays, which are not kept: give them again, as in"),

@@ -36,7 +36,7 @@ class Split(NamedTuple):
 class Dataset(NamedTuple):
     """What a model is trained and tested on."""
 
-    name: str  # a title for people
+    name: str  # for titles, such as MNIST, or "pictures" for a folder of the user's
     origin: str  # where the images came from, a sentence for people
     train: Split
     test: Split
@@ -46,6 +46,7 @@ class Dataset(NamedTuple):
     sha256: str | None = None  # what `fingerprint` says, if it is known without reading the images
     margins: float | None = None  # `margin_brightness` of the images, if it is known
     form: Form | None = None  # how its pictures became pixels; None if they were arrays
+    test_names: list[str] | None = None  # of the files of the test images, if they were pictures
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -121,7 +122,8 @@ def from_arrays(arrays: dict[str, np.ndarray], seed: int, path: Path | None = No
     given = {f"y_{part}": (arrays.get(f"y_{part}"), len(each)) for part, each in images.items()}
     labels, class_names = read_labels(given, arrays.get(CLASS_NAMES), prefix)
     splits = [Split(*each) for each in zip(images.values(), labels, strict=True)]
-    origin, held_out = printable(path) if path else "arrays given in Python", ""
+    name, key = (in_quotes(path), None) if path else ("arrays given in Python", IN_MEMORY)
+    origin, held_out = printable(path) if path else name, ""
     if len(splits) == 1:
         splits = hold_out(splits[0], seed, f"{prefix}x_train")
         held_out = ", a tenth of x_train held out for testing"
@@ -131,9 +133,13 @@ def from_arrays(arrays: dict[str, np.ndarray], seed: int, path: Path | None = No
         raise UserError(f"{prefix}x_train has images of shape {shapes}; they must agree.")
     if are_classes(train.labels) and are_classes(test.labels):
         warn_of_gaps(train.labels, test.labels, class_names)
-    name, key = (printable(path.name), None) if path else (IN_MEMORY, IN_MEMORY)
     origin = f"{origin}{held_out}."
     return Dataset(name, origin, train, test, key=key, class_names=class_names)
+
+
+def in_quotes(path: Path) -> str:
+    """Names a file or folder of the user's so that it reads as a name in any sentence."""
+    return f'"{printable(path.name or path)}"'
 
 
 def training_arrays(

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.paths import absolute, listed, printable, refuse_missing
+from cvae_tf.core.paths import absolute, listed, refuse_missing
 from cvae_tf.core.terminal import say, warn
 from cvae_tf.data.datasets import Dataset, read_arrays, to_uint8
-from cvae_tf.data.folder import TEST, read_folder
+from cvae_tf.data.folder import TEST, name_of_page, read_folder
 from cvae_tf.data.inspection import look_at, margin_brightness
 from cvae_tf.data.labels import CLASS_NAMES, MOST_LISTED, find_classes, read_labels
 from cvae_tf.data.loading import load_again
@@ -97,6 +97,7 @@ def read_asked_for(
     else:
         images = read_images(settings.data_path, fit)
     say(f"images:  {images.origin}")
+    _warn_of_learned_images(len(images.pixels), settings.data_path, metadata)
     looks = look_at(np.rint(images.pixels * 255).astype(np.uint8))
     if looks.use_little_of_the_range:
         warn(
@@ -104,6 +105,17 @@ def read_asked_for(
             "in the training, so save them with all levels if that is not meant."
         )
     return images
+
+
+def _warn_of_learned_images(num: int, path: str | None, metadata: dict[str, Any]) -> None:
+    """Warns if the images are all those of the training, held-out ones among them."""
+    own, held_out = (metadata.get(name, {}) for name in ("config", "data"))
+    own, held_out = own.get("data_path"), held_out.get("test_images", num)
+    if path and own and num > held_out and Path(absolute(path)).resolve() == Path(own).resolve():
+        warn(
+            f"the model has learned from most of these images; without --data_path the "
+            f"{held_out:,} held out for testing are taken."
+        )
 
 
 def fit_of(
@@ -141,7 +153,8 @@ def read_images(path: str | Path, fit: Fit) -> Images:
         return _fit_arrays(arrays, path, fit)
     count = count_pages(path) if fit.pages == "all" else 1
     pictures, _ = _read_pictures(path, [(path, page) for page in range(count)], fit)
-    return _join_pictures(pictures, [path.name] * count, str(path), fit)
+    names = [name_of_page(path.name, page) for page in range(count)]
+    return _join_pictures(pictures, names, str(path), fit)
 
 
 def _read_own(metadata: dict[str, Any], fit: Fit) -> Images:
@@ -154,7 +167,9 @@ def _read_own(metadata: dict[str, Any], fit: Fit) -> Images:
         raise UserError(f"{error}\nTo take other images, give --data_path.") from error
     images = dataset.test.images[:]  # they may be on disk
     images = _joined(images, f"{dataset.name} test", [images.shape[1:3]], fit)
-    return images._replace(labels=dataset.test.labels, class_names=dataset.class_names)
+    names = dataset.test_names or images.names
+    labels, class_names = dataset.test.labels, dataset.class_names
+    return images._replace(labels=labels, names=names, class_names=class_names)
 
 
 def class_numbers(images: Images, class_names: tuple[str, ...]) -> np.ndarray:
@@ -209,7 +224,7 @@ def _read_folder(folder: Path, fit: Fit) -> Images:
     places = [(Path(listing.full_path(row)), listing.page(row)) for row in rows]
     pictures, kept = _read_pictures(folder, places, fit)
     rows = rows[kept]
-    names = [listing.paths[row] for row in rows]
+    names = [listing.name(row) for row in rows]
     images = _join_pictures(pictures, names, f"{what} of {folder}", fit)
     return images._replace(labels=classes.of_rows(rows).labels, class_names=classes.names)
 
@@ -237,14 +252,14 @@ def _read_pictures(
     return pictures, kept
 
 
-def _join_pictures(pictures: list[Picture], names: list, origin: str, fit: Fit) -> Images:
+def _join_pictures(pictures: list[Picture], names: list[str], origin: str, fit: Fit) -> Images:
     if fit.pages == "first":
         count = sum(picture.num_pages - 1 for picture in pictures)
         say_pages_left_out(count, "as in the training, without --pages=all")
     pixels = np.stack([picture.pixels for picture in pictures])
     _check_kind(pixels, origin, fit)
     images = _joined(pixels, origin, [picture.size for picture in pictures], fit)
-    return images._replace(names=[printable(name) for name in names])
+    return images._replace(names=names)
 
 
 def _fit_arrays(arrays: dict[str, np.ndarray], path: Path | None, fit: Fit) -> Images:

@@ -19,6 +19,7 @@ from cvae_tf.data.datasets import (
     Split,
     fingerprint,
     from_arrays,
+    in_quotes,
     load_npz,
     tenth_of_each_class,
 )
@@ -178,7 +179,7 @@ def _load_folder(path: Path, seed: int, reading: ReadingSettings, cache_mb: int)
         for part in rows
     )
     return Dataset(
-        name=printable(path.name or path),
+        name=in_quotes(path),
         origin=_origin(path, pictures, classes.how, names, len(train.images) + len(test.images)),
         train=train,
         test=test,
@@ -186,6 +187,7 @@ def _load_folder(path: Path, seed: int, reading: ReadingSettings, cache_mb: int)
         sha256=_sha256(pictures, [*rows, labels], names),
         margins=pictures.facts.margins,
         form=pictures.form,
+        test_names=[pictures.listing.name(row) for row in pictures.numbers[rows[1]]],
     )
 
 
@@ -205,8 +207,14 @@ def _check_bad(pictures: Pictures, skip_bad: bool) -> None:
 
 
 def _say_guesses(pictures: Pictures) -> None:
-    """Says what was guessed of pictures of 16 bits, and that pages of files are left out."""
+    """Says what was guessed of pictures of 16 bits, and what pages and small pictures become."""
     facts = pictures.facts
+    if facts.num_small:
+        height, width = pictures.pixels.shape[1:3]
+        say(
+            f"images:  {facts.num_small:,} of {len(pictures.pixels):,} pictures are smaller than "
+            f"{height}x{width}; enlarging them adds no detail"
+        )
     if facts.deep_white_level not in (None, LARGEST_OF_16_BITS):
         bits = int(facts.deep_white_level).bit_length()
         say(

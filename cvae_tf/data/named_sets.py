@@ -6,10 +6,12 @@ import hashlib
 import importlib
 import itertools
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,10 +38,11 @@ from cvae_tf.data.labels import CLASS_NAMES
 _DIGITS_FOR_TRAINING = 1500
 _COPIES = 16  # of a digit for training: one as it is, the others warped
 _SPREAD_OF_DIGITS = WarpRange(degrees=6.0, scale=0.07, shear=0.1, shift=0.7)
-_PACKAGES = "tensorflow-datasets importlib_resources"  # the first forgets to ask for the second
+_PACKAGES = "tensorflow-datasets importlib_resources"  # the first needs the second
 _CATALOGUE = "https://www.tensorflow.org/datasets/catalog/overview"
 _SIZES = "has images of several sizes; save them as files and use --data_path=FOLDER"
 _LONGEST_REASON = 200  # letters
+_SILENCE = 5  # seconds of a network that does not answer
 _OTHERWISE = "Use --data_path=FILE.npz for a copy of yours, or --dataset=digits."
 _CLASSES_OF_CIFAR100 = """
     apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
@@ -62,6 +65,7 @@ class KerasSet:
     licence: str
     # Below `datasets` of the cache, with the SHA-256 by which Keras knows them, if it knows one.
     files: dict[str, str | None]
+    host: str = "storage.googleapis.com"  # from which Keras downloads it
     class_names: tuple[str, ...] | None = None  # None if they are numbers
     seconds: float = 300  # the longest wait for a download
 
@@ -69,11 +73,11 @@ class KerasSet:
         """Loads the data set from the Keras cache, or downloads it into the cache.
 
         Args:
-            seed: changes nothing: such a data set is always the same.
+            seed: not used: such a data set is always the same.
             seconds: the longest wait for a download; by default `self.seconds`.
 
         Raises:
-            UserError: if it cannot be had, or what is cached is damaged; that stays as it is.
+            UserError: if it cannot be downloaded, or the cached file is damaged (it is kept).
         """
         home = paths.keras_home()
         cache = home / "datasets"
@@ -102,15 +106,15 @@ class KerasSet:
         )
 
     def _read(self, cache: Path) -> tuple:
-        """Lets Keras read the files, but none that it would delete and download without a bound."""
+        """Lets Keras read the files, but not those that it would delete and download again."""
         for name, sha256 in self.files.items():
             with (cache / name).open("rb") as file:
                 if sha256 not in (None, hashlib.file_digest(file, "sha256").hexdigest()):
                     raise UserError(f"{cache / name} is not as it was published; move it away.")
         try:
-            with usual_settings():  # in which channels come last
+            with usual_settings():  # with channels last
                 return getattr(keras.datasets, self.module).load_data()
-        except Exception as error:  # damaged files without a sum fail in many ways
+        except Exception as error:  # damaged files without a checksum fail in many ways
             raise UserError(
                 f"one of {cache}/{', '.join(self.files)} is damaged ({error}); move it away."
             ) from error
@@ -118,9 +122,11 @@ class KerasSet:
     def _download(self, cache: Path, seconds: float) -> None:
         """Lets Keras download and check the files in a process that can be stopped."""
         say(f"{self.title} is not in {cache}; trying to download it (at most {seconds} s) ...")
-        code = "import keras, socket; socket.setdefaulttimeout(5); "  # of a network that is silent
+        code = f"import keras, socket; socket.setdefaulttimeout({_SILENCE}); "
         code += f"keras.datasets.{self.module}.load_data()"
         try:
+            if not urllib.request.getproxies():  # without a network, Keras would need seconds
+                socket.create_connection((self.host, 443), _SILENCE).close()
             with tempfile.TemporaryDirectory(prefix=".downloading-", dir=cache) as home:
                 subprocess.run(
                     [sys.executable, "-c", code],
@@ -138,7 +144,7 @@ class KerasSet:
 
 @contextlib.contextmanager
 def _locked(path: Path, seconds: float) -> Iterator[None]:
-    """Within it, no other process has this file locked; waits for one, but not for long."""
+    """Within it, no other process has this file locked; waits a while for one that has."""
     end = time.monotonic() + seconds
     with path.open("w") as lock:
         while fcntl:
@@ -161,6 +167,7 @@ def _cifar(classes: int, folder: str, sha256: str, names: str) -> KerasSet:
         licence=f"CIFAR-{classes} (A. Krizhevsky, V. Nair, G. Hinton): no licence is stated; "
         "its authors ask to cite Learning Multiple Layers of Features from Tiny Images, 2009",
         files={f"{folder}-target_archive": sha256},
+        host="www.cs.toronto.edu",
         class_names=tuple(names.split()),
         seconds=1800,  # 170 MB
     )
@@ -204,15 +211,14 @@ CIFAR100 = _cifar(
 
 
 def load_tfds(name: str, seed: int = 0) -> Dataset:
-    """Loads a data set, which TensorFlow Datasets downloads if it does not have it yet.
+    """Loads a data set of TensorFlow Datasets, which downloads it if needed.
 
     Args:
         name: as TensorFlow Datasets knows it, such as "kmnist" or "emnist/letters".
-        seed: decides which tenth is held out if there is nothing but images for training.
+        seed: decides which tenth is held out if there are only training images.
 
     Raises:
-        UserError: if the package is missing, or the data set cannot be had, or has no images of one
-            size.
+        UserError: if the package or the data set cannot be had, or its images have several sizes.
     """
     where = f"--dataset=tfds:{name}"
     try:
@@ -244,7 +250,7 @@ def load_tfds(name: str, seed: int = 0) -> Dataset:
 
 
 def _prepare_tfds(tfds: Any, name: str, where: str) -> tuple[Any, tuple[str, str | None]]:
-    """Finds a data set, downloads it if it is not there, and names its images and labels."""
+    """Finds a data set, downloads it if it is missing, and names its images and labels."""
     try:
         builder = tfds.builder(name)
         features = _names_of_features(tfds, builder.info, where)
@@ -258,14 +264,14 @@ def _prepare_tfds(tfds: Any, name: str, where: str) -> tuple[Any, tuple[str, str
         raise
     except tfds.core.DatasetNotFoundError as error:
         raise UserError(f"{where}: unknown to TensorFlow Datasets; see {_CATALOGUE}.") from error
-    except Exception as error:  # every data set has a program of its own
+    except Exception as error:  # each data set has code of its own
         reason = _in_a_line(error) or type(error).__name__
         raise UserError(f"{where} cannot be had ({reason}). {_OTHERWISE}") from error
     return builder, features
 
 
 def _names_of_features(tfds: Any, info: Any, where: str) -> tuple[str, str | None]:
-    """The names of the one image in each example, and of its label if there is one."""
+    """The feature names of the image in each example, and of its label if there is one."""
     kinds = dict(info.features.items())
     preferred = [key for key in (*(info.supervised_keys or ()), "image", "label") if key in kinds]
     images, labels = (
@@ -315,26 +321,25 @@ def load_digits(seed: int = 0) -> Dataset:
         seed: decides the variations.
     """
     scans = read_npz(Path(__file__).with_name("digits.npz"), ("images", "labels"))
-    images, labels = scans["images"], scans["labels"]
-    cut = _DIGITS_FOR_TRAINING
+    labels, cut = scans["labels"], _DIGITS_FOR_TRAINING
+    grey = tf.constant(scans["images"][..., np.newaxis] / 16, tf.float32)
+    smooth = tf.image.resize(grey, [80, 80], "bicubic")  # four pixels for each one of the result
     varied = [
-        _enlarge_digits(images[:cut], WarpRange() if copy == 0 else _SPREAD_OF_DIGITS, [seed, copy])
+        _vary_digits(smooth[:cut], WarpRange() if copy == 0 else _SPREAD_OF_DIGITS, [seed, copy])
         for copy in range(_COPIES)
     ]
     return Dataset(
         name="bundled digits",
         origin="The bundled digits (UCI, 1,797 scans).",
         train=Split(np.concatenate(varied), np.tile(labels[:cut], _COPIES)),
-        test=Split(_enlarge_digits(images[cut:], WarpRange(), [seed, 0]), labels[cut:]),
+        test=Split(_vary_digits(smooth[cut:], WarpRange(), [seed, 0]), labels[cut:]),
         licence="Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, UCI): "
         "CC BY 4.0",
     )
 
 
-def _enlarge_digits(images: np.ndarray, spread: WarpRange, seed: list[int]) -> np.ndarray:
-    """Makes 8 x 8 scans in 0..16 into 20 x 20 digits centred in 28 x 28, as MNIST has them."""
-    grey = tf.constant(images[..., np.newaxis] / 16, tf.float32)
-    smooth = tf.image.resize(grey, [80, 80], "bicubic")  # four pixels for each one of the result
-    transforms = random_transforms(len(images), seed, spread, (80, 80), (20, 20))
+def _vary_digits(smooth: tf.Tensor, spread: WarpRange, seed: list[int]) -> np.ndarray:
+    """Makes digits of 80 x 80 into ones of 20 x 20 centred in 28 x 28, as MNIST has them."""
+    transforms = random_transforms(len(smooth), seed, spread, (80, 80), (20, 20))
     result = warp(smooth, transforms, (28, 28))
     return np.rint(np.clip(result, 0, 1) * 255).astype(np.uint8)

@@ -32,7 +32,10 @@ _AXES = "latent 1", "latent 2"
 _HOT = (1.0, 0.15, 0.0)  # red
 
 # Of pictures with titles: pixels of the longer side of the images, the best and the largest.
-_ALONE, _BESIDE_OTHERS = (1600, 3000), (1040, 1600)
+# Many have panels beside each other, those of a run's epochs: 900 makes squares of 4 or 2 pixels
+# of images of 28, 32 or 64, which `_EPOCH_PIXELS` divides; no eye sees that levels are rounded.
+_ALONE, _BESIDE_OTHERS = (1600, 3000), (900, 720)
+_LEVEL_STEP = 4
 # Other pixels.
 _MARGIN, _GAP, _GAP_OF_CAPTIONS, _BETWEEN_PANELS = 32, 6, 20, 80
 _NARROWEST_PAGE, _NARROWEST_PANEL = 1100, 720
@@ -277,11 +280,14 @@ def draw_panels(path: Path, panels: list[Panel], title: str) -> None:
     """Draws panels side by side.
 
     The size of a picture of several does not depend on the title: pictures of all epochs become
-    frames of one animation.
+    frames of one animation. Levels of several panels are rounded.
     """
     page, grids = _page_of(panels, title)
-    for grid in grids:
-        canvas.place(page, *grid)
+    for grid, left, top in grids:
+        if len(panels) > 1:
+            levels = np.rint(grid / _LEVEL_STEP) * _LEVEL_STEP
+            grid = np.minimum(levels, 255).astype(np.uint8)
+        canvas.place(page, grid, left, top)
     canvas.save(page, path)
 
 

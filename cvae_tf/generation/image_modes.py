@@ -23,6 +23,7 @@ from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
 _LARGEST_MOSAIC = 10_000  # images
 _PROPOSAL_VALUES = 50_000_000  # pixels of the images that are tried to explain noisy ones
+_FINE_P_VALUE = 0.01  # above it the smallest one is worth a word
 _LEAST_NOISE = 0.05  # share of flipped pixels that noisy images have at least
 _GREY_NOTE = (
     "This model is one of grey levels. To explain noise, its images and the noisy ones were "
@@ -341,7 +342,8 @@ def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output:
         shown = mosaics.beside_heat(shown, arrays["heat_maps"])
         title += ". Red: where an image is unusual"
     made = show(path, Panel(title, [shown], captions=[np.array(captions)]), settings, **arrays)
-    return made._replace(files=[path, table], notes=tuple(_notes(found, settings)))
+    notes = tuple(_notes(found, settings, model.smallest_p_value))
+    return made._replace(files=[path, table], notes=notes)
 
 
 def _check_false_alarms(model: GenerativeModel, settings: GenerationSettings) -> None:
@@ -356,9 +358,14 @@ def _check_false_alarms(model: GenerativeModel, settings: GenerationSettings) ->
         )
     if rate < least:
         raise UserError(
-            f"--false_alarms={rate:g}: with {round(1 / least) - 1:,} usual images to compare "
-            f"with, the smallest rate that can be told is {least:.2g}."
+            f"--false_alarms={rate:g}: with {_num_usual(least)} usual images to compare with, the "
+            f"smallest rate that can be told is {least:.2g}."
         )
+
+
+def _num_usual(least: float) -> str:
+    """How many usual images there are if this is the smallest p-value."""
+    return f"{round(1 / least) - 1:,}"
 
 
 def _columns(found: Scores, false_alarms: float | None) -> dict[str, list[str]]:
@@ -382,8 +389,13 @@ def _caption(found: Scores, number: int) -> str:
     return score if found.p_values is None else f"{score}, p {found.p_values[number]:.2g}"
 
 
-def _notes(found: Scores, settings: GenerationSettings) -> Iterator[str]:
-    """What is to be known of p-values."""
+def _notes(found: Scores, settings: GenerationSettings, least: float | None) -> Iterator[str]:
+    """What is to be known of p-values, none of which is below the `least`."""
+    if found.p_values is not None and least > _FINE_P_VALUE:
+        yield (
+            f"With {_num_usual(least)} usual images to compare with, no p-value is below "
+            f"{least:.2g}: as low scores as theirs may be chance."
+        )
     if settings.false_alarms is not None:
         share = np.mean(found.p_values <= settings.false_alarms)
         yield (

@@ -119,7 +119,7 @@ def single(source: Source) -> str:
         compared=_reconstructed(source),
         drawn=_drawn(source, samples),
         unusual=_unusual(source),
-        epochs=_epochs(source.run),
+        epochs=_epochs(source.run, row.get("epoch")),
         model=source.model,
         metadata=metadata,
         title=title[:1].upper() + title[1:],
@@ -198,12 +198,8 @@ def _measures(source: Source) -> list[dict[str, Any]]:
 def _with_bits(model: GenerativeModel, row: dict[str, float]) -> dict[str, float]:
     """Adds bits per dimension to a row of metrics, where pixels have 256 levels."""
     likelihood = LIKELIHOODS.get(model.metadata.get("config", {}).get("likelihood"))
-    if (
-        likelihood is None
-        or not likelihood.is_of_levels
-        or "test_elbo" not in row
-        or f"test_{_BITS}" in row
-    ):
+    is_of_levels = likelihood is not None and likelihood.is_of_levels
+    if not is_of_levels or "test_elbo" not in row or f"test_{_BITS}" in row:
         return row
     bit = nats_of_one_bit(model.image_shape)
     bits = {f"{name}_{_BITS}": -row[f"{name}_elbo"] / bit for name in ("train", "test")}
@@ -403,11 +399,13 @@ def _labels(source: Source, chosen: np.ndarray) -> dict[str, Any]:
 def _plane(size: int, means: np.ndarray | None) -> dict[str, Any]:
     """Two directions of the latents that are shown as a plane, further ones, and where images lie.
 
-    More than two latents are seen along the principal components of the posterior means, [N, Z].
+    More than two are seen along the principal components of the posterior means, [N, Z]; the plane
+    goes through the first image, which can be seen there as the model reconstructs it.
     """
     num = max(size, 2)  # one latent lies along the first direction
     centre, axes, spread = np.zeros(size), np.eye(num, size), np.ones(num)
     places, kept = np.zeros((0, 2)), min(num, 2 + _SLIDERS)
+    others = np.zeros(kept - 2)
     if means is None:  # 0 itself is far from all latents that are drawn
         centre[kept:] = np.random.default_rng(0).normal(size=max(size - kept, 0))
     else:
@@ -416,12 +414,15 @@ def _plane(size: int, means: np.ndarray | None) -> dict[str, Any]:
             centre = means.mean(axis=0)
             _, lengths, axes = np.linalg.svd(means - centre, full_matrices=True)
             spread = np.pad(lengths / len(means) ** 0.5, (0, size - len(lengths)))
-        places = (means - centre) @ axes[:2].T
+        along = (means - centre) @ axes.T
+        centre = centre + along[0, kept:] @ axes[kept:]
+        places, others = along[:, :2], along[0, 2:kept]
     return {
         "centre": np.round(centre, 4).tolist(),
         "axes": np.round(axes[:kept], 5).tolist(),
         "spread": np.round(spread[:kept], 4).tolist(),
         "places": np.round(places, 3).tolist(),
+        "others": np.round(others, 3).tolist(),
         "reach": float(max(3.0 * spread[0], np.abs(places).max(initial=0) * 1.05)),
         "isPrincipal": size > 2 and means is not None,
     }
@@ -469,12 +470,12 @@ def _unusual(source: Source) -> dict[str, Any] | None:
     }
 
 
-def _epochs(run: Run | None) -> list[tuple[int, str]]:
-    """Epochs, the last one among them, and their pictures as data URIs."""
-    pictures = run.epoch_images if run else []
-    shown = {*evenly_spaced_indices(len(pictures), _EPOCHS_SHOWN).tolist(), len(pictures) - 1}
-    chosen = {int(pictures[i].stem.rpartition("_")[2]): pictures[i] for i in shown if i >= 0}
-    return [(epoch, _picture(chosen[epoch], _WIDTH_OF_PICTURE)) for epoch in sorted(chosen)]
+def _epochs(run: Run | None, exported: int | None) -> list[tuple[int, str]]:
+    """Some epochs, the exported and the last one among them, and their pictures as data URIs."""
+    pictures = run.epoch_images if run else {}
+    evenly = [*pictures][:: -(-len(pictures) // _EPOCHS_SHOWN) or 1]
+    shown = sorted({*evenly, *[*pictures][-1:], exported} & pictures.keys())
+    return [(epoch, _picture(pictures[epoch], _WIDTH_OF_PICTURE)) for epoch in shown]
 
 
 def sheet_uri(images: np.ndarray, columns: int, lossless: bool = True) -> str:

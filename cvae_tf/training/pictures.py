@@ -22,7 +22,7 @@ from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import averaged
 
 _SHOWN = 32  # test images in the picture of an epoch
-_MOST_PICTURES = 60  # of epochs, about
+MOST_PICTURES = {1: 60, 3: 20}  # of epochs, about, by channels: those in colour are large files
 
 
 def interval_of(epochs: int, most: int) -> int:
@@ -30,7 +30,7 @@ def interval_of(epochs: int, most: int) -> int:
     return math.ceil(epochs / most)
 
 
-def is_among(epoch: int, epochs: int, most: int = _MOST_PICTURES) -> bool:
+def is_among(epoch: int, epochs: int, most: int) -> bool:
     """Whether one of so many epochs is among about `most` of them: every k-th, first and last."""
     return epoch in (1, epochs) or epoch % interval_of(epochs, most) == 0
 
@@ -61,11 +61,15 @@ class RunPictures:
         draw_panels(path, panels, title)
         return path
 
-    def draw_again(self, row: dict[str, float]) -> None:
-        """Draws the last epoch once more if samples no longer come from the prior, by its row."""
-        if self._model.samples_from != "prior":
+    def draw_exported(self, row: dict[str, float]) -> None:
+        """Draws the exported epoch, by its row, if samples no longer come from the prior.
+
+        Or if it has no picture, because few of many epochs have one.
+        """
+        epoch = int(row["epoch"])
+        if self._model.samples_from != "prior" or not self._run.epoch_image(epoch).exists():
             values = {name.removeprefix("test_"): value for name, value in row.items()}
-            self.draw_epoch(int(row["epoch"]), values)
+            self.draw_epoch(epoch, values)
 
     def draw_summary(self, metrics: list[dict[str, float]]) -> None:
         """Draws the latent space and the curves, from the rows of `metrics.csv`."""
@@ -110,7 +114,11 @@ def told(model: GenerativeModel, test: dict[str, float]) -> str:
     return " ".join(part for part in ("test", measure.title, f"{value:,.2f}", measure.unit) if part)
 
 
-def animate_epochs(run: Run, path: Path) -> None:
-    """Writes the GIF of the pictures of the epochs, if there are any."""
-    if run.epoch_images:
-        animate(run.epoch_images, path)
+def animate_epochs(run: Run, path: Path, last: int) -> None:
+    """Writes the GIF of the pictures of the epochs up to the `last` one, if there are any.
+
+    That is the exported epoch: what a run learned after it is not what its model shows.
+    """
+    pictures = [picture for epoch, picture in run.epoch_images.items() if epoch <= last]
+    if pictures:
+        animate(pictures, path)

@@ -60,10 +60,10 @@ class Run(NamedTuple):
         return self.images / f"image_at_epoch_{epoch:04d}.png"
 
     @property
-    def epoch_images(self) -> list[Path]:
-        """The pictures of the epochs that there are, in their order."""
+    def epoch_images(self) -> dict[int, Path]:
+        """The pictures that there are, by their epochs, in the order of these."""
         pictures = self.images.glob("image_at_epoch_*.png")
-        return sorted(pictures, key=lambda path: int(path.stem.rpartition("_")[2]))
+        return dict(sorted((int(path.stem.rpartition("_")[2]), path) for path in pictures))
 
 
 @contextlib.contextmanager

@@ -79,7 +79,11 @@ def test_pages_are_left_out_and_it_is_said_or_each_is_an_image(root, capsys):
     save(root / "a.png", pixels_of(9))
     pages[0].save(root / "b.tif", save_all=True, append_images=pages[1:])
     assert len(_images(_load(root))) == 2
-    assert "the first one is used; 4 more are left out (--pages=all" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "the first one is used; 4 more are left out (--pages=all" in shown
+    assert "smaller" not in shown
+    _load(root, image_size="8x12")
+    assert "2 of 2 pictures are smaller than 8x12; enlarging" in capsys.readouterr().out
     seen = _rows(_images(_load(root, pages="all")))
     assert seen == {pixels_of(number).tobytes() for number in (0, 1, 2, 3, 4, 9)}
     assert "left out" not in capsys.readouterr().out
@@ -96,7 +100,7 @@ def test_folders_are_splits_and_classes(root, monkeypatch, capsys):
     assert dataset.class_names == ("cat", "dog") and dataset.image_shape == (8, 8, 3)
     assert dataset.train.labels.tolist() == [0, 1, 1] and dataset.test.labels.tolist() == [0, 1]
     assert dataset.train.labels.dtype == np.int64
-    assert dataset.name == "pictures" and dataset.key is None and capsys.readouterr().err == ""
+    assert dataset.name == '"pictures"' and dataset.key is None and capsys.readouterr().err == ""
     assert dataset.origin == (
         f"{root}, 5 pictures of 2 classes, 8 x 8 in colour, train/ for training, val/ for testing; "
         "left alone: 1 .csv."

@@ -139,10 +139,17 @@ def test_margins_and_what_is_transparent_are_like_the_models(tmp_path, margins, 
     assert np.all(images.pixels == paper) and "resized from 24 x 12" in images.origin
 
 
-def test_given_images_that_use_little_of_the_range_are_warned_of(tmp_path, grey, capsys):
-    for images, warned in ((grey // 60, "part of the range: levels from 0 to 4"), (grey, "")):
-        np.save(tmp_path / "a.npy", images)
-        read_asked_for(ImageSettings(data_path=str(tmp_path / "a.npy")), SHAPE, {})
+def test_images_of_few_levels_or_of_the_training_are_warned_of(tmp_path, grey, capsys):
+    path = str(tmp_path / "a.npy")
+    own = {"config": {"data_path": path}, "data": {"test_images": 3}}
+    for images, metadata, warned in (
+        (grey // 60, {}, "part of the range: levels from 0 to 4"),
+        (grey, own, "learned from most of these images; without --data_path the 3 held out"),
+        (grey[:3], own, ""),
+        (grey, {}, ""),
+    ):
+        np.save(path, images)
+        read_asked_for(ImageSettings(data_path=path), SHAPE, metadata)
         shown = capsys.readouterr().err
         assert warned in shown and bool(warned) == bool(shown)
 
@@ -177,9 +184,13 @@ def test_a_folder_given_back_is_what_the_training_saw(tmp_path, name, capsys, mo
     for seed, part in enumerate(("train", "test")):
         _save_odd_pictures(folder / part, seed, reading.skip_bad)
     dataset = load_dataset(data_path=folder, reading=reading)
-    config = {**dataclasses.asdict(reading), "data_path": str(folder)}
+    config = {**dataclasses.asdict(reading), "data_path": str(folder), "seed": 0}
     metadata = json.loads(json.dumps({"data": describe_data(dataset), "config": config}))
     settings = ImageSettings(data_path=str(folder), invert=False)
-    given = read_asked_for(settings, dataset.image_shape, metadata).pixels
-    np.testing.assert_array_equal(given, dataset.test.images.astype(np.float32) / 255)
+    given = read_asked_for(settings, dataset.image_shape, metadata)
+    np.testing.assert_array_equal(given.pixels, dataset.test.images.astype(np.float32) / 255)
     assert "images:  test pictures of" in capsys.readouterr().out
+    names = [f"test/{each}" for each in ("0.png", "1.png", "2.png", "3.png", "b.tif")]
+    names += ["test/b.tif, page 2"] * (reading.pages == "all") + ["test/deep.png", "test/lying.jpg"]
+    own = read_asked_for(ImageSettings(), dataset.image_shape, metadata)
+    assert own.names == given.names == names

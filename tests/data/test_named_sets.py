@@ -5,6 +5,7 @@ and the bundled digits.
 import dataclasses
 import gzip
 import hashlib
+import socket
 import subprocess
 from pathlib import Path
 from unittest.mock import Mock
@@ -32,6 +33,7 @@ def cache(tmp_path, monkeypatch):
     no_download = Mock(side_effect=AssertionError("no download may start"))
     monkeypatch.setattr(subprocess, "run", no_download)
     monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", no_download)
+    monkeypatch.setattr(socket, "create_connection", Mock())
     (tmp_path / "datasets").mkdir()
     yield tmp_path / "datasets"
     keras.config.set_image_data_format("channels_last")
@@ -98,7 +100,9 @@ def test_fashion_mnist_is_read_from_its_four_files(cache):
 def test_files_have_the_sums_and_names_that_keras_knows():
     for name in ("mnist", "fashion_mnist", "cifar10", "cifar100"):
         code = Path(getattr(keras.datasets, name).load_data.__code__.co_filename).read_text()
-        for file, sha256 in getattr(named_sets, name.upper()).files.items():
+        known = getattr(named_sets, name.upper())
+        assert f"https://{known.host}/" in code
+        for file, sha256 in known.files.items():
             assert f'"{Path(file).name.removesuffix("_archive")}"' in code
             assert sha256 is None or f'"{sha256}"' in code
 
@@ -129,9 +133,12 @@ def test_downloads_keep_the_archive_and_those_that_bring_nothing_say_so(cache, m
     assert len(load_dataset("cifar10").train.images) == 10
     assert [path.name for path in cache.iterdir()] == [archive]
     monkeypatch.setattr(subprocess, "run", Mock())  # which brings nothing
-    with pytest.raises(UserError, match="is not in the Keras cache, and cannot be downloaded"):
-        load_dataset("mnist")
-    assert [path.name for path in cache.iterdir()] == [archive]
+    for calls in (1, 1):  # without a network it is not even tried
+        with pytest.raises(UserError, match="is not in the Keras cache, and cannot be downloaded"):
+            load_dataset("mnist")
+        assert [path.name for path in cache.iterdir()] == [archive]
+        assert subprocess.run.call_count == calls
+        monkeypatch.setattr(socket, "create_connection", Mock(side_effect=OSError))
 
 
 def test_digits_are_those_of_earlier_versions_and_say_whose_they_are(digits):

@@ -42,7 +42,7 @@ def test_images_are_taken_as_they_are_also_of_an_npy(load, tmp_path, monkeypatch
     for split, wanted in ((dataset.train, train), (dataset.test, test)):
         np.testing.assert_array_equal(split.images, wanted.reshape(-1, *dataset.image_shape))
         assert split.labels is None
-    assert (dataset.name, dataset.origin) == ("mine.npz", f"{tmp_path / 'mine.npz'}.")
+    assert (dataset.name, dataset.origin) == ('"mine.npz"', f"{tmp_path / 'mine.npz'}.")
     np.save(tmp_path / "mine.npy", np.asfortranarray(grey(12, 9, 8)))
     dataset = load_dataset(data_path=tmp_path / "mine.npy")
     assert fingerprint(dataset) == fingerprint(load(x_train=grey(12, 9, 8)))

@@ -45,6 +45,9 @@ def test_saved_and_resized_images_have_their_levels_in_their_places(tmp_path, ch
     mosaics.save_image(path, images[0], enlarge=3)
     pixels = np.asarray(Image.open(path)).reshape(15, 21, channels)
     np.testing.assert_array_equal(pixels, expected[0].repeat(3, axis=0).repeat(3, axis=1))
+    mosaics.draw_panels(path, [mosaics.Panel("", [images])] * 2, "")  # which have 64 levels
+    found = {*map(tuple, np.asarray(Image.open(path)).reshape(-1, channels))}
+    assert {*map(tuple, np.minimum(4 * np.rint(expected / 4), 255).reshape(-1, channels))} <= found
     larger = mosaics.well_sized(images, columns=2, length=100, most=200)
     np.testing.assert_array_equal(larger, expected.repeat(7, axis=1).repeat(7, axis=2))
     smaller = mosaics.well_sized(_flat_images([0.2, 0.6], 400), 2, length=100, most=200)

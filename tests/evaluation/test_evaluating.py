@@ -118,10 +118,11 @@ def held_out(small_npz):
     return np.load(small_npz)["x_test"][..., None].astype(np.float32) / 255
 
 
-def test_test_images_themselves_have_no_distance(small_npz, held_out):
+def test_test_images_themselves_have_no_distance(small_npz, held_out, capsys):
     found = evaluating.measure_distance(_drawing(held_out, small_npz), RANDOM)
     assert found.images == 32 and found.frechet == pytest.approx(0, abs=1e-3)
     assert found.share == (1, 1)
+    assert "32 test images are few for a Frechet distance" in capsys.readouterr().err
     dataset = api.load_dataset(data_path=str(small_npz))
     features = for_dataset(dataset, "random")
     test, training = dataset.test.images, dataset.train.images[np.arange(32) * 128 // 32]

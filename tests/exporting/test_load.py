@@ -33,7 +33,8 @@ def test_a_loaded_model_is_that_of_its_class_and_knows_its_making(
     assert repr(gan) == "<GAN: 28 x 28 x 1, 8 latents, gan>"
     what = "preset fast, network mlp, 2 latent dimensions, epoch"
     assert introduce(vae, vae).startswith(f"model:   {what}")
-    assert f"{vae_run.directory.name}: {what}" in introduce(vae, vae_run.directory)
+    of_run = introduce(vae, vae_run.directory)
+    assert f"{vae_run.directory.name}: {what}" in of_run and "unfinished" not in of_run
     vae.save(tmp_path / "again.keras")
     images = np.eye(28, dtype=np.float32)[None, :, :, None]
     vae.export(tmp_path / "again")
@@ -53,7 +54,9 @@ def test_a_run_is_as_good_as_its_export_and_the_same_without(kind, request, tmp_
         for variable, same in pairs:
             np.testing.assert_array_equal(variable.numpy(), same.numpy())
     bare = shutil.copytree(run.directory, tmp_path / "run", ignore=shutil.ignore_patterns("export"))
-    _assert_near(load(bare).sample(3, 0), exported.sample(3, 0))
+    unfinished = load(bare)
+    _assert_near(unfinished.sample(3, 0), exported.sample(3, 0))
+    assert " of an unfinished run" in introduce(unfinished, bare)
 
 
 def test_what_is_no_model_of_this_project_is_refused(tmp_path):
@@ -122,6 +125,9 @@ def test_card_tells_data_numbers_and_versions():
     del data["licence"]
     card = saved_model.render_card(described, functions)
     assert "Licence of the data: that of the images" in card
+    config = Config.create(network="mlp", binarize="none", likelihood="gaussian")
+    colours = FAMILIES["vae"].build(config, (8, 8, 3), steps_per_epoch=1, num_classes=0)
+    assert FAMILIES["vae"].describe(colours)["pixels"].startswith("colours as they are;")
 
 
 def test_signatures_of_the_card_are_those_of_the_model(conditional_run):

@@ -278,7 +278,8 @@ def test_images_are_marked_at_the_rate_that_is_asked_for(make):
     assert rows[0] == ["2", "nan", "0.10000", "yes"]  # no number: the most unusual of all
     assert [row[0] for row in rows] == ["2", "1", "3", "0", "5", "4"]
     assert [row[3] for row in rows] == ["yes"] * 4 + ["no"] * 2
-    assert made.notes[0].startswith("4 of 6 images are marked, 66.67%; of usual images at most 30")
+    assert made.notes[0].startswith("With 9 usual images to compare with, no p-value is below 0.1")
+    assert made.notes[1].startswith("4 of 6 images are marked, 66.67%; of usual images at most 30")
     with pytest.raises(UserError, match="^--false_alarms=0.05: with 9 usual .* be told is 0.1"):
         make("anomalies", KnowingHalves, false_alarms=0.05)
     with pytest.raises(UserError, match="^--false_alarms: needs --score=relative"):

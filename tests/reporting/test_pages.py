@@ -17,6 +17,7 @@ from cvae_tf.reporting.page import Source
 
 HOSTILE = ["</script><script>alert(1)</script>", 'a "quote" & <b>', "ĳ數字"]
 NAME = "<b onclick=alert(2)> & x"
+OPENED = r'<img class="epoch" data-name="([^"]*)"[^>]*">'  # the picture that is not hidden
 DECODED = "document.querySelector('#decoded').toDataURL()"
 
 
@@ -45,6 +46,11 @@ def test_a_run_ends_with_a_page_that_needs_nothing_else(vae_run, gan_run, tmp_pa
     assert "relative ELBO" in text and "unusual test images" in text
     assert "python train.py --preset=fast" in text
     assert f"<b>{vae_run.history[-1]['test_elbo']:.1f}</b>" in text
+    assert re.findall(OPENED, text) == ["Epoch 2"]
+    source = page.read_source(vae_run.directory)
+    source.model.metadata["metrics"]["epoch"] = 1
+    assert re.findall(OPENED, page.single(source)) == ["Epoch 1: the exported model"]
+    assert "Variational autoencoder of &#34;small.npz&#34;</h1>" in text
     text = _text(gan_run)
     _assert_needs_nothing_else(text)
     assert "Samples" in text and "unusual test images" not in text
@@ -123,11 +129,19 @@ def _open(visit, run):
     return visit(run.directory / "report.html")
 
 
+FIRST = """report.tests.ready.then(() => {
+  const latents = report.encode(report.tests.read(0), DATA.testClasses[0]).slice(0, DATA.latents);
+  return [report.plane.latentsAt(report.plane.cursor), Array.from(latents)];
+})"""
+
+
 def _assert_draws_as(opened, run):
+    shown, first = opened.evaluate(FIRST)  # test image
+    np.testing.assert_allclose(shown, first, atol=0.002)
     model = cvae_tf.load(run.saved_model)
     for place in ([0, 0], [0.7, -0.4]):
         latents = opened.evaluate("(place) => report.plane.latentsAt(place)", place)
-        found = opened.evaluate("(latents) => Array.from(report.decode(latents))", latents)
+        found = opened.evaluate("(latents) => Array.from(report.decode(latents, 0))", latents)
         labels = np.zeros(1, np.int32) if model.num_classes else None
         expected = model.decode(np.array([latents], np.float32), labels)
         assert np.abs(np.ravel(expected) - found).mean() <= 0.01
@@ -156,15 +170,16 @@ def test_the_plane_draws_what_the_model_draws_and_follows_pointer_and_keys(vae_r
 def test_the_class_and_further_components_can_be_chosen(conditional_run, visit):
     opened = _open(visit, conditional_run)
     _assert_draws_as(opened, conditional_run)
-    drawn = [opened.evaluate(DECODED)]
-    opened.select_option("#class", "1")
+    drawn, component = [opened.evaluate(DECODED)], opened.text_content("#sliders output")
+    label = int(opened.input_value("#class"))
+    opened.select_option("#class", str((label + 1) % 10))
     drawn.append(opened.evaluate(DECODED))
     opened.focus("#sliders input")
     opened.keyboard.press("End")
     drawn.append(opened.evaluate(DECODED))
     assert len(set(drawn)) == 3 and float(opened.text_content("#sliders output")) > 0
     opened.click("#reset")
-    assert opened.evaluate(DECODED) == drawn[1] and opened.text_content("output") == "0.00"
+    assert opened.evaluate(DECODED) == drawn[1] and opened.text_content("output") == component
 
 
 @pytest.mark.parametrize("width, height", [(1200, 900), (360, 740)])

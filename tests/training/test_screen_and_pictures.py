@@ -68,7 +68,7 @@ def test_the_result_is_told_beside_the_first_and_the_best_in_bits_if_levels_are_
 
 def test_of_many_epochs_few_have_a_line_and_a_picture_and_where_a_run_ends_is_one(tmp_path):
     for epochs, shown in ((40, 40), (60, 60), (200, 51), (301, 52)):
-        among = [epoch for epoch in range(1, epochs + 1) if pictures.is_among(epoch, epochs)]
+        among = [epoch for epoch in range(1, epochs + 1) if pictures.is_among(epoch, epochs, 60)]
         assert (len(among), among[0], among[-1]) == (shown, 1, epochs)
     config = Config.create(epochs=300, early_stop=2)
     run, rows = Run(tmp_path, config, {}), [{"epoch": 7, "test_elbo": -1.0}]
@@ -83,7 +83,7 @@ def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
     """The grid decoded, all test images encoded, here in parts of eight."""
     monkeypatch.setattr(batches, "_PIXELS_AT_ONCE", 8 * 6 * 6)
     drawn = {}  # what would have been drawn, by the name of the function
-    for name in ("draw_panels", "draw_manifold", "draw_latents", "draw_curves"):
+    for name in ("draw_panels", "draw_manifold", "draw_latents", "draw_curves", "animate"):
         monkeypatch.setattr(pictures, name, lambda *given, name=name: drawn.update({name: given}))
     images, labels, model = tiny_images(50, seed=1), np.arange(50) // 25, tiny_cvae(seed=2)
     dataset = toy_dataset._replace(test=Split(images, labels), class_names=("cat", "dog"))
@@ -95,6 +95,14 @@ def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
         assert (path, "test ELBO -12.3" in title) == (run.epoch_image(epoch), True)
         found.append(samples.sets[0])
     assert found[0].shape == (64, 6, 6, 1) and np.array_equal(*found)
+    for epoch in (3, 4):
+        run.epoch_image(epoch).touch()
+    for epoch, is_drawn in ((4, False), (5, True)):  # of many epochs few have a picture
+        drawn.clear()
+        drawing.draw_exported({"epoch": epoch, "test_elbo": -9.0})
+        assert ("draw_panels" in drawn) is is_drawn
+    pictures.animate_epochs(run, tmp_path / "a.gif", last=3)  # the exported one
+    assert drawn["animate"] == ([run.epoch_image(3)], tmp_path / "a.gif")
     originals, reconstructions = pairs.sets
     np.testing.assert_array_equal(originals, images[choose_shown(labels, 50, 32)] > 127)
     np.testing.assert_allclose(reconstructions, model(originals), rtol=1e-5)

@@ -18,7 +18,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowD
 
 class Plane {
   constructor(canvas, data, decode) {
-    Object.assign(this, { canvas, data, decode, cursor: [0, 0], marks: [], path: [], drawn: null, manifold: null, others: data.plane.axes.slice(2).map(() => 0) });
+    Object.assign(this, { canvas, data, decode, cursor: [0, 0], marks: [], path: [], drawn: null, manifold: null, others: [...data.plane.others] });
     this.listeners = [];
     this.view = { x: 0, y: 0, reach: data.plane.reach };
     this.resize();

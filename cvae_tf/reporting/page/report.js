@@ -26,12 +26,14 @@ function sheetReader(sheet, [height, width, channels]) { // of one image by its 
 function startEpochs() {
   const slider = byId("epoch"), pictures = [...document.querySelectorAll("img.epoch")];
   if (!slider) return;
-  slider.addEventListener("input", () => {
+  const show = () => {
     pictures.forEach((picture, i) => { picture.hidden = i !== Number(slider.value); });
-    const name = `Epoch ${pictures[slider.value].dataset.epoch}`;
+    const { name } = pictures[slider.value].dataset;
     byId("epoch-name").textContent = name;
     slider.setAttribute("aria-valuetext", name);
-  });
+  };
+  slider.addEventListener("input", show);
+  show();
 }
 
 function startCopy() {
@@ -87,17 +89,17 @@ function startPlane() {
   plane.listeners.push(show);
   plane.onPath = (places, name) => showStrip(places.map((place) => decode(plane.latentsAt(place))), name);
   const drawing = encode && startDrawing(plane, encode, decode);
-  startClasses(choice, () => { plane.changed(); plane.moveTo(plane.cursor); if (drawing) drawing.refresh(); });
+  startClasses(choice, (DATA.testClasses || [0])[0], () => { plane.changed(); plane.moveTo(plane.cursor); if (drawing) drawing.refresh(); });
   startLegend();
   startSliders(plane);
   plane.listen();
   const about = () => [plane.view.x, plane.view.y];
   [["zoom-in", () => plane.zoom(1 / 1.5, about())], ["zoom-out", () => plane.zoom(1.5, about())], ["zoom-whole", () => plane.whole()]]
     .forEach(([name, does]) => byId(name).addEventListener("click", does));
-  plane.moveTo([0, 0]);
+  plane.moveTo(DATA.plane.places[0] || [0, 0]); // of the first test image, where the plane goes through it
   Promise.all([tests, again].map((sheet) => sheet && sheet.ready)).then(() => {
     plane.moveTo(plane.cursor);
-    if (drawing) drawing.begin(tests ? tests.read(Math.max((DATA.testClasses || []).indexOf(Number(choice.value)), 0)) : decode(plane.latentsAt([0, 0])));
+    if (drawing) drawing.begin(tests ? tests.read(0) : decode(plane.latentsAt([0, 0])));
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plane.draw());
   window.report = { plane, decode, encode, tests }; // for whoever looks behind the page
@@ -112,10 +114,10 @@ function showStrip(images, name) {
   byId("strip-name").textContent = `${images.length} images ${name}`;
 }
 
-function startClasses(choice, onChange) {
+function startClasses(choice, first, onChange) {
   if (!DATA.classes.length) return;
   byId("class-choice").hidden = false;
-  DATA.classes.forEach((name, i) => choice.add(new Option(name, i)));
+  DATA.classes.forEach((name, i) => choice.add(new Option(name, i, i === first, i === first)));
   choice.addEventListener("change", onChange);
 }
 
@@ -141,9 +143,9 @@ function startSliders(plane) {
     };
     const refresh = () => { plane.changed(); plane.moveTo(plane.cursor); };
     slider.addEventListener("input", () => { set(Number(slider.value)); refresh(); });
-    byId("reset").addEventListener("click", () => { set(0); refresh(); });
+    byId("reset").addEventListener("click", () => { set(DATA.plane.others[i]); refresh(); });
     byId("sliders").append(label);
-    set(0);
+    set(DATA.plane.others[i]);
   });
   byId("reset").hidden = !plane.others.length;
 }
