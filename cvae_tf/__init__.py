@@ -42,7 +42,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first used, so that TensorFlow is not loaded in vain."""
+    """Imports a public name when it is first used, so that TensorFlow is loaded only if needed."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from cvae_tf.core.tensorflow_setup import quiet_import

@@ -48,9 +48,9 @@ from cvae_tf.training.trainer import Trainer, averaged
 
 
 class TrainedRun(NamedTuple):
-    """A finished run; it stands for its directory, wherever one is wanted."""
+    """A finished run; it can be given wherever its directory is wanted."""
 
-    directory: Path  # which holds everything of it
+    directory: Path  # holds everything of the run
     config: Config
     history: list[dict[str, float]]  # the rows of `metrics.csv`, one for each epoch
     saved_model: Path  # the exported model, for `load`, `generate` and TensorFlow alone
@@ -71,7 +71,7 @@ def train(
     run_dir: str | Path | None = None,
     **settings: Any,
 ) -> TrainedRun:
-    """Trains a model; writes everything of the run, and returns what it has learned.
+    """Trains a model, writes a run directory, and returns the finished run.
 
     `train(x_train)` learns from arrays. `train(epochs=3, latent_dim=8)` is `python train.py
     --epochs=3 --latent_dim=8`. It works in any thread and leaves signals alone. Ctrl-C ends it
@@ -86,9 +86,9 @@ def train(
         x_test: images for testing, as `x_train`; by default a tenth of that is held out.
         y_test: their labels.
         class_names: of the labels 0, 1, ...
-        config: all settings, as `Config.create` joins them; or give those that are not as usual
-            by name. If no preset is named, the images decide: `fast` for black and white, `photo`
-            for grey levels and colours.
+        config: all settings, as `Config.create` makes them; or give by name those that differ
+            from the defaults. If no preset is named, the images decide: `fast` for black and white,
+            `photo` for grey levels and colours.
         run_dir: a new directory; by default one in `runs`, named after the time.
         **settings: fields of `Config`, if it is not given; and of `RunOptions`, such as
             `strategy="mirrored"`, `checkpoint_every="60s"` or `verbose=0`.
@@ -137,7 +137,7 @@ def train(
 
 
 def _refuse_other_images(config: Config) -> None:
-    """Raises a UserError if settings name images, where arrays were given."""
+    """Raises a UserError if settings name images although arrays were given."""
     if config.data_path is not None or config.dataset not in (Config.dataset, IN_MEMORY):
         name = "dataset" if config.data_path is None else "data_path"
         raise UserError(f"x_train and {name}={getattr(config, name)}: give one of the two.")
@@ -154,26 +154,26 @@ def resume(
 ) -> TrainedRun:
     """Goes on with a run from its newest good checkpoint, to the same end as without a break.
 
-    Of what is in its directory, only `config.json` and the checkpoints are needed. A finished run
+    Of its directory, only `config.json` and the checkpoints are needed. A finished run
     gets its pictures and its export again; with more `epochs`, it is trained further.
 
     Args:
         run_dir: of the run, or the finished run itself.
         x_train: this and the following as in `train`, if the run has learned from arrays: these are
-            not kept, and known by their SHA-256.
+            not kept, but identified by their SHA-256.
         y_train: labels.
         x_test: images for testing.
         y_test: their labels.
         class_names: of the labels.
-        **settings: fields of `RunOptions`, as in `train`, also others than before; and of `Config`,
-            which are checked against those of the run: only `epochs` may be more, and `data_path`
-            another place of the same images.
+        **settings: fields of `RunOptions`, which may differ from before; and of `Config`, which
+            must be those of the run: only `epochs` may be more, and `data_path` another
+            place of the same images.
 
     Returns:
         The finished run, as `train` does.
 
     Raises:
-        UserError: as in `train`; or if there is no run, its data are others now, its settings
+        UserError: as in `train`; or if there is no run, its data have changed, its settings
             contradict those asked for, or no good checkpoint is left.
         KeyboardInterrupt: as in `train`.
     """
@@ -197,7 +197,7 @@ def resume(
 
 
 def _set_threads(wanted: int) -> None:
-    """Sets the threads of TensorFlow, or says that it keeps those it has; 0: as many as cores."""
+    """Sets the number of TensorFlow's threads, or says that it is fixed; 0: one for each core."""
     if not tensorflow_setup.set_threads(wanted) and wanted:
         terminal.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
 
@@ -205,7 +205,7 @@ def _set_threads(wanted: int) -> None:
 def _go_on(
     run: Run, config: Config, trainer: Trainer, dataset: Dataset, options: RunOptions
 ) -> TrainedRun:
-    """Goes on with a run in its directory, as the chief; see `resume`."""
+    """Goes on with a run as the chief, which writes to its directory; see `resume`."""
     with run_directory.locked(run):
         files.remove_temporaries(run.directory)
         if config != run.config:
@@ -214,7 +214,7 @@ def _go_on(
 
 
 def _follow(config: Config, trainer: Trainer, options: RunOptions) -> TrainedRun:
-    """Trains as a worker that is not the chief, which says where everything is.
+    """Trains as a worker other than the chief, which tells it where everything is.
 
     It stops when all agree to: if it left alone, the others could not go on.
     """
@@ -249,7 +249,7 @@ def _train_and_export(
 
 
 def _write_page(run: Run, trainer: Trainer) -> None:
-    """Writes the page of a run; one that fails does not spoil the run."""
+    """Writes the page of a run; an error there does not spoil the run."""
     test = trainer.dataset.test
     try:
         page.write(run.directory, images=(test.images, test.labels))
@@ -259,10 +259,10 @@ def _write_page(run: Run, trainer: Trainer) -> None:
 
 
 def _divide(settings: dict[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
-    """Divides what was given by name into the options of a run and the settings of its `Config`.
+    """Divides named settings into `RunOptions` and those of `Config`.
 
     Raises:
-        UserError: if a name is neither's, an option cannot be, or TensorBoard is missing.
+        UserError: if a name is unknown, an option is not valid, or TensorBoard is missing.
     """
     check_names(settings, Config, RunOptions)
     names = {field.name for field in dataclasses.fields(RunOptions)}
@@ -275,7 +275,7 @@ def _divide(settings: dict[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
 def _load_again(
     run: Run, config: Config, options: RunOptions, arrays: dict[str, np.ndarray]
 ) -> Dataset:
-    """Loads the images of a run, which may be elsewhere now, with classes if it needs them."""
+    """Loads the images of a run, which may have been moved, with classes if it needs them."""
     moved_to = None if config.data_path == run.config.data_path else config.data_path
     images = run.config.data_path, config.seed, config, options.cache_mb
     dataset = load_again(run.data, *images, moved_to=moved_to, arrays=arrays)
@@ -294,12 +294,12 @@ def export(
 ) -> Path:
     """Exports a run again from its newest checkpoint, also one that is still being trained.
 
-    Of a run with `early_stop` the checkpoint of its best epoch is taken.
+    With `early_stop` it takes the checkpoint of the best epoch.
 
     Args:
         run_dir: of the run, or the finished run itself.
-        output: a directory for what is written, which must not hold it already; by default its
-            place in the run, where it is replaced.
+        output: a directory for the files, which must not hold them already; by default their
+            place in the run, where they are replaced.
         format: "saved_model", with the GIF of the epochs; "litert", "onnx" or "keras".
         verbose: 0 prints nothing.
 
@@ -313,7 +313,7 @@ def export(
     with terminal.verbosity(verbose):
         check_packages(format)
         output = None if output is None else paths.expand(output)
-        # Other runtimes take the weights as they are kept.
+        # Other runtimes take the weights as they are stored.
         own = building.load_trained(run_dir, None if format == "saved_model" else "float32")
         directory = export_run(own.run, own.model, own.metrics, output, format)
         where = paths.shown(directory)
@@ -343,16 +343,16 @@ def generate(
             model.
         mode: what to make: "samples", "manifold", "nearest", "reconstruct", "interpolate",
             "neighbours", "class", "styles", "transfer", "anomalies", "denoise" or "latents".
-        output: a directory for the files; those of the same names in it are replaced.
+        output: a directory for the files; files of the same names are replaced.
         images: to work on, as `x_train` of `train`; by default those of `data_path`, or the model's
             own test images.
         labels: of the images.
         verbose: 0 prints nothing.
-        **settings: fields of `GenerationSettings` that the mode looks at, such as `num`.
+        **settings: fields of `GenerationSettings` that the mode uses, such as `num`.
 
     Returns:
         `files`: what was written, the one to look at first; `arrays`: what they show, by name, such
-        as "images", float32 [N, H, W, C] in [0, 1]; `notes`: what is to be known of them.
+        as "images", float32 [N, H, W, C] in [0, 1]; `notes`: remarks on them.
 
     Raises:
         UserError: if there is no such mode or setting, the model or the images do not allow it, or
@@ -384,11 +384,11 @@ def evaluate(
     verbose: int = 1,
     **settings: Any,
 ) -> Evaluation | Distance:
-    """Measures how well a model explains images, exactly if it can, and how real its own look.
+    """Measures how likely images are to a model, exactly if possible, and how real its own look.
 
     Args:
-        model: a finished run or the directory of one, of which the newest checkpoint is taken; or
-            the directory of an exported model, or what `load` returns.
+        model: a finished run or its directory, whose newest checkpoint is used; or the directory
+            of an exported model, or what `load` returns.
         output: a .json file; a table of all images and a picture are written beside it. By default
             `evaluation.json` in the run, and nothing for an exported model.
         images: as in `generate`.
@@ -397,8 +397,8 @@ def evaluate(
         **settings: fields of `EvaluationSettings`, such as `data_path` and `samples`.
 
     Returns:
-        The evaluation, with arrays of a value for each image, in nats; its `distance` is that of
-        drawn images from real ones. Where there is no likelihood, that `Distance` alone.
+        The evaluation: arrays with a value for each image, in nats; its `distance` is that between
+        drawn and real images. For models without a likelihood, only that `Distance`.
 
     Raises:
         UserError: if there is no such setting, no such model, the images cannot be read or do not
@@ -414,7 +414,7 @@ def evaluate(
         output = home and home / EVALUATION if output is None else paths.expand(output)
         if output:
             check_output(output)
-            files.make_directory(output.parent)  # rather than fail after minutes of work
+            files.make_directory(output.parent)  # better than to fail after minutes of work
         found = evaluating.evaluate(measured, chosen)
         terminal.say(tables_and_pictures.as_table(found))
         for path in tables_and_pictures.write(found, output) if output else []:

@@ -1,6 +1,6 @@
 """Which settings of a run fit together: all checks across settings, and for the images.
 
-What is known of a name stands on what it stands for, in the open tables; they take TensorFlow.
+What is known about a name is on the object in an open table; these need TensorFlow.
 """
 
 import dataclasses
@@ -16,13 +16,13 @@ from cvae_tf.presets import DEFAULT_PRESET, MOST_COVERED, PRESETS, SHARED_LATENT
 USUAL_FAMILY = "vae"
 _MOST_UNITS = 10**5  # of a dense layer
 _OF_SOME_NETWORKS = ("hidden", "activation", "dropout")
-_LARGEST_MIXTURE = 1024  # latent dimensions, of which each Gaussian has a full covariance
-_OPTIMIZERS_OF_GANS = ("adam", "adamw", "adamax")  # which look back by beta1, also 0, and beta2
-MANY_IMAGES = 20_000  # for training, from which on a GAN learns none by heart in an hour
+_LARGEST_MIXTURE = 1024  # latent dimensions; each Gaussian has a full covariance
+_OPTIMIZERS_OF_GANS = ("adam", "adamw", "adamax")  # which have beta1, also 0, and beta2
+MANY_IMAGES = 20_000  # for training; so many a GAN does not learn by heart in an hour
 
 
 def open_tables() -> dict[str, Mapping[str, Any]]:
-    """What names of open tables stand for, by the setting; it takes TensorFlow."""
+    """The open tables, by the name of the setting; needs TensorFlow."""
     with quiet_import():
         from cvae_tf.data.loading import DATASETS
         from cvae_tf.models import FAMILIES
@@ -42,15 +42,15 @@ def open_tables() -> dict[str, Mapping[str, Any]]:
 
 
 def family(name: str) -> Any:
-    """What is known of a family of models."""
+    """The object of a family of models."""
     return find("model", open_tables()["model"], name)
 
 
 def check_names(fields: Iterable[dataclasses.Field], values: Mapping[str, Any]) -> None:
     """Refuses a name that no open table has.
 
-    Who adds one has imported the table; before that the names in `config.py` are all that there
-    are, and a mistake is told at once, without TensorFlow.
+    To add a name you must import its table. Until then `config.py` has all names, and a mistake is
+    reported at once, without TensorFlow.
 
     Args:
         fields: of a configuration.
@@ -66,7 +66,7 @@ def check_names(fields: Iterable[dataclasses.Field], values: Mapping[str, Any]) 
 
 
 def check_network(config: Any) -> None:
-    """Refuses what the network, or the family of the model, does not have."""
+    """Refuses settings that the network, or the family of the model, does not have."""
     if config.hidden is not None:
         _check_hidden(config.hidden)
     known = family(config.model)
@@ -89,7 +89,7 @@ def check_network(config: Any) -> None:
 
 
 def _settings_of(known: Any, network: str) -> tuple[str, ...]:
-    """The settings that a network of a family has beside those of all."""
+    """The settings that a network of a family has besides those of all."""
     return getattr(known.network_table[network], "settings", ())
 
 
@@ -118,11 +118,11 @@ def check_preset(preset: str, model: str) -> None:
 
 
 def without_what_gives_way(values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """Leaves out what a preset says that cannot be had beside what was asked for.
+    """Leaves out settings of a preset that do not fit those asked for.
 
-    Settings of its network go with the network. Its objective, `shared`, gives way where it cannot
-    be had or was not tried: with more latents, too many were needed to cover the prior; with 256
-    grey levels, it would take very long; among classes, the latents would be divided.
+    Settings of its network go with the network. Its objective, `shared`, gives way where it is
+    impossible or was not tried: more latents would need too many points to cover the prior;
+    256 grey levels would take very long; classes would divide the latents.
     """
     gone = []
     known, network = family(values["model"]), given.get("network")
@@ -165,7 +165,7 @@ def check_vae(config: Any) -> None:
 
 
 def _unfit_for_shared(values: Mapping[str, Any]) -> str | None:
-    """Which setting, if any, keeps all images from sharing the latents that cover the prior."""
+    """The setting, if any, that does not allow the objective `shared`."""
     if values["latent_dim"] not in range(MOST_COVERED + 1):
         return f"--latent_dim={values['latent_dim']}, more than {MOST_COVERED}"
     if values["conditional"]:
@@ -176,7 +176,7 @@ def _unfit_for_shared(values: Mapping[str, Any]) -> str | None:
 
 
 def check_pixels(config: Any, images: Any) -> None:
-    """Refuses a threshold that colours would be lost at, or nearly all of the images."""
+    """Refuses a threshold at which colours or nearly all images would be lost."""
     if config.binarize != "threshold":
         return
     if images.shape[-1] > 1:
@@ -219,9 +219,9 @@ def check_gan(config: Any) -> None:
 
 
 def changes_for(config: Any, images: Any) -> str:
-    """Which changes both networks of a GAN live with; "auto" is settled by the images.
+    """Which changes of images a GAN is trained with; the images decide on "auto".
 
-    Few images are shifted, so that they are not learned by heart; of many, that only takes time.
+    Few images are shifted, so that they are not learned by heart; for many that only costs time.
     """
     has_colours = images.shape[-1] == 3
     if "colour" in config.diff_augment.split(",") and not has_colours:

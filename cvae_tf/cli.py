@@ -95,9 +95,9 @@ def _python(script: Path) -> str:
 
 
 def _open_closed_streams() -> None:
-    """Puts nothing in the place of closed streams; else the next file that is opened stands there.
+    """Opens the null device for closed streams; else the next file would take their place.
 
-    What TensorFlow writes into its log would be written into that file.
+    TensorFlow's log would then be written into that file.
     """
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -108,7 +108,7 @@ def _open_closed_streams() -> None:
 
 
 def _flush() -> None:
-    """Sends what is left; if nobody can take it, Python is not to complain of that at the end."""
+    """Flushes the output; if nobody reads it, Python must not complain at the end."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -126,7 +126,7 @@ def _run(command: str, started_as: str) -> None:
 
 
 def call_for_people(command: "Command", arguments: list[str]) -> None:
-    """Does what a command does with these flags; a mistake ends in one line and exit code 1."""
+    """Runs a command with these flags; a mistake ends in one line and exit code 1."""
     try:
         command.main(read_flags(command.by_name, arguments))
     except UserError as error:
@@ -146,7 +146,7 @@ def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
 
 
 def settings_among(given: Given, settings: type) -> dict[str, Any]:
-    """Picks those of the given flags that are fields of some settings."""
+    """Picks the given flags that are fields of these settings."""
     fields = {field.name for field in dataclasses.fields(settings)}
     return {name: value for name, value in given.items() if name in fields}
 
@@ -217,13 +217,13 @@ def _report(given: Given) -> None:
 
 
 class Command(NamedTuple):
-    """What a script does."""
+    """A command of the program."""
 
     help: str
-    main: Callable[[Given], None]  # does what the given flags say
+    main: Callable[[Given], None]  # runs it with the given flags
     examples: tuple[str, ...]  # of flags
     flags: dict[str, list[Flag]]  # all, by section
-    shown: dict[str, str] = {}  # names of those that --help shows, by title; empty: all
+    shown: dict[str, str] = {}  # names of the flags that --help shows, by title; empty: all
 
     @property
     def by_name(self) -> dict[str, Flag]:
@@ -231,7 +231,7 @@ class Command(NamedTuple):
         return {flag.name: flag for section in self.flags.values() for flag in section}
 
     def short_help(self, started_as: str) -> str:
-        """A screen: what it does, examples, the flags that matter, how to see all others."""
+        """One screen: what it does, examples, the main flags, how to see the others."""
         if not self.shown:
             return self.full_help(started_as)
         known = self.by_name

@@ -1,7 +1,7 @@
 """Everything that defines a run: its settings in sections, one way to make them, all their checks.
 
-`RunOptions` is what concerns a run and not its result. Flags and their help are made of both
-without TensorFlow; what is known of a name, such as a likelihood, stands on what it stands for.
+`RunOptions` concern how a run is trained, not its result. Flags and their help are made from both
+without TensorFlow. What is known about a name, such as a likelihood, is on the object it names.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from cvae_tf.presets import (
     settings_for_few,
 )
 
-RUNS, LATEST = Path("runs"), "latest"  # a link to the newest one that has something to use
+RUNS, LATEST = Path("runs"), "latest"  # a link to the newest usable one
 EVALUATION = "evaluation.json"  # in a run
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu")
@@ -39,7 +39,7 @@ STRATEGIES = {
     "multiworker": "the machines that TF_CONFIG or Slurm name",
 }
 
-# Names of open tables, which may have more that others have added: see `open_tables`.
+# Names in open tables, to which others may have added: see `open_tables`.
 _MODELS = {"vae": "variational autoencoder", "gan": "generative adversarial network"}
 _DATASETS = {
     "auto": "MNIST if it can be had, else the bundled digits",
@@ -82,13 +82,13 @@ _OPTIMIZERS = (
     *("adagrad", "adadelta", "adafactor", "lamb", "ftrl"),
 )
 
-# Without these a `config.json` is none: every version has written them.
+# Every version has written these into `config.json`.
 _ALWAYS_WRITTEN = ("network", "batch_size", "learning_rate", "schedule", "augment")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run is trained this time; nothing of its result depends on it."""
+    """How a run is trained this time; its result does not depend on it."""
 
     checkpoint_every: str = setting(
         "How often to write a checkpoint within an epoch: 500 (steps) or 60s (seconds).", "300s"
@@ -110,7 +110,7 @@ class RunOptions:
     )  # fmt: skip
 
     def __post_init__(self):
-        """Refuses values that cannot be; raises a UserError that names the first."""
+        """Raises a UserError that names the first value that is not allowed."""
         if isinstance(self.verbose, bool):
             object.__setattr__(self, "verbose", int(self.verbose))
         settings.check(self)
@@ -118,7 +118,7 @@ class RunOptions:
 
     @property
     def checkpoint_interval(self) -> tuple[float, float]:
-        """The steps and the seconds between checkpoints, of which one is infinite.
+        """The steps and the seconds between checkpoints; one of them is infinite.
 
         Raises:
             UserError: if it is neither, or not above 0.
@@ -149,7 +149,7 @@ class DataSettings(ReadingSettings):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """What kind of model it is, and of which networks."""
+    """The kind of model and its networks."""
 
     model: str = setting("The kind of model.", checks.USUAL_FAMILY, choices=_MODELS, are_open=True)
     network: str = setting("Encoder and decoder.", "patches", choices=_NETWORKS, are_open=True)
@@ -172,7 +172,7 @@ class NetworkSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VaeSettings:
-    """What a VAE alone knows: pixels, objective, where samples come from."""
+    """Settings only of VAEs: pixels, objective, where samples come from."""
 
     binarize: str = setting(
         "How grey levels become pixels.", "threshold", choices=_BINARIZATIONS, are_open=True
@@ -214,7 +214,7 @@ class VaeSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GanSettings:
-    """What a GAN alone knows: how generator and discriminator learn from each other."""
+    """Settings only of GANs: how generator and discriminator learn from each other."""
 
     gan_loss: str = setting(
         "Loss of generator and discriminator.", "non_saturating", choices=_GAN_LOSSES, are_open=True
@@ -240,7 +240,7 @@ class GanSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """How long and by which steps a model learns."""
+    """How long and with which steps a model learns."""
 
     epochs: int = setting(
         "Passes over the training images; of few images there are more.", 10, least=1, most=10**6
@@ -293,7 +293,7 @@ _SECTIONS_OF_FAMILIES = {"vae": VaeSettings, "gan": GanSettings}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSettings):
-    """All settings of a run. `Config.create` makes one; without a preset they are as in `fast`."""
+    """All settings of a run. `Config.create` makes one; without a preset as in `fast`."""
 
     preset: str = setting(
         "A network and how to train it, by name; other flags that you give win. By default fast, "
@@ -306,7 +306,7 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
         """Refuses values that no run can have.
 
         Raises:
-            UserError: naming the first setting that is out of its range, or does not fit others.
+            UserError: names the first setting that is out of range, or does not fit others.
         """
         super().__post_init__()
         if self.data_path is not None and self.dataset != "auto":
@@ -325,9 +325,9 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
         """Joins a preset with explicit settings, which win.
 
         Args:
-            images: those to learn from, uint8 [N, H, W, C], or how they look; they decide what is
-                not given, such as the preset. None if they are not known yet; then this refuses
-                what cannot be for any images.
+            images: those to learn from, uint8 [N, H, W, C], or their `Looks`; they decide what is
+                not given, such as the preset. None if they are not known yet; then only what
+                no images allow is refused.
             **given: values of fields.
 
         Raises:
@@ -357,9 +357,9 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
             raise error
 
     def chosen_for_few(self, images: Looks | None, given: dict[str, Any]) -> dict[str, Any]:
-        """What few images decide of the settings, by name: none that is given, or was not tried.
+        """Settings that few images change, by name; never those that are given, or were not tried.
 
-        Who names a preset or a network has a recipe; who gives `epochs` gets as many.
+        Nothing changes if a preset or a network is named; `epochs` that are given stay.
         """
         if images is None or given.keys() & {"preset", "network"}:
             return {}
@@ -380,7 +380,7 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
         return config if images is None else config.for_images(images)
 
     def for_images(self, images: Any) -> "Config":
-        """Checks the settings for such images, by their `Looks`, and chooses what was left to them.
+        """Checks the settings for images, or their `Looks`, and chooses what depends on them.
 
         Raises:
             UserError: if they do not fit.
@@ -397,7 +397,7 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
 
     @staticmethod
     def owner(name: str) -> str | None:
-        """The family of models which a setting belongs to; None for those of all."""
+        """The family of models to which a setting belongs; None for those of all."""
         for family, section in _SECTIONS_OF_FAMILIES.items():
             if name in section.__dataclass_fields__:
                 return family
@@ -413,15 +413,15 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
                 )
 
     def extended(self, given: dict[str, Any]) -> "Config":
-        """Checks settings against those of this run, which may only go on for longer.
+        """Checks settings against those of this run, which may only be trained longer.
 
-        Its images may be elsewhere now; whether they are the same must be looked at.
+        Its images may have been moved; the caller must check that they are the same.
 
         Returns:
             This configuration, or one with more epochs, another `early_stop` or `data_path`.
 
         Raises:
-            UserError: if a setting is another, or fewer epochs are asked for.
+            UserError: if a setting differs, or fewer epochs are asked for.
         """
         fields = {field.name: field for field in dataclasses.fields(self)}
         given = {name: settings.checked(fields[name], value) for name, value in given.items()}
@@ -440,7 +440,7 @@ class Config(TrainingSettings, GanSettings, VaeSettings, NetworkSettings, DataSe
 
     @classmethod
     def from_json(cls, values: Any) -> "Config":
-        """Reads what `to_json` wrote, also before there were all of today's settings.
+        """Reads what `to_json` wrote, also in versions with fewer settings.
 
         Raises:
             UserError: if the values are not those of a configuration.

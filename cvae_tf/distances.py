@@ -1,14 +1,14 @@
-"""How far two sets of images are from each other by their features: Frechet, precision and recall.
+"""How far apart two sets of images are in features: Frechet distance, precision, recall.
 
-Features are those of a network: with random weights, always the same, for images without labels;
-or of a small classifier, which is trained once for a data set and kept in the folder
-`cvae-tf/classifiers` of the Keras cache (remove it, and it is trained again when it is needed).
+Features are those of a network. For images without labels it has random weights, always the same.
+With labels it is a small classifier, trained once for a data set and kept in the folder
+`cvae-tf/classifiers` of the Keras cache (you may remove it; it is trained again when needed).
 
 The Frechet distance is that between Gaussians: Heusel et al., "GANs trained by a two time-scale
-update rule" (2017), equation 6. It is never called FID here, which is a distance in the features of
-one published network. Precision and recall say how many drawn images look real, and how much of
-what is real is drawn: Kynkaanniemi et al., "Improved precision and recall metric for assessing
-generative models" (2019).
+update rule" (2017), equation 6. It is not called FID, which is a distance in the features of one
+published network. Precision and recall say how many drawn images look real, and how much of what is
+real is drawn: Kynkaanniemi et al., "Improved precision and recall metric for assessing generative
+models" (2019).
 """
 
 import contextlib
@@ -38,7 +38,7 @@ NEIGHBOURS = 3  # as in the paper on precision and recall
 _AT_ONCE = 1000  # rows of a matrix of distances
 _RANDOM_FILTERS = 32, 64, 64
 NUM_FEATURES = 64  # of the classifier
-_VERSION = 1  # of its recipe, so that what another one has trained is not taken
+_VERSION = 1  # of its recipe, so that classifiers of another one are not used
 _SEED, _BATCH, _LEARNING_RATE = 0, 128, 3e-3
 _EPOCHS = {1: 3, 3: 6}  # by channels: colours are harder than grey levels
 _FEWEST_STEPS, _MOST_IMAGES = 500, 60_000  # in training; images in an epoch
@@ -46,14 +46,14 @@ _WEIGHTS, _ACCURACY = "weight_{:02d}", "accuracy"
 
 
 class Features(NamedTuple):
-    """Maps images to features, and says which ones they are."""
+    """Maps images to features, with their name."""
 
     name: str  # in `FEATURES`
     title: str  # for people: "those of a classifier of ... (99.0 % of the test images right)"
     function: Callable[[tf.Tensor], tf.Tensor]  # float32 [B, H, W, C] in [0, 1] -> [B, F]
 
     def of(self, images: Any, rows: np.ndarray | None = None) -> np.ndarray:
-        """Finds the features [N, F] of images [N, H, W, C], or of some of them by their numbers."""
+        """Finds the features [N, F] of images [N, H, W, C], or of those with these numbers."""
         rows = np.arange(len(images)) if rows is None else rows
         return self.of_parts(images[rows[own]] for own in batch_slices(len(rows), images.shape[1:]))
 
@@ -80,7 +80,7 @@ def _graph(function: Callable, dataset: Dataset) -> Callable:
 
 @usual_settings()
 def build_random(image_shape: tuple[int, int, int]) -> keras.Model:
-    """Builds the network: strided convolutions, and the mean and spread of what each one finds."""
+    """Builds the network: strided convolutions, with the mean and spread of each one's output."""
     images = keras.Input(image_shape)
     features, found = images - 0.5, []
     for number, filters in enumerate(_RANDOM_FILTERS):
@@ -93,7 +93,7 @@ def build_random(image_shape: tuple[int, int, int]) -> keras.Model:
 
 
 def has_classes(dataset: Dataset) -> bool:
-    """Whether the labels are such that a classifier can be trained: classes, not values."""
+    """Whether a classifier can be trained on the labels: classes, not values."""
     train, test = dataset.train.labels, dataset.test.labels
     if train is None or test is None or train.dtype.kind == "f":
         return False
@@ -121,7 +121,7 @@ def load_classifier(dataset: Dataset) -> Features:
             fit_classifier(network, train, show)
         accuracy = measure_accuracy(network, test)
         say(f"It classifies {100 * accuracy:.1f} % of the test images correctly.")
-        with contextlib.suppress(UserError):  # without a cache it is trained again the next time
+        with contextlib.suppress(UserError):  # without a cache it is trained again next time
             _keep(path, network, accuracy)
     knows = f"which knows {100 * accuracy:.1f} % of the test images"
     title = f"of a small classifier of {dataset.name}, {knows}"
@@ -130,7 +130,7 @@ def load_classifier(dataset: Dataset) -> Features:
 
 
 def _numbered(dataset: Dataset) -> tuple[np.ndarray, Split, Split]:
-    """Labels as numbers of classes; those that no training image has get one beyond."""
+    """Labels as class numbers; a class without training images gets an extra number."""
     names = np.unique(dataset.train.labels)
     splits = []
     for images, labels in (dataset.train, dataset.test):
@@ -154,7 +154,7 @@ def build_classifier(image_shape: tuple[int, int, int], num_classes: int) -> ker
     images = keras.Input(image_shape)
     result = images - 0.5
     side = max(image_shape[:2])
-    while side > 64:  # larger images are made smaller first
+    while side > 64:  # larger images are reduced first
         result, side = layers.AveragePooling2D(padding="same")(result), side // 2
     for layer in (*conv(32, 2), *conv(64), layers.MaxPooling2D(padding="same"), *conv(96),
                   *conv(96), layers.MaxPooling2D(padding="same"), layers.Flatten()):  # fmt: skip
@@ -170,12 +170,12 @@ def build_classifier(image_shape: tuple[int, int, int], num_classes: int) -> ker
 def _training_batches(
     split: Split, epochs: int, steps: int
 ) -> Iterator[tuple[tf.Tensor, np.ndarray]]:
-    """Images in an order of their own in each epoch, shifted and mirrored, with their labels."""
+    """Images with labels, shuffled in each epoch, shifted and mirrored."""
     random, num = numpy_generator(_SEED, Purpose.CLASSIFIER), len(split.images)
     size = min(_BATCH, num)
     for epoch in range(epochs + 1):
         orders = [random.permutation(num) for _ in range(math.ceil(steps * size / num))]
-        if epoch == 0:  # figures were first found without this order, and are to stay
+        if epoch == 0:  # figures were first found without shuffling, and must not change
             continue
         order = np.concatenate(orders)
         for step in range(steps):
@@ -187,7 +187,7 @@ def _training_batches(
 
 
 def _shifted(images: tf.Tensor, number: int) -> tf.Tensor:
-    """Shifts a batch by up to two pixels each way, all of it alike."""
+    """Shifts a whole batch by up to two pixels each way."""
     height, width = images.shape[1:3]
     padded = tf.pad(images, [[0, 0], [2, 2], [2, 2], [0, 0]], mode="SYMMETRIC")
     key = derived_key(_SEED, Purpose.CLASSIFIER, number)
@@ -212,7 +212,7 @@ def fit_classifier(network: keras.Model, split: Split, show: Any) -> None:
 
 @usual_settings()
 def _learner(network: keras.Model, steps: int) -> keras.Model:
-    """The network with logits alone, compiled to learn in so many steps."""
+    """The network with only the logits, compiled for this number of steps."""
     learner = keras.Model(network.inputs[0], network.outputs[1])
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps, warmup_target=_LEARNING_RATE, warmup_steps=steps // 10
@@ -223,7 +223,7 @@ def _learner(network: keras.Model, steps: int) -> keras.Model:
 
 
 def measure_accuracy(network: keras.Model, split: Split) -> float:
-    """The share of images that the network knows."""
+    """The share of images that the network classifies correctly."""
     right = 0
     for own in batch_slices(len(split.images), split.images.shape[1:]):
         logits = network(batches.to_unit_floats(tf.constant(split.images[own])), training=False)[1]
@@ -244,7 +244,7 @@ def _keep(path: Path, network: keras.Model, accuracy: float) -> None:
 
 
 def _restore(path: Path, network: keras.Model) -> float | None:
-    """Sets the weights to those that are kept; their accuracy, or None if there are none."""
+    """Loads the stored weights; returns their accuracy, or None if there are none."""
     names = [_WEIGHTS.format(i) for i in range(len(network.weights))]
     try:
         arrays = files.read_npz(path, (_ACCURACY, *names))
@@ -261,12 +261,12 @@ def for_dataset(dataset: Dataset, name: str = "auto") -> Features:
     """Makes or loads features that suit a data set.
 
     Args:
-        dataset: whose images are to be told apart.
+        dataset: whose images are compared.
         name: one of `FEATURES`; or "auto": of a classifier if the images have labels of at
             least two classes, else of a random network.
 
     Raises:
-        UserError: if the name is unknown, or they cannot be had.
+        UserError: if the name is unknown, or such features cannot be made.
     """
     if name == "auto":
         name = "classifier" if has_classes(dataset) else "random"
@@ -281,7 +281,7 @@ class Statistics(NamedTuple):
 
 
 def statistics(features: np.ndarray) -> Statistics:
-    """Describes features [N, F] of N images by a Gaussian; one image alone has no covariance."""
+    """Describes features [N, F] of N images by a Gaussian; a single image has no covariance."""
     features = np.asarray(features, np.float64)
     mean = features.mean(axis=0)
     centred = features - mean
@@ -289,10 +289,10 @@ def statistics(features: np.ndarray) -> Statistics:
 
 
 def frechet_distance(first: Statistics, second: Statistics) -> float:
-    """The squared distance of Frechet between two Gaussians, from 0.
+    """The squared Frechet distance between two Gaussians, >= 0.
 
     |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). The eigenvalues of C1 C2 are those of the symmetric
-    C1^(1/2) C2 C1^(1/2), which has real roots however nearly singular the covariances are.
+    C1^(1/2) C2 C1^(1/2), which has real roots even if the covariances are nearly singular.
     """
     if not all(np.isfinite(part).all() for part in (*first, *second)):
         return float("nan")
@@ -305,7 +305,7 @@ def frechet_distance(first: Statistics, second: Statistics) -> float:
 
 
 def _symmetric_root(matrix: np.ndarray) -> np.ndarray:
-    """The square root of a symmetric matrix without negative eigenvalues but by rounding."""
+    """The square root of a symmetric matrix that has negative eigenvalues only by rounding."""
     values, vectors = np.linalg.eigh(matrix)
     return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
 
@@ -323,7 +323,7 @@ def precision_recall(
     """Compares two sets of images by their features.
 
     An image lies among others if one of them has it within the distance of its own k-th neighbour
-    (equation 1 of the paper); k is less if there are not so many others.
+    (equation 1 of the paper); k is less if there are fewer others.
 
     Args:
         real: features of real images, [N, F].
@@ -339,7 +339,7 @@ def precision_recall(
 
 def _radii(features: tf.Tensor, neighbours: int) -> tf.Tensor:
     """The squared distance of each image from its k-th neighbour, [N]."""
-    nearest = min(neighbours, len(features) - 1) + 1  # itself is the first one
+    nearest = min(neighbours, len(features) - 1) + 1  # the image itself is the first
     parts = _in_parts(features, features)
     return tf.concat([-tf.math.top_k(-part, nearest)[0][:, -1] for part in parts], axis=0)
 
@@ -351,7 +351,7 @@ def _share_among(features: tf.Tensor, others: tf.Tensor, radii: tf.Tensor) -> fl
 
 
 def _in_parts(first: tf.Tensor, second: tf.Tensor) -> Iterator[tf.Tensor]:
-    """Squared distances between rows of [A, F] and [B, F], from 0; some rows at a time, [., B]."""
+    """Squared distances between rows of [A, F] and [B, F], >= 0; some rows at a time, [., B]."""
     for start in range(0, len(first), _AT_ONCE):
         rows = first[start : start + _AT_ONCE]
         squares = tf.reduce_sum(rows**2, axis=1)[:, None] + tf.reduce_sum(second**2, axis=1)

@@ -14,7 +14,7 @@ from cvae_tf.core.settings import checked, kind_of
 from cvae_tf.presets import PRESETS
 
 HELP, FULL_HELP = ("-h", "--help"), "--helpfull"
-_LARGEST_SHOWN = 10_000  # larger limits are there to catch mistakes
+_LARGEST_SHOWN = 10_000  # larger limits only catch mistakes
 _WIDTH, _INDENT = 80, 21  # of the screen, and of the names of flags on it
 _MOST_NEAR = 3
 
@@ -25,13 +25,13 @@ class Flag(NamedTuple):
     name: str
     help: str
     kind: type = str  # of its value; list: the flag may be given several times
-    default: str = ""  # what holds without it, for people
+    default: str = ""  # its default, for people
     choices: Mapping[str, str] = {}  # values, with a few words for each
-    field: dataclasses.Field | None = None  # the setting that it gives
+    field: dataclasses.Field | None = None  # the setting that it sets
 
     @property
     def usage(self) -> str:
-        """The flag as it is typed, with a word for its value."""
+        """The flag as people type it, with a word for its value."""
         words = {bool: "", int: "=N", float: "=X"}
         is_path = self.field and self.field.metadata["is_path"]
         has_names = self.choices or self.field and self.field.metadata["choices"]
@@ -39,16 +39,16 @@ class Flag(NamedTuple):
         return f"--{self.name}{words.get(self.kind, word)}"
 
     def value_of(self, text: str) -> Any:
-        """The value that a text stands for; raises a UserError if the setting cannot have it."""
+        """The value of a text; raises a UserError if the setting does not allow it."""
         value = text
         if self.kind in (int, float):
-            with contextlib.suppress(ValueError):  # then the check says what it must be
+            with contextlib.suppress(ValueError):  # then the check says what is wanted
                 value = self.kind(text)
         return checked(self.field, value) if self.field else value
 
 
 def flags_of(settings: type, presets: Mapping[str, dict[str, Any]] | None = None) -> list[Flag]:
-    """Makes a flag of each field of a dataclass of settings, whose defaults presets may change."""
+    """Makes a flag of each field of a dataclass of settings; presets may change its default."""
     return [flag_of(field, presets) for field in dataclasses.fields(settings)]
 
 
@@ -63,9 +63,9 @@ def flag_of(field: dataclasses.Field, presets: Mapping[str, dict[str, Any]] | No
 
 
 def describe_default(field: dataclasses.Field, presets: Mapping[str, dict[str, Any]]) -> str:
-    """Says what a setting is without its flag, and in which presets it is something else.
+    """Describes the default of a setting, and those of presets that differ.
 
-    Such as `0.004 (tutorial: 0.0001, mlp: 0.002)`; nothing for settings that are then unset.
+    Such as `0.004 (tutorial: 0.0001, mlp: 0.002)`; empty for settings that are unset.
     """
     usual = _said(field.default)
     others = ", ".join(
@@ -83,7 +83,7 @@ def _said(value: Any) -> str:
 
 
 def describe_range(field: dataclasses.Field | None) -> str:
-    """Says which numbers a setting may be, such as `1 to 4096`, if there are narrow limits."""
+    """Describes the range of a setting, such as `1 to 4096`, if it is narrow."""
     least, most = field.metadata["range"] if field else (None, None)
     if least is None or most is None or most > _LARGEST_SHOWN:
         return ""
@@ -91,19 +91,19 @@ def describe_range(field: dataclasses.Field | None) -> str:
 
 
 def read_flags(flags: Mapping[str, Flag], arguments: list[str]) -> dict[str, Any]:
-    """Reads `--name=value` and `--name value`; of switches `--name` and `--noname`.
+    """Reads `--name=value` and `--name value`; for switches `--name` and `--noname`.
 
-    A hyphen in a name stands for an underscore.
+    A hyphen in a name is read as an underscore.
 
     Args:
-        flags: those that there are, by name.
+        flags: all flags, by name.
         arguments: what was typed.
 
     Returns:
         The values of the flags that were given, by name.
 
     Raises:
-        UserError: if something is no flag, or a value cannot be.
+        UserError: if something is not a flag, or a value is not allowed.
     """
     values = absl_flags.FlagValues()
     kinds = {bool: absl_flags.DEFINE_boolean, list: absl_flags.DEFINE_multi_string}
@@ -115,7 +115,7 @@ def read_flags(flags: Mapping[str, Flag], arguments: list[str]) -> dict[str, Any
     except absl_flags.UnrecognizedFlagError as error:
         name = error.flagname
         raise UserError(f"--{name}: is no flag; {_advice(name, flags)}") from None
-    except absl_flags.IllegalFlagValueError as error:  # settings are checked below, so a switch
+    except absl_flags.IllegalFlagValueError as error:  # a switch: others are checked below
         typed = str(error).partition(": ")[0].removeprefix("flag ")
         raise UserError(f"{typed}: must be true or false.") from None
     except (absl_flags.Error, ValueError) as error:
@@ -149,7 +149,7 @@ def render(title: str, flags: Iterable[Flag]) -> str:
 
 
 def _render(flag: Flag) -> str:
-    """The lines of a flag: its usage, and beside it what it is."""
+    """The lines of a flag: its usage and its help."""
     default = flag.default if flag.default.startswith("(") else f"default: {flag.default}"
     limits = [part for part in (describe_range(flag.field), flag.default and default) if part]
     lines = _wrapped(f"{flag.help} [{'; '.join(limits)}]" if limits else flag.help)

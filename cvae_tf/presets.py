@@ -1,21 +1,21 @@
-"""Values by name, known without TensorFlow: usual amounts, and the presets.
+"""Values by name, known without TensorFlow: defaults, and the presets.
 
-A preset is a network or a recipe, told by what it has unlike `fast`, the default.
+A preset is a network or a recipe: the settings that differ from `fast`, the default.
 """
 
 import math
 from typing import Any
 
-REFINE_STEPS, MOST_REFINE_STEPS = 5, 1000  # of Gauss and Newton, that refine a posterior
+REFINE_STEPS, MOST_REFINE_STEPS = 5, 1000  # Gauss-Newton steps that refine a posterior
 MOST_REFINED = 64  # latent dimensions; a step decodes Z + 1 latents, and covariances are [B, Z, Z]
 CANNOT_REFINE = (
     "This model cannot refine posteriors: it has no encoder, more than "
     f"{MOST_REFINED} latents, or a likelihood that does not say its information."
 )
-MOST_COVERED = 2  # latent dimensions, by latents that all images share
+MOST_COVERED = 2  # latent dimensions that shared latents can cover
 SHARED_LATENTS = 512
 DEFAULT_PRESET, PHOTO_PRESET = "fast", "photo"
-FEW_IMAGES = 5_000  # for training, below which the epochs of a preset are too few steps
+FEW_IMAGES = 5_000  # for training; below, the epochs of a preset have too few steps
 
 _CONSTANT = {"schedule": "constant", "warmup_steps": 0}
 PRESETS = {
@@ -98,25 +98,25 @@ PRESETS = {
 }
 
 _STEPS_FOR_FEW, _MOST_EPOCHS = 1500, 200
-_PATIENCE = 4  # a run waits for a fourth of its epochs
+_PATIENCE = 4  # a run waits for a quarter of its epochs
 _LARGEST_BATCH, _SMALLEST_BATCH, _BATCHES = 32, 8, 12  # so many in an epoch: each costs pictures
 
 
 def settings_for_few(
     num: int, channels: int, preset: str, batch_size: int | None = None
 ) -> dict[str, Any]:
-    """What suits few images better than what a preset says: see docs/images.md.
+    """Settings that suit few images better than those of a preset: see docs/images.md.
 
-    Epochs follow from steps: of fewer images they are more.
+    The number of steps decides the epochs: fewer images get more epochs.
 
     Args:
         num: images for training, from 1.
         channels: of an image; 3 are colours.
-        preset: the one that was chosen for how they look.
+        preset: the one that was chosen for these images.
         batch_size: if it is given.
 
     Returns:
-        Settings by name; none for many images, or of another preset.
+        Settings by name; none for many images, or another preset.
     """
     if num >= FEW_IMAGES or preset not in (DEFAULT_PRESET, PHOTO_PRESET):
         return {}
@@ -129,6 +129,6 @@ def settings_for_few(
     chosen = {"batch_size": batch_size, "epochs": epochs, "early_stop": early_stop}
     if preset == DEFAULT_PRESET:
         return {"augment": 1.0, **chosen}
-    # Warps blur photographs; and where there are no colours, letters may be what they show.
+    # Warps blur photographs; and pictures without colours may show letters.
     flip = {"flip": True} if channels == 3 else {}
     return {"latent_dim": 32, **flip, "learning_rate": 1e-3, **chosen}

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; the text says what was wrong, where, and what to do."""
+    """A mistake that the user can correct; the text says what was wrong, where, and what to do."""
 
 
 class MissingPathError(UserError):

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 
-TEMPORARY = ".writing-"  # what the names of files begin with that are not finished
+TEMPORARY = ".writing-"  # the names of unfinished files begin with this
 
 
 @contextlib.contextmanager
@@ -23,7 +23,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it takes the place of `path`.
 
     The temporary name keeps the suffix, because image writers choose their format by it. The
-    directory is made if it is not there.
+    directory is made if it is missing.
 
     Raises:
         UserError: if something cannot be written; `path` is then as it was.
@@ -46,10 +46,10 @@ def replacing_directory(path: Path, must_be_new: bool = False) -> Iterator[Path]
 
     Args:
         path: where it is to be.
-        must_be_new: there must be nothing; of several processes that make it one succeeds.
+        must_be_new: nothing may be there yet; if several processes make it, one succeeds.
 
     Raises:
-        UserError: if something cannot be written, or is there; `path` is then as it was.
+        UserError: if something cannot be written, or exists already; `path` is then as it was.
     """
     temporary = _temporary_name(path)
     old = temporary.with_name(f"{temporary.name}-old")
@@ -63,7 +63,7 @@ def replacing_directory(path: Path, must_be_new: bool = False) -> Iterator[Path]
                 _flush(written)
             if path.exists() and not must_be_new:
                 path.rename(old)
-            temporary.rename(path)  # fails if there is a directory with something in it
+            temporary.rename(path)  # fails if a directory is there that is not empty
             _flush(path.parent)
         finally:
             if old.exists() and not path.exists():
@@ -85,7 +85,7 @@ def _temporary_name(path: Path) -> Path:
 
 
 def remove_temporaries(directory: Path) -> None:
-    """Removes what a process left that was killed while it was writing."""
+    """Removes what a process left behind when it was killed while writing."""
     for path in list(directory.rglob(f"{TEMPORARY}*")):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -139,7 +139,7 @@ def write_json(path: Path, values: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file; raises a UserError if it cannot be read or is none."""
+    """Reads a JSON file; raises a UserError if it cannot be read or is not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -147,12 +147,12 @@ def read_json(path: Path) -> Any:
 
 
 def read_npz(path: Path, names: Iterable[str], lone: str = "") -> dict[str, np.ndarray]:
-    """Reads arrays of an .npz by their names, or the one of an .npy; never a Python object.
+    """Reads arrays of an .npz by name, or the one array of an .npy; never Python objects.
 
     Args:
         path: the file.
-        names: of the arrays; others in the file are not looked at.
-        lone: what the array of an .npy is called.
+        names: the arrays to read; others in the file are ignored.
+        lone: the name that the array of an .npy gets.
 
     Returns:
         The arrays that are there, by name.
@@ -168,7 +168,7 @@ def read_npz(path: Path, names: Iterable[str], lone: str = "") -> dict[str, np.n
             arrays = {name: loaded[name] for name in names if name in loaded}
         if any(not isinstance(array, np.ndarray) for array in arrays.values()):
             raise ValueError("holds files that are no arrays")
-    except Exception as error:  # NumPy trips over nonsense in many ways
+    except Exception as error:  # NumPy fails on nonsense in many ways
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
             f"{path}: cannot be read as arrays; it is damaged, of another kind, or holds Python "

@@ -1,4 +1,4 @@
-"""Paths as people write and read them: `~` is the home directory; what is near is shown short."""
+"""Paths as people write and read them: `~` is the home directory; paths nearby are shown short."""
 
 import os
 import re
@@ -12,10 +12,10 @@ _LONGEST_NAME = 120  # characters of a name in a message
 
 
 def expand(path: str | os.PathLike) -> Path:
-    """Puts the home directory for `~` in a path, by flag or from Python; a relative one stays so.
+    """Replaces `~` in a path by the home directory; a relative path stays relative.
 
     Raises:
-        UserError: if there is no such home directory, or it is no path of this machine.
+        UserError: if there is no such home directory, or this machine has no such paths.
     """
     if not isinstance(path, (str, os.PathLike)):
         kind = type(path).__name__
@@ -35,12 +35,12 @@ def expand(path: str | os.PathLike) -> Path:
 
 
 def absolute(path: str | Path) -> str:
-    """The path with the home directory for `~`, in a form that holds in any folder."""
+    """The absolute path, with the home directory for `~`: it holds in any folder."""
     return str(expand(path).absolute())
 
 
 def refuse_missing(path: Path) -> None:
-    """Raises a MissingPathError if there is nothing at a path, a UserError if that is not known."""
+    """Raises a MissingPathError if there is nothing at a path, a UserError if it cannot tell."""
     try:
         path.stat()
     except FileNotFoundError as error:
@@ -51,13 +51,13 @@ def refuse_missing(path: Path) -> None:
 
 
 def keras_home() -> Path:
-    """The folder in which Keras keeps what it downloads, and we what we decode."""
+    """The folder where Keras keeps what it downloads, and this package what it decodes."""
     home = os.path.expanduser("~/.keras")  # noqa: PTH111 - Path.home() fails if nobody knows it
     return Path(os.environ.get("KERAS_HOME") or home)
 
 
 def shown(path: str | Path) -> str:
-    """The path as people would type it: relative to the working directory if it lies in it."""
+    """The path as people would type it: relative to the working directory if inside."""
     try:
         return str(Path(path).relative_to(Path.cwd()))
     except (OSError, ValueError):  # the working directory may be gone
@@ -74,6 +74,6 @@ def printable(path: str | bytes | Path) -> str:
 
 
 def listed(names: Collection[str | bytes | Path], most: int = 5) -> str:
-    """Names folders or classes in a message, the first ones of many."""
+    """Lists folders or classes in a message; of many only the first."""
     text = ", ".join(printable(name) for name in list(names)[:most])
     return f"{text} and {len(names) - most:,} more" if len(names) > most else text

@@ -1,6 +1,6 @@
 """Where a seed becomes noise: pure functions of (seed, purpose, step or image), no hidden state.
 
-What is drawn for an image depends on the number of the image, never on the batch it comes in.
+What is drawn for an image depends on the image's number, never on its batch.
 """
 
 import enum
@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from cvae_tf.core import replicas
 
-_PHILOX, _VALUES_OF_COUNTER = 1, 4  # the generator of TensorFlow, and what one count of it gives
+_PHILOX, _VALUES_OF_COUNTER = 1, 4  # TensorFlow's generator, and how many values a count gives
 
 
 class Purpose(enum.IntEnum):
-    """What random numbers are for; each purpose has its own ones under a seed."""
+    """What random numbers are for; each purpose has its own numbers for a seed."""
 
     DATA_ORDER = 1
     TRAINING_NOISE = 2
@@ -69,12 +69,12 @@ def derived_key(seed: int | tf.Tensor, purpose: Purpose, index: int | tf.Tensor 
 def normal_of_batch(
     key: tf.Tensor, num: int | tf.Tensor, shape: Sequence[int], num_samples: int = 1
 ) -> tf.Tensor:
-    """Draws standard Gaussian numbers for a batch; of one that replicas share, those of its rows.
+    """Draws standard Gaussian numbers for a batch, or for this replica's rows of a shared one.
 
     Args:
         key: int32 [2], as `derived_key` makes it; the same on all replicas.
-        num: B, the images here.
-        shape: of the numbers of an image.
+        num: B, the images on this replica.
+        shape: of the numbers for one image.
         num_samples: K, how often they are drawn for each image.
 
     Returns:
@@ -88,20 +88,20 @@ def normal_of_batch(
 
 
 def uniform_of_batch(key: tf.Tensor, num: int | tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
-    """Draws numbers from 0 to 1; arguments and result as of `normal_of_batch`, without samples."""
+    """Draws numbers from 0 to 1; otherwise as `normal_of_batch`, without samples."""
     return replicas.own_rows(lambda rows: tf.random.stateless_uniform([rows, *shape], key), num)
 
 
 def normal_of_images(
     key: tf.Tensor, first: int | tf.Tensor, num: int | tf.Tensor, width: int
 ) -> tf.Tensor:
-    """Draws standard Gaussian numbers for images by their numbers.
+    """Draws standard Gaussian noise for images, by the numbers of the images.
 
     Args:
         key: int32 [2], as `derived_key` makes it.
         first: number of the first image; the others follow.
         num: B, how many images.
-        width: W, how many numbers for an image.
+        width: W, how much noise for each image.
 
     Returns:
         float32 [B, W]; each row is a function of the key and of the number of its image.
@@ -113,7 +113,7 @@ def normal_of_samples(
     key: tf.Tensor, first: int | tf.Tensor, num: int | tf.Tensor, width: int,
     first_sample: int | tf.Tensor, num_samples: int,
 ) -> tf.Tensor:  # fmt: skip
-    """Draws what `normal_of_images` draws, for K samples of each image, by the samples' numbers.
+    """Draws noise as `normal_of_images` does, for K samples of each image, by the samples' numbers.
 
     Returns:
         float32 [K * B, W]: the first samples of all images, the second, ...
@@ -129,12 +129,12 @@ def normal_of_samples(
 def uniform_of_images(
     key: tf.Tensor, first: int | tf.Tensor, num: int | tf.Tensor, width: int
 ) -> tf.Tensor:
-    """Draws numbers from 0 to 1; arguments and result as of `normal_of_images`."""
+    """Draws numbers from 0 to 1; otherwise as `normal_of_images`."""
     return _by_image(tf.raw_ops.StatelessRandomUniformV2, key, first, num, width)
 
 
 def _by_image(draw, key, first, num, width: int) -> tf.Tensor:
-    """Begins to count where the numbers of the first image begin; an image has whole counts."""
+    """Starts the counter where the first image's numbers begin; each image takes whole counts."""
     counts = -(-width // _VALUES_OF_COUNTER)
     generator_key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=key)
     ahead = tf.cast(first, tf.uint64) * tf.constant(counts, tf.uint64)
@@ -148,7 +148,7 @@ def _by_image(draw, key, first, num, width: int) -> tf.Tensor:
 
 
 def numpy_generator(seed: int, purpose: Purpose) -> np.random.Generator:
-    """A generator of NumPy for one purpose under a seed."""
+    """A NumPy generator for one purpose and a seed."""
     return np.random.default_rng([seed, int(purpose)])
 
 

@@ -1,7 +1,7 @@
-"""A batch that replicas share: which rows are one's own, and what all of them make together.
+"""A batch that replicas share: which rows belong to this one, and what all compute together.
 
-These are called where a replica computes (`tf.distribute.Strategy.run`). Anywhere else there is one
-replica, which has all rows, and nothing here changes anything. All replicas have as many rows.
+Call these inside a replica (`tf.distribute.Strategy.run`). Anywhere else there is one replica
+with all rows, and they change nothing. All replicas have the same number of rows.
 """
 
 from collections.abc import Callable
@@ -19,22 +19,22 @@ def count() -> int:
 
 
 def first_row(num: int | tf.Tensor) -> int | tf.Tensor:
-    """Finds the number in the global batch of the first of one's own `num` rows."""
+    """Finds where in the global batch the `num` rows of this replica begin."""
     return _own_number() * num if count() > 1 else 0
 
 
 def own_rows(
     draw: Callable[[int | tf.Tensor], tf.Tensor], num: int | tf.Tensor, samples: int = 1
 ) -> tf.Tensor:
-    """Draws for the whole batch what one's own rows are taken of, so that R changes nothing.
+    """Draws for the whole batch and takes this replica's rows, so that R changes nothing.
 
     Args:
-        draw: makes [K * N, ...] of N images: first the first samples of all, then the second, ...
-        num: B, one's own images.
+        draw: makes [K * N, ...] for N images: the first samples of all, then the second, ...
+        num: B, the images of this replica.
         samples: K.
 
     Returns:
-        What belongs to one's own images, [K * B, ...] in the same order.
+        What belongs to this replica's images, [K * B, ...] in the same order.
     """
     if count() == 1:
         return draw(num)
@@ -47,7 +47,7 @@ def own_rows(
 
 
 def mean(values: tf.Tensor) -> tf.Tensor:
-    """Averages numbers over the replicas; a gradient finds its way back."""
+    """Averages numbers over the replicas; gradients flow back through it."""
     return means([values])[0]
 
 
@@ -66,7 +66,7 @@ def means(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def update_means(of_batch: dict[str, keras.metrics.Mean], values: dict[str, tf.Tensor]) -> None:
-    """Adds numbers [K * B] of one's own images to means over images of the same names."""
+    """Adds numbers [K * B] of this replica's images to the means of the same names."""
     if count() == 1:
         for name, value in values.items():
             of_batch[name].update_state(value)
@@ -77,12 +77,12 @@ def update_means(of_batch: dict[str, keras.metrics.Mean], values: dict[str, tf.T
 
 
 def update_mean(of_batch: keras.metrics.Mean, value: tf.Tensor, num: tf.Tensor) -> None:
-    """Adds to a mean over images the mean of one's own `num` images."""
+    """Adds the mean of this replica's `num` images to a mean over images."""
     of_batch.update_state(mean(value), sample_weight=num * count())
 
 
 def gathered(rows: tf.Tensor) -> tf.Tensor:
-    """Joins the rows of all replicas, [B, ...] each, to those of the global batch, [R * B, ...]."""
+    """Joins the rows of all replicas, [B, ...] each, into the global batch, [R * B, ...]."""
     if count() == 1:
         return rows
     known = rows if rows.dtype in _GATHERED else tf.cast(rows, tf.float32)
@@ -91,9 +91,9 @@ def gathered(rows: tf.Tensor) -> tf.Tensor:
 
 
 def rolled(rows: tf.Tensor, shift: int) -> tf.Tensor:
-    """Moves the rows of the global batch on by `shift` of at most B, and takes one's own, [B, ...].
+    """Shifts the rows of the global batch by at most B, and takes this replica's, [B, ...].
 
-    Before the first of all are the last ones.
+    What is shifted out at the end comes in at the beginning.
     """
     if count() == 1 or shift == 0:
         return tf.roll(rows, shift, axis=0)
@@ -103,10 +103,10 @@ def rolled(rows: tf.Tensor, shift: int) -> tf.Tensor:
 
 
 def averaged(optimizer: keras.Optimizer, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-    """The mean of the replicas' gradients, each a mean over as many images, for the optimizer.
+    """Averages the replicas' gradients, each a mean over the same number of images.
 
-    Keras would shorten long gradients before it adds those of all replicas, and then add, not
-    average: here that is done first, and Keras has nothing left to add.
+    Keras would clip each replica's gradients, then add them up instead of averaging. So they are
+    averaged here first, and Keras has nothing left to add.
     """
     if count() > 1:
         gradients = means([tf.convert_to_tensor(gradient) for gradient in gradients])

@@ -26,16 +26,16 @@ def setting(
     is_path: bool = False,
     are_open: bool = False,
 ) -> Any:
-    """A field with what its flag shows and what its value must be.
+    """A field with the help for its flag, and what its value may be.
 
     Args:
         help_text: for the flag.
-        default: its value if none is given; without it there must be one.
-        choices: the values that there are, perhaps with a few words for each; empty for any.
-        least: the smallest number; of floats with `most=None`, all must be above it.
+        default: its value if none is given; without a default one must be given.
+        choices: the allowed values, perhaps with a few words for each; empty for any.
+        least: the smallest number; a float with `most=None` must be above it.
         most: the largest number.
-        is_path: `~` is then the home directory, and the path holds in any folder.
-        are_open: whether there may be more choices, that others have added; `check` lets them be.
+        is_path: whether it is a path, which is made absolute; `~` is the home directory.
+        are_open: whether others may add choices; `check` then accepts unknown ones.
     """
     metadata = {"help": help_text, "choices": choices, "range": (least, most)}
     metadata |= {"is_path": is_path, "are_open": are_open}
@@ -43,7 +43,7 @@ def setting(
 
 
 def kind_of(field: dataclasses.Field) -> type:
-    """The type of its values, whether or not one may be missing."""
+    """The type of its values, also if None is allowed."""
     kinds = [kind for kind in typing.get_args(field.type) if kind is not types.NoneType]
     return kinds[0] if kinds else field.type
 
@@ -55,7 +55,7 @@ def check(settings: Any) -> None:
 
 
 def checked(field: dataclasses.Field, value: Any) -> Any:
-    """Makes a plain value of one that a field may have; raises a UserError if it may not."""
+    """Turns a field's value into a plain one; raises a UserError if it is not allowed."""
     name, kind, value = field.name, kind_of(field), _plain(field, value)
     least, most = field.metadata["range"]
     choices = field.metadata["choices"]
@@ -74,7 +74,7 @@ def checked(field: dataclasses.Field, value: Any) -> Any:
 
 
 def _plain(field: dataclasses.Field, value: Any) -> Any:
-    """The value of a field as one of Python, such as of NumPy's; a path holds in any folder."""
+    """A field's value as Python's own, not NumPy's; a path is made absolute."""
     if field.metadata["is_path"] and isinstance(value, (str, Path)):
         return paths.absolute(value)
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
@@ -85,7 +85,7 @@ def _plain(field: dataclasses.Field, value: Any) -> Any:
 
 
 def _said(value: Any) -> str:
-    """A value in a message, if it is a plain one; of arrays and lists the type alone."""
+    """A value as messages show it; of arrays and lists only the type."""
     is_plain = value is None or isinstance(value, str | int | float | Path)
     return repr(value) if is_plain else f"<{type(value).__name__}>"
 
@@ -97,10 +97,10 @@ def _is_number(value: Any, least: float, most: float | None) -> bool:
 
 
 def find(setting_name: str, table: Mapping[str, Value], name: str) -> Value:
-    """Finds what the value of a setting stands for, in the table of all such names.
+    """Looks up what a setting's value stands for, in the table of all such names.
 
     Raises:
-        UserError: if there is no such name; it says which there are.
+        UserError: if there is no such name; the message lists those there are.
     """
     if not isinstance(name, str) or name not in table:
         said = name if isinstance(name, str) else _said(name)
@@ -109,10 +109,10 @@ def find(setting_name: str, table: Mapping[str, Value], name: str) -> Value:
 
 
 def check_names(given: Iterable[str], *kinds: type) -> None:
-    """Refuses names that are no fields of some dataclasses of settings.
+    """Refuses names that are not fields of these dataclasses.
 
     Raises:
-        UserError: naming the first one, and those that there are.
+        UserError: names the first wrong one, and those that there are.
     """
     known = sorted(field.name for kind in kinds for field in dataclasses.fields(kind))
     for name in given:

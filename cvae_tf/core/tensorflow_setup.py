@@ -1,6 +1,6 @@
-"""TensorFlow and Keras as they are found here, and as they are set up: quiet, usual, on all cores.
+"""Sets up TensorFlow and Keras: quiet, with the usual settings, on all cores.
 
-They are imported within functions, for what is said here holds before that.
+They are imported inside functions, because some settings must come before the import.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ from cvae_tf.core import paths, terminal
 from cvae_tf.core.errors import UserError
 
 _BACKEND = "tensorflow"
-_LOCK = threading.RLock()  # the settings of Keras are the process's
+_LOCK = threading.RLock()  # Keras has its settings once for the process
 
 
 @contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
     """Within it, TensorFlow is imported quietly, if it was not before.
 
-    Its first messages come before its setting for the log is read; that setting hides the later
-    ones, which speak of optimisations not made. What goes wrong is raised as an exception too.
+    Its first messages come before it reads its setting for the log; that setting hides later ones,
+    about optimisations. Errors are raised as exceptions anyway.
 
     Raises:
         UserError: if Keras cannot be used as it is set up here.
@@ -39,12 +39,12 @@ def quiet_import() -> Iterator[None]:
     with held_back():
         yield
         if "tensorflow" in sys.modules:
-            sys.modules["tensorflow"].config.list_physical_devices()  # which speaks too
+            sys.modules["tensorflow"].config.list_physical_devices()  # which logs too
 
 
 @contextlib.contextmanager
 def quiet_logging(name: str = "tensorflow", level: int = logging.WARNING) -> Iterator[None]:
-    """Within it, a library logs warnings and worse only; in notebooks it may begin with less."""
+    """Within it, a library logs only warnings and worse, as it does not in some notebooks."""
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(max(before, level))
@@ -56,9 +56,9 @@ def quiet_logging(name: str = "tensorflow", level: int = logging.WARNING) -> Ite
 
 @contextlib.contextmanager
 def held_back(show_failure: bool = True) -> Iterator[None]:
-    """Holds back what is written to stderr, also by C++; shows it if what is within fails."""
+    """Holds back what is written to stderr, also by C++; shows it if the block fails."""
     if sys.stderr is not None:
-        with contextlib.suppress(OSError, ValueError):  # there may be no room for it
+        with contextlib.suppress(OSError, ValueError):  # the disk may be full
             sys.stderr.flush()
     try:
         stderr = os.dup(2)
@@ -83,7 +83,7 @@ def held_back(show_failure: bool = True) -> Iterator[None]:
 
 
 def check_backend() -> None:
-    """Raises a UserError if Keras is there already, or is asked for, with another backend."""
+    """Raises a UserError if Keras is loaded already, or asked for, with another backend."""
     asked, keras = os.environ.get("KERAS_BACKEND"), sys.modules.get("keras")
     backend = keras.config.backend() if hasattr(keras, "config") else asked or _BACKEND
     if backend != _BACKEND:
@@ -108,10 +108,10 @@ def prepare_keras() -> None:
 
 @contextlib.contextmanager
 def usual_settings() -> Iterator[None]:
-    """Within it, layers are built for channels that come last, and everything is float32.
+    """Within it, layers are built with channels last and in float32.
 
-    What is built keeps that. `keras.json` of another project, or its user, may have set something
-    else for other models, which is put back at the end.
+    Those layers keep that. `keras.json` or the user may have set something else for other models;
+    it is restored at the end.
     """
     from keras import config
 
@@ -133,9 +133,9 @@ def _set_keras(floatx: str, data_format: str, policy: Any) -> None:
 
 
 def set_threads(threads: int) -> bool:
-    """Sets the threads of TensorFlow, which keeps those that it has if it was used before.
+    """Sets the number of TensorFlow's threads, which is fixed once TensorFlow has been used.
 
-    Half of them go to each half of a batch (`models.base`); 0 threads: as many as cores.
+    Each half of a batch gets half of them (`models.base`); 0 means one for each core.
 
     Returns:
         Whether TensorFlow has that many threads now.

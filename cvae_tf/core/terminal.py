@@ -1,4 +1,4 @@
-"""What people are told while they wait, unless they asked for silence; how far something is."""
+"""Messages and progress bars for people who wait, unless they asked for silence."""
 
 import contextlib
 import contextvars
@@ -36,14 +36,14 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> bool:
-    """Prints what is not as it should be, but does not stop; whether people want to see it."""
+    """Prints a warning; returns whether people want to see warnings."""
     if _VERBOSE.get():
         show(f"warning: {text}\n", sys.stderr)
     return bool(_VERBOSE.get())
 
 
 def show(text: str, stream: TextIO | None) -> None:
-    """Writes a text at once, as far as that is possible: no message is worth a run.
+    """Writes a text at once, and never fails: no message is worth a run.
 
     Letters that a stream does not have are written as codes. What cannot be written is left out:
     the disk may be full, the reader of a pipe gone, the stream closed, or None.
@@ -61,13 +61,13 @@ def show(text: str, stream: TextIO | None) -> None:
 
 def is_on_terminal() -> bool:
     """Whether what is said goes to a terminal, where a line can be written again."""
-    with contextlib.suppress(Exception):  # as where there is no output, or it is closed
+    with contextlib.suppress(Exception):  # if there is no output, or it is closed
         return bool(_VERBOSE.get()) and sys.stdout.isatty()
     return False
 
 
 def name_commands(typed: Callable[[str], str]) -> None:
-    """Takes what people type here for a command of such a name."""
+    """Sets what people type here for a command of a given name."""
     _TYPED["command"] = typed
 
 
@@ -77,24 +77,24 @@ def command(name: str, *flags: str) -> str:
 
 
 def link(path: Path) -> str:
-    """A path as it is shown: on a terminal as an address that can be clicked."""
+    """A path for people: on a terminal an address that can be clicked."""
     return path.absolute().as_uri() if is_on_terminal() else paths.shown(path)
 
 
 class Progress:
-    """A bar with the share of something that is done and the time that is left; none in a log."""
+    """A bar that shows the share done and the time left; none in a log."""
 
     def __init__(self, what: str):
         """Takes what is being done."""
         self.what, self._bar, self._task = what, None, None
 
     def show(self, share: float, note: str = "") -> None:
-        """Shows the share that is done, from 0 to 1, and what else is known, such as a mean."""
+        """Shows the share that is done, from 0 to 1, and a note, such as a mean."""
         if self._bar is None and is_on_terminal():
             self._bar = _new_bar()
             self._task = self._bar.add_task(self.what, total=1.0, completed=share, note=note)
         if self._bar is not None:
-            self._bar.start()  # which does nothing if it is shown
+            self._bar.start()  # does nothing if it is shown already
             self._bar.update(
                 self._task, description=self.what, completed=share, note=note, refresh=True
             )
@@ -111,7 +111,7 @@ def _new_bar() -> Any:
     from rich import console, progress
 
     screen = console.Console(file=sys.stdout)
-    screen.show_cursor = lambda show=True: False  # a process that is killed would leave it hidden
+    screen.show_cursor = lambda show=True: False  # a killed process would leave it hidden
     return progress.Progress(
         progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),

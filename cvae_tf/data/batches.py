@@ -1,7 +1,7 @@
 """From uint8 images to shuffled, warped batches: a pure function of (seed, epoch, step).
 
 Images reach the compiled loops all at once from memory, or part by part from a mapped file. Either
-way the same ones come in the same order, so the result is the same to the last bit.
+way the same images come in the same order, so the result is the same to the last bit.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from cvae_tf.core import replicas
 from cvae_tf.core.randomness import Purpose, derived_key
 
 _STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
-_PART_BYTES = 2**21  # of images from a file; larger parts are no faster, and scatter the memory
+_PART_BYTES = 2**21  # of images from a file; larger parts are no faster, and fragment the memory
 _READ_AT_ONCE = 2  # parts
 _ALIGNMENT = 64  # bytes, of memory that TensorFlow takes as it is
 _PIXELS_AT_ONCE = 2**18  # of images: 256 of 32 x 32, which is enough for full speed
 
 
 def effective_batch_size(num_images: int, batch_size: int) -> int:
-    """The images in a training step: as many as were asked for, if there are as many."""
+    """The number of images in a training step: what was asked for, if there are enough."""
     return min(num_images, batch_size)
 
 
@@ -41,7 +41,7 @@ def epoch_order(num_images: int, seed: int, epoch: int) -> tf.Tensor:
 
 
 def batch_indices(order: tf.Tensor, step: tf.Tensor, batch_size: int) -> tf.Tensor:
-    """Picks the numbers of images, int32 [B], of a step of an epoch, by its order, int32 [N]."""
+    """Picks the images of a step, int32 [B], from the order of an epoch, int32 [N]."""
     return tf.slice(order, [step * batch_size], [batch_size])
 
 
@@ -53,7 +53,7 @@ def aligned_empty(size: int) -> np.ndarray:
 
 
 def aligned(images: np.ndarray) -> np.ndarray:
-    """Images where TensorFlow can use them without a copy: these, uint8 [N, H, W, C], or a copy."""
+    """Images [N, H, W, C], copied if TensorFlow could not use their memory as it is."""
     flags = images.flags
     if flags.c_contiguous and flags.writeable and images.ctypes.data % _ALIGNMENT == 0:
         return images
@@ -82,8 +82,8 @@ def batch_slices(num: int, image_shape: Sequence[int]) -> Iterator[slice]:
     """Cuts many images into parts, so that memory stays small however large they are.
 
     Args:
-        num: of images, N.
-        image_shape: height, width, and what else there may be.
+        num: N, the number of images.
+        image_shape: height, width, and further dimensions.
 
     Yields:
         The parts in their order; together they are `slice(0, num)`.
@@ -99,8 +99,8 @@ class TrainingPart(NamedTuple):
     images: tf.Tensor  # uint8 [P, H, W, C]
     labels: tf.Tensor  # int32 [P]; zeros if there are none
     order: tf.Tensor  # int32: indices of the images, the first B for the first step, ...
-    first: int  # step in this order with which to begin
-    last: int  # step in this order before which to end
+    first: int  # step in this order to begin with
+    last: int  # step in this order to end before
     begins: int  # step of the epoch at which this order begins
 
 
@@ -113,8 +113,8 @@ class BatchSource:
         Args:
             images: uint8 [N, H, W, C], an array or `MappedImages`.
             labels: numbers of classes, [N], if a model wants them.
-            evenly: whether parts in memory are as long as those from a file: of several workers
-                one may have room for what others read.
+            evenly: whether parts in memory are as long as those from a file, so that workers agree:
+                some may hold in memory what others read.
         """
         self.shape = tuple(images.shape)
         self._labels = np.zeros(len(self), np.int32) if labels is None else np.int32(labels)
@@ -133,7 +133,7 @@ class BatchSource:
         Args:
             order: of the images in this epoch, int32 [N].
             first: the first step.
-            last: the step before which to end.
+            last: the step to end before.
             batch_size: B, images in a step.
         """
         steps = min(self._batches_at_once(batch_size), _STEPS_PER_CALL)
@@ -149,10 +149,10 @@ class BatchSource:
             yield TrainingPart(images, labels, tf.range(count), 0, count // batch_size, step)
 
     def parts(self, multiple: int) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
-        """Yields all in their order: number of the first, images [P, H, W, C], labels [P].
+        """Yields all in order: number of the first image, images [P, H, W, C], labels [P].
 
         Args:
-            multiple: each part but the last has a multiple of so many images.
+            multiple: the size of each part but the last is a multiple of this.
         """
         if self._in_memory:
             yield 0, self._images, tf.constant(self._labels)
@@ -160,11 +160,11 @@ class BatchSource:
             yield from self._read(np.arange(len(self)), self._batches_at_once(multiple) * multiple)
 
     def _batches_at_once(self, batch_size: int) -> int:
-        """How many batches a part from a file has."""
+        """The number of batches in a part from a file."""
         return max(_PART_BYTES // (batch_size * int(np.prod(self.shape[1:]))), 1)
 
     def _read(self, rows: np.ndarray, count: int) -> Iterator[tuple[int, tf.Tensor, tf.Tensor]]:
-        """Reads images and labels `count` at a time, the next ones while these are worked on."""
+        """Reads images and labels `count` at a time, the next part while one is worked on."""
 
         def read(first: np.ndarray) -> np.ndarray:
             return self._images[rows[first : first + count]]
@@ -185,7 +185,7 @@ def mirror(images: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
     Args:
         images: float32 [B, H, W, C].
         seed: of the run.
-        step: gradient steps so far; decides which ones together with the seed.
+        step: gradient steps so far; decides together with the seed which ones.
     """
     key = derived_key(seed, Purpose.MIRRORING, step)
     chances = replicas.own_rows(
@@ -233,13 +233,13 @@ _AUGMENTATION = WarpRange(degrees=5.0, scale=0.05, shear=0.05, shift=0.5)
 def random_transforms(
     count: int, seed: tf.Tensor, spread: WarpRange, from_size: tuple, to_size: tuple
 ) -> tf.Tensor:
-    """Draws affine maps that also enlarge or shrink, keeping the centre in the centre.
+    """Draws affine maps that also enlarge or shrink; the centre stays the centre.
 
     Args:
         count: how many.
         seed: int32 [2].
         spread: 0 gives the plain enlargement.
-        from_size: height and width that `to_size` corresponds to in the images to warp.
+        from_size: height and width, in the images to warp, of what fills the result.
         to_size: height and width of the results.
 
     Returns:
@@ -268,13 +268,13 @@ def random_transforms(
 def warp(
     images: tf.Tensor, transforms: tf.Tensor, to_size: tuple, outside: float = 0.0
 ) -> tf.Tensor:
-    """Moves the pixels of each image by its own affine map, bilinearly.
+    """Warps each image by its own affine map, bilinearly.
 
     Args:
         images: float32 [B, H, W, C].
         transforms: float32 [B, 8], relative to the centres of image and result.
         to_size: height and width of the results.
-        outside: the level of what no image has; black.
+        outside: the level of what lies outside the image; by default black.
 
     Returns:
         float32 [B, to_size[0], to_size[1], C].

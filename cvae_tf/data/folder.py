@@ -1,8 +1,8 @@
 """Which pictures a folder holds, and what the names of its folders say; nothing is decoded here.
 
 The pictures are in an order that is always the same. Which folders are for training or testing, and
-which are classes or masks, is guessed from their names: what is guessed is said in the description
-of the splits; what is not clear, in a warning.
+which are classes or masks, is guessed from their names. The description of the splits says what
+was guessed; a warning says what is not clear.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ _NEUTRAL_WORDS = _with_plurals(
 )
 _KNOWN_WORDS = _SPLIT_WORDS | _MASK_WORDS | _NEUTRAL_WORDS
 _OF_MASKS = _KNOWN_WORDS | _with_plurals("class classe object instance semantic binary")
-_SHORTEST_PART = 3  # letters of a word that is written without a gap to the next one
+_SHORTEST_PART = 3  # letters of a word written without a gap before the next
 Place = tuple[int, bytes | None]  # what a folder is for, and its class
 
 
@@ -59,10 +59,10 @@ class Listing(NamedTuple):
     """The pictures of a folder, by their paths relative to it."""
 
     root: Path
-    paths: list[bytes]  # N of them in their order, as the system has them, with "/"
+    paths: list[bytes]  # N of them in order, in the bytes of the system, with "/"
     facts: np.ndarray  # int64 [N, 3]: size, time of the last change of content, and of the file
     folders: list[bytes]  # all below the root, also without pictures
-    left_alone: dict[str, int]  # how many other files have a suffix, such as ".heic"; "" for none
+    left_alone: dict[str, int]  # number of other files by suffix, such as ".heic"; "" for none
     pages: np.ndarray | None = None  # int64 [N]: which page of its file each is; None if the first
 
     def full_path(self, number: int) -> str:
@@ -74,11 +74,11 @@ class Listing(NamedTuple):
         return 0 if self.pages is None else int(self.pages[number])
 
     def name(self, number: int) -> str:
-        """How people call a picture: by its file, and its page if pages are pictures."""
+        """A picture's name for people: its file, and its page if each page is a picture."""
         return name_of_page(self.paths[number], self.page(number))
 
     def fingerprint(self, reading: ReadingSettings) -> str:
-        """What the pixels of these pictures can be known by without reading them."""
+        """Identifies the pixels of these pictures without reading them."""
         digest = hashlib.sha256()
         settings = [reading.height_and_width, reading.fit, reading.channels, reading.background]
         settings += [reading.white_level, reading.pages]
@@ -90,24 +90,24 @@ class Listing(NamedTuple):
 
 
 class Classes(NamedTuple):
-    """What is known of each picture by the folder that it is in."""
+    """What the folder of each picture says about it."""
 
     splits: np.ndarray | None  # int8 [N]: TRAIN, TEST or LEFT_OUT; None if no folders say so
     labels: np.ndarray | None  # int64 [N], numbers into `names`, -1 for pictures that are left out
     names: tuple[str, ...] | None
-    how: str | None = None  # says to people which folders are the splits
+    how: str | None = None  # tells people which folders are the splits
 
     def of_rows(self, rows: np.ndarray) -> "Classes":
-        """Takes what is known of some pictures, by their numbers, int [M]."""
+        """Selects some pictures, by their numbers, int [M]."""
         splits, labels = (None if each is None else each[rows] for each in self[:2])
         return self._replace(splits=splits, labels=labels)
 
 
 def list_pictures(root: Path) -> Listing:
-    """Finds all files below a folder that are pictures by their suffix or by how they begin.
+    """Finds all pictures below a folder, by their suffix or by how the files begin.
 
-    Hidden files and folders are left alone, and all files that are no pictures. Links are
-    followed, but not to a folder which the link itself lies in.
+    Hidden files and folders and files that are not pictures are left alone. Links are followed,
+    but not to a folder that contains the link.
 
     Returns:
         The pictures, in the order of the bytes of their paths.
@@ -130,7 +130,7 @@ def list_pictures(root: Path) -> Listing:
 def _paths_below(
     top: bytes, prefix: bytes, above: tuple, left_alone: Counter
 ) -> Iterator[tuple[bytes, tuple[int, int, int] | None]]:
-    """Yields the pictures of a folder with their facts, and folders with None, in their order."""
+    """Yields pictures with their facts, and folders with None, in order."""
     folder = (top + b"/" + prefix)[:-1]
     try:
         status = os.stat(folder)  # noqa: PTH116
@@ -153,13 +153,13 @@ def _paths_below(
 
 
 def _read_folder(folder: bytes, left_alone: Counter) -> Iterator[tuple[bytes, tuple]]:
-    """Finds pictures with their facts, and folders, with "/" for the order of the whole paths."""
+    """Finds pictures with their facts, and folders, with "/" so that whole paths are in order."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(b".") or entry.name.lower() in _LEFT_ALONE:
                 continue
             status, suffix = None, _suffix(entry.name)
-            with contextlib.suppress(OSError):  # of a broken link nothing is known
+            with contextlib.suppress(OSError):  # of a broken link
                 status = entry.stat()
             mode = status.st_mode if status else 0
             if entry.is_dir(follow_symlinks=False) or stat.S_ISDIR(mode):
@@ -173,7 +173,7 @@ def _read_folder(folder: bytes, left_alone: Counter) -> Iterator[tuple[bytes, tu
 
 
 def _suffix(name: bytes) -> str:
-    """The suffix of a file in small letters; "" if it has none."""
+    """The suffix of a file in lower case; "" if it has none."""
     match = re.search(rb"\.\w{1,12}$", name.lower())
     return match[0].decode() if match else ""
 
@@ -190,7 +190,7 @@ def _begins_so(path: bytes) -> bool:
 
 
 def name_of_page(path: bytes | str, page: int) -> str:
-    """How people call a page of a file, from 0; the first one, which is often all, as the file."""
+    """A page's name for people; the first page, often the only one, is called as the file."""
     return printable(path) + (f", page {page + 1}" if page else "")
 
 
@@ -203,7 +203,7 @@ def describe_left_alone(left_alone: dict[str, int]) -> str:
 
 
 def _without_pictures(root: Path, left_alone: dict[str, int]) -> str:
-    """Says that there is nothing to read, what there is instead, and what to do."""
+    """Says that there are no pictures, what there is instead, and what to do."""
     found, remedy = describe_left_alone(left_alone), "If they are pictures, make them PNG or JPEG."
     if ARCHIVES & left_alone.keys():
         remedy = "Unpack the archives."
@@ -217,15 +217,15 @@ class Meaning(NamedTuple):
     """What a folder is for, by the words of its name."""
 
     side: int  # TRAIN or TEST
-    rank: tuple[bool, int, int]  # of several folders of a side the least is taken
-    others: frozenset[str]  # the words that say nothing of it
+    rank: tuple[bool, int, int]  # of several folders for one side the lowest rank is taken
+    others: frozenset[str]  # the words that say nothing about that
 
 
 @dataclasses.dataclass(eq=False)
 class Folder:
-    """A folder with pictures in it or below."""
+    """A folder with pictures in it or below it."""
 
-    path: bytes  # from the root, which has none
+    path: bytes  # from the root, whose path is empty
     has_pictures: bool = False  # itself
     folders: dict[bytes, "Folder"] = dataclasses.field(default_factory=dict)  # by name
 
@@ -236,18 +236,18 @@ class Folder:
 
     @property
     def class_name(self) -> bytes:
-        """The name of the class that it is, the same on all systems."""
+        """Its name as a class, the same on all systems."""
         return os.fsencode(composed(os.fsdecode(self.name)))
 
     @property
     def only_folder(self) -> "Folder | None":
-        """The one that is in it, if nothing else is."""
+        """The only folder in it, if there is nothing else."""
         is_alone = len(self.folders) == 1 and not self.has_pictures
         return next(iter(self.folders.values())) if is_alone else None
 
 
 def read_folder(root: Path) -> tuple[Listing, Classes]:
-    """Finds the pictures of a folder, without masks that lie beside them, and their classes.
+    """Finds the pictures of a folder, without masks beside them, and their classes.
 
     Raises:
         UserError: if there are none, or a folder cannot be read.
@@ -257,7 +257,7 @@ def read_folder(root: Path) -> tuple[Listing, Classes]:
 
 
 def without_masks(listing: Listing) -> Listing:
-    """Leaves out folders such as `masks` or `labels` beside such as `images`, and says so."""
+    """Leaves out folders such as `masks` or `labels` beside ones such as `images`, and says so."""
     masks = [
         inner.path
         for folder in _all_folders(_tree_of(listing.paths))
@@ -281,8 +281,8 @@ def read_classes(listing: Listing) -> Classes:
     """Reads splits and classes from the names of folders.
 
     The folders below those of the splits, or directly below the root, are the classes; with a
-    picture beside them there are none. A folder that holds nothing but another one is gone
-    through. The splits are side by side, with the classes in them, or the other way round.
+    picture beside them there are no classes. A folder that holds only one folder is skipped. The
+    splits are side by side with the classes in them, or the other way round.
     """
     tree = _tree_of(listing.paths)
     roots, places, how = _find_layout(tree)
@@ -317,21 +317,21 @@ def read_classes(listing: Listing) -> Classes:
 
 
 def _place_of(folder: bytes, places: dict[bytes, Place]) -> Place:
-    """What a folder is for, by itself or by the nearest one above it."""
+    """What a folder is for, by its own place or that of the nearest folder above."""
     while folder not in places:
         folder = folder.rpartition(b"/")[0]
     return places[folder]
 
 
 def _words_of(name: bytes) -> frozenset[str]:
-    """The words of a name in small letters, split at signs, digits, capitals and known words."""
+    """The words of a name in lower case, split at signs, digits, capitals and known words."""
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", os.fsdecode(name)).lower()
     runs = re.findall(r"[^\W\d_]+", text)
     return frozenset(word for run in runs for word in _known_parts(run) or (run,))
 
 
 def _known_parts(word: str) -> tuple[str, ...]:
-    """Splits a word into known ones without a gap between; none if something else is in it."""
+    """Splits a word into known words without gaps; empty if there is anything else in it."""
     if word in _KNOWN_WORDS:
         return (word,)
     for end in range(len(word) - _SHORTEST_PART, _SHORTEST_PART - 1, -1):
@@ -341,19 +341,19 @@ def _known_parts(word: str) -> tuple[str, ...]:
 
 
 def is_of_masks(name: bytes) -> bool:
-    """Whether a folder holds what belongs to pictures by its name, such as `masks` or `labels`."""
+    """Whether a folder's name says that it holds masks or labels of pictures."""
     words = _words_of(name)
     return bool(words & _MASK_WORDS) and words <= _OF_MASKS
 
 
 def is_of_images(name: bytes) -> bool:
-    """Whether a name says no more than that there are pictures, such as `images` or `train`."""
+    """Whether a name only says that there are pictures, such as `images` or `train`."""
     words = _words_of(name)
     return bool(words) and words <= _SPLIT_WORDS | _NEUTRAL_WORDS
 
 
 def _meanings_of(names: Iterable[bytes]) -> dict[bytes, Meaning]:
-    """What folders are for, of those whose names say it."""
+    """What folders are for, as far as their names say it."""
     known = {}
     for name in names:
         words = _words_of(name)
@@ -370,17 +370,17 @@ def _meanings_of(names: Iterable[bytes]) -> dict[bytes, Meaning]:
 
 
 def find_splits(names: Collection[bytes]) -> dict[bytes, int]:
-    """Finds the folders for training and for testing among those side by side.
+    """Finds the folders for training and for testing among folders side by side.
 
-    They are known by words, such as "Training" and "test_set"; words that both sides share, such
-    as those of "seg_train" and "seg_test", say nothing.
+    Words such as those of "Training" and "test_set" tell. Words that both share, such as "seg" in
+    "seg_train" and "seg_test", say nothing.
 
     Args:
         names: of all folders there that hold pictures.
 
     Returns:
-        TRAIN or TEST by name; none if one of the two is missing, or it is not clear which they
-        are. TRAIN alone if all are parts of the same.
+        TRAIN or TEST by name; empty if one of the two is missing, or it is not clear which is
+        which. Only TRAIN if all are parts of one split.
     """
     known, chosen = _meanings_of(names), {}
     for side in (TRAIN, TEST):
@@ -411,7 +411,7 @@ def _all_folders(folder: Folder) -> Iterator[Folder]:
 
 
 def _find_layout(root: Folder) -> tuple[set[bytes], dict[bytes, Place], str | None]:
-    """Finds where the classes are, the places of folders by path, and the splits, for people."""
+    """Finds where the classes are, the places of folders by path, and the splits in words."""
     base = _only_way_down(root)
     splits, inner_splits = find_splits(base.folders), {}
     shown = {base.folders[name].path: side for name, side in splits.items()}
@@ -434,7 +434,7 @@ def _find_layout(root: Folder) -> tuple[set[bytes], dict[bytes, Place], str | No
 
 
 def _only_way_down(folder: Folder) -> Folder:
-    """The folder that all are in; one that holds pictures and no folders is a class."""
+    """Goes down as long as there is only one folder; one without folders in it is a class."""
     while child := folder.only_folder:
         if child.has_pictures and len(child.folders) < 2:
             break
@@ -443,7 +443,7 @@ def _only_way_down(folder: Folder) -> Folder:
 
 
 def _inner_splits(base: Folder) -> dict[bytes, int]:
-    """The splits within classes, if nothing else is there; `fold1` and `fold2` are no classes."""
+    """The splits within classes, if there is nothing else; `fold1` and `fold2` are no classes."""
     classes = base.folders.values()
     are_plain = all(map(is_of_images, base.folders))
     if base.has_pictures or are_plain or any(folder.has_pictures for folder in classes):
@@ -454,7 +454,7 @@ def _inner_splits(base: Folder) -> dict[bytes, int]:
 
 
 def _class_roots(splits: dict[Folder, int]) -> dict[Folder, int]:
-    """Goes down to the classes where a split holds one folder alone, such as `images` or itself."""
+    """Goes down to the classes where a split holds only one folder, such as `images`."""
     roots = {}
     for folder, side in splits.items():
         others = [_only_way_down(other).folders for other in splits if other is not folder]
@@ -468,7 +468,7 @@ def _class_roots(splits: dict[Folder, int]) -> dict[Folder, int]:
 
 
 def _describe(split_of: dict[bytes, int]) -> str | None:
-    """Says which folders are for what; None if they are all for the same."""
+    """Says what each folder is for; None if all are for the same."""
     if TEST not in split_of.values():
         return None
     train, test = (
@@ -479,7 +479,7 @@ def _describe(split_of: dict[bytes, int]) -> str | None:
 
 
 def _warn_of_unread_splits(base: Folder) -> None:
-    """Warns of folders that may be splits, but are read as classes."""
+    """Warns of folders that may be splits but are read as classes."""
     for folder in _all_folders(base):
         known = _meanings_of(folder.folders)
         if {meaning.side for meaning in known.values()} == {TRAIN, TEST}:

@@ -1,6 +1,6 @@
-"""Looking at a data set: which of its images stand for it, and how they look.
+"""Looking at a data set: which of its images to show, and how they look.
 
-By how they look the settings are chosen that suit them, or warned of.
+Their looks decide which settings are chosen for them, and which are warned of.
 """
 
 from collections import Counter
@@ -23,11 +23,11 @@ class Looks(NamedTuple):
     greyness: float  # 0 if every pixel is black or white, 1 if all are halfway
     shape: tuple[int, int, int]  # height, width, channels
     num: int  # how many there are
-    lowest: int  # level, from 0 to 255; without exceptions if nearly all images have but a few
+    lowest: int  # level, from 0 to 255; without outliers if nearly all images have few levels
     highest: int
-    share_of_little: float  # of the images: each has but a small part of the levels
-    share_of_same: float  # of the images: they are one and the same
-    share_lost: float  # of the images: a threshold at 0.5 takes most of what is on them
+    share_of_little: float  # of images that use only a small part of the levels
+    share_of_same: float  # of images that are one and the same
+    share_lost: float  # of images that lose most of their content at a threshold of 0.5
 
     @property
     def suffer_at_threshold(self) -> bool:
@@ -41,7 +41,7 @@ class Looks(NamedTuple):
 
     @property
     def use_little_of_the_range(self) -> bool:
-        """Whether nearly each of them has but a small part of the levels."""
+        """Whether nearly all of them use only a small part of the levels."""
         return self.share_of_little > _MOST
 
     @property
@@ -51,13 +51,13 @@ class Looks(NamedTuple):
 
     @property
     def are_black_and_white(self) -> bool:
-        """Whether they are, or nearly so, and a threshold keeps what is on them."""
+        """Whether they are black and white, or nearly so, and a threshold keeps their content."""
         is_light = self.shape[-1] == 1 and self.greyness < _GREY
         return is_light and not (self.suffer_at_threshold or self.are_nearly_all_the_same)
 
     @property
     def are_dark(self) -> bool:
-        """Whether those of which `highest` tells have no bright level."""
+        """Whether those that `highest` describes have no bright level."""
         return self.highest < _SMALL_PART
 
     @property
@@ -78,7 +78,7 @@ class Looks(NamedTuple):
 
 
 def look_at(images: Any) -> Looks:
-    """Finds out how images, uint8 [N, H, W, C] in memory or on disk, look, by some of them."""
+    """Finds out how images look, uint8 [N, H, W, C] in memory or on disk, from some of them."""
     some = images[evenly_spaced_indices(len(images), _LOOKED_AT)]
     grey = some.astype(np.float32) / 255
     lowest, highest, share_of_little = _levels_of(some)
@@ -96,9 +96,9 @@ def look_at(images: Any) -> Looks:
 
 
 def _levels_of(images: np.ndarray) -> tuple[int, int, float]:
-    """The lowest and the highest level, and the share of images that have but a few levels.
+    """The lowest and the highest level, and the share of images that have only few levels.
 
-    If nearly all have, a few others, as with a broken pixel, do not count; nor do empty images.
+    If nearly all have few, the others (a broken pixel) do not count; nor do empty images.
     """
     lowest, highest = images.min(axis=(1, 2, 3)), images.max(axis=(1, 2, 3))
     ranges = highest - lowest
@@ -113,7 +113,7 @@ def _levels_of(images: np.ndarray) -> tuple[int, int, float]:
 def _share_lost(grey: np.ndarray) -> float:
     """The share of images that lose most of their variance if pixels above 0.5 become white.
 
-    All of them do if they differ from each other much less than before.
+    It is 1 if they then differ from each other much less than before.
     """
     white = (grey > 0.5).astype(np.float32)
     before, after = grey.var(axis=0).mean(), white.var(axis=0).mean()
@@ -124,7 +124,7 @@ def _share_lost(grey: np.ndarray) -> float:
 
 
 def evenly_spaced_indices(available: int, count: int) -> np.ndarray:
-    """Numbers of images spread over a whole set, int [min(available, count)], from 0, rising."""
+    """Spreads indices evenly over a whole set: int [min(available, count)], from 0, rising."""
     count = min(available, count)
     return np.arange(count) * available // max(count, 1)
 
@@ -154,7 +154,7 @@ def choose_shown(labels: np.ndarray | None, num_images: int, count: int) -> np.n
 
 
 def _places_of_classes(sizes: np.ndarray, count: int) -> np.ndarray:
-    """Deals `count` places out to classes, round by round, to each no more than its size."""
+    """Gives `count` places to classes, round by round, to none more than its size."""
     places = np.zeros(len(sizes), np.int64)
     while places.sum() < count:
         unfilled = np.flatnonzero(places < sizes)
@@ -165,7 +165,7 @@ def _places_of_classes(sizes: np.ndarray, count: int) -> np.ndarray:
 def margin_brightness(images: np.ndarray) -> float:
     """The mean level of the outermost rows and columns of images, uint8 [N, H, W, C].
 
-    It is 0 if all are black, 1 if all are white: on what bright or dark things are drawn.
+    It is 0 if all are black, 1 if all are white: it tells the background.
     """
     sides = images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]
     return float(np.mean([side.sum(dtype=np.int64) / side.size for side in sides])) / 255

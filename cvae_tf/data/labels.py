@@ -1,6 +1,6 @@
 """Labels as classes: numbers, and the names that they stand for.
 
-Here alone labels of any kind become numbers: those of arrays, of folders, of a conditional model.
+Only here labels become numbers: those of arrays, of folders, of a conditional model.
 """
 
 import unicodedata
@@ -12,13 +12,13 @@ from cvae_tf.core.errors import UserError
 from cvae_tf.core.paths import listed
 from cvae_tf.core.terminal import say, warn
 
-CLASS_NAMES = "class_names"  # the array of a file that holds them
-MOST_CLASSES = 1000  # of more different labels each is a value rather than a class
+CLASS_NAMES = "class_names"  # the array in a file that holds them
+MOST_CLASSES = 1000  # more different labels are values rather than classes
 MOST_LISTED = 20  # classes in a message
 
 
 def composed(name: str) -> str:
-    """A name as it can be compared: some systems write letters and their accents apart."""
+    """A name that can be compared: some systems write letters and their accents apart."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -30,7 +30,7 @@ def are_classes(labels: np.ndarray | None) -> bool:
 
 
 def warn_of_gaps(train: np.ndarray, test: np.ndarray, names: Sequence[str] | None) -> None:
-    """Warns of classes that only one of two splits has, by their labels, [N], and their names."""
+    """Warns of classes that only one of two splits has, given their labels, [N], and names."""
     for one, other, what in (
         (test, train, "for training is of these classes of the test images"),
         (train, test, "for testing is of these classes"),
@@ -46,17 +46,17 @@ def read_labels(
     """Brings labels to one form: numbers, with the names of the classes if they have any.
 
     Args:
-        given: by the names of their arrays, labels of N images, [N] or [N, 1], numbers or texts, or
-            one-hot, [N, Y]; or None; and N.
+        given: for each array name the labels of N images, [N] or [N, 1], numbers or texts, or
+            one-hot, [N, Y], or None; and N.
         class_names: texts, [Y], or None; without them texts are their own names, sorted.
-        prefix: the file and a colon, for an error; empty for what is in memory.
+        prefix: the file and a colon, for error messages; empty for arrays in memory.
 
     Returns:
         The labels, each [N], and the names of the classes. With names, labels are int64 from 0 to
         Y - 1; without, whole floats are whole numbers, and others are as they were.
 
     Raises:
-        UserError: if labels or names are none.
+        UserError: if the labels or the names are not valid.
     """
     labels = [_of_images(own, num, f"{prefix}{name}") for name, (own, num) in given.items()]
     known = [own for own in labels if own is not None]
@@ -87,7 +87,7 @@ def _of_images(labels: np.ndarray | None, num_images: int, where: str) -> np.nda
     labels = labels.reshape(num_images)
     if labels.dtype.kind != "f":
         return labels
-    with np.errstate(invalid="ignore"):  # of what no whole number is, such as NaN
+    with np.errstate(invalid="ignore"):  # for what cannot be a whole number, such as NaN
         whole = labels.astype(np.int64)
     return whole if np.array_equal(whole, labels) else labels
 
@@ -100,7 +100,7 @@ def _are_one_hot(labels: np.ndarray) -> bool:
 
 
 def _check_names(class_names: np.ndarray, labels: list[np.ndarray], prefix: str) -> np.ndarray:
-    """Refuses what are no names of classes, and labels that are no numbers of them."""
+    """Refuses what cannot be class names, and labels that are not numbers of classes."""
     if class_names.ndim != 1 or not class_names.size or not _are_texts(class_names):
         raise UserError(
             f"{prefix}{CLASS_NAMES} is {class_names.dtype} of shape {class_names.shape}; it must "
@@ -132,18 +132,18 @@ def _texts(array: np.ndarray) -> np.ndarray:
 def number_classes(
     train: np.ndarray, test: np.ndarray, names: tuple[str, ...] | None
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[str, ...]]:
-    """Makes labels numbers of classes that can be learned, as a conditional model needs them.
+    """Turns labels into class numbers, as a conditional model needs them.
 
     Args:
         train: the labels of the images for training, [N].
         test: those of the images for testing.
-        names: of the classes, whose numbers the labels are then; None if they are of any kind.
+        names: of the classes, if the labels are their numbers; None if labels are of any kind.
 
     Returns:
-        Both as int64 from 0 to Y - 1, and the Y names, without names the labels as texts.
+        Both as int64 from 0 to Y - 1, and the Y names, which by default are the labels as texts.
 
     Raises:
-        UserError: if there are too few or too many classes, or one is never trained.
+        UserError: if there are too few or too many classes, or one has no training images.
     """
     classes = np.unique(train)
     labels = classes.tolist() if names is None else names
@@ -169,7 +169,7 @@ def number_classes(
 
 
 def class_number(label: str, class_names: tuple[str, ...]) -> int | None:
-    """The number of a class by its name, or if none is called so, by that number itself."""
+    """The number of a class, given its name, or its number if no class has such a name."""
     names = [composed(name) for name in class_names]
     if composed(label) in names:
         return names.index(composed(label))
@@ -178,7 +178,7 @@ def class_number(label: str, class_names: tuple[str, ...]) -> int | None:
 
 
 def find_classes(labels: np.ndarray, class_names: tuple[str, ...]) -> tuple[np.ndarray, list[str]]:
-    """Finds labels among the classes that a model knows, by `class_number`.
+    """Looks up labels among the classes of a model, by `class_number`.
 
     Returns:
         Their numbers, int32, of the shape of the labels; and the labels that are unknown, sorted.

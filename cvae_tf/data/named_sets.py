@@ -38,7 +38,7 @@ from cvae_tf.data.labels import CLASS_NAMES
 _DIGITS_FOR_TRAINING = 1500
 _COPIES = 16  # of a digit for training: one as it is, the others warped
 _SPREAD_OF_DIGITS = WarpRange(degrees=6.0, scale=0.07, shear=0.1, shift=0.7)
-_PACKAGES = "tensorflow-datasets importlib_resources"  # the first forgets to ask for the second
+_PACKAGES = "tensorflow-datasets importlib_resources"  # the first needs the second
 _CATALOGUE = "https://www.tensorflow.org/datasets/catalog/overview"
 _SIZES = "has images of several sizes; save them as files and use --data_path=FOLDER"
 _LONGEST_REASON = 200  # letters
@@ -73,11 +73,11 @@ class KerasSet:
         """Loads the data set from the Keras cache, or downloads it into the cache.
 
         Args:
-            seed: changes nothing: such a data set is always the same.
+            seed: not used: such a data set is always the same.
             seconds: the longest wait for a download; by default `self.seconds`.
 
         Raises:
-            UserError: if it cannot be had, or what is cached is damaged; that stays as it is.
+            UserError: if it cannot be downloaded, or the cached file is damaged (it is kept).
         """
         home = paths.keras_home()
         cache = home / "datasets"
@@ -106,15 +106,15 @@ class KerasSet:
         )
 
     def _read(self, cache: Path) -> tuple:
-        """Lets Keras read the files, but none that it would delete and download without a bound."""
+        """Lets Keras read the files, but not those that it would delete and download again."""
         for name, sha256 in self.files.items():
             with (cache / name).open("rb") as file:
                 if sha256 not in (None, hashlib.file_digest(file, "sha256").hexdigest()):
                     raise UserError(f"{cache / name} is not as it was published; move it away.")
         try:
-            with usual_settings():  # in which channels come last
+            with usual_settings():  # with channels last
                 return getattr(keras.datasets, self.module).load_data()
-        except Exception as error:  # damaged files without a sum fail in many ways
+        except Exception as error:  # damaged files without a checksum fail in many ways
             raise UserError(
                 f"one of {cache}/{', '.join(self.files)} is damaged ({error}); move it away."
             ) from error
@@ -144,7 +144,7 @@ class KerasSet:
 
 @contextlib.contextmanager
 def _locked(path: Path, seconds: float) -> Iterator[None]:
-    """Within it, no other process has this file locked; waits for one, but not for long."""
+    """Within it, no other process has this file locked; waits a while for one that has."""
     end = time.monotonic() + seconds
     with path.open("w") as lock:
         while fcntl:
@@ -211,15 +211,14 @@ CIFAR100 = _cifar(
 
 
 def load_tfds(name: str, seed: int = 0) -> Dataset:
-    """Loads a data set, which TensorFlow Datasets downloads if it does not have it yet.
+    """Loads a data set of TensorFlow Datasets, which downloads it if needed.
 
     Args:
         name: as TensorFlow Datasets knows it, such as "kmnist" or "emnist/letters".
-        seed: decides which tenth is held out if there is nothing but images for training.
+        seed: decides which tenth is held out if there are only training images.
 
     Raises:
-        UserError: if the package is missing, or the data set cannot be had, or has no images of one
-            size.
+        UserError: if the package or the data set cannot be had, or its images have several sizes.
     """
     where = f"--dataset=tfds:{name}"
     try:
@@ -251,7 +250,7 @@ def load_tfds(name: str, seed: int = 0) -> Dataset:
 
 
 def _prepare_tfds(tfds: Any, name: str, where: str) -> tuple[Any, tuple[str, str | None]]:
-    """Finds a data set, downloads it if it is not there, and names its images and labels."""
+    """Finds a data set, downloads it if it is missing, and names its images and labels."""
     try:
         builder = tfds.builder(name)
         features = _names_of_features(tfds, builder.info, where)
@@ -265,14 +264,14 @@ def _prepare_tfds(tfds: Any, name: str, where: str) -> tuple[Any, tuple[str, str
         raise
     except tfds.core.DatasetNotFoundError as error:
         raise UserError(f"{where}: unknown to TensorFlow Datasets; see {_CATALOGUE}.") from error
-    except Exception as error:  # every data set has a program of its own
+    except Exception as error:  # each data set has code of its own
         reason = _in_a_line(error) or type(error).__name__
         raise UserError(f"{where} cannot be had ({reason}). {_OTHERWISE}") from error
     return builder, features
 
 
 def _names_of_features(tfds: Any, info: Any, where: str) -> tuple[str, str | None]:
-    """The names of the one image in each example, and of its label if there is one."""
+    """The feature names of the image in each example, and of its label if there is one."""
     kinds = dict(info.features.items())
     preferred = [key for key in (*(info.supervised_keys or ()), "image", "label") if key in kinds]
     images, labels = (

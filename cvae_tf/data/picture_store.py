@@ -1,8 +1,8 @@
 """The pixels of a folder of pictures: decoded once, into one file that is mapped into memory.
 
-It is in the folder `cvae-tf` of the Keras cache (`KERAS_HOME`, else `~/.keras`), in a folder for
-each folder of pictures and way to read it: `pixels.npy`, uint8 [M, H, W, C], and `facts.json`.
-Nothing there is ever removed; you may remove it, and it is made again when it is needed.
+It is in the folder `cvae-tf` of the Keras cache (`KERAS_HOME`, else `~/.keras`), with a
+folder for each folder of pictures and way to read it: `pixels.npy`, uint8 [M, H, W, C], and
+`facts.json`. The program removes nothing there; you may, and it is made again when needed.
 """
 
 import contextlib
@@ -42,20 +42,20 @@ from cvae_tf.data.pictures import (
 _FACTS, _PIXELS = "facts.json", "pixels.npy"
 _LENGTH_OF_KEY = 32  # of the 64 digits of a fingerprint
 _AT_ONCE = 16  # pictures that a thread takes
-# The largest levels of the bits that cameras and scanners use of 16.
+# The largest levels of cameras and scanners that use fewer than 16 bits.
 _LARGEST_OF_FEW_BITS = (255, 1023, 4095, 16383)
 
 
 class Facts(NamedTuple):
-    """What is known of the pictures of a folder once they have been decoded."""
+    """What is known about the pictures of a folder once they are decoded."""
 
-    bad: list[list]  # of each that cannot be read its number, and the reason
-    sha256: str  # of all pixels in their order
+    bad: list[list]  # for each that cannot be read its number, and the reason
+    sha256: str  # of all pixels in order
     margins: float  # mean brightness of the outermost rows and columns, from 0 to 1
     white_level: float | None  # as the `Form` of the pixels had it
     deep_white_level: int | None  # the same; None if no grey picture has 16 bits
     num_pages_left_out: int
-    num_small: int = 0  # of fewer pixels than their image has
+    num_small: int = 0  # pictures with fewer pixels than their image
 
 
 class MappedImages:
@@ -64,7 +64,7 @@ class MappedImages:
     dtype = np.dtype(np.uint8)
 
     def __init__(self, pixels: np.ndarray, rows: np.ndarray):
-        """Keeps which images these are, int [N], of all in the file, uint8 [M, H, W, C]."""
+        """Takes all images of the file, uint8 [M, H, W, C], and which these are, int [N]."""
         self._pixels, self._rows = pixels, rows
         self.shape = (len(rows), *pixels.shape[1:])
 
@@ -78,7 +78,7 @@ class MappedImages:
         image_shape = self.shape[1:]
         images = aligned_empty(rows.size * int(np.prod(image_shape)))
         images = images.reshape(*rows.shape, *image_shape)
-        # Without `mode`, what is taken would be in memory twice; all rows are there.
+        # Without `mode`, the result would be in memory twice; all rows exist.
         return np.take(self._pixels, rows, axis=0, out=images, mode="clip")
 
 
@@ -106,20 +106,20 @@ class Pictures(NamedTuple):
 
 
 def read_pictures(listing: Listing, reading: ReadingSettings) -> Pictures:
-    """Decodes all pictures, unless that was done before.
+    """Decodes all pictures, unless they are in the cache.
 
     Returns:
         The pictures; those that cannot be read are in `facts.bad`.
 
     Raises:
-        UserError: if they are of several sizes or too large, and the settings give none; or if
-            there is no room for the file in the cache.
+        UserError: if they have several sizes or are too large, and the settings name no size; or if
+            the disk has no room for the cache.
     """
     size, white_level = reading.height_and_width, reading.number_of_white
     form = Form(size, reading.fit, reading.channels, reading.background, white_level)
     entry = keras_home() / "cvae-tf" / listing.fingerprint(reading)[:_LENGTH_OF_KEY]
     kept = _find(entry)
-    # Without --skip_bad there is no run with bad pictures, which may be mended meanwhile.
+    # Without --skip_bad there is no run with bad pictures; they may have been repaired since.
     if kept is None or (kept[0].bad and not reading.skip_bad):
         if reading.white_level == AUTO:
             form = form._replace(white_level=_largest_level(listing) or None)
@@ -132,10 +132,10 @@ def read_pictures(listing: Listing, reading: ReadingSettings) -> Pictures:
 
 
 def list_pages(listing: Listing) -> tuple[Listing, np.ndarray]:
-    """Lists each page of files that have several as a picture of its own.
+    """Lists each page of files with several pages as a picture of its own.
 
     Returns:
-        The listing of M pages; and of which of the N pictures each was a page, int64 [M].
+        The listing of M pages; and which of the N pictures each page belongs to, int64 [M].
     """
 
     def count(number: int) -> int:
@@ -162,7 +162,7 @@ def say_pages_left_out(count: int, why: str) -> None:
 
 
 def _find(entry: Path) -> tuple[Facts, np.ndarray] | None:
-    """Finds facts and pixels, uint8 [M, H, W, C], that are kept; None if not, or damaged."""
+    """Finds cached facts and pixels, uint8 [M, H, W, C]; None if missing or damaged."""
     try:
         facts = Facts(**files.read_json(entry / _FACTS))
         return facts, np.load(entry / _PIXELS, mmap_mode="r")
@@ -171,7 +171,7 @@ def _find(entry: Path) -> tuple[Facts, np.ndarray] | None:
 
 
 def _decode_to_cache(listing: Listing, form: Form, entry: Path) -> tuple[Facts, np.ndarray]:
-    """Decodes all pictures into a folder of the cache."""
+    """Decodes all pictures into a folder in the cache."""
     try:
         _decode(listing, form, entry)
     except UserError as error:
@@ -190,7 +190,7 @@ def _decode_to_cache(listing: Listing, form: Form, entry: Path) -> tuple[Facts, 
 
 
 def _decode(listing: Listing, form: Form, entry: Path) -> None:
-    """Writes pixels and facts, with colours or another white level if pictures turn out so."""
+    """Writes pixels and facts, with colours or another white level if pictures need it."""
 
     def decode(number: int) -> Picture | str:
         try:
@@ -217,11 +217,11 @@ class _ColourFoundError(Exception):
 
 
 class _DeepFoundError(Exception):
-    """A grey picture of 16 bits, before it is known how many bits are used."""
+    """A grey picture of 16 bits, while it is unknown how many bits are used."""
 
 
 class _Writer:
-    """Takes the pictures in their order, writes their pixels and finds out what they are."""
+    """Takes the pictures in order, writes their pixels and collects facts about them."""
 
     def __init__(self, listing: Listing, form: Form, path: Path):
         self._listing, self._form, self._path = listing, form, path
@@ -231,7 +231,7 @@ class _Writer:
         self._bad: list[list] = []
 
     def add(self, first: int, chunk: list[Picture | str]) -> None:
-        """Takes the pictures that follow, or the reasons why they cannot be read."""
+        """Takes the next pictures, or the reasons why they cannot be read."""
         good = []
         for number, picture in enumerate(chunk, first):
             if isinstance(picture, str):
@@ -265,7 +265,7 @@ class _Writer:
             self._pages_left_out += picture.num_pages - 1
 
     def _write_header(self) -> None:
-        """Says how many images the file holds, each time in as many bytes."""
+        """Writes how many images the file holds, always in the same number of bytes."""
         self._file.seek(0)
         header = {"descr": "|u1", "fortran_order": False, "shape": (self._count, *self._shape)}
         np.lib.format.write_array_header_1_0(self._file, header)
@@ -276,7 +276,7 @@ class _Writer:
         self._file.close()
 
     def facts(self) -> Facts:
-        """Says what was found, once the file is complete."""
+        """The facts about all pictures, once the file is complete."""
         pixels = np.load(self._path, mmap_mode="r")
         return Facts(
             bad=self._bad,
@@ -290,7 +290,7 @@ class _Writer:
 
 
 def _largest_level(listing: Listing, only_deep: bool = False) -> float:
-    """Finds the largest level in all pictures, or those of 16 bits, as their files have it."""
+    """Finds the largest level in the files of all pictures, or of those of 16 bits."""
 
     def find(number: int) -> float:
         with contextlib.suppress(BadPictureError):
@@ -303,18 +303,18 @@ def _largest_level(listing: Listing, only_deep: bool = False) -> float:
 
 
 def _deep_white_level(listing: Listing) -> int:
-    """Takes the fewest usual bits that hold all levels of the pictures of 16 bits."""
+    """The largest level of the fewest usual bits that hold all pictures of 16 bits."""
     largest = _largest_level(listing, only_deep=True)
     fitting = (level for level in _LARGEST_OF_FEW_BITS if level >= largest > 0)
     return next(fitting, LARGEST_OF_16_BITS)
 
 
 def _in_order(work: Callable[[int], Any], total: int, what: str) -> Iterator[tuple[int, list]]:
-    """Works on pictures 0 to `total` - 1, several at a time, and shows how far it is.
+    """Works on pictures 0 to `total` - 1, several at a time, and shows the progress.
 
     Yields:
-        Results, chunk by chunk in their order, each with the number of its first picture. Not many
-        of them wait for those who take them.
+        Results, chunk by chunk in order, each with the number of its first picture. Only a few are
+        computed in advance.
     """
 
     def work_on_chunk(first: int) -> list:

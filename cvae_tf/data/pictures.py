@@ -1,6 +1,6 @@
-"""One picture file as pixels: of any format, kind and size, upright; or a short reason why not.
+"""Reads one picture file of any format, kind and size, upright; or says in short why not.
 
-Here are also the settings of how pictures are read; nothing of it needs TensorFlow.
+The settings for reading are here too. Nothing in this file needs TensorFlow.
 """
 
 import contextlib
@@ -26,17 +26,17 @@ SUFFIXES = (
     *(".webp", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".ico"),
 )
 ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
-IN_MEMORY = "arrays"  # the name of a data set that is in no file
+IN_MEMORY = "arrays"  # the name of a data set that is not in a file
 CACHE_MB = 2048  # megabytes of images that are held in memory
-AUTO = "auto"  # a white level that the data decide
+AUTO = "auto"  # a white level that is taken from the data
 SMALLEST_SIDE, LARGEST_SIDE = 8, 256  # of an image, in pixels
 LARGEST_OF_16_BITS = 65535
 
 Image.init()  # all formats, before several threads need them at once
-# Known by their content. Others are left out: some start programs (EPS), some claim any file (TGA).
+# Recognised by their content. Others are left out: EPS starts programs, TGA claims any file.
 _WANTED = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
 _FORMATS = [name for name in _WANTED if name in Image.OPEN]
-_WITH_PAGES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # the second picture of a JPEG is a preview
+_WITH_PAGES = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # a second picture in a JPEG is a preview
 _LONGEST_REASON = 80  # characters
 _GREY_MODES = ("1", "L", "LA", "La")
 _PHOTOMETRIC = TiffImagePlugin.PHOTOMETRIC_INTERPRETATION
@@ -80,7 +80,7 @@ class ReadingSettings:
     skip_bad: bool = setting("Leave out pictures of a folder that cannot be read.", False)
 
     def __post_init__(self):
-        """Checks all settings; raises a UserError that names the first which cannot be."""
+        """Checks all settings; raises a UserError that names the first wrong one."""
         check(self)
         if self.channels == 2:
             raise UserError("--channels=2: must be 1 (grey), 3 (colours), or 0 (as they are).")
@@ -88,13 +88,13 @@ class ReadingSettings:
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> "ReadingSettings":
-        """Picks these settings out of all of a run."""
+        """Picks these settings from all those of a run."""
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in names})
 
     @property
     def height_and_width(self) -> tuple[int, int] | None:
-        """The size that `image_size` names, in pixels; None for that of the pictures."""
+        """The size in `image_size`, in pixels; None for that of the pictures."""
         if self.image_size is None:
             return None
         match = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", self.image_size, re.ASCII)
@@ -109,7 +109,7 @@ class ReadingSettings:
 
     @property
     def number_of_white(self) -> float | None:
-        """The level that `white_level` names; None if it names none, or leaves it to the data."""
+        """The level in `white_level`; None if there is none, or it is left to the data."""
         if self.white_level in (None, AUTO):
             return None
         with contextlib.suppress(ValueError):
@@ -123,7 +123,7 @@ class ReadingSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageSettings:
-    """Which images to work on, and what may be done to them."""
+    """Which images to work on, and how to change them."""
 
     data_path: str | None = setting(
         "Images to work on: an .npz or .npy, a picture, or a folder of pictures; "
@@ -132,10 +132,10 @@ class ImageSettings:
         is_path=True,
     )
     invert: bool | None = setting("Exchange black and white in the images.", None)
-    images: ClassVar[dict[str, Any] | None] = None  # "images", perhaps "labels": arrays in memory
+    images: ClassVar[dict[str, Any] | None] = None  # arrays in memory: "images", perhaps "labels"
 
     def with_arrays(self, arrays: dict[str, Any]) -> "ImageSettings":
-        """Works on images in memory, if there are any; these are no setting, and have no flag."""
+        """Works on arrays in memory, if there are any; they are not a setting and have no flag."""
         if arrays and self.data_path is not None:
             raise UserError("images and data_path: give one of the two.")
         object.__setattr__(self, "images", arrays or None)
@@ -143,7 +143,7 @@ class ImageSettings:
 
     @property
     def names_images(self) -> bool:
-        """Whether the images are others than the model's own ones."""
+        """Whether the images are others than those of the model's run."""
         return self.data_path is not None or self.images is not None
 
 
@@ -158,7 +158,7 @@ class Form(NamedTuple):
     fit: str = "crop"  # like `ReadingSettings.fit`
     channels: int = 0  # 1 for grey, 3 for colours, 0 for what the picture is
     background: int = 0  # grey level under transparency and in margins
-    white_level: float | None = None  # of every picture; None for the largest of its kind
+    white_level: float | None = None  # of every picture; None for the largest level of its type
     deep_white_level: int | None = None  # the same for grey pictures of 16 bits alone
 
 
@@ -175,7 +175,7 @@ def read(path: str | Path, form: Form, page: int = 0) -> Picture:
     """Reads a picture, or one page of a file with several, such as a frame of an animation.
 
     Args:
-        path: the file; what is no regular file is never opened.
+        path: the file; only regular files are opened.
         form: of the pixels; without `channels`, C is 1 if all pixels are grey, else 3.
         page: from 0.
 
@@ -200,9 +200,9 @@ def read(path: str | Path, form: Form, page: int = 0) -> Picture:
 
 
 def largest_level(path: str | Path, page: int = 0) -> tuple[float, bool]:
-    """The largest level of a picture as Pillow reads it, and whether it is a grey of 16 bits.
+    """The largest level of a picture as Pillow reads it, and whether it is grey with 16 bits.
 
-    What is fully transparent does not count.
+    Fully transparent pixels do not count.
 
     Raises:
         BadPictureError: if it cannot be read.
@@ -228,7 +228,7 @@ def count_pages(path: str | Path) -> int:
 
 @contextlib.contextmanager
 def without_warnings() -> Iterator[None]:
-    """Keeps Pillow's remarks on odd files from the screen, in all threads."""
+    """Keeps Pillow's warnings about odd files from the screen, in all threads."""
     with warnings.catch_warnings(), quiet_logging("PIL", logging.CRITICAL):
         warnings.simplefilter("ignore")
         yield
@@ -248,7 +248,7 @@ def fitted(image: Image.Image, form: Form) -> Image.Image:
 
 @contextlib.contextmanager
 def _opened(path: str | Path, page: int = 0) -> Iterator[Image.Image]:
-    """Yields a picture that is not decoded yet; what fails within becomes a BadPictureError."""
+    """Yields a picture that is not decoded yet; errors within become a BadPictureError."""
     if not os.path.isfile(path):  # noqa: PTH113  (a Path would take longer than the call)
         raise BadPictureError("no regular file is there")
     try:
@@ -266,7 +266,7 @@ def _opened(path: str | Path, page: int = 0) -> Iterator[Image.Image]:
 
 
 def _refuse_misread(tags: TiffImagePlugin.ImageFileDirectory_v2) -> None:
-    """Refuses a TIFF whose numbers Pillow takes for others without an error."""
+    """Refuses a TIFF whose numbers Pillow would misread without an error."""
     names = ("BITSPERSAMPLE", "SAMPLEFORMAT", "SAMPLESPERPIXEL", "PLANAR_CONFIGURATION")
     values = (tags.get(getattr(TiffImagePlugin, name), 1) for name in names)
     bits, kind, bands, planes = (int(np.max(value)) for value in values)
@@ -293,16 +293,16 @@ def _count_pages(image: Image.Image) -> int:
 def _load_upright(image: Image.Image) -> None:
     """Decodes a picture, and turns it as the camera was held."""
     image.load()
-    with contextlib.suppress(Exception):  # damaged notes on a picture do it no harm
+    with contextlib.suppress(Exception):  # damaged metadata does the picture no harm
         ImageOps.exif_transpose(image, in_place=True)
 
 
 def _plain(image: Image.Image, form: Form) -> Image.Image:
-    """Makes grey levels or colours, upright, of a picture as Pillow has it in 8 bits."""
+    """Turns a picture that Pillow holds in 8 bits into grey levels or colours, upright."""
     white = form.white_level
     if white and white > 255:
         _refuse_deep_colours(image)
-        white = None  # it is meant of pictures of 16 bits beside this one
+        white = None  # it is meant for pictures of 16 bits beside this one
     _load_upright(image)
     kind = "L" if image.mode in _GREY_MODES else "RGB"
     if not image.has_transparency_data:
@@ -314,7 +314,7 @@ def _plain(image: Image.Image, form: Form) -> Image.Image:
 
 
 def _refuse_deep_colours(image: Image.Image) -> None:
-    """Refuses colours of 16 bits that is not decoded yet; Pillow keeps their upper byte alone."""
+    """Refuses a picture in colours of 16 bits, of which Pillow keeps only the upper byte."""
     if re.search(r"(LA|RGB[AX]?);16[BLN]", str(image.tile)):
         raise BadPictureError(
             "colours of 16 bits, of which the upper 8 are read; a white level above 255 needs "
@@ -338,18 +338,18 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _plain_deep(image: Image.Image, form: Form) -> Image.Image:
-    """Makes grey levels of a picture of 16 bits, or of floats, as `_plain` does."""
+    """Turns a picture of 16 bits, or of floats, into grey levels, as `_plain` does."""
     _load_upright(image)
     levels, largest = np.asarray(image), 1 if image.mode == "F" else LARGEST_OF_16_BITS
     low, high = float(levels.min()), float(levels.max())
     most = np.finfo(float).max if form.white_level else largest
-    if not 0 <= low <= high <= most:  # nor are there any that are no numbers
+    if not 0 <= low <= high <= most:  # also if one is NaN
         hint = "; --white_level=auto takes larger ones" if high > most else ""
         raise BadPictureError(f"levels from {low:g} to {high:g}, not from 0 to {most:g}{hint}")
     if image.mode != "F" and form.deep_white_level:
         largest = form.deep_white_level
     pixels = _to_8_bits(levels, form.white_level or largest)
-    if image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0:  # which is white
+    if image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0:  # 0 is white
         pixels = 255 - pixels
     pixels[levels == image.info.get("transparency")] = form.background
     return Image.fromarray(pixels)

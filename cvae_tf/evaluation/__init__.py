@@ -1,1 +1,1 @@
-"""How good a model is: likelihoods by samples and exactly."""
+"""How good a model is: likelihoods, by samples or exact."""

@@ -1,4 +1,4 @@
-"""Everything that is found out of a model: how likely images are, how real those it draws."""
+"""What is measured of a model: how likely images are, and how real its own images look."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -35,15 +35,15 @@ from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.presets import CANNOT_REFINE, REFINE_STEPS
 
 _FEW_IMAGES = 2000  # for a Frechet distance
-_CONTENDING = 40.0  # nats below the best bound: classes that are integrated exactly
+_CONTENDING = 40.0  # nats below the best bound: classes that are still integrated exactly
 
 
 class Task(NamedTuple):
-    """What is measured: N images under a model."""
+    """N images to measure under a model."""
 
     model: CVAE
     settings: EvaluationSettings
-    pixels: np.ndarray  # as the model is shown them, float32 [N, H, W, C]
+    pixels: np.ndarray  # as the model sees them, float32 [N, H, W, C]
     labels: np.ndarray | None = None  # int32 [N], of a conditional model
 
     def under(self, label: int) -> "Task":
@@ -52,7 +52,7 @@ class Task(NamedTuple):
 
 
 class Refined(NamedTuple):
-    """What refined posteriors say of N images, in nats."""
+    """Results of refined posteriors on N images, in nats."""
 
     steps: int
     posteriors: FullPosterior
@@ -61,11 +61,11 @@ class Refined(NamedTuple):
 
 
 class Classification(NamedTuple):
-    """Images under every class: p(y|x) is in proportion to p(x|y) p(y)."""
+    """Images under every class: p(y|x) is proportional to p(x|y) p(y)."""
 
     log_joint: np.ndarray  # log p(x|y) + log p(y), or a bound on it, [N, Y], nats
     labels: np.ndarray  # the true classes, int [N]
-    how: str  # of log p(x|y): "quadrature", or the number of samples K
+    how: str  # to get log p(x|y): "quadrature", or the number of samples K
 
     @property
     def found(self) -> np.ndarray:
@@ -74,7 +74,7 @@ class Classification(NamedTuple):
 
     @property
     def is_wrong(self) -> np.ndarray:
-        """1 for images that are taken for another class, else 0, [N]."""
+        """1 for images with a wrong class, else 0, [N]."""
         return (self.found != self.labels).astype(np.float64)
 
     @property
@@ -84,34 +84,34 @@ class Classification(NamedTuple):
 
 
 class Distance(NamedTuple):
-    """What was found of drawn images beside as many test images."""
+    """Drawn images compared with the same number of test images."""
 
     images: int  # of each kind
     features: str  # in which they are compared, for people
     of: str  # which images, for people
     frechet: float
-    floor: float  # the same of training images
+    floor: float  # the same for training images
     share: PrecisionRecall
     seed: int
 
 
 class Evaluation(NamedTuple):
-    """What was found out about a model on N images, all in nats.
+    """What was measured of a model on N images, all in nats.
 
-    Of a conditional model everything is under the class of the image: log p(x|y) for log p(x).
+    For a conditional model everything is under the image's class: log p(x|y) for log p(x).
     """
 
     model: CVAE
     settings: EvaluationSettings
     images: Images  # grey
-    pixels: np.ndarray  # [N, H, W, C], as the model was shown them
+    pixels: np.ndarray  # [N, H, W, C], as the model saw them
     posteriors: Posterior
     kl: np.ndarray  # closed form, [N, Z]
     bounds: Bounds
-    refined: Refined | None = None  # the same with better posteriors, if that was asked for
-    exact: ExactLogPx | None = None  # of models with one or two latent dimensions
-    classes: Classification | None = None  # if it was asked for
-    distance: Distance | None = None  # of what the model draws, if it was asked for
+    refined: Refined | None = None  # the same with better posteriors, if asked for
+    exact: ExactLogPx | None = None  # for models with one or two latent dimensions
+    classes: Classification | None = None  # if asked for
+    distance: Distance | None = None  # of drawn images, if asked for
 
     @property
     def elbo(self) -> np.ndarray:
@@ -120,31 +120,31 @@ class Evaluation(NamedTuple):
 
     @property
     def log_evidence(self) -> np.ndarray | None:
-        """Exact log p(x) of each image, [N], if it could be had."""
+        """Exact log p(x) of each image, [N], if it was computed."""
         return self.exact and self.exact.log_evidence
 
     @property
     def evidence(self) -> str:
-        """What is bounded and integrated."""
+        """The name of what is bounded and integrated."""
         return "log p(x|y)" if self.model.class_names else "log p(x)"
 
     @property
     def by_posterior(self) -> dict[str, "Evaluation | Refined"]:
-        """What holds `elbo` and `bounds` of the encoder's posteriors, and of refined ones."""
+        """Results with `elbo` and `bounds`: of the encoder's posteriors, and of refined ones."""
         return {"": self, **({", refined": self.refined} if self.refined else {})}
 
 
 class Number(NamedTuple):
-    """A mean over images with the conditions it was taken under."""
+    """A mean over images, and how it was found."""
 
     quantity: str
     how: str  # the number of samples K, or the method
     nats: Mean  # per image
-    bits: Mean  # per dimension; lower is better, as a length of code
+    bits: Mean  # per dimension, a length of code; lower is better
 
 
 def evaluate(model: GenerativeModel, settings: EvaluationSettings) -> Evaluation | Distance:
-    """Finds out what is asked for: an evaluation, with the distance if wanted; or that alone.
+    """Measures what is asked for: likelihoods, with the distance if wanted, or that alone.
 
     Raises:
         UserError: if the model or the images do not allow it.
@@ -157,7 +157,7 @@ def evaluate(model: GenerativeModel, settings: EvaluationSettings) -> Evaluation
     if "distance" in measures:
         try:
             found = found._replace(distance=measure_distance(model, settings))
-        except UserError as error:  # what was found before is not to be lost
+        except UserError as error:  # earlier results must not be lost
             terminal.warn(f"drawn images are not compared with real ones: {error}")
     return found
 
@@ -166,7 +166,8 @@ def evaluate_likelihood(model: CVAE, settings: EvaluationSettings) -> Evaluation
     """Evaluates a model with a likelihood on all images.
 
     Raises:
-        UserError: if the images cannot be read or do not fit, or the model cannot do what is asked.
+        UserError: if the images cannot be read or do not fit, or the model cannot do what is asked
+            for.
     """
     check_model(model, settings)
     images = read_asked_for(settings, model.image_shape, model.metadata)
@@ -176,7 +177,7 @@ def evaluate_likelihood(model: CVAE, settings: EvaluationSettings) -> Evaluation
 
 
 def check_model(model: CVAE, settings: EvaluationSettings) -> None:
-    """Raises a UserError if a model cannot refine or classify, and that was asked for."""
+    """Raises a UserError if refining or classifying is asked for, and the model cannot."""
     if settings.refine and not model.can_refine:
         raise UserError(f"--refine={settings.refine}: {CANNOT_REFINE}")
     if settings.classify and not model.class_names:
@@ -189,7 +190,7 @@ def check_model(model: CVAE, settings: EvaluationSettings) -> None:
 
 
 def draw_pixels(grey: np.ndarray, pixels: Pixels, seed: int) -> np.ndarray:
-    """Makes grey levels [N, H, W, C] pixels of the kind that a model knows, always the same."""
+    """Turns grey levels [N, H, W, C] into pixels for a model, always the same."""
     key = derived_key(seed, Purpose.EVALUATION_BINARIZATION)
     parts = [
         pixels.binarize(tf.constant(grey[own], tf.float32), key, own.start).numpy()
@@ -199,7 +200,7 @@ def draw_pixels(grey: np.ndarray, pixels: Pixels, seed: int) -> np.ndarray:
 
 
 def measure(task: Task, images: Images) -> Evaluation:
-    """Measures images, of a conditional model each under its own class."""
+    """Measures images; for a conditional model each under its own class."""
     model, settings = task.model, task.settings
     is_exact = exact_log_px.can_integrate(model)
     sizes = settings.sizes(is_exact) if model.pixels.has_likelihood else []
@@ -219,7 +220,7 @@ def measure(task: Task, images: Images) -> Evaluation:
 
 
 def _plan(task: Task, sizes: list[int], steps: int, is_exact: bool) -> str:
-    """Says what will be measured, and by how many decoded images, which take the time."""
+    """Says what will be measured, and how many images are decoded, which takes the time."""
     settings, num = task.settings, len(task.pixels)
     samples = f"{settings.samples} samples" if settings.samples > 1 else "a sample"
     parts = [f"the ELBO by {samples} of each"]
@@ -252,7 +253,7 @@ def _sample(
 
 
 def refine(task: Task, steps: int, sizes: list[int]) -> Refined:
-    """Refines posteriors by Gauss-Newton steps, and samples them as the encoder's are."""
+    """Refines posteriors by Gauss-Newton steps, and samples them as those of the encoder."""
 
     def climb(pixels: tf.Tensor, labels: tf.Tensor | None) -> FullPosterior:
         return task.model.refine(pixels, labels, steps=steps)
@@ -269,7 +270,7 @@ def refine(task: Task, steps: int, sizes: list[int]) -> Refined:
 def classify(task: Task) -> Classification:
     """Measures every image under every class: exactly with one or two latents, else by a bound.
 
-    What a bound by `samples` says to be hopeless, by 40 nats, is not integrated.
+    Classes whose bound by `samples` is 40 nats below the best are not integrated.
     """
     samples, shares = task.settings.samples, log_class_shares(task.model)
     log_joint = np.zeros((len(task.pixels), len(shares)))
@@ -298,10 +299,10 @@ def log_class_shares(model: CVAE) -> np.ndarray:
 
 
 def measure_distance(model: GenerativeModel, settings: EvaluationSettings) -> Distance:
-    """Compares drawn images with the model's own test images, which may be elsewhere now.
+    """Compares drawn images with the model's own test images, which may have been moved.
 
     Raises:
-        UserError: if the images that it was trained on cannot be had.
+        UserError: if the images of its training cannot be loaded.
     """
     dataset = load_own(model.metadata, settings.data_path)
     num = min(MOST_IMAGES, len(dataset.test.images))
@@ -335,7 +336,7 @@ def measure_distance(model: GenerativeModel, settings: EvaluationSettings) -> Di
 def _drawn(
     model: GenerativeModel, num: int, seed: int, labels: np.ndarray | None
 ) -> Iterator[np.ndarray]:
-    """Draws so many images, in parts; of a conditional model with the labels of test images."""
+    """Draws `num` images, in parts; a conditional model takes the labels of test images."""
     latents = np.asarray(model.sample_latents(num, derived_key(seed, Purpose.COMPARED_IMAGES)))
     if model.class_names:
         labels = labels[evenly_spaced_indices(len(labels), num)]
@@ -345,18 +346,18 @@ def _drawn(
 
 
 def _real(images: Any, num: int, model: GenerativeModel) -> Iterator[np.ndarray]:
-    """Gives so many of the images, in parts, as the model knows them."""
+    """Yields `num` of the images, in parts, as the model sees them."""
     rows = evenly_spaced_indices(len(images), num)
     for own in batch_slices(len(rows), model.image_shape):
         yield as_known(images[rows[own]], model.metadata)
 
 
 def numbers(found: Evaluation) -> list[Number]:
-    """Averages what was found over the images."""
+    """Averages the results over the images."""
     bit = nats_of_one_bit(found.model.image_shape)
 
     def number(quantity: str, how: str, values: np.ndarray) -> Number:
-        is_length = quantity.startswith(("KL", "gap"))  # of codes, as bits are
+        is_length = quantity.startswith(("KL", "gap"))  # of codes, in bits
         bits = values / (bit if is_length else -bit)
         return Number(quantity, how, mean_of(values), mean_of(bits))
 
@@ -364,7 +365,7 @@ def numbers(found: Evaluation) -> list[Number]:
 
 
 def quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Yields what there is to know: its name, how it was estimated, and its values [N]."""
+    """Yields all results: the name, how it was estimated, and the values [N]."""
     titles = {name: measure.title for name, measure in found.model.pixels.terms.items()}
     samples, refined, bounds = str(found.settings.samples), found.refined, found.bounds
     evidence, log_evidence = found.evidence, found.log_evidence
@@ -382,7 +383,7 @@ def quantities(found: Evaluation) -> Iterator[tuple[str, str, np.ndarray]]:
         yield f"{evidence}, exact", "quadrature", log_evidence
         yield f"gap: {evidence} - ELBO", samples, log_evidence - found.elbo
         yield f"gap: {evidence} - bound", str(size), log_evidence - best
-    if refined:  # where the encoder's ELBO loses: by its aim, and by being Gaussian
+    if refined:  # the two losses of the encoder's ELBO: a wrong place, and being Gaussian
         yield "gap: refined - encoder's", samples, refined.elbo - found.elbo
         if log_evidence is not None:
             yield f"gap: {evidence} - refined", samples, log_evidence - refined.elbo

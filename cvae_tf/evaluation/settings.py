@@ -1,4 +1,4 @@
-"""What `evaluate.py` can be asked for."""
+"""The settings of `evaluate.py`."""
 
 import dataclasses
 from pathlib import Path
@@ -13,14 +13,14 @@ AUTO = "auto"
 _IF_EXACT, _IF_NOT_EXACT = "1,10", "1,10,100,1000,5000"  # numbers of importance samples
 FEATURES = ("classifier", "random")
 MEASURES = ("likelihood", "distance")
-_OF_LIKELIHOOD = (  # which alone looks at them; drawn images are compared with the model's own
+_OF_LIKELIHOOD = (  # only it uses them; drawn images are compared with the model's own
     "samples", "refine", "importance_samples", "classify", "batch_size", "images", "invert",
 )  # fmt: skip
 _OF_MEASURE = {**dict.fromkeys(_OF_LIKELIHOOD, "likelihood"), "features": "distance"}
 
 
 def check_output(path: Path) -> None:
-    """Raises a UserError if a file for the numbers cannot be where, or have the name, it is to."""
+    """Raises a UserError if a file for the numbers cannot have this place or name."""
     if path.suffix != ".json":
         raise UserError(f"--output={path}: must end in .json.")
     if path.is_dir():
@@ -76,14 +76,14 @@ class EvaluationSettings(ImageSettings):
             )
 
     def chosen_measures(self, possible: tuple[str, ...], title: str) -> tuple[str, ...]:
-        """What is to be found out of a model with such a title: one, or all that is possible.
+        """What to measure of a model with this title: one measure, or all possible ones.
 
         Raises:
-            UserError: if the model does not allow it, or settings would do nothing.
+            UserError: if the model does not allow it, or settings would have no effect.
         """
         asked = self.measures
         if asked == AUTO and "likelihood" in possible and self.names_images:
-            asked = "likelihood"  # drawn images are compared with the model's own ones alone
+            asked = "likelihood"  # drawn images are compared only with the model's own
         measures = possible if asked == AUTO else (asked,)
         if not measures or not set(measures) <= set(possible):
             what = "likelihood" if asked == AUTO else asked
@@ -98,7 +98,7 @@ class EvaluationSettings(ImageSettings):
         return measures
 
     def sizes(self, is_exact: bool) -> list[int]:
-        """The numbers of importance samples, rising; `is_exact`: log p(x) is integrated too."""
+        """The numbers of importance samples, rising; `is_exact`: if log p(x) is integrated too."""
         usual = _IF_EXACT if is_exact else _IF_NOT_EXACT
         asked = usual if self.importance_samples == AUTO else self.importance_samples
         return sorted({int(part) for part in asked.split(",")})

@@ -21,8 +21,8 @@ from cvae_tf.models.vae.family import meaning_of_bits
 from cvae_tf.models.vae.likelihoods import nats_of_one_bit
 
 _WIDEST = 10_000  # letters in a line, so that nothing is cut
-_MOST_DIMENSIONS, _LARGEST_DIMENSIONS = 10, 5  # latent ones, whose KL has a row each
-_COLOURS = COLOURS[:2]  # of the encoder's posterior, and of the refined one
+_MOST_DIMENSIONS, _LARGEST_DIMENSIONS = 10, 5  # of the latents, whose KL has a row each
+_COLOURS = COLOURS[:2]  # for the encoder's posterior and the refined one
 
 
 def as_table(found: Evaluation | Distance) -> str:
@@ -50,7 +50,7 @@ def as_table(found: Evaluation | Distance) -> str:
 
 
 def _headlines(found: Evaluation) -> Iterator[str]:
-    """Yields in three lines what the model is worth."""
+    """Says in three lines how good the model is."""
     model, elbo = found.model, found.elbo.mean()
     if model.pixels.has_likelihood:
         evidence, is_exact = _evidence(found), found.log_evidence is not None
@@ -84,7 +84,7 @@ def _how_real(found: Distance) -> str:
 
 
 def _evidence(found: Evaluation) -> float:
-    """The mean log p(x), exact or as the best bound says, nats."""
+    """The mean log p(x), exact or by the best bound, nats."""
     if found.log_evidence is not None:
         return found.log_evidence.mean()
     bounds = [[each.elbo, *each.bounds.importance_weighted.values()]
@@ -93,14 +93,14 @@ def _evidence(found: Evaluation) -> float:
 
 
 def _table_of_numbers(found: Evaluation) -> str:
-    """A row for each number, as wide as it must be, whoever reads it: plain text."""
+    """A row for each number, as wide as needed: plain text."""
     from rich.console import Console
     from rich.table import Column, Table
 
     numeric = (Column(name, justify="right") for name in ("K", "nats per image", "bits/dim"))
     table = Table("", *numeric, box=None, pad_edge=False)
     size, numbers = found.model.latent_dim, evaluating.numbers(found)
-    if size > _MOST_DIMENSIONS:  # those of the dimensions are the last
+    if size > _MOST_DIMENSIONS:  # the rows of the dimensions come last
         largest = sorted(numbers[-size:], key=lambda number: -number.nats.mean)
         numbers = [*numbers[:-size], *largest[:_LARGEST_DIMENSIONS]]
     for quantity, how, nats, bits in numbers:
@@ -138,7 +138,7 @@ def _describe_classes(classes: Classification) -> str:
 
 
 def _remarks(found: Evaluation) -> Iterator[str]:
-    """Yields what is to be known of the numbers."""
+    """Yields remarks on the numbers."""
     model, exact = found.model, found.exact
     if found.refined:
         yield (
@@ -166,7 +166,7 @@ def _remarks(found: Evaluation) -> Iterator[str]:
 
 
 def as_json(found: Evaluation | Distance) -> dict[str, Any]:
-    """Returns everything for programs; each number carries its conditions."""
+    """Returns everything for programs; each number has its conditions."""
     if isinstance(found, Distance):
         share = found.share._asdict()
         own = {"distance": found.frechet, "floor": found.floor, **share, "neighbours": NEIGHBOURS}
@@ -183,7 +183,7 @@ def as_json(found: Evaluation | Distance) -> dict[str, Any]:
     }
     return {
         "config": model.metadata.get("config"),
-        "training": model.metadata.get("metrics"),  # as far as it had come
+        "training": model.metadata.get("metrics"),  # at the last epoch
         "numbers": [
             {
                 "quantity": quantity,
@@ -221,7 +221,7 @@ def write(found: Evaluation | Distance, output: Path) -> list[Path]:
     """Writes JSON to `output`; beside it a table with a row for each image, and a picture.
 
     Returns:
-        The files; of distances alone the JSON.
+        The files; only the JSON if there are only distances.
 
     Raises:
         UserError: if something cannot be written.
@@ -237,7 +237,7 @@ def write(found: Evaluation | Distance, output: Path) -> list[Path]:
 
 
 def _draw_evaluation(found: Evaluation, path: Path) -> None:
-    """Draws how bounds rise with the number of samples, and where the rest is lost."""
+    """Draws how bounds rise with the number of samples, and where nats are lost."""
     figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2)
     _draw_bounds(left, found)
@@ -257,7 +257,7 @@ def _draw_evaluation(found: Evaluation, path: Path) -> None:
 
 
 def _draw_bounds(axes: Axes, found: Evaluation) -> None:
-    """Draws means of ELBOs, of bounds by the number of samples, and of log p(x) if it is known."""
+    """Draws the means of ELBOs, of bounds by number of samples, and of log p(x) if known."""
     title = found.model.pixels.terms["elbo"].title
     for (name, each), color in zip(found.by_posterior.items(), _COLOURS, strict=False):
         axes.axhline(each.elbo.mean(), color=color, linestyle="--", label=title + name)

@@ -1,1 +1,1 @@
-"""What is written for those who use a model, and how it is loaded again."""
+"""How a model is written for its users, and loaded again."""

@@ -1,7 +1,8 @@
-"""Writes a trained model for those who use it: run -> SavedModel and GIF, or another format.
+"""Writes a trained model for its users: a SavedModel and a GIF, or another format.
 
-Each is written whole or not at all, with `model.json` beside it. For LiteRT and ONNX that is a file
-for each network, which is run once beside the network; for Keras one file of the whole model.
+Each is written whole or not at all, with `model.json` beside it. LiteRT and ONNX get a file for
+each network, which is run once and compared with the network; Keras gets one file of the whole
+model.
 """
 
 import importlib.util
@@ -27,8 +28,8 @@ from cvae_tf.training.run_directory import ANIMATION, MODEL_JSON, SAVED_MODEL, R
 
 Arrays = dict[str, np.ndarray]  # by the names of inputs or results
 
-_BATCH = 8  # images; more than one, so that a file which takes one at a time is found out
-_NEAR = 1e-3  # how far results may be apart, of the largest one or of 1
+_BATCH = 8  # images; more than one, to detect a file that takes one at a time
+_NEAR = 1e-3  # how far results may differ, relative to the largest one or 1
 _LONGEST_REASON = 200
 _LACKING = re.compile(r"(?:'tf\.|No Op registered for )(\w+)")  # in errors of the converters
 
@@ -46,7 +47,7 @@ def export_run(
         run: the run.
         model: its trained model.
         metrics: the rows of its `metrics.csv`.
-        output: a directory for what is written; by default its place in the run, where it is
+        output: a directory for the files; by default their place in the run, where they are
             replaced.
         format_name: a name in `FORMATS`.
 
@@ -70,7 +71,7 @@ def export_run(
 def write_model(
     model: GenerativeModel, name: str, directory: Path, metadata: dict[str, Any]
 ) -> None:
-    """Writes a model, replacing one that is there.
+    """Writes a model, and replaces an earlier one.
 
     Args:
         model: the trained model; for other runtimes its layers must be float32.
@@ -79,21 +80,21 @@ def write_model(
         metadata: as `describe_run` returns it.
 
     Raises:
-        UserError: if the model cannot be written in this format, or not there.
+        UserError: if the model cannot be written in this format, or at this place.
     """
     check_packages(name)
     write = find("format", FORMATS, name).write
     with files.replacing_directory(directory) as temporary:
         try:
             write(model, temporary, metadata)
-        except NotImplementedError as error:  # a family need not know every format
+        except NotImplementedError as error:  # a family need not support every format
             fault = f"this model ({family_of(model).title}) gives nothing to write in it."
             raise UserError(f"--format={name}: {fault}") from error
         files.write_json(temporary / MODEL_JSON, metadata)
 
 
 def check_packages(name: str) -> None:
-    """Raises a UserError that names the packages which a format needs and which are missing."""
+    """Raises a UserError that names the missing packages of a format."""
     needed = find("format", FORMATS, name).packages
     if any(importlib.util.find_spec(package) is None for package in needed):
         raise UserError(f"--format={name} needs other packages: pip install {' '.join(needed)}")
@@ -102,18 +103,18 @@ def check_packages(name: str) -> None:
 def describe_run(
     run: Run, model: GenerativeModel, metrics: list[dict[str, float]]
 ) -> dict[str, Any]:
-    """Collects the contents of `model.json`: plain values, of a run, its model and its metrics."""
+    """Collects the contents of `model.json`: plain values about a run, its model and metrics."""
     last = metrics[-1] if metrics else None
     return saved_model.describe(model, run.config.to_json(), run.data, last)
 
 
 def write_litert(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> None:
-    """Writes files of built-in operations alone, which every LiteRT runtime has."""
+    """Writes files with built-in operations only, which every LiteRT runtime has."""
     _write_networks(model, directory, "tflite", _convert_litert, _run_litert)
 
 
 def write_onnx(model: GenerativeModel, directory: Path, metadata: dict[str, Any]) -> None:
-    """Writes an ONNX file for each network, of standard operations alone."""
+    """Writes an ONNX file for each network, with standard operations only."""
     _write_networks(model, directory, "onnx", _convert_onnx, _run_onnx)
 
 
@@ -131,10 +132,10 @@ def _write_networks(
     convert: Callable[[keras.Model, Path], None],
     run: Callable[[Path, Arrays], Arrays],
 ) -> None:
-    """Writes a file for each of the `standalone_parts`, and finds what it makes of a batch.
+    """Writes a file for each of the `standalone_parts`, and checks its results on a batch.
 
     Raises:
-        UserError: if a network cannot be written, or its file does not do what the network does.
+        UserError: if a network cannot be written, or its file gives other results.
     """
     for name, network in family_of(model).standalone_parts(model).items():
         path, batch = directory / f"{name}.{suffix}", _batch(network, max(model.num_classes, 1))
@@ -157,7 +158,7 @@ def _write_networks(
 
 
 def _reason(error: Exception) -> str:
-    """What converters and runtimes say, in a line."""
+    """The message of a converter or runtime, in one line."""
     if lacking := set(_LACKING.findall(str(error))):
         return f"its format lacks {', '.join(sorted(lacking))}; export in another --format"
     line = next(iter(str(error).splitlines()), "") or type(error).__name__
@@ -165,7 +166,7 @@ def _reason(error: Exception) -> str:
 
 
 def _batch(network: keras.Model, num_classes: int) -> Arrays:
-    """Numbers for each input: labels, latents as Gaussian as they are, from 0 to 1 for the rest."""
+    """Numbers for each input: labels, Gaussian latents, and from 0 to 1 for the rest."""
     random, batch = np.random.default_rng(0), {}
     for each in network.inputs:
         shape = (_BATCH, *each.shape[1:])
@@ -179,29 +180,29 @@ def _batch(network: keras.Model, num_classes: int) -> Arrays:
 
 def _convert_litert(network: keras.Model, path: Path) -> None:
     built_in = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
-    with held_back(show_failure=False):  # where the converter lists places in its own code
+    with held_back(show_failure=False):  # the converter prints its call stack
         network.export(str(path), format="litert", verbose=False, target_spec=built_in)
 
 
 def _run_litert(path: Path, batch: Arrays) -> Arrays:
     plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    with warnings.catch_warnings():  # of TensorFlow, that its runtime is a package of its own now
+    with warnings.catch_warnings():  # TensorFlow's, that its runtime is a separate package now
         warnings.simplefilter("ignore", UserWarning)
         interpreter = tf.lite.Interpreter(str(path), experimental_op_resolver_type=plain)
     return interpreter.get_signature_runner()(**batch)
 
 
 def _convert_onnx(network: keras.Model, path: Path) -> None:
-    """Writes a network that was called before, as Keras wants it."""
+    """Writes a network after calling it, as Keras requires."""
     import onnx
     from tf2onnx.handler import tf_op
 
     for name, convert in _UNKNOWN_TO_ONNX.items():
         tf_op(name).register_compat_handler(convert, version=9)
     with warnings.catch_warnings(), quiet_logging("tf2onnx", logging.CRITICAL):
-        warnings.simplefilter("ignore", FutureWarning)  # of NumPy, about the code of tf2onnx
+        warnings.simplefilter("ignore", FutureWarning)  # NumPy's, about the code of tf2onnx
         network.export(str(path), format="onnx", verbose=False)
-    onnx.checker.check_model(path)  # tf2onnx writes operations that it does not know as they are
+    onnx.checker.check_model(path)  # tf2onnx writes unknown operations unchanged
 
 
 def _one(graph: Any, node: Any) -> str:
@@ -212,7 +213,7 @@ def _one(graph: Any, node: Any) -> str:
 
 
 def _convert_erfc(graph: Any, node: Any, **_: Any) -> None:
-    """Makes erfc, by which TensorFlow writes GELU, 1 - erf."""
+    """Converts erfc, which TensorFlow uses in GELU, to 1 - erf."""
     erf = graph.make_node("Erf", node.input)
     node.type = "Sub"
     graph.replace_inputs(node, [_one(graph, node), erf.output[0]])
@@ -245,7 +246,7 @@ class Format(NamedTuple):
     """A format of exported models."""
 
     write: Callable[[GenerativeModel, Path, dict[str, Any]], None]  # model, directory, metadata
-    packages: tuple[str, ...] = ()  # that writing it takes
+    packages: tuple[str, ...] = ()  # needed for writing
 
 
 FORMATS = {

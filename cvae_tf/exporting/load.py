@@ -1,4 +1,4 @@
-"""From a run or an exported model to the model itself, which `load` builds again."""
+"""Rebuilds a model from a run or an exported model."""
 
 import os
 from pathlib import Path
@@ -20,22 +20,22 @@ from cvae_tf.training import building, run_directory
 from cvae_tf.training.run_directory import MODEL_JSON, SAVED_MODEL
 
 _GRAPH = "saved_model.pb"
-_OF_NETWORKS = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"  # their variables, one after the other
+_OF_NETWORKS = "variables/{}/.ATTRIBUTES/VARIABLE_VALUE"  # their variables, in order
 _WHITE_ABOVE = 0.5
 
 
 def load(directory: str | os.PathLike) -> GenerativeModel:
-    """Loads a trained model: of a run its export, or its newest checkpoint if there is none.
+    """Loads a trained model: the export of a run, or its newest checkpoint if there is none.
 
     Args:
-        directory: of a SavedModel, of one numbered as by `export`, or of a run; or a finished run.
+        directory: of a SavedModel, of its numbered parent, or of a run; or a finished run.
 
     Returns:
         The model. Its methods take tensors and give tensors, and take arrays and give arrays; its
         `metadata` are the contents of `model.json`.
 
     Raises:
-        UserError: if there is none, or this version cannot build its networks.
+        UserError: if there is no model, or this version cannot build its networks.
     """
     path = paths.expand(directory)
     for exported in (path, path / SAVED_MODEL, path / SAVED_MODEL.name):
@@ -50,7 +50,7 @@ def load(directory: str | os.PathLike) -> GenerativeModel:
 
 
 def load_newest(run_dir: Path) -> GenerativeModel:
-    """Loads the newest good checkpoint of a run, as `load` does its export.
+    """Loads the newest good checkpoint of a run, even if there is an export.
 
     Raises:
         UserError: if there is no run or no good checkpoint in it.
@@ -61,12 +61,12 @@ def load_newest(run_dir: Path) -> GenerativeModel:
 
 
 def as_loaded(model: GenerativeModel | str | os.PathLike) -> GenerativeModel:
-    """Loads a model by its directory, unless it is loaded."""
+    """Loads a model from its directory, unless it is loaded already."""
     return model if isinstance(model, GenerativeModel) else load(model)
 
 
 def introduce(model: GenerativeModel, given: GenerativeModel | str | os.PathLike) -> str:
-    """Says for people which model is used, and where it was if a directory was given."""
+    """Tells people which model is used, and where it comes from if a directory was given."""
     known = model.metadata
     config, epoch = known.get("config", {}), (known.get("metrics") or {}).get("epoch")
     where = "" if given is model else f"{paths.shown(paths.expand(given).resolve())}: "
@@ -89,7 +89,7 @@ def run_of(model: GenerativeModel | str | os.PathLike) -> Path | None:
 
 
 def _load_exported(path: Path) -> GenerativeModel:
-    """Builds the networks by the settings in `model.json`, with the weights of the SavedModel."""
+    """Builds the networks from `model.json`, with the weights of the SavedModel."""
     try:
         metadata = files.read_json(path / MODEL_JSON)
         model = _build(metadata["config"], metadata["data"])
@@ -108,7 +108,7 @@ def _load_exported(path: Path) -> GenerativeModel:
 
 @usual_settings()
 def _build(settings: dict[str, Any], data: dict[str, Any]) -> GenerativeModel:
-    """Builds a model as it was exported, of a run or without one, with fresh weights."""
+    """Builds an exported model, with or without a run, with fresh weights."""
     if "network" not in settings:
         raise UserError("its networks were made by hand, not by a name")
     config = Config.from_json(settings) if "preset" in settings else Config.create(**settings)
@@ -122,8 +122,8 @@ def _build(settings: dict[str, Any], data: dict[str, Any]) -> GenerativeModel:
 def _read_variables(path: Path, model: GenerativeModel) -> list[tuple[Any, np.ndarray]]:
     """Finds the values of all variables of a model, without the graph of the SavedModel.
 
-    `saved_model.write` tracks the networks first, in their order; what was learned at the end is
-    there by its names, if it was learned.
+    `saved_model.write` tracks the networks first, in their order; parts that were fitted
+    at the end are there by name.
     """
     reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
     graph = TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
@@ -140,7 +140,7 @@ def _read_variables(path: Path, model: GenerativeModel) -> list[tuple[Any, np.nd
 
 
 def as_known(images: np.ndarray, metadata: dict[str, Any]) -> np.ndarray:
-    """Images, uint8 or in [0, 1], as the model knows them, so that real and drawn ones compare."""
+    """Images, uint8 or in [0, 1], as the model sees them, so that real and drawn ones compare."""
     if not metadata.get("black_and_white"):
         return images
     white = _WHITE_ABOVE * 255 if images.dtype == np.uint8 else _WHITE_ABOVE

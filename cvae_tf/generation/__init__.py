@@ -1,1 +1,1 @@
-"""What a model in use makes, by mode."""
+"""What `generate.py` makes, by mode."""

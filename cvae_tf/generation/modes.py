@@ -1,6 +1,6 @@
-"""What `generate.py` makes, by mode; here are the modes that draw images of latents.
+"""What `generate.py` makes, by mode; here are the modes that decode latents into images.
 
-Of the prior, of a way, of a class: what they make are pictures, and the arrays behind them.
+Latents from the prior, between two images, or of a class. Modes make pictures and their arrays.
 """
 
 import contextlib
@@ -54,14 +54,14 @@ from cvae_tf.models.base import GenerativeModel
 from cvae_tf.presets import CANNOT_REFINE
 
 _STRIP, _FRAMES = 10, 40  # images of an interpolation, of either kind
-_MOST_NAMED = 3  # latents that are written at an end; of more its name is
-_NEIGHBOURS = 10  # examples that show whether another one is typical of its label
+_MOST_NAMED = 3  # latents that are written in full at an end of an interpolation
+_NEIGHBOURS = 10  # neighbours that show whether an example is typical of its label
 
 
 def make_samples(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
-    """Draws images, of a conditional model those of a label, or of all classes in turn.
+    """Draws images; with a conditional model those of a label, or of all classes in turn.
 
-    Of individual files there may be too many to return them.
+    Individual files may be too many, so their images are not returned.
     """
     labels = labels_of(class_asked_for(model, settings), settings.num)
     if not settings.individual:
@@ -82,7 +82,7 @@ def make_samples(model: GenerativeModel, settings: GenerationSettings, output: P
 
 
 def make_manifold(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
-    """Draws the manifold, of a conditional model that of a label, or a small one of each class."""
+    """Draws the manifold; of a conditional model that of a label, or a small one of each class."""
     if (size := model.latent_dim) != 2:
         raise UserError(f"--mode=manifold needs 2 latent dimensions; this model has {size}.")
     path, label = output / "manifold.png", class_asked_for(model, settings)
@@ -100,9 +100,9 @@ def make_manifold(model: GenerativeModel, settings: GenerationSettings, output: 
 def make_interpolation(
     model: GenerativeModel, settings: GenerationSettings, output: Path
 ) -> Generated:
-    """Decodes the latents between two ends, each an image or latents; without encoder, a seed.
+    """Decodes latents between two ends, which are images, latents, or, without encoder, seeds.
 
-    Of a conditional model each image is of the class of the nearer end, or of the label asked for.
+    With a conditional model each image has the class of the nearer end, or the label asked for.
     """
     asked, images = class_asked_for(model, settings), None
     is_number = settings.start.isdecimal() or settings.end.isdecimal()
@@ -134,10 +134,10 @@ def make_interpolation(
 def _end(
     model: GenerativeModel, images: Images | None, name: str, settings: GenerationSettings
 ) -> tuple[np.ndarray, int | None, str]:
-    """Reads an end: the posterior mean of an image, what a seed draws, or latents as they are.
+    """Reads an end: the posterior mean of an image, the latents of a seed, or given latents.
 
     Returns:
-        Latents [Z], the label of an image if the model is a conditional one, and its name.
+        Latents [Z], the image's label if the model is conditional, and the name of the end.
     """
     text = getattr(settings, name)
     if text.isdecimal() and images is None:
@@ -165,8 +165,8 @@ def _end(
 def make_class(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws images of a label.
 
-    A conditional model draws them. With another one they are decoded posterior samples of examples
-    that are typical of the label.
+    A conditional model draws them directly. With others they are decoded posterior samples of
+    typical examples of the label.
     """
     images = (_drawn if model.num_classes else _like_examples)(model, settings)
     title = f"{count(len(images), 'image')} {of_class(settings.label)}"
@@ -204,7 +204,7 @@ def _like_examples(model: GenerativeModel, settings: GenerationSettings) -> np.n
 
 
 def labelled(given: Images, label: str | None) -> np.ndarray:
-    """Finds the images of a label, by what they are called, or else by their number: bool [N]."""
+    """Finds the images of a label, given its name or its number: bool [N]."""
     for labels in (given.shown_labels, given.labels):
         texts = [composed(text) for text in labels.astype(str).tolist()]
         if label is not None and composed(label) in texts:
@@ -213,7 +213,7 @@ def labelled(given: Images, label: str | None) -> np.ndarray:
 
 
 def typical_examples(means: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Orders images wanted [N], of means [N, Z], by how many nearest neighbours are wanted too."""
+    """Orders the `wanted` images, [N], by how many neighbours, by means [N, Z], are wanted too."""
     candidates = np.flatnonzero(wanted)
     shares = []
     for candidate in candidates:
@@ -226,7 +226,7 @@ def typical_examples(means: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 def make_styles(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws a table of styles: each row is one latent, each column a class.
 
-    As many rows as `num` images fill, at least one.
+    As many rows as `num` images fill, but at least one.
     """
     num_classes = len(model.class_names)
     rows = max(num_shown(settings) // num_classes, 1)
@@ -240,7 +240,7 @@ def make_styles(model: GenerativeModel, settings: GenerationSettings, output: Pa
 def make_nearest(model: GenerativeModel, settings: GenerationSettings, output: Path) -> Generated:
     """Draws samples over the nearest training images, by the squared distance of their pixels.
 
-    As many test images tell how near they are that were certainly not learned by heart.
+    The distances of as many test images, which were certainly not learned, are for comparison.
     """
     label, num = class_asked_for(model, settings), num_shown(settings)
     dataset = load_own(model.metadata, settings.data_path)
@@ -266,7 +266,7 @@ def _of_pixel(squared_distances: np.ndarray, images: np.ndarray) -> float:
 
 
 def _known(images: np.ndarray, metadata: dict[str, Any]) -> np.ndarray:
-    """Images, uint8 or in [0, 1], in [0, 1] as the model knows them."""
+    """Converts images, uint8 or in [0, 1], to [0, 1] as the model sees them."""
     images = as_known(images, metadata)
     return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images
 
@@ -274,9 +274,9 @@ def _known(images: np.ndarray, metadata: dict[str, Any]) -> np.ndarray:
 def nearest(
     images: np.ndarray, candidates: Any, metadata: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the nearest of many candidates, in memory or on the disk, and the squared distance.
+    """Finds the nearest of many candidates, in memory or on disk, and the squared distance.
 
-    All are [N, H, W, C], uint8 or in [0, 1], and compared as the model of the metadata knows them.
+    All are [N, H, W, C], uint8 or in [0, 1], and compared as the model of the metadata sees them.
     """
     flat = _known(images, metadata).reshape(len(images), -1)
     best, rows = np.full(len(images), np.inf), np.zeros(len(images), np.int64)
@@ -294,7 +294,7 @@ class Mode(NamedTuple):
     """Something that can be made with a model."""
 
     make: Callable[[GenerativeModel, GenerationSettings, Path], Generated]
-    settings: tuple[str, ...] = ()  # those that it looks at
+    settings: tuple[str, ...] = ()  # those that it uses
     needs: tuple[str, ...] = ("decode",)  # what the model must be able to do
     needs_classes: bool = False  # whether the model must be a conditional one
 
@@ -326,12 +326,12 @@ MODES = {
 def choose(
     mode: str, arrays: dict[str, np.ndarray] | None = None, **given: Any
 ) -> GenerationSettings:
-    """Takes the settings that were given, as fields; they must be such that the mode looks at.
+    """Takes the given settings as fields; the mode must use all of them.
 
     `arrays` are images in memory, as `ImageSettings` has them.
 
     Raises:
-        UserError: if the mode is unknown, or a setting would do nothing or is out of its range.
+        UserError: if the mode is unknown, or a setting has no effect or is out of range.
     """
     looked_at = find("mode", MODES, mode).settings
     for name in (*given, *(["images"] if arrays else [])):
@@ -349,7 +349,7 @@ def generate(
     Args:
         model: the trained model.
         mode: a name in `MODES`.
-        settings: those that the mode looks at are used.
+        settings: those of the mode are used.
         output: a directory; files of the same names in it are replaced.
 
     Raises:
@@ -371,5 +371,5 @@ def generate(
         return entry.make(model, settings, directory)
     except UserError:
         with contextlib.suppress(OSError):
-            directory.rmdir()  # if nothing is in it
+            directory.rmdir()  # if it is empty
         raise

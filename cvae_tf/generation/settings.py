@@ -1,4 +1,4 @@
-"""What `generate.py` can be asked for: settings that each mode looks at or refuses."""
+"""The settings of `generate.py`; each mode uses or refuses them."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ SCORES = ("relative", "elbo")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GenerationSettings(ImageSettings):
-    """Settings of all modes; each mode looks at those that `modes.MODES` names."""
+    """Settings of all modes; `modes.MODES` names those that each mode uses."""
 
     num: int = setting("Number of images to make or show.", 64, least=1, most=10**7)
     seed: int = setting(

@@ -1,1 +1,1 @@
-"""What is inferred of images by a trained model."""
+"""What a trained model says about images."""

@@ -1,12 +1,13 @@
 """The exact log p(x) of models with one or two latent dimensions, by numerical integration.
 
 p(x) is the integral of p(x|z) p(z) over the latents, which are divided into tiles. A coarse pass
-compares all images with a few latents of every tile, by a matrix product: so it knows which tiles
+compares all images with a few latents of every tile, by a matrix product, to find which tiles
 matter to which images. Each such pair is then integrated finely: more latents of the tile are
-decoded, and a polynomial through log p(x, z) there gives it at many more points, for the logarithm
-is smooth, also where p(x, z) itself is a needle. Where the terms of the highest degrees still
-count, or a single point has much of the integral, the tile is divided; its nodes are nodes of its
-parts too. Errors have either sign, so their squares add up. The encoder has no part in all this.
+decoded, and a polynomial through log p(x, z) there gives it at many more points, because the
+logarithm is smooth even where p(x, z) itself is a needle. Where the terms of the highest degrees
+still matter, or a single point has much of the integral, the tile is divided; its nodes are used
+again in its parts. Errors have either sign, so their squares add up. The encoder is not used at
+all.
 
 Trefethen, "Approximation Theory and Approximation Practice" (2019), chapters 8, 17 and 19.
 
@@ -30,30 +31,30 @@ from cvae_tf.models.vae.posterior import log_normal
 TOLERANCE = 0.05  # nats of an image
 _LARGEST_DIM = 2
 _SIDE_OF_TILE = {1: 0.02, 2: 0.2}  # by latent dimensions
-_INNER, _OUTER = 5.0, 12.0  # from 0 in each direction: where more nodes are needed, and the end
+_INNER, _OUTER = 5.0, 12.0  # from 0 in each direction: more nodes up to here; the end
 _COARSE_NODES, _FAR_NODES, _FINE_NODES = 4, 2, 5  # a side of a tile
 _EVEN = np.linspace(0, 1, _FINE_NODES)  # places of the nodes of a side
 _POINTS = 16  # a side, at which a polynomial gives log p(x, z)
-_MARGIN = 30.0  # nats below the best tile of an image in the coarse pass: what matters to it
+_MARGIN = 30.0  # nats below an image's best tile in the coarse pass: tiles that matter
 _NEGLIGIBLE = 20.0  # nats below log p(x), of a tile
-_MOST_AT_A_POINT = 0.41  # of an integral, to the power of Z: too narrow peaks have more
-_LARGEST_CHANGE = 1.0  # by terms of the highest degrees: else the nodes alone are taken
+_MOST_AT_A_POINT = 0.41  # of an integral, to the power of Z: more means a too narrow peak
+_LARGEST_CHANGE = 1.0  # by terms of the highest degrees: else only the nodes are used
 _LARGEST_EXPONENT = 60.0  # else exponentials overflow
-_MOST_ABOVE = 20.0  # times what the nodes alone give, of an integral by a polynomial
-_SETTLED = 0.015  # nats of an image that all its tiles together may be wrong by
+_MOST_ABOVE = 20.0  # times the integral by the nodes alone, for one by a polynomial
+_SETTLED = 0.015  # nats of error allowed for all tiles of an image together
 _MOST_DIVISIONS = 5
 _CANCELLING = 0.4  # power of the side: estimated errors cancel more in smaller tiles, measured
 _IMAGES_AT_ONCE = 10_000
-_LATENTS_AT_ONCE = 4096  # that are decoded
+_LATENTS_AT_ONCE = 4096  # decoded at once
 _PAIRS_AT_ONCE = 10_000
 _MOST_PAIRS = 500_000  # whose values are held in memory
 
 
 class ExactLogPx(NamedTuple):
-    """Integrals, and how far they are to be trusted."""
+    """Integrals and their probable errors."""
 
     log_evidence: np.ndarray  # log p(x), [N], nats
-    error: np.ndarray  # by how much it is probably wrong at most, [N], nats
+    error: np.ndarray  # its probable error, [N], nats
 
 
 class _Tiles(NamedTuple):
@@ -68,22 +69,22 @@ class _Tiles(NamedTuple):
 
 
 class _Pairs(NamedTuple):
-    """Images and tiles that matter to them; M pairs, sorted by tile."""
+    """M pairs of an image and a tile that matters to it, sorted by tile."""
 
     image: np.ndarray  # int [M]
     tile: np.ndarray  # int [M]
     log_mass: np.ndarray  # log of the integral of p(x, z) over the tile, [M], nats
-    error: np.ndarray  # by how much of itself the integral may be wrong, [M]
+    error: np.ndarray  # relative error of the integral, [M]
 
     def part(self, own: slice | np.ndarray) -> "_Pairs":
-        """Some of them."""
+        """Some of the pairs."""
         return _Pairs(*(each[own] for each in self))
 
 
 class _Polynomials(NamedTuple):
-    """Legendre polynomials on a tile. How far the others differ says how good the first one is."""
+    """Legendre polynomials on a tile. The difference of the others shows how good the first is."""
 
-    full: np.ndarray  # from values at the nodes to those at the points, [n^Z, m^Z]
+    full: np.ndarray  # from values at nodes to values at points, [n^Z, m^Z]
     lower: list[np.ndarray]  # the same without terms of the highest degree, and of the two highest
     weights: np.ndarray  # of the points, which add up to 1, [m^Z]
     of_nodes: np.ndarray  # weights of the nodes, [n^Z]
@@ -128,7 +129,7 @@ def _largest(
 
 
 def can_integrate(model: CVAE) -> bool:
-    """Whether a model has few enough latents, and a likelihood that is a matrix product."""
+    """Whether a model has few enough latents and a likelihood that is a matrix product."""
     is_fast = model.pixels.has_likelihood and model.pixels.likelihood.is_matrix_product
     return is_fast and model.latent_dim <= _LARGEST_DIM
 
@@ -139,7 +140,7 @@ def log_evidence(model: CVAE, pixels: np.ndarray, labels: np.ndarray | None = No
     Args:
         model: the model; `can_integrate` says which ones.
         pixels: of N images, float32 [N, H, W, C].
-        labels: of a conditional model the classes under which p(x|y) is integrated, int [N].
+        labels: for a conditional model the classes y of p(x|y), int [N].
 
     Returns:
         log p(x) of each image.
@@ -187,7 +188,7 @@ def _integrate_images(joint: _Joint, tiles: _Tiles, pairs: _Pairs) -> ExactLogPx
 
 def _are_unsettled(image: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     """Chooses the worst pairs of each image, so that the others' squares are small, [M]."""
-    square = np.minimum(wrong, 1) ** 2  # or sums over all images would lose the small ones
+    square = np.minimum(wrong, 1) ** 2  # else sums over all images would lose small ones
     order = np.lexsort((square, image))
     sums = np.cumsum(square[order])
     starts = np.flatnonzero(np.diff(image[order], prepend=-1))
@@ -252,7 +253,7 @@ def _compare(
 ) -> tf.Tensor:
     """The logarithms of p(x, z) of M pairs at the nodes of their tiles, [M, n^Z].
 
-    One tile after the other is compared with its images, so many as its count says.
+    Each tile is compared with its images, whose number is its count.
     """
     num_tiles, num_nodes = tf.size(counts), tf.size(offset) // tf.size(counts)
     ends = tf.cumsum(counts)
@@ -280,10 +281,10 @@ def integrate_pairs(tiles: _Tiles, pairs: _Pairs, values: np.ndarray) -> _Pairs:
 
 @tf.function(reduce_retracing=True)
 def _integrals(values: tf.Tensor, latent_dim: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Averages over tiles, from the logarithms at their nodes, [M, n^Z].
+    """Averages over tiles, given the logarithms at their nodes, [M, n^Z].
 
     Returns:
-        The logarithms of the averages, [M], and by how much of itself each may be wrong, [M].
+        The logarithms of the averages, [M], and their relative errors, [M].
     """
     polynomials = _polynomials(latent_dim)
     largest = tf.reduce_max(values, axis=1, keepdims=True)
@@ -309,7 +310,7 @@ def _divide(
 ) -> tuple[_Tiles, _Pairs, np.ndarray]:
     """Halves the sides of the tiles of M pairs, so that each becomes 2^Z pairs.
 
-    What is known at the nodes of the tiles, [M, n^Z], is not decoded again.
+    Values at the nodes of the tiles, [M, n^Z], are used again.
     """
     side, latent_dim, last = tiles.side / 2, joint.latent_dim, _FINE_NODES - 1
     index = _grid(np.arange(2 * last + 1), latent_dim)  # of the nodes of all parts of a tile

@@ -1,4 +1,4 @@
-"""Estimates by posterior samples: the parts of the ELBO, importance-weighted bounds."""
+"""Estimates from posterior samples: the parts of the ELBO, importance-weighted bounds."""
 
 import functools
 from collections.abc import Callable
@@ -21,18 +21,18 @@ class Mean(NamedTuple):
     """A mean over images, each with the same weight."""
 
     mean: float
-    standard_error: float | None  # of a single image there is none
+    standard_error: float | None  # None for a single image
 
 
 class Bounds(NamedTuple):
-    """What posterior samples say of each image, in nats."""
+    """What posterior samples say about each image, in nats."""
 
     log_likelihood: np.ndarray  # log p(x|z), mean over the samples, [N]
     importance_weighted: dict[int, np.ndarray]  # by K: the bound on log p(x), [N]
 
 
 def mean_of(values: np.ndarray) -> Mean:
-    """Averages values [N] of N images, and estimates how far off the mean is."""
+    """Averages values [N] of N images, with the standard error."""
     values = np.asarray(values, np.float64)
     if len(values) == 1:
         return Mean(float(values[0]), None)
@@ -45,12 +45,12 @@ def map_in_parts(
     *arrays: np.ndarray | None,
     on_progress: OnProgress = lambda share: None,
 ) -> Any:
-    """Calls a function of tensors on some images after the others, and joins what it gives.
+    """Calls a function of tensors on images part by part, and joins the results.
 
     Args:
-        function: of as many tensors as there are arrays; it returns a tensor, or some in a tuple.
+        function: of as many tensors as there are arrays; it returns a tensor, or a tuple of them.
         at_once: how many images it gets.
-        *arrays: of N images, [N, ...]; for one that is None it gets None.
+        *arrays: of N images, [N, ...]; None is passed on as None.
         on_progress: called after each part.
     """
     num, found = len(arrays[0]), []
@@ -101,10 +101,10 @@ def bounds(
         pixels: of N images, float32 [N, H, W, C].
         posteriors: of the images.
         sizes: numbers K of samples for the bounds, each of which takes the first K of them.
-        num_samples: for the log-likelihood, the first ones too.
+        num_samples: for the log-likelihood, also the first ones.
         seed: of the samples.
         batch_size: latents that are decoded at once.
-        on_progress: called now and then.
+        on_progress: called now and then, with the share done.
         labels: of the images, int32 [N], if the model takes any.
     """
     step = tf.function(functools.partial(_log_densities, model))
@@ -124,7 +124,7 @@ def bounds(
 def _bounds_of_batch(
     sampled: Callable, num_images: int, sizes: list[int], num_samples: int, num_at_once: int
 ) -> Bounds:
-    """Adds up samples of the images of one batch, and notes the sums at each of the sizes."""
+    """Adds up samples of one batch of images, and keeps the sums at each of the sizes."""
     log_weight_sum = np.full(num_images, -np.inf)
     log_likelihood_sum, bound = np.zeros(num_images), {}
     for done in range(0, max([*sizes, num_samples]), num_at_once):

@@ -1,9 +1,9 @@
-"""What a model is given: checked, and what it does with arrays, any number of images at once.
+"""Checks what a model is given, and lets it work on arrays of any number of images.
 
-Arrays are looked at whole, and what does not fit is refused with a `UserError` of one line. Then
-the signatures of the model, those of its SavedModel, do the work in parts of bounded size: images
-are grey levels or colours, and become pixels inside. What signatures and Keras' `fit` are given are
-tensors, which assertions in the graph look at.
+Arrays are checked as a whole; what does not fit is refused with a `UserError` of one line. Then
+the model's signatures, those of its SavedModel, do the work in parts of bounded size: images are
+grey levels or colours, and become pixels inside. Tensors that signatures and Keras' `fit` get are
+checked by assertions in the graph.
 """
 
 import functools
@@ -39,10 +39,10 @@ _RESULTS = {"factor": FullPosterior, "mean": Posterior, "p_value": Anomaly}  # b
 
 
 def also_of_arrays(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Lets a method of tensors take arrays too, and give arrays then.
+    """Lets a method for tensors take arrays too; it then returns arrays.
 
-    Given images or latents as a tensor, it is as it is: traceable, and nothing is checked. Given
-    anything else, it is the signature of its name, with `labels`, and `steps` if it takes those.
+    With a tensor, the method is unchanged: traceable and without checks. With anything
+    else, it runs the signature of the same name, with `labels`, and `steps` if it takes those.
     """
     signature = inspect.signature(method)
 
@@ -67,7 +67,7 @@ def _is_tensor(values: Any) -> bool:
 
 
 class ArrayMethods:
-    """What a `GenerativeModel` is asked for by arrays alone, and what is known of its making.
+    """Methods of a `GenerativeModel` that take only arrays, and how the model was made.
 
     Of a conditional model, `labels` are numbers of classes, int [N], or their names; or one for all
     images.
@@ -79,36 +79,36 @@ class ArrayMethods:
 
     @functools.cached_property
     def metadata(self) -> dict[str, Any]:
-        """The contents of its `model.json`; nothing of a model that was made by hand."""
+        """The contents of its `model.json`; empty for a model that was made by hand."""
         return {}
 
     def with_metadata(self, metadata: dict[str, Any]) -> "ArrayMethods":
-        """Tells the model of its making; not by assignment, for Keras would wrap the dictionary."""
+        """Sets how the model was made; not by assignment, because Keras would wrap the dict."""
         vars(self)["metadata"] = metadata
         return self
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Of the labels of a conditional model, [Y]; of another none."""
+        """Names of the classes of a conditional model, [Y]; empty for others."""
         numbers = map(str, range(self.num_classes))
         known = self.metadata.get("data", {}).get("class_names", numbers)
         return tuple(known) if self.num_classes else ()
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """What it can do: the names of its signatures."""
+        """What the model can do: the names of its signatures."""
         return tuple(models.family_of(self).signatures(self))
 
     def __repr__(self) -> str:
         """What it is, in a line."""
-        if not hasattr(self, "image_shape"):  # it is not made yet
+        if not hasattr(self, "image_shape"):  # not built yet
             return super().__repr__()
         said = [" x ".join(map(str, self.image_shape)), f"{self.latent_dim} latents"]
         said += [f"{self.num_classes} classes"] if self.num_classes else []
         said += filter(None, [self.metadata.get("config", {}).get("preset")])
         return f"<{type(self).__name__}: {', '.join(said)}>"
 
-    # A family that has these for tensors too replaces them, under `also_of_arrays`.
+    # A family that has these for tensors too overrides them with `also_of_arrays`.
 
     def encode(self, images: Any, labels: Any = None) -> Posterior:
         """Finds the posteriors of images [N, H, W, C]; without noise `logvar` is None."""
@@ -125,7 +125,7 @@ class ArrayMethods:
         return of_arrays(self, "refine", images, labels, steps=steps)
 
     def anomaly(self, images: Any, labels: Any = None, *, false_alarms: float = 0.01) -> Anomaly:
-        """Says how usual images [N, H, W, C] are, beside held-out images of the run."""
+        """Says how usual images [N, H, W, C] are, compared with held-out images of the run."""
         return of_arrays(self, "anomaly", images, labels, false_alarms=false_alarms)
 
     def sample_in_parts(
@@ -169,7 +169,7 @@ class ArrayMethods:
         """Averages `score` over several posterior samples of each image."""
         num_samples = to_whole(num_samples, "num_samples", 1, _LARGEST_INT32)
         grey, seed = to_images(images, self.image_shape), _to_seed(seed)
-        if "seed" not in traced_signature(self, "score")[1]:  # there is no chance in it
+        if "seed" not in traced_signature(self, "score")[1]:  # it does not depend on chance
             return _in_parts(self, "score", labels, images=grey)
         keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))
         draws = [_in_parts(self, "score", labels, key, images=grey) for key in keys]
@@ -196,7 +196,7 @@ def of_arrays(
     steps: Any = REFINE_STEPS,
     false_alarms: Any = 0.01,
 ) -> Any:
-    """What a signature gives for images or latents: its arrays together, or the only one."""
+    """What a signature returns for images or latents: its arrays, or its only array."""
     _, arguments = traced_signature(model, name)
     steps = to_whole(steps, "steps", 0, MOST_REFINE_STEPS)
     same = {"steps": tf.constant(steps)} if "steps" in arguments else {}
@@ -214,7 +214,7 @@ def of_arrays(
 
 
 def _marked(model: Any, found: Anomaly, false_alarms: Any) -> Anomaly:
-    """Says which images are anomalous, at most so large a share of usual ones."""
+    """Marks images as anomalous: of usual ones at most the share `false_alarms`."""
     if not isinstance(false_alarms, numbers.Real) or not 0 < false_alarms < 1:
         raise UserError("false_alarms: must be a number between 0 and 1, such as 0.01.")
     if false_alarms < model.smallest_p_value:
@@ -233,10 +233,10 @@ def _in_parts(
     same: dict[str, tf.Tensor] | None = None,
     **of_each: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Calls a signature on one part of a batch after another and joins its results, [N, ...].
+    """Calls a signature on a batch part by part and joins the results, [N, ...].
 
-    It takes `same` for all parts, and `of_each`, checked, [N, ...]. If it takes a seed, each part
-    gets noise of its own by the key, int32 [2].
+    `same` goes to all parts; `of_each`, checked, [N, ...], is split. If the signature takes a seed,
+    the key, int32 [2], gives each part its own noise.
 
     Raises:
         UserError: if the model has no such signature, or the labels do not fit.
@@ -271,7 +271,7 @@ def traced_signature(model: Any, name: str) -> tuple[Any, list[str]]:
 
 
 def checked_labels(model: Any, labels: Any, num: int) -> dict[str, np.ndarray]:
-    """Labels as a conditional model takes them, by name; none for another.
+    """The labels as an argument of a conditional model; empty for other models.
 
     Raises:
         UserError: if there are labels where none are wanted, or the other way round.
@@ -297,12 +297,12 @@ def to_images(given: Any, image_shape: tuple[int, int, int]) -> np.ndarray:
 
     Args:
         given: [N, H, W, C], or [N, H, W] of one channel; floats in [0, 1], whole numbers from 0 to
-            255, or bool, where True is white.
+            255, or bool, with True for white.
         image_shape: height, width and channels that the model takes.
 
     Raises:
-        UserError: if they are anything else. Whole numbers that are 0 and 1 alone are refused, as
-            in training: they may be black and white, or all but black.
+        UserError: if they are anything else. Whole numbers that are only 0 and 1 are refused, as
+            in training: they may mean black and white, or two almost black levels.
     """
     images = _array(given, "Images", "biuf", _FORMS)
     if images.ndim == 3 and image_shape[-1] == 1 and images.shape != image_shape:
@@ -320,7 +320,7 @@ def to_images(given: Any, image_shape: tuple[int, int, int]) -> np.ndarray:
             "floats if 1 is white, and divide by 255 if they are all but black."
         )
     white = 255 if images.dtype.kind in "iu" else 1
-    if not (np.float32(low) >= 0 and np.float32(high) <= white):  # as they will be rounded
+    if not (np.float32(low) >= 0 and np.float32(high) <= white):  # after rounding
         raise UserError(
             f"Images are {images.dtype} with values from {low:.6g} to {high:.6g}; give {_FORMS}."
         )
@@ -331,14 +331,14 @@ def to_latents(given: Any, latent_dim: int) -> np.ndarray:
     """Brings latents to float32 [N, Z].
 
     Raises:
-        UserError: if they have another shape, or are no finite numbers.
+        UserError: if they have another shape, or are not finite numbers.
     """
     latents = _array(given, "Latents", "iuf", "floats")
     if latents.shape[1:] != (latent_dim,):
         raise UserError(
             f"Latents of shape {latents.shape} do not fit this model; it takes [N, {latent_dim}]."
         )
-    with np.errstate(over="ignore"):  # of what is infinite then
+    with np.errstate(over="ignore"):  # too large numbers become infinite
         latents = latents.astype(np.float32)
     if not np.all(np.isfinite(latents)):
         raise UserError("Latents have NaN or infinite values; they must be finite.")
@@ -346,9 +346,9 @@ def to_latents(given: Any, latent_dim: int) -> np.ndarray:
 
 
 def to_labels(given: Any, num: int, class_names: tuple[str, ...]) -> np.ndarray:
-    """Brings labels to numbers of classes, int32 [N]: of such, of names, [Y], or of one for all.
+    """Turns class numbers or names, one for each image or for all, into numbers, int32 [N].
 
-    Whole numbers are taken as they are, so that what was brought to numbers stays the same.
+    Whole numbers are kept, so that labels can be converted twice.
 
     Raises:
         UserError: if they are anything else.
@@ -368,10 +368,10 @@ def to_labels(given: Any, num: int, class_names: tuple[str, ...]) -> np.ndarray:
 
 
 def to_whole(given: Any, name: str, least: int, most: int) -> int:
-    """Brings a whole number of any type, from `least` to `most`, to an int.
+    """Turns a whole number of any type, from `least` to `most`, into an int.
 
     Raises:
-        UserError: that names it, if it is anything else.
+        UserError: if it is anything else; the message names it.
     """
     try:
         number = None if isinstance(given, bool) else operator.index(given)
@@ -384,18 +384,18 @@ def to_whole(given: Any, name: str, least: int, most: int) -> int:
 
 
 def _array(given: Any, what: str, kinds: str, wanted: str) -> np.ndarray:
-    """Makes an array of whatever was given, with values of one of the kinds of NumPy.
+    """Turns anything given into an array, whose type is one of NumPy's `kinds`.
 
     Raises:
-        UserError: that names what is wanted.
+        UserError: if that fails; the message says what is wanted.
     """
     try:
         array = np.asarray(given)
-    except ValueError as error:  # of lists of lists of many lengths
+    except ValueError as error:  # for nested lists of unequal lengths
         raise UserError(
             f"{what}: a {type(given).__name__} that cannot be made an array; give {wanted}."
         ) from error
-    if array.dtype.kind not in kinds and array.shape != (0,):  # an empty list is one of floats
+    if array.dtype.kind not in kinds and array.shape != (0,):  # an empty list becomes floats
         raise UserError(f"{what}: of the type {array.dtype.name}; give {wanted}.")
     return array
 
@@ -410,7 +410,7 @@ def grey_checks(images: tf.Tensor) -> list[tf.Operation]:
 
 
 def class_checks(labels: tf.Tensor, num: tf.Tensor, num_classes: int) -> list[tf.Operation]:
-    """Assertions that labels are numbers of classes, and `num` of them."""
+    """Assertions that labels are class numbers, and that there are `num`."""
     whole = tf.round(labels) if labels.dtype.is_floating else labels
     valid = tf.reduce_all((labels >= 0) & (labels < num_classes) & (labels == whole))
     return [
@@ -424,7 +424,7 @@ def _no_classes(num_classes: int) -> str:
 
 
 def batch_checks(model: Any, images: tf.Tensor, labels: Any) -> list[tf.Operation]:
-    """Assertions that a batch of Keras' fits a model, whose labels may be None.
+    """Assertions that a batch from Keras fits a model; labels may be None.
 
     Raises:
         UserError: at once, if images or labels are of a wrong type, or images of another shape.
@@ -448,7 +448,7 @@ def batch_checks(model: Any, images: tf.Tensor, labels: Any) -> list[tf.Operatio
 
 
 def refusing(function: Callable[..., Any], num_classes: int) -> Callable[..., Any]:
-    """A function that raises a UserError of one line where an assertion from here fails in it."""
+    """Wraps a function, so that a failed assertion from here raises a UserError of one line."""
     known = (_NO_PIXELS, _OTHER_NUMBER_OF_LABELS, _no_classes(num_classes))
 
     @functools.wraps(function)

@@ -1,6 +1,6 @@
-"""What a model is to those who train it: networks that draw images from latents, and their step.
+"""What training needs of a model: networks that draw images from latents, and their step.
 
-How a model is shown, told of and exported, its family knows (`family.py`). Where there are
+Its family (`family.py`) knows how a model is shown, described and exported. Where there are
 `labels`, they are those of a conditional model, int32 [B]; else None.
 """
 
@@ -28,7 +28,7 @@ _NOT_COMPILED_IN = ("loss", "loss_weights", "metrics", "weighted_metrics")
 
 
 class Measure(NamedTuple):
-    """One number that a family measures of images: its name, its title, its unit."""
+    """One number that a family measures on images: its name, its title, its unit."""
 
     name: str  # what its column in metrics.csv is called, after "train_" or "test_"
     title: str  # for people
@@ -39,7 +39,7 @@ class Measure(NamedTuple):
 class GenerativeModel(FigureMethods, keras.Model):
     """A Keras model that draws images from latents.
 
-    A kind of model says itself what raises `NotImplementedError` here.
+    Each kind of model defines what raises `NotImplementedError` here.
     """
 
     image_shape: ImageShape
@@ -47,15 +47,15 @@ class GenerativeModel(FigureMethods, keras.Model):
     num_classes: int = 0  # Y of a conditional model; 0 if it knows no labels
 
     def __init__(self, seed: int, **kwargs: Any):
-        """Takes the seed that decides all noise, and what else `keras.Model` knows."""
+        """Takes the seed that decides all noise, and other arguments of `keras.Model`."""
         super().__init__(**{"dtype": "float32", **kwargs})
         self.seed = seed
         self.means: dict[str, keras.metrics.Mean] = {}  # what `train_step` returns, by name
-        self.built = True  # its networks are, and Keras need not call the model to know
+        self.built = True  # its networks are built, so Keras need not call it first
 
     @property
     def networks(self) -> dict[str, keras.Model]:
-        """The networks that learn, by the names under which checkpoints keep them."""
+        """The networks that learn, by their names in checkpoints."""
         raise NotImplementedError
 
     def decode(self, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
@@ -68,7 +68,7 @@ class GenerativeModel(FigureMethods, keras.Model):
         return "prior"
 
     def sample_latents(self, num: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Draws latents [num, Z] of which images are drawn: by default from the prior."""
+        """Draws latents [num, Z] for new images: by default from the prior."""
         return tf.random.stateless_normal([num, self.latent_dim], seed)
 
     def sample(
@@ -95,13 +95,13 @@ class GenerativeModel(FigureMethods, keras.Model):
     # How it learns.
 
     def training_batch(self, grey: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor) -> Any:
-        """Makes grey levels [B, H, W, C] in [0, 1] what `train_step` takes at a step."""
+        """Turns grey levels [B, H, W, C] in [0, 1] into what `train_step` takes."""
         return grey if labels is None else (grey, labels)
 
     def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
         """Takes one gradient step; returns means since the last `reset_metrics()`, by name.
 
-        For callbacks of Keras there is a `loss` among them, which is to be small.
+        One of them is `loss`, which is to be small, for callbacks of Keras.
         """
         raise NotImplementedError
 
@@ -124,12 +124,12 @@ class GenerativeModel(FigureMethods, keras.Model):
     ) -> None:
         """Prepares `fit` and our own trainer.
 
-        The optimizer gets its variables at once, so that it is saved and loaded whole; what is to
-        be set before that, such as `exclude_from_weight_decay`, must be set before this call.
+        The optimizer makes its variables at once, so that it is saved and loaded whole. Set what
+        must come before, such as `exclude_from_weight_decay`, before this call.
 
         Args:
             optimizer: its name, or itself.
-            jit_compile: whether XLA compiles steps, which by Keras' default it does on any GPU.
+            jit_compile: whether XLA compiles steps; the default of Keras is yes on a GPU.
             **options: `run_eagerly`, `steps_per_execution`, as `keras.Model.compile` knows them.
 
         Raises:
@@ -149,7 +149,7 @@ class GenerativeModel(FigureMethods, keras.Model):
 
     @property
     def optimized_variables(self) -> list[keras.Variable]:
-        """What the optimizer learns, and averages if that is asked for."""
+        """The variables that the optimizer trains, and averages if asked to."""
         return self.trainable_variables
 
     @property
@@ -164,9 +164,9 @@ class GenerativeModel(FigureMethods, keras.Model):
 
     @property
     def fitted_parts(self) -> dict[str, Any]:
-        """What its family learns at the end, as `checkpoint_parts`; kept beside the checkpoints.
+        """Parts that are fitted after training; kept beside the checkpoints.
 
-        `effect_if_missing` of each part says what follows if it could not be learned.
+        `effect_if_missing` of each part says what follows if it could not be fitted.
         """
         return {}
 
@@ -179,21 +179,21 @@ class GenerativeModel(FigureMethods, keras.Model):
 
     @property
     def main_score(self) -> Measure:
-        """The score that images are sorted by, the usual ones high."""
+        """The score to sort images by; usual images have high scores."""
         names = list(traced_signature(self, "score")[0].structured_outputs)
         known = [each for each in models.family_of(self).test_measures(self) if each.name in names]
         return known[0] if known else Measure(names[0], names[0].replace("_", " "), "")
 
     @property
     def smallest_p_value(self) -> float | None:
-        """The smallest one that `anomaly` can give; None if the model knows no usual images."""
+        """The smallest p-value of `anomaly`; None if the model knows no usual images."""
         return None
 
     def update_batchnorm_statistics(self) -> None:
-        """Finds what depends on the weights as they are now, before they are used."""
+        """Updates statistics that depend on the weights, before the model is used."""
 
     def for_inference(self) -> "GenerativeModel":
-        """A model that does the same, faster where nothing is learned any more."""
+        """A model that does the same, faster if it need not learn any more."""
         return self
 
     def export(
@@ -219,11 +219,12 @@ class GenerativeModel(FigureMethods, keras.Model):
         for network in self.networks.values():
             network.summary(*arguments, **options)
 
-    # What Keras' own loop runs: it refuses batches that do not fit, by a UserError of one line. Our
-    # trainer calls `train_step` itself, with images that are known to fit, and pays for no checks.
+    # What Keras' own loop runs: it refuses batches that do not fit, with a UserError of one line.
+    # Our trainer calls `train_step` directly, with images that are known to fit, without these
+    # checks.
 
     def _make_function(self, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Makes what `fit` and `evaluate` call, of a step."""
+        """Makes the function that `fit` and `evaluate` call."""
         if self.jit_compile:
             step = tf.function(step, jit_compile=True, reduce_retracing=True)
         with self._without_xla():
@@ -231,7 +232,7 @@ class GenerativeModel(FigureMethods, keras.Model):
         return refusing(function, self.num_classes)
 
     def make_predict_function(self, force: bool = False) -> None:
-        """Makes what `predict` calls; a family may check in its `predict_step`."""
+        """Makes the function that `predict` calls; `predict_step` may check its input."""
         if self.predict_function is None or force:
             with self._without_xla():
                 super().make_predict_function(force)
@@ -239,7 +240,7 @@ class GenerativeModel(FigureMethods, keras.Model):
 
     @contextlib.contextmanager
     def _without_xla(self) -> Iterator[None]:
-        """Within it Keras does not compile what it makes; XLA would leave assertions out."""
+        """Within it Keras does not compile what it makes; XLA would drop assertions."""
         is_compiled, self.jit_compile = self.jit_compile, False
         try:
             yield
@@ -247,11 +248,11 @@ class GenerativeModel(FigureMethods, keras.Model):
             self.jit_compile = is_compiled
 
     def checked(self, step: Callable[[Any], Any], batch: Any) -> Any:
-        """Takes a step with what Keras gives it, once it is asserted that this fits.
+        """Takes a step with a batch from Keras, after checking that it fits.
 
         Args:
             step: of images, labels and weights, [B, ...], some of them None.
-            batch: the same, or without what is None.
+            batch: the same; what is None may be missing.
 
         Raises:
             UserError: at once, if images or labels are of a wrong type, or images of another shape.
@@ -267,7 +268,7 @@ def images_and_labels(batch: Any, num_classes: int) -> tuple[tf.Tensor, tf.Tenso
 
     Args:
         batch: images [B, H, W, C], or images and labels [B].
-        num_classes: of the model; 0 if it knows no labels, which are then not looked at.
+        num_classes: of the model; 0 if it takes no labels, which are then ignored.
 
     Raises:
         ValueError: if labels are missing, or there are sample weights.
@@ -275,7 +276,7 @@ def images_and_labels(batch: Any, num_classes: int) -> tuple[tf.Tensor, tf.Tenso
     images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
     if weights is not None:
         raise ValueError("Every image has the same weight; sample weights are not known here.")
-    images = tf.cast(images, tf.float32)  # Keras may have been told to compute by other floats
+    images = tf.cast(images, tf.float32)  # Keras may be set to another precision
     if not num_classes:
         return images, None
     if labels is None:
@@ -284,7 +285,7 @@ def images_and_labels(batch: Any, num_classes: int) -> tuple[tf.Tensor, tf.Tenso
 
 
 def inputs_of(batch: tf.Tensor, labels: tf.Tensor | None) -> Any:
-    """What a network takes: images or latents, of a conditional model with their labels."""
+    """The inputs of a network: images or latents, and labels if the model is conditional."""
     return batch if labels is None else [batch, labels]
 
 
@@ -296,17 +297,17 @@ def run_as_two_halves(
 ) -> tf.Tensor:
     """Runs a network on the two halves of a batch, which TensorFlow computes side by side.
 
-    Two cores with a half each are faster than two that share every operation. A GPU is not, and
-    replicas share out the cores already.
+    Two cores with a half each are faster than two that share every operation. On a GPU they
+    are not, and replicas share the cores already.
 
     Args:
-        network: of one output.
+        network: with one output.
         batch: [B, ...].
         labels: the network's second input, [B], if it has one.
-        training: whether it learns, so that its dropout drops.
+        training: whether dropout is active.
 
     Returns:
-        What the network makes of the batch, float32.
+        The network's output for the batch, float32.
     """
     batch = tf.convert_to_tensor(batch)
     labels = labels if labels is None else tf.convert_to_tensor(labels)

@@ -1,8 +1,8 @@
-"""What a family of models is to those who train, show and export its models.
+"""What training, pictures and exports need of a family of models.
 
-A family is one object, in `models.FAMILIES` by the name that `--model` has for it. Its functions
-take a model of it: nothing else need know how such a model is told of, so nobody asks which family
-it is. What a family must say itself raises `NotImplementedError` here; the rest has a default.
+A family is one object in `models.FAMILIES`, under its name for `--model`. Its methods take one of
+its models, so that no other code asks which family a model is of. What a family must define raises
+`NotImplementedError` here; the rest has a default.
 
 Where there are `labels`, they are those of a conditional model, int32 [B]; else None.
 """
@@ -30,8 +30,8 @@ class Family:
 
     title: str  # for people
     model_class: type[GenerativeModel]
-    evaluations: tuple[str, ...] = ()  # what evaluate.py can find out of such a model
-    network_table: Mapping[str, Any] = NETWORKS  # what its networks may be, by name
+    evaluations: tuple[str, ...] = ()  # what evaluate.py can measure of such a model
+    network_table: Mapping[str, Any] = NETWORKS  # its possible networks, by name
     takes: tuple[str, ...] = ()  # "labels", if models may be conditional; "network settings"
 
     # How a model is made.
@@ -48,10 +48,10 @@ class Family:
         """
         raise NotImplementedError
 
-    # What is measured, and said of it.
+    # What is measured, and how it is described.
 
     def train_measures(self, model: Any) -> dict[str, Measure]:
-        """Which numbers of `model.train_step` are kept, by their names there.
+        """Which numbers of `model.train_step` are kept, by name.
 
         The first stands in the progress bar; if it is not finite, training is stopped.
         """
@@ -62,36 +62,36 @@ class Family:
         raise NotImplementedError
 
     def set_measure(self, model: Any, dataset: Any) -> Callable[[], dict[str, float]] | None:
-        """Makes what finds the `test_measures` of all test images at once.
+        """Makes a function that finds the `test_measures` of all test images at once.
 
-        None, as by default, if they are means of what `model.measure` says of each image.
+        None, the default, if they are means of what `model.measure` finds for each image.
         """
         return None
 
     def describe_test(self, model: Any, values: dict[str, float]) -> str:
-        """Says for the screen what was measured of the test images; by name, their means."""
+        """Describes for the screen the means over the test images, given by name."""
         return ", ".join(
             f"{measure.title} {values[measure.name]:.4g} {measure.unit}".rstrip()
             for measure in self.test_measures(model)
         )
 
     def headline(self, model: Any, values: dict[str, float]) -> tuple[Measure, float]:
-        """The number that stands for a model, of the means over test images by their names."""
+        """The one number that stands for a model, from the means over the test images."""
         measure = self.test_measures(model)[0]
         return measure, values[measure.name]
 
     def other_figures(self, model: Any, row: dict[str, float]) -> dict[str, float]:
-        """Further columns of `metrics.csv`, which follow from the others of a row."""
+        """Further columns of `metrics.csv`, computed from the others of a row."""
         return {}
 
     def warnings(self, model: Any, row: dict[str, float]) -> list[str]:
         """Says what has gone wrong in an epoch, and what to try; `row` is that of `metrics.csv`."""
         return []
 
-    # What is learned at the end, shown and exported.
+    # What is fitted at the end, shown and exported.
 
     def fit_after_training(self, model: Any, name: str, dataset: Any) -> None:
-        """Learns one of `model.fitted_parts`, of the `Dataset`, by the weights in use."""
+        """Fits one of `model.fitted_parts` to the `Dataset`, with the weights in use."""
 
     def epoch_panels(
         self, model: Any, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor
@@ -110,9 +110,9 @@ class Family:
         ]
 
     def signatures(self, model: Any) -> Signatures:
-        """What its SavedModel can do, by name: a function and its arguments; the first is usual.
+        """What its SavedModel can do, by name: a function and its arguments; the first is default.
 
-        By default the two of all families; `signatures.batch_signature` makes others.
+        By default the two of all families; `saved_model.batch_signature` makes others.
         """
         return decoding_signatures(model)
 
@@ -123,9 +123,9 @@ class Family:
     def describe(self, model: Any, metrics: dict[str, float] | None = None) -> dict[str, Any]:
         """What `model.json` says of a model, by name; plain values.
 
-        "config", settings of a `Config` that the model knows itself; and of what its card shows:
-        "numbers", what was measured, in Markdown, by the last row of `metrics.csv`; "pixels", what
-        an image is to the model; "limits", what it cannot do.
+        "config": settings of a `Config` that the model knows itself. For its card: "numbers", what
+        was measured, in Markdown, from the last row of `metrics.csv`; "pixels", what an image is to
+        the model; "limits", what it cannot do.
         """
         known = {"config": {"latent_dim": model.latent_dim, "seed": model.seed}}
         if not metrics:
@@ -139,9 +139,9 @@ class Family:
 
 
 def sample_panel(model: GenerativeModel, seed: tf.Tensor) -> Panel:
-    """Shows what a model draws by a seed, int32 [2].
+    """Shows what a model draws with a seed, int32 [2].
 
-    Each class has a row, and all rows have the same latents; of too many classes there are some.
+    Each class has a row, and all rows have the same latents; of many classes only some.
     """
     title = f"Samples from the {model.samples_from}"
     if not model.num_classes:

@@ -1,6 +1,6 @@
-"""A model draws itself for those who look at it in a notebook: figures of matplotlib.
+"""Methods by which a model draws figures of matplotlib, for notebooks.
 
-Nothing holds on to them, and pyplot knows nothing of them.
+The figures are not registered in pyplot, so nothing keeps them in memory.
 """
 
 from typing import Any
@@ -19,12 +19,12 @@ _USUAL_SAMPLES, _LARGEST_PICTURE = 64, 10_000
 
 
 class FigureMethods(ArrayMethods):
-    """What a `GenerativeModel` draws of arrays, which it takes as `ArrayMethods` does."""
+    """Figures that a `GenerativeModel` draws from arrays; it takes them as `ArrayMethods` does."""
 
     def plot_samples(
         self, num: int | None = None, seed: int | None = None, labels: Any = None
     ) -> Figure:
-        """Draws what `sample` returns as a matplotlib figure; of some classes each is a column."""
+        """Draws what `sample` returns as a matplotlib figure; with few classes each is a column."""
         names = self.class_names if labels is None else ()
         title = f"samples from the {self.samples_from}"
         columns = len(names) if 0 < len(names) <= mosaics.MOST_COLUMNS else None

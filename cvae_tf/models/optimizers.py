@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from cvae_tf.core.settings import find
 
-# Where weight decay would only take away scale and offset, not complexity.
+# Weight decay would only change scale and offset there, not complexity.
 _NOT_DECAYED = ("bias", "gamma", "beta", "gains", "shifts")
 _LINE_ENDS_AT = 0.3  # of the largest learning rate
 
@@ -22,7 +22,7 @@ class FusedAdam(keras.optimizers.Adam):
     """
 
     def __init__(self, *arguments, **options):
-        """Takes what Adam takes; only kernels decay, whoever makes the optimizer."""
+        """Takes what Adam takes; only kernels decay, also if a user makes the optimizer."""
         super().__init__(*arguments, **options)
         self.exclude_from_weight_decay(var_names=_NOT_DECAYED)
 
@@ -46,8 +46,8 @@ class FusedAdam(keras.optimizers.Adam):
     def _all_reduce_sum_gradients(self, grads_and_vars):
         """Adds the gradients of all replicas, if there are several.
 
-        Keras has TensorFlow do it for a single one too, which then keeps the graph of the step for
-        as long as the process lives (`tf.custom_gradient`): megabytes for each trained model.
+        Keras calls TensorFlow even for a single replica, which then keeps the graph of the step
+        until the process ends (`tf.custom_gradient`): megabytes for each trained model.
         """
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             return super()._all_reduce_sum_gradients(grads_and_vars)
@@ -66,7 +66,7 @@ OPTIMIZERS = {
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
 class ConstantThenLine(keras.optimizers.schedules.LearningRateSchedule):
-    """Stays the same for half of the steps, then falls by a line to three tenths.
+    """Constant for half of the steps, then falls linearly to three tenths.
 
     Not to 0: the slower a discriminator learns, the more surely it wins (benchmarks/NOTES.md).
     """
@@ -100,13 +100,14 @@ def build_optimizer(
     """Makes the optimizer of a run.
 
     Args:
-        learning_rate: the largest there is.
+        learning_rate: the largest one in the schedule.
         schedule: "constant"; "cosine": a linear warm-up, then half a cosine down to 0; or "linear":
-            constant in the first half, then down by a line to three tenths.
-        total_steps: of the whole run; a tenth of them at most is warm-up.
+            constant in the first half, then linearly down to three tenths.
+        total_steps: of the whole run; at most a tenth of them is warm-up.
         warmup_steps: of the cosine schedule.
         weight_decay: of the kernels, relative to the learning rate.
-        clip_norm: the largest norm of all gradients together; longer ones are cut. 0: none.
+        clip_norm: the largest norm of all gradients together; larger ones are scaled down; 0 for no
+            limit.
         name: in `OPTIMIZERS`.
         ema: decay of the averages of the weights that it keeps (`training/trainer.py`); 0 for none.
         **options: of that optimizer alone, such as beta_1.
@@ -135,7 +136,7 @@ def build_optimizer(
 
 
 def _decays(make: Callable[..., keras.Optimizer], wanted: float) -> dict[str, float | None]:
-    """What an optimizer is told of weight decay: some of Keras decay if they are told nothing."""
+    """The weight decay to pass to an optimizer: some of Keras decay by default."""
     usual = {name: each.default for name, each in inspect.signature(make).parameters.items()}
     names = ["weight_decay", *(name for name in usual if name.endswith("_weight_decay"))]
     return {name: wanted or (0.0 if usual.get(name) else None) for name in names}

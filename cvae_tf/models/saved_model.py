@@ -1,7 +1,7 @@
-"""What a model is to the world outside: its signatures, and the SavedModel with its card.
+"""How a model leaves the program: its signatures, and the SavedModel with its card.
 
 A SavedModel needs TensorFlow alone. The signatures of all families are here, `sample` and `decode`,
-and what makes others: they check what they are given, and take batches without images.
+and helpers to make others: they check their arguments and take empty batches too.
 """
 
 import inspect
@@ -98,7 +98,7 @@ def decoding_signatures(model: Any) -> Signatures:
 def batch_signature(
     model: Any, batch: str, function: Callable[..., dict[str, tf.Tensor]], *others: tf.TensorSpec
 ) -> Signature:
-    """A signature that takes a batch, which may be empty, and refuses what does not fit.
+    """A signature that takes a batch, also an empty one, and refuses what does not fit.
 
     Args:
         model: a `GenerativeModel`.
@@ -127,7 +127,7 @@ def batch_signature(
 def _with_label_argument(
     model: Any, function: Callable[..., Any], arguments: list[tf.TensorSpec]
 ) -> Signature:
-    """Names the arguments of a function, of a conditional model with `labels` behind them."""
+    """Names the arguments of a function; a conditional model takes `labels` after them."""
     if model.num_classes:
         arguments = [*arguments, tf.TensorSpec([None], tf.int32, "labels")]
 
@@ -141,7 +141,7 @@ def _with_label_argument(
 
 
 def _checked_labels(model: Any, labels: tuple[tf.Tensor, ...], num: tf.Tensor) -> tf.Tensor | None:
-    """The labels that a signature was given, if any; refuses what is no class of the model."""
+    """The labels that a signature was given, if any; refuses unknown classes."""
     if not labels:
         return None
     with tf.control_dependencies(class_checks(labels[0], num, model.num_classes)):
@@ -158,7 +158,7 @@ def _at_least_one(batch: tf.Tensor) -> tf.Tensor:
 
 
 def export(model: Any, directory: str | Path) -> None:
-    """Writes the SavedModel of any model, with what it knows of itself, into a new directory.
+    """Writes the SavedModel of any model, with what is known about it, into a new directory.
 
     Raises:
         UserError: if there is something at that path, or it cannot be written.
@@ -193,12 +193,12 @@ def describe(
     data: dict[str, Any],
     metrics: dict[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Collects the contents of `model.json`: what a user may want to know of a model's making.
+    """Collects the contents of `model.json`: how a model was made.
 
     Args:
         model: the model.
-        config: settings it was made by; by default those that it knows itself.
-        data: what is known of its images, at least their `image_shape`.
+        config: the settings it was made with; by default those that it knows itself.
+        data: what is known about its images, at least their `image_shape`.
         metrics: the last row of its `metrics.csv`.
     """
     family = models.family_of(model)
@@ -228,11 +228,11 @@ def _git(*arguments: str) -> str | None:
         return None
 
 
-# The card: what it is, what its numbers mean, how to use it.
+# The card: what the model is, what its numbers mean, how to use it.
 
 
 def render_card(metadata: dict[str, Any], signatures: dict[str, Any]) -> str:
-    """Writes the card of a model in Markdown, by its `model.json` and its concrete functions."""
+    """Writes the card of a model in Markdown, from its `model.json` and concrete functions."""
     data, commit = metadata["data"], metadata["git_commit"]
     height, width, channels = data["image_shape"]
     title = metadata["title"]
@@ -265,7 +265,7 @@ def _describe_making(config: dict[str, Any], metrics: dict[str, float] | None) -
 
 
 def _describe_data(data: dict[str, Any]) -> str:
-    """Lines of a list, if the images are known."""
+    """A list in Markdown, if the images are known."""
     if "name" not in data:
         return ""
     return (
@@ -276,7 +276,7 @@ def _describe_data(data: dict[str, Any]) -> str:
 
 
 def _describe_labels(signatures: dict[str, Any], data: dict[str, Any]) -> dict[str, str]:
-    """An example of `sample`, and of a conditional model what its labels mean."""
+    """An example of `sample`, and for a conditional model what its labels mean."""
     example = "num=16, seed=[1, 2]"
     arguments, _ = signatures["sample"].structured_input_signature
     if "labels" not in [spec.name for spec in arguments]:

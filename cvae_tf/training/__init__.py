@@ -1,1 +1,1 @@
-"""How a model is learned: the loop, the run directory, checkpoints, what is shown."""
+"""How a model is trained: the loop, the run directory, checkpoints, what is shown."""

@@ -1,4 +1,4 @@
-"""From what was asked for to a compiled model and what trains it; from a run to its model."""
+"""From settings to a compiled model and its trainer; from a run to its model."""
 
 import dataclasses
 import gc
@@ -28,7 +28,7 @@ from cvae_tf.training.trainer import Trainer, take_averages
 
 
 class Trained(NamedTuple):
-    """A run as far as it has come, with its model."""
+    """A run, finished or not, with its model."""
 
     run: Run
     model: GenerativeModel
@@ -44,10 +44,10 @@ def complete_settings(
         config: all settings, if they are known.
         given: otherwise those that were asked for, by name.
         dataset: what the run learns from.
-        is_shared_out: whether batches are, among replicas; small ones cannot be.
+        is_shared_out: whether replicas share batches, which then cannot be small.
 
     Raises:
-        UserError: if they make no sense together, or for such images.
+        UserError: if settings contradict each other, or do not suit the images.
     """
     looks, test_looks = look_at(dataset.train.images), look_at(dataset.test.images)
     if looks.share_of_same == 1 and looks.num > 1:
@@ -95,7 +95,7 @@ def _why_preset(config: Config, given: dict[str, Any], looks: Looks) -> str:
 
 
 def _warn_of_range(looks: Looks, form: Form | None, of: str = "image") -> None:
-    """Warns of images that use but a small part of the levels, whatever learns them."""
+    """Warns of images that use only a small part of the levels, whatever the model."""
     remedy = "raise their contrast if that is not meant"
     if looks.are_dark and form:
         remedy = "--white_level says which level is white"
@@ -118,7 +118,7 @@ def build_model(
     Raises:
         UserError: if the network is unknown or cannot take such images.
     """
-    gc.collect()  # what was trained before refers to itself, and would stay with all its images
+    gc.collect()  # an earlier trainer refers to itself, and would stay in memory with its images
     steps = batches.steps_per_epoch(num_images, config.batch_size)
     family = find("model", FAMILIES, config.model)
     if config.conditional and not num_classes:
@@ -143,10 +143,10 @@ def build_model(
 
 
 def build_trainer(config: Config, dataset: Dataset, distribution: Distribution) -> Trainer:
-    """Builds the model on all replicas, and what trains it.
+    """Builds the model on all replicas, and its trainer.
 
     Raises:
-        UserError: if the images of the workers differ, or cannot be shared out.
+        UserError: if the images of the workers differ, or cannot be shared.
     """
     if config.jit and distribution.strategy:
         raise UserError("--jit: XLA compiles the step of a single device only.")
@@ -156,12 +156,14 @@ def build_trainer(config: Config, dataset: Dataset, distribution: Distribution) 
     num_images, num_classes = len(dataset.train.images), len(dataset.class_names or ())
     with distribution.scope():
         model = build_model(config, dataset.image_shape, num_images, num_classes)
+    if dataset.class_names:  # so that pictures name the classes
+        model.with_metadata({"data": {"class_names": dataset.class_names}})
     distribution.prepare(model)
     return Trainer(model, dataset, config.batch_size, config.augment, config.flip, distribution)
 
 
 def load_trained(run_dir: str | os.PathLike, precision: str | None = None) -> Trained:
-    """Loads the newest good checkpoint of a run; of one with `early_stop` that of the best epoch.
+    """Loads the newest good checkpoint of a run; with `early_stop` that of the best epoch.
 
     `precision` is that of the layers, by default the run's.
 

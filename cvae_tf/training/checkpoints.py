@@ -1,8 +1,8 @@
-"""Checkpoints: all that training changes, with checksums; the newest good one is found again.
+"""Checkpoints: all that training changes, with checksums. The newest good one is used.
 
-They are not those of `tf.train.Checkpoint`: that has no sums by which damage is noticed, writes
-several files of which some may be old, restores what fits and silently leaves the rest as it is,
-and keeps no record of epochs. An .npz can also be read without TensorFlow.
+`tf.train.Checkpoint` is not used: it has no checksums that show damage, writes several files of
+which some may be old, restores what fits and silently leaves the rest, and keeps no record of
+epochs. An .npz can also be read without TensorFlow.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _KEPT = 3
 class Progress(NamedTuple):
     """How far a run has come."""
 
-    epoch: int  # the one that is to be trained next, or further
+    epoch: int  # the one to train next, or to go on with
     steps_done: int  # in that epoch
     metrics: Metrics  # of the epochs before it
 
@@ -59,14 +59,14 @@ def save_checkpoint(directory: Path, model: GenerativeModel, progress: Progress)
 
 
 def packed(model: GenerativeModel, progress: Progress) -> bytes:
-    """Packs what a checkpoint holds, for another process."""
+    """Packs the contents of a checkpoint for another process."""
     with io.BytesIO() as file:
         np.savez(file, **_arrays(model, progress))
         return file.getvalue()
 
 
 def unpack(content: bytes, model: GenerativeModel) -> Progress:
-    """Sets the variables of a compiled model to what was `packed`; returns how far it had come."""
+    """Sets the variables of a compiled model to what was `packed`; returns its progress."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return _take("the chief's weights", dict(arrays), model)
 
@@ -77,7 +77,7 @@ def _arrays(model: GenerativeModel, progress: Progress) -> dict[str, np.ndarray]
 
 
 def best_row(metrics: Metrics, model: GenerativeModel) -> dict[str, float]:
-    """The row of the best epoch, of at least one: the first of those with the best test figure."""
+    """The row of the best epoch, of one or more: the first with the best test figure."""
     measure = family_of(model).test_measures(model)[0]
     sign = 1 if measure.higher_is_better else -1
     return max(metrics, key=lambda row: sign * row[f"test_{measure.name}"])
@@ -97,10 +97,10 @@ def _remove_old(directory: Path, metrics: Metrics, model: GenerativeModel) -> No
 def restore_newest(directory: Path, model: GenerativeModel) -> Progress:
     """Sets the variables of a compiled model to those of the newest good checkpoint, if any.
 
-    What is wrong with newer ones is warned of.
+    Damaged newer ones are reported in warnings.
 
     Returns:
-        How far the run had come; without checkpoints the beginning.
+        The progress of the run; without checkpoints its beginning.
 
     Raises:
         UserError: if there are checkpoints, but no good one.
@@ -143,7 +143,7 @@ def _restore(path: Path, model: GenerativeModel) -> Progress:
 
 
 def _take(where: Path | str, arrays: dict[str, np.ndarray], model: GenerativeModel) -> Progress:
-    """Gives a model all its variables, if all are there and fit."""
+    """Sets all variables of a model, if all values are there and fit."""
     try:
         progress = Progress(**json.loads(arrays["state"].tobytes()))
     except (KeyError, TypeError, ValueError) as error:
@@ -172,7 +172,7 @@ def _sha256(path: Path) -> str:
 
 
 def _named_variables(model: GenerativeModel) -> Iterator[tuple[str, Any]]:
-    """All that training changes, under names that hold in any process."""
+    """All variables that training changes, under names that are the same in any process."""
     for group, owner in model.checkpoint_parts.items():
         for index, variable in enumerate(owner.variables):
             yield f"{group}.{index:02d}.{variable.name}", variable

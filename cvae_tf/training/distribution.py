@@ -1,9 +1,9 @@
-"""One device or many: how a strategy of TensorFlow is made, and what a run asks of it.
+"""One device or many: how a TensorFlow strategy is made, and what a run needs of it.
 
-The engine is `tf.distribute`. What a replica computes is the family's own `train_step`, which knows
-of `core/replicas.py`; everything else here is what one worker must know of the others. TensorFlow's
-coordination service, which runs on the chief, waits for all workers, but not without end; it hands
-on what each has in mind, and notices later who is gone.
+The engine is `tf.distribute`. Each replica runs the model's own `train_step`, which uses
+`core/replicas.py`; the rest here is what one worker must know about the others. TensorFlow's
+coordination service runs on the chief. It waits for all workers, but not for ever, exchanges their
+settings, and notices when one is gone.
 """
 
 import contextlib
@@ -34,8 +34,8 @@ _OF_OTHERS = (
     tf.errors.DeadlineExceededError,
     tf.errors.InternalError,
 )
-_FEWEST_ROWS = 4  # images for each replica; a GAN compares so many
-_BYTES_AT_ONCE = 2**20  # that the chief hands out, each as a number
+_FEWEST_ROWS = 4  # images for each replica; a GAN compares four
+_BYTES_AT_ONCE = 2**20  # that the chief sends, each as a number
 
 _RESOLVERS = tf.distribute.cluster_resolver
 _MOST_TASKS = 1024  # of Slurm, on a node
@@ -46,7 +46,7 @@ _LONGEST_WAIT = 45  # seconds
 
 
 class Cluster(NamedTuple):
-    """Who trains together."""
+    """The workers that train together."""
 
     workers: tuple[str, ...] = ("here",)  # HOST:PORT of each, the chief first
     number: int = 0  # of this one
@@ -54,29 +54,29 @@ class Cluster(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Distribution:
-    """Where a run is trained: the replicas of a strategy, on one worker or several."""
+    """Where a run is trained: the replicas of a strategy, on one or several workers."""
 
-    strategy: tf.distribute.Strategy | None = None  # None: TensorFlow as it is
+    strategy: tf.distribute.Strategy | None = None  # None: TensorFlow's default
     cluster: Cluster = Cluster()
 
     @property
     def num_workers(self) -> int:
-        """The processes that train together."""
+        """The number of processes that train together."""
         return len(self.cluster.workers)
 
     @property
     def is_chief(self) -> bool:
-        """Whether this worker writes what all of them make."""
+        """Whether this worker writes the files of the run."""
         return self.cluster.number == 0
 
     @property
     def num_replicas(self) -> int:
-        """The replicas of all workers, R."""
+        """The number of replicas on all workers, R."""
         return self.strategy.num_replicas_in_sync if self.strategy else 1
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        """Within it, variables are made of which each replica has a copy."""
+        """Within it, each replica gets a copy of new variables."""
         if not self.strategy:
             yield
             return
@@ -84,14 +84,14 @@ class Distribution:
             yield
 
     def prepare(self, model: GenerativeModel) -> None:
-        """Makes normalisations look at the whole batch, not at a replica's share."""
+        """Lets normalisation layers use the whole batch, not a replica's share."""
         for network in model.networks.values() if self.strategy else ():
             for layer in network._flatten_layers():
                 if isinstance(layer, keras.layers.BatchNormalization):
                     layer.synchronized = True
 
     def check_batch(self, batch_size: int) -> None:
-        """Refuses a batch, of all replicas together, that cannot be shared out evenly."""
+        """Refuses a global batch that cannot be shared evenly."""
         num = self.num_replicas
         if num > 1 and (batch_size % num or batch_size < _FEWEST_ROWS * num):
             raise UserError(
@@ -100,10 +100,10 @@ class Distribution:
             )
 
     def own_order(self, order: tf.Tensor, batch_size: int) -> tf.Tensor:
-        """Picks this worker's images of an epoch, int32 [N], by the batch of all workers, B.
+        """Picks this worker's images from the order of an epoch, int32 [N]; B is the global batch.
 
         Returns:
-            int32 [steps * B / workers]: those of the first step, of the second, ...
+            int32 [steps * B / workers]: those of the first step, then the second, ...
         """
         if self.num_workers == 1:
             return order
@@ -115,9 +115,9 @@ class Distribution:
         """Calls a function on each of this worker's replicas with its share of images and labels.
 
         Args:
-            step: of the same results on all replicas.
+            step: returns the same on all replicas.
             images: of this worker, [B, ...].
-            labels: theirs [B], or None.
+            labels: their labels [B], or None.
         """
         if not self.strategy:
             return step(images, labels)
@@ -134,7 +134,7 @@ class Distribution:
         return self._first(self.strategy.run(on_replica))
 
     def _first(self, found: Any) -> Any:
-        """What one replica found, where all find the same."""
+        """The result of one replica, where all have the same."""
         results = self.strategy.experimental_local_results
         return tf.nest.map_structure(lambda value: results(value)[0], found)
 
@@ -151,7 +151,7 @@ class Distribution:
     @functools.cached_property
     def _traced_total(self) -> Callable[[tf.Tensor], tf.Tensor]:
         def share(values: tf.Tensor) -> tf.Tensor:
-            own = values / self._replicas_here  # made here, else TensorFlow knows no device of it
+            own = values / self._replicas_here  # made here, else TensorFlow has no device for it
             context = tf.distribute.get_replica_context()
             return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
@@ -161,7 +161,7 @@ class Distribution:
         return tf.function(add, input_signature=[tf.TensorSpec([None], tf.float64)])
 
     def from_chief(self, make: Callable[[], bytes]) -> bytes:
-        """Hands what the chief makes to all workers; with one worker nothing is made."""
+        """Sends what the chief makes to all workers; with one worker nothing is made."""
         if self.num_workers == 1:
             return b""
         content = np.frombuffer(make() if self.is_chief else b"", np.uint8)
@@ -171,9 +171,9 @@ class Distribution:
         return b"".join(self.total(part).round().astype(np.uint8).tobytes() for part in parts)
 
     def agreed_signal(self, received: int | None) -> int | None:
-        """Finds the signal that some worker has received, if any, by the one received here.
+        """Finds the signal that any worker has received, given the one received here, if any.
 
-        All stop by it, and may leave as soon as they know of it.
+        All stop by it, and may leave as soon as they know it.
         """
         if self.num_workers == 1:
             return received
@@ -188,24 +188,24 @@ class Distribution:
         """Refuses workers whose images, or labels, have other digests."""
         if self.num_workers > 1:
             digest = make_digest()
-            self.total(np.zeros(1))  # one may need much longer, or have gone
+            self.total(np.zeros(1))  # one may need much longer, or be gone
             check_workers_agree(self.cluster, what, {"their SHA-256": digest})
 
     def check_settings(self, asked: dict[str, Any]) -> None:
-        """Refuses workers that are asked for something else, or have other versions or devices."""
+        """Refuses workers with other settings, versions or devices."""
         if self.num_workers > 1:
             here = {
                 "TensorFlow": tf.__version__,
                 "Keras": keras.__version__,
                 "GPUs": len(tf.config.list_physical_devices("GPU")),
                 "TF_CONFIG": self.cluster.workers,
-                "data_path": None,  # images may lie elsewhere on each, and are compared themselves
+                "data_path": None,  # images may be elsewhere on each worker; they are compared
             }
             check_workers_agree(self.cluster, "settings", {**asked, **here})
 
     @contextlib.contextmanager
     def among_others(self) -> Iterator[None]:
-        """Within it, the end of another worker is an error for people.
+        """Within it, the end of another worker raises an error for people.
 
         Raises:
             UserError: if one cannot be reached any more.
@@ -222,12 +222,12 @@ class Distribution:
             ) from error
 
     def end_together(self) -> None:
-        """Waits until all workers have come to the end, and knows of all that they know it too."""
+        """Waits until all workers have finished, and all know that."""
         self.total(np.zeros(1))
         self.barrier()
 
     def barrier(self) -> None:
-        """Waits, before this worker goes, until the others know why; one that is gone does."""
+        """Before this worker leaves, waits until the others know why, if they are not gone."""
         with contextlib.suppress(*_OF_OTHERS):
             self.total(np.zeros(1))
 
@@ -236,7 +236,7 @@ SINGLE = Distribution()
 
 
 def _alike_on_all_replicas(next_creator: Any, **options: Any) -> tf.Variable:
-    """Makes a variable to which all replicas assign the same."""
+    """Makes a variable to which all replicas assign the same value."""
     options["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
     options["synchronization"] = tf.VariableSynchronization.ON_WRITE
     return next_creator(**options)
@@ -244,13 +244,13 @@ def _alike_on_all_replicas(next_creator: Any, **options: Any) -> tf.Variable:
 
 @contextlib.contextmanager
 def start_strategy(name: str, logical_cpus: int, asked: dict[str, Any]) -> Iterator[Distribution]:
-    """Prepares TensorFlow, which was not used yet, for a strategy.
+    """Prepares TensorFlow for a strategy, before its first use.
 
-    Within it the end of another worker is an error for people, and the chief alone speaks.
+    Within it, the end of another worker raises an error for people, and only the chief prints.
 
     Args:
         name: in `STRATEGIES`.
-        logical_cpus: how many devices the processor is to count as; 0: one.
+        logical_cpus: into how many devices the processor is divided; 0 for one.
         asked: the settings that were given, which must be the same on all workers.
 
     Raises:
@@ -266,12 +266,12 @@ def start_strategy(name: str, logical_cpus: int, asked: dict[str, Any]) -> Itera
 
 
 def single(_logical_cpus: int) -> Distribution:
-    """One device."""
+    """A single device."""
     return SINGLE
 
 
 def mirrored(logical_cpus: int) -> Distribution:
-    """All GPUs of this machine; or as many parts of its processor."""
+    """All GPUs of this machine; or `logical_cpus` parts of its processor."""
     if logical_cpus:
         _divide_processor(logical_cpus)
         devices = [f"CPU:{i}" for i in range(logical_cpus)]
@@ -298,7 +298,7 @@ def _divide_processor(number: int) -> None:
 
 
 def multiworker(_logical_cpus: int) -> Distribution:
-    """As many machines as `TF_CONFIG` or Slurm names."""
+    """The machines that `TF_CONFIG` or Slurm names."""
     cluster = read_cluster()
     return Distribution(join_workers(cluster), cluster)
 
@@ -307,12 +307,12 @@ def read_cluster() -> Cluster:
     """Reads the cluster in `TF_CONFIG`; without it, the one of Slurm's variables.
 
     Raises:
-        UserError: if there is none, or it cannot be one.
+        UserError: if there is none, or it is not valid.
     """
     is_of_slurm = "TF_CONFIG" not in os.environ and "SLURM_PROCID" in os.environ
     try:
         if is_of_slurm:
-            # Slurm itself shares out the GPUs; asked for none, TensorFlow would look for them.
+            # Slurm itself assigns the GPUs; without these numbers TensorFlow would look for them.
             gpus = {"gpus_per_node": _MOST_TASKS, "gpus_per_task": 1, "auto_set_gpu": False}
             resolver = _RESOLVERS.SlurmClusterResolver(**gpus)
         else:
@@ -333,7 +333,7 @@ def read_cluster() -> Cluster:
 
 
 def join_workers(cluster: Cluster) -> tf.distribute.Strategy:
-    """Waits until all workers are there, and makes their strategy.
+    """Waits until all workers have started, and makes their strategy.
 
     Raises:
         UserError: if one is missing, or this one cannot listen at its address.
@@ -355,7 +355,7 @@ def join_workers(cluster: Cluster) -> tf.distribute.Strategy:
         rpc_layer="grpc",
     )
     try:
-        with signals.kept():  # TensorFlow takes SIGTERM for itself
+        with signals.kept():  # TensorFlow installs its own SIGTERM handler
             return tf.distribute.MultiWorkerMirroredStrategy(resolver)
     except (tf.errors.OpError, RuntimeError) as error:
         raise UserError(f"--strategy=multiworker: {_why_alone(cluster, error)}") from error
@@ -366,14 +366,14 @@ def _why_alone(cluster: Cluster, error: Exception) -> str:
     text = str(error)
     if not isinstance(error, tf.errors.DeadlineExceededError):
         return f"cannot start at {cluster.workers[cluster.number]} ({text.splitlines()[0]})."
-    missing = re.findall(r"^/job:worker/.*task:(\d+)$", text, re.MULTILINE)  # the chief knows
+    missing = re.findall(r"^/job:worker/.*task:(\d+)$", text, re.MULTILINE)  # only the chief knows
     who = ", ".join(f"worker {i} ({cluster.workers[int(i)]})" for i in missing)
     who = who or f"the chief ({cluster.workers[0]})"
     return f"{who} did not come within {_LONGEST_WAIT} s, or not all of the others."
 
 
 def check_workers_agree(cluster: Cluster, what: str, own: dict[str, Any]) -> None:
-    """Makes sure that all workers, which ask at the same time and once, have the same values.
+    """Makes sure that all workers have the same values; all call it once, at the same time.
 
     Raises:
         UserError: on every worker, if one differs.
@@ -392,7 +392,7 @@ def check_workers_agree(cluster: Cluster, what: str, own: dict[str, Any]) -> Non
 
 
 def _exchange(cluster: Cluster, name: str, own: str) -> list[str]:
-    """Hands a text to all workers, and gets those of all."""
+    """Sends a text to all workers, and receives theirs."""
     context().set_config_key_value(f"cvae_tf/{name}/{cluster.number}", own)
     wait = 1000 * _LONGEST_WAIT
     return [

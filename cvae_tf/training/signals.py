@@ -1,6 +1,6 @@
 """Stopping politely: by Ctrl-C from Python, by signals from a script.
 
-What is written then stands in `run_training.py`.
+`run_training.py` decides what is written then.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(KeyboardInterrupt):
-    """Someone stopped the program; what was trained is kept, and can go on."""
+    """Someone stopped the program; what was trained is kept, and training can go on."""
 
     def __init__(self, number: int = signal.SIGINT, run_dir: Path | None = None):
         """Takes the number of the signal, and the run that was being trained, if there was one."""
@@ -32,14 +32,14 @@ class Stopped(KeyboardInterrupt):
 
 
 class _Signals:
-    """What is known of signals; they are the process's, so there is one of this."""
+    """The state of signals; there is one, as signals belong to the process."""
 
     received: int | None = None
     are_held_back = False
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
         if self.received is not None:
-            os._exit(128 + number)  # everything on the disk is whole at any moment
+            os._exit(128 + number)  # files on the disk are whole at any moment
         self.received = number
         if not self.are_held_back:
             raise Stopped(number)
@@ -54,15 +54,15 @@ _signals = _Signals()
 
 
 def _alone(received: int | None) -> int | None:
-    """Agrees with nobody: what was received here counts."""
+    """For a single worker: only what was received here counts."""
     return received
 
 
 @contextlib.contextmanager
 def stopping_by_signals() -> Iterator[None]:
-    """Makes the first SIGINT or SIGTERM a `Stopped`, and the second one the end; for scripts alone.
+    """Turns the first SIGINT or SIGTERM into `Stopped`; the second ends the process.
 
-    It belongs to the main thread. Who calls our functions from Python keeps their own handlers.
+    For scripts, in the main thread. Users of our functions from Python keep their own handlers.
     """
     before = {number: signal.signal(number, _signals.handle) for number in _NUMBERS}
     try:
@@ -75,14 +75,14 @@ def stopping_by_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """Gives signals back to those who had them before, if a library has taken them within it."""
+    """Restores the signal handlers afterwards, if a library has replaced them."""
     before = {number: signal.getsignal(number) for number in _NUMBERS}
     try:
         yield
     finally:
-        is_main = threading.current_thread() is threading.main_thread()  # no other can
+        is_main = threading.current_thread() is threading.main_thread()  # only it can
         for number, handler in before.items() if is_main else ():
-            if handler is not None:  # else it is not one of Python's
+            if handler is not None:  # None: not set by Python
                 signal.signal(number, handler)
 
 
@@ -90,14 +90,15 @@ def kept() -> Iterator[None]:
 def held_back(
     agree: Callable[[int | None], int | None] = _alone,
 ) -> Iterator[Callable[[], None]]:
-    """Lets the first signal to a script wait for a good moment; does nothing to others' handlers.
+    """Lets the first signal to a script wait for a good moment; other handlers are unchanged.
 
     Args:
-        agree: finds the signal that counts, if any, by the one that was received here, if any;
+        agree: finds the signal that counts, if any, given the one received here, if any, so that
             several workers stop at the same moment.
 
     Yields:
-        A function for good moments, which raises `Stopped` if there was a signal; so does the end.
+        A function for good moments, which raises `Stopped` if there was a signal; the end does so
+        too.
     """
     before, _signals.are_held_back = _signals.are_held_back, True
     try:
@@ -110,9 +111,9 @@ def held_back(
 
 @contextlib.contextmanager
 def before_failures() -> Iterator[None]:
-    """Makes a failure within it a `Stopped` if there was a signal.
+    """Turns a failure within it into `Stopped` if there was a signal.
 
-    For workers that write nothing: what fails there is that the others were stopped first.
+    For workers that write nothing: they fail because the others were stopped first.
     """
     try:
         yield
@@ -123,7 +124,7 @@ def before_failures() -> Iterator[None]:
 
 @contextlib.contextmanager
 def naming(run_dir: Path) -> Iterator[None]:
-    """Makes each KeyboardInterrupt a `Stopped` that says which run can go on."""
+    """Turns a KeyboardInterrupt into a `Stopped` that names the run to go on with."""
     try:
         yield
     except KeyboardInterrupt as interrupt:

@@ -21,14 +21,16 @@ _WHITE = 0.5  # mean level of the margins
 _EVALUATION_BATCH = 250  # larger ones are no faster, and need more memory
 
 OnProgress = Callable[[int, int, float], None]
+# What runs inside a step is never translated by AutoGraph, as in Keras: it would take seconds.
+as_written = tf.autograph.experimental.do_not_convert
 
 
 class EpochResult(NamedTuple):
-    """What one epoch brought."""
+    """The result of one epoch."""
 
     epoch: int  # from 1
     step: int  # gradient steps since the beginning of training
-    train: dict[str, float]  # by measure, means over the epoch, while the weights were changing
+    train: dict[str, float]  # by measure, means over the epoch, while the weights changed
     test: dict[str, float]  # by measure, means over the test images
     train_seconds: float
     test_seconds: float
@@ -64,11 +66,11 @@ class Trainer:
         Args:
             model: compiled with an optimizer; `model.seed` decides order and noise, and
                 `model.jit_compile` whether the step is compiled with XLA.
-            dataset: its images stay uint8, in memory or on the disk, until they are batched.
+            dataset: its images stay uint8, in memory or on disk, until they are batched.
             batch_size: images in a training step; all of them if there are fewer.
             augment: strength of the random warps of training images, 0 for none.
-            flip: whether training images are mirrored by chance.
-            distribution: on how many replicas; the model was made in its scope.
+            flip: whether training images are mirrored at random.
+            distribution: the replicas; the model was made in its scope.
         """
         self.model, self.dataset, family = model, dataset, family_of(model)
         self._train_measures = family.train_measures(model)
@@ -80,10 +82,13 @@ class Trainer:
         self._own_batch_size = self.batch_size // distribution.num_workers  # of this worker
         self.distribution, self._augment, self._flip = distribution, augment, flip
         is_on_white = augment > 0 and training_margins(dataset) > _WHITE
-        self._outside = 1.0 if is_on_white else 0.0  # what warps bring in at the margins
-        self._train_step = model.train_step  # what replicas share cannot be in a graph of its own
+        self._outside = 1.0 if is_on_white else 0.0  # the level that warps bring in at the margins
+        self._train_step = model.train_step  # replicas call it inside another graph
         if not distribution.strategy:
-            self._train_step = tf.function(model.train_step, jit_compile=model.jit_compile)
+            self._train_step = tf.function(
+                model.train_step, jit_compile=model.jit_compile, autograph=False
+            )
+        self._measure = as_written(model.measure)
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
         self._train, self._test = (
             BatchSource(
@@ -93,8 +98,8 @@ class Trainer:
             )
             for split in (dataset.train, dataset.test)
         )
-        # Each trainer traces graphs of its own, once. Under methods with `@tf.function`, TensorFlow
-        # counts together what all trainers traced, and warns from the fifth one on.
+        # Each trainer traces its own graphs, once. With `@tf.function` on methods, TensorFlow would
+        # count the traces of all trainers together, and warn from the fifth on.
         images = tf.TensorSpec([None, *dataset.image_shape], tf.uint8)
         numbers, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
         sums = tf.TensorSpec([len(self._test_measures)], tf.float64)
@@ -112,14 +117,14 @@ class Trainer:
         first_epoch: int = 1,
         steps_done: int = 0,
     ) -> Iterator[EpochResult]:
-        """Trains, and yields the result of each epoch as soon as there is one.
+        """Trains, and yields the result of each epoch as soon as it is ready.
 
         Args:
             epochs: the last one.
             on_progress: called now and then with the epoch, the steps done in it, and its mean
                 so far of the first training measure.
-            first_epoch: where to begin; later than 1 with a model that was trained before.
-            steps_done: of the first epoch, which then goes on after them.
+            first_epoch: the first one; above 1 for a model that was trained before.
+            steps_done: of the first epoch, which goes on after them.
 
         Raises:
             UserError: at the first step or evaluation whose first measure is not finite.
@@ -146,7 +151,7 @@ class Trainer:
             )
 
     def evaluate(self) -> dict[str, float]:
-        """Measures all test images, with the same noise every time; by the names of measures."""
+        """Measures all test images, with the same noise every time; returns means by measure."""
         measure = self._set_measure
         with averaged(self.model):
             if not measure:
@@ -167,7 +172,7 @@ class Trainer:
     def _add_measures(
         self, images: tf.Tensor, labels: tf.Tensor, first: tf.Tensor, sums: tf.Tensor
     ) -> tf.Tensor:
-        """Adds what is measured of some test images, of which the first has a number, to [M].
+        """Adds the measures of some test images, from number `first` on, to the sums [M].
 
         Several workers take turns.
         """
@@ -177,13 +182,13 @@ class Trainer:
             own = slice(start, start + _EVALUATION_BATCH)
             of_class = labels[own] if self.model.num_classes else None
             grey = batches.to_unit_floats(images[own])
-            values = self.model.measure(grey, of_class, first + start)
+            values = self._measure(grey, of_class, first + start)
             every = [tf.cast(values[each.name], tf.float64) for each in self._test_measures]
             sums += tf.reduce_sum(tf.stack(every), axis=1)
         return sums
 
     def _parts(self, epoch: int, steps_done: int) -> Iterator[TrainingPart]:
-        """The steps of an epoch that are left, some at a time."""
+        """The remaining steps of an epoch, some at a time."""
         if steps_done == 0:
             self.model.reset_metrics()
         order = batches.epoch_order(self.num_images, self.model.seed, epoch)
@@ -215,8 +220,9 @@ class Trainer:
         self, images: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, first: tf.Tensor,
         last: tf.Tensor,
     ) -> tf.Tensor:  # fmt: skip
-        """Takes the steps of a part of an epoch, while all is finite; the last one done, []."""
+        """Takes the steps of a part of an epoch, while all is finite; returns the last one, []."""
 
+        @as_written
         def take(images: tf.Tensor, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
             grey, seed, steps = batches.to_unit_floats(images), self.model.seed, self.model.steps
             if self._flip:
@@ -240,7 +246,7 @@ class Trainer:
 def averaged(model: GenerativeModel) -> Iterator[None]:
     """Within it, the weights of a model are their averages; without averages nothing changes.
 
-    They are those over the last steps, which the optimizer keeps if it is asked to. Polyak &
+    The optimizer keeps averages over the last steps if it is asked to. Polyak &
     Juditsky, "Acceleration of stochastic approximation by averaging" (1992), with a decay.
     """
     if not _has_averages(model):
@@ -259,15 +265,15 @@ def averaged(model: GenerativeModel) -> Iterator[None]:
 
 
 def is_within_averages(model: GenerativeModel) -> bool:
-    """Whether the weights of a model are not those that learn: within `averaged`, or broken off.
+    """Whether a model has averaged weights now: within `averaged`, or if that was interrupted.
 
-    They are then not to be kept: Ctrl-C may strike anywhere, also where they are put back.
+    They must not be saved then: Ctrl-C may come anywhere, also while weights are restored.
     """
     return getattr(model, "is_averaged", False)
 
 
 def take_averages(model: GenerativeModel) -> None:
-    """Makes the weights of a model their averages, if there are any; it is not to learn on."""
+    """Replaces a model's weights by their averages, if there are any; do not train it further."""
     if _has_averages(model):
         model.optimizer.finalize_variable_values(model.optimized_variables)
     model.update_batchnorm_statistics()

@@ -1,6 +1,7 @@
 """Data sets by name, and known again."""
 
 import hashlib
+import socket
 import subprocess
 from unittest.mock import Mock
 
@@ -43,6 +44,7 @@ def test_auto_without_mnist_takes_the_digits_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setitem(DATASETS, "digits", lambda seed: _dataset("bundled digits"))
     monkeypatch.setattr(subprocess, "run", failure)
+    monkeypatch.setattr(socket, "create_connection", Mock())
     dataset = load_dataset("auto")
     assert (dataset.name, dataset.key) == ("bundled digits", "digits")
     assert failure.call_args.kwargs["timeout"] == 30

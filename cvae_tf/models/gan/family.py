@@ -1,4 +1,4 @@
-"""The GAN as it is trained, compared with test images, shown, told of and exported."""
+"""How a GAN is trained, compared with test images, shown, described and exported."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ _TRAINED = (
     Measure("probability_of_drawn", "D(drawn)", ""),
     Measure("accuracy", "right", ""),
 )
-_SURE = 0.995  # of images judged right: from when on a discriminator tells all apart
+_SURE = 0.995  # of images judged right: above it a discriminator tells all apart
 _ALIKE = 0.05  # of the variance of real images: below it drawn ones hardly differ
 
 _LIMITS = (
@@ -72,7 +72,7 @@ class GanFamily(Family):
         return {measure.name: measure for measure in _TRAINED}
 
     def test_measures(self, model: GAN) -> tuple[Measure, ...]:
-        """How far drawn images are from test images, and how much they vary beside them."""
+        """How far drawn images are from test images, and how much they vary in comparison."""
         return _DISTANCE, _SPREAD
 
     def set_measure(self, model: GAN, dataset: Dataset) -> Callable[[], dict[str, float]]:
@@ -152,7 +152,7 @@ class GanFamily(Family):
         }
 
     def describe(self, model: GAN, metrics: dict[str, float] | None = None) -> dict[str, Any]:
-        """What `model.json` says of it, and how drawn images compare with test images."""
+        """What `model.json` says about it, and how drawn images compare with test images."""
         said = {**super().describe(model, metrics), "limits": _LIMITS}
         if metrics:
             where = f" in features {model.compared_in}" if model.compared_in else ""
@@ -164,7 +164,7 @@ class GanFamily(Family):
 
 
 def _drawn(model: GAN, num: int, labels: np.ndarray | None) -> Iterator[tf.Tensor]:
-    """Draws so many images, of these labels [num] if the model knows any, in parts."""
+    """Draws `num` images, of these labels [num] if the model takes any, in parts."""
     latents = model.sample_latents(num, derived_key(model.seed, Purpose.DRAWN_IMAGES))
     for own in batch_slices(num, model.image_shape):
         of_class = None if labels is None else tf.constant(labels[own], tf.int32)

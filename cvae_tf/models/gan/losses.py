@@ -1,4 +1,4 @@
-"""What discriminator and generator are to make small, and the changes of images that it sees.
+"""The losses of discriminator and generator, and random changes of the images.
 
 Each loss is an entry of `GAN_LOSSES`. D(x) is the probability that the discriminator gives to an
 image x of being real; its logit is what the network returns.
@@ -16,15 +16,15 @@ _HOLE = 1 / 2  # of a side
 
 
 class GanLoss(NamedTuple):
-    """Losses of images, by the discriminator's logits [B] of real and of drawn ones."""
+    """Losses of images, from the discriminator's logits [B] for real and drawn images."""
 
     discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # real, drawn -> [B]
     generator: Callable[[tf.Tensor], tf.Tensor]  # drawn -> [B]
     gradient_penalty: float = 0.0  # weight of (|gradient| - 1)^2 between real and drawn images
-    has_sides: bool = True  # whether a positive logit means that an image is held to be real
+    has_sides: bool = True  # whether a positive logit means "real"
 
     def of(self, real: tf.Tensor, drawn: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The losses of discriminator and generator, by the logits of images, [B] each."""
+        """The losses of discriminator and generator, from the logits of images, [B] each."""
         return self.discriminator(real, drawn), self.generator(drawn)
 
 
@@ -52,7 +52,7 @@ GAN_LOSSES = {"non_saturating": NON_SATURATING, "hinge": HINGE, "wgan_gp": WGAN_
 
 
 def squared_gradients(logits: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor) -> tf.Tensor:
-    """The squared norm of the gradient of each logit by the pixels [B, H, W, C]: [B]."""
+    """The squared norm of each logit's gradient with respect to pixels [B, H, W, C]: [B]."""
     with tf.GradientTape() as tape:
         tape.watch(images)
         total = tf.reduce_sum(logits(images))
@@ -60,7 +60,7 @@ def squared_gradients(logits: Callable[[tf.Tensor], tf.Tensor], images: tf.Tenso
 
 
 def r1_penalty(logits: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor) -> tf.Tensor:
-    """Half the mean squared gradient at real images, []; times a weight it is added to the loss.
+    """Half the mean squared gradient at real images, []; the loss adds it with a weight.
 
     Mescheder et al., "Which training methods for GANs do actually converge?" (2018), equation 9.
     """
@@ -70,13 +70,13 @@ def r1_penalty(logits: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor) -> tf.
 def distance_penalty(
     logits: Callable[[tf.Tensor], tf.Tensor], real: tf.Tensor, drawn: tf.Tensor, shares: tf.Tensor
 ) -> tf.Tensor:
-    """How far gradients between real and drawn images are from one, squared, mean, [].
+    """The mean squared distance from one of gradients between real and drawn images, [].
 
     Args:
         logits: of images.
         real: [B, H, W, C].
         drawn: as many.
-        shares: of the real one in each mixture, [B, 1, 1, 1] in [0, 1].
+        shares: of the real image in each mixture, [B, 1, 1, 1] in [0, 1].
     """
     between = shares * real + (1 - shares) * drawn
     norms = tf.sqrt(squared_gradients(logits, between) + 1e-12)
@@ -84,17 +84,18 @@ def distance_penalty(
 
 
 # Random changes of real and drawn images alike, through which the generator still learns (Zhao et
-# al., "Differentiable augmentation for data-efficient GAN training", 2020): the losses know nothing
-# else, so that few images are not learned by heart. Gradient penalties are of images as they are.
+# al., "Differentiable augmentation for data-efficient GAN training", 2020): the losses see only
+# changed images, so that few images are not learned by heart. Gradient penalties see them
+# unchanged.
 
 
 def kinds_of(diff_augment: str) -> tuple[str, ...]:
-    """The kinds of change that a setting names; none of "auto", before images have settled it."""
+    """The kinds of change that a setting names; none for "auto", before it is resolved."""
     return () if diff_augment in ("none", "auto") else tuple(diff_augment.split(","))
 
 
 def augment(images: tf.Tensor, kinds: Iterable[str], key: tf.Tensor) -> tf.Tensor:
-    """Changes each image by chance; colours may leave [0, 1].
+    """Changes each image at random; colours may leave [0, 1].
 
     Args:
         images: [B, H, W, C] in [0, 1].

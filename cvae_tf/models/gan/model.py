@@ -24,8 +24,8 @@ from cvae_tf.models.layers import seed_dropout
 from cvae_tf.models.networks.gan_pairs import seed_vectors
 from cvae_tf.models.networks.layer_maker import GanNetworks
 
-R1_EVERY = 16  # steps; the penalty counts as many times then (Karras et al. 2020, section 3.1)
-_DRAWN_FOR_STATISTICS = 2048  # images, of batch normalisation; fewer large ones
+R1_EVERY = 16  # steps; the penalty then counts as many times (Karras et al. 2020, section 3.1)
+_DRAWN_FOR_STATISTICS = 2048  # images, for batch normalisation; fewer if they are large
 _PIXELS_FOR_STATISTICS, _FEWEST_FOR_STATISTICS = 2**21, 32
 _MEANS = (
     "discriminator_loss",
@@ -39,7 +39,7 @@ Judge = Callable[[tf.Tensor], tf.Tensor]  # images [B, H, W, C] -> logits [B]
 
 
 class Recipe(NamedTuple):
-    """How the two learn from each other."""
+    """How the two networks learn from each other."""
 
     loss: str = "non_saturating"  # in `GAN_LOSSES`
     r1: float = 0.0  # weight of the gradient penalty at real images
@@ -53,9 +53,9 @@ class Recipe(NamedTuple):
     def gradient_penalty(
         self, judge: Judge, real: tf.Tensor, drawn: tf.Tensor, key: tf.Tensor
     ) -> tf.Tensor | float:
-        """What a loss adds for gradients between real images [B, H, W, C] and drawn ones.
+        """The penalty on gradients between real images [B, H, W, C] and drawn ones.
 
-        The key, int32 [2], decides where between them; it is 0 for a loss without such a term.
+        The key, int32 [2], decides where between them. It is 0 for a loss without this penalty.
         """
         weight = self.terms.gradient_penalty
         if not weight:
@@ -96,7 +96,7 @@ class Recipe(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
 class GAN(GenerativeModel):
-    """A generator that draws images of latents, and a discriminator that tells them from real ones.
+    """A generator draws images from latents, and a discriminator tells them from real ones.
 
     `compile(optimizer)` and `fit(images)` work as with any Keras model, on images [B, H, W, C] in
     [0, 1]; a conditional one takes `fit(images, labels)`. The discriminator gets an optimizer of
@@ -152,7 +152,7 @@ class GAN(GenerativeModel):
     # Training.
 
     def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
-        """Takes one step of both, each against the other as it was before.
+        """Takes one step of both networks, each against the other as it was before.
 
         Args:
             batch: images, float32 [B, H, W, C] in [0, 1]; of a conditional model with labels [B]
@@ -200,7 +200,7 @@ class GAN(GenerativeModel):
     def _judged(
         self, real: tf.Tensor, drawn: tf.Tensor, labels: tf.Tensor | None, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Logits [B] of real and of drawn images, changed alike by chance in training."""
+        """Logits [B] of real and of drawn images, in training after the same random changes."""
         both = (real, drawn)
         if training:
             key = derived_key(self.seed, Purpose.DIFFERENTIABLE_AUGMENTATION, self.steps)
@@ -213,7 +213,7 @@ class GAN(GenerativeModel):
     def _update_means(
         self, losses: tuple[tf.Tensor, ...], logits: tuple[tf.Tensor, ...]
     ) -> dict[str, tf.Tensor]:
-        """Adds losses and logits of images, of both networks and both kinds, each [B]."""
+        """Adds the losses of both networks and the logits of both kinds of images, each [B]."""
         real, drawn = logits
         right = tf.concat([real > 0, drawn < 0], axis=0)
         values = (*losses, *(tf.sigmoid(each) for each in logits), tf.cast(right, tf.float32))
@@ -223,7 +223,7 @@ class GAN(GenerativeModel):
 
     @property
     def optimized_variables(self) -> list[keras.Variable]:
-        """Those of the generator: they are averaged, evaluated and exported."""
+        """The generator's variables, which are averaged, evaluated and exported."""
         return self.generator.trainable_variables
 
     @property
@@ -238,7 +238,7 @@ class GAN(GenerativeModel):
         settings = {**self.optimizer.get_config(), "use_ema": False, "name": "of_discriminator"}
         self.discriminator_optimizer = type(self.optimizer).from_config(settings)
         for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
-            if hasattr(self.optimizer, name):  # which Keras does not write into its settings
+            if hasattr(self.optimizer, name):  # Keras does not write these into its settings
                 setattr(self.discriminator_optimizer, name, getattr(self.optimizer, name))
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
@@ -252,7 +252,7 @@ class GAN(GenerativeModel):
         """Trains as Keras does; see `keras.Model.fit`.
 
         Raises:
-            ValueError: if the optimizer keeps averages, which Keras would look for of all weights.
+            ValueError: if the optimizer keeps averages, which Keras would expect for all weights.
         """
         if self.compiled and self.optimizer.use_ema:
             raise ValueError("`fit` knows no averages of the generator alone; leave use_ema out.")
@@ -261,7 +261,7 @@ class GAN(GenerativeModel):
         return history
 
     def update_batchnorm_statistics(self) -> None:
-        """Finds the statistics of batch normalisation by images that are drawn now."""
+        """Finds the statistics of batch normalisation from newly drawn images."""
         norms = [
             layer
             for layer in self.generator._flatten_layers()
@@ -278,7 +278,7 @@ class GAN(GenerativeModel):
         usual = [norm.momentum for norm in norms]
         try:
             for norm in norms:
-                norm.momentum = 0.0  # these images alone count
+                norm.momentum = 0.0  # only these images count
             self.generator(inputs_of(latents, labels), training=True)
         finally:
             for norm, momentum in zip(norms, usual, strict=True):
@@ -287,7 +287,7 @@ class GAN(GenerativeModel):
     # Copies.
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what the model is made again from, without its weights."""
+        """Returns what rebuilds the model, without its weights."""
         networks = self.networks.values()
         return {
             "networks": [keras.saving.serialize_keras_object(each) for each in networks],

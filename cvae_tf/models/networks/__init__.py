@@ -1,4 +1,4 @@
-"""Networks by name: a file for each kind, and `layer_maker.py` with what they are built from.
+"""Networks by name: a file for each kind, and `layer_maker.py` with their building blocks.
 
 A network of your own is a function `build(plan) -> Networks`, as `tutorial.py` has it; both tables
 are open: `NETWORKS["mine"] = build` before `train` is called.
@@ -54,9 +54,9 @@ def build_networks(
         seed: decides the initial weights.
         precision: the Keras dtype policy of the layers, "float32" or "mixed_bfloat16".
         outputs: channels of the decoder; by default as many as an image has.
-        head: a layer that makes parameters of p(x|z) of the decoder's outputs.
-        num_classes: Y, of a conditional model; 0 for one that knows no labels.
-        options: what may be chosen of the network.
+        head: a layer that turns the decoder's outputs into parameters of p(x|z).
+        num_classes: Y, of a conditional model; 0 for one that takes no labels.
+        options: further options of the network.
 
     Raises:
         UserError: if the name is unknown or the network cannot take such images.
@@ -84,8 +84,8 @@ def build_gan_networks(
 ) -> GanNetworks:
     """Builds a generator and a discriminator with fresh weights.
 
-    Args and what is raised are those of `build_networks`, with a name in `GAN_NETWORKS`; with
-    `spectral_norm` the layers of the discriminator are of norm one (Miyato et al. 2018).
+    Arguments and errors are those of `build_networks`, with a name in `GAN_NETWORKS`. With
+    `spectral_norm` the discriminator's layers have norm one (Miyato et al. 2018).
     """
     build = find("network", GAN_NETWORKS, name)
     makers = (LayerMaker(network, seed, precision) for network in GanNetworks._fields)

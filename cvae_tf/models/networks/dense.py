@@ -4,12 +4,11 @@
 latents they are those of Kingma & Welling, "Auto-Encoding Variational Bayes" (2014), as the classic
 examples have them: one hidden layer of 400 units each way.
 
-`hybrid`: a dense and a convolutional path side by side, which read and draw the image together.
-Three dense layers and three convolutions look at the image; of the features of both, one posterior
-is made. The decoder is the mirror of that: three dense layers and three transposed convolutions
-draw an image each from the same latents, and their sum is the result. In published code of this
-network the convolutions hand their mean and variance to the decoder unsampled, so that nothing can
-be drawn from the prior.
+`hybrid`: a dense and a convolutional path side by side. Three dense layers and three convolutions
+read the image; both give features for one posterior. The decoder is the mirror of that: three dense
+layers and three transposed convolutions each draw an image from the same latents, and the result is
+the sum. In published code of this network the convolutions hand their mean and variance to the
+decoder unsampled, so that nothing can be drawn from the prior.
 """
 
 import math
@@ -52,7 +51,7 @@ def build_mlp(plan: Plan) -> Networks:
 
 
 def _dense(make: LayerMaker, units: int, name: str, **options: Any) -> keras.Layer:
-    """A dense layer with first weights as PyTorch has them: up to 1 / sqrt(inputs), evenly."""
+    """A dense layer with initial weights as in PyTorch: uniform up to 1 / sqrt(inputs)."""
     initializer = keras.initializers.VarianceScaling(
         1 / 3, "fan_in", "uniform", seed=make.seed(name)
     )
@@ -60,7 +59,7 @@ def _dense(make: LayerMaker, units: int, name: str, **options: Any) -> keras.Lay
 
 
 def _hidden_layers(plan: Plan, make: LayerMaker, hidden: tuple[int, ...]) -> list[keras.Layer]:
-    """Dense layers with so many units, each with its activation and dropout."""
+    """Dense layers with these numbers of units, each with its activation and dropout."""
     stack = []
     for number, units in enumerate(hidden, start=1):
         activation = plan.activation("relu")
@@ -72,7 +71,7 @@ def _hidden_layers(plan: Plan, make: LayerMaker, hidden: tuple[int, ...]) -> lis
 def _drawn_by_dense(
     plan: Plan, hidden: tuple[int, ...], features: keras.KerasTensor
 ) -> keras.KerasTensor:
-    """What dense layers of the decoder make of features: its result, [B, H, W, P]."""
+    """The decoder's result [B, H, W, P], by dense layers from features."""
     make, shape = plan.decoder, (*plan.image_shape[:2], plan.outputs)
     pixels = [_dense(make, math.prod(shape), "logits"), make(layers.Reshape, shape)]
     return through([*_hidden_layers(plan, make, hidden), *pixels], features)
@@ -107,7 +106,7 @@ def _hybrid_decoder(plan: Plan, hidden: tuple[int, ...]) -> keras.Model:
 
 
 def _transposed_convolutions(plan: Plan, make: LayerMaker) -> list[keras.Layer]:
-    """From features [B, F] to an image [B, H, W, P]; what is beyond its sides is cut off."""
+    """From features [B, F] to an image [B, H, W, P]; the margin is cut off."""
     height, width = plan.image_shape[:2]
     rows, columns = math.ceil(height / _SMALLER), math.ceil(width / _SMALLER)
     up, activation = layers.Conv2DTranspose, plan.activation("relu")

@@ -1,4 +1,4 @@
-"""Generators and discriminators, and the layers that they share.
+"""Generators and discriminators, and the layers that both use.
 
 `dcgan`, the classic pair: transposed convolutions against strided ones, after Radford et al.,
 "Unsupervised representation learning with deep convolutional GANs" (2016), in the small form of
@@ -37,12 +37,12 @@ _DROPOUT = 0.3
 # Of `sub_pixel`:
 _COARSEST = 256  # features of the generator's coarsest grid, of at most 4 x 4 places
 _LARGE = (64, 256)  # filters of the two convolutions on each grid of an image beyond 32 pixels
-_LAST = ((64, 96), (24,))  # of those on the last two grids, before the pixels
+_LAST = ((64, 96), (24,))  # of the convolutions on the last two grids, before the pixels
 _STRIDED = ((32, 72), (72, 144))  # of the discriminator: a convolution, one with strides
 _FURTHER = (32, 32)  # such a pair for each doubling beyond 32 pixels
 _USUAL_DOUBLINGS = 3  # of a 4 x 4 grid, to 32 pixels
 # Of `BatchDeviation`:
-_KEPT = 0.99  # of the usual deviation, at each batch
+_KEPT = 0.99  # of the running deviation, at each batch
 _GROUP = 4  # images, each with the next ones in the batch
 
 
@@ -139,14 +139,14 @@ def _sub_pixel_discriminator(plan: GanPlan, doublings: int) -> keras.Model:
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
 class BatchDeviation(keras.layers.Layer):
-    """Beside the features how much they vary among four images, so that equal images are seen.
+    """Adds how much features vary among four images, so that equal images are noticed.
 
     Karras et al., "Progressive growing of GANs" (2018), section 3. Among all images of a batch it
-    would tell too surely whether they are real, and hide what is wrong with each of them.
+    would show too clearly whether they are real, and hide what is wrong with each image.
     """
 
     def build(self, input_shape):
-        """Keeps the usual deviation: in use, an image must not depend on its batch."""
+        """Makes the running deviation: in use, an image must not depend on its batch."""
         self.usual = self.add_weight(
             shape=(),
             initializer="zeros",
@@ -175,7 +175,7 @@ class BatchDeviation(keras.layers.Layer):
 def _batch_normalized(
     plan: GanPlan, features: keras.KerasTensor, labels: keras.KerasTensor | None, name: str
 ) -> keras.KerasTensor:
-    """Features of a generator, normalised over the batch, as labels modulate them, through a kink.
+    """Features of a generator: normalised over the batch, modulated by labels, leaky ReLU.
 
     `GAN.update_batchnorm_statistics` finds the statistics for use.
     """
@@ -186,21 +186,21 @@ def _batch_normalized(
 
 
 def _generator(inputs: Any, result: keras.KerasTensor) -> keras.Model:
-    """A generator of images in [0, 1], by the hyperbolic tangent of its result; in float32."""
+    """A generator of images in [0, 1], by tanh of its result; in float32."""
     images = layers.Activation("tanh", dtype="float32", name="tanh")(result)
     images = layers.Rescaling(0.5, 0.5, dtype="float32", name="images_out")(images)
     return keras.Model(inputs, images, name="generator")
 
 
 def _judged(plan: GanPlan, layer: keras.Layer, features: keras.KerasTensor) -> keras.KerasTensor:
-    """What a layer of the discriminator makes of features, through a kink."""
+    """A layer of the discriminator on features, and a leaky ReLU."""
     return plan.discriminator(layers.LeakyReLU, 0.2)(_normalized(plan, layer)(features))
 
 
 def _normalized(plan: GanPlan, layer: keras.Layer) -> keras.Layer:
-    """A layer of the discriminator, of spectral norm one if that was asked for.
+    """A layer of the discriminator, with spectral norm one if asked for.
 
-    Keras divides the kernel by its norm at each step of training, in its place.
+    Keras divides the kernel by its norm, in place, at each training step.
     """
     if not plan.spectral_norm:
         return layer
@@ -210,7 +210,7 @@ def _normalized(plan: GanPlan, layer: keras.Layer) -> keras.Layer:
 
 
 def seed_vectors(network: keras.Model, seed: int) -> None:
-    """Sets the vectors from which norms are found, which Keras would draw anew in each process."""
+    """Sets the vectors for finding norms, which Keras would draw anew in each process."""
     for layer in network.layers:
         if isinstance(layer, layers.SpectralNormalization):
             own = [layer_seed(seed, network.name, layer.name), 0]
@@ -220,7 +220,7 @@ def seed_vectors(network: keras.Model, seed: int) -> None:
 def _logit(
     plan: GanPlan, features: keras.KerasTensor, labels: keras.KerasTensor | None
 ) -> keras.KerasTensor:
-    """The logit [B] of features [B, H, W, F]; of a conditional model that of the label, too.
+    """The logit [B] of features [B, H, W, F]; for a conditional model the label counts too.
 
     Miyato & Koyama, "cGANs with projection discriminator" (2018), equation 4.
     """

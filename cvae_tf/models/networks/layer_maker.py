@@ -1,4 +1,4 @@
-"""What networks are built from: plans, makers of layers, inputs, labels."""
+"""The building blocks of networks: plans, makers of layers, inputs, labels."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -29,7 +29,7 @@ class Networks(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What people may choose of networks that have it; None for what the network has itself."""
+    """What users may choose, if a network has it; None for the network's own value."""
 
     hidden: tuple[int, ...] | None = None  # units of the dense layers from the images to the code
     activation: str | None = None
@@ -37,18 +37,18 @@ class Options(NamedTuple):
 
     @classmethod
     def from_config(cls, config: Any) -> "Options":
-        """Takes those of a `Config`."""
+        """Takes the options from a `Config`."""
         hidden = config.hidden and tuple(int(part) for part in config.hidden.split(","))
         return cls(hidden, config.activation, config.dropout)
 
     def to_settings(self) -> dict[str, Any]:
-        """Gives them as a `Config` has them."""
+        """Returns the options as a `Config` has them."""
         hidden = self.hidden and ",".join(map(str, self.hidden))
         return {"hidden": hidden, "activation": self.activation, "dropout": self.dropout}
 
 
 def has_settings(*names: str) -> Callable[[Builder], Builder]:
-    """Says of a builder which of `Options` it looks at; the others are refused with its network."""
+    """Marks which of `Options` a builder uses; the others are refused with its network."""
 
     def mark(build: Builder) -> Builder:
         build.settings = names
@@ -58,14 +58,14 @@ def has_settings(*names: str) -> Callable[[Builder], Builder]:
 
 
 class LayerMaker:
-    """Makes the layers of one network: their precision, and initial weights of their own."""
+    """Makes the layers of one network: with their precision and initial weights."""
 
     def __init__(self, network: str, seed: int, precision: str):
         """Takes the name of the network, the seed of all weights, and a dtype policy."""
         self._network, self._seed, self._precision = network, seed, precision
 
     def __call__(self, kind: type[keras.Layer], *arguments: Any, **options: Any) -> keras.Layer:
-        """Makes a layer; one with weights needs a `name`, by which it gets its initial weights."""
+        """Makes a layer; one with weights needs a `name`, which decides its initial weights."""
         return kind(*arguments, dtype=self._precision, **options)
 
     def dense(self, units: int, name: str, **options: Any) -> keras.Layer:
@@ -99,7 +99,7 @@ class LayerMaker:
 
 
 class Plan(NamedTuple):
-    """What a builder in `NETWORKS` is given."""
+    """What a builder in `NETWORKS` gets."""
 
     image_shape: ImageShape
     latent_dim: int  # Z
@@ -112,7 +112,7 @@ class Plan(NamedTuple):
     def image_input(self) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
         """What an encoder begins with: its inputs; images [B, H, W, C]; labels, if it takes any.
 
-        They are vectors [B, Y], 1 in the place of the class, and join features by `with_labels`.
+        The labels are one-hot vectors [B, Y], and join features by `with_labels`.
         """
         return _inputs(self.encoder, self.image_shape, "images", self.num_classes)
 
@@ -121,7 +121,7 @@ class Plan(NamedTuple):
         return _inputs(self.decoder, (self.latent_dim,), "latents", self.num_classes)
 
     def activation(self, own: str) -> str:
-        """The activation that was asked for, or that of the network itself."""
+        """The activation that was asked for, or the network's own."""
         return self.options.activation or own
 
 
@@ -133,14 +133,14 @@ class GanNetworks(NamedTuple):
 
 
 class GanPlan(NamedTuple):
-    """What a builder in `GAN_NETWORKS` is given; see `Plan`."""
+    """What a builder in `GAN_NETWORKS` gets; see `Plan`."""
 
     image_shape: ImageShape
     latent_dim: int  # Z
     generator: LayerMaker
     discriminator: LayerMaker
     num_classes: int = 0  # Y of a conditional model
-    spectral_norm: bool = False  # whether the discriminator's layers are of norm one
+    spectral_norm: bool = False  # whether the discriminator's layers have norm one
 
     def latent_input(self) -> tuple[Any, keras.KerasTensor, keras.KerasTensor | None]:
         """What a generator begins with, as `Plan.latent_input`."""
@@ -164,9 +164,9 @@ def _inputs(
 def with_labels(
     make: LayerMaker, features: keras.KerasTensor, labels: keras.KerasTensor | None
 ) -> keras.KerasTensor:
-    """Lets the labels of a conditional model, [B, Y], join features [B, F].
+    """Joins the labels of a conditional model, [B, Y], to features [B, F].
 
-    They are modulated for each class and stand beside the labels, [B, F + Y]; without labels
+    The features are modulated for each class, and the labels appended, [B, F + Y]. Without labels
     nothing changes.
     """
     if labels is None:
@@ -183,7 +183,7 @@ def modulated(
 
 
 def through(layers: Iterable[keras.Layer], features: keras.KerasTensor) -> keras.KerasTensor:
-    """What some layers, one after the other, make of features."""
+    """Applies layers one after the other to features."""
     return functools.reduce(lambda result, layer: layer(result), layers, features)
 
 
@@ -198,6 +198,6 @@ def check_size(image_shape: ImageShape) -> None:
 
 
 def describe(image_shape: ImageShape) -> str:
-    """Says in an error what the images are."""
+    """Describes the images in an error."""
     height, width, channels = image_shape
     return f"these images are {height} x {width} with {channels}"

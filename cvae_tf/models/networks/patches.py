@@ -1,18 +1,18 @@
-"""Networks whose convolutions work on a coarse grid of patches, at most 8 x 8.
+"""Networks whose convolutions work on a coarse grid of at most 8 x 8 patches.
 
 A strided convolution of a large image with few channels, and its transpose, are the slow parts of
 the tutorial's networks. Here pixels become channels first (space to depth, and back at the end: the
 sub-pixel convolution of Shi et al. 2016), so that each 3 x 3 convolution is a large matrix product.
 
-`patches`: the decoder sees its few latents through Fourier features (Tancik et al. 2020), without
-which it draws the fine structure of a 2-D latent space too smoothly.
+`patches`: the decoder gets its few latents as Fourier features (Tancik et al. 2020). Without them
+it draws the fine structure of a 2-D latent space too smoothly.
 
-`patches_smooth`, for tens of latents: without them, and wider.
+`patches_smooth`, for tens of latents: without Fourier features, and wider.
 
-`patches_residual`, for photographs and hundreds of latents: residual blocks, which begin next to
-nothing (He et al. 2016; Zhang et al., "Fixup", 2019). So the network begins as a linear
+`patches_residual`, for photographs and hundreds of latents: residual blocks, which are almost zero
+at the start (He et al. 2016; Zhang et al., "Fixup", 2019). So the network begins as a linear
 autoencoder, which for photographs is a good one, and learns what is not linear. Between patches and
-latents stands one dense layer and nothing narrower.
+latents there is one dense layer, and nothing narrower.
 """
 
 import math
@@ -36,8 +36,8 @@ from cvae_tf.models.networks.layer_maker import (
 layers = keras.layers
 
 _PATCHES_A_SIDE = 8  # at most; 28 pixels make 7 patches of 4
-_PHASES = 8.0  # variance of the phases of the Fourier features at first
-# One class has less fine structure, and where few of its latents lie, smooth drawings are better.
+_PHASES = 8.0  # initial variance of the phases of the Fourier features
+# One class has less fine structure; where it has few latents, smooth drawings are better.
 _PHASES_OF_CLASS = 0.36
 _BLOCKS, _BLOCK_FILTERS = 2, 64  # of `patches_residual`, in each network
 _FIRST_DEVIATION = 0.02  # of the weights behind a block
@@ -50,7 +50,7 @@ class Widths(NamedTuple):
     encoder_units: int
     frequencies: int  # of the Fourier features of the latents
     decoder_units: tuple[int, ...]
-    decoder_filters: tuple[int, ...]  # the first are made by a dense layer
+    decoder_filters: tuple[int, ...]  # the first are those of a dense layer
     activation: str = "relu"
 
 
@@ -92,7 +92,7 @@ def cover(image_shape: ImageShape) -> PatchGrid:
 
 
 def to_patches(make: LayerMaker, grid: PatchGrid, channels: int) -> list[keras.Layer]:
-    """Layers that make images [B, H, W, C] patches, [B, rows, columns, side * side * C]."""
+    """Layers that turn images [B, H, W, C] into patches, [B, rows, columns, side * side * C]."""
     rows, columns, side, below, right = grid
     return [
         make(layers.ZeroPadding2D, ((0, below), (0, right))),

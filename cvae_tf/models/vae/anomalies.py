@@ -1,13 +1,13 @@
-"""How usual images are to a model: scores beside those of images that were not learned from.
+"""How usual images are to a model: scores compared with those of held-out images.
 
-Any likelihood is high for simple images and low for complex ones, whatever was learned from (Serra
+Any likelihood is high for simple images and low for complex ones, whatever the model learned (Serra
 et al., "Input complexity and out-of-distribution detection with likelihood-based generative
-models", 2020). A score says more beside those of usual images that are as complex. And an image of
-which a model sees a part only is reconstructed as a simpler one: so it is compared by both, by how
-complex it is and by how complex its reconstruction is, and the lower result counts.
+models", 2020). So a score is compared with those of usual images of the same complexity. A model
+that recognises only a part of an image reconstructs a simpler one. So images are compared twice, by
+their complexity and by that of their reconstruction, and the lower result counts.
 
-A heat map shows where an image is unusual: where it is further from what the model draws than usual
-images are at that place, also if the drawing is moved by a pixel.
+A heat map shows where an image is unusual: where it differs more from its reconstruction than usual
+images do at that place, even if the reconstruction is shifted by a pixel.
 """
 
 import functools
@@ -22,13 +22,13 @@ import tensorflow as tf
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.randomness import Purpose, derived_key, uniform_of_images
 
-SCORE_SAMPLES = 8  # of the posterior of an image, over which its ELBO is averaged
+SCORE_SAMPLES = 8  # of each posterior, over which the ELBO is averaged
 MOST_SCORES = 2000  # of held-out images
-_DEGREE, _DIGITS = 2, 5  # of the trend; by which logarithms differ by more than rounding
+_DEGREE, _DIGITS = 2, 5  # of the trend; in which logarithms differ by more than rounding
 TRENDS_SHAPE = (2, _DEGREE + 3)  # for each complexity the coefficients, and where they hold
-_USUAL_DEVIATIONS = 2  # from the mean, up to which nothing is hot
+_USUAL_DEVIATIONS = 2  # from the mean, below which nothing is hot
 _REACH = 1  # pixels by which a reconstruction may be moved
-_BLUR = np.exp(-0.5 * np.arange(-3, 4) ** 2)  # a Gaussian, its deviation one pixel
+_BLUR = np.exp(-0.5 * np.arange(-3, 4) ** 2)  # a Gaussian, with a deviation of one pixel
 
 
 class Anomaly(NamedTuple):
@@ -36,12 +36,12 @@ class Anomaly(NamedTuple):
 
     score: tf.Tensor | np.ndarray  # [B], nats above usual images as complex; low: unusual
     p_value: tf.Tensor | np.ndarray  # [B] in (0, 1], the share of usual images that score as low
-    heat_map: tf.Tensor | np.ndarray | None = None  # [B, H, W], nats: where it is unusual; 0: not
+    heat_map: tf.Tensor | np.ndarray | None = None  # [B, H, W], nats: where it is unusual; else 0
     is_anomalous: tf.Tensor | np.ndarray | None = None  # bool [B], at the rate of false alarms
 
 
 class Scores(NamedTuple):
-    """What N images are sorted by, the usual ones high."""
+    """Scores of N images; usual images have high scores."""
 
     values: np.ndarray  # [N]
     measure: Any  # a `Measure`
@@ -56,8 +56,8 @@ def scores_of(model: Any, images: Any, labels: Any = None, kind: str | None = No
         model: a trained one, of any family.
         images: as `encode` takes them.
         labels: of a conditional model.
-        kind: "relative", which is `anomaly`; "elbo", its main score, each the mean over some
-            posterior samples; by default the first, or the second of a model without it.
+        kind: "relative", that of `anomaly`, or "elbo", the main score, means over some posterior
+            samples; by default the first one that the model has.
 
     Raises:
         UserError: if the model does not know such scores.
@@ -72,7 +72,7 @@ def scores_of(model: Any, images: Any, labels: Any = None, kind: str | None = No
             "--score=relative: this model knows no scores of usual images; a VAE does once its run "
             "is finished (train.py --resume)."
         )
-    # Nothing is marked here: at this rate it is not warned that few images were held out.
+    # Nothing is marked here: this rate avoids the warning that few images were held out.
     found = model.anomaly(images, labels, false_alarms=model.smallest_p_value)
     title = f"relative {main.title}"
     return Scores(found.score, main._replace(title=title), found.p_value, found.heat_map)
@@ -81,19 +81,19 @@ def scores_of(model: Any, images: Any, labels: Any = None, kind: str | None = No
 def elbos_and_complexities(
     model: Any, grey: tf.Tensor, labels: tf.Tensor | None, unrolled: bool = False
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Measures what grey levels in [0, 1], float32 [B, H, W, C], are compared by.
+    """Measures ELBO and complexities of grey levels in [0, 1], float32 [B, H, W, C].
 
-    All images get the same noise, so that what is found of one depends on nothing but the image.
+    All images get the same noise, so that an image's result depends only on the image.
 
     Args:
         model: a VAE.
         grey: the images.
         labels: of a conditional model, [B].
-        unrolled: without a loop in the graph, which ONNX cannot have; it takes longer to trace.
+        unrolled: without a loop in the graph, as ONNX needs it; tracing takes longer.
 
     Returns:
-        The mean ELBO by `SCORE_SAMPLES` samples of each posterior, [B], nats; and how complex an
-        image and its reconstruction are, [B, 2].
+        The mean ELBO by `SCORE_SAMPLES` samples of each posterior, [B], nats; and the
+        complexities of images and their reconstructions, [B, 2].
     """
     with tf.init_scope():  # noise as numbers: other runtimes cannot draw it
         key = derived_key(model.seed, Purpose.HELD_OUT_SCORES)
@@ -128,7 +128,7 @@ def elbos_and_complexities(
 def compare_with_held_out(
     model: Any, grey: tf.Tensor, labels: tf.Tensor | None, unrolled: bool = False
 ) -> Anomaly:
-    """Scores images beside the held-out ones that a model knows; arguments as above."""
+    """Compares images with the held-out ones that a model knows; arguments as above."""
     measured = elbos_and_complexities(model, grey, labels, unrolled)
     found = model.held_out_scores.compare(*measured)
     if not model.usual_heat.is_known:
@@ -137,12 +137,12 @@ def compare_with_held_out(
 
 
 class HeldOutScores(tf.Module):
-    """Relative scores of held-out images, sorted; +inf in the places that are not filled."""
+    """Relative scores of held-out images, sorted; +inf in empty places."""
 
     effect_if_missing = "the model cannot tell anomalies"
 
     def __init__(self):
-        """Makes places for scores, and knows none yet."""
+        """Makes empty places for scores."""
         super().__init__(name="held_out_scores")
         scores, trends = np.full(MOST_SCORES, np.inf, np.float32), np.zeros(TRENDS_SHAPE, "float32")
         self._sorted = keras.Variable(scores, trainable=False, name="relative")
@@ -171,8 +171,8 @@ class HeldOutScores(tf.Module):
         """Compares images, by their ELBOs [B] and complexities [B, 2], with held-out ones.
 
         The p-value is conformal, (1 + number of held-out scores up to this one) / (1 + number of
-        held-out scores): of usual images at most a share p gets one up to p, in the mean over
-        held-out images (Vovk, Gammerman & Shafer, "Algorithmic learning in a random world", 2005,
+        held-out scores): of usual images at most a share p gets a value up to p, on average over
+        held-out sets (Vovk, Gammerman & Shafer, "Algorithmic learning in a random world", 2005,
         section 2.2). Held-out images that helped to choose the epoch are a little too usual.
         """
         scores = relative_scores(elbos, known, tf.convert_to_tensor(self._trends))
@@ -187,16 +187,16 @@ class HeldOutScores(tf.Module):
 def surprises(
     model: Any, grey: tf.Tensor, labels: tf.Tensor | None, reach: int = _REACH
 ) -> tf.Tensor:
-    """Finds how much less likely than in the reconstruction the pixels of images are.
+    """Finds how much less likely pixels are than if they were as in the reconstruction.
 
-    At each place the reconstruction is moved by a pixel to where it fits best: strokes that are a
-    little aside are usual.
+    At each place the reconstruction is shifted by a pixel to where it fits best: strokes that are
+    slightly shifted are usual.
 
     Args:
         model: a VAE whose likelihood has `log_prob_of_values`.
         grey: grey levels in [0, 1], float32 [B, H, W, C].
         labels: of a conditional model, [B].
-        reach: by how many pixels it is moved at most, in each direction.
+        reach: by how many pixels it is shifted at most, in each direction.
 
     Returns:
         The differences, blurred, [B, H, W], nats.
@@ -218,7 +218,7 @@ def surprises(
 
 
 class UsualHeat(tf.Module):
-    """For each pixel the largest `surprises` that are usual; +inf before they are known."""
+    """For each pixel the largest usual `surprises`; +inf before they are known."""
 
     effect_if_missing = "the model cannot show where an image is unusual"
 
@@ -244,7 +244,7 @@ class UsualHeat(tf.Module):
         self._limit.assign(found.mean(axis=0) + _USUAL_DEVIATIONS * found.std(axis=0))
 
     def above(self, found: tf.Tensor) -> tf.Tensor:
-        """How far `surprises` [B, H, W] are above what is usual; 0 where they are not."""
+        """How far `surprises` [B, H, W] are above the usual ones; 0 where they are not."""
         return tf.nn.relu(found - tf.convert_to_tensor(self._limit))
 
 
@@ -253,10 +253,10 @@ def _count(scores: tf.Tensor) -> tf.Tensor:
 
 
 def complexities(images: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
-    """How complex images [B, H, W, C] are, and how complex a model thinks them, [B, 2].
+    """The complexities of images [B, H, W, C] and of their reconstructions, [B, 2].
 
-    It is the logarithm of how much neighbouring pixels differ, for each number of an image. One is
-    added to the sum, so that an image of one grey has a logarithm too.
+    It is the logarithm of the mean difference between neighbouring pixels. One is added to the sum,
+    so that an image of a single grey level has a logarithm too.
     """
     return tf.stack([_log_total_variation(each) for each in (images, reconstructions)], axis=1)
 
@@ -272,14 +272,14 @@ def fit_trends(known: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
 
     Returns:
         What `relative_scores` takes, TRENDS_SHAPE; and relative scores of these images, [N], each
-        by parabolas that were fitted to the others: those of new images are like them.
+        by parabolas fitted to the other images, so that they are as those of new images.
     """
     trends, above = zip(*(fit_trend(own, scores) for own in known.T), strict=True)
     return np.stack(trends), np.min(above, axis=0)
 
 
 def relative_scores(scores: tf.Tensor, known: tf.Tensor, trends: tf.Tensor) -> tf.Tensor:
-    """Scores [B] less those of usual images as complex, by the complexity that expects more."""
+    """Scores [B] minus those expected at the complexity that expects more."""
     both = zip(tf.unstack(known, axis=1), tf.unstack(trends), strict=True)
     return scores - functools.reduce(tf.maximum, (expected_score(*each) for each in both))
 
@@ -288,8 +288,8 @@ def fit_trend(complexity: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
     """Fits a parabola of the complexity [N] to the scores [N] of usual images, by least squares.
 
     Returns:
-        What `expected_score` takes, a row of TRENDS_SHAPE; and what each score is above a parabola
-        that was fitted to the other images, [N]: new images are above it by as much as these.
+        What `expected_score` takes, a row of TRENDS_SHAPE; and how far each score is above a
+        parabola fitted to the other images, [N]: so it is as for new images.
     """
     known, above = np.isfinite(scores) & np.isfinite(complexity), np.array(scores, np.float64)
     if not known.any():
@@ -306,7 +306,7 @@ def fit_trend(complexity: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
 
 
 def expected_score(complexity: tf.Tensor, trend: tf.Tensor) -> tf.Tensor:
-    """The score [B] of usual images as complex as these [B]; if there were none, of the nearest."""
+    """The score [B] of usual images of this complexity [B], or of the nearest known one."""
     constant, slope, bend, least, most = tf.unstack(trend)
     inside = tf.clip_by_value(complexity, least, most) - (least + most) / 2
     return constant + inside * (slope + inside * bend)

@@ -1,8 +1,9 @@
 """A density of the latents of training images, to sample from instead of the prior.
 
-The posteriors of all images together are not the prior, the less the more latents there are, so
-that samples from the prior are not like images. A mixture of Gaussians that is fitted to them after
-training is (Ghosh et al., "From variational to deterministic autoencoders", 2020, section 4).
+All posteriors together differ from the prior, the more so the more latents there are, so that
+samples from the prior do not look like images. Those from a mixture of Gaussians that is fitted to
+the posteriors after training do (Ghosh et al., "From variational to deterministic autoencoders",
+2020, section 4).
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import tensorflow as tf
 COMPONENTS = 100
 _MOST_ROUNDS, _ENOUGH = 30, 1e-2  # of EM; nats of log-likelihood that a round must bring
 _SMALLEST_VARIANCE = 1e-4  # is added to each covariance
-_SMALLEST_SHARE = 1e-6  # of an image in a Gaussian, that counts
+_SMALLEST_SHARE = 1e-6  # of an image in a Gaussian; smaller ones are ignored
 
 
 class Mixture(NamedTuple):
@@ -35,13 +36,13 @@ def fit(
 
     Args:
         latents: of each image, [N, Z].
-        random: decides where to begin.
+        random: decides the start.
         show: called with the share of the rounds that is done, from 0 to 1.
 
     Returns:
         The mixture; of few latents it has fewer Gaussians.
     """
-    latents = latents.astype(np.float32)  # for speed; what is summed over images is in float64
+    latents = latents.astype(np.float32)  # for speed; sums over images are in float64
     num = max(min(COMPONENTS, len(latents) // (2 * latents.shape[1])), 1)
     shares = _first_shares(latents, num, random)
     best = -np.inf
@@ -73,7 +74,7 @@ def _first_shares(latents: np.ndarray, num: int, random: np.random.Generator) ->
 
 
 def _maximized(latents: np.ndarray, shares: np.ndarray) -> Mixture:
-    """The likeliest mixture if images belong to its Gaussians by these shares [N, K]."""
+    """The likeliest mixture if images belong to its Gaussians with these shares [N, K]."""
     counts = shares.sum(axis=0) + 1e-9
     means, roots = [], []
     for share, count in zip(shares.T, counts, strict=True):
@@ -110,7 +111,7 @@ class LatentSampler(keras.layers.Layer):
         self.build()
 
     def build(self, input_shape=None):
-        """Makes what the mixture is kept in: K standard Gaussians at first."""
+        """Makes the variables of the mixture: K standard Gaussians at first."""
         latent_dim = self.latent_dim
         for rank, name in enumerate(("log_weights", "means", "roots")):
             shape = (COMPONENTS, *[latent_dim] * rank)
@@ -120,9 +121,9 @@ class LatentSampler(keras.layers.Layer):
         self.built = True
 
     def take(self, mixture: Mixture) -> None:
-        """Takes a mixture of K or fewer Gaussians; those that are missing are never drawn.
+        """Takes a mixture of K or fewer Gaussians; the missing ones are never drawn.
 
-        They come first, where no rounding of the others' weights can lead to them.
+        They come first, where rounding of the other weights cannot lead to them.
         """
         missing = COMPONENTS - len(mixture.means)
         self.log_weights.assign(np.pad(mixture.log_weights, (missing, 0), constant_values=-1e9))
@@ -141,9 +142,9 @@ class LatentSampler(keras.layers.Layer):
         return self(noise, tf.random.stateless_uniform([num], of_component))
 
     def call(self, noise, uniform):
-        """Makes latents [B, Z] of standard normal noise [B, Z] and of numbers from 0 to 1, [B].
+        """Makes latents [B, Z] from standard normal noise [B, Z] and numbers from 0 to 1, [B].
 
-        One Gaussian after the other, so that little memory is needed.
+        It takes one Gaussian after the other, to save memory.
         """
         ops = keras.ops
         ends = ops.cumsum(ops.softmax(self.log_weights))[:-1]
@@ -155,5 +156,5 @@ class LatentSampler(keras.layers.Layer):
         return latents
 
     def get_config(self):
-        """Returns what the layer is made again from."""
+        """Returns what rebuilds the layer."""
         return {**super().get_config(), "latent_dim": self.latent_dim}

@@ -1,4 +1,4 @@
-"""The variational autoencoder as a Keras model: encode, sample, decode, the ELBO, a step up it."""
+"""The variational autoencoder as a Keras model: encode, sample, decode, ELBO, training step."""
 
 import functools
 import types
@@ -43,8 +43,8 @@ class CVAE(GenerativeModel):
     """A VAE with Gaussian posterior, standard Gaussian prior and, by default, Bernoulli pixels.
 
     `compile(optimizer)` and `fit(images)` work as with any Keras model, on images [B, H, W, C]
-    of such pixels as the likelihood knows, in [0, 1]; a conditional one takes
-    `fit(images, labels)`, and is one of p(x|y), with q(z|x, y). All noise follows from `seed` and
+    with pixels in [0, 1] as the likelihood needs them. A conditional one takes
+    `fit(images, labels)` and models p(x|y), with q(z|x, y). All noise follows from `seed` and
     the optimizer's step, so that a run can be repeated and resumed.
     """
 
@@ -70,26 +70,26 @@ class CVAE(GenerativeModel):
         """Joins an encoder and a decoder, which are given or built here with fresh weights.
 
         Args:
-            networks: the matching pair, if it is there already.
+            networks: the matching pair, if they exist already.
             seed: decides initial weights, and all noise of training and evaluation.
-            pixels: what they are, and what p(x|z) is; the decoder's outputs are its parameters.
-            objective: what a training step climbs, or its name.
-            input_noise: deviation of the noise that is added to what the encoder sees in training.
+            pixels: what a pixel is, and what p(x|z) is; the decoder gives its parameters.
+            objective: what training maximises, or its name.
+            input_noise: standard deviation of the noise added to the encoder's input in training.
             num_classes: Y, if the networks take labels.
-            sampler: where samples come from: "prior", or "mixture" of Gaussians, which is fitted
+            sampler: where samples come from: "prior", or a "mixture" of Gaussians that is fitted
                 to latents of training images.
             network: the name of the pair to build, by default "patches", with `latent_dim` (2),
                 for images of `image_shape` (28, 28, 1), with `options` and `precision` (float32).
             latent_dim: Z.
             image_shape: height, width, channels.
-            options: what else may be chosen of networks.
+            options: further options of the networks.
             precision: of their layers.
             likelihood: p(x|z) by its name instead of `pixels`, by default "bernoulli".
-            binarize: how such pixels are made; by default as the likelihood has it.
+            binarize: how such pixels are made; by default as the likelihood needs them.
             **kwargs: passed on to `keras.Model`.
 
         Raises:
-            ValueError: if there are networks and their settings, or pixels and their likelihood.
+            ValueError: if both networks and their settings are given, or pixels and likelihood.
             UserError: if a name is unknown, or the network cannot take such images.
         """
         by_name = {
@@ -122,7 +122,7 @@ class CVAE(GenerativeModel):
 
     @property
     def sampler_name(self) -> str:
-        """Where samples come from, as the setting says it."""
+        """Where samples come from, as the setting names it."""
         return "prior" if self.sampler is None else "mixture"
 
     @property
@@ -132,7 +132,7 @@ class CVAE(GenerativeModel):
 
     @property
     def fitted_parts(self) -> dict[str, Any]:
-        """The sampler, if samples do not come from the prior; what held-out images are like."""
+        """The sampler, if there is one, and what held-out images are like."""
         parts = {} if self.sampler is None else {"sampler": self.sampler}
         parts["held_out_scores"] = self.held_out_scores
         has_values = self.pixels.likelihood.log_prob_of_values is not None
@@ -140,7 +140,7 @@ class CVAE(GenerativeModel):
 
     @property
     def can_refine(self) -> bool:
-        """Whether posteriors can be refined: not if there are very many latents."""
+        """Whether posteriors can be refined: not with very many latents."""
         return self.latent_dim <= MOST_REFINED and self.pixels.likelihood.information is not None
 
     # q(z|x) and p(x|z).
@@ -155,7 +155,7 @@ class CVAE(GenerativeModel):
             images: pixels as in training, float32 [B, H, W, C]; or grey levels in [0, 1], which
                 become the likeliest pixels.
             labels: of a conditional model, whose posterior is q(z|x, y).
-            training: whether dropout drops.
+            training: whether dropout is active.
         """
         if not training:
             images = self.pixels.binarize_mode(images)  # which leaves pixels as they are
@@ -198,7 +198,7 @@ class CVAE(GenerativeModel):
             return super().sample_latents(num, seed)
         return self.sampler.draw(num, seed)
 
-    # The ELBO, and what is climbed.
+    # The ELBO, and the objective.
 
     def elbo(
         self, images: tf.Tensor, seed: tf.Tensor, labels: tf.Tensor | None = None
@@ -226,18 +226,18 @@ class CVAE(GenerativeModel):
         labels: tf.Tensor | None = None,
         training: bool = False,
     ) -> tuple[ElboTerms, tf.Tensor]:
-        """Samples each posterior K times by given noise.
+        """Samples each posterior K times with given noise.
 
         Args:
             images: pixels as in training, [B, H, W, C].
             posterior: of the images.
-            noise: standard Gaussian, [K * B, Z]: for the first samples of all images, the second...
+            noise: standard Gaussian, [K * B, Z]: the first samples of all images, ...
             num_samples: K.
             labels: of a conditional model, [B].
-            training: whether dropout drops.
+            training: whether dropout is active.
 
         Returns:
-            The terms, each [K * B], and the latents they belong to, [K * B, Z], in that order.
+            The terms, each [K * B], and their latents, [K * B, Z], in the same order.
         """
         of_samples = posterior.repeated(num_samples)
         latents = of_samples.sample(noise)
@@ -254,14 +254,14 @@ class CVAE(GenerativeModel):
         images: tf.Tensor,
         training: bool = False,
     ) -> tf.Tensor:
-        """Finds what a step climbs now, of a batch: a scalar, nats per image.
+        """Finds what this step maximises, for a batch: a scalar, nats per image.
 
         Args:
             terms: of the ELBO, for K samples of each posterior, each [K * B].
             posterior: of the images, B Gaussians.
             latents: the samples, [K * B, Z].
             images: pixels, [B, H, W, C].
-            training: whether dropout drops, and latents that all images share are this step's.
+            training: whether dropout is active, and shared latents are new at each step.
         """
         beta = self.objective.beta_at(self.steps)
         value = objectives.objective_value(self.objective, terms, posterior, latents, beta)
@@ -295,14 +295,15 @@ class CVAE(GenerativeModel):
 
     @functools.cached_property
     def _refine(self) -> Callable[..., FullPosterior]:
-        """A graph of its own, traced once for all that use it, so that loops are TensorFlow's."""
-        return tf.function(functools.partial(refine_images, self), reduce_retracing=True)
+        """A graph, traced once for all callers."""
+        refine = functools.partial(refine_images, self)
+        return tf.function(refine, reduce_retracing=True, autograph=False)
 
     @also_of_arrays
     def anomaly(
         self, images: tf.Tensor, labels: tf.Tensor | None = None, *, false_alarms: float = 0.01
     ) -> Anomaly:
-        """Says how usual images are, beside the held-out images of the run; see `anomalies.py`.
+        """Says how usual images are, compared with held-out images; see `anomalies.py`.
 
         Args:
             images: grey levels in [0, 1], float32 [B, H, W, C], B > 0.
@@ -319,14 +320,14 @@ class CVAE(GenerativeModel):
 
     @property
     def smallest_p_value(self) -> float | None:
-        """The smallest one that `anomaly` can give; None if it knows no held-out images."""
+        """The smallest p-value of `anomaly`; None if the model knows no held-out images."""
         count = self.held_out_scores.count
         return 1 / (1 + count) if count else None
 
     # Training and evaluation.
 
     def training_batch(self, grey: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor) -> Any:
-        """Makes pixels of grey levels; drawn ones are others at each step."""
+        """Turns grey levels into pixels; if drawn at random, anew at each step."""
         key = derived_key(self.seed, Purpose.BINARIZATION, step)
         pixels = self.pixels.binarize(grey, key, replicas.first_row(tf.shape(grey)[0]))
         return super().training_batch(pixels, labels, step)
@@ -338,8 +339,7 @@ class CVAE(GenerativeModel):
             batch: pixels, float32 [B, H, W, C]; of a conditional model with labels [B] beside them.
 
         Returns:
-            The means since the last `reset_metrics()`, over images, in nats; `loss` is that of
-            what is climbed, with the other sign.
+            Means over images since `reset_metrics()`, nats; `loss` is the negative objective.
         """
         images, labels = images_and_labels(batch, self.num_classes)
         step, num_samples = self.steps, self.objective.importance_samples
@@ -359,7 +359,7 @@ class CVAE(GenerativeModel):
         return self._update_means(value, terms)
 
     def _noisy(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """What the encoder sees in training (Im et al., "Denoising criterion", 2017)."""
+        """The encoder's input in training (Im et al., "Denoising criterion", 2017)."""
         if not self.input_noise:
             return images
         key = derived_key(self.seed, Purpose.INPUT_NOISE, step)
@@ -367,9 +367,9 @@ class CVAE(GenerativeModel):
         return images + self.input_noise * noise
 
     def test_step(self, batch: Any) -> dict[str, tf.Tensor]:
-        """Measures a batch without learning; arguments and result as in training.
+        """Measures a batch without learning; otherwise as `train_step`.
 
-        The noise of an image depends on how many came before it since `reset_metrics()`.
+        An image's noise depends on how many images came before it since `reset_metrics()`.
         """
         images, labels = images_and_labels(batch, self.num_classes)
         num_samples = self.objective.importance_samples
@@ -381,7 +381,7 @@ class CVAE(GenerativeModel):
         return self._update_means(value, terms)
 
     def predict_step(self, batch: Any) -> tf.Tensor:
-        """Reconstructs what `predict` is given, if it fits."""
+        """Reconstructs the images that `predict` gets, after checking them."""
         inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
         return self.checked(self, inputs)
 
@@ -399,7 +399,7 @@ class CVAE(GenerativeModel):
         return {measure.name: values[term] for term, measure in self.pixels.terms.items()}
 
     def test_pixels(self, grey: tf.Tensor, first: int | tf.Tensor) -> tf.Tensor:
-        """Makes pixels of test images from the `first`; drawn ones are the same every time."""
+        """Turns test images from the `first` on into pixels, the same every time."""
         key = derived_key(self.seed, Purpose.EVALUATION_BINARIZATION)
         return self.pixels.binarize(grey, key, first)
 
@@ -410,7 +410,7 @@ class CVAE(GenerativeModel):
     def _evaluation_noise(
         self, num: tf.Tensor, first: tf.Tensor, num_samples: int = 1
     ) -> tf.Tensor:
-        """Noise for test images from the `first`, the same every time, [K * B, Z]."""
+        """Noise for test images from the `first` on, the same every time, [K * B, Z]."""
         key = derived_key(self.seed, Purpose.EVALUATION_NOISE)
         if num_samples == 1:
             return normal_of_images(key, first, num, self.latent_dim)
@@ -428,7 +428,7 @@ class CVAE(GenerativeModel):
     # Copies.
 
     def for_inference(self) -> "CVAE":
-        """A copy whose normalisations are faster; it has the same weights."""
+        """A copy with the same weights and faster normalisation layers."""
         networks = Networks(*(layers.copy_for_use(n) for n in self.networks.values()))
         own = self.pixels, self.objective, self.input_noise, self.num_classes
         copy = CVAE(networks, self.seed, *own, self.sampler_name)
@@ -440,7 +440,7 @@ class CVAE(GenerativeModel):
         return copy.with_metadata(self.metadata)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what the model is made again from, without its weights."""
+        """Returns what rebuilds the model, without its weights."""
         networks = self.networks.values()
         return {
             "networks": [keras.saving.serialize_keras_object(each) for each in networks],
@@ -474,7 +474,7 @@ def _repeated(batch: tf.Tensor | None, num: int) -> tf.Tensor | None:
 
 
 def _refuse_both(given: Any, name: str, **others: Any) -> None:
-    """Raises a ValueError if something is given beside what it would be made of."""
+    """Raises a ValueError if a thing is given together with settings to build it."""
     doubled = [other for other, value in others.items() if value is not None]
     if given is not None and doubled:
         raise ValueError(f"Give {name} or {doubled[0]}, not both.")
@@ -483,7 +483,7 @@ def _refuse_both(given: Any, name: str, **others: Any) -> None:
 def _built(
     seed: int, pixels: Pixels, num_classes: int, **given: Any
 ) -> tuple[Networks, dict[str, Any]]:
-    """Builds networks with fresh weights; returns them, and the settings by which it was done."""
+    """Builds networks with fresh weights; returns them, and their settings."""
     chosen = {**_USUAL, **{name: value for name, value in given.items() if value is not None}}
     options, image_shape = chosen["options"], tuple(chosen["image_shape"])
     networks = build_networks(

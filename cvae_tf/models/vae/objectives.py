@@ -1,4 +1,4 @@
-"""The ELBO and what else training climbs: pure functions, in nats, averaged over images last."""
+"""The ELBO and other objectives: pure functions, in nats, averaged over images last."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ class ElboTerms(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What a training step climbs."""
+    """What a training step maximises."""
 
     name: str = "elbo"  # "elbo", "elbo_analytic", "iwae" or "shared"
     importance_samples: int = 1  # K, of "iwae" only
@@ -89,8 +89,8 @@ def shared_bound(log_likelihood: tf.Tensor) -> tf.Tensor:
     """The bound log 1/M sum_m p(x|z_m) on log p(x), [B], of log p(x|z_m) [B, M], nats.
 
     Bishop, Svensen & Williams, "GTM: the generative topographic mapping" (1998), equation 2.6, with
-    other latents, the same for all images, at each step: as each alone is drawn from the prior, the
-    mean of the exponential is p(x), so that the mean is at most log p(x).
+    new latents at each step, the same for all images. Each is a draw from the prior, so the mean of
+    the exponential is p(x), and the mean of the bound is at most log p(x).
     """
     num = tf.cast(tf.shape(log_likelihood)[1], log_likelihood.dtype)
     return tf.reduce_logsumexp(log_likelihood, axis=1) - tf.math.log(num)
@@ -103,7 +103,7 @@ def objective_value(
     latents: tf.Tensor,
     beta: tf.Tensor | float,
 ) -> tf.Tensor:
-    """What a training step climbs, averaged over a batch: a scalar, nats per image.
+    """What a training step maximises, averaged over a batch: a scalar, nats per image.
 
     Args:
         objective: which one.
@@ -128,7 +128,7 @@ def objective_value(
 def _missing_to_free_bits(
     objective: Objective, posterior: Posterior, latents: tf.Tensor
 ) -> tf.Tensor:
-    """What takes the price of the first nats of KL away: sum_j max(0, free_bits - KL_j).
+    """What the KL lacks to the free bits: sum_j max(0, free_bits - KL_j).
 
     Kingma et al., "Improved variational inference with inverse autoregressive flow" (2016),
     equation 15: each dimension pays max(free_bits, KL_j), the mean KL over the batch.
@@ -143,17 +143,17 @@ def _missing_to_free_bits(
 
 
 def even_latents(num: int | tf.Tensor, dim: int, key: tf.Tensor) -> tf.Tensor:
-    """Draws latents that lie as the prior does, but more evenly than by chance.
+    """Draws latents from the prior, but spread more evenly than by chance.
 
-    Under them all images of a batch are compared by `shared_bound`. They are quantiles of the prior
-    by a Kronecker sequence, all moved together by chance (Cranley & Patterson, "Randomization of
-    number theoretic methods for multiple integration", 1976). Any number of the first ones is
-    spread as evenly. Each of them alone is a sample of the prior.
+    `shared_bound` compares all images of a batch under them. They are quantiles of the prior
+    at a Kronecker sequence, all shifted together at random (Cranley & Patterson, "Randomization of
+    number theoretic methods for multiple integration", 1976). Any number of the first
+    ones is spread as evenly. Each alone is a sample of the prior.
 
     Args:
         num: M, how many.
         dim: Z, the latent dimensions.
-        key: int32 [2], by which they are moved.
+        key: int32 [2], for the shift.
     """
     numbers = tf.cast(tf.range(num), tf.float64)[:, None]
     shares = tf.cast(numbers * _steps_of_sequence(dim) % 1.0, tf.float32)
@@ -161,12 +161,12 @@ def even_latents(num: int | tf.Tensor, dim: int, key: tf.Tensor) -> tf.Tensor:
 
 
 def prior_quantiles(shares: tf.Tensor) -> tf.Tensor:
-    """Where these shares of a standard Gaussian, from 0 to 1, lie below; finite."""
+    """The quantiles of a standard Gaussian at these shares, from 0 to 1; finite."""
     return tf.math.ndtri(tf.clip_by_value(shares, _SMALLEST_SHARE, 1 - _SMALLEST_SHARE))
 
 
 def _steps_of_sequence(dim: int) -> list[float]:
-    """Powers of the inverse of the generalised golden ratio, by which the sequence goes on.
+    """The steps of the sequence: powers of the inverse of the generalised golden ratio.
 
     Roberts, "The unreasonable effectiveness of quasirandom sequences" (2018).
     """

@@ -16,10 +16,10 @@ class Posterior(NamedTuple):
     logvar: tf.Tensor | np.ndarray  # [B, Z], logarithms of the variances
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
-        """Makes a sample of each, [B, Z], of standard Gaussian noise [B, Z].
+        """Makes a sample of each, [B, Z], from standard Gaussian noise [B, Z].
 
-        So gradients reach them (Kingma & Welling, "Auto-Encoding Variational Bayes", 2014, section
-        2.4).
+        So gradients reach the posterior (Kingma & Welling, "Auto-Encoding Variational Bayes", 2014,
+        section 2.4).
         """
         return self.mean + tf.exp(0.5 * self.logvar) * noise
 

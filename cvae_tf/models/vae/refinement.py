@@ -1,9 +1,9 @@
 """Better posteriors than the encoder's: Gaussians found for each image by Gauss-Newton steps.
 
-The encoder's mean is only where to begin. `refine` climbs log p(x, z) to a mode, and takes the
-curvature there as the precision: near it the true posterior is almost Gaussian (Park et al.,
+The encoder's mean is only the start. `refine` climbs log p(x, z) to a mode, and takes the curvature
+there as the precision: near it the true posterior is almost Gaussian (Park et al.,
 "Variational Laplace autoencoders", 2019, section 3). Steps are damped after Levenberg and
-Marquardt, and one that does not bring an image higher is not taken for it.
+Marquardt, and a step that does not improve an image is not taken.
 """
 
 import itertools
@@ -17,19 +17,19 @@ import tensorflow as tf
 from cvae_tf.models.vae.likelihoods import Likelihood
 from cvae_tf.models.vae.posterior import FullPosterior, log_normal
 
-_DIFFERENCE = 1e-2  # of latents, by which the decoder's derivatives are found
+_DIFFERENCE = 1e-2  # of latents, for the decoder's numerical derivatives
 _DAMPING, _LESS, _MORE = 1e-2, 0.25, 6.0  # at first; after a good step, and after a bad one
 _DAMPING_RANGE = (1e-8, 1e8)
 
-_SPREAD = {1: 1600, 2: 40}  # latents a side of a set that fills so many dimensions
-_SPREAD_IF_SLOW = {1: 100, 2: 10}  # of likelihoods that compare image by image
-_PIXELS = 2**20  # of the images that are decoded at once, which is enough for full speed
+_SPREAD = {1: 1600, 2: 40}  # latents a side of a set, by number of dimensions
+_SPREAD_IF_SLOW = {1: 100, 2: 10}  # for likelihoods that compare image by image
+_PIXELS = 2**20  # decoded at once; enough for full speed
 
 Decode = Callable[[tf.Tensor], tf.Tensor]  # latents [M * B, Z] -> outputs [M * B, H, W, P]
 
 
 class _Place(NamedTuple):
-    """What is to be climbed, at a Gaussian of each image, to second order."""
+    """The objective at a Gaussian of each image, to second order."""
 
     value: tf.Tensor  # [B], nats
     gradient: tf.Tensor  # by the mean, [B, Z]
@@ -49,17 +49,21 @@ def refine(
         steps: how many are tried.
 
     Returns:
-        The Gaussian about the highest place that was found.
+        The Gaussian around the highest place that was found.
     """
-    latents, damping = start, tf.fill(tf.shape(start)[:1], _DAMPING)
-    here = _linearize(decode, density, pixels, latents)
-    for _ in tf.range(steps):
+
+    def take_step(number: tf.Tensor, latents: tf.Tensor, damping: tf.Tensor, here: _Place) -> tuple:
         proposed = latents + _step(here, damping)
         there = _linearize(decode, density, pixels, proposed)
         better = there.value > here.value
         latents = _chosen(better, proposed, latents)
         here = _Place(*(_chosen(better, *both) for both in zip(there, here, strict=True)))
         damping = tf.clip_by_value(damping * tf.where(better, _LESS, _MORE), *_DAMPING_RANGE)
+        return number + 1, latents, damping, here
+
+    damping = tf.fill(tf.shape(start)[:1], _DAMPING)
+    begin = tf.constant(0), start, damping, _linearize(decode, density, pixels, start)
+    _, latents, _, here = tf.while_loop(lambda number, *_: number < steps, take_step, begin)
     factor = tf.linalg.cholesky(tf.linalg.inv(here.precision))
     return FullPosterior(latents, tf.cast(factor, tf.float32))
 
@@ -76,8 +80,8 @@ def _linearize(
 ) -> _Place:
     """Finds log p(x, z), its gradient, and the curvature of Gauss and Newton.
 
-    The decoder's derivatives are found by differences: so any decoder will do, also one that was
-    loaded, and it takes Z + 1 passes forward.
+    The decoder's derivatives are found by differences. So any decoder will do, also a loaded one;
+    it takes Z + 1 forward passes.
     """
     num, dim = latents.shape[0] or tf.shape(latents)[0], latents.shape[-1]
     moves = _DIFFERENCE * tf.concat([tf.zeros([1, dim]), tf.eye(dim)], axis=0)
@@ -89,7 +93,7 @@ def _linearize(
     slope = _flat(tape.gradient(log_likelihood, outputs))  # [B, P]
     others = tf.reshape(_flat(others), [dim, num, -1])
     jacobian = tf.transpose(others - _flat(outputs), [1, 0, 2]) / _DIFFERENCE  # [B, Z, P]
-    # Rounded sums of squares may be negative in float32, where a direction tells hardly anything.
+    # Rounded sums of squares may be negative in float32, where a direction matters little.
     precise = tf.cast(jacobian, tf.float64)
     information = tf.cast(_flat(density.information(outputs)), tf.float64)
     curvature = tf.matmul(precise * information[:, None], precise, transpose_b=True)
@@ -101,7 +105,7 @@ def _linearize(
 
 
 def _step(here: _Place, damping: tf.Tensor) -> tf.Tensor:
-    """Where the quadratic has its top, less far the more it is damped, [B, Z]."""
+    """The step to the top of the quadratic, shorter the more it is damped, [B, Z]."""
     diagonal = tf.linalg.diag_part(here.precision)
     more = diagonal * (1 + tf.cast(damping, tf.float64)[:, None])
     damped = tf.linalg.set_diag(here.precision, more)
@@ -134,21 +138,27 @@ def refine_images(
         model: a `CVAE`.
         pixels: as in training, [B, H, W, C], B > 0.
         labels: int32 [B], of a conditional model.
-        steps: of Gauss and Newton.
+        steps: number of Gauss-Newton steps.
     """
     start = first_latents(model, pixels, labels)
     size = images_at_once(model)
     if pixels.shape[0] is not None and pixels.shape[0] <= size:
         return from_latents(model, pixels, labels, start, steps)
     num_parts = (tf.shape(pixels)[0] + size - 1) // size
-    means = tf.TensorArray(tf.float32, num_parts, infer_shape=False)
-    factors = tf.TensorArray(tf.float32, num_parts, infer_shape=False)
-    for part in tf.range(num_parts):
-        tf.autograph.experimental.set_loop_options(parallel_iterations=1)  # for the memory
+
+    def refine_part(part: tf.Tensor, *found: tf.TensorArray) -> tuple:
         own = slice(part * size, (part + 1) * size)
         of_class = None if labels is None else labels[own]
-        found = from_latents(model, pixels[own], of_class, start[own], steps)
-        means, factors = means.write(part, found.mean), factors.write(part, found.factor)
+        refined = from_latents(model, pixels[own], of_class, start[own], steps)
+        return part + 1, *(each.write(part, new) for each, new in zip(found, refined, strict=True))
+
+    empty = [tf.TensorArray(tf.float32, num_parts, infer_shape=False) for _ in range(2)]
+    _, means, factors = tf.while_loop(
+        lambda part, *_: part < num_parts,
+        refine_part,
+        (tf.constant(0), *empty),
+        parallel_iterations=1,  # for the memory
+    )
     dim = model.latent_dim
     return FullPosterior(
         tf.ensure_shape(means.concat(), [None, dim]),
@@ -169,7 +179,7 @@ def from_latents(
     start: tf.Tensor,
     steps: int | tf.Tensor,
 ) -> FullPosterior:
-    """Refines from given latents [B, Z], all images at once; else as `refine_images`."""
+    """Refines from given latents [B, Z], all images at once; otherwise as `refine_images`."""
     decode, density = decoder_for(model, labels), model.pixels.likelihood
     return refine(decode, density, pixels, start, steps)
 
@@ -187,9 +197,9 @@ def decoder_for(model: Any, labels: tf.Tensor | None) -> Decode:
 
 
 def first_latents(model: Any, pixels: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
-    """Where to begin, [B, Z]: the encoder's mean, or in one or two dimensions a likelier place.
+    """The start, [B, Z]: the encoder's mean, or in one or two dimensions a likelier place.
 
-    The encoder is often in the wrong valley; a set of latents that lie as the prior does shows it.
+    The encoder is often at the wrong mode; a set of latents spread as the prior shows a better one.
     """
     mean = model.encode(pixels, *([] if labels is None else [labels])).mean
     if model.latent_dim not in _SPREAD:
@@ -213,20 +223,22 @@ def _best_spread(
 
     if labels is None:
         return best(pixels, model.parameters(latents))
-    places = tf.zeros([tf.shape(pixels)[0], model.latent_dim])
-    values = tf.zeros(tf.shape(labels))
     classes, _ = tf.unique(labels)
-    for number in classes:
-        rows = tf.where(labels == number)
-        outputs = model.parameters(latents, tf.fill([len(latents)], number))
-        found = best(tf.gather_nd(pixels, rows), outputs)
-        places = tf.tensor_scatter_nd_update(places, rows, found[0])
-        values = tf.tensor_scatter_nd_update(values, rows, found[1])
-    return places, values
+
+    def add_class(place: tf.Tensor, *found: tf.Tensor) -> tuple:
+        rows = tf.where(labels == classes[place])
+        outputs = model.parameters(latents, tf.fill([len(latents)], classes[place]))
+        of_class = best(tf.gather_nd(pixels, rows), outputs)
+        both = zip(found, of_class, strict=True)
+        return place + 1, *(tf.tensor_scatter_nd_update(old, rows, new) for old, new in both)
+
+    begin = tf.zeros([tf.shape(pixels)[0], model.latent_dim]), tf.zeros(tf.shape(labels))
+    is_left = lambda place, *_: place < tf.size(classes)  # noqa: E731
+    return tf.while_loop(is_left, add_class, (tf.constant(0), *begin), parallel_iterations=1)[1:]
 
 
 def _spread_latents(model: Any) -> np.ndarray:
-    """Latents that lie as the prior does, by its quantiles: [G, Z]; of large images fewer."""
+    """Latents spread as the prior, at its quantiles: [G, Z]; fewer for large images."""
     dim, (height, width, _) = model.latent_dim, model.image_shape
     usual = (_SPREAD if model.pixels.likelihood.is_matrix_product else _SPREAD_IF_SLOW)[dim]
     side = max(min(usual, int((2 * _PIXELS / (height * width)) ** (1 / dim))), 3)
