@@ -1,9 +1,13 @@
 """How well the preset `photo` learns colour images, beside one Gaussian: bits/dim, error, minutes.
 
     python benchmarks/photo.py --folder cifar10_jpeg
+    python benchmarks/photo.py --folder cifar10_jpeg --likelihood=neighbour_logistic
 
-Trains as `python train.py --data_path=FOLDER` does, or takes a run that did (--run_dir), and
-measures its exported model on all test images. Writes photo.json and photo.md to --output.
+The second one needs --learning_rate=0.001 as well.
+
+Trains as `python train.py --data_path=FOLDER` does, with flags of train.py that are given, or takes
+a run that did (--run_dir), and measures its exported model on all test images. Writes photo.json
+and photo.md to --output.
 """
 
 import argparse
@@ -85,7 +89,8 @@ def as_table(found: dict[str, Any]) -> str:
         f"On {found['machine']}; bits per dimension of the test images.\n\n"
         "| model | epochs | minutes | bits/dim | mean squared error of reconstructions |\n"
         "| --- | --- | --- | --- | --- |\n"
-        f"| preset `{found['config']['preset']}` (ELBO) | {found['epochs']} "
+        f"| preset `{found['config']['preset']}`, `{found['config']['likelihood']}` (ELBO) "
+        f"| {found['epochs']} "
         f"| {found['minutes']:.1f} | {found['bits_per_dimension']:.2f} "
         f"| {found['mean_squared_error']:.4f} |\n"
         "| one Gaussian with full covariance, fitted to the training pixels | | "
@@ -99,13 +104,13 @@ def main() -> None:
     parser.add_argument("--folder", required=True, type=Path)
     parser.add_argument("--run_dir", type=Path, help="a run that is trained already")
     parser.add_argument("--output", default=HERE, type=Path)
-    arguments = parser.parse_args()
+    arguments, flags = parser.parse_known_args()
     folder = arguments.folder.resolve()
     with tempfile.TemporaryDirectory() as work:
         run_dir = arguments.run_dir or Path(work) / "run"
         if not arguments.run_dir:
             script = str(PROJECT / "train.py")
-            run_process([script, f"--data_path={folder}", f"--run_dir={run_dir}"])
+            run_process([script, f"--data_path={folder}", f"--run_dir={run_dir}", *flags])
         found = measure(folder, run_dir)
     found["data"] = found["data"].replace(f"{folder.parent}/", "")
     found["config"].pop("data_path")

@@ -66,10 +66,10 @@ PRESETS = {
         "network": "patches_residual",
         "latent_dim": 256,
         "binarize": "none",
-        "likelihood": "neighbour_logistic",
+        "likelihood": "discretized_logistic",
         "sampler": "mixture",
         "epochs": 15,
-        "learning_rate": 1e-3,
+        "learning_rate": 3e-3,
         "clip_norm": 100.0,
     },
     # A GAN for two cores, on photographs and digits: see benchmarks/NOTES.md.

@@ -90,10 +90,10 @@ def test_own_images_are_taken_as_they_are_or_inverted_but_no_others(tmp_path, gr
     images = read_asked_for(ImageSettings(), SHAPE, metadata)  # whatever their margins
     _assert_levels(images, 255 - grey)
     assert images.class_names == ("a", "b", "c") and images.labels.tolist() == [1, 0, 0, 2]
-    assert images.origin == "own.npz test"
+    assert images.origin == '"own.npz" test'
     images = read_asked_for(ImageSettings(invert=True), SHAPE, metadata)
     _assert_levels(images, grey)
-    assert images.origin == "own.npz test, inverted"
+    assert images.origin == '"own.npz" test, inverted'
     path.unlink()
     remedy = "own.npz: no such .*were moved.*\nTo take other .* --data_path"
     with pytest.raises(UserError, match=remedy):

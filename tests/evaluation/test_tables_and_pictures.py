@@ -68,14 +68,14 @@ def test_every_number_names_its_conditions_and_every_image_has_its_row(found, tm
     written = write(found, tmp_path / "numbers.json")
     assert [path.name for path in written] == ["numbers.json", "numbers_images.csv", "numbers.png"]
     contents = json.loads(written[0].read_text())
-    conditions = {"binarize": "threshold", "seed": 0, "split": "images.npz test", "images": 30}
+    conditions = {"binarize": "threshold", "seed": 0, "split": '"images.npz" test', "images": 30}
     for number in contents["numbers"]:
         assert number.items() >= conditions.items() and number["method"]
         assert math.isfinite(number["nats_per_image"])
     assert iio.imread(written[2]).std() > 10
     table = as_table(found)
     assert len(re.findall(r"\d \+- \d", table)) == len(contents["numbers"])
-    conditions = "Means over 30 images (images.npz test), +- standard error; binarisation threshold"
+    conditions = 'Means over 30 images ("images.npz" test), +- standard error; binarisation threshold'
     assert table.count(conditions) == table.count("seed 0") == 1
     exact, elbo, refined = (each.mean() for each in (
         found.log_evidence, found.elbo, found.refined.elbo))  # fmt: skip
