@@ -75,7 +75,7 @@ def test_every_number_names_its_conditions_and_every_image_has_its_row(found, tm
     assert iio.imread(written[2]).std() > 10
     table = as_table(found)
     assert len(re.findall(r"\d \+- \d", table)) == len(contents["numbers"])
-    conditions = 'Means over 30 images ("images.npz" test), +- standard error; binarisation threshold'
+    conditions = 'Means over 30 images ("images.npz" test), +- standard error; binarisation'
     assert table.count(conditions) == table.count("seed 0") == 1
     exact, elbo, refined = (each.mean() for each in (
         found.log_evidence, found.elbo, found.refined.elbo))  # fmt: skip
