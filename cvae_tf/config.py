@@ -71,7 +71,8 @@ _LIKELIHOODS = {
     "continuous_bernoulli": "a density of grey levels",
     "gaussian": "a density of grey levels with a learned variance",
     "discretized_logistic": "256 levels, in bits/dim as the literature has them",
-    "neighbour_logistic": "the same, but a value also follows its neighbours and other channels",
+    "neighbour_logistic": "the same, but a value also follows its neighbours and other channels "
+    "(with --learning_rate=0.001)",
 }
 _GAN_LOSSES = {
     "non_saturating": "the classic one",
