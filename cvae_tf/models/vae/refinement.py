@@ -234,7 +234,7 @@ def _best_spread(
 
     def add_class(place: tf.Tensor, *found: tf.Tensor) -> tuple:
         rows = tf.where(labels == classes[place])
-        outputs = model.parameters(latents, tf.fill([len(latents)], classes[place]))
+        outputs = model.parameters(latents, tf.fill([latents.shape[0]], classes[place]))
         of_class = best(tf.gather_nd(pixels, rows), outputs)
         both = zip(found, of_class, strict=True)
         return place + 1, *(tf.tensor_scatter_nd_update(old, rows, new) for old, new in both)
