@@ -22,7 +22,7 @@ from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import averaged
 
 _SHOWN = 32  # test images in the picture of an epoch
-MOST_PICTURES = {1: 60, 3: 20}  # of epochs, about, by channels: those in colour are large files
+MOST_PICTURES, MOST_IN_COLOUR = 60, 20  # of epochs, about; those in colour are large files
 
 
 def interval_of(epochs: int, most: int) -> int:

@@ -29,7 +29,14 @@ from cvae_tf.presets import PRESETS
 from cvae_tf.training import checkpoints, run_directory, signals
 from cvae_tf.training.checkpoints import Metrics, Progress, best_row
 from cvae_tf.training.distribution import Distribution
-from cvae_tf.training.pictures import MOST_PICTURES, RunPictures, interval_of, is_among, told
+from cvae_tf.training.pictures import (
+    MOST_IN_COLOUR,
+    MOST_PICTURES,
+    RunPictures,
+    interval_of,
+    is_among,
+    told,
+)
 from cvae_tf.training.run_directory import Run
 from cvae_tf.training.trainer import EpochResult, Trainer, is_within_averages
 
@@ -118,7 +125,8 @@ def _test_values(row: dict[str, float]) -> dict[str, float]:
 
 def _has_picture(run: Run, rows: Metrics, model: GenerativeModel) -> bool:
     """Whether the last of some epochs has a picture: every k-th of many, and where a run ends."""
-    epoch, most = rows[-1]["epoch"], MOST_PICTURES[model.image_shape[-1]]
+    epoch = rows[-1]["epoch"]
+    most = MOST_PICTURES if model.image_shape[-1] == 1 else MOST_IN_COLOUR
     return is_among(epoch, run.config.epochs, most) or _is_over_early(run, rows, model)
 
 
