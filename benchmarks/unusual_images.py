@@ -23,8 +23,11 @@ from shared import Bench, describe_machine, write_report
 HERE = Path(__file__).parent
 ONE_CLASS = ["--preset=photo", "--latent_dim=32", "--sampler=prior"]
 HELD_OUT = {"class": 1000, "digit": 5000}
-KEPT = 16, 32, 64, 128, 256, 512  # components of a Gaussian that has one variance for the rest
 FULL = 0  # components: all, with the covariance shrunk (Ledoit & Wolf 2004)
+KEPT = {  # components of a Gaussian that has one variance for the rest
+    "class": (16, 32, 64, 128, 256, 512, FULL),
+    "digit": (4, 8, 16, 32, 64, 128, FULL),
+}
 _AT_ONCE = 500  # images
 
 Scored = tuple[np.ndarray, np.ndarray]  # scores [N], high: usual; complexities [N, 1 or 2]
@@ -106,7 +109,7 @@ class Gaussian:
         self.shrunk = (1 - shrunk) * self.variances + shrunk * self.variances.mean()
 
     def score(self, images: np.ndarray, kept: int) -> Scored:
-        """Log density of images [B, H, W, C] in [0, 1], and how complex they are.
+        """Log density (but for a constant) of images [B, H, W, C] in [0, 1], and complexities.
 
         With `kept` components it is probabilistic PCA (Tipping & Bishop 1999), which has
         reconstructions; they have a complexity too.
@@ -178,11 +181,12 @@ def aurocs(scores: dict[str, np.ndarray]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def measure(bench: Bench, name: str, task: Task, seeds: int, flags: list[str]) -> dict[str, Any]:
+def measure(bench: Bench, kind: str, name: str, task: Task, seeds: int) -> dict[str, Any]:
     """AUROCs of a task, {score: {what: AUROC}}; those with a model are means of seeds."""
     gaussian = functools.cache(lambda: Gaussian(task.learned))
+    flags, name = (ONE_CLASS if kind == "class" else LEFT_OUT), f"{kind}_{name}"
     found, beside = {}, {}
-    for kept in (*KEPT, FULL):
+    for kept in KEPT.get(kind, KEPT["digit"]):
         make = lambda: functools.partial(gaussian().score, kept=kept)  # noqa: B023, E731
         of_images = scored(bench, f"{name}_gaussian_{kept}", task, make)
         beside[kept] = relative(of_images)
@@ -290,12 +294,11 @@ def main() -> None:
         "digit": {str(digit): functools.partial(without, bench, digit) for digit in range(10)},
         "shift": {"all": functools.partial(all_digits, bench, cifar10)},
     }
-    flags = {"class": (arguments.seeds, ONE_CLASS)}
     results: dict[str, dict] = {kind: {} for kind in tasks}
     for kind, of_kind in tasks.items():
         for name, make in of_kind.items():
-            own = flags.get(kind, (arguments.digit_seeds, LEFT_OUT))
-            results[kind][name] = measure(bench, f"{kind}_{name}", make(), *own)
+            seeds = arguments.seeds if kind == "class" else arguments.digit_seeds
+            results[kind][name] = measure(bench, kind, name, make(), seeds)
     report = {"machine": describe_machine(), "seeds": arguments.seeds}
     report |= {"digit_seeds": arguments.digit_seeds, "results": results}
     write_report(arguments.output, "unusual_images", report, as_table)
