@@ -11,7 +11,6 @@ from PIL import Image
 from cvae_tf import api
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting import formats
 from cvae_tf.training import building
 
@@ -61,13 +60,9 @@ def test_the_same_seed_gives_the_same_bits_in_another_process(
     assert len(arrays) > 30
 
 
-def test_model_and_elbo_of_a_run_are_those_of_its_checkpoint(vae_run, small_npz):
-    """The ELBO is computed by the formula, with the networks alone."""
+def test_the_elbo_of_a_run_is_that_of_its_checkpoint(vae_run, small_npz):
+    """Computed by the formula, with the networks alone."""
     model = building.load_trained(vae_run.directory).model
-    exported = tf.saved_model.load(str(vae_run.saved_model))
-    expected = model.sample(4, derived_key(tf.constant([1, 2]), Purpose.SAMPLES))
-    np.testing.assert_allclose(exported.sample(4, [1, 2])["images"], expected, atol=1e-5)
-
     with np.load(small_npz) as arrays:
         images = (arrays["x_test"][..., None] > 127).astype(np.float32)
     mean, logvar = np.split(model.encoder(images).numpy().astype(np.float64), 2, axis=1)

@@ -102,8 +102,7 @@ def test_settled_statistics_are_those_of_drawn_images(monkeypatch):
 
 def test_spectral_norms_become_one_and_begin_the_same_in_any_process():
     model, again = (_model(spectral_norm=True) for _ in range(2))
-    for one, other in zip(model.variables, again.variables, strict=True):
-        np.testing.assert_array_equal(one, other)
+    np.testing.assert_equal(*([each.numpy() for each in own.variables] for own in (model, again)))
     for _ in range(12):
         model.logits(_images(), training=True)
     kernels = [w.numpy() for w in model.discriminator.trainable_variables if w.name == "kernel"]
@@ -137,11 +136,10 @@ def test_keras_fits_saves_and_loads_it_and_a_callback_moves_the_learning_rate_of
         each.train_step(_images())
     for first, second in zip(model.variables, loaded.variables, strict=True):
         np.testing.assert_allclose(first, second, atol=1e-6)
-    before = [variable.numpy() for variable in model.trainable_variables]
+    before = _weights(model)
     stopped = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.0)
     model.fit(_images(), batch_size=8, verbose=0, callbacks=[stopped])
-    for value, variable in zip(before, model.trainable_variables, strict=True):
-        np.testing.assert_array_equal(variable, value)
+    np.testing.assert_equal(_weights(model), before)
 
 
 def test_all_images_count_alike_in_what_is_measured():

@@ -36,11 +36,9 @@ def _compiled(optimizer, **options):
 
 
 def _assert_same(model, other):
-    for first, second in zip(weights_of(model), weights_of(other), strict=True):
-        np.testing.assert_array_equal(first, second)
-    states = zip(model.optimizer.variables, other.optimizer.variables, strict=True)
-    for first, second in states:
-        np.testing.assert_array_equal(first.numpy(), second.numpy())
+    np.testing.assert_equal(weights_of(model), weights_of(other))
+    states = ([each.numpy() for each in own.optimizer.variables] for own in (model, other))
+    np.testing.assert_equal(*states)
 
 
 def _trained(model, epochs):
@@ -120,13 +118,12 @@ def test_pixels_are_refused_in_every_form():
 def test_a_refused_batch_changes_nothing(jit_compile):
     model = tiny_cvae()
     model.compile("adam", jit_compile=jit_compile)  # XLA would leave assertions out
-    before = [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+    variables = (*model.variables, *model.optimizer.variables)
+    before = [variable.numpy() for variable in variables]
     for value in (np.nan, np.inf, -np.inf, -0.001, 1.001):
         with pytest.raises(UserError, match=NO_PIXELS):
             model.train_on_batch(_with_pixel(value))
-    after = (*model.variables, *model.optimizer.variables)
-    for variable, value in zip(after, before, strict=True):
-        np.testing.assert_array_equal(variable, value)
+    np.testing.assert_equal([variable.numpy() for variable in variables], before)
     assert np.isfinite(model.train_on_batch(IMAGES)).all() and model.jit_compile == jit_compile
 
 
@@ -183,10 +180,7 @@ def test_our_own_trainer_pays_for_no_check():
 def test_one_is_built_by_names():
     config = Config.create(preset="fast", seed=3)
     expected = building.build_model(config, (28, 28, 1), 100)
-    for own, other in zip(
-        weights_of(CVAE(latent_dim=2, seed=3)), weights_of(expected), strict=True
-    ):
-        np.testing.assert_array_equal(own, other)
+    np.testing.assert_equal(weights_of(CVAE(latent_dim=2, seed=3)), weights_of(expected))
     dense = CVAE(
         network="mlp", latent_dim=20, likelihood="discretized_logistic", image_shape=(8, 9, 3),
         options=Options(hidden=(7,)), num_classes=4,
@@ -220,7 +214,7 @@ def test_its_export_is_the_saved_model_of_export_py(tmp_path):
     assert found.metadata["config"].items() >= {"likelihood": "gaussian", "latent_dim": 3}.items()
     images = np.random.default_rng(0).uniform(size=(3, 8, 8, 1)).astype(np.float32)
     np.testing.assert_allclose(found.encode(images).mean, model.encode(images).mean, atol=1e-5)
-    model.save(tmp_path / "own.keras")
+    found.save(tmp_path / "own.keras")
     keras.saving.load_model(tmp_path / "own.keras").export(tmp_path / "again")
     again = load(tmp_path / "again")
     np.testing.assert_allclose(again.encode(images).mean, model.encode(images).mean, atol=1e-5)

@@ -128,8 +128,7 @@ def test_checkpoint_of_another_model_is_refused_and_changes_nothing(tmp_path, ti
     before = weights_of(tiny_model)
     with pytest.raises(UserError, match="not a checkpoint of this run's model"):
         checkpoints.restore_newest(tmp_path, tiny_model)
-    for old, new in zip(before, weights_of(tiny_model), strict=True):
-        np.testing.assert_array_equal(old, new)
+    np.testing.assert_equal(weights_of(tiny_model), before)
 
 
 def test_the_best_epoch_is_restored_or_else_the_newest_or_all_is_told(copy, tiny_model, capsys):
@@ -145,12 +144,15 @@ def test_the_best_epoch_is_restored_or_else_the_newest_or_all_is_told(copy, tiny
     assert all(path.name in str(told.value) for path in copy.iterdir())
 
 
-def test_interval_counts_steps_or_seconds_and_nothing_else():
+def test_options_of_a_run_are_read_or_refused():
     for text, interval in (("10", (10, math.inf)), ("60s", (math.inf, 60))):
         assert RunOptions(checkpoint_every=text).checkpoint_interval == interval
     for wrong in ("", "0s", "-1", "10m"):
         with pytest.raises(UserError, match="--checkpoint_every"):
             RunOptions(checkpoint_every=wrong)
+    for wrong in ("x", 2.7, None):
+        with pytest.raises(UserError, match="--verbose"):
+            RunOptions(verbose=wrong)
 
 
 # When they are written; wherever a run is stopped, `test_resume.py` shows what is kept

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import binary_images, tiny_cvae, tiny_images, weights_of
+from helpers import binary_images, tiny_cvae, tiny_images
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
@@ -93,24 +93,6 @@ def test_a_figure_that_is_not_finite_stops_training_at_its_step(tiny_model):
 
 
 # What comes of it
-
-
-def test_steps_in_one_call_or_in_many_are_the_same_run(toy_dataset, monkeypatch):
-    found = []
-    for steps_per_call, calls in ((100, [5, 5]), (2, [2, 4, 5, 2, 4, 5])):
-        monkeypatch.setattr(batches, "_STEPS_PER_CALL", steps_per_call)
-        model, seen = tiny_cvae(seed=7), []
-        own = Trainer(model, toy_dataset, 8)
-        own.evaluate = lambda: {"elbo": 0.0}
-        results = list(own.run_epochs(2, lambda *given, seen=seen: seen.append(given)))
-        assert [step for _, step, _ in seen] == calls
-        assert seen[-1] == (2, 5, results[1].train["elbo"])
-        assert [result.step for result in results] == [5, 10] and own.steps_per_epoch == 5
-        found.append((weights_of(model), [each.train for each in results]))
-    (weights, results), (others, other_results) = found
-    assert results == other_results
-    for first, second in zip(weights, others, strict=True):
-        np.testing.assert_array_equal(first, second)
 
 
 def test_evaluation_weighs_each_image_alike_by_the_averaged_weights(monkeypatch):
