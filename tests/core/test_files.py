@@ -5,13 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from helpers import names_in
 
 from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
-
-
-def _names(directory):
-    return sorted(path.name for path in directory.iterdir())
 
 
 def test_a_file_is_written_aside_and_renamed_into_place(tmp_path):
@@ -25,7 +22,7 @@ def test_a_file_is_written_aside_and_renamed_into_place(tmp_path):
     with pytest.raises(RuntimeError, match="disk"), files.replacing(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError("disk")
-    assert path.read_text() == "second" and _names(path.parent) == ["picture.png"]
+    assert path.read_text() == "second" and names_in(path.parent) == ["picture.png"]
 
 
 def test_a_folder_is_written_aside_and_exchanged(tmp_path, monkeypatch):
@@ -46,7 +43,7 @@ def test_a_folder_is_written_aside_and_exchanged(tmp_path, monkeypatch):
             if failure:
                 raise failure
             monkeypatch.setattr(Path, "rename", rename_old_ones_only)
-    assert _names(path) == ["b"] and _names(path.parent) == ["1"]
+    assert names_in(path) == ["b"] and names_in(path.parent) == ["1"]
 
 
 def test_what_takes_its_place_is_on_the_disk_before(tmp_path, monkeypatch):
@@ -78,8 +75,8 @@ def test_of_two_who_write_the_same_both_are_heard_or_one_is_refused(tmp_path):
         temporary.write_text('"late"')
         with ThreadPoolExecutor(1) as pool:
             pool.submit(write_meanwhile).result()
-    assert files.read_json(path) == "late" and _names(tmp_path) == ["a.json", "new"]
-    assert _names(folder) == ["early"] and _names(folder.parent) == ["1"]
+    assert files.read_json(path) == "late" and names_in(tmp_path) == ["a.json", "new"]
+    assert names_in(folder) == ["early"] and names_in(folder.parent) == ["1"]
     with pytest.raises(UserError, match="exists"), files.replacing_directory(folder, True):
         pytest.fail("work was done in vain")
 
@@ -93,7 +90,7 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
         files.write_json(path, object())
     with pytest.raises(UserError, match="b.csv: cannot be written .*surrogates not allowed"):
         files.write_table(table, ["name"], [["\udcff"]])
-    assert files.read_json(path) == values and _names(tmp_path) == ["a.json", "b.csv"]
+    assert files.read_json(path) == values and names_in(tmp_path) == ["a.json", "b.csv"]
     assert table.read_text(encoding="utf-8") == "name\n日本\n"
 
 

@@ -88,15 +88,6 @@ def test_an_image_that_lies_far_out_is_integrated_there_also_beyond_a_gap():
     np.testing.assert_allclose(found[:-1], 0, atol=1e-4)
 
 
-def test_each_image_of_a_conditional_model_is_integrated_under_its_own_class():
-    def decode(latents, labels):
-        return tf.reshape(tf.cast(labels, tf.float32) + 0 * latents[:, 0], [-1, 1, 1, 1])
-
-    model = designed_model(None, decode, 1, (1, 1, 1))
-    found = log_evidence(model, np.ones((3, 1, 1, 1), np.float32), np.array([2, -1, 2]))
-    np.testing.assert_allclose(found.log_evidence, -np.log1p(np.exp([-2, 1, -2])), atol=1e-4)
-
-
 def test_a_thin_ring_over_very_many_tiles_is_not_settled_too_early():
     """No single tile changes by much there, and all together do."""
     width = 0.02

@@ -61,9 +61,7 @@ def test_a_saved_and_loaded_model_trains_on_as_without_the_break(tmp_path):
 
 def test_checkpoints_of_keras_hold_all_and_fit_raises_the_elbo(tmp_path):
     model = _compiled(keras.optimizers.Adam(0.05))
-    best = keras.callbacks.ModelCheckpoint(
-        tmp_path / "best.keras", monitor="val_elbo", mode="max", save_best_only=True
-    )
+    best = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True)
     settings = {"epochs": 6, "batch_size": 8, "callbacks": [best], "verbose": 0}
     history = model.fit(IMAGES, validation_data=(IMAGES, IMAGES), **settings).history
     assert set(history) >= {"elbo", "log_likelihood", "kl", "val_elbo"}
@@ -194,13 +192,11 @@ def test_one_is_built_by_names():
         CVAE(pixels=Pixels(), likelihood="gaussian")
 
 
-def test_callbacks_of_keras_work_with_their_defaults(tmp_path):
-    model = _compiled(keras.optimizers.SGD(0.0))
-    best = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True)
-    early = keras.callbacks.EarlyStopping(patience=1)
+def test_callbacks_of_keras_work_with_their_defaults():
+    model, early = _compiled(keras.optimizers.SGD(0.0)), keras.callbacks.EarlyStopping(patience=1)
     settings = {"validation_data": (IMAGES, IMAGES), "epochs": 9, "verbose": 0}
-    history = model.fit(IMAGES, callbacks=[best, early], **settings).history
-    assert len(history["loss"]) == 2 and (tmp_path / "best.keras").exists()
+    history = model.fit(IMAGES, callbacks=[early], **settings).history
+    assert len(history["loss"]) == 2
     assert history["val_loss"] == [-elbo for elbo in history["val_elbo"]]
     model.encoder.weights[0].assign(np.nan * model.encoder.weights[0])
     stopping = [keras.callbacks.TerminateOnNaN()]

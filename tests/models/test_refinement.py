@@ -105,6 +105,8 @@ def test_every_class_is_refined_under_its_own_labels():
         np.testing.assert_allclose(start[own], begin, atol=1e-3)
         alone = refinement.from_latents(model, pixels[own], LABELS[own], begin, 4)
         np.testing.assert_allclose(together.mean[own], alone.mean, atol=1e-3)
+    others = refinement.from_latents(model, pixels, (LABELS + 1) % 3, start, 4)
+    assert np.abs(others.mean - together.mean).max() > 5e-3
 
 
 @pytest.mark.parametrize(

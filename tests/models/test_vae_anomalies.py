@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Split
-from cvae_tf.models import FAMILIES, family_of
+from cvae_tf.models import FAMILIES
 from cvae_tf.models.networks import Options, build_networks
 from cvae_tf.models.vae import anomalies, family
 from cvae_tf.models.vae.anomalies import HeldOutScores, scores_of
@@ -222,7 +222,7 @@ def test_failing_at_the_end_does_not_cost_the_model(run, monkeypatch, capsys, di
     assert not run.finishing.exists()
 
 
-# What images are sorted by, and refined posteriors, under their labels.
+# What images are sorted by, under their labels.
 
 
 LABELS = np.array([0, 2, 1, 2, 9], np.int32)
@@ -235,21 +235,6 @@ def grey(digits):
 
 def _assert_near(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
-
-
-def test_posteriors_are_refined_under_their_labels(conditional, grey):
-    model = conditional
-    posterior = model.refine(grey, LABELS, steps=3)
-    function, _ = family_of(model).signatures(model)["refine"]
-    found = function(*map(tf.constant, (grey, 3, LABELS)))
-    _assert_near(posterior.mean, found["mean"])
-    _assert_near(posterior.factor, found["factor"])
-    _assert_near(posterior.mean, model.refine(tf.constant(grey), tf.constant(LABELS), steps=3).mean)
-    assert np.abs(model.refine(grey, 9 - LABELS, steps=3).mean - found["mean"]).max() > 5e-3
-    assert np.abs(model.encode(grey, LABELS).mean - found["mean"]).max() > 5e-3
-    assert model.refine(grey[:0], LABELS[:0]).mean.shape == (0, 3)
-    with pytest.raises(UserError, match="steps=-1; must be a whole number from 0 to"):
-        model.refine(grey, LABELS, steps=-1)
 
 
 def test_scores_are_relative_unless_the_elbo_is_asked_for_or_alone(conditional, vae, gan, grey):

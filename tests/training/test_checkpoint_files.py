@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers import binary_images, create_run, tiny_cvae, weights_of
+from helpers import binary_images, create_run, names_in, tiny_cvae, weights_of
 
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.core.errors import UserError
@@ -18,10 +18,6 @@ from cvae_tf.training.checkpoints import Progress
 from cvae_tf.training.run_directory import find_run
 from cvae_tf.training.run_training import CheckpointCallback
 from cvae_tf.training.trainer import Trainer
-
-
-def _names(directory):
-    return sorted(path.name for path in directory.iterdir())
 
 
 def _save_each_step(directory, figures, column="test_elbo", **options):
@@ -52,12 +48,12 @@ def test_newest_three_checkpoints_and_the_best_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(VaeFamily, "test_measures", lambda *_: (measure,))
     figures = [9.0, 5.0, 8.0, 7.0, 6.0, 6.5]
     _save_each_step(tmp_path, figures, "test_figure", optimizer=keras.optimizers.SGD())
-    assert _names(tmp_path) == [f"step_{step:08d}" for step in (2, 4, 5, 6)]
+    assert names_in(tmp_path) == [f"step_{step:08d}" for step in (2, 4, 5, 6)]
 
 
 def test_checkpoints_are_plain_arrays_with_a_sum_and_a_state_for_people(three):
     path = three / "step_00000001"
-    assert _names(path) == ["SHA256SUMS", "state.npz"]
+    assert names_in(path) == ["SHA256SUMS", "state.npz"]
     with np.load(path / "state.npz", allow_pickle=False) as arrays:
         assert all(arrays[name].dtype.kind in "fiu" for name in arrays)
         state = json.loads(arrays["state"].tobytes())
