@@ -14,7 +14,7 @@ import numpy as np
 from cvae_tf.config import EVALUATION, Config, RunOptions
 from cvae_tf.core import files, paths, tensorflow_setup, terminal
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.settings import check_names
+from cvae_tf.core.settings import among, check_names
 from cvae_tf.data.datasets import Dataset, as_arrays, training_arrays, with_classes
 from cvae_tf.data.loading import load_again, load_dataset
 from cvae_tf.data.pictures import IN_MEMORY
@@ -265,11 +265,10 @@ def _divide(settings: dict[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
         UserError: if a name is unknown, an option is not valid, or TensorBoard is missing.
     """
     check_names(settings, Config, RunOptions)
-    names = {field.name for field in dataclasses.fields(RunOptions)}
-    options = RunOptions(**{name: settings[name] for name in names & settings.keys()})
+    options = RunOptions(**among(settings, RunOptions))
     if options.tensorboard:
         check_tensorboard()
-    return options, {name: value for name, value in settings.items() if name not in names}
+    return options, among(settings, Config)
 
 
 def _load_again(

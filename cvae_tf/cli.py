@@ -22,7 +22,7 @@ from cvae_tf.config import (
 )
 from cvae_tf.core import paths, terminal
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.settings import find
+from cvae_tf.core.settings import among, find
 from cvae_tf.core.tensorflow_setup import quiet_import
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output
 from cvae_tf.flags import (
@@ -145,12 +145,6 @@ def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
     os._exit(interrupt.exit_code)
 
 
-def settings_among(given: Given, settings: type) -> dict[str, Any]:
-    """Picks the given flags that are fields of these settings."""
-    fields = {field.name for field in dataclasses.fields(settings)}
-    return {name: value for name, value in given.items() if name in fields}
-
-
 def _model_from_flags(given: Given) -> Any:
     """Finds the model that the flags name: an exported one is loaded, a run stays a path."""
     from cvae_tf.exporting.load import load
@@ -168,7 +162,7 @@ def _named_model(given: Given) -> str:
 
 
 def _train(given: Given) -> None:
-    options, settings = settings_among(given, RunOptions), settings_among(given, Config)
+    options, settings = among(given, RunOptions), among(given, Config)
     goes_on, run_dir = given.get("resume"), given.get("run_dir")
     if goes_on and not run_dir:
         raise UserError(f"--resume needs --run_dir, such as --run_dir={_LATEST_RUN}.")
@@ -191,7 +185,7 @@ def _export(given: Given) -> None:
 
 
 def _generate(given: Given) -> None:
-    settings, mode = settings_among(given, GenerationSettings), given.get("mode", "samples")
+    settings, mode = among(given, GenerationSettings), given.get("mode", "samples")
     find("mode", MODE_NAMES, mode)  # before TensorFlow takes its time
     GenerationSettings(**settings)
     with quiet_import():
@@ -200,7 +194,7 @@ def _generate(given: Given) -> None:
 
 
 def _evaluate(given: Given) -> None:
-    settings = settings_among(given, EvaluationSettings)
+    settings = among(given, EvaluationSettings)
     EvaluationSettings(**settings)  # before TensorFlow takes its time
     output = given.get("output", EVALUATION if "saved_model" in given else None)
     if output is not None:

@@ -14,6 +14,7 @@ from helpers import PROJECT, run_python
 from cvae_tf import api, cli
 from cvae_tf.cli import COMMANDS
 from cvae_tf.config import Config
+from cvae_tf.core.settings import among
 from cvae_tf.flags import read_flags
 from cvae_tf.training import run_directory
 from cvae_tf.training.signals import Stopped
@@ -35,10 +36,10 @@ def test_every_setting_has_a_flag_with_its_help_that_arrives():
         value = _another_value(field)
         for typed in (name, name.replace("_", "-")):
             given = read_flags(flags, ["--resume", f"--{typed}={value}"])
-            assert cli.settings_among(given, Config) == {name: value}
+            assert among(given, Config) == {name: value}
         assert field.metadata["help"] in flags[name].help
     given = read_flags(flags, ["--flip", "--augment", "0", "--noflip"])
-    assert cli.settings_among(given, Config) == {"augment": 0, "flip": False}
+    assert among(given, Config) == {"augment": 0, "flip": False}
     assert flags["beta"].default == "1 (mlp: 4)"  # and no preset that is as usual
 
 
