@@ -1,9 +1,11 @@
 """Files and folders are whole or not there; what was there before stays until then."""
 
 import os
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import names_in
 
@@ -101,3 +103,50 @@ def test_what_is_no_json_is_refused_by_name(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(UserError, match="broken.json: cannot be read as JSON"):
         files.read_json(path)
+
+
+# Files of strangers are read without running or believing what they hold.
+
+ARRAY = np.random.default_rng(0).integers(0, 256, 10_000).astype(np.uint8)
+
+
+class _Trap:
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was run",)
+
+
+def _refused(path, reason=""):
+    told = f"^{path}: cannot be read as arrays; [^\n]*{reason}[^\n]*$"
+    with pytest.raises(UserError, match=told):
+        files.read_npz(path, ("x_train",))
+
+
+def test_arrays_come_back_as_they_were_saved(tmp_path):
+    path = tmp_path / "a.npz"
+    array = np.arange(24).reshape(2, 3, 4).astype(">f4")
+    saved = {"a": array, "f": np.asfortranarray(array), "text": np.array(["x", "yz"])}
+    np.savez_compressed(path, **saved, other=array)
+    arrays = files.read_npz(path, (*saved, "missing"))
+    assert arrays.keys() == saved.keys()
+    for name, expected in saved.items():
+        assert arrays[name].dtype == expected.dtype
+        np.testing.assert_array_equal(arrays[name], expected)
+    np.save(path.with_suffix(".npy"), ARRAY)
+    lone = files.read_npz(path.with_suffix(".npy"), (), lone="x_train")
+    np.testing.assert_array_equal(lone["x_train"], ARRAY)
+
+
+def test_other_and_damaged_files_are_refused_and_pickles_never_run(tmp_path):
+    path = tmp_path / "a.npz"
+    _refused(path, "No such file")
+    np.savez(path, x_train=ARRAY)
+    whole = path.read_bytes()
+    flipped = whole[:5000] + bytes(255 - byte for byte in whole[5000:5010]) + whole[5010:]
+    for content in (b"", b"just some text\n" * 20, flipped, whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        _refused(path)
+    trap = np.array([_Trap()])
+    np.savez(path, allow_pickle=True, x_train=trap)
+    _refused(path, "Object arrays")
+    path.write_bytes(pickle.dumps(trap))
+    _refused(path, "pickled")

@@ -12,7 +12,7 @@ from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.exporting.load import load
 from cvae_tf.models import FAMILIES
 from cvae_tf.models.base import images_and_labels
-from cvae_tf.models.networks import Options, build_networks
+from cvae_tf.models.networks import Options
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.model import CVAE
@@ -140,9 +140,8 @@ def test_images_of_another_form_are_refused(images, message):
 
 def test_a_conditional_model_takes_labels_of_its_classes_and_nothing_else(tmp_path):
     images, labels = np.pad(IMAGES, ((0, 0), (1, 1), (1, 1), (0, 0))), np.arange(20) % 3
-    options = Options(hidden=(16,))
-    networks = build_networks("mlp", (8, 8, 1), 2, seed=1, num_classes=3, options=options)
-    model = CVAE(networks, seed=1, num_classes=3)
+    chosen = {"image_shape": (8, 8, 1), "options": Options(hidden=(16,))}
+    model = CVAE(network="mlp", seed=1, num_classes=3, **chosen)
     model.compile(keras.optimizers.Adam(1e-2), run_eagerly=True)
     others = (labels - 1, np.where(labels == 1, 99, labels), labels + 0.5, labels * np.nan)
     for wrong in (*others, labels > 0):
