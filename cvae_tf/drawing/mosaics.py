@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import imageio.v3 as iio
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
@@ -135,8 +134,7 @@ def as_picture(pixels: np.ndarray) -> Image.Image:
 def save_image(path: Path, image: np.ndarray, enlarge: int = 1) -> None:
     """Writes an image [H, W, C], in [0, 1] or uint8, as a PNG, each pixel a square of a side."""
     with files.replacing(path) as temporary:
-        pixels = np.asarray(as_picture(enlarged(to_pixels(image), enlarge)))
-        iio.imwrite(temporary, pixels, extension=".png")
+        as_picture(enlarged(to_pixels(image), enlarge)).save(temporary, "PNG")
 
 
 def animate(pictures: list[Path], path: Path) -> None:
