@@ -181,12 +181,6 @@ class ArrayMethods:
         return {}
 
 
-def joined_samples(model: Any, num: int, seed: int | None, labels: Any) -> np.ndarray:
-    """Joins what `sample_in_parts` yields: [num, H, W, C]."""
-    parts = list(model.sample_in_parts(num, seed, labels))
-    return np.concatenate(parts) if parts else np.empty((0, *model.image_shape), np.float32)
-
-
 def of_arrays(
     model: Any,
     name: str,

@@ -15,12 +15,7 @@ import tensorflow as tf
 from cvae_tf import models
 from cvae_tf.core import replicas
 from cvae_tf.models import saved_model
-from cvae_tf.models.arrays import (
-    batch_checks,
-    joined_samples,
-    refusing,
-    traced_signature,
-)
+from cvae_tf.models.arrays import batch_checks, refusing, traced_signature
 from cvae_tf.models.figures import FigureMethods
 from cvae_tf.models.networks.layer_maker import ImageShape
 
@@ -83,7 +78,8 @@ class GenerativeModel(FigureMethods, keras.Model):
             labels: one for each image, if it wants them; of an array by default all in turn.
         """
         if not tf.is_tensor(seed) and np.shape(seed) != (2,):
-            return joined_samples(self, num, seed, labels)
+            none = np.empty((0, *self.image_shape), np.float32)
+            return np.concatenate([none, *self.sample_in_parts(num, seed, labels)])
         return self.decode(self.sample_latents(num, seed), labels)
 
     def encode_mean(

@@ -177,6 +177,7 @@ def test_few_parts_are_read_ahead(mapped, monkeypatch):
     watched.__getitem__.side_effect = mapped.__getitem__
     next(BatchSource(watched).training_parts(ORDER, 0, 5, 4))
     assert watched.__getitem__.call_count <= 1 + batches._READ_AT_ONCE + 1
+    assert [len(part) for _, part, _ in BatchSource(mapped).parts(5)] == [5, 5, 5, 5, 3]
 
 
 def test_streamed_training_is_that_from_memory_to_the_last_bit(tmp_path, monkeypatch):

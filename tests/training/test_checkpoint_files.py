@@ -146,6 +146,7 @@ def test_options_of_a_run_are_read_or_refused():
     for wrong in ("", "0s", "-1", "10m"):
         with pytest.raises(UserError, match="--checkpoint_every"):
             RunOptions(checkpoint_every=wrong)
+    assert RunOptions(verbose=False).verbose == 0
     for wrong in ("x", 2.7, None):
         with pytest.raises(UserError, match="--verbose"):
             RunOptions(verbose=wrong)
