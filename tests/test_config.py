@@ -82,14 +82,9 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def other_family(monkeypatch):
-    """A family of models that somebody has added; `other` is its name."""
-    monkeypatch.setitem(FAMILIES, "other", Family())
-
-
 @pytest.mark.parametrize(("settings", "message"), REFUSED)
-def test_what_cannot_be_is_refused_in_one_line(settings, message, other_family):
+def test_what_cannot_be_is_refused_in_one_line(settings, message, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "other", Family())  # which somebody has added
     with pytest.raises(UserError) as refusal:
         Config.create(**settings)
     assert re.search(message, str(refusal.value)) and "\n" not in str(refusal.value)

@@ -14,17 +14,13 @@ from cvae_tf.training import building
 from cvae_tf.training.trainer import Trainer
 
 
-def _train(dataset, directory):
-    model = tiny_cvae(optimizer=build_optimizer(0.01))
-    list(Trainer(model, dataset, 8).run_epochs(1))
-    write_model(model, "saved_model", directory, METADATA)
-
-
 @pytest.mark.slow
 def test_graphs_of_a_training_that_was_exported_go_with_it(tmp_path, toy_dataset):
     counts = []
     for number in range(3):
-        _train(toy_dataset, tmp_path / str(number))
+        model = tiny_cvae(optimizer=build_optimizer(0.01))
+        list(Trainer(model, toy_dataset, 8).run_epochs(1))
+        write_model(model, "saved_model", tmp_path / str(number), METADATA)
         gc.collect()
         counts.append(sum(isinstance(thing, FuncGraph) for thing in gc.get_objects()))
     assert counts[1] == counts[2]
