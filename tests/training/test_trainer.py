@@ -1,8 +1,12 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import binary_images, tiny_cvae, tiny_images
+from helpers import METADATA, binary_images, tiny_cvae, tiny_images
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
@@ -10,6 +14,7 @@ from cvae_tf.core.randomness import Purpose, derived_key, normal_of_images
 from cvae_tf.data import batches
 from cvae_tf.data.datasets import Dataset, Split
 from cvae_tf.data.picture_store import MappedImages
+from cvae_tf.exporting.formats import write_model
 from cvae_tf.models import family_of
 from cvae_tf.models.optimizers import build_optimizer
 from cvae_tf.models.vae.objectives import Objective
@@ -159,3 +164,30 @@ def test_every_setting_of_a_model_reaches_what_it_is_for():
     assert found == (0.9, 0.1, 2.0)
     rates = [float(optimizer._learning_rate(step)) for step in (0, 3, 50)]
     assert rates == pytest.approx([0.0, 0.5, 0.0], abs=1e-6)  # ten steps in an epoch
+
+
+# Many trainings in one process: what belonged to one does not outlive it.
+
+
+@pytest.mark.slow
+def test_graphs_of_a_training_that_was_exported_go_with_it(tmp_path, toy_dataset):
+    counts = []
+    for number in range(3):
+        model = tiny_cvae(optimizer=build_optimizer(0.01))
+        list(Trainer(model, toy_dataset, 8).run_epochs(1))
+        write_model(model, "saved_model", tmp_path / str(number), METADATA)
+        gc.collect()
+        counts.append(sum(isinstance(thing, FuncGraph) for thing in gc.get_objects()))
+    assert counts[1] == counts[2]
+
+
+def test_a_new_model_takes_the_place_of_one_that_nobody_holds():
+    gc.disable()  # it comes when it likes
+    try:
+        config = Config.create(network="mlp", hidden="8")
+        first = weakref.ref(building.build_model(config, (8, 8, 1), 64))
+        assert first() is not None
+        building.build_model(config, (8, 8, 1), 64)
+        assert first() is None
+    finally:
+        gc.enable()
