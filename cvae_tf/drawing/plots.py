@@ -90,7 +90,8 @@ def _draw_dots(
     axes: Axes, means: np.ndarray, labels: np.ndarray | None, label_names: Sequence[str] | None
 ) -> None:
     """Draws means [N, Z] as dots, coloured by their labels if there are any."""
-    style = {"s": _dot_size(len(means)), "alpha": 0.75, "linewidths": 0}
+    area = float(np.clip(450 / max(len(means), 1) ** 0.5, 3, 60))  # many do not hide each other
+    style = {"s": area, "alpha": 0.75, "linewidths": 0}
     heights, classes = None, None
     if labels is not None and are_values(labels, label_names):
         heights = labels.astype(np.float64)
@@ -160,11 +161,6 @@ def _add_legend(axes: Axes, classes: Classes) -> None:
         dots, classes.names, title="Label", loc="center left", bbox_to_anchor=(1, 0.5),
         frameon=False,
     )  # fmt: skip
-
-
-def _dot_size(num: int) -> float:
-    """The area of a dot in square points: few are large, many do not hide each other."""
-    return float(np.clip(450 / max(num, 1) ** 0.5, 3, 60))
 
 
 def _two_dimensions(means: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
