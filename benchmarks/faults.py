@@ -80,7 +80,7 @@ FAULTS = (
           "{seed}/{network}/", "{network}/", "core models test_golden_values.py"),
     Fault("the discriminator takes real images for drawn ones", "models/gan/model.py",
           "losses = self.recipe.terms.of(*logits)",
-          "losses = self.recipe.terms.of(*logits[::-1])", "models test_gan.py"),
+          "losses = self.recipe.terms.of(*logits[::-1])", "models"),
     Fault("a seed gives the noise of the next seed", "core/randomness.py",
           "stack([seed, number])", "stack([seed + 1, number])", "core test_golden_values.py"),
     Fault("two replicas take steps twice as long", "core/replicas.py",
