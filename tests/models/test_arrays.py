@@ -68,7 +68,10 @@ def test_latents_labels_and_numbers_of_every_type_are_taken():
         latents = to_latents(given, 2)
         assert latents.dtype == np.float32
         np.testing.assert_array_equal(latents, [[1, 2], [3, 4]])
-    for given in ([0, 2, 1], np.array([0, 2, 1], np.uint8), ["ant", "cat", "1"]):
+    for given in (
+        [0, 2, 1], np.array([0, 2, 1], np.uint8), ["ant", "cat", "1"], [0.0, 2.0, 1.0],
+        [[0], [2], [1]], np.eye(3)[[0, 2, 1]], np.eye(3, dtype=bool)[[0, 2, 1]],
+    ):  # fmt: skip
         labels = to_labels(given, 3, ABC)
         assert labels.dtype == np.int32
         np.testing.assert_array_equal(labels, [0, 2, 1])
@@ -88,8 +91,11 @@ def test_other_latents_labels_and_numbers_are_refused():
         ([[True, False]], "give floats"), ([[1], [2, 3]], "give floats"),
     ):  # fmt: skip
         assert _refuses(message, to_latents, given, 2), message
-    for given in ([-1, 0, 1], [0, 1, 3], [0, 1], [0.0, 1.0, 2.0], 3, [True, False, True]):
+    for given in (
+        [-1, 0, 1], [0, 1, 3], [0, 1], [0.5, 1.0, 2.0], 3, [True, False, True], np.eye(3)[:, :2],
+    ):  # fmt: skip
         assert _refuses("numbers of classes from 0 to 2", to_labels, given, 3, ABC)
+    assert _refuses("one label for each of the 3 images", to_labels, np.ones((3, 3)), 3, ABC)
     assert _refuses("eel is no class .* it knows ant, bee, cat", to_labels, "eel", 3, ABC)
     for given, said in (
         (-1, "num=-1"), (10, "num=10"), (2.0, "num=2.0"), (True, "num=True"),
@@ -238,6 +244,5 @@ def test_images_are_seen_alike_as_arrays_and_as_tensors_by_place_or_by_name(vae,
     grey = np.random.default_rng(0).uniform(size=(3, 28, 28, 1)).astype(np.float32)
     _assert_near(vae.encode(images=grey).mean, vae.encode(tf.constant(grey), None).mean)
     _assert_near(vae(grey), vae.reconstruct(images=grey))
-    labels = [0, 1, 2]
-    found = conditional.encode(tf.constant(grey), labels)
-    _assert_near(found.mean, conditional.encode(grey, labels).mean)
+    found = conditional.encode(tf.constant(grey), np.eye(10)[[0, 1, 2]])
+    _assert_near(found.mean, conditional.encode(grey, [0, 1, 2]).mean)
