@@ -249,7 +249,7 @@ def make_nearest(model: GenerativeModel, settings: GenerationSettings, output: P
     rows, distances = nearest(samples, dataset.train.images, model.metadata)
     _, of_test = nearest(dataset.test.images[of_all], dataset.train.images, model.metadata)
     images = _known(dataset.train.images[rows], model.metadata)
-    title = f"{count(num, 'sample')}, each over the training image that is nearest to it"
+    title = "Each sample over the training image that is nearest to it"
     panel = Panel(title, [samples, images], row_names=("sample", "nearest"))
     note = (
         f"Root mean squared difference of a pixel from the nearest of {len(dataset.train.images):,}"
