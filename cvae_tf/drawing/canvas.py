@@ -40,6 +40,12 @@ class _Page(Figure):
         self.savefig(written, format="png", dpi=_IN_NOTEBOOKS)
         return written.getvalue()
 
+    def _ipython_display_(self) -> None:
+        """Keeps its size: what pyplot tells Jupyter of figures, once imported, makes them large."""
+        from IPython import display
+
+        display.display(display.Image(self._repr_png_()))
+
 
 def new_figure(width: float, height: float) -> Figure:
     """Begins a page of so many inches that nothing else holds on to."""

@@ -2,7 +2,9 @@
 
 import random
 import re
+import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,8 +158,11 @@ def test_a_model_draws_itself_into_figures_that_nothing_holds(vae, conditional, 
     shown = [text.get_text() for text in figures[-1].axes[0].texts]
     assert shown == list(ABC)
     figures.append(conditional.plot_latents(many[:3], ["0", "1", 2]))
-    for figure in figures:  # a notebook shows it, with pyplot and without
-        assert figure.axes and figure._repr_png_().startswith(b"\x89PNG")
+    shown, display = [], SimpleNamespace(Image=bytes, display=lambda png: shown.append(png))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=display))
+    for figure in figures:  # a notebook shows it in one size, with pyplot and without
+        figure._ipython_display_()
+        assert figure.axes and shown[-1] == figure._repr_png_() and shown[-1][:4] == b"\x89PNG"
     assert not pyplot.get_fignums()
 
 
