@@ -169,7 +169,7 @@ def test_a_model_draws_itself_into_figures_that_nothing_holds(vae, conditional, 
 def test_parts_are_joined_in_order_with_their_labels(conditional, many):
     labels = np.random.default_rng(0).integers(0, 10, len(many)).astype(np.int32)
     pixels = conditional.pixels.binarize_mode(tf.constant(many))
-    expected = conditional.encode(pixels, tf.constant(labels))
+    expected = conditional.encode(pixels, np.eye(10)[labels])
     found = conditional.encode(many, labels)
     _assert_near(found.mean, expected.mean)
     _assert_near(found.logvar, expected.logvar)
@@ -245,9 +245,7 @@ def test_scores_add_up_follow_from_the_seed_and_are_averaged(vae, many):
     _assert_near(vae.mean_scores(many[:4], 5, 3)["elbo"], np.mean(draws, axis=0))
 
 
-def test_images_are_seen_alike_as_arrays_and_as_tensors_by_place_or_by_name(vae, conditional):
+def test_images_are_seen_alike_as_arrays_and_as_tensors_by_place_or_by_name(vae):
     grey = np.random.default_rng(0).uniform(size=(3, 28, 28, 1)).astype(np.float32)
     _assert_near(vae.encode(images=grey).mean, vae.encode(tf.constant(grey), None).mean)
     _assert_near(vae(grey), vae.reconstruct(images=grey))
-    found = conditional.encode(tf.constant(grey), np.eye(10)[[0, 1, 2]])
-    _assert_near(found.mean, conditional.encode(grey, [0, 1, 2]).mean)
