@@ -86,12 +86,6 @@ class GenerativeModel(FigureMethods, keras.Model):
             return joined_samples(self, num, seed, labels)
         return self.decode(self.sample_latents(num, seed), labels)
 
-    def encode_mean(
-        self, grey: tf.Tensor, labels: tf.Tensor | None, first: int
-    ) -> tf.Tensor | None:
-        """Finds the latents [B, Z] of test images from the `first`; None if it has no encoder."""
-        return None
-
     # How it learns.
 
     def training_batch(self, grey: tf.Tensor, labels: tf.Tensor | None, step: tf.Tensor) -> Any:
