@@ -21,7 +21,7 @@ from cvae_tf.data.pictures import IN_MEMORY
 from cvae_tf.evaluation import evaluating, tables_and_pictures
 from cvae_tf.evaluation.evaluating import Distance, Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output
-from cvae_tf.exporting.formats import check_packages, export_run
+from cvae_tf.exporting.formats import check_packages, describe_run, export_run
 from cvae_tf.exporting.load import as_loaded, introduce, load_newest, run_of
 from cvae_tf.exporting.load import load as load
 from cvae_tf.generation import modes
@@ -34,7 +34,7 @@ from cvae_tf.reporting import page
 from cvae_tf.training import building, run_directory, signals
 from cvae_tf.training.distribution import start_strategy
 from cvae_tf.training.pictures import RunPictures
-from cvae_tf.training.run_directory import MODEL_JSON, Run
+from cvae_tf.training.run_directory import Run
 from cvae_tf.training.run_training import (
     check_tensorboard,
     conclude,
@@ -242,7 +242,7 @@ def _train_and_export(
             saved_model = export_run(run, trainer.model, rows)
             terminal.say("drawing the latents and the curves, and the page ...")
             pictures.draw_summary(history)  # last, so that no picture can cost the model
-            trainer.model.with_metadata(files.read_json(saved_model / MODEL_JSON))
+            trainer.model.with_metadata(describe_run(run, trainer.model, rows))
             _write_page(run, trainer.model, dataset)
         conclude(run, trainer.model, rows, saved_model)
         trainer.distribution.end_together()
