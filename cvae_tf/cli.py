@@ -1,6 +1,8 @@
 """The commands as people start them: flags made from settings, errors and signals for people."""
 
+import atexit
 import dataclasses
+import gc
 import os
 import shlex
 import sys
@@ -77,6 +79,9 @@ def run(command: str, started_as: str | None = None) -> None:
         lambda name: f"{prefix}{name}" if prefix else _python(script.with_name(f"{name}.py"))
     )
     started_as = started_as or _python(script)
+    # Graphs are millions of objects in few cycles: looking for garbage took 2 s of a short run.
+    gc.set_threshold(100_000, 50, 100)
+    atexit.register(gc.freeze)
     _open_closed_streams()
     try:
         try:

@@ -31,6 +31,7 @@ _FARTHEST = 60  # points from where a name belongs; else there is a legend
 _WIDTH, _HEIGHT = 5, 4  # of a pair of axes, inches
 _IN_A_ROW = 3
 _MOST_DOTS = 60  # epochs that are marked one by one
+_CAPITALS = {"elbo": "ELBO", "kl": "KL"}  # in the names of curves
 
 Metrics = list[dict[str, float]]
 
@@ -250,7 +251,7 @@ def _draw_lines(axes: Axes, metrics: Metrics, styles: dict[str, str], first_colo
     marker = "." if len(epochs) <= _MOST_DOTS else None
     for number, (name, style) in enumerate(styles.items(), first_colour):
         values = [row.get(name, math.nan) for row in metrics]
-        label = name.replace("_", " ")
+        label = " ".join(_CAPITALS.get(word, word) for word in name.split("_"))
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(epochs, values, ls=style, marker=marker, color=colour, label=label)
     if len(styles) > 1:

@@ -403,10 +403,6 @@ class CVAE(GenerativeModel):
         key = derived_key(self.seed, Purpose.EVALUATION_BINARIZATION)
         return self.pixels.binarize(grey, key, first)
 
-    def encode_mean(self, grey: tf.Tensor, labels: tf.Tensor | None, first: int) -> tf.Tensor:
-        """Finds the posterior means [B, Z] of test images from the `first`."""
-        return self.encode(self.test_pixels(grey, first), labels).mean
-
     def _evaluation_noise(
         self, num: tf.Tensor, first: tf.Tensor, num_samples: int = 1
     ) -> tf.Tensor:
