@@ -171,6 +171,7 @@ def test_parts_are_joined_in_order_with_their_labels(conditional, many):
         _assert_near(found.logvar, others.logvar)
     drawn = conditional.decode(expected.mean, tf.constant(labels))
     assert tf.is_tensor(drawn)
+    _assert_near(conditional((grey, labels)), drawn)
     _assert_near(conditional.decode(found.mean, labels), drawn)
     _assert_near(conditional.reconstruct(many, labels), drawn)
 
