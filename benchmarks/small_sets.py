@@ -22,6 +22,7 @@ from shared import PROJECT, Bench, write_report
 from cvae_tf.config import RunOptions
 from cvae_tf.core.tensorflow_setup import set_threads
 from cvae_tf.data.datasets import Dataset, Split
+from cvae_tf.drawing.mosaics import Panel, draw_panel
 from cvae_tf.models import family_of
 from cvae_tf.training import building, run_directory, run_training
 from cvae_tf.training.distribution import SINGLE
@@ -102,6 +103,14 @@ def sheet(images: np.ndarray) -> np.ndarray:
     return np.concatenate([np.concatenate(list(half), 1) for half in np.split(levels, 2)])
 
 
+def draw(path: Path, sheets: np.ndarray) -> None:
+    """Draws the sheets of all kinds, [9 * 32, 16 * 32, 3], with the names of their rows."""
+    tiles = sheets.reshape(9, 32, 16, 32, 3).swapaxes(1, 2).reshape(-1, 32, 32, 3) / 255
+    title = "Samples of models that learned from 300 pictures"
+    names = [name for kind in PRESETS for name in (f"{kind}, preset alone", f"{kind}, for few", "")]
+    draw_panel(path, Panel(title, [tiles], 16, row_names=names))
+
+
 def as_table(results: list[dict[str, Any]]) -> str:
     """Writes the measurements as Markdown."""
     lines = [
@@ -144,7 +153,7 @@ def main() -> None:
             of_ways = {way: found[num, way] for way in ways}
             results.append({**row, **of_ways, "many": found[MANY, "after"]})
     write_report(Path(__file__).parent, "small_sets", results, as_table)
-    iio.imwrite(PROJECT / "docs" / "small_sets.png", np.concatenate(rows))
+    draw(PROJECT / "docs" / "small_sets.png", np.concatenate(rows))
 
 
 if __name__ == "__main__":

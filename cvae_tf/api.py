@@ -14,14 +14,14 @@ import numpy as np
 from cvae_tf.config import EVALUATION, Config, RunOptions
 from cvae_tf.core import files, paths, tensorflow_setup, terminal
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.settings import check_names
+from cvae_tf.core.settings import among, check_names
 from cvae_tf.data.datasets import Dataset, as_arrays, training_arrays, with_classes
 from cvae_tf.data.loading import load_again, load_dataset
 from cvae_tf.data.pictures import IN_MEMORY
 from cvae_tf.evaluation import evaluating, tables_and_pictures
 from cvae_tf.evaluation.evaluating import Distance, Evaluation
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output
-from cvae_tf.exporting.formats import check_packages, export_run
+from cvae_tf.exporting.formats import check_packages, describe_run, export_run
 from cvae_tf.exporting.load import as_loaded, introduce, load_newest, run_of
 from cvae_tf.exporting.load import load as load
 from cvae_tf.generation import modes
@@ -240,19 +240,19 @@ def _train_and_export(
             pictures.draw_exported(rows[-1])
             terminal.say("exporting the model and the animation of the epochs ...")
             saved_model = export_run(run, trainer.model, rows)
-        terminal.say("drawing the latents and the curves, and the page ...")
-        pictures.draw_summary(history)  # last, so that no picture can cost the model
-        _write_page(run, trainer)
+            terminal.say("drawing the latents and the curves, and the page ...")
+            pictures.draw_summary(history)  # last, so that no picture can cost the model
+            trainer.model.with_metadata(describe_run(run, trainer.model, rows))
+            _write_page(run, trainer.model, dataset)
         conclude(run, trainer.model, rows, saved_model)
         trainer.distribution.end_together()
     return TrainedRun(run.directory, run.config, history, saved_model)
 
 
-def _write_page(run: Run, trainer: Trainer) -> None:
+def _write_page(run: Run, model: GenerativeModel, dataset: Dataset) -> None:
     """Writes the page of a run; an error there does not spoil the run."""
-    test = trainer.dataset.test
     try:
-        page.write(run.directory, images=(test.images, test.labels))
+        page.write(run.directory, at_hand=(model, dataset.test))
     except Exception as error:  # a page has many parts, and none is worth a run
         reason = str(error).partition("\n")[0]
         terminal.warn(f"report.html is missing ({reason}); report.py tries again.")
@@ -265,11 +265,10 @@ def _divide(settings: dict[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
         UserError: if a name is unknown, an option is not valid, or TensorBoard is missing.
     """
     check_names(settings, Config, RunOptions)
-    names = {field.name for field in dataclasses.fields(RunOptions)}
-    options = RunOptions(**{name: settings[name] for name in names & settings.keys()})
+    options = RunOptions(**among(settings, RunOptions))
     if options.tensorboard:
         check_tensorboard()
-    return options, {name: value for name, value in settings.items() if name not in names}
+    return options, among(settings, Config)
 
 
 def _load_again(

@@ -1,6 +1,8 @@
 """The commands as people start them: flags made from settings, errors and signals for people."""
 
+import atexit
 import dataclasses
+import gc
 import os
 import shlex
 import sys
@@ -22,7 +24,7 @@ from cvae_tf.config import (
 )
 from cvae_tf.core import paths, terminal
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.settings import find
+from cvae_tf.core.settings import among, find
 from cvae_tf.core.tensorflow_setup import quiet_import
 from cvae_tf.evaluation.settings import EvaluationSettings, check_output
 from cvae_tf.flags import (
@@ -77,6 +79,9 @@ def run(command: str, started_as: str | None = None) -> None:
         lambda name: f"{prefix}{name}" if prefix else _python(script.with_name(f"{name}.py"))
     )
     started_as = started_as or _python(script)
+    # Graphs are millions of objects in few cycles: looking for garbage took 2 s of a short run.
+    gc.set_threshold(100_000, 50, 100)
+    atexit.register(gc.freeze)
     _open_closed_streams()
     try:
         try:
@@ -145,12 +150,6 @@ def _leave(interrupt: KeyboardInterrupt, started_as: str) -> None:
     os._exit(interrupt.exit_code)
 
 
-def settings_among(given: Given, settings: type) -> dict[str, Any]:
-    """Picks the given flags that are fields of these settings."""
-    fields = {field.name for field in dataclasses.fields(settings)}
-    return {name: value for name, value in given.items() if name in fields}
-
-
 def _model_from_flags(given: Given) -> Any:
     """Finds the model that the flags name: an exported one is loaded, a run stays a path."""
     from cvae_tf.exporting.load import load
@@ -168,7 +167,7 @@ def _named_model(given: Given) -> str:
 
 
 def _train(given: Given) -> None:
-    options, settings = settings_among(given, RunOptions), settings_among(given, Config)
+    options, settings = among(given, RunOptions), among(given, Config)
     goes_on, run_dir = given.get("resume"), given.get("run_dir")
     if goes_on and not run_dir:
         raise UserError(f"--resume needs --run_dir, such as --run_dir={_LATEST_RUN}.")
@@ -191,7 +190,7 @@ def _export(given: Given) -> None:
 
 
 def _generate(given: Given) -> None:
-    settings, mode = settings_among(given, GenerationSettings), given.get("mode", "samples")
+    settings, mode = among(given, GenerationSettings), given.get("mode", "samples")
     find("mode", MODE_NAMES, mode)  # before TensorFlow takes its time
     GenerationSettings(**settings)
     with quiet_import():
@@ -200,7 +199,7 @@ def _generate(given: Given) -> None:
 
 
 def _evaluate(given: Given) -> None:
-    settings = settings_among(given, EvaluationSettings)
+    settings = among(given, EvaluationSettings)
     EvaluationSettings(**settings)  # before TensorFlow takes its time
     output = given.get("output", EVALUATION if "saved_model" in given else None)
     if output is not None:

@@ -317,29 +317,21 @@ class PrecisionRecall(NamedTuple):
     recall: float  # of real images that lie among drawn ones
 
 
-def precision_recall(
-    real: np.ndarray, drawn: np.ndarray, neighbours: int = NEIGHBOURS
-) -> PrecisionRecall:
-    """Compares two sets of images by their features.
+def precision_recall(real: np.ndarray, drawn: np.ndarray) -> PrecisionRecall:
+    """Compares real and drawn images by their features, [N, F] and [M, F].
 
-    An image lies among others if one of them has it within the distance of its own k-th neighbour
-    (equation 1 of the paper); k is less if there are fewer others.
-
-    Args:
-        real: features of real images, [N, F].
-        drawn: features of drawn ones, [M, F].
-        neighbours: k.
+    An image lies among others if one of them has it within the distance of its own third neighbour
+    (equation 1 of the paper), or its last if there are fewer others.
     """
     real, drawn = (tf.constant(features, tf.float32) for features in (real, drawn))
     return PrecisionRecall(
-        _share_among(drawn, real, _radii(real, neighbours)),
-        _share_among(real, drawn, _radii(drawn, neighbours)),
+        _share_among(drawn, real, _radii(real)), _share_among(real, drawn, _radii(drawn))
     )
 
 
-def _radii(features: tf.Tensor, neighbours: int) -> tf.Tensor:
-    """The squared distance of each image from its k-th neighbour, [N]."""
-    nearest = min(neighbours, len(features) - 1) + 1  # the image itself is the first
+def _radii(features: tf.Tensor) -> tf.Tensor:
+    """The squared distance of each image from its third neighbour, [N]."""
+    nearest = min(NEIGHBOURS, len(features) - 1) + 1  # the image itself is the first
     parts = _in_parts(features, features)
     return tf.concat([-tf.math.top_k(-part, nearest)[0][:, -1] for part in parts], axis=0)
 

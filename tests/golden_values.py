@@ -13,16 +13,17 @@ Keras and NumPy.
 
 import hashlib
 import json
-import math
 import os
 import platform
 import re
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 VALUES = Path(__file__).with_name("golden_values.json")
@@ -198,27 +199,22 @@ def collect(name: str, dataset: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def assert_same(found: Any, wanted: Any, tolerance: float) -> None:
     """Compares two structures of plain values; figures may differ by a part of their size."""
-    as_from_a_file = json.loads(json.dumps(found))
-    differences = _differences(as_from_a_file, wanted, tolerance)
-    assert not differences, "\n".join(differences)
+    found, wanted = dict(_leaves(json.loads(json.dumps(found)))), dict(_leaves(wanted))
+    assert found.keys() == wanted.keys()
+    for where, value in wanted.items():
+        allowed = TOLERANCE_OF_CHAOS if _CHAOTIC_SIGNATURE in where else tolerance
+        near = pytest.approx(value, rel=allowed, abs=allowed) if type(value) is float else value
+        assert found[where] == near, where
 
 
-def _differences(found: Any, wanted: Any, tolerance: float, where: str = "") -> list[str]:
-    """Where two structures of plain values differ."""
-    if _CHAOTIC_SIGNATURE in where:
-        tolerance = TOLERANCE_OF_CHAOS
-    if isinstance(wanted, dict) and isinstance(found, dict) and found.keys() == wanted.keys():
-        parts = [(f"{where}/{key}", found[key], wanted[key]) for key in wanted]
-    elif isinstance(wanted, list) and isinstance(found, list) and len(found) == len(wanted):
-        parts = [(f"{where}[{i}]", *pair) for i, pair in enumerate(zip(found, wanted, strict=True))]
-    elif isinstance(wanted, float) and math.isclose(
-        found, wanted, rel_tol=tolerance, abs_tol=tolerance
-    ):
-        return []
-    else:
-        return [] if found == wanted else [f"{where}: {found}, not {wanted}"]
-    nested = (_differences(one, other, tolerance, place) for place, one, other in parts)
-    return [each for few in nested for each in few]
+def _leaves(values: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """The plain values in a structure, with their places; an empty part is one itself."""
+    parts = dict(enumerate(values)) if isinstance(values, list) else values
+    if not isinstance(parts, dict) or not parts:
+        yield where, values
+        return
+    for key, part in parts.items():
+        yield from _leaves(part, f"{where}/{key}")
 
 
 def main() -> None:

@@ -133,6 +133,10 @@ def weights_of(model):
     return [variable.numpy() for variable in model.encoder.variables + model.decoder.variables]
 
 
+def names_in(directory):
+    return sorted(path.name for path in Path(directory).iterdir())
+
+
 def run_python(*arguments, cwd, **environment):
     """Runs Python in `cwd`, without the project on its path and without a way to the network."""
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -97,12 +97,10 @@ ZEROS = np.zeros((3, 8, 8), np.uint8)
 WRONG = [
     ("train", {"epoch": 3}, "epoch: is no setting; there are activation, augment, background, "),
     ("train", {"data_path": "images.npz", "run_dir": "~nobody-at-all/x"}, "no such home"),
-    ("train", {"checkpoint_every": "soon"}, "--checkpoint_every=soon"),
     ("train", {"config": cvae_tf.Config.create(), "epochs": 3}, "or settings by name"),
     ("train", {"data_path": "large.npz", "network": "tutorial"}, "28 x 28 .* images are 32 x 32"),
     ("resume", {"run_dir": "started", "seed": 3}, "--seed=3 contradicts --seed=0"),
     ("export", {"run_dir": "started"}, "no checkpoint yet"),
-    ("evaluate", {"model": "started", "importance_samples": "0"}, "--importance_samples=0"),
     ("generate", {"model": "started"}, "started: the run has no checkpoint yet"),
     ("report", {"model": "nowhere"}, "holds neither"),
     ("train", {"x_train": ZEROS, "data_path": "images.npz"}, "x_train and data_path=.*: give one"),

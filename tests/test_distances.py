@@ -54,7 +54,7 @@ def test_precision_and_recall_are_what_the_paper_says(monkeypatch):
     random = np.random.default_rng(0)
     real, drawn = random.standard_normal((60, 4)), 0.7 * random.standard_normal((45, 4)) + 1.2
     monkeypatch.setattr(distances, "_AT_ONCE", 7)
-    found = distances.precision_recall(real, drawn, neighbours=3)
+    found = distances.precision_recall(real, drawn)
     assert found == pytest.approx((_share(drawn, real, 3), _share(real, drawn, 3)))
     assert 0 < found.recall < found.precision < 1
     of_one_kind = distances.precision_recall(real, np.tile(real[:1], (20, 1)) + 1e-4)

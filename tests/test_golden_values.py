@@ -1,7 +1,8 @@
-"""Names, weights, noise and figures are those that `golden_values.py` wrote into a file."""
+"""Names, weights, noise, figures, earlier runs: as `golden_values.py`, `earlier_runs.py` say."""
 
 import json
 
+import earlier_runs
 import golden_values
 import pytest
 
@@ -41,3 +42,12 @@ def test_figures_after_twenty_steps_are_what_they_were(name, dataset):
         for key in figures.keys() - {"sha256", "test_kl"}:
             tolerance = golden_values.TOLERANCE_OF_CHAOS
             assert figures[key] == pytest.approx(wanted[key], rel=tolerance), key
+
+
+@pytest.mark.parametrize("name", earlier_runs.RUNS)
+def test_an_earlier_run_resumes_and_its_export_scores_as_it_did(name, tmp_path, training_only):
+    figures = json.loads(earlier_runs.FIGURES.read_text(encoding="utf-8"))
+    earlier_runs.unpack(tmp_path)
+    found = earlier_runs.measure(tmp_path, name)
+    is_here = golden_values.machine() == figures["machine"]
+    golden_values.assert_same(found, figures[name], 0 if is_here else golden_values.TOLERANCE)

@@ -57,9 +57,6 @@ class Autoencoder(GenerativeModel):
     def measure(self, grey, labels, first):
         return {"squared_error": self.errors(grey)}
 
-    def encode_mean(self, grey, labels, first):
-        return self.encode(grey)
-
 
 class AutoencoderFamily(Family):
     """How it is trained, shown and exported."""

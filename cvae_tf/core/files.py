@@ -8,10 +8,15 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tensorflow as tf
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
 
 from cvae_tf.core.errors import UserError
 
@@ -116,18 +121,31 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
+def try_lock(file: int | IO) -> bool:
+    """Locks an open file or directory until it is closed; False if another process has it.
+
+    A system without such locks never finds out.
+    """
+    if fcntl:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # a file system without locks
+    return True
+
+
 def make_directory(path: Path) -> None:
     """Makes a directory and those above it; raises a UserError if they cannot be made."""
     with _explaining(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
-def write_table(
-    path: Path, names: Sequence[str], rows: Iterable[Iterable[Any]], delimiter: str = ","
-) -> None:
+def write_table(path: Path, names: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
     """Writes a line of names and a line for each row, atomically."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
         writer.writerows(rows)
 

@@ -108,6 +108,12 @@ def find(setting_name: str, table: Mapping[str, Value], name: str) -> Value:
     return table[name]
 
 
+def among(values: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """Picks the values whose names are fields of a dataclass of settings."""
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
+
+
 def check_names(given: Iterable[str], *kinds: type) -> None:
     """Refuses names that are not fields of these dataclasses.
 

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core import replicas
-from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.core.randomness import Purpose, derived_key, uniform_of_batch
 
 _STEPS_PER_CALL = 100  # enough to hide the cost of a call, few enough to answer within a second
 _PART_BYTES = 2**21  # of images from a file; larger parts are no faster, and fragment the memory
@@ -188,9 +188,7 @@ def mirror(images: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
         step: gradient steps so far; decides together with the seed which ones.
     """
     key = derived_key(seed, Purpose.MIRRORING, step)
-    chances = replicas.own_rows(
-        lambda num: tf.random.stateless_uniform([num, 1, 1, 1], key), tf.shape(images)[0]
-    )
+    chances = uniform_of_batch(key, tf.shape(images)[0], [1, 1, 1])
     return tf.where(chances < 0.5, tf.reverse(images, axis=[2]), images)
 
 

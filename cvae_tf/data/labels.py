@@ -58,7 +58,10 @@ def read_labels(
     Raises:
         UserError: if the labels or the names are not valid.
     """
-    labels = [_of_images(own, num, f"{prefix}{name}") for name, (own, num) in given.items()]
+    labels = [
+        None if own is None else one_of_each(own, num, f"{prefix}{name}")
+        for name, (own, num) in given.items()
+    ]
     known = [own for own in labels if own is not None]
     if class_names is not None and known:
         names = _check_names(class_names, known, prefix)
@@ -70,10 +73,15 @@ def read_labels(
     return [None if own is None else own.astype(np.int64) for own in labels], tuple(names.tolist())
 
 
-def _of_images(labels: np.ndarray | None, num_images: int, where: str) -> np.ndarray | None:
-    """Checks that there is a label for each image; whole floats become whole numbers."""
-    if labels is None:
-        return None
+def one_of_each(labels: np.ndarray, num_images: int, where: str) -> np.ndarray:
+    """Checks that there is a label for each image, [N], [N, 1], or one-hot, [N, Y].
+
+    Returns:
+        They, [N]; of one-hot ones, which is said, the numbers; whole floats become whole numbers.
+
+    Raises:
+        UserError: if they are anything else; `where` names them.
+    """
     if labels.dtype.kind not in "biufUS":
         raise UserError(f"{where} is {labels.dtype}; labels must be numbers, texts or one-hot.")
     if labels.ndim == 2 and labels.shape[1] > 1 and _are_one_hot(labels):

@@ -20,14 +20,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 from cvae_tf.core import paths
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.files import read_npz
+from cvae_tf.core.files import read_npz, try_lock
 from cvae_tf.core.tensorflow_setup import quiet_import, usual_settings
 from cvae_tf.core.terminal import say
 from cvae_tf.data import datasets
@@ -147,16 +142,10 @@ def _locked(path: Path, seconds: float) -> Iterator[None]:
     """Within it, no other process has this file locked; waits a while for one that has."""
     end = time.monotonic() + seconds
     with path.open("w") as lock:
-        while fcntl:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the file is closed
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise UserError(f"another process has held {path} for {seconds} s.") from None
-                time.sleep(0.1)
-            except OSError:  # a system without such locks
-                break
+        while not try_lock(lock):
+            if time.monotonic() > end:
+                raise UserError(f"another process has held {path} for {seconds} s.")
+            time.sleep(0.1)
         yield
 
 

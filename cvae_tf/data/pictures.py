@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.core.settings import check, setting
+from cvae_tf.core.settings import among, check, setting
 from cvae_tf.core.tensorflow_setup import quiet_logging
 
 SUFFIXES = (
@@ -89,8 +89,7 @@ class ReadingSettings:
     @classmethod
     def of(cls, values: dict[str, Any]) -> "ReadingSettings":
         """Picks these settings from all those of a run."""
-        names = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in names})
+        return cls(**among(values, cls))
 
     @property
     def height_and_width(self) -> tuple[int, int] | None:

@@ -40,6 +40,12 @@ class _Page(Figure):
         self.savefig(written, format="png", dpi=_IN_NOTEBOOKS)
         return written.getvalue()
 
+    def _ipython_display_(self) -> None:
+        """Keeps its size: what pyplot tells Jupyter of figures, once imported, makes them large."""
+        from IPython import display
+
+        display.display(display.Image(self._repr_png_()))
+
 
 def new_figure(width: float, height: float) -> Figure:
     """Begins a page of so many inches that nothing else holds on to."""
@@ -162,16 +168,19 @@ def save(figure: Figure, path: Path, whole: bool = False) -> None:
     options["pil_kwargs"] = {"compress_level": 0}  # it is written once more
     figure.savefig(drawn, format="png", dpi=_DOTS_PER_INCH, **options)
     with Image.open(drawn) as opened:
-        page = opened.convert("RGB")
+        page = np.array(opened.convert("RGB"))
     for picture, left, top in figure.placed:
-        colours = np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
-        box = left, top, left + colours.shape[1], top + len(colours)
-        page.paste(ImageChops.darker(page.crop(box), Image.fromarray(colours)), box)
+        own = page[top : top + picture.shape[0], left : left + picture.shape[1]]
+        np.minimum(own, picture, out=own)
+    grey = as_grey(Image.fromarray(page))
     with files.replacing(path) as temporary:
-        as_grey(page).save(temporary, "PNG", dpi=(_DOTS_PER_INCH, _DOTS_PER_INCH))
+        grey.save(temporary, "PNG", dpi=(_DOTS_PER_INCH, _DOTS_PER_INCH))
 
 
 def as_grey(picture: Image.Image) -> Image.Image:
     """Makes a picture without colours a grey one, which takes less room in files."""
-    grey = picture.convert("L")
-    return grey if grey.convert("RGB").tobytes() == picture.tobytes() else picture
+    red, green, blue = picture.split()
+    differs = ImageChops.lighter(
+        ImageChops.difference(red, green), ImageChops.difference(red, blue)
+    )
+    return picture if differs.getbbox() else red

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import imageio.v3 as iio
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
@@ -24,6 +23,7 @@ _FRAME_MS, _LAST_FRAME_MS = 60, 3000  # of an interpolation; of the last epoch
 _AREA = 224 * 224  # pixels of an enlarged frame
 _LONGEST_SIDE = 1200
 _EPOCH_PIXELS = 2  # of the picture of an epoch, along each side, for one of its animation
+_COARSE = [min(round(level / 8) * 8, 255) for level in range(256)]  # halves the file; not seen
 
 _SIDE = 20  # images along each axis of a manifold
 _SIDE_OF_CLASS = 8  # the same, for one of several classes
@@ -135,8 +135,7 @@ def as_picture(pixels: np.ndarray) -> Image.Image:
 def save_image(path: Path, image: np.ndarray, enlarge: int = 1) -> None:
     """Writes an image [H, W, C], in [0, 1] or uint8, as a PNG, each pixel a square of a side."""
     with files.replacing(path) as temporary:
-        pixels = np.asarray(as_picture(enlarged(to_pixels(image), enlarge)))
-        iio.imwrite(temporary, pixels, extension=".png")
+        as_picture(enlarged(to_pixels(image), enlarge)).save(temporary, "PNG")
 
 
 def animate(pictures: list[Path], path: Path) -> None:
@@ -158,10 +157,11 @@ def animate(pictures: list[Path], path: Path) -> None:
 
 
 def _frame(path: Path, size: tuple[int, int]) -> Image.Image:
-    """Reads a picture, on white; one that is grey is made grey, which a GIF then stays exactly."""
+    """Reads a picture, on white; one without colours becomes grey, with fewer levels."""
     with Image.open(path) as picture:
         colours = ImageOps.pad(picture.convert("RGB"), size, color="white")
-    return canvas.as_grey(colours.reduce(_EPOCH_PIXELS))
+    frame = canvas.as_grey(colours.reduce(_EPOCH_PIXELS))
+    return frame.point(_COARSE) if frame.mode == "L" else frame
 
 
 def save_animation(path: Path, images: np.ndarray) -> None:

@@ -31,6 +31,7 @@ _FARTHEST = 60  # points from where a name belongs; else there is a legend
 _WIDTH, _HEIGHT = 5, 4  # of a pair of axes, inches
 _IN_A_ROW = 3
 _MOST_DOTS = 60  # epochs that are marked one by one
+_CAPITALS = {"elbo": "ELBO", "kl": "KL"}  # in the names of curves
 
 Metrics = list[dict[str, float]]
 
@@ -90,7 +91,8 @@ def _draw_dots(
     axes: Axes, means: np.ndarray, labels: np.ndarray | None, label_names: Sequence[str] | None
 ) -> None:
     """Draws means [N, Z] as dots, coloured by their labels if there are any."""
-    style = {"s": _dot_size(len(means)), "alpha": 0.75, "linewidths": 0}
+    area = float(np.clip(450 / max(len(means), 1) ** 0.5, 3, 60))  # many do not hide each other
+    style = {"s": area, "alpha": 0.75, "linewidths": 0}
     heights, classes = None, None
     if labels is not None and are_values(labels, label_names):
         heights = labels.astype(np.float64)
@@ -160,11 +162,6 @@ def _add_legend(axes: Axes, classes: Classes) -> None:
         dots, classes.names, title="Label", loc="center left", bbox_to_anchor=(1, 0.5),
         frameon=False,
     )  # fmt: skip
-
-
-def _dot_size(num: int) -> float:
-    """The area of a dot in square points: few are large, many do not hide each other."""
-    return float(np.clip(450 / max(num, 1) ** 0.5, 3, 60))
 
 
 def _two_dimensions(means: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
@@ -254,7 +251,7 @@ def _draw_lines(axes: Axes, metrics: Metrics, styles: dict[str, str], first_colo
     marker = "." if len(epochs) <= _MOST_DOTS else None
     for number, (name, style) in enumerate(styles.items(), first_colour):
         values = [row.get(name, math.nan) for row in metrics]
-        label = name.replace("_", " ")
+        label = " ".join(_CAPITALS.get(word, word) for word in name.split("_"))
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(epochs, values, ls=style, marker=marker, color=colour, label=label)
     if len(styles) > 1:

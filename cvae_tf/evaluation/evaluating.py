@@ -228,7 +228,7 @@ def _plan(task: Task, sizes: list[int], steps: int, is_exact: bool) -> str:
     parts += [f"posteriors refined by {steps} steps"] if steps else []
     parts += ["log p(x) by integration"] if is_exact else []
     parts += [f"each under {len(task.model.class_names)} classes"] if settings.classify else []
-    decoded = num * (settings.samples + sum(sizes)) * (2 if steps else 1)
+    decoded = num * max([settings.samples, *sizes]) * (2 if steps else 1)
     fewer = "; --importance_samples=1,10,100 is faster" if max(sizes, default=0) >= 1000 else ""
     return (
         f"measuring {num:,} images: {', '.join(parts)} ({decoded:,} decoded images for the "

@@ -250,7 +250,7 @@ def _draw_evaluation(found: Evaluation, path: Path) -> None:
         right.bar(np.arange(1, len(kl) + 1), np.sort(kl)[::-1], color=COLOURS[0])
         right.set(title="KL of each latent dimension, sorted", xlabel="dimension", ylabel="nats")
         right.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
-    title = f"What the model is worth: {len(found.pixels):,} images ({found.images.origin})"
+    title = f"How good the model is on {len(found.pixels):,} images ({found.images.origin})"
     fit(figure.suptitle(title), 0.96 * figure.bbox.width)
     figure.tight_layout()
     save(figure, path)

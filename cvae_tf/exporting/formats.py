@@ -21,6 +21,7 @@ from cvae_tf.core import files
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import find
 from cvae_tf.core.tensorflow_setup import held_back, quiet_logging
+from cvae_tf.core.terminal import warn
 from cvae_tf.models import family_of, saved_model
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.pictures import animate_epochs
@@ -134,27 +135,45 @@ def _write_networks(
 ) -> None:
     """Writes a file for each of the `standalone_parts`, and checks its results on a batch.
 
+    A part that is no network of the model itself, such as `anomaly`, is left out with a warning.
+
     Raises:
         UserError: if a network cannot be written, or its file gives other results.
     """
     for name, network in family_of(model).standalone_parts(model).items():
         path, batch = directory / f"{name}.{suffix}", _batch(network, max(model.num_classes, 1))
-        arrays = list(batch.values())
-        expected = network(arrays if len(arrays) > 1 else arrays[0])
         try:
-            convert(network, path)
-            results = run(path, batch)
-        except OSError:
-            raise
-        except Exception as error:  # converters and runtimes fail in many ways
-            raise UserError(f"{path.name} cannot be written: {_reason(error)}.") from error
-        for result, value in expected.items():
-            allowed = _NEAR * max(1.0, np.max(np.abs(value), initial=0.0))
-            if not np.allclose(results[result], value, rtol=0, atol=allowed, equal_nan=True):
-                raise UserError(
-                    f"{path.name} would not be right: its '{result}' is not what the network makes "
-                    "of the same numbers. Export in another --format."
-                )
+            _write_network(network, path, batch, convert, run)
+        except UserError as error:
+            if name in model.networks:
+                raise
+            path.unlink(missing_ok=True)
+            warn(f"{error} The export goes on without it.")
+
+
+def _write_network(
+    network: keras.Model,
+    path: Path,
+    batch: Arrays,
+    convert: Callable[[keras.Model, Path], None],
+    run: Callable[[Path, Arrays], Arrays],
+) -> None:
+    arrays = list(batch.values())
+    expected = network(arrays if len(arrays) > 1 else arrays[0])
+    try:
+        convert(network, path)
+        results = run(path, batch)
+    except OSError:
+        raise
+    except Exception as error:  # converters and runtimes fail in many ways
+        raise UserError(f"{path.name} cannot be written: {_reason(error)}.") from error
+    for result, value in expected.items():
+        allowed = _NEAR * max(1.0, np.max(np.abs(value), initial=0.0))
+        if not np.allclose(results[result], value, rtol=0, atol=allowed, equal_nan=True):
+            raise UserError(
+                f"{path.name} would not be right: its '{result}' is not what the network makes "
+                "of the same numbers. Export in another --format."
+            )
 
 
 def _reason(error: Exception) -> str:

@@ -192,8 +192,8 @@ def make_reconstructions(
     if settings.refine:
         panel, more = _in_both_ways(model, originals, images, settings)
         return show(path, panel, settings, **arrays | more)
-    title = f"{count(len(images), 'image')}, each over its reconstruction"
-    panel = Panel(title, [originals.pixels, images], row_names=("image", "reconstruction"))
+    title, names = "Each image over its reconstruction", ("image", "reconstruction")
+    panel = Panel(title, [originals.pixels, images], row_names=names)
     return show(path, panel, settings, **arrays)
 
 
@@ -213,8 +213,8 @@ def _in_both_ways(
         for mean in means
     ]
     captions = [np.full(len(images), ""), *(np.array([f"{v:.0f}" for v in own]) for own in values)]
-    title = f"Images, reconstructions, refined reconstructions; {measure.title} in nats"
-    names = "image", "encoder's", "refined"
+    title = f"Each image over its reconstruction and a refined one; {measure.title} in nats"
+    names = "image", "reconstruction", "refined"
     panel = Panel(title, [images, encoders, refined], row_names=names, captions=captions)
     found = {"images": refined, "encoders_images": encoders}
     return panel, {**found, f"encoders_{measure.name}": values[0], measure.name: values[1]}
@@ -330,8 +330,9 @@ def make_anomalies(model: GenerativeModel, settings: GenerationSettings, output:
     worst = order[: num_shown(settings)]
     captions = [f"{called(pick(images, [i]))}\n{_caption(found, i)}" for i in worst]
     title = (
-        f"The {len(worst)} most unusual of {count(len(order), 'image')}: {found.measure.title} in "
-        f"{_unit(found)}{'' if found.p_values is None else ', p-value'}"
+        f"The {f'{len(worst)} ' if len(worst) > 1 else ''}most unusual of "
+        f"{count(len(order), 'image')}: {found.measure.title} in {_unit(found)}"
+        f"{'' if found.p_values is None else ', p-value'}"
     )
     arrays = {"scores": found.values, "images": images.pixels[worst]}
     shown = arrays["images"]

@@ -231,7 +231,7 @@ def make_styles(model: GenerativeModel, settings: GenerationSettings, output: Pa
     num_classes = len(model.class_names)
     rows = max(num_shown(settings) // num_classes, 1)
     images = in_all_classes(model, usual_latents(model, rows, settings.seed, Purpose.STYLES))
-    title = f"{count(rows, 'latent')} from the {model.samples_from}, a row each, in every class"
+    title = f"Each row is one style from the {model.samples_from}, drawn in every class"
     names = {"column_names": model.class_names}
     panel = Panel(title, [np.concatenate(images)], num_classes, **names)
     return show(output / "styles.png", panel, settings, images=images)
@@ -249,7 +249,7 @@ def make_nearest(model: GenerativeModel, settings: GenerationSettings, output: P
     rows, distances = nearest(samples, dataset.train.images, model.metadata)
     _, of_test = nearest(dataset.test.images[of_all], dataset.train.images, model.metadata)
     images = _known(dataset.train.images[rows], model.metadata)
-    title = f"{count(num, 'sample')}, each over the training image that is nearest to it"
+    title = "Each sample over the training image that is nearest to it"
     panel = Panel(title, [samples, images], row_names=("sample", "nearest"))
     note = (
         f"Root mean squared difference of a pixel from the nearest of {len(dataset.train.images):,}"

@@ -24,7 +24,7 @@ from cvae_tf.core.paths import listed
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.settings import LARGEST_SEED
 from cvae_tf.core.terminal import warn
-from cvae_tf.data.labels import MOST_LISTED, find_classes
+from cvae_tf.data.labels import MOST_LISTED, find_classes, one_of_each
 from cvae_tf.models.vae.anomalies import SCORE_SAMPLES, Anomaly
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 from cvae_tf.presets import MOST_REFINE_STEPS, REFINE_STEPS
@@ -55,8 +55,10 @@ def also_of_arrays(method: Callable[..., Any]) -> Callable[..., Any]:
             if given.pop("training", False):
                 raise UserError("training=True is for tensors; give tf.constant(...).")
             return of_arrays(model, method.__name__, batch, **given)
-        if given.get("labels") is not None and not _is_tensor(given["labels"]):
-            given["labels"] = tf.constant(given["labels"], tf.int32)
+        labels = given.get("labels")
+        if labels is not None and not _is_tensor(labels):
+            num = batch.shape[0] if batch.shape[0] is not None else len(np.atleast_1d(labels))
+            given["labels"] = tf.constant(checked_labels(model, labels, num)["labels"])
         return method(model, batch, **given)
 
     return either
@@ -69,8 +71,8 @@ def _is_tensor(values: Any) -> bool:
 class ArrayMethods:
     """Methods of a `GenerativeModel` that take only arrays, and how the model was made.
 
-    Of a conditional model, `labels` are numbers of classes, int [N], or their names; or one for all
-    images.
+    Of a conditional model, `labels` are numbers of classes, [N] or one-hot, [N, Y], or their names;
+    or one for all images.
     """
 
     image_shape: tuple[int, int, int]  # height, width, channels
@@ -169,6 +171,7 @@ class ArrayMethods:
         """Averages `score` over several posterior samples of each image."""
         num_samples = to_whole(num_samples, "num_samples", 1, _LARGEST_INT32)
         grey, seed = to_images(images, self.image_shape), _to_seed(seed)
+        labels = checked_labels(self, labels, len(grey)).get("labels")
         if "seed" not in traced_signature(self, "score")[1]:  # it does not depend on chance
             return _in_parts(self, "score", labels, images=grey)
         keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))
@@ -179,12 +182,6 @@ class ArrayMethods:
     def _functions(self) -> dict[str, Any]:
         """Signatures by name, as functions of tensors that were traced once."""
         return {}
-
-
-def joined_samples(model: Any, num: int, seed: int | None, labels: Any) -> np.ndarray:
-    """Joins what `sample_in_parts` yields: [num, H, W, C]."""
-    parts = list(model.sample_in_parts(num, seed, labels))
-    return np.concatenate(parts) if parts else np.empty((0, *model.image_shape), np.float32)
 
 
 def of_arrays(
@@ -348,21 +345,24 @@ def to_latents(given: Any, latent_dim: int) -> np.ndarray:
 def to_labels(given: Any, num: int, class_names: tuple[str, ...]) -> np.ndarray:
     """Turns class numbers or names, one for each image or for all, into numbers, int32 [N].
 
-    Whole numbers are kept, so that labels can be converted twice.
+    Numbers may be one-hot. Whole ones are kept, so that labels can be converted twice.
 
     Raises:
         UserError: if they are anything else.
     """
     num_classes = len(class_names)
     wanted = f"numbers of classes from 0 to {num_classes - 1}, one for each of the {num} images"
-    labels = _array(given, "labels", "iuUO", f"{wanted}, or names of classes")
+    labels = _array(given, "labels", "biufUO", f"{wanted}, or names of classes")
     if labels.dtype.kind in "UO":
         labels, unknown = find_classes(labels, class_names)
         if unknown:
             known = listed(class_names, MOST_LISTED)
             raise UserError(f"labels: {unknown[0]} is no class of this model; it knows {known}.")
     labels = np.full(num, labels) if labels.ndim == 0 else labels
-    if labels.shape != (num,) or not np.all((labels >= 0) & (labels < num_classes)):
+    if labels.shape in ((num,), (num, 1), (num, num_classes)):
+        labels = one_of_each(labels, num, "labels")
+    is_whole = labels.shape == (num,) and labels.dtype.kind in "iu"
+    if not is_whole or not np.all((labels >= 0) & (labels < num_classes)):
         raise UserError(f"labels must be {wanted}.")
     return labels.astype(np.int32)
 
@@ -441,8 +441,11 @@ def batch_checks(model: Any, images: tf.Tensor, labels: Any) -> list[tf.Operatio
         labels = tf.convert_to_tensor(labels)
         if not (labels.dtype.is_floating or labels.dtype.is_integer):
             raise UserError(_no_classes(num_classes))
-        if labels.shape[1:].num_elements() not in (1, None):  # such as vectors, one-hot
-            raise UserError(_OTHER_NUMBER_OF_LABELS)
+        if (values := labels.shape[1:].num_elements()) not in (1, None):
+            raise UserError(
+                f"labels have {values} values for each image; give one number for each, of one-hot "
+                "labels np.argmax(labels, axis=1)."
+            )
         checks += class_checks(labels, tf.shape(images)[0], num_classes)
     return checks
 

@@ -15,12 +15,7 @@ import tensorflow as tf
 from cvae_tf import models
 from cvae_tf.core import replicas
 from cvae_tf.models import saved_model
-from cvae_tf.models.arrays import (
-    batch_checks,
-    joined_samples,
-    refusing,
-    traced_signature,
-)
+from cvae_tf.models.arrays import batch_checks, refusing, traced_signature
 from cvae_tf.models.figures import FigureMethods
 from cvae_tf.models.networks.layer_maker import ImageShape
 
@@ -83,14 +78,9 @@ class GenerativeModel(FigureMethods, keras.Model):
             labels: one for each image, if it wants them; of an array by default all in turn.
         """
         if not tf.is_tensor(seed) and np.shape(seed) != (2,):
-            return joined_samples(self, num, seed, labels)
+            none = np.empty((0, *self.image_shape), np.float32)
+            return np.concatenate([none, *self.sample_in_parts(num, seed, labels)])
         return self.decode(self.sample_latents(num, seed), labels)
-
-    def encode_mean(
-        self, grey: tf.Tensor, labels: tf.Tensor | None, first: int
-    ) -> tf.Tensor | None:
-        """Finds the latents [B, Z] of test images from the `first`; None if it has no encoder."""
-        return None
 
     # How it learns.
 
@@ -311,8 +301,11 @@ def run_as_two_halves(
     """
     batch = tf.convert_to_tensor(batch)
     labels = labels if labels is None else tf.convert_to_tensor(labels)
-    size = batch.shape[0]
-    if size is None or size % 2 or tf.config.list_physical_devices("GPU") or replicas.count() > 1:
+    size, is_one_replica = batch.shape[0], replicas.count() == 1
+    if size is None and is_one_replica and not (training or tf.executing_eagerly()):
+        own = [batch] if labels is None else [batch, labels]
+        return tf.cast(_traced_once(network)(*own), tf.float32)
+    if size is None or size % 2 or tf.config.list_physical_devices("GPU") or not is_one_replica:
         return tf.cast(network(inputs_of(batch, labels), training=training), tf.float32)
     halves = tf.split(batch, 2)
     of_class = [None, None] if labels is None else tf.split(labels, 2)
@@ -320,3 +313,15 @@ def run_as_two_halves(
         network(inputs_of(*half), training=training) for half in zip(halves, of_class, strict=True)
     ]
     return tf.cast(tf.concat(results, axis=0), tf.float32)
+
+
+def _traced_once(network: keras.Model) -> Callable[..., tf.Tensor]:
+    """A network as a function that all graphs share, for tracing it takes long."""
+    if not hasattr(network, "traced_once"):
+        specs = [tf.TensorSpec(each.shape, each.dtype) for each in network.inputs]
+
+        def call(batch: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+            return network(inputs_of(batch, labels), training=False)
+
+        network.traced_once = tf.function(call, specs, autograph=False)
+    return network.traced_once

@@ -4,14 +4,14 @@ A SavedModel needs TensorFlow alone. The signatures of all families are here, `s
 and helpers to make others: they check their arguments and take empty batches too.
 """
 
+import functools
 import inspect
 import subprocess
 from collections.abc import Callable, Iterable
 from importlib import metadata as packages
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import keras
 import tensorflow as tf
 
 from cvae_tf import models
@@ -25,6 +25,14 @@ SEED = tf.TensorSpec([2], tf.int32, "seed")
 
 Signature = tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]
 Signatures = dict[str, Signature]  # by name: a function, and its arguments
+
+
+class Endpoint(NamedTuple):
+    """What a signature of a SavedModel takes and returns."""
+
+    arguments: list[tf.TensorSpec]
+    results: list[tf.TensorSpec]
+
 
 _PACKAGES = ("tensorflow", "keras", "numpy")
 _LISTED = 20  # classes
@@ -175,16 +183,32 @@ def export(model: Any, directory: str | Path) -> None:
 def write(model: Any, directory: Path, metadata: dict[str, Any]) -> None:
     """Writes signatures and `README.md` into an empty directory; `metadata` as by `describe`."""
     model, family = model.for_inference(), models.family_of(model)
-    archive = keras.export.ExportArchive()
-    for part in (*model.networks.values(), *model.fitted_parts.values()):
-        archive.track(part)
-    endpoints = {
-        name: archive.add_endpoint(name, function, arguments).get_concrete_function()
-        for name, (function, arguments) in family.signatures(model).items()
-    }
-    with quiet_logging():
-        archive.write_out(str(directory), verbose=False)
+    exported, endpoints = tf.train.Checkpoint(), {}
+    parts = *model.networks.values(), *model.fitted_parts.values()
+    exported.variables = [variable for part in parts for variable in part.variables]
+    for name, (function, arguments) in family.signatures(model).items():
+        endpoints[name] = Endpoint(arguments, results := [])
+        noting = _noting(function, results)
+        setattr(exported, name, tf.function(noting, arguments, autograph=False))
+    functions = {name: getattr(exported, name) for name in endpoints}
+    functions["serving_default"] = next(iter(functions.values()))
+    with quiet_logging():  # not Keras' ExportArchive, which traces each function twice
+        tf.saved_model.save(exported, str(directory), functions)
     (directory / "README.md").write_text(render_card(metadata, endpoints), encoding="utf-8")
+
+
+def _noting(
+    function: Callable[..., dict[str, tf.Tensor]], results: list[tf.TensorSpec]
+) -> Callable[..., dict[str, tf.Tensor]]:
+    """A function that notes what it returns while it is traced, which takes long, so once."""
+
+    @functools.wraps(function)
+    def noting(*values: tf.Tensor) -> dict[str, tf.Tensor]:
+        returned = function(*values)
+        results[:] = [tf.TensorSpec(each.shape, each.dtype, key) for key, each in returned.items()]
+        return returned
+
+    return noting
 
 
 def describe(
@@ -231,8 +255,8 @@ def _git(*arguments: str) -> str | None:
 # The card: what the model is, what its numbers mean, how to use it.
 
 
-def render_card(metadata: dict[str, Any], signatures: dict[str, Any]) -> str:
-    """Writes the card of a model in Markdown, from its `model.json` and concrete functions."""
+def render_card(metadata: dict[str, Any], signatures: dict[str, Endpoint]) -> str:
+    """Writes the card of a model in Markdown, from its `model.json` and signatures."""
     data, commit = metadata["data"], metadata["git_commit"]
     height, width, channels = data["image_shape"]
     title = metadata["title"]
@@ -248,7 +272,10 @@ def render_card(metadata: dict[str, Any], signatures: dict[str, Any]) -> str:
         commit=f", cvae-tf at commit {commit[:10]}" if commit else "",
         limits=f" {metadata['limits']}" if "limits" in metadata else "",
         numbers=metadata.get("numbers") or _NO_NUMBERS["name" in data],
-        signatures="\n".join(_row(name, function) for name, function in signatures.items()),
+        signatures="\n".join(
+            f"| `{name}` | {_described(arguments)} | {_described(results)} |"
+            for name, (arguments, results) in signatures.items()
+        ),
         largest=LARGEST_SAMPLE,
         p_values=f" {metadata['p_values']}" if "p_values" in metadata else "",
         **_describe_labels(signatures, data),
@@ -275,11 +302,10 @@ def _describe_data(data: dict[str, Any]) -> str:
     )
 
 
-def _describe_labels(signatures: dict[str, Any], data: dict[str, Any]) -> dict[str, str]:
+def _describe_labels(signatures: dict[str, Endpoint], data: dict[str, Any]) -> dict[str, str]:
     """An example of `sample`, and for a conditional model what its labels mean."""
     example = "num=16, seed=[1, 2]"
-    arguments, _ = signatures["sample"].structured_input_signature
-    if "labels" not in [spec.name for spec in arguments]:
+    if "labels" not in [spec.name for spec in signatures["sample"].arguments]:
         return {"example": example, "labels": ""}
     classes = ", ".join(f"{i}: {name}" for i, name in enumerate(data["class_names"][:_LISTED]))
     more = ", ..." if len(data["class_names"]) > _LISTED else ""
@@ -289,14 +315,7 @@ def _describe_labels(signatures: dict[str, Any], data: dict[str, Any]) -> dict[s
     }
 
 
-def _row(name: str, function: tf.types.experimental.ConcreteFunction) -> str:
-    arguments, _ = function.structured_input_signature
-    results = function.structured_outputs
-    outputs = [tf.TensorSpec(value.shape, value.dtype, key) for key, value in results.items()]
-    return f"| `{name}` | {_describe(arguments)} | {_describe(outputs)} |"
-
-
-def _describe(specs: Iterable[tf.TensorSpec]) -> str:
+def _described(specs: Iterable[tf.TensorSpec]) -> str:
     parts = []
     for spec in specs:
         sides = ["B" if side is None else str(side) for side in spec.shape]

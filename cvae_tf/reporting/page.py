@@ -1,7 +1,6 @@
 """The page of a run, of an exported model, or of several side by side: one HTML file.
 
-The templates are in `page/`. All that users name is text in them; styles, scripts and images are
-inside, so that a page needs nothing else.
+The templates are in `page/`. Styles, scripts and images are inside: a page needs nothing else.
 """
 
 import base64
@@ -44,8 +43,8 @@ _SAID = (  # settings, those of other families left out
 )  # fmt: skip
 _STILL_WIDTH, _EVALUATED_WIDTH = 700, 1000  # of pictures, at most
 _LEFT_OUT = ("seconds", "step", "images_per_second", "epoch")  # ends of columns without a curve
-_MOST_IMAGES = 2000  # test images that are looked at
-_POINTS, _SHOWN, _SAMPLES, _UNUSUAL = 1000, 24, 256, 12
+_MOST_IMAGES = 1000  # test images that are looked at
+_SHOWN, _SAMPLES, _UNUSUAL = 24, 256, 12
 _COLUMNS = 32  # of a sheet of images
 _LARGEST_SHEET = 1_500_000  # values of all images of a sheet; larger images are fewer
 _CLASSES = 20  # of a conditional model that have a row
@@ -54,6 +53,7 @@ _EPOCHS_SHOWN, _WIDTH_OF_PICTURE = 13, 840
 _OF_PICTURES, _OF_IMAGES = 45, 80  # qualities: of those with axes, and of small images
 
 Labelled = tuple[np.ndarray, np.ndarray | None]  # images [N, H, W, C], and their labels, [N]
+AtHand = tuple[GenerativeModel, Labelled]
 
 
 class Source(NamedTuple):
@@ -76,7 +76,7 @@ def write(
     model: str | Path,
     output: Path | None = None,
     others: Sequence[str | Path] = (),
-    images: Labelled | None = None,
+    at_hand: AtHand | None = None,
 ) -> Path:
     """Writes a page.
 
@@ -84,7 +84,7 @@ def write(
         model: directory of a run, or of an exported model.
         output: the file; by default `report.html` in the run, or in this folder.
         others: further runs, side by side with the first.
-        images: of the model's test set, uint8 [N, H, W, C], and their labels, if they are at hand.
+        at_hand: the first model and its test images, uint8, need not be read if they are given.
 
     Returns:
         The file.
@@ -92,7 +92,7 @@ def write(
     Raises:
         UserError: if a model cannot be loaded, or the file cannot be written.
     """
-    sources = [read_source(each, images) for each in (model, *others)]
+    sources = [read_source(model, at_hand), *map(read_source, others)]
     if others:
         path, text = output or Path("comparison.html"), comparison(sources)
     else:
@@ -206,14 +206,14 @@ def _with_bits(model: GenerativeModel, row: dict[str, float]) -> dict[str, float
     return {"epoch": row["epoch"], **bits, **row}
 
 
-def read_source(directory: str | Path, images: Labelled | None = None) -> Source:
-    """Loads a run or an exported model, and what is known of it; `images` as in `write`.
+def read_source(directory: str | Path, at_hand: AtHand | None = None) -> Source:
+    """Loads a run or an exported model, and what is known of it; `at_hand` as in `write`.
 
     Raises:
         UserError: if there is no such model.
     """
-    home, model = run_of(directory), load(directory)
-    pixels, labels = _read_images(model) if images is None else images
+    home, (model, images) = run_of(directory), at_hand or (load(directory), None)
+    pixels, labels = images or _read_images(model)
     rows = evenly_spaced_indices(len(pixels), _MOST_IMAGES)
     pixels, labels = pixels[rows], None if labels is None else np.asarray(labels)[rows]
     if pixels.dtype == np.uint8:
@@ -347,7 +347,7 @@ def _compared_images(names: list[str], sources: list[Source]) -> list[tuple[str,
 def _explored(source: Source, samples: np.ndarray) -> dict[str, Any]:
     """What the scripts of the page work on; parts that the model or its data lack are empty."""
     model = source.model
-    chosen = evenly_spaced_indices(len(source.images), _fitting(_POINTS, model.image_shape))
+    chosen = evenly_spaced_indices(len(source.images), _fitting(_MOST_IMAGES, model.image_shape))
     if "encode" not in model.abilities:
         chosen = chosen[:0]
     config, code = model.metadata.get("config", {}), network_code.code_of_model(model)
@@ -462,11 +462,11 @@ def _unusual(source: Source) -> dict[str, Any] | None:
             f"{text}, p\N{NO-BREAK SPACE}{p:.2g}"
             for text, p in zip(said, p_values[lowest], strict=True)
         ]
-    uris = [sheet_uri(source.images[[i]], 1) for i in lowest]
     return {
+        "of": len(scores),
         "measure": measure.title,
         "has_p": p_values is not None,
-        "images": list(zip(uris, said, strict=True)),
+        "images": [(sheet_uri(source.images[[i]], 1), said[k]) for k, i in enumerate(lowest)],
     }
 
 

@@ -78,17 +78,13 @@ class RunPictures:
             if self._model.latent_dim == 2:
                 classes = self._dataset.class_names if self._model.num_classes else ()
                 title = f"{MANIFOLD_TITLE} ({name})"
-                draw_manifold(self._run.manifold, self._decode, title, classes)
+                draw_manifold(self._run.manifold, self._model.decode, title, classes)
             means = self._test_latents()
         if means is not None:
             title = f"Where the {len(means):,} test images lie in the latent space ({name})"
             draw_latents(self._run.latents, means, self._dataset.test.labels, title, class_names)
         curves = self._family.curves(self._model)
         draw_curves(self._run.curves, metrics, curves, f"Training on {name}, epoch by epoch")
-
-    def _decode(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        of_class = None if labels is None else tf.constant(labels, tf.int32)
-        return self._model.decode(tf.constant(latents), of_class).numpy()
 
     def _labels_of(self, numbers: np.ndarray | slice) -> tf.Tensor | None:
         """The labels of some test images, if the model wants them."""
@@ -98,14 +94,12 @@ class RunPictures:
 
     def _test_latents(self) -> np.ndarray | None:
         """The latents of all test images, [N, Z], if the model has an encoder."""
-        images, parts = self._dataset.test.images, []
-        for own in batch_slices(len(images), images.shape[1:]):
-            grey = batches.to_unit_floats(images[own])
-            means = self._model.encode_mean(grey, self._labels_of(own), own.start)
-            if means is None:
-                return None
-            parts.append(means.numpy())
-        return np.concatenate(parts)
+        if "encode" not in self._model.abilities:
+            return None
+        images = self._dataset.test.images
+        slices = batch_slices(len(images), images.shape[1:])
+        means = [self._model.encode(images[own], self._labels_of(own)).mean for own in slices]
+        return np.concatenate(means)
 
 
 def told(model: GenerativeModel, test: dict[str, float]) -> str:

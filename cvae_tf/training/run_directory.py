@@ -18,11 +18,6 @@ from cvae_tf.core import files, paths, terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.data.datasets import Dataset, fingerprint, fingerprint_of_labels, training_margins
 
-try:
-    import fcntl
-except ImportError:  # not on Windows, where two processes on one run are not noticed
-    fcntl = None
-
 # Names that must be known where there is a directory, but no `Run`.
 CONFIG = "config.json"
 SAVED_MODEL = Path("export") / "1"  # in a numbered folder, as model servers expect
@@ -188,19 +183,15 @@ def locked(run: Run) -> Iterator[None]:
     Raises:
         UserError: if another process, or another thread, is training in it.
     """
-    if fcntl is None:
+    if os.name == "nt":  # no handle for a directory: two processes on one run are not noticed
         yield
         return
     with _explaining(run.directory):
         handle = os.open(run.directory, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not files.try_lock(handle):
             where = paths.shown(run.directory)
-            raise UserError(f"--run_dir={where}: another process is using it.") from error
-        except OSError:
-            pass  # a file system without locks
+            raise UserError(f"--run_dir={where}: another process is using it.")
         yield
     finally:
         os.close(handle)

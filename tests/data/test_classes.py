@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cvae_tf.core.errors import UserError
-from cvae_tf.data.datasets import Dataset, Split, fingerprint_of_labels, with_classes
+from cvae_tf.data.datasets import Dataset, Split, with_classes
 from cvae_tf.data.given_images import Images, class_numbers
 from cvae_tf.data.labels import class_number, read_labels
 
@@ -62,15 +62,6 @@ def test_labels_become_numbers_of_sorted_classes():
 def test_what_are_no_classes_is_refused_in_a_line(train, test, names, message):
     with pytest.raises(UserError, match=f"^--conditional: .*{message}[^\n]*$"):
         with_classes(_dataset(train, test, names))
-
-
-def test_labels_are_known_again_by_their_fingerprint():
-    found = [
-        fingerprint_of_labels(_dataset([0, 1, 0], test, names))
-        for test, names in (([1, 1], ("a", "b")), ([1, 0], ("a", "b")), ([1, 1], ("a", "c")))
-    ]
-    again = _dataset([0, 1, 0], [1, 1], ("a", "b"))
-    assert len(set(found)) == 3 and fingerprint_of_labels(again) == found[0]
 
 
 def _given(labels, names=None):

@@ -118,7 +118,7 @@ def test_pictures_are_joined_in_order_and_the_last_is_held(tmp_path, monkeypatch
         with Image.open(tmp_path / "a.gif") as gif:
             frames = [(frame.info["duration"], frame.convert("RGB").getpixel((50, 50)))
                       for frame in ImageSequence.Iterator(gif)]  # fmt: skip
-        assert frames == [(400, (90, 90, 90)), (3000, (10, 60, 250))] and gif.info["loop"] == 0
+        assert frames == [(400, (88, 88, 88)), (3000, (10, 60, 250))] and gif.info["loop"] == 0
         monkeypatch.setattr(mosaics, "_LARGEST_GIF", 10)
 
 
@@ -154,7 +154,7 @@ def test_curves_stand_in_their_groups_as_far_as_there_are_values(axes_of):
             {"epoch": 2, "train_elbo": 4.0, "test_elbo": 6.0, "test_kl": 1.0}]  # fmt: skip
     left, right = axes_of(draw_curves, rows, groups, "mnist $x^$")
     lines = [*left.lines, *right.lines]
-    assert [line.get_label() for line in lines] == ["train elbo", "test elbo", "test kl"]
+    assert [line.get_label() for line in lines] == ["train ELBO", "test ELBO", "test KL"]
     for line, values in zip(lines, ([3, 4], [5, 6], [math.nan, 1]), strict=True):
         np.testing.assert_array_equal(line.get_xdata(), [1, 2])
         np.testing.assert_array_equal(line.get_ydata(), values)

@@ -138,12 +138,6 @@ def test_black_and_white_models_are_compared_in_black_and_white(small_npz, held_
     assert "white above .5" in tables_and_pictures.as_table(found)
 
 
-def test_images_that_are_gone_are_an_error_in_a_line(tmp_path):
-    model = _drawing(np.zeros((2, 8, 8, 1), np.float32), tmp_path / "gone.npz")
-    with pytest.raises(UserError, match="gone.npz: no such file"):
-        evaluating.measure_distance(model, EvaluationSettings())
-
-
 @pytest.mark.slow
 def test_a_vae_is_evaluated_by_both(tmp_path, conditional_run, small_npz, monkeypatch):
     """By a classifier of few steps."""

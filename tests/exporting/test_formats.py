@@ -165,21 +165,28 @@ WRONG = "would not be right: its 'images' is not what the network"
     ],
 )
 def test_what_a_runtime_cannot_run_or_answers_otherwise_is_refused_in_a_line(
-    tmp_path, monkeypatch, format_name, function, message
+    tmp_path, monkeypatch, capsys, format_name, function, message
 ):
     latents = keras.Input((3,), name="latents")
     images = keras.layers.Lambda(function)(latents)
     parts = {"decoder": keras.Model(latents, {"images": images}, name="decoder")}
-    own = SimpleNamespace(standalone_parts=lambda model: parts)
+    more = {"twice": keras.Model(latents, {"images": 2 * latents})}
+    own = SimpleNamespace(standalone_parts=lambda model: {**more, **parts})
     monkeypatch.setattr(formats, "family_of", lambda model: own)
     if message == WRONG:
         name = f"_run_{format_name}"
         run = getattr(formats, name)
         monkeypatch.setattr(formats, name, lambda *given: {"images": run(*given)["images"] + 0.01})
+    model = SimpleNamespace(num_classes=0, networks=parts)
     with pytest.raises(UserError, match=message) as refused:
-        write_model(SimpleNamespace(num_classes=0), format_name, tmp_path / "written", METADATA)
+        write_model(model, format_name, tmp_path / "written", METADATA)
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 300
     assert list(tmp_path.iterdir()) == []
+    if message != WRONG:  # it is left out if it is no network of the model itself
+        model.networks = {}
+        write_model(model, format_name, tmp_path / "written", METADATA)
+        assert re.search(f"^warning: {message}.* goes on without it", capsys.readouterr().err, re.M)
+        assert {each.stem for each in (tmp_path / "written").iterdir()} == {"twice", "model"}
 
 
 @pytest.mark.slow

@@ -5,26 +5,24 @@ import re
 import shutil
 import subprocess
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import METADATA, create_run, tiny_cvae
+from helpers import create_run, tiny_cvae
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
 from cvae_tf.exporting.formats import describe_run
 from cvae_tf.exporting.load import introduce, load, load_newest
-from cvae_tf.models import FAMILIES, saved_model
+from cvae_tf.models import FAMILIES
+from cvae_tf.models.vae.model import CVAE
 
 
 def _assert_near(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_loaded_model_is_that_of_its_class_and_knows_its_making(
-    vae, conditional, gan, vae_run, tmp_path
-):
+def test_a_loaded_model_is_that_of_its_class_and_knows_its_making(vae, conditional, gan, vae_run):
     assert (vae.image_shape, vae.latent_dim, vae.class_names) == ((28, 28, 1), 2, ())
     assert vae.metadata == json.loads((vae_run.saved_model / "model.json").read_text())
     assert (vae.main_score.name, vae.main_score.title) == ("elbo", "ELBO")
@@ -35,11 +33,6 @@ def test_a_loaded_model_is_that_of_its_class_and_knows_its_making(
     assert introduce(vae, vae).startswith(f"model:   {what}")
     of_run = introduce(vae, vae_run.directory)
     assert f"{vae_run.directory.name}: {what}" in of_run and "unfinished" not in of_run
-    vae.save(tmp_path / "again.keras")
-    images = np.eye(28, dtype=np.float32)[None, :, :, None]
-    vae.export(tmp_path / "again")
-    for again in (keras.saving.load_model(tmp_path / "again.keras"), load(tmp_path / "again")):
-        _assert_near(again.reconstruct(images), vae.reconstruct(images))
 
 
 @pytest.mark.parametrize("kind", ["vae", "conditional", "gan"])
@@ -104,29 +97,18 @@ def test_commit_is_that_of_this_source_code_only(
     assert describe_run(run, tiny_cvae(), [])["git_commit"] == commit
 
 
-def test_card_tells_data_numbers_and_versions():
-    model, names = tiny_cvae(), ("sample", "encode", "reconstruct", "score")
-    signatures = FAMILIES["vae"].signatures(model)
-    functions = {
-        name: tf.function(signatures[name][0]).get_concrete_function(*signatures[name][1])
-        for name in names
-    }
-    numbers = FAMILIES["vae"].describe(model, METADATA["metrics"])["numbers"]
-    data = {**METADATA["data"], "licence": "CC BY 4.0"}
-    described = {**METADATA, "data": data, "git_commit": "0123456789abcdef", "numbers": numbers}
-    card = saved_model.render_card(described, functions)
+def test_card_tells_data_numbers_and_versions(vae_run):
+    described = json.loads((vae_run.saved_model / "model.json").read_text())
+    card, row = (vae_run.saved_model / "README.md").read_text(), vae_run.history[-1]
     for text in (
-        "bundled digits, 24,000 training images, 297 test images", "CC BY 4.0",
+        "small.npz", "128 training images, 32 test images", "of the data: that of the images",
         "A variational autoencoder of 28 x 28 images", "10,000 images at most",
-        "pixels above 0.5 are white", "- ELBO: -106.25 nats per image", "log-likelihood: -99.125",
-        "tensorflow 2.21.0", "commit 0123456789.",
+        "pixels above 0.5 are white", f"- ELBO: {row['test_elbo']:.6g} nats per image",
+        f"log-likelihood: {row['test_log_likelihood']:.6g}", f"tensorflow {tf.__version__}",
+        (described["git_commit"] or "")[:10],
     ):  # fmt: skip
         assert text in card
-    del data["licence"]
-    card = saved_model.render_card(described, functions)
-    assert "Licence of the data: that of the images" in card
-    config = Config.create(network="mlp", binarize="none", likelihood="gaussian")
-    colours = FAMILIES["vae"].build(config, (8, 8, 3), steps_per_epoch=1, num_classes=0)
+    colours = CVAE(network="mlp", likelihood="gaussian", image_shape=(8, 8, 3))
     assert FAMILIES["vae"].describe(colours)["pixels"].startswith("colours as they are;")
 
 

@@ -2,7 +2,9 @@
 
 import random
 import re
+import sys
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -68,7 +70,10 @@ def test_latents_labels_and_numbers_of_every_type_are_taken():
         latents = to_latents(given, 2)
         assert latents.dtype == np.float32
         np.testing.assert_array_equal(latents, [[1, 2], [3, 4]])
-    for given in ([0, 2, 1], np.array([0, 2, 1], np.uint8), ["ant", "cat", "1"]):
+    for given in (
+        [0, 2, 1], np.array([0, 2, 1], np.uint8), ["ant", "cat", "1"], [0.0, 2.0, 1.0],
+        [[0], [2], [1]], np.eye(3)[[0, 2, 1]], np.eye(3, dtype=bool)[[0, 2, 1]],
+    ):  # fmt: skip
         labels = to_labels(given, 3, ABC)
         assert labels.dtype == np.int32
         np.testing.assert_array_equal(labels, [0, 2, 1])
@@ -88,8 +93,11 @@ def test_other_latents_labels_and_numbers_are_refused():
         ([[True, False]], "give floats"), ([[1], [2, 3]], "give floats"),
     ):  # fmt: skip
         assert _refuses(message, to_latents, given, 2), message
-    for given in ([-1, 0, 1], [0, 1, 3], [0, 1], [0.0, 1.0, 2.0], 3, [True, False, True]):
+    for given in (
+        [-1, 0, 1], [0, 1, 3], [0, 1], [0.5, 1.0, 2.0], 3, [True, False, True], np.eye(3)[:, :2],
+    ):  # fmt: skip
         assert _refuses("numbers of classes from 0 to 2", to_labels, given, 3, ABC)
+    assert _refuses("one label for each of the 3 images", to_labels, np.ones((3, 3)), 3, ABC)
     assert _refuses("eel is no class .* it knows ant, bee, cat", to_labels, "eel", 3, ABC)
     for given, said in (
         (-1, "num=-1"), (10, "num=10"), (2.0, "num=2.0"), (True, "num=True"),
@@ -138,32 +146,32 @@ def test_a_model_draws_itself_into_figures_that_nothing_holds(vae, conditional, 
     assert panels[0].columns == 10  # one for each class
     np.testing.assert_array_equal(originals, many[:32])
     _assert_near(reconstructed, vae.reconstruct(many[:32]))
-    for labels in (
-        np.arange(300) % 3,
-        np.eye(3)[np.arange(300) % 3],
-        np.array(ABC)[np.arange(300) % 3],
-    ):
-        figures.append(vae.plot_latents(many, labels))
-        dots = figures[-1].axes[0].collections[0]
-        _assert_near(dots.get_offsets(), vae.encode(many).mean)
-        np.testing.assert_array_equal(dots.get_facecolors()[:3], dots.get_facecolors()[3:6])
+    figures.append(vae.plot_latents(many, np.array(ABC)[np.arange(300) % 3]))
+    dots = figures[-1].axes[0].collections[0]
+    _assert_near(dots.get_offsets(), vae.encode(many).mean)
+    np.testing.assert_array_equal(dots.get_facecolors()[:3], dots.get_facecolors()[3:6])
     shown = [text.get_text() for text in figures[-1].axes[0].texts]
     assert shown == list(ABC)
     figures.append(conditional.plot_latents(many[:3], ["0", "1", 2]))
-    for figure in figures:  # a notebook shows it, with pyplot and without
-        assert figure.axes and figure._repr_png_().startswith(b"\x89PNG")
+    shown, display = [], SimpleNamespace(Image=bytes, display=lambda png: shown.append(png))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=display))
+    for figure in figures:  # a notebook shows it in one size, with pyplot and without
+        figure._ipython_display_()
+        assert figure.axes and shown[-1] == figure._repr_png_() and shown[-1][:4] == b"\x89PNG"
     assert not pyplot.get_fignums()
 
 
 def test_parts_are_joined_in_order_with_their_labels(conditional, many):
     labels = np.random.default_rng(0).integers(0, 10, len(many)).astype(np.int32)
     pixels = conditional.pixels.binarize_mode(tf.constant(many))
-    expected = conditional.encode(pixels, tf.constant(labels))
-    found = conditional.encode(many, labels)
-    _assert_near(found.mean, expected.mean)
-    _assert_near(found.logvar, expected.logvar)
+    expected = conditional.encode(pixels, np.eye(10)[labels])
+    found, grey = conditional.encode(images=many, labels=labels), tf.constant(many)
+    for others in (expected, conditional.encode(grey, labels.tolist())):  # tensors
+        _assert_near(found.mean, others.mean)
+        _assert_near(found.logvar, others.logvar)
     drawn = conditional.decode(expected.mean, tf.constant(labels))
     assert tf.is_tensor(drawn)
+    _assert_near(conditional((grey, labels)), drawn)
     _assert_near(conditional.decode(found.mean, labels), drawn)
     _assert_near(conditional.reconstruct(many, labels), drawn)
 
@@ -203,6 +211,8 @@ def test_malformed_requests_are_refused_and_other_threads_go_on(vae, gan_run):
             getattr(vae, method)(*arguments)
     assert _goes_on(lambda: vae.decode(np.zeros((1, 2))))
     assert _goes_on(lambda: vae.anomaly(_FRAMES))
+    with pytest.raises(UserError, match="steps=-1; must be a whole number from 0 to"):
+        vae.refine(_FRAMES, steps=-1)
     assert _goes_on(lambda: vae.sample(1))
     # As docs/serving.md says of the signatures of the SavedModel itself.
     sample = tf.saved_model.load(str(gan_run.saved_model)).signatures["sample"]
@@ -232,12 +242,3 @@ def test_scores_add_up_follow_from_the_seed_and_are_averaged(vae, many):
     score, _ = family_of(vae).signatures(vae)["score"]
     draws = [score(tf.constant(many[:4]), key)["elbo"] for key in keys]
     _assert_near(vae.mean_scores(many[:4], 5, 3)["elbo"], np.mean(draws, axis=0))
-
-
-def test_images_are_seen_alike_as_arrays_and_as_tensors_by_place_or_by_name(vae, conditional):
-    grey = np.random.default_rng(0).uniform(size=(3, 28, 28, 1)).astype(np.float32)
-    _assert_near(vae.encode(images=grey).mean, vae.encode(tf.constant(grey), None).mean)
-    _assert_near(vae(grey), vae.reconstruct(images=grey))
-    labels = [0, 1, 2]
-    found = conditional.encode(tf.constant(grey), labels)
-    _assert_near(found.mean, conditional.encode(grey, labels).mean)

@@ -2,13 +2,17 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import scipy.stats
 import tensorflow as tf
 
+from cvae_tf.core.randomness import Purpose, derived_key
+from cvae_tf.models.networks import Options
 from cvae_tf.models.vae import objectives, posterior
 from cvae_tf.models.vae.likelihoods import bernoulli_log_prob
+from cvae_tf.models.vae.model import CVAE
 from cvae_tf.models.vae.objectives import Objective
 from cvae_tf.models.vae.posterior import FullPosterior, Posterior
 
@@ -119,3 +123,68 @@ def test_a_full_gaussian_has_the_density_samples_and_kl_of_its_covariance():
     squares = diagonal.sum(axis=1) + np.square(mean).sum(axis=1)
     expected = 0.5 * (squares - dim - np.log(np.linalg.det(covariance)))
     np.testing.assert_allclose(gaussian.kl(), expected, rtol=1e-9)
+
+
+# Latents that all images of a batch share: how they cover the prior, and what a step climbs.
+
+
+def _even(num, dim, seed=0):
+    return objectives.even_latents(num, dim, tf.constant([1, seed])).numpy()
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_they_lie_as_the_prior_and_more_evenly_than_by_chance(dim):
+    many, by_chance = _even(1024, dim), np.random.default_rng(0).uniform(size=(1024, dim))
+    np.testing.assert_array_equal(many[:60], _even(60, dim))  # whatever the number
+    shares = scipy.stats.norm.cdf(many.astype(float))
+    assert scipy.stats.qmc.discrepancy(shares) < scipy.stats.qmc.discrepancy(by_chance) / 20
+
+
+def test_each_alone_is_a_sample_of_the_prior_and_none_is_infinite():
+    own = np.stack([_even(10, 2, seed)[7] for seed in range(200)])
+    for values in own.T:
+        assert scipy.stats.kstest(values, "norm").pvalue > 0.001
+    assert abs(np.corrcoef(own.T)[0, 1]) < 0.25
+    ends = objectives.prior_quantiles(tf.constant([0.0, 0.5, 1.0])).numpy()
+    least = scipy.stats.norm.ppf(2.0**-24)
+    np.testing.assert_allclose(ends, [least, 0, -least])
+
+
+def _binary(num):
+    return tf.cast(tf.random.stateless_uniform([num, 8, 8, 1], [1, 1]) > 0.5, tf.float32)
+
+
+def _model(num_latents):
+    objective = Objective("shared", shared_latents=num_latents)
+    options = {"image_shape": (8, 8, 1), "options": Options(hidden=(16,))}
+    model = CVAE(network="mlp", objective=objective, seed=1, **options)
+    model.compile(keras.optimizers.SGD(1.0))
+    return model
+
+
+def _value_and_terms(model, images, training=False):
+    noise = tf.random.stateless_normal([len(images), model.latent_dim], [1, 2])
+    posterior = model.encode(images, training=training)
+    terms, latents = model.terms_with_noise(images, posterior, noise)
+    return model.objective_value(terms, posterior, latents, images, training), terms
+
+
+def test_latents_are_others_at_each_step_and_the_same_in_every_test():
+    images, model, found = _binary(5), _model(9), []
+    for step in (0, 1):
+        model.optimizer.iterations.assign(step)
+        found.append([float(_value_and_terms(model, images, how)[0]) for how in (True, False)])
+    assert found[0][0] != found[1][0] and found[0][1] == found[1][1]
+
+
+def test_the_objective_is_half_the_elbo_and_half_log_p_of_x():
+    model, images = _model(6), _binary(4)
+    value, terms = _value_and_terms(model, images)
+    key = derived_key(model.seed, Purpose.SHARED_LATENTS, model.steps)
+    outputs = model.parameters(objectives.even_latents(6, model.latent_dim, key))
+    alone = (tf.repeat(image[None], 6, axis=0) for image in images)  # under each of the latents
+    bounds = [
+        np.log(np.mean(np.exp(model.pixels.likelihood.log_prob(own, outputs)))) for own in alone
+    ]
+    expected = (np.mean(terms.elbo) + np.mean(bounds)) / 2
+    assert float(value) == pytest.approx(expected, rel=1e-5)

@@ -5,15 +5,15 @@ import pytest
 import tensorflow as tf
 from helpers import binary_images, tiny_cvae, vivid
 
-from cvae_tf.models.networks import Options, build_networks
+from cvae_tf.models.networks import Options
 from cvae_tf.models.vae import refinement
-from cvae_tf.models.vae.likelihoods import GAUSSIAN, LIKELIHOODS, Pixels
+from cvae_tf.models.vae.likelihoods import GAUSSIAN, LIKELIHOODS
 from cvae_tf.models.vae.model import CVAE
 
 DIM, PIXELS, IMAGES = 3, 20, 5
 VARIANCE = 0.3
 LABELS = tf.constant([0, 2, 1, 2])
-SMALL = Options(hidden=(16,))
+SMALL = {"network": "mlp", "image_shape": (8, 8, 1), "options": Options(hidden=(16,)), "seed": 1}
 
 
 def _linear_gaussian():
@@ -94,8 +94,7 @@ def test_parts_are_joined_in_order_and_better_than_the_encoders(model, monkeypat
 
 
 def test_every_class_is_refined_under_its_own_labels():
-    networks = build_networks("mlp", (8, 8, 1), 2, seed=1, num_classes=3, options=SMALL)
-    model = vivid(CVAE(networks, seed=1, num_classes=3))
+    model = vivid(CVAE(**SMALL, num_classes=3))
     pixels = tf.constant(np.random.default_rng(0).integers(0, 2, (4, 8, 8, 1)), tf.float32)
     start = refinement.first_latents(model, pixels, LABELS)
     together = refinement.from_latents(model, pixels, LABELS, start, 4)
@@ -105,21 +104,17 @@ def test_every_class_is_refined_under_its_own_labels():
         np.testing.assert_allclose(start[own], begin, atol=1e-3)
         alone = refinement.from_latents(model, pixels[own], LABELS[own], begin, 4)
         np.testing.assert_allclose(together.mean[own], alone.mean, atol=1e-3)
+    others = refinement.from_latents(model, pixels, (LABELS + 1) % 3, start, 4)
+    assert np.abs(others.mean - together.mean).max() > 5e-3
 
 
 @pytest.mark.parametrize(
     ("likelihood", "latent_dim"), list(zip(LIKELIHOODS, (6, 1, 6, 1, 6), strict=True))
 )
 def test_every_likelihood_can_be_refined(likelihood, latent_dim):
-    pixels_kind = Pixels("threshold" if likelihood == "bernoulli" else "none", likelihood)
-    density = pixels_kind.likelihood
-    networks = build_networks(
-        "mlp", (8, 8, 1), latent_dim, seed=1, options=SMALL,
-        **density.decoder_parts(1),
-    )  # fmt: skip
-    model = vivid(CVAE(networks, seed=1, pixels=pixels_kind))
+    model = vivid(CVAE(**SMALL, likelihood=likelihood, latent_dim=latent_dim))
     grey = tf.constant(np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)) / 255, tf.float32)
-    pixels = pixels_kind.binarize_mode(grey)
+    pixels = model.pixels.binarize_mode(grey)
     start = refinement.first_latents(model, pixels, None) + 0.5  # away from a mode
     places = [start]
     for steps in (1, 5):  # never down

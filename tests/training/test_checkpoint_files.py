@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers import binary_images, create_run, tiny_cvae, weights_of
+from helpers import binary_images, create_run, names_in, tiny_cvae, weights_of
 
 from cvae_tf.config import Config, RunOptions
 from cvae_tf.core.errors import UserError
@@ -18,10 +18,6 @@ from cvae_tf.training.checkpoints import Progress
 from cvae_tf.training.run_directory import find_run
 from cvae_tf.training.run_training import CheckpointCallback
 from cvae_tf.training.trainer import Trainer
-
-
-def _names(directory):
-    return sorted(path.name for path in directory.iterdir())
 
 
 def _save_each_step(directory, figures, column="test_elbo", **options):
@@ -52,12 +48,12 @@ def test_newest_three_checkpoints_and_the_best_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(VaeFamily, "test_measures", lambda *_: (measure,))
     figures = [9.0, 5.0, 8.0, 7.0, 6.0, 6.5]
     _save_each_step(tmp_path, figures, "test_figure", optimizer=keras.optimizers.SGD())
-    assert _names(tmp_path) == [f"step_{step:08d}" for step in (2, 4, 5, 6)]
+    assert names_in(tmp_path) == [f"step_{step:08d}" for step in (2, 4, 5, 6)]
 
 
 def test_checkpoints_are_plain_arrays_with_a_sum_and_a_state_for_people(three):
     path = three / "step_00000001"
-    assert _names(path) == ["SHA256SUMS", "state.npz"]
+    assert names_in(path) == ["SHA256SUMS", "state.npz"]
     with np.load(path / "state.npz", allow_pickle=False) as arrays:
         assert all(arrays[name].dtype.kind in "fiu" for name in arrays)
         state = json.loads(arrays["state"].tobytes())
@@ -80,47 +76,35 @@ def test_a_checkpoint_is_whole_or_not_there(copy, tiny_model, monkeypatch):
         assert before == {path: path.read_bytes() for path in copy.glob("*/*")}
 
 
-def _arrays(path):
-    with np.load(path / "state.npz") as file:
-        return dict(file)
+def _flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
 
 
-def _write(path, arrays):
-    """Writes arrays as those of a checkpoint, with the right sum."""
-    np.savez(path / "state.npz", **arrays)
-    digest = hashlib.sha256((path / "state.npz").read_bytes()).hexdigest()
-    (path / "SHA256SUMS").write_text(f"{digest}  state.npz\n")
+def _halve_the_state(file):
+    """With the right sum."""
+    with np.load(file) as arrays:
+        halved = {**arrays, "state": np.frombuffer(b"{", np.uint8)}
+    np.savez(file, **halved)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    file.with_name("SHA256SUMS").write_text(f"{digest}  state.npz\n")
 
 
-def _flip(content):
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-
-
-DAMAGES = {  # a file and what it holds then, or arrays
-    "a bit": ("state.npz", _flip, "damaged"),
-    "gone": ("state.npz", None, "damaged"),
-    "half a state": ("state", lambda _: b"{", "no valid state"),
-}
-
-
-@pytest.mark.parametrize(("name", "change", "problem"), DAMAGES.values(), ids=DAMAGES)
-def test_damage_is_told_and_the_next_older_checkpoint_is_used(copy, name, change, problem, capsys):
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [(_flip_a_bit, "damaged"), (Path.unlink, "damaged"), (_halve_the_state, "no valid state")],
+)
+def test_damage_is_told_and_the_next_older_checkpoint_is_used(copy, damage, problem, capsys):
     newest, model = copy / "step_00000003", tiny_cvae(seed=8)
-    arrays = _arrays(newest)
-    if name in arrays:
-        _write(newest, {**arrays, name: np.frombuffer(change(arrays[name]), np.uint8)})
-    elif change:
-        (newest / name).write_bytes(change((newest / name).read_bytes()))
-    else:
-        (newest / name).unlink()
+    damage(newest / "state.npz")
     assert checkpoints.restore_newest(copy, model).epoch == 3
     (told,) = capsys.readouterr().err.splitlines()
     assert told.startswith(f"warning: {newest}: ") and problem in told
     assert told.endswith("The next older checkpoint is used.")
-    expected = _arrays(copy / "step_00000002")
-    for name, variable in checkpoints._named_variables(model):
-        np.testing.assert_array_equal(variable, expected[name])
+    with np.load(copy / "step_00000002" / "state.npz") as expected:
+        for name, variable in checkpoints._named_variables(model):
+            np.testing.assert_array_equal(variable, expected[name])
 
 
 def test_checkpoint_of_another_model_is_refused_and_changes_nothing(tmp_path, tiny_model):
@@ -128,8 +112,7 @@ def test_checkpoint_of_another_model_is_refused_and_changes_nothing(tmp_path, ti
     before = weights_of(tiny_model)
     with pytest.raises(UserError, match="not a checkpoint of this run's model"):
         checkpoints.restore_newest(tmp_path, tiny_model)
-    for old, new in zip(before, weights_of(tiny_model), strict=True):
-        np.testing.assert_array_equal(old, new)
+    np.testing.assert_equal(weights_of(tiny_model), before)
 
 
 def test_the_best_epoch_is_restored_or_else_the_newest_or_all_is_told(copy, tiny_model, capsys):
@@ -145,12 +128,16 @@ def test_the_best_epoch_is_restored_or_else_the_newest_or_all_is_told(copy, tiny
     assert all(path.name in str(told.value) for path in copy.iterdir())
 
 
-def test_interval_counts_steps_or_seconds_and_nothing_else():
+def test_options_of_a_run_are_read_or_refused():
     for text, interval in (("10", (10, math.inf)), ("60s", (math.inf, 60))):
         assert RunOptions(checkpoint_every=text).checkpoint_interval == interval
     for wrong in ("", "0s", "-1", "10m"):
         with pytest.raises(UserError, match="--checkpoint_every"):
             RunOptions(checkpoint_every=wrong)
+    assert RunOptions(verbose=False).verbose == 0
+    for wrong in ("x", 2.7, None):
+        with pytest.raises(UserError, match="--verbose"):
+            RunOptions(verbose=wrong)
 
 
 # When they are written; wherever a run is stopped, `test_resume.py` shows what is kept

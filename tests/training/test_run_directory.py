@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from helpers import create_run
+from helpers import create_run, names_in
 
 from cvae_tf.config import Config
 from cvae_tf.core.errors import UserError
@@ -29,10 +29,6 @@ def _everything_in(directory):
     return {path: path.is_file() and path.read_bytes() for path in Path(directory).rglob("*")}
 
 
-def _names(directory):
-    return sorted(path.name for path in Path(directory).iterdir())
-
-
 def test_new_run_says_what_it_is_and_comes_back(toy_dataset):
     dataset = toy_dataset._replace(class_names=("cat", "sea horse"))
     create_run("new/and/deep", CONFIG, dataset)
@@ -45,7 +41,7 @@ def test_new_run_says_what_it_is_and_comes_back(toy_dataset):
         "class_names": ["cat", "sea horse"], "class_counts": [],
         "margin_brightness": pytest.approx(margin_brightness(toy_dataset.train.images), abs=1e-4),
     }  # fmt: skip
-    assert _names("new/and/deep") == ["checkpoints", "config.json", "images"]
+    assert names_in("new/and/deep") == ["checkpoints", "config.json", "images"]
     again = run_directory.load_run("new/and/deep")
     assert (again.config, again.data["image_shape"]) == (CONFIG, (6, 6, 1))
     assert again.directory == Path("new/and/deep").resolve()
@@ -55,9 +51,11 @@ def test_other_labels_than_those_that_were_learned_are_refused(tiny_dataset):
     dataset = with_classes(tiny_dataset)
     run = create_run("here", Config.create(conditional=True), dataset)
     run_directory.check_labels(run, dataset)
-    others = dataset.train._replace(labels=dataset.train.labels[::-1])
-    with pytest.raises(UserError, match="the labels are not those of the training"):
-        run_directory.check_labels(run, dataset._replace(train=others))
+    names = (*dataset.class_names[:-1], "another")
+    turned = [part._replace(labels=part.labels[::-1]) for part in (dataset.train, dataset.test)]
+    for others in ({"train": turned[0]}, {"test": turned[1]}, {"class_names": names}):
+        with pytest.raises(UserError, match="the labels are not those of the training"):
+            run_directory.check_labels(run, dataset._replace(**others))
 
 
 def test_a_run_records_more_epochs_and_that_its_images_are_elsewhere(run, toy_dataset):
@@ -103,7 +101,7 @@ def test_twenty_at_once_make_twenty_runs(toy_dataset):
     made = _twenty_at_once(lambda seed: create_run(None, Config.create(seed=seed), toy_dataset))
     found = [run_directory.load_run(run.directory).config.seed for run in made]
     assert found == list(range(20))
-    assert "latest" not in _names("runs")  # before there is something to use
+    assert "latest" not in names_in("runs")  # before there is something to use
 
 
 def test_of_twenty_at_once_one_gets_a_directory_by_its_name(toy_dataset):
@@ -124,7 +122,7 @@ def test_of_twenty_at_once_one_gets_a_directory_by_its_name(toy_dataset):
     run = run_directory.load_run("new")
     assert run.config.seed == winner
     assert found == {winner, "--run_dir=new: another process is using it."}
-    assert _names("new") == ["checkpoints", "config.json", "images"]
+    assert names_in("new") == ["checkpoints", "config.json", "images"]
     with run_directory.locked(run):
         pass
 

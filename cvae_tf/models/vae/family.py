@@ -235,8 +235,8 @@ class VaeFamily(Family):
         if metrics:
             known["numbers"] += f"\n\n{_meaning_of_numbers(model, metrics)}"
         pixels, count = model.pixels, model.held_out_scores.count
-        how, likelihood = pixels.binarization.description, pixels.likelihood_name.replace("_", " ")
-        how = how.replace("grey levels", "colours") if model.image_shape[-1] == 3 else how
+        how = pixels.binarization.of(channels=model.image_shape[-1])
+        likelihood = pixels.likelihood_name.replace("_", " ")
         said = {
             "black_and_white": pixels.binarization_name == "threshold",
             "pixels": f"{how}; this happens inside the model. p(x|z): {likelihood}",

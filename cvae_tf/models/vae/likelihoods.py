@@ -271,6 +271,10 @@ class Binarization(NamedTuple):
     is_drawn: bool  # whether chance decides: white with the grey level as the probability
     description: str
 
+    def of(self, channels: int) -> str:
+        """Says it of images with so many channels."""
+        return self.description.format("grey levels" if channels == 1 else "colours")
+
 
 def _above_half(grey: tf.Tensor) -> tf.Tensor:
     return ops.cast(ops.greater(grey, 0.5), "float32")
@@ -284,7 +288,7 @@ BINARIZATIONS = {
         True,
         "drawn white by their grey level in training and in score, else white above 0.5",
     ),
-    "none": Binarization(lambda grey: grey, False, "grey levels as they are"),
+    "none": Binarization(lambda grey: grey, False, "{} as they are"),
 }
 
 

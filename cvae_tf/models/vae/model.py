@@ -27,7 +27,7 @@ from cvae_tf.models.vae.anomalies import Anomaly, HeldOutScores, UsualHeat
 from cvae_tf.models.vae.latent_mixture import LatentSampler
 from cvae_tf.models.vae.likelihoods import Pixels
 from cvae_tf.models.vae.objectives import ElboTerms, Objective, elbo_terms
-from cvae_tf.models.vae.posterior import FullPosterior, Posterior
+from cvae_tf.models.vae.posterior import FullPosterior, Posterior, repeat_rows
 from cvae_tf.models.vae.refinement import refine_images
 from cvae_tf.presets import MOST_REFINED, REFINE_STEPS
 
@@ -241,9 +241,9 @@ class CVAE(GenerativeModel):
         """
         of_samples = posterior.repeated(num_samples)
         latents = of_samples.sample(noise)
-        of_class = _repeated(labels, num_samples)
+        of_class = None if labels is None else repeat_rows(labels, num_samples)
         outputs = self.parameters(latents, of_class, training=training)
-        log_prob = self.pixels.likelihood.log_prob(_repeated(images, num_samples), outputs)
+        log_prob = self.pixels.likelihood.log_prob(repeat_rows(images, num_samples), outputs)
         return elbo_terms(log_prob, latents, of_samples), latents
 
     def objective_value(
@@ -403,10 +403,6 @@ class CVAE(GenerativeModel):
         key = derived_key(self.seed, Purpose.EVALUATION_BINARIZATION)
         return self.pixels.binarize(grey, key, first)
 
-    def encode_mean(self, grey: tf.Tensor, labels: tf.Tensor | None, first: int) -> tf.Tensor:
-        """Finds the posterior means [B, Z] of test images from the `first`."""
-        return self.encode(self.test_pixels(grey, first), labels).mean
-
     def _evaluation_noise(
         self, num: tf.Tensor, first: tf.Tensor, num_samples: int = 1
     ) -> tf.Tensor:
@@ -464,13 +460,6 @@ class CVAE(GenerativeModel):
         model = cls(Networks(*networks), pixels=pixels, objective=objective, **config)
         model.built_of = built_of
         return model
-
-
-def _repeated(batch: tf.Tensor | None, num: int) -> tf.Tensor | None:
-    """All rows of a batch, `num` times one after another."""
-    if batch is None or num == 1:
-        return batch
-    return tf.tile(batch, [num, *[1] * (len(batch.shape) - 1)])
 
 
 def _refuse_both(given: Any, name: str, **others: Any) -> None:

@@ -29,7 +29,7 @@ class Posterior(NamedTuple):
 
     def repeated(self, num: int) -> "Posterior":
         """All of them, `num` times one after another."""
-        return self if num == 1 else Posterior(*(tf.tile(part, [num, 1]) for part in self))
+        return Posterior(*(repeat_rows(part, num) for part in self))
 
 
 class FullPosterior(NamedTuple):
@@ -65,7 +65,7 @@ class FullPosterior(NamedTuple):
 
     def repeated(self, num: int) -> "FullPosterior":
         """All of them, `num` times one after another."""
-        return FullPosterior(tf.tile(self.mean, [num, 1]), tf.tile(self.factor, [num, 1, 1]))
+        return FullPosterior(*(repeat_rows(part, num) for part in self))
 
     def kl(self) -> tf.Tensor:
         """KL divergence from the standard Gaussian, in closed form: [B], nats.
@@ -75,6 +75,11 @@ class FullPosterior(NamedTuple):
         squares = tf.reduce_sum(tf.square(self.mean), -1)
         squares += tf.reduce_sum(tf.square(self.factor), axis=(-2, -1))
         return 0.5 * (squares - self.mean.shape[-1]) - self.log_volume()
+
+
+def repeat_rows(batch: tf.Tensor, num: int) -> tf.Tensor:
+    """All rows of a batch, `num` times one after another."""
+    return batch if num == 1 else tf.tile(batch, [num, *[1] * (len(batch.shape) - 1)])
 
 
 def log_normal(

@@ -185,8 +185,7 @@ def from_latents(
         return refine(decode, density, pixels, start, steps)
 
     def decode_given(latents: tf.Tensor) -> tf.Tensor:
-        times = tf.shape(latents)[0] // tf.shape(pixels)[0]
-        return density.given_image(tf.tile(pixels, [times, 1, 1, 1]), decode(latents))
+        return density.given_image(_of_blocks(pixels, latents), decode(latents))
 
     return refine(decode_given, DISCRETIZED_LOGISTIC, pixels, start, steps)
 
@@ -197,10 +196,15 @@ def decoder_for(model: Any, labels: tf.Tensor | None) -> Decode:
         return model.parameters
 
     def decode(latents: tf.Tensor) -> tf.Tensor:
-        times = tf.shape(latents)[0] // tf.shape(labels)[0]
-        return model.parameters(latents, tf.tile(labels, [times]))
+        return model.parameters(latents, _of_blocks(labels, latents))
 
     return decode
+
+
+def _of_blocks(batch: tf.Tensor, latents: tf.Tensor) -> tf.Tensor:
+    """All rows of a batch of B, again for each block of B latents."""
+    blocks = tf.shape(latents)[0] // tf.shape(batch)[0]
+    return tf.tile(batch, [blocks, *[1] * (batch.shape.rank - 1)])
 
 
 def first_latents(model: Any, pixels: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
