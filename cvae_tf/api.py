@@ -242,8 +242,8 @@ def _train_and_export(
             saved_model = export_run(run, trainer.model, rows)
             terminal.say("drawing the latents and the curves, and the page ...")
             pictures.draw_summary(history)  # last, so that no picture can cost the model
-            trainer.model.with_metadata(describe_run(run, trainer.model, rows))
-            _write_page(run, trainer.model, dataset)
+            trained = trainer.model.for_inference()  # as `load` returns it
+            _write_page(run, trained.with_metadata(describe_run(run, trained, rows)), dataset)
         conclude(run, trainer.model, rows, saved_model)
         trainer.distribution.end_together()
     return TrainedRun(run.directory, run.config, history, saved_model)

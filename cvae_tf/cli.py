@@ -79,8 +79,9 @@ def run(command: str, started_as: str | None = None) -> None:
         lambda name: f"{prefix}{name}" if prefix else _python(script.with_name(f"{name}.py"))
     )
     started_as = started_as or _python(script)
-    # Graphs are millions of objects in few cycles: looking for garbage took 2 s of a short run.
-    gc.set_threshold(100_000, 50, 100)
+    # Graphs are many objects that stay: looking at all of them rarely is enough. Figures are
+    # garbage with much memory, so the youngest objects are looked at about as often as usual.
+    gc.set_threshold(2_000, 10, 1_000)
     atexit.register(gc.freeze)
     _open_closed_streams()
     try:

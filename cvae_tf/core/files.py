@@ -124,7 +124,7 @@ def _flush(path: Path) -> None:
 def try_lock(file: int | IO) -> bool:
     """Locks an open file or directory until it is closed; False if another process has it.
 
-    A system without such locks never finds out.
+    Where the system has no such locks, it is always True.
     """
     if fcntl:
         try:

@@ -77,7 +77,7 @@ def one_of_each(labels: np.ndarray, num_images: int, where: str) -> np.ndarray:
     """Checks that there is a label for each image, [N], [N, 1], or one-hot, [N, Y].
 
     Returns:
-        They, [N]; of one-hot ones, which is said, the numbers; whole floats become whole numbers.
+        The labels, [N]. One-hot ones become numbers, which is said; whole floats whole numbers.
 
     Raises:
         UserError: if they are anything else; `where` names them.

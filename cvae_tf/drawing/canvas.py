@@ -41,7 +41,7 @@ class _Page(Figure):
         return written.getvalue()
 
     def _ipython_display_(self) -> None:
-        """Keeps its size: what pyplot tells Jupyter of figures, once imported, makes them large."""
+        """Keeps its size: once pyplot is imported, Jupyter would draw figures larger."""
         from IPython import display
 
         display.display(display.Image(self._repr_png_()))
@@ -61,7 +61,10 @@ def new_page(width: int, height: int) -> Figure:
 
 
 def place(figure: Figure, picture: np.ndarray, left: int, top: int) -> None:
-    """Puts a picture, uint8 [H, W, C], on a page pixel by pixel, under texts, when it is saved."""
+    """Puts a picture, uint8 [H, W, C], on a page pixel by pixel, under texts, when it is saved.
+
+    All of it must lie on the page.
+    """
     figure.placed = (*figure.placed, (picture, left, top))
 
 

@@ -288,7 +288,8 @@ def run_as_two_halves(
     """Runs a network on the two halves of a batch, which TensorFlow computes side by side.
 
     Two cores with a half each are faster than two that share every operation. On a GPU they
-    are not, and replicas share the cores already.
+    are not, and replicas share the cores already. Signatures take batches of any size, in one
+    piece: their graphs share one trace of the network.
 
     Args:
         network: with one output.
@@ -303,8 +304,7 @@ def run_as_two_halves(
     labels = labels if labels is None else tf.convert_to_tensor(labels)
     size, is_one_replica = batch.shape[0], replicas.count() == 1
     if size is None and is_one_replica and not (training or tf.executing_eagerly()):
-        own = [batch] if labels is None else [batch, labels]
-        return tf.cast(_traced_once(network)(*own), tf.float32)
+        return tf.cast(_traced_once(network)(batch, labels), tf.float32)
     if size is None or size % 2 or tf.config.list_physical_devices("GPU") or not is_one_replica:
         return tf.cast(network(inputs_of(batch, labels), training=training), tf.float32)
     halves = tf.split(batch, 2)
@@ -316,12 +316,11 @@ def run_as_two_halves(
 
 
 def _traced_once(network: keras.Model) -> Callable[..., tf.Tensor]:
-    """A network as a function that all graphs share, for tracing it takes long."""
+    """A network as a function that is traced once and used by all graphs; tracing takes long."""
     if not hasattr(network, "traced_once"):
-        specs = [tf.TensorSpec(each.shape, each.dtype) for each in network.inputs]
 
         def call(batch: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
             return network(inputs_of(batch, labels), training=False)
 
-        network.traced_once = tf.function(call, specs, autograph=False)
+        network.traced_once = tf.function(call, autograph=False)
     return network.traced_once

@@ -186,6 +186,7 @@ def write(model: Any, directory: Path, metadata: dict[str, Any]) -> None:
     exported, endpoints = tf.train.Checkpoint(), {}
     parts = *model.networks.values(), *model.fitted_parts.values()
     exported.variables = [variable for part in parts for variable in part.variables]
+    exported.layers = [each for network in model.networks.values() for each in network.layers]
     for name, (function, arguments) in family.signatures(model).items():
         endpoints[name] = Endpoint(arguments, results := [])
         noting = _noting(function, results)
@@ -200,7 +201,7 @@ def write(model: Any, directory: Path, metadata: dict[str, Any]) -> None:
 def _noting(
     function: Callable[..., dict[str, tf.Tensor]], results: list[tf.TensorSpec]
 ) -> Callable[..., dict[str, tf.Tensor]]:
-    """A function that notes what it returns while it is traced, which takes long, so once."""
+    """Wraps a signature: when it is traced, it notes what it returns."""
 
     @functools.wraps(function)
     def noting(*values: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -98,8 +98,11 @@ class RunPictures:
             return None
         images = self._dataset.test.images
         slices = batch_slices(len(images), images.shape[1:])
-        means = [self._model.encode(images[own], self._labels_of(own)).mean for own in slices]
-        return np.concatenate(means)
+        parts = [
+            self._model.encode(batches.to_unit_floats(images[own]).numpy(), self._labels_of(own))
+            for own in slices
+        ]
+        return np.concatenate([part.mean for part in parts])
 
 
 def told(model: GenerativeModel, test: dict[str, float]) -> str:

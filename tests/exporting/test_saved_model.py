@@ -3,6 +3,7 @@
 import inspect
 import pickle
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +11,8 @@ from helpers import run_python
 
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.models.saved_model import LARGEST_SAMPLE
-from cvae_tf.models.vae.model import CVAE
+from cvae_tf.models.vae.likelihoods import Pixels
+from cvae_tf.models.vae.model import CVAE, Networks
 from cvae_tf.training import building
 
 # What a user does who has TensorFlow and SavedModels, but not this project: first as the card
@@ -159,3 +161,22 @@ def test_what_is_out_of_range_is_refused_by_the_graph(conditional_run, given):
     refused("steps must be", functions.refine, images, -1, labels)
     refused("from 0 to 9", functions.encode, images, [3, 0, 10])
     refused("as many as there are images", functions.sample, 3, seed, [1, 2])
+
+
+def test_networks_of_ones_own_may_look_labels_up_and_take_them_as_columns(tmp_path):
+    def with_labels(batch, units):
+        labels = keras.Input((1,), dtype="int32")
+        lookup = keras.layers.IntegerLookup(vocabulary=[0, 1, 2], output_mode="one_hot")
+        both = keras.layers.Concatenate()([keras.layers.Flatten()(batch), lookup(labels)])
+        return [batch, labels], keras.layers.Dense(units)(both)
+
+    encoder = keras.Model(*with_labels(keras.Input((6, 6, 1)), 4))
+    inputs, drawn = with_labels(keras.Input((2,)), 36)
+    decoder = keras.Model(inputs, keras.layers.Reshape((6, 6, 1))(drawn))
+    model = CVAE(Networks(encoder, decoder), 0, Pixels("threshold"), num_classes=3)
+    model.export(tmp_path / "model")
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    found = loaded.decode(np.ones((2, 2), "f4"), [0, 2])
+    expected = model.decode(tf.ones([2, 2]), tf.constant([0, 2]))
+    np.testing.assert_allclose(found["images"], expected, rtol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 1e-3

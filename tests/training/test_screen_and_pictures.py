@@ -86,6 +86,7 @@ def test_pictures_show_the_same_of_each_epoch_and_in_the_end_all_test_images(
     for name in ("draw_panels", "draw_manifold", "draw_latents", "draw_curves", "animate"):
         monkeypatch.setattr(pictures, name, lambda *given, name=name: drawn.update({name: given}))
     images, labels, model = tiny_images(50, seed=1), np.arange(50) // 25, tiny_cvae(seed=2)
+    images[:8] //= 128  # a part that is nearly black
     dataset = toy_dataset._replace(test=Split(images, labels), class_names=("cat", "dog"))
     run = create_run(tmp_path / "run", Config.create(), dataset)
     drawing, found = pictures.RunPictures(run, model, dataset), []
