@@ -242,7 +242,8 @@ def _train_and_export(
             saved_model = export_run(run, trainer.model, rows)
             terminal.say("drawing the latents and the curves, and the page ...")
             pictures.draw_summary(history)  # last, so that no picture can cost the model
-            trained = trainer.model.for_inference()  # as `load` returns it
+            is_exact = run.config.precision == "float32"  # as the export is
+            trained = trainer.model if is_exact else trainer.model.for_inference()
             _write_page(run, trained.with_metadata(describe_run(run, trained, rows)), dataset)
         conclude(run, trainer.model, rows, saved_model)
         trainer.distribution.end_together()
