@@ -169,7 +169,7 @@ def build_classifier(image_shape: tuple[int, int, int], num_classes: int) -> ker
 
 def _training_batches(
     split: Split, epochs: int, steps: int
-) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+) -> Iterator[tuple[tf.Tensor, np.ndarray]]:
     """Images with labels, shuffled in each epoch, shifted and mirrored."""
     random, num = numpy_generator(_SEED, Purpose.CLASSIFIER), len(split.images)
     size = min(_BATCH, num)
@@ -183,7 +183,7 @@ def _training_batches(
             images = batches.to_unit_floats(tf.constant(split.images[rows]))
             if images.shape[-1] == 3:
                 images = batches.mirror(images, _SEED, tf.constant(number))
-            yield _shifted(images, number), tf.constant(split.labels[rows])
+            yield _shifted(images, number), split.labels[rows]
 
 
 def _shifted(images: tf.Tensor, number: int) -> tf.Tensor:

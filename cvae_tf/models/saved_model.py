@@ -186,6 +186,7 @@ def write(model: Any, directory: Path, metadata: dict[str, Any]) -> None:
     exported, endpoints = tf.train.Checkpoint(), {}
     parts = *model.networks.values(), *model.fitted_parts.values()
     exported.variables = [variable for part in parts for variable in part.variables]
+    # For what else layers of one's own hold, such as tables.
     exported.layers = [each for network in model.networks.values() for each in network.layers]
     for name, (function, arguments) in family.signatures(model).items():
         endpoints[name] = Endpoint(arguments, results := [])

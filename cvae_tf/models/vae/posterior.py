@@ -77,9 +77,11 @@ class FullPosterior(NamedTuple):
         return 0.5 * (squares - self.mean.shape[-1]) - self.log_volume()
 
 
-def repeat_rows(batch: tf.Tensor, num: int) -> tf.Tensor:
+def repeat_rows(batch: tf.Tensor, num: int | tf.Tensor) -> tf.Tensor:
     """All rows of a batch, `num` times one after another."""
-    return batch if num == 1 else tf.tile(batch, [num, *[1] * (len(batch.shape) - 1)])
+    if isinstance(num, int) and num == 1:
+        return batch
+    return tf.tile(batch, [num, *[1] * (len(batch.shape) - 1)])
 
 
 def log_normal(

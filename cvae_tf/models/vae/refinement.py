@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.models.vae.likelihoods import DISCRETIZED_LOGISTIC, Likelihood
-from cvae_tf.models.vae.posterior import FullPosterior, log_normal
+from cvae_tf.models.vae.posterior import FullPosterior, log_normal, repeat_rows
 
 _DIFFERENCE = 1e-2  # of latents, for the decoder's numerical derivatives
 _DAMPING, _LESS, _MORE = 1e-2, 0.25, 6.0  # at first; after a good step, and after a bad one
@@ -203,8 +203,7 @@ def decoder_for(model: Any, labels: tf.Tensor | None) -> Decode:
 
 def _of_blocks(batch: tf.Tensor, latents: tf.Tensor) -> tf.Tensor:
     """All rows of a batch of B, again for each block of B latents."""
-    blocks = tf.shape(latents)[0] // tf.shape(batch)[0]
-    return tf.tile(batch, [blocks, *[1] * (batch.shape.rank - 1)])
+    return repeat_rows(batch, tf.shape(latents)[0] // tf.shape(batch)[0])
 
 
 def first_latents(model: Any, pixels: tf.Tensor, labels: tf.Tensor | None) -> tf.Tensor:
