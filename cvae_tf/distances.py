@@ -75,7 +75,7 @@ def load_random(dataset: Dataset) -> Features:
 
 def _graph(function: Callable, dataset: Dataset) -> Callable:
     spec = tf.TensorSpec([None, *dataset.image_shape], tf.float32)
-    return tf.function(function, input_signature=[spec])
+    return tf.function(function, [spec], autograph=False)
 
 
 @usual_settings()

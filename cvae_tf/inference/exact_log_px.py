@@ -100,6 +100,7 @@ class _Joint:
         self._decode = tf.function(
             lambda latents: _natural(model, label, latents),
             input_signature=[tf.TensorSpec([None, self.latent_dim])],
+            autograph=False,
         )
 
     def decode(self, latents: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
@@ -118,7 +119,7 @@ def _natural(model: CVAE, label: int | None, latents: tf.Tensor) -> tuple[tf.Ten
     return natural, tf.cast(log_prior, natural.dtype) - log_normalizer
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _largest(
     natural: tf.Tensor, offset: tf.Tensor, features: tf.Tensor, nodes: tf.Tensor
 ) -> tf.Tensor:
@@ -247,7 +248,7 @@ def _log_joint(joint: _Joint, tiles: _Tiles, pairs: _Pairs, places: np.ndarray) 
     return np.concatenate(values)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _compare(
     features: tf.Tensor, image: tf.Tensor, counts: tf.Tensor, natural: tf.Tensor, offset: tf.Tensor
 ) -> tf.Tensor:
@@ -258,12 +259,14 @@ def _compare(
     num_tiles, num_nodes = tf.size(counts), tf.size(offset) // tf.size(counts)
     ends = tf.cumsum(counts)
     parts = tf.TensorArray(features.dtype, num_tiles, infer_shape=False)
-    for tile in tf.range(num_tiles):
+
+    def add_tile(tile: tf.Tensor, parts: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
         images = tf.gather(features, image[ends[tile] - counts[tile] : ends[tile]])
         nodes = slice(tile * num_nodes, (tile + 1) * num_nodes)
         products = tf.matmul(images, natural[nodes], transpose_b=True)
-        parts = parts.write(tile, products + offset[nodes])
-    return parts.concat()
+        return tile + 1, parts.write(tile, products + offset[nodes])
+
+    return tf.while_loop(lambda tile, _: tile < num_tiles, add_tile, (0, parts))[1].concat()
 
 
 def integrate_pairs(tiles: _Tiles, pairs: _Pairs, values: np.ndarray) -> _Pairs:
@@ -279,7 +282,7 @@ def integrate_pairs(tiles: _Tiles, pairs: _Pairs, values: np.ndarray) -> _Pairs:
     return pairs._replace(log_mass=log_mass + latent_dim * np.log(tiles.side), error=error)
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _integrals(values: tf.Tensor, latent_dim: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Averages over tiles, given the logarithms at their nodes, [M, n^Z].
 

@@ -107,7 +107,7 @@ def bounds(
         on_progress: called now and then, with the share done.
         labels: of the images, int32 [N], if the model takes any.
     """
-    step = tf.function(functools.partial(_log_densities, model))
+    step = tf.function(functools.partial(_log_densities, model), autograph=False)
     key = derived_key(seed, Purpose.EVALUATION_NOISE)
 
     def of_batch(numbers: tf.Tensor, pixels: tf.Tensor, labels: Any, *parts: tf.Tensor) -> Bounds:

@@ -158,7 +158,7 @@ class Distribution:
         def add(values: tf.Tensor) -> tf.Tensor:
             return self._first(self.strategy.run(share, args=(values,)))
 
-        return tf.function(add, input_signature=[tf.TensorSpec([None], tf.float64)])
+        return tf.function(add, [tf.TensorSpec([None], tf.float64)], autograph=False)
 
     def from_chief(self, make: Callable[[], bytes]) -> bytes:
         """Sends what the chief makes to all workers; with one worker nothing is made."""

@@ -21,8 +21,6 @@ _WHITE = 0.5  # mean level of the margins
 _EVALUATION_BATCH = 250  # larger ones are no faster, and need more memory
 
 OnProgress = Callable[[int, int, float], None]
-# What runs inside a step is never translated by AutoGraph, as in Keras: it would take seconds.
-as_written = tf.autograph.experimental.do_not_convert
 
 
 class EpochResult(NamedTuple):
@@ -88,7 +86,6 @@ class Trainer:
             self._train_step = tf.function(
                 model.train_step, jit_compile=model.jit_compile, autograph=False
             )
-        self._measure = as_written(model.measure)
         self.steps_per_epoch = batches.steps_per_epoch(self.num_images, batch_size)
         self._train, self._test = (
             BatchSource(
@@ -104,10 +101,10 @@ class Trainer:
         numbers, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
         sums = tf.TensorSpec([len(self._test_measures)], tf.float64)
         self._take_steps = tf.function(
-            self._take_steps, input_signature=[images, numbers, numbers, number, number]
+            self._take_steps, [images, numbers, numbers, number, number], autograph=False
         )
         self._add_measures = tf.function(
-            self._add_measures, input_signature=[images, numbers, number, sums]
+            self._add_measures, [images, numbers, number, sums], autograph=False
         )
 
     def run_epochs(
@@ -178,14 +175,17 @@ class Trainer:
         """
         first_of_own = self.distribution.cluster.number * _EVALUATION_BATCH
         stride = self.distribution.num_workers * _EVALUATION_BATCH
-        for start in tf.range(first_of_own, tf.shape(images)[0], stride):
+
+        def add(start: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             own = slice(start, start + _EVALUATION_BATCH)
             of_class = labels[own] if self.model.num_classes else None
             grey = batches.to_unit_floats(images[own])
-            values = self._measure(grey, of_class, first + start)
+            values = self.model.measure(grey, of_class, first + start)
             every = [tf.cast(values[each.name], tf.float64) for each in self._test_measures]
-            sums += tf.reduce_sum(tf.stack(every), axis=1)
-        return sums
+            return start + stride, sums + tf.reduce_sum(tf.stack(every), axis=1)
+
+        is_left = lambda start, _: start < tf.shape(images)[0]  # noqa: E731
+        return tf.while_loop(is_left, add, (first_of_own, sums))[1]
 
     def _parts(self, epoch: int, steps_done: int) -> Iterator[TrainingPart]:
         """The remaining steps of an epoch, some at a time."""
@@ -222,7 +222,6 @@ class Trainer:
     ) -> tf.Tensor:  # fmt: skip
         """Takes the steps of a part of an epoch, while all is finite; returns the last one, []."""
 
-        @as_written
         def take(images: tf.Tensor, labels: tf.Tensor | None) -> dict[str, tf.Tensor]:
             grey, seed, steps = batches.to_unit_floats(images), self.model.seed, self.model.steps
             if self._flip:
@@ -230,16 +229,14 @@ class Trainer:
             grey = batches.augment(grey, self._augment, seed, steps, self._outside)
             return self._train_step(self.model.training_batch(grey, labels, steps))
 
-        step = first
-        watched = next(iter(self._train_measures))
-        while step < last:
+        def take_step(step: tf.Tensor, last: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             indices = batches.batch_indices(order, step, self._own_batch_size)
             of_class = tf.gather(labels, indices) if self.model.num_classes else None
             means = self.distribution.run(take, tf.gather(images, indices), of_class)
-            step += 1
-            if not tf.math.is_finite(means[watched]):
-                last = step
-        return step
+            watched = means[next(iter(self._train_measures))]
+            return step + 1, tf.where(tf.math.is_finite(watched), last, step + 1)
+
+        return tf.while_loop(tf.less, take_step, (first, last))[0]
 
 
 @contextlib.contextmanager
