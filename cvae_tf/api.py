@@ -236,16 +236,16 @@ def _train_and_export(
         history = train_run(run, trainer, pictures, options)
         rows = take_best_epoch(run, trainer.model, history)
         with averaged(trainer.model):
-            fit_after_training(run, trainer.model, dataset)
+            model = trainer.model.for_inference()  # all that follows shares its graphs
+            fit_after_training(run, model, dataset, int(trainer.model.steps.numpy()))
+            pictures = RunPictures(run, model, dataset)
             pictures.draw_exported(rows[-1])
             terminal.say("exporting the model and the animation of the epochs ...")
-            saved_model = export_run(run, trainer.model, rows)
+            saved_model = export_run(run, model, rows)
             terminal.say("drawing the latents and the curves, and the page ...")
             pictures.draw_summary(history)  # last, so that no picture can cost the model
-            is_exact = run.config.precision == "float32"  # as the export is
-            trained = trainer.model if is_exact else trainer.model.for_inference()
-            _write_page(run, trained.with_metadata(describe_run(run, trained, rows)), dataset)
-        conclude(run, trainer.model, rows, saved_model)
+            _write_page(run, model.with_metadata(describe_run(run, model, rows)), dataset)
+        conclude(run, model, rows, saved_model)
         trainer.distribution.end_together()
     return TrainedRun(run.directory, run.config, history, saved_model)
 

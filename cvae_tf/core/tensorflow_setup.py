@@ -4,6 +4,7 @@ They are imported inside functions, because some settings must come before the i
 """
 
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -36,10 +37,24 @@ def quiet_import() -> Iterator[None]:
         return
     prepare_keras()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with held_back():
+    with held_back(), _without_garbage():
         yield
         if "tensorflow" in sys.modules:
             sys.modules["tensorflow"].config.list_physical_devices()  # which logs too
+
+
+@contextlib.contextmanager
+def _without_garbage() -> Iterator[None]:
+    """Within it nobody looks for garbage: the objects of modules stay."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -166,18 +166,26 @@ def _tell_of_boxes() -> None:
 def save(figure: Figure, path: Path, whole: bool = False) -> None:
     """Writes a page as a PNG, atomically; a `whole` one grows or shrinks to what is on it."""
     make_all_readable(figure)
-    drawn, box = io.BytesIO(), "tight" if whole else None
-    options = {"bbox_inches": box, "pad_inches": 0.15, "facecolor": "white"}
-    options["pil_kwargs"] = {"compress_level": 0}  # it is written once more
-    figure.savefig(drawn, format="png", dpi=_DOTS_PER_INCH, **options)
-    with Image.open(drawn) as opened:
-        page = np.array(opened.convert("RGB"))
+    page = _drawn_whole(figure) if whole else _drawn(figure)
     for picture, left, top in figure.placed:
         own = page[top : top + picture.shape[0], left : left + picture.shape[1]]
         np.minimum(own, picture, out=own)
     grey = as_grey(Image.fromarray(page))
     with files.replacing(path) as temporary:
         grey.save(temporary, "PNG", dpi=(_DOTS_PER_INCH, _DOTS_PER_INCH))
+
+
+def _drawn(figure: Figure) -> np.ndarray:
+    figure.canvas.draw()
+    return np.array(figure.canvas.buffer_rgba())[..., :3]
+
+
+def _drawn_whole(figure: Figure) -> np.ndarray:
+    drawn, once_more = io.BytesIO(), {"compress_level": 0}  # it is written once more
+    options = {"bbox_inches": "tight", "pad_inches": 0.15, "pil_kwargs": once_more}
+    figure.savefig(drawn, format="png", dpi=_DOTS_PER_INCH, **options)
+    with Image.open(drawn) as opened:
+        return np.array(opened.convert("RGB"))
 
 
 def as_grey(picture: Image.Image) -> Image.Image:

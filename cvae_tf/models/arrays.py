@@ -12,7 +12,7 @@ import numbers
 import operator
 import random
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -36,6 +36,14 @@ _KNOWS_NO_LABELS = "This model knows no labels; train one with --conditional."
 _FORMS = "floats in [0, 1], whole numbers from 0 to 255, or bool"
 _AT_ONCE = 256  # images or latents in one call: enough for full speed, and little memory
 _RESULTS = {"factor": FullPosterior, "mean": Posterior, "p_value": Anomaly}  # by one of their names
+
+
+class Endpoint(NamedTuple):
+    """A signature: a function of tensors by name, what it takes, and what it returns."""
+
+    function: Callable[..., dict[str, tf.Tensor]]
+    arguments: list[tf.TensorSpec]
+    results: list[tf.TensorSpec]
 
 
 def also_of_arrays(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,15 +180,16 @@ class ArrayMethods:
         num_samples = to_whole(num_samples, "num_samples", 1, _LARGEST_INT32)
         grey, seed = to_images(images, self.image_shape), _to_seed(seed)
         labels = checked_labels(self, labels, len(grey)).get("labels")
-        if "seed" not in traced_signature(self, "score")[1]:  # it does not depend on chance
+        arguments = [each.name for each in traced_signature(self, "score").arguments]
+        if "seed" not in arguments:  # it does not depend on chance
             return _in_parts(self, "score", labels, images=grey)
         keys = (derived_key(seed, Purpose.SCORES, i) for i in range(num_samples))
         draws = [_in_parts(self, "score", labels, key, images=grey) for key in keys]
         return {name: np.mean([draw[name] for draw in draws], axis=0) for name in draws[0]}
 
     @functools.cached_property
-    def _functions(self) -> dict[str, Any]:
-        """Signatures by name, as functions of tensors that were traced once."""
+    def _endpoints(self) -> dict[str, Endpoint]:
+        """Signatures by name; each is traced once."""
         return {}
 
 
@@ -194,7 +203,7 @@ def of_arrays(
     false_alarms: Any = 0.01,
 ) -> Any:
     """What a signature returns for images or latents: its arrays, or its only array."""
-    _, arguments = traced_signature(model, name)
+    arguments = [each.name for each in traced_signature(model, name).arguments]
     steps = to_whole(steps, "steps", 0, MOST_REFINE_STEPS)
     same = {"steps": tf.constant(steps)} if "steps" in arguments else {}
     if "latents" in arguments:
@@ -238,7 +247,7 @@ def _in_parts(
     Raises:
         UserError: if the model has no such signature, or the labels do not fit.
     """
-    function, _ = traced_signature(model, name)
+    function = traced_signature(model, name).function
     num, found = len(next(iter(of_each.values()))), []
     of_each |= checked_labels(model, labels, num)
     for start in range(0, max(num, 1), _AT_ONCE):
@@ -249,22 +258,23 @@ def _in_parts(
     return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
 
-def traced_signature(model: Any, name: str) -> tuple[Any, list[str]]:
-    """A signature as a function of tensors by name, and the names of its arguments.
+def traced_signature(model: Any, name: str) -> Endpoint:
+    """Traces a signature of a model, once for arrays and for its SavedModel.
 
     Raises:
         UserError: if the model has no such signature.
     """
-    functions = model._functions
-    if name not in functions:
+    endpoints = model._endpoints
+    if name not in endpoints:
         signatures = models.family_of(model).signatures(model)
         if name not in signatures:
             raise UserError(f"This model cannot {name}; it has {', '.join(signatures)}.")
         function, arguments = signatures[name]
-        traced = tf.function(function, input_signature=arguments, autograph=False)
-        names = [each.name for each in arguments]
-        functions[name] = traced.get_concrete_function(), names
-    return functions[name]
+        traced = tf.function(function, arguments, autograph=False).get_concrete_function()
+        outputs = traced.structured_outputs.items()
+        results = [tf.TensorSpec(each.shape, each.dtype, key) for key, each in outputs]
+        endpoints[name] = Endpoint(traced, arguments, results)
+    return endpoints[name]
 
 
 def checked_labels(model: Any, labels: Any, num: int) -> dict[str, np.ndarray]:

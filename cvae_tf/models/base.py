@@ -170,7 +170,7 @@ class GenerativeModel(FigureMethods, keras.Model):
     @property
     def main_score(self) -> Measure:
         """The score to sort images by; usual images have high scores."""
-        names = list(traced_signature(self, "score")[0].structured_outputs)
+        names = [each.name for each in traced_signature(self, "score").results]
         known = [each for each in models.family_of(self).test_measures(self) if each.name in names]
         return known[0] if known else Measure(names[0], names[0].replace("_", " "), "")
 
@@ -288,8 +288,8 @@ def run_as_two_halves(
     """Runs a network on the two halves of a batch, which TensorFlow computes side by side.
 
     Two cores with a half each are faster than two that share every operation. On a GPU they
-    are not, and replicas share the cores already. Signatures take batches of any size, in one
-    piece: their graphs share one trace of the network.
+    are not, and replicas share the cores already. Outside of training steps and tests a batch is
+    in one piece, and all share one trace of the network.
 
     Args:
         network: with one output.
@@ -303,8 +303,9 @@ def run_as_two_halves(
     batch = tf.convert_to_tensor(batch)
     labels = labels if labels is None else tf.convert_to_tensor(labels)
     size, is_one_replica = batch.shape[0], replicas.count() == 1
-    if size is None and is_one_replica and not (training or tf.executing_eagerly()):
-        return tf.cast(_traced_once(network)(batch, labels), tf.float32)
+    if (size is None or tf.executing_eagerly()) and is_one_replica and not training:
+        inputs = tf.nest.flatten(inputs_of(tf.cast(batch, tf.float32), labels))
+        return tf.cast(_traced_once(network)(*inputs), tf.float32)
     if size is None or size % 2 or tf.config.list_physical_devices("GPU") or not is_one_replica:
         return tf.cast(network(inputs_of(batch, labels), training=training), tf.float32)
     halves = tf.split(batch, 2)
@@ -316,11 +317,13 @@ def run_as_two_halves(
 
 
 def _traced_once(network: keras.Model) -> Callable[..., tf.Tensor]:
-    """A network as a function that is traced once and used by all graphs; tracing takes long."""
+    """A network as a function that is traced once, for batches of any size; tracing takes long."""
     if not hasattr(network, "traced_once"):
+        batches = tf.TensorSpec(network.inputs[0].shape)
+        of_class = [tf.TensorSpec([None], tf.int32) for _ in network.inputs[1:]]
 
         def call(batch: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
             return network(inputs_of(batch, labels), training=False)
 
-        network.traced_once = tf.function(call, autograph=False)
+        network.traced_once = tf.function(call, [batches, *of_class], autograph=False)
     return network.traced_once

@@ -4,13 +4,12 @@ A SavedModel needs TensorFlow alone. The signatures of all families are here, `s
 and helpers to make others: they check their arguments and take empty batches too.
 """
 
-import functools
 import inspect
 import subprocess
 from collections.abc import Callable, Iterable
 from importlib import metadata as packages
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
@@ -18,20 +17,13 @@ from cvae_tf import models
 from cvae_tf.core import files
 from cvae_tf.core.randomness import Purpose, derived_key
 from cvae_tf.core.tensorflow_setup import quiet_logging
-from cvae_tf.models.arrays import class_checks, grey_checks
+from cvae_tf.models.arrays import Endpoint, class_checks, grey_checks, traced_signature
 
 LARGEST_SAMPLE = 10_000  # a gigabyte for one feature map of the tutorial's decoder
 SEED = tf.TensorSpec([2], tf.int32, "seed")
 
 Signature = tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]
 Signatures = dict[str, Signature]  # by name: a function, and its arguments
-
-
-class Endpoint(NamedTuple):
-    """What a signature of a SavedModel takes and returns."""
-
-    arguments: list[tf.TensorSpec]
-    results: list[tf.TensorSpec]
 
 
 _PACKAGES = ("tensorflow", "keras", "numpy")
@@ -182,35 +174,19 @@ def export(model: Any, directory: str | Path) -> None:
 
 def write(model: Any, directory: Path, metadata: dict[str, Any]) -> None:
     """Writes signatures and `README.md` into an empty directory; `metadata` as by `describe`."""
-    model, family = model.for_inference(), models.family_of(model)
-    exported, endpoints = tf.train.Checkpoint(), {}
+    model, exported = model.for_inference(), tf.train.Checkpoint()
     parts = *model.networks.values(), *model.fitted_parts.values()
     exported.variables = [variable for part in parts for variable in part.variables]
     # For what else layers of one's own hold, such as tables.
     exported.layers = [each for network in model.networks.values() for each in network.layers]
-    for name, (function, arguments) in family.signatures(model).items():
-        endpoints[name] = Endpoint(arguments, results := [])
-        noting = _noting(function, results)
-        setattr(exported, name, tf.function(noting, arguments, autograph=False))
-    functions = {name: getattr(exported, name) for name in endpoints}
-    functions["serving_default"] = next(iter(functions.values()))
-    with quiet_logging():  # not Keras' ExportArchive, which traces each function twice
+    with quiet_logging():  # concrete functions: others would be traced once more
+        endpoints = {name: traced_signature(model, name) for name in model.abilities}
+        functions = {name: each.function for name, each in endpoints.items()}
+        for name, function in functions.items():
+            setattr(exported, name, function)
+        functions["serving_default"] = next(iter(functions.values()))
         tf.saved_model.save(exported, str(directory), functions)
     (directory / "README.md").write_text(render_card(metadata, endpoints), encoding="utf-8")
-
-
-def _noting(
-    function: Callable[..., dict[str, tf.Tensor]], results: list[tf.TensorSpec]
-) -> Callable[..., dict[str, tf.Tensor]]:
-    """Wraps a signature: when it is traced, it notes what it returns."""
-
-    @functools.wraps(function)
-    def noting(*values: tf.Tensor) -> dict[str, tf.Tensor]:
-        returned = function(*values)
-        results[:] = [tf.TensorSpec(each.shape, each.dtype, key) for key, each in returned.items()]
-        return returned
-
-    return noting
 
 
 def describe(
@@ -275,8 +251,8 @@ def render_card(metadata: dict[str, Any], signatures: dict[str, Endpoint]) -> st
         limits=f" {metadata['limits']}" if "limits" in metadata else "",
         numbers=metadata.get("numbers") or _NO_NUMBERS["name" in data],
         signatures="\n".join(
-            f"| `{name}` | {_described(arguments)} | {_described(results)} |"
-            for name, (arguments, results) in signatures.items()
+            f"| `{name}` | {_described(each.arguments)} | {_described(each.results)} |"
+            for name, each in signatures.items()
         ),
         largest=LARGEST_SAMPLE,
         p_values=f" {metadata['p_values']}" if "p_values" in metadata else "",

@@ -270,10 +270,10 @@ def take_best_epoch(run: Run, model: GenerativeModel, metrics: Metrics) -> Metri
     return checkpoints.restore_best(run.checkpoints, model).metrics
 
 
-def fit_after_training(run: Run, model: GenerativeModel, dataset: Dataset) -> None:
+def fit_after_training(run: Run, model: GenerativeModel, dataset: Dataset, step: int) -> None:
     """Learns what comes after the last step, such as where samples come from, and writes it.
 
-    Part by part, by the weights that are in use.
+    Part by part, by the weights that are in use, which are those of a step.
     """
     arrays = {}
     for name, part in model.fitted_parts.items():
@@ -287,7 +287,7 @@ def fit_after_training(run: Run, model: GenerativeModel, dataset: Dataset) -> No
             arrays |= {key: variable.numpy() for key, variable in variables.items()}
     if arrays:
         with files.replacing(run.finishing) as temporary:
-            np.savez(temporary, **{_FITTED_STEP: model.steps.numpy()}, **arrays)
+            np.savez(temporary, **{_FITTED_STEP: step}, **arrays)
 
 
 def restore_fitted(run: Run, model: GenerativeModel) -> list[str]:

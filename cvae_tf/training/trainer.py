@@ -277,4 +277,5 @@ def take_averages(model: GenerativeModel) -> None:
 
 
 def _has_averages(model: GenerativeModel) -> bool:
-    return model.optimizer.use_ema and int(model.steps.numpy()) > 0
+    optimizer = getattr(model, "optimizer", None)  # a copy for inference has none
+    return bool(optimizer) and optimizer.use_ema and int(model.steps.numpy()) > 0

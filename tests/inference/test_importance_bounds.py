@@ -61,7 +61,7 @@ def test_numbers_depend_on_the_seed_and_not_on_batches_which_do_not_grow(tiny, p
     expected, sizes = _bounds(tiny, pixels, [1, 5], samples=3, batch_size=1000), []
 
     def decode(latents, labels):
-        sizes.append(len(latents))
+        sizes.append(latents.shape[0])
         return tiny.parameters(latents)
 
     found = _bounds(_with_parameters(tiny, decode), pixels, [5, 13], samples=3, batch_size=7)

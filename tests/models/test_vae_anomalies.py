@@ -186,7 +186,7 @@ def test_they_come_back_with_the_run_if_they_are_of_its_weights_and_fit(run, mon
     known, heat = (np.arange(9.0), np.zeros((9, 2))), np.ones((2, 8, 8))
     monkeypatch.setattr(family, "_score_held_out", lambda m, _: m.held_out_scores.take(*known))
     monkeypatch.setattr(family, "_find_usual_heat", lambda m, _: m.usual_heat.take(heat))
-    run_training.fit_after_training(run, model, digits)
+    run_training.fit_after_training(run, model, digits, step=4)
     assert run_training.restore_fitted(run, again) == []
     for part, same in zip(model.fitted_parts.values(), again.fitted_parts.values(), strict=True):
         for first, second in zip(part.variables, same.variables, strict=True):
@@ -207,7 +207,7 @@ def test_failing_at_the_end_does_not_cost_the_model(run, monkeypatch, capsys, di
 
     monkeypatch.setattr(family, "_score_held_out", fail)
     monkeypatch.setattr(family, "_find_usual_heat", fail)
-    run_training.fit_after_training(run, _with_scores(), digits)
+    run_training.fit_after_training(run, _with_scores(), digits, step=4)
     assert "so the model cannot tell anomalies" in capsys.readouterr().err
     assert not run.finishing.exists()
 

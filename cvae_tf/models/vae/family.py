@@ -365,8 +365,7 @@ def _fit_sampler(model: CVAE, split: Split) -> None:
 
 def _score_held_out(model: CVAE, split: Split) -> None:
     """Scores images of the test set, and keeps the scores in the model."""
-    own = model.for_inference()
-    score = _traced(model, functools.partial(anomalies.elbos_and_complexities, own))
+    score = _traced(model, functools.partial(anomalies.elbos_and_complexities, model))
     most = _affordable(model, SCORE_SAMPLES)
     found = _in_parts(model, lambda *own: score(*own[:2]), split, most, "scoring test images")
     model.held_out_scores.take(*found)
@@ -374,7 +373,7 @@ def _score_held_out(model: CVAE, split: Split) -> None:
 
 def _find_usual_heat(model: CVAE, split: Split) -> None:
     """Finds how far from their reconstructions images of the test set are, for heat maps."""
-    measure = _traced(model, functools.partial(anomalies.surprises, model.for_inference()))
+    measure = _traced(model, functools.partial(anomalies.surprises, model))
     most = _affordable(model, 1)
     (found,) = _in_parts(
         model, lambda *own: [measure(*own[:2])], split, most, "learning usual heat maps"

@@ -48,6 +48,8 @@ class CVAE(GenerativeModel):
     the optimizer's step, so that a run can be repeated and resumed.
     """
 
+    _is_for_inference = False
+
     def __init__(
         self,
         networks: Networks | None = None,
@@ -424,7 +426,9 @@ class CVAE(GenerativeModel):
     # Copies.
 
     def for_inference(self) -> "CVAE":
-        """A copy with the same weights and faster normalisation layers."""
+        """A copy with the same weights and faster normalisation layers; a copy is itself."""
+        if self._is_for_inference:
+            return self
         networks = Networks(*(layers.copy_for_use(n) for n in self.networks.values()))
         own = self.pixels, self.objective, self.input_noise, self.num_classes
         copy = CVAE(networks, self.seed, *own, self.sampler_name)
@@ -432,7 +436,7 @@ class CVAE(GenerativeModel):
             theirs = self.fitted_parts[name].variables
             for variable, value in zip(part.variables, theirs, strict=True):
                 variable.assign(value)
-        copy.built_of = self.built_of
+        copy.built_of, copy._is_for_inference = self.built_of, True
         return copy.with_metadata(self.metadata)
 
     def get_config(self) -> dict[str, Any]:
