@@ -168,7 +168,7 @@ def save(figure: Figure, path: Path, whole: bool = False) -> None:
     make_all_readable(figure)
     page = _drawn_whole(figure) if whole else _drawn(figure)
     for picture, left, top in figure.placed:
-        own = page[top : top + picture.shape[0], left : left + picture.shape[1]]
+        own = page[top : top + picture.shape[0], left : left + picture.shape[1], :3]
         np.minimum(own, picture, out=own)
     grey = as_grey(Image.fromarray(page))
     with files.replacing(path) as temporary:
@@ -176,22 +176,24 @@ def save(figure: Figure, path: Path, whole: bool = False) -> None:
 
 
 def _drawn(figure: Figure) -> np.ndarray:
+    """The pixels of a page, uint8 [H, W, 4], in the memory of its canvas."""
     figure.canvas.draw()
-    return np.array(figure.canvas.buffer_rgba())[..., :3]
+    return np.asarray(figure.canvas.buffer_rgba())
 
 
 def _drawn_whole(figure: Figure) -> np.ndarray:
+    """The same of a page that grows or shrinks."""
     drawn, once_more = io.BytesIO(), {"compress_level": 0}  # it is written once more
     options = {"bbox_inches": "tight", "pad_inches": 0.15, "pil_kwargs": once_more}
     figure.savefig(drawn, format="png", dpi=_DOTS_PER_INCH, **options)
     with Image.open(drawn) as opened:
-        return np.array(opened.convert("RGB"))
+        return np.array(opened.convert("RGBA"))
 
 
 def as_grey(picture: Image.Image) -> Image.Image:
-    """Makes a picture without colours a grey one, which takes less room in files."""
-    red, green, blue = picture.split()
+    """Makes a picture without colours a grey one, which takes less room; others become RGB."""
+    red, green, blue, *_ = picture.split()
     differs = ImageChops.lighter(
         ImageChops.difference(red, green), ImageChops.difference(red, blue)
     )
-    return picture if differs.getbbox() else red
+    return picture.convert("RGB") if differs.getbbox() else red
