@@ -37,22 +37,20 @@ def quiet_import() -> Iterator[None]:
         return
     prepare_keras()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with held_back(), _without_garbage():
+    with held_back(), _nothing_collected():
         yield
         if "tensorflow" in sys.modules:
             sys.modules["tensorflow"].config.list_physical_devices()  # which logs too
 
 
 @contextlib.contextmanager
-def _without_garbage() -> Iterator[None]:
-    """Within it nobody looks for garbage: the objects of modules stay."""
+def _nothing_collected() -> Iterator[None]:
+    """Within it Python does not look for garbage: what an import makes stays."""
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
         if was_enabled:
             gc.enable()
 

@@ -49,7 +49,7 @@ class _Page(Figure):
 
 def new_figure(width: float, height: float) -> Figure:
     """Begins a page of so many inches that nothing else holds on to."""
-    figure = _Page(figsize=(width, height), dpi=_DOTS_PER_INCH)
+    figure = _Page(figsize=(width, height), dpi=_DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -184,8 +184,8 @@ def _drawn(figure: Figure) -> np.ndarray:
 def _drawn_whole(figure: Figure) -> np.ndarray:
     """The same of a page that grows or shrinks."""
     drawn, once_more = io.BytesIO(), {"compress_level": 0}  # it is written once more
-    options = {"bbox_inches": "tight", "pad_inches": 0.15, "pil_kwargs": once_more}
-    figure.savefig(drawn, format="png", dpi=_DOTS_PER_INCH, **options)
+    options = {"bbox_inches": "tight", "pad_inches": 0.15, "facecolor": "white"}
+    figure.savefig(drawn, format="png", dpi=_DOTS_PER_INCH, pil_kwargs=once_more, **options)
     with Image.open(drawn) as opened:
         return np.array(opened.convert("RGBA"))
 

@@ -216,7 +216,7 @@ class GenerativeModel(FigureMethods, keras.Model):
     def _make_function(self, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Makes the function that `fit` and `evaluate` call."""
         if self.jit_compile:
-            step = tf.function(step, jit_compile=True, reduce_retracing=True)
+            step = tf.function(step, jit_compile=True, reduce_retracing=True, autograph=False)
         with self._without_xla():
             function = super()._make_function(lambda batch: self.checked(step, batch))
         return refusing(function, self.num_classes)
@@ -288,8 +288,8 @@ def run_as_two_halves(
     """Runs a network on the two halves of a batch, which TensorFlow computes side by side.
 
     Two cores with a half each are faster than two that share every operation. On a GPU they
-    are not, and replicas share the cores already. Outside of training steps and tests a batch is
-    in one piece, and all share one trace of the network.
+    are not, and replicas share the cores already. Signatures take batches of any size, in one
+    piece: their graphs share one trace of the network.
 
     Args:
         network: with one output.
@@ -303,9 +303,8 @@ def run_as_two_halves(
     batch = tf.convert_to_tensor(batch)
     labels = labels if labels is None else tf.convert_to_tensor(labels)
     size, is_one_replica = batch.shape[0], replicas.count() == 1
-    if (size is None or tf.executing_eagerly()) and is_one_replica and not training:
-        inputs = tf.nest.flatten(inputs_of(tf.cast(batch, tf.float32), labels))
-        return tf.cast(_traced_once(network)(*inputs), tf.float32)
+    if size is None and is_one_replica and not (training or tf.executing_eagerly()):
+        return tf.cast(_traced_once(network)(batch, labels), tf.float32)
     if size is None or size % 2 or tf.config.list_physical_devices("GPU") or not is_one_replica:
         return tf.cast(network(inputs_of(batch, labels), training=training), tf.float32)
     halves = tf.split(batch, 2)
@@ -317,13 +316,11 @@ def run_as_two_halves(
 
 
 def _traced_once(network: keras.Model) -> Callable[..., tf.Tensor]:
-    """A network as a function that is traced once, for batches of any size; tracing takes long."""
+    """A network as a function that is traced once and used by all graphs; tracing takes long."""
     if not hasattr(network, "traced_once"):
-        batches = tf.TensorSpec(network.inputs[0].shape)
-        of_class = [tf.TensorSpec([None], tf.int32) for _ in network.inputs[1:]]
 
         def call(batch: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
             return network(inputs_of(batch, labels), training=False)
 
-        network.traced_once = tf.function(call, [batches, *of_class], autograph=False)
+        network.traced_once = tf.function(call, autograph=False)
     return network.traced_once

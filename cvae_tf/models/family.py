@@ -145,10 +145,11 @@ def sample_panel(model: GenerativeModel, seed: tf.Tensor) -> Panel:
     """
     title = f"Samples from the {model.samples_from}"
     if not model.num_classes:
-        return Panel(title, [model.sample(_NUM_SAMPLES, seed).numpy()])
+        latents = model.sample_latents(_NUM_SAMPLES, seed).numpy()
+        return Panel(title, [np.asarray(model.decode(latents))])
     classes = evenly_spaced_indices(model.num_classes, _MOST_CLASSES)
-    latents = model.sample_latents(_OF_EACH, seed)
-    labels = tf.constant(np.repeat(classes, _OF_EACH), tf.int32)
-    images = model.decode(tf.tile(latents, [len(classes), 1]), labels)
+    latents = model.sample_latents(_OF_EACH, seed).numpy()
+    labels = np.repeat(classes, _OF_EACH)
+    images = np.asarray(model.decode(np.tile(latents, (len(classes), 1)), labels))
     names = [model.class_names[number] for number in classes]
-    return Panel(f"{title}, of each class", [images.numpy()], _OF_EACH, row_names=names)
+    return Panel(f"{title}, of each class", [images], _OF_EACH, row_names=names)

@@ -25,7 +25,6 @@ SEED = tf.TensorSpec([2], tf.int32, "seed")
 Signature = tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]
 Signatures = dict[str, Signature]  # by name: a function, and its arguments
 
-
 _PACKAGES = ("tensorflow", "keras", "numpy")
 _LISTED = 20  # classes
 _NO_NUMBERS = {  # by whether the model comes from a run
@@ -130,6 +129,11 @@ def _with_label_argument(
     """Names the arguments of a function; a conditional model takes `labels` after them."""
     if model.num_classes:
         arguments = [*arguments, tf.TensorSpec([None], tf.int32, "labels")]
+    return _named(function, arguments), arguments
+
+
+def _named(function: Callable[..., Any], arguments: list[tf.TensorSpec]) -> Callable[..., Any]:
+    """A function whose arguments have these names."""
 
     def named(*values: tf.Tensor) -> Any:
         return function(*values)
@@ -137,7 +141,7 @@ def _with_label_argument(
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [inspect.Parameter(spec.name, kind) for spec in arguments]
     named.__signature__ = inspect.Signature(parameters)
-    return named, arguments
+    return named
 
 
 def _checked_labels(model: Any, labels: tuple[tf.Tensor, ...], num: tf.Tensor) -> tf.Tensor | None:
@@ -179,12 +183,14 @@ def write(model: Any, directory: Path, metadata: dict[str, Any]) -> None:
     exported.variables = [variable for part in parts for variable in part.variables]
     # For what else layers of one's own hold, such as tables.
     exported.layers = [each for network in model.networks.values() for each in network.layers]
-    with quiet_logging():  # concrete functions: others would be traced once more
-        endpoints = {name: traced_signature(model, name) for name in model.abilities}
-        functions = {name: each.function for name, each in endpoints.items()}
-        for name, function in functions.items():
-            setattr(exported, name, function)
-        functions["serving_default"] = next(iter(functions.values()))
+    endpoints = {name: traced_signature(model, name) for name in model.abilities}
+    for name, (function, arguments, _) in endpoints.items():
+        # A call, which checks its arguments: the function itself would be traced once more.
+        calling = tf.function(_named(function, arguments), arguments, autograph=False)
+        setattr(exported, name, calling)
+    functions = {name: each.function for name, each in endpoints.items()}
+    functions["serving_default"] = next(iter(functions.values()))
+    with quiet_logging():
         tf.saved_model.save(exported, str(directory), functions)
     (directory / "README.md").write_text(render_card(metadata, endpoints), encoding="utf-8")
 

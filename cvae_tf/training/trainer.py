@@ -233,8 +233,8 @@ class Trainer:
             indices = batches.batch_indices(order, step, self._own_batch_size)
             of_class = tf.gather(labels, indices) if self.model.num_classes else None
             means = self.distribution.run(take, tf.gather(images, indices), of_class)
-            watched = means[next(iter(self._train_measures))]
-            return step + 1, tf.where(tf.math.is_finite(watched), last, step + 1)
+            is_finite = tf.math.is_finite(means[next(iter(self._train_measures))])
+            return step + 1, tf.where(is_finite, last, step + 1)  # else this was the last one
 
         return tf.while_loop(tf.less, take_step, (first, last))[0]
 

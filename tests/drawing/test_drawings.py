@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import matplotlib.style
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -45,7 +46,8 @@ def test_saved_and_resized_images_have_their_levels_in_their_places(tmp_path, ch
     mosaics.save_image(path, images[0], enlarge=3)
     pixels = np.asarray(Image.open(path)).reshape(15, 21, channels)
     np.testing.assert_array_equal(pixels, expected[0].repeat(3, axis=0).repeat(3, axis=1))
-    mosaics.draw_panels(path, [mosaics.Panel("", [images])] * 2, "")  # which have 64 levels
+    with matplotlib.style.context("dark_background"):  # pages are white all the same
+        mosaics.draw_panels(path, [mosaics.Panel("", [images])] * 2, "")  # which have 64 levels
     found = {*map(tuple, np.asarray(Image.open(path)).reshape(-1, channels))}
     assert {*map(tuple, np.minimum(4 * np.rint(expected / 4), 255).reshape(-1, channels))} <= found
     larger = mosaics.well_sized(images, columns=2, length=100, most=200)

@@ -161,6 +161,8 @@ def test_what_is_out_of_range_is_refused_by_the_graph(conditional_run, given):
     refused("steps must be", functions.refine, images, -1, labels)
     refused("from 0 to 9", functions.encode, images, [3, 0, 10])
     refused("as many as there are images", functions.sample, 3, seed, [1, 2])
+    with pytest.raises(TypeError, match="Can not cast"):  # as many values, in another shape
+        functions.encode(tf.zeros([3, 14, 56, 1]), tf.constant(labels))
 
 
 def test_networks_of_ones_own_may_look_labels_up_and_take_them_as_columns(tmp_path):
@@ -177,6 +179,6 @@ def test_networks_of_ones_own_may_look_labels_up_and_take_them_as_columns(tmp_pa
     model.export(tmp_path / "model")
     loaded = tf.saved_model.load(str(tmp_path / "model"))
     found = loaded.decode(np.ones((2, 2), "f4"), [0, 2])
-    expected = model.decode(tf.ones([2, 2]), tf.constant([0, 2]))
+    expected = model.decode(tf.ones([2, 2]), tf.constant([0, 2], tf.int64))
     np.testing.assert_allclose(found["images"], expected, rtol=1e-5)
     assert np.ptp(expected, axis=0).max() > 1e-3

@@ -139,8 +139,8 @@ class VaeFamily(Family):
         self, model: CVAE, grey: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor
     ) -> list[Panel]:
         """Shows samples, and test images over their reconstructions."""
-        originals = model.test_pixels(grey, 0)
-        pairs = [originals.numpy(), model.reconstruct(originals, labels).numpy()]
+        originals = model.test_pixels(grey, 0).numpy()
+        pairs = [originals, model.reconstruct(originals, labels)]
         names = "image", "reconstruction"
         return [sample_panel(model, seed), Panel("Test images", pairs, row_names=names)]
 
