@@ -95,7 +95,9 @@ class _Joint:
 
     def __init__(self, model: CVAE, pixels: np.ndarray, label: int | None):
         """Keeps the features of images, float32 [N, H, W, C]."""
-        self.features = model.pixels.likelihood.features(tf.constant(pixels))
+        features = model.pixels.likelihood.features(tf.constant(pixels))
+        self._used = np.flatnonzero(np.any(features, axis=0))  # others, as of margins, add nothing
+        self.features = tf.gather(features, self._used, axis=1)
         self.latent_dim = model.latent_dim
         self._decode = tf.function(
             lambda latents: _natural(model, label, latents),
@@ -109,7 +111,8 @@ class _Joint:
         Returns:
             Natural parameters [L, F] and offsets [L]; log p(x, z) = features @ natural + offset.
         """
-        return self._decode(latents.astype("f4"))
+        natural, offset = self._decode(latents.astype("f4"))
+        return tf.gather(natural, self._used, axis=1), offset
 
 
 def _natural(model: CVAE, label: int | None, latents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
