@@ -116,9 +116,10 @@ FAULTS = (
     Fault("two processes may train in one run at once", "core/files.py",
           "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB", "training"),
     Fault("the test ELBO is a mean over batches, not over images", "training/trainer.py",
-          "            sums += tf.reduce_sum(tf.stack(every), axis=1)",
+          "            return start + stride, sums + tf.reduce_sum(tf.stack(every), axis=1)",
           "            num = tf.shape(images)[0]\n"
-          "            sums += num / -(-num // stride) * tf.reduce_mean(tf.stack(every), axis=1)",
+          "            own = num / -(-num // stride)\n"
+          "            return start + stride, sums + own * tf.reduce_mean(tf.stack(every), axis=1)",
           "training"),
     Fault("test images from the disk get other noise than in memory", "training/trainer.py",
           "of_class, first + start)", "of_class, start)", "training"),
