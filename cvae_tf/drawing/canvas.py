@@ -1,6 +1,7 @@
 """What every picture with axes or text begins and ends with: page, images, lines of text, PNG."""
 
 import functools
+import gc
 import io
 import itertools
 from pathlib import Path
@@ -12,7 +13,7 @@ from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image, ImageChops
+from PIL import Image
 
 from cvae_tf.core import files
 from cvae_tf.core.terminal import warn
@@ -49,6 +50,7 @@ class _Page(Figure):
 
 def new_figure(width: float, height: float) -> Figure:
     """Begins a page of so many inches that nothing else holds on to."""
+    gc.collect(1)  # the page before refers to itself, and has much memory
     figure = _Page(figsize=(width, height), dpi=_DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
@@ -170,9 +172,10 @@ def save(figure: Figure, path: Path, whole: bool = False) -> None:
     for picture, left, top in figure.placed:
         own = page[top : top + picture.shape[0], left : left + picture.shape[1], :3]
         np.minimum(own, picture, out=own)
-    grey = as_grey(Image.fromarray(page))
+    is_grey = (page[..., :1] == page[..., 1:3]).all()
+    image = Image.fromarray(page[..., 0] if is_grey else page[..., :3])
     with files.replacing(path) as temporary:
-        grey.save(temporary, "PNG", dpi=(_DOTS_PER_INCH, _DOTS_PER_INCH))
+        image.save(temporary, "PNG", dpi=(_DOTS_PER_INCH, _DOTS_PER_INCH))
 
 
 def _drawn(figure: Figure) -> np.ndarray:
@@ -187,13 +190,4 @@ def _drawn_whole(figure: Figure) -> np.ndarray:
     options = {"bbox_inches": "tight", "pad_inches": 0.15, "facecolor": "white"}
     figure.savefig(drawn, format="png", dpi=_DOTS_PER_INCH, pil_kwargs=once_more, **options)
     with Image.open(drawn) as opened:
-        return np.array(opened.convert("RGBA"))
-
-
-def as_grey(picture: Image.Image) -> Image.Image:
-    """Makes a picture without colours a grey one, which takes less room; others become RGB."""
-    red, green, blue, *_ = picture.split()
-    differs = ImageChops.lighter(
-        ImageChops.difference(red, green), ImageChops.difference(red, blue)
-    )
-    return picture.convert("RGB") if differs.getbbox() else red
+        return np.asarray(opened)

@@ -35,7 +35,7 @@ _HOT = (1.0, 0.15, 0.0)  # red
 # Many have panels beside each other, those of a run's epochs: 900 makes squares of 4 or 2 pixels
 # of images of 28, 32 or 64, which `_EPOCH_PIXELS` divides; no eye sees that levels are rounded.
 _ALONE, _BESIDE_OTHERS = (1600, 3000), (900, 720)
-_LEVEL_STEP = 4
+_ROUNDED = np.minimum(np.rint(np.arange(256) / 4) * 4, 255).astype(np.uint8)
 # Other pixels.
 _MARGIN, _GAP, _GAP_OF_CAPTIONS, _BETWEEN_PANELS = 32, 6, 20, 80
 _NARROWEST_PAGE, _NARROWEST_PANEL = 1100, 720
@@ -157,10 +157,9 @@ def animate(pictures: list[Path], path: Path) -> None:
 
 
 def _frame(path: Path, size: tuple[int, int]) -> Image.Image:
-    """Reads a picture, on white; one without colours becomes grey, with fewer levels."""
+    """Reads a picture, on white; one without colours gets fewer levels."""
     with Image.open(path) as picture:
-        colours = ImageOps.pad(picture.convert("RGB"), size, color="white")
-    frame = canvas.as_grey(colours.reduce(_EPOCH_PIXELS))
+        frame = ImageOps.pad(picture, size, color="white").reduce(_EPOCH_PIXELS)
     return frame.point(_COARSE) if frame.mode == "L" else frame
 
 
@@ -285,8 +284,7 @@ def draw_panels(path: Path, panels: list[Panel], title: str) -> None:
     page, grids = _page_of(panels, title)
     for grid, left, top in grids:
         if len(panels) > 1:
-            levels = np.rint(grid / _LEVEL_STEP) * _LEVEL_STEP
-            grid = np.minimum(levels, 255).astype(np.uint8)
+            grid = _ROUNDED[grid]
         canvas.place(page, grid, left, top)
     canvas.save(page, path)
 

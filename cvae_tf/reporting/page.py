@@ -488,7 +488,6 @@ def _picture(path: Path, width: int) -> str | None:
     if not path.exists():
         return None
     with Image.open(path) as picture:
-        picture = picture.convert("RGB")
         picture.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
         return _uri(picture, _OF_PICTURES)
 

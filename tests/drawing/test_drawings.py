@@ -113,8 +113,8 @@ def test_every_image_of_a_manifold_is_shown_in_its_place(tmp_path):
 
 def test_pictures_are_joined_in_order_and_the_last_is_held(tmp_path, monkeypatch):
     paths = [tmp_path / "1.png", tmp_path / "2.png"]
-    for path, colour in zip(paths, ((90, 90, 90), (10, 60, 250)), strict=True):
-        Image.new("RGB", (200, 160), colour).save(path)
+    for path, mode, colour in zip(paths, ("L", "RGB"), (90, (10, 60, 250)), strict=True):
+        Image.new(mode, (200, 160), colour).save(path)
     for given in (paths, [*paths[:1], paths[1], *paths]):  # of too many, the first and the last
         mosaics.animate(given, tmp_path / "a.gif")
         with Image.open(tmp_path / "a.gif") as gif:
