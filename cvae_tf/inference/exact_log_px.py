@@ -26,7 +26,7 @@ from numpy.polynomial import legendre
 
 from cvae_tf.core.terminal import progress
 from cvae_tf.models.vae.model import CVAE
-from cvae_tf.models.vae.posterior import log_normal
+from cvae_tf.models.vae.posterior import log_standard_normal
 
 TOLERANCE = 0.05  # nats of an image
 _LARGEST_DIM = 2
@@ -118,7 +118,7 @@ class _Joint:
 def _natural(model: CVAE, label: int | None, latents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     labels = None if label is None else tf.fill(tf.shape(latents)[:1], label)
     natural, log_normalizer = model.pixels.likelihood.natural(model.parameters(latents, labels))
-    log_prior = log_normal(latents, tf.zeros_like(latents), tf.zeros_like(latents))
+    log_prior = log_standard_normal(latents)
     return natural, tf.cast(log_prior, natural.dtype) - log_normalizer
 
 

@@ -1,7 +1,9 @@
 """Pictures: each image in its place with its levels; texts that fit; curves, latents, labels."""
 
+import gc
 import itertools
 import math
+import weakref
 
 import matplotlib.style
 import numpy as np
@@ -122,6 +124,19 @@ def test_pictures_are_joined_in_order_and_the_last_is_held(tmp_path, monkeypatch
                       for frame in ImageSequence.Iterator(gif)]  # fmt: skip
         assert frames == [(400, (88, 88, 88)), (3000, (10, 60, 250))] and gif.info["loop"] == 0
         monkeypatch.setattr(mosaics, "_LARGEST_GIF", 10)
+
+
+def test_a_page_leaves_the_memory_before_the_next(tmp_path):
+    gc.disable()
+    try:
+        page = canvas.new_page(40, 40)
+        canvas.save(page, tmp_path / "a.png")
+        pixels = weakref.ref(page.canvas.renderer)
+        del page
+        canvas.new_page(40, 40)
+        assert pixels() is None
+    finally:
+        gc.enable()
 
 
 def test_a_line_fits_and_what_no_font_has_is_a_box_and_said_once(capfd, monkeypatch):

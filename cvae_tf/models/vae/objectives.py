@@ -5,7 +5,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from cvae_tf.core import replicas
-from cvae_tf.models.vae.posterior import FullPosterior, Posterior, kl_per_dimension, log_normal
+from cvae_tf.models.vae.posterior import (
+    FullPosterior,
+    Posterior,
+    kl_per_dimension,
+    log_standard_normal,
+)
 from cvae_tf.presets import SHARED_LATENTS
 
 _SMALLEST_SHARE = 2.0**-24  # of the prior, beside a latent, so that none is infinite
@@ -67,10 +72,9 @@ def elbo_terms(
         latents: one sample of the posterior for each image, [B, Z].
         posterior: of the images, B Gaussians.
     """
-    zeros = tf.zeros_like(latents)
     return ElboTerms(
         log_likelihood=log_likelihood,
-        log_prior=log_normal(latents, zeros, zeros),
+        log_prior=log_standard_normal(latents),
         log_posterior=posterior.log_density(latents),
     )
 

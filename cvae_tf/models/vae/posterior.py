@@ -56,8 +56,7 @@ class FullPosterior(NamedTuple):
         """The logarithm of q(z|x) at latents [B, Z]: [B], nats."""
         away = (latents - self.mean)[..., None]
         noise = tf.linalg.triangular_solve(self.factor, away)[..., 0]
-        zeros = tf.zeros_like(noise)
-        return log_normal(noise, zeros, zeros) - self.log_volume()
+        return log_standard_normal(noise) - self.log_volume()
 
     def log_volume(self) -> tf.Tensor:
         """Half the logarithm of the determinant of the covariance, [B]."""
@@ -97,6 +96,12 @@ def log_normal(
     """
     squared_distance = tf.square(values - mean) * tf.exp(-logvar)
     return -0.5 * tf.reduce_sum(squared_distance + logvar + LOG_2PI, axis=axis)
+
+
+def log_standard_normal(latents: tf.Tensor) -> tf.Tensor:
+    """Log-density of the prior at latents [B, Z]: [B], nats."""
+    zeros = tf.zeros_like(latents)
+    return log_normal(latents, zeros, zeros)
 
 
 def kl_per_dimension(posterior: Posterior) -> tf.Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvae_tf.models.vae.likelihoods import DISCRETIZED_LOGISTIC, Likelihood
-from cvae_tf.models.vae.posterior import FullPosterior, log_normal, repeat_rows
+from cvae_tf.models.vae.posterior import FullPosterior, log_standard_normal, repeat_rows
 
 _DIFFERENCE = 1e-2  # of latents, for the decoder's numerical derivatives
 _DAMPING, _LESS, _MORE = 1e-2, 0.25, 6.0  # at first; after a good step, and after a bad one
@@ -72,7 +72,7 @@ def log_joint(
     decode: Decode, density: Likelihood, pixels: tf.Tensor, latents: tf.Tensor
 ) -> tf.Tensor:
     """The logarithm of p(x, z) of B images, each at its latents [B, Z]: [B], nats."""
-    return density.log_prob(pixels, decode(latents)) + _log_prior(latents)
+    return density.log_prob(pixels, decode(latents)) + log_standard_normal(latents)
 
 
 def _linearize(
@@ -98,7 +98,7 @@ def _linearize(
     information = tf.cast(_flat(density.information(outputs)), tf.float64)
     curvature = tf.matmul(precise * information[:, None], precise, transpose_b=True)
     return _Place(
-        log_likelihood + _log_prior(latents),
+        log_likelihood + log_standard_normal(latents),
         tf.linalg.matvec(jacobian, slope) - latents,
         curvature + tf.eye(dim, dtype=tf.float64),
     )
@@ -118,11 +118,6 @@ def _chosen(condition: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
     """The new values of those images for which the condition [B] holds."""
     shape = tf.concat([tf.shape(condition), tf.ones([tf.rank(new) - 1], tf.int32)], axis=0)
     return tf.where(tf.reshape(condition, shape), new, old)
-
-
-def _log_prior(latents: tf.Tensor) -> tf.Tensor:
-    zeros = tf.zeros_like(latents)
-    return log_normal(latents, zeros, zeros)
 
 
 def _flat(outputs: tf.Tensor) -> tf.Tensor:
@@ -228,7 +223,7 @@ def _best_spread(
 
     def best(own: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         log_likelihood = model.pixels.likelihood.log_prob_of_all(own, outputs)
-        log_joint = tf.cast(log_likelihood, tf.float32) + _log_prior(latents)
+        log_joint = tf.cast(log_likelihood, tf.float32) + log_standard_normal(latents)
         return tf.gather(latents, tf.argmax(log_joint, axis=1)), tf.reduce_max(log_joint, axis=1)
 
     if labels is None:
