@@ -235,7 +235,7 @@ def _train_and_export(
         pictures = RunPictures(run, trainer.model, dataset)
         history = train_run(run, trainer, pictures, options)
         rows = take_best_epoch(run, trainer.model, history)
-        with averaged(trainer.model), tensorflow_setup.graphs_as_traced():
+        with averaged(trainer.model):
             model = trainer.model.for_inference()  # all that follows shares its graphs
             fit_after_training(run, model, dataset, int(trainer.model.steps.numpy()))
             pictures = RunPictures(run, model, dataset)

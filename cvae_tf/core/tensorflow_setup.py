@@ -137,21 +137,6 @@ def usual_settings() -> Iterator[None]:
             _set_keras(*before)
 
 
-@contextlib.contextmanager
-def graphs_as_traced() -> Iterator[None]:
-    """Within it, TensorFlow does not optimize new graphs, which takes longer than a few runs."""
-    import tensorflow as tf
-
-    optimizer = tf.config.optimizer
-    name = "disable_meta_optimizer"
-    before = optimizer.get_experimental_options().get(name, False)
-    optimizer.set_experimental_options({name: True})
-    try:
-        yield
-    finally:
-        optimizer.set_experimental_options({name: before})
-
-
 def _set_keras(floatx: str, data_format: str, policy: Any) -> None:
     from keras import config
 

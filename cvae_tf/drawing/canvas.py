@@ -50,7 +50,7 @@ class _Page(Figure):
 
 def new_figure(width: float, height: float) -> Figure:
     """Begins a page of so many inches that nothing else holds on to."""
-    gc.collect(1)  # the page before refers to itself, and has much memory
+    gc.collect(1)  # young objects: the page before refers to itself, and takes much memory
     figure = _Page(figsize=(width, height), dpi=_DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
     return figure

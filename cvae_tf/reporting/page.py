@@ -488,6 +488,7 @@ def _picture(path: Path, width: int) -> str | None:
     if not path.exists():
         return None
     with Image.open(path) as picture:
+        picture = picture if picture.mode == "L" else picture.convert("RGB")
         picture.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
         return _uri(picture, _OF_PICTURES)
 

@@ -59,16 +59,6 @@ def test_messages_are_held_back_unless_the_import_fails(capfd):
     assert capfd.readouterr().err == "the reason"
 
 
-def test_graphs_are_optimized_again_after_those_that_run_as_traced():
-    def is_off():
-        return tf.config.optimizer.get_experimental_options()["disable_meta_optimizer"]
-
-    with pytest.raises(KeyError), tensorflow_setup.graphs_as_traced():
-        assert is_off()
-        raise KeyError
-    assert not is_off()
-
-
 ODD = ("float16", "channels_first", "mixed_float16")
 
 

@@ -115,7 +115,7 @@ def test_every_image_of_a_manifold_is_shown_in_its_place(tmp_path):
 
 def test_pictures_are_joined_in_order_and_the_last_is_held(tmp_path, monkeypatch):
     paths = [tmp_path / "1.png", tmp_path / "2.png"]
-    for path, mode, colour in zip(paths, ("L", "RGB"), (90, (10, 60, 250)), strict=True):
+    for path, mode, colour in zip(paths, ("L", "P"), (90, (10, 60, 250)), strict=True):
         Image.new(mode, (200, 160), colour).save(path)
     for given in (paths, [*paths[:1], paths[1], *paths]):  # of too many, the first and the last
         mosaics.animate(given, tmp_path / "a.gif")
@@ -124,6 +124,15 @@ def test_pictures_are_joined_in_order_and_the_last_is_held(tmp_path, monkeypatch
                       for frame in ImageSequence.Iterator(gif)]  # fmt: skip
         assert frames == [(400, (88, 88, 88)), (3000, (10, 60, 250))] and gif.info["loop"] == 0
         monkeypatch.setattr(mosaics, "_LARGEST_GIF", 10)
+
+
+@pytest.mark.parametrize(("colour", "mode"), [((250, 250, 250), "L"), ((255, 255, 250), "RGB")])
+def test_a_page_is_grey_unless_it_has_a_colour(tmp_path, colour, mode):
+    page = canvas.new_page(40, 40)
+    canvas.place(page, np.full((8, 8, 3), colour, np.uint8), 4, 4)
+    canvas.save(page, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.mode == mode and picture.convert("RGB").getpixel((6, 6)) == colour
 
 
 def test_a_page_leaves_the_memory_before_the_next(tmp_path):

@@ -99,7 +99,7 @@ def log_normal(
 
 
 def log_standard_normal(latents: tf.Tensor) -> tf.Tensor:
-    """Log-density of the prior at latents [B, Z]: [B], nats."""
+    """Log-density of the standard Gaussian, the prior, at latents [B, Z]: [B], nats."""
     zeros = tf.zeros_like(latents)
     return log_normal(latents, zeros, zeros)
 
