@@ -10,7 +10,6 @@ from cvae_tf.core.settings import find
 
 # Weight decay would only change scale and offset there, not complexity.
 _NOT_DECAYED = ("bias", "gamma", "beta", "gains", "shifts")
-_LINE_ENDS_AT = 0.3  # of the largest learning rate
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
@@ -66,24 +65,25 @@ OPTIMIZERS = {
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
 class ConstantThenLine(keras.optimizers.schedules.LearningRateSchedule):
-    """Constant for half of the steps, then falls linearly to three tenths.
+    """Constant for half of the steps, then falls linearly to a share of that rate."""
 
-    Not to 0: the slower a discriminator learns, the more surely it wins (benchmarks/NOTES.md).
-    """
-
-    def __init__(self, learning_rate: float, total_steps: int):
-        """Takes the largest rate, and the number of steps in all."""
-        self.learning_rate, self.total_steps = learning_rate, total_steps
+    def __init__(self, learning_rate: float, total_steps: int, ends_at: float = 0.3):
+        """Takes the largest rate, the number of steps in all, and the share."""
+        self.learning_rate, self.total_steps, self.ends_at = learning_rate, total_steps, ends_at
 
     def __call__(self, step):
         """The rate at a step."""
         share_left = 1.0 - tf.cast(step, tf.float32) / self.total_steps
         line = tf.clip_by_value(2.0 * share_left, 0.0, 1.0)
-        return self.learning_rate * (_LINE_ENDS_AT + (1 - _LINE_ENDS_AT) * line)
+        return self.learning_rate * (self.ends_at + (1 - self.ends_at) * line)
 
     def get_config(self):
         """Returns what the schedule is made again from."""
-        return {"learning_rate": self.learning_rate, "total_steps": self.total_steps}
+        return {
+            "learning_rate": self.learning_rate,
+            "total_steps": self.total_steps,
+            "ends_at": self.ends_at,
+        }
 
 
 def build_optimizer(

@@ -15,6 +15,7 @@ from cvae_tf.models.gan import losses
 from cvae_tf.models.gan import model as gan_model
 from cvae_tf.models.gan.model import GAN, Recipe
 from cvae_tf.models.networks import GAN_NETWORKS, build_gan_networks
+from cvae_tf.models.optimizers import build_optimizer
 
 PLAIN = Recipe()
 LABELS = np.array([0, 2, 1, 2, 0, 1, 1, 0])
@@ -144,6 +145,15 @@ def test_keras_fits_saves_and_loads_it_and_a_callback_moves_the_learning_rate_of
     stopped = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.0)
     model.fit(_images(), batch_size=8, verbose=0, callbacks=[stopped])
     np.testing.assert_equal(_weights(model), before)
+
+
+def test_the_line_of_the_generator_falls_while_the_discriminator_keeps_its_rate():
+    model = _model()
+    model.compile(build_optimizer(0.4, "linear", total_steps=2))
+    for _ in range(2):
+        model.train_step(_images())
+    pair = model.optimizer, model.discriminator_optimizer
+    assert [float(each.learning_rate) for each in pair] == pytest.approx([0.12, 0.4])
 
 
 def test_all_images_count_alike_in_what_is_measured():
