@@ -263,7 +263,7 @@ class TrainingSettings:
     learning_rate: float = setting("Largest step size.", 4e-3, least=0)
     schedule: str = setting(
         "constant; cosine: a warm-up, then down to 0 over all epochs; or linear: constant, and "
-        "down to three tenths in the second half (a discriminator keeps its rate).",
+        "down to three tenths in the second half (a discriminator without labels keeps its rate).",
         "cosine",
         choices=SCHEDULES,
     )

@@ -147,13 +147,17 @@ def test_keras_fits_saves_and_loads_it_and_a_callback_moves_the_learning_rate_of
     np.testing.assert_equal(_weights(model), before)
 
 
-def test_the_line_of_the_generator_falls_while_the_discriminator_keeps_its_rate():
-    model = _model()
+@pytest.mark.parametrize(("num_classes", "ends_at"), [(0, 0.4), (3, 0.12)])
+def test_the_rate_of_the_generator_falls_and_with_labels_that_of_the_discriminator(
+    num_classes, ends_at
+):
+    model = _model(num_classes=num_classes)
+    batch = (_images(), tf.constant(LABELS)) if num_classes else _images()
     model.compile(build_optimizer(0.4, "linear", total_steps=2))
     for _ in range(2):
-        model.train_step(_images())
+        model.train_step(batch)
     pair = model.optimizer, model.discriminator_optimizer
-    assert [float(each.learning_rate) for each in pair] == pytest.approx([0.12, 0.4])
+    assert [float(each.learning_rate) for each in pair] == pytest.approx([0.12, ends_at])
 
 
 def test_all_images_count_alike_in_what_is_measured():

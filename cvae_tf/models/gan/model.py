@@ -237,8 +237,9 @@ class GAN(GenerativeModel):
         super().compile(optimizer, **options)
         settings = {**self.optimizer.get_config(), "use_ema": False, "name": "of_discriminator"}
         schedule = settings["learning_rate"]
-        if isinstance(schedule, dict) and "ends_at" in schedule["config"]:
-            schedule["config"]["ends_at"] = 1.0  # if it slows down too, it wins
+        is_line = isinstance(schedule, dict) and "ends_at" in schedule["config"]
+        if is_line and not self.num_classes:  # without labels it wins if it slows down, too
+            schedule["config"]["ends_at"] = 1.0
         self.discriminator_optimizer = type(self.optimizer).from_config(settings)
         for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
             if hasattr(self.optimizer, name):  # Keras does not write these into its settings
