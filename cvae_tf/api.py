@@ -32,7 +32,7 @@ from cvae_tf.models.gan.model import GAN as GAN
 from cvae_tf.models.vae.model import CVAE as CVAE
 from cvae_tf.reporting import page
 from cvae_tf.training import building, run_directory, signals
-from cvae_tf.training.distribution import start_strategy
+from cvae_tf.training.distribution import Distribution, start_strategy
 from cvae_tf.training.pictures import RunPictures
 from cvae_tf.training.run_directory import Run
 from cvae_tf.training.run_training import (
@@ -44,7 +44,7 @@ from cvae_tf.training.run_training import (
     take_best_epoch,
     train_run,
 )
-from cvae_tf.training.trainer import Trainer, averaged
+from cvae_tf.training.trainer import Trainer, take_averages
 
 
 class TrainedRun(NamedTuple):
@@ -119,21 +119,27 @@ def train(
         _set_threads(asked.threads)
         where = options.strategy, options.logical_cpus
         with start_strategy(*where, asked.to_json()) as distribution:
-            images = asked.data_path, asked.seed, asked, options.cache_mb
-            dataset = load_dataset(asked.dataset, *images, arrays)
-            several = distribution.num_replicas > 1
-            config = building.complete_settings(config, settings, dataset, several)
-            if config.conditional:
-                dataset = with_classes(dataset)
-            elif "y_train" in arrays:
-                terminal.say(
-                    "labels:  they colour pictures; with conditional=True the model learns them"
-                )
-            trainer = building.build_trainer(config, dataset, distribution)
+            config, trainer = _prepare(asked, config, settings, arrays, options, distribution)
             if not distribution.is_chief:
                 return _follow(config, trainer, options)
-            with run_directory.new_run(run_dir, config, dataset) as run:
-                return _train_and_export(run, trainer, dataset, options)
+            with run_directory.new_run(run_dir, config, trainer.dataset) as run:
+                return _train_and_export(run, trainer, options)
+
+
+def _prepare(
+    asked: Config, config: Config | None, settings: dict[str, Any], arrays: dict[str, np.ndarray],
+    options: RunOptions, distribution: Distribution,
+) -> tuple[Config, Trainer]:  # fmt: skip
+    """Loads the images, completes the configuration by them, and builds the model's trainer."""
+    images = asked.data_path, asked.seed, asked, options.cache_mb
+    dataset = load_dataset(asked.dataset, *images, arrays)
+    several = distribution.num_replicas > 1
+    config = building.complete_settings(config, settings, dataset, several)
+    if config.conditional:
+        dataset = with_classes(dataset)
+    elif "y_train" in arrays:
+        terminal.say("labels:  they colour pictures; with conditional=True the model learns them")
+    return config, building.build_trainer(config, dataset, distribution)
 
 
 def _refuse_other_images(config: Config) -> None:
@@ -189,11 +195,12 @@ def resume(
             run = run_of_chief(known, distribution)
             config = run.config.extended(settings)
             with signals.naming(run.directory):
-                dataset = _load_again(run, config, options, arrays)
-                trainer = building.build_trainer(config, dataset, distribution)
+                trainer = building.build_trainer(
+                    config, _load_again(run, config, options, arrays), distribution
+                )
                 if not distribution.is_chief:
                     return _follow(config, trainer, options)
-                return _go_on(run, config, trainer, dataset, options)
+                return _go_on(run, config, trainer, options)
 
 
 def _set_threads(wanted: int) -> None:
@@ -202,15 +209,13 @@ def _set_threads(wanted: int) -> None:
         terminal.say(f"TensorFlow is in use already, and keeps its threads (threads={wanted}).")
 
 
-def _go_on(
-    run: Run, config: Config, trainer: Trainer, dataset: Dataset, options: RunOptions
-) -> TrainedRun:
+def _go_on(run: Run, config: Config, trainer: Trainer, options: RunOptions) -> TrainedRun:
     """Goes on with a run as the chief, which writes to its directory; see `resume`."""
     with run_directory.locked(run):
         files.remove_temporaries(run.directory)
         if config != run.config:
-            run = run_directory.changed(run, config, dataset)
-        return _train_and_export(run, trainer, dataset, options)
+            run = run_directory.changed(run, config, trainer.dataset)
+        return _train_and_export(run, trainer, options)
 
 
 def _follow(config: Config, trainer: Trainer, options: RunOptions) -> TrainedRun:
@@ -226,27 +231,27 @@ def _follow(config: Config, trainer: Trainer, options: RunOptions) -> TrainedRun
     return TrainedRun(run.directory, config, history, run.saved_model)
 
 
-def _train_and_export(
-    run: Run, trainer: Trainer, dataset: Dataset, options: RunOptions
-) -> TrainedRun:
+def _train_and_export(run: Run, trainer: Trainer, options: RunOptions) -> TrainedRun:
     """Trains a run to its end, as the chief, and exports it; its directory is locked."""
+    distribution = trainer.distribution
     with signals.naming(run.directory):
-        trainer.distribution.from_chief(str(run.directory).encode)
-        pictures = RunPictures(run, trainer.model, dataset)
+        distribution.from_chief(str(run.directory).encode)
+        pictures = RunPictures(run, trainer.model, trainer.dataset)
         history = train_run(run, trainer, pictures, options)
         rows = take_best_epoch(run, trainer.model, history)
-        with averaged(trainer.model):
-            model = trainer.model.for_inference()  # all that follows shares its graphs
-            fit_after_training(run, model, dataset, int(trainer.model.steps.numpy()))
-            pictures = RunPictures(run, model, dataset)
-            pictures.draw_exported(rows[-1])
-            terminal.say("exporting the model and the animation of the epochs ...")
-            saved_model = export_run(run, model, rows)
-            terminal.say("drawing the latents and the curves, and the page ...")
-            pictures.draw_summary(history)  # last, so that no picture can cost the model
-            _write_page(run, model.with_metadata(describe_run(run, model, rows)), dataset)
+        take_averages(trainer.model)
+        model = trainer.model.for_inference()  # all that follows shares its graphs
+        fit_after_training(run, model, trainer.dataset, int(trainer.model.steps.numpy()))
+        dataset = trainer.release()
+        pictures = RunPictures(run, model, dataset)
+        pictures.draw_exported(rows[-1])
+        terminal.say("exporting the model and the animation of the epochs ...")
+        saved_model = export_run(run, model, rows)
+        terminal.say("drawing the latents and the curves, and the page ...")
+        pictures.draw_summary(history)  # last, so that no picture can cost the model
+        _write_page(run, model.with_metadata(describe_run(run, model, rows)), dataset)
         conclude(run, model, rows, saved_model)
-        trainer.distribution.end_together()
+        distribution.end_together()
     return TrainedRun(run.directory, run.config, history, saved_model)
 
 

@@ -177,6 +177,7 @@ def _train(given: Given) -> None:
         Config.create(**settings)
     with quiet_import():
         from cvae_tf import api
+    gc.freeze()  # what was imported stays, and is not looked at again
     if goes_on:
         api.resume(run_dir, **options, **settings)
     else:

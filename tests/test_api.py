@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,6 +61,28 @@ def test_a_run_from_a_thread_is_returned_and_a_page_that_fails_costs_nothing(
 
     given = {"data_path": "images.npz", "batch_size": np.int64(32), "verbose": 0}
     assert cvae_tf.resume(Path("~/my run"), **given) == run
+
+
+def test_training_images_leave_the_memory_before_the_export(home, monkeypatch, training_only):
+    images, kept = [], []
+
+    def watched(load):
+        def loaded(*arguments, **named):
+            dataset = load(*arguments, **named)
+            images.append(weakref.ref(dataset.train.images))
+            return dataset
+
+        return loaded
+
+    def export(run, *_):
+        kept.append(images[-1]() is not None)
+        return run.directory / SAVED_MODEL
+
+    monkeypatch.setattr(api, "load_dataset", watched(api.load_dataset))
+    monkeypatch.setattr(api, "load_again", watched(api.load_again))
+    monkeypatch.setattr(api, "export_run", export)
+    cvae_tf.resume(cvae_tf.train(data_path="images.npz", **SMALL), epochs=2)
+    assert kept == [False, False]
 
 
 def test_arrays_make_the_run_of_their_file_and_are_known_again(

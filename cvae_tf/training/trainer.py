@@ -1,18 +1,20 @@
 """Training by epochs: many calls of a model's `train_step` at once, then the whole test set."""
 
 import contextlib
+import gc
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 from cvae_tf.data.batches import BatchSource, TrainingPart
-from cvae_tf.data.datasets import Dataset, training_margins
+from cvae_tf.data.datasets import Dataset, Split, training_margins
 from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.distribution import SINGLE, Distribution
@@ -156,6 +158,18 @@ class Trainer:
             if self.distribution.num_workers == 1:
                 return measure()
             return json.loads(self.distribution.from_chief(lambda: json.dumps(measure()).encode()))
+
+    def release(self) -> Dataset:
+        """Lets go of the model, its graphs and the training images; nothing can be trained further.
+
+        Returns:
+            The data set without training images.
+        """
+        none = Split(np.empty((0, *self.dataset.image_shape), np.uint8), np.empty(0, np.int64))
+        dataset = self.dataset._replace(train=none)
+        vars(self).clear()
+        gc.collect()  # graphs refer to themselves
+        return dataset
 
     def _means_of_test_images(self) -> dict[str, float]:
         """Averages each measure over the test images, each image with the same weight."""
