@@ -26,13 +26,14 @@ from cvae_tf.core.files import read_npz, try_lock
 from cvae_tf.core.tensorflow_setup import quiet_import, usual_settings
 from cvae_tf.core.terminal import say
 from cvae_tf.data import datasets
-from cvae_tf.data.batches import WarpRange, random_transforms, warp
+from cvae_tf.data.batches import WarpRange, batch_slices, random_transforms, warp
 from cvae_tf.data.datasets import Dataset, Split, hold_out, to_uint8
 from cvae_tf.data.labels import CLASS_NAMES
 
 _DIGITS_FOR_TRAINING = 1500
 _COPIES = 16  # of a digit for training: one as it is, the others warped
 _SPREAD_OF_DIGITS = WarpRange(degrees=6.0, scale=0.07, shear=0.1, shift=0.7)
+_ENLARGED = 80, 80  # before they are warped: four pixels for each one of the result
 _PACKAGES = "tensorflow-datasets importlib_resources"  # the first needs the second
 _CATALOGUE = "https://www.tensorflow.org/datasets/catalog/overview"
 _SIZES = "has images of several sizes; save them as files and use --data_path=FOLDER"
@@ -312,23 +313,30 @@ def load_digits(seed: int = 0) -> Dataset:
     scans = read_npz(Path(__file__).with_name("digits.npz"), ("images", "labels"))
     labels, cut = scans["labels"], _DIGITS_FOR_TRAINING
     grey = tf.constant(scans["images"][..., np.newaxis] / 16, tf.float32)
-    smooth = tf.image.resize(grey, [80, 80], "bicubic")  # four pixels for each one of the result
-    varied = [
-        _vary_digits(smooth[:cut], WarpRange() if copy == 0 else _SPREAD_OF_DIGITS, [seed, copy])
-        for copy in range(_COPIES)
-    ]
+    spreads = [WarpRange(), *[_SPREAD_OF_DIGITS] * (_COPIES - 1)]
     return Dataset(
         name="bundled digits",
         origin="The bundled digits (UCI, 1,797 scans).",
-        train=Split(np.concatenate(varied), np.tile(labels[:cut], _COPIES)),
-        test=Split(_vary_digits(smooth[cut:], WarpRange(), [seed, 0]), labels[cut:]),
+        train=Split(_vary_digits(grey[:cut], spreads, seed), np.tile(labels[:cut], _COPIES)),
+        test=Split(_vary_digits(grey[cut:], spreads[:1], seed), labels[cut:]),
         licence="Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak, UCI): "
         "CC BY 4.0",
     )
 
 
-def _vary_digits(smooth: tf.Tensor, spread: WarpRange, seed: list[int]) -> np.ndarray:
-    """Makes digits of 80 x 80 into ones of 20 x 20 centred in 28 x 28, as MNIST has them."""
-    transforms = random_transforms(len(smooth), seed, spread, (80, 80), (20, 20))
-    result = warp(smooth, transforms, (28, 28))
-    return np.rint(np.clip(result, 0, 1) * 255).astype(np.uint8)
+def _vary_digits(grey: tf.Tensor, spreads: list[WarpRange], seed: int) -> np.ndarray:
+    """Makes copies of digits of 8 x 8 into ones of 20 x 20 centred in 28 x 28, as MNIST has them.
+
+    The copies [C * N, 28, 28, 1] are made some at a time: TensorFlow keeps the memory it has used.
+    """
+    transforms = [
+        random_transforms(len(grey), [seed, copy], spread, _ENLARGED, (20, 20))
+        for copy, spread in enumerate(spreads)
+    ]
+    varied = np.empty((len(spreads), len(grey), 28, 28, 1), np.uint8)
+    for own in batch_slices(len(grey), (28, 28)):
+        smooth = tf.image.resize(grey[own], _ENLARGED, "bicubic")
+        for copy, each in enumerate(transforms):
+            warped = warp(smooth, each[own], (28, 28))
+            varied[copy, own] = np.rint(np.clip(warped, 0, 1) * 255)
+    return varied.reshape(-1, 28, 28, 1)
