@@ -15,7 +15,7 @@ from cvae_tf.config import EVALUATION, Config, RunOptions
 from cvae_tf.core import files, paths, tensorflow_setup, terminal
 from cvae_tf.core.errors import UserError
 from cvae_tf.core.settings import among, check_names
-from cvae_tf.data.datasets import Dataset, as_arrays, training_arrays, with_classes
+from cvae_tf.data.datasets import Dataset, Split, as_arrays, training_arrays, with_classes
 from cvae_tf.data.loading import load_again, load_dataset
 from cvae_tf.data.pictures import IN_MEMORY
 from cvae_tf.evaluation import evaluating, tables_and_pictures
@@ -120,6 +120,7 @@ def train(
         where = options.strategy, options.logical_cpus
         with start_strategy(*where, asked.to_json()) as distribution:
             config, trainer = _prepare(asked, config, settings, arrays, options, distribution)
+            arrays.clear()  # the data set has what is needed of them
             if not distribution.is_chief:
                 return _follow(config, trainer, options)
             with run_directory.new_run(run_dir, config, trainer.dataset) as run:
@@ -198,6 +199,7 @@ def resume(
                 trainer = building.build_trainer(
                     config, _load_again(run, config, options, arrays), distribution
                 )
+                arrays.clear()
                 if not distribution.is_chief:
                     return _follow(config, trainer, options)
                 return _go_on(run, config, trainer, options)
@@ -242,23 +244,23 @@ def _train_and_export(run: Run, trainer: Trainer, options: RunOptions) -> Traine
         take_averages(trainer.model)
         model = trainer.model.for_inference()  # all that follows shares its graphs
         fit_after_training(run, model, trainer.dataset, int(trainer.model.steps.numpy()))
-        dataset = trainer.release()
-        pictures = RunPictures(run, model, dataset)
+        pictures, test = RunPictures(run, model, trainer.dataset), trainer.dataset.test
+        trainer.release()
         pictures.draw_exported(rows[-1])
         terminal.say("exporting the model and the animation of the epochs ...")
         saved_model = export_run(run, model, rows)
         terminal.say("drawing the latents and the curves, and the page ...")
         pictures.draw_summary(history)  # last, so that no picture can cost the model
-        _write_page(run, model.with_metadata(describe_run(run, model, rows)), dataset)
+        _write_page(run, model.with_metadata(describe_run(run, model, rows)), test)
         conclude(run, model, rows, saved_model)
         distribution.end_together()
     return TrainedRun(run.directory, run.config, history, saved_model)
 
 
-def _write_page(run: Run, model: GenerativeModel, dataset: Dataset) -> None:
+def _write_page(run: Run, model: GenerativeModel, test: Split) -> None:
     """Writes the page of a run; an error there does not spoil the run."""
     try:
-        page.write(run.directory, at_hand=(model, dataset.test))
+        page.write(run.directory, at_hand=(model, test))
     except Exception as error:  # a page has many parts, and none is worth a run
         reason = str(error).partition("\n")[0]
         terminal.warn(f"report.html is missing ({reason}); report.py tries again.")

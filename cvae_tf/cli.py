@@ -167,6 +167,14 @@ def _named_model(given: Given) -> str:
     return given.get("saved_model", given.get("run_dir", _LATEST_RUN))
 
 
+def _imported_api() -> Any:
+    """Imports TensorFlow, which takes its time; all of it stays, and is no garbage to look for."""
+    with quiet_import():
+        from cvae_tf import api
+    gc.freeze()
+    return api
+
+
 def _train(given: Given) -> None:
     options, settings = among(given, RunOptions), among(given, Config)
     goes_on, run_dir = given.get("resume"), given.get("run_dir")
@@ -175,9 +183,7 @@ def _train(given: Given) -> None:
     RunOptions(**options)  # before TensorFlow takes its time
     if not goes_on:
         Config.create(**settings)
-    with quiet_import():
-        from cvae_tf import api
-    gc.freeze()  # what was imported stays, and is not looked at again
+    api = _imported_api()
     if goes_on:
         api.resume(run_dir, **options, **settings)
     else:
@@ -185,8 +191,7 @@ def _train(given: Given) -> None:
 
 
 def _export(given: Given) -> None:
-    with quiet_import():
-        from cvae_tf import api
+    api = _imported_api()
     run_dir = given.get("run_dir", _LATEST_RUN)
     api.export(run_dir, given.get("output"), given.get("format", "saved_model"))
 
@@ -195,8 +200,7 @@ def _generate(given: Given) -> None:
     settings, mode = among(given, GenerationSettings), given.get("mode", "samples")
     find("mode", MODE_NAMES, mode)  # before TensorFlow takes its time
     GenerationSettings(**settings)
-    with quiet_import():
-        from cvae_tf import api
+    api = _imported_api()
     api.generate(_model_from_flags(given), mode, given.get("output", "generated"), **settings)
 
 
@@ -206,14 +210,12 @@ def _evaluate(given: Given) -> None:
     output = given.get("output", EVALUATION if "saved_model" in given else None)
     if output is not None:
         check_output(Path(output))
-    with quiet_import():
-        from cvae_tf import api
+    api = _imported_api()
     api.evaluate(_model_from_flags(given), output, **settings)
 
 
 def _report(given: Given) -> None:
-    with quiet_import():
-        from cvae_tf import api
+    api = _imported_api()
     api.report(_named_model(given), given.get("output"), compare=given.get("compare", []))
 
 

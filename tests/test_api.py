@@ -15,6 +15,7 @@ import cvae_tf
 from cvae_tf import api
 from cvae_tf.core.errors import UserError
 from cvae_tf.reporting import page
+from cvae_tf.training import building
 from cvae_tf.training.pictures import RunPictures
 from cvae_tf.training.run_directory import SAVED_MODEL
 
@@ -63,26 +64,32 @@ def test_a_run_from_a_thread_is_returned_and_a_page_that_fails_costs_nothing(
     assert cvae_tf.resume(Path("~/my run"), **given) == run
 
 
-def test_training_images_leave_the_memory_before_the_export(home, monkeypatch, training_only):
-    images, kept = [], []
+def test_images_and_the_trained_model_leave_the_memory_before_the_export(
+    home, monkeypatch, training_only
+):
+    given, held, kept = [], [], []
+    build, make_arrays = building.build_trainer, api.training_arrays
 
-    def watched(load):
-        def loaded(*arguments, **named):
-            dataset = load(*arguments, **named)
-            images.append(weakref.ref(dataset.train.images))
-            return dataset
+    def arrays(*images):
+        given.append(make_arrays(*images))
+        return given[-1]
 
-        return loaded
+    def built(config, dataset, distribution):
+        trainer = build(config, dataset, distribution)
+        held[:] = map(weakref.ref, (dataset.train.images, trainer.model))
+        return trainer
 
     def export(run, *_):
-        kept.append(images[-1]() is not None)
+        kept.append([given[-1], *(each() for each in held)])
         return run.directory / SAVED_MODEL
 
-    monkeypatch.setattr(api, "load_dataset", watched(api.load_dataset))
-    monkeypatch.setattr(api, "load_again", watched(api.load_again))
+    monkeypatch.setattr(api, "training_arrays", arrays)
+    monkeypatch.setattr(building, "build_trainer", built)
     monkeypatch.setattr(api, "export_run", export)
-    cvae_tf.resume(cvae_tf.train(data_path="images.npz", **SMALL), epochs=2)
-    assert kept == [False, False]
+    with np.load("images.npz") as images:
+        grey = images["x_train"] / 255
+    cvae_tf.resume(cvae_tf.train(grey, **SMALL), grey, epochs=2)
+    assert kept == [[{}, None, None]] * 2
 
 
 def test_arrays_make_the_run_of_their_file_and_are_known_again(

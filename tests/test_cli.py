@@ -1,6 +1,7 @@
 """The commands as people start them: flags of settings, mistakes in a line, exit codes."""
 
 import dataclasses
+import gc
 import os
 import re
 import shlex
@@ -67,6 +68,7 @@ GIVEN = [f"--{name}={value}" for name, value in HOW.items()]
 )  # fmt: skip
 def test_commands_pass_on_what_their_flags_say(monkeypatch, arguments, called, positional, named):
     calls = []
+    monkeypatch.setattr(gc, "freeze", lambda: None)
     monkeypatch.setattr(run_directory, "find_run", str)
     monkeypatch.setattr(api, called, lambda *given, **more: calls.append((given, more)))
     cli.call_for_people(COMMANDS[arguments[0]], arguments[1:])

@@ -40,10 +40,11 @@ class RunPictures:
 
     def __init__(self, run: Run, model: GenerativeModel, dataset: Dataset):
         """Chooses the images and latents that every picture of a run's model shows."""
-        self._run, self._model, self._dataset = run, model, dataset
-        self._family = family_of(model)
-        shown = choose_shown(dataset.test.labels, len(dataset.test.images), _SHOWN)
-        self._shown = batches.to_unit_floats(dataset.test.images[shown])
+        self._run, self._model, self._family = run, model, family_of(model)
+        self._data_name, self._class_names = dataset.name, dataset.class_names
+        self._test = dataset.test
+        shown = choose_shown(self._test.labels, len(self._test.images), _SHOWN)
+        self._shown = batches.to_unit_floats(self._test.images[shown])
         self._shown_labels = self._labels_of(shown)
         self._seed = derived_key(model.seed, Purpose.PICTURES)
 
@@ -53,7 +54,7 @@ class RunPictures:
         The title has the number that stands for the model.
         """
         path = self._run.epoch_image(epoch)
-        title = f"Epoch {epoch}: {told(self._model, test)} ({self._dataset.name})"
+        title = f"Epoch {epoch}: {told(self._model, test)} ({self._data_name})"
         with averaged(self._model):
             panels = self._family.epoch_panels(
                 self._model, self._shown, self._shown_labels, self._seed
@@ -73,16 +74,16 @@ class RunPictures:
 
     def draw_summary(self, metrics: list[dict[str, float]]) -> None:
         """Draws the latent space and the curves, from the rows of `metrics.csv`."""
-        name, class_names = self._dataset.name, self._dataset.class_names
+        name = self._data_name
         with averaged(self._model):
             if self._model.latent_dim == 2:
-                classes = self._dataset.class_names if self._model.num_classes else ()
+                classes = self._class_names if self._model.num_classes else ()
                 title = f"{MANIFOLD_TITLE} ({name})"
                 draw_manifold(self._run.manifold, self._model.decode, title, classes)
             means = self._test_latents()
         if means is not None:
             title = f"Where the {len(means):,} test images lie in the latent space ({name})"
-            draw_latents(self._run.latents, means, self._dataset.test.labels, title, class_names)
+            draw_latents(self._run.latents, means, self._test.labels, title, self._class_names)
         curves = self._family.curves(self._model)
         draw_curves(self._run.curves, metrics, curves, f"Training on {name}, epoch by epoch")
 
@@ -90,13 +91,13 @@ class RunPictures:
         """The labels of some test images, if the model wants them."""
         if not self._model.num_classes:
             return None
-        return tf.constant(self._dataset.test.labels[numbers], tf.int32)
+        return tf.constant(self._test.labels[numbers], tf.int32)
 
     def _test_latents(self) -> np.ndarray | None:
         """The latents of all test images, [N, Z], if the model has an encoder."""
         if "encode" not in self._model.abilities:
             return None
-        images = self._dataset.test.images
+        images = self._test.images
         slices = batch_slices(len(images), images.shape[1:])
         parts = [
             self._model.encode(batches.to_unit_floats(images[own]).numpy(), self._labels_of(own))

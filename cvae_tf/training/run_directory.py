@@ -73,7 +73,7 @@ def new_run(directory: str | Path | None, config: Config, dataset: Dataset) -> I
     """
     path = _make_unnamed() if directory is None else _make_named(paths.expand(directory))
     run = Run(path.absolute(), config, describe_data(dataset, config.conditional))
-    del dataset  # whose training images leave the memory before the run ends
+    del dataset  # else this frame would hold its training images until the run ends
     with locked(run):
         with _explaining(path):
             _refuse_full(run.directory)

@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from cvae_tf.core.errors import UserError
 from cvae_tf.data import batches
 from cvae_tf.data.batches import BatchSource, TrainingPart
-from cvae_tf.data.datasets import Dataset, Split, training_margins
+from cvae_tf.data.datasets import Dataset, training_margins
 from cvae_tf.models import family_of
 from cvae_tf.models.base import GenerativeModel
 from cvae_tf.training.distribution import SINGLE, Distribution
@@ -159,17 +158,10 @@ class Trainer:
                 return measure()
             return json.loads(self.distribution.from_chief(lambda: json.dumps(measure()).encode()))
 
-    def release(self) -> Dataset:
-        """Lets go of the model, its graphs and the training images; nothing can be trained further.
-
-        Returns:
-            The data set without training images.
-        """
-        none = Split(np.empty((0, *self.dataset.image_shape), np.uint8), np.empty(0, np.int64))
-        dataset = self.dataset._replace(train=none)
+    def release(self) -> None:
+        """Lets go of the model, of its graphs and of all images; nothing can be trained further."""
         vars(self).clear()
         gc.collect()  # graphs refer to themselves
-        return dataset
 
     def _means_of_test_images(self) -> dict[str, float]:
         """Averages each measure over the test images, each image with the same weight."""
@@ -276,7 +268,7 @@ def averaged(model: GenerativeModel) -> Iterator[None]:
 
 
 def is_within_averages(model: GenerativeModel) -> bool:
-    """Whether a model has averaged weights now: within `averaged`, or if that was interrupted.
+    """Whether a model is within `averaged`, or was when that was interrupted.
 
     They must not be saved then: Ctrl-C may come anywhere, also while weights are restored.
     """
