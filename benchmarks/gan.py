@@ -6,7 +6,7 @@ CIFAR-10 is a folder of pictures (`train/CLASS/...`, `test/CLASS/...`). Every ru
 a quarter of an hour, by its epochs; distances are those of `evaluate.py`, on the test images.
 Speeds are those of `--preset=dcgan` beside the same networks in a plain Keras `fit` and in PyTorch,
 in turn. What is trained and measured is kept in --work; --only takes some parts. Writes gan.json
-and gan.md to --output. Needs torch for one of the peers; about two hours on two cores.
+and gan.md to --output. Needs torch for one of the peers; about three hours on two cores.
 """
 
 import argparse
@@ -27,7 +27,7 @@ OF_PRIOR = "the same VAE, prior"
 FASTER = "--precision=mixed_bfloat16"
 CIFAR_RUNS = {
     **{
-        f"GAN, seed {seed}": ["--preset=gan", "--epochs=14", f"--seed={seed}", FASTER]
+        f"GAN, seed {seed}": ["--preset=gan", "--epochs=28", f"--seed={seed}", FASTER]
         for seed in SEEDS
     },
     "conditional GAN": ["--preset=gan", "--conditional", "--epochs=13"],

@@ -7,8 +7,8 @@ machine, and what the signatures give differs by less than 1e-4 of its size. But
 rounds differently, and two things amplify that: refined posteriors move by up to .05, and twenty
 steps of training move the ELBO of `fast` by 2 %, its KL by more. So the file has the figures after
 training for each machine that wrote them. There they must be the same to the last digit, elsewhere
-to 10 %. A machine is named by its processor, its number of cores and the versions of TensorFlow,
-Keras and NumPy.
+to 10 %. A machine is named by its processor, with family and model (several are called "AMD EPYC"),
+its number of cores and the versions of TensorFlow, Keras and NumPy.
 """
 
 import hashlib
@@ -50,8 +50,8 @@ def machine() -> str:
     processor = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = re.findall(r"^model name\s*: (.*)", cpuinfo.read_text(), re.MULTILINE)
-        processor = names[0] if names else processor
+        line = re.compile(r"^(?:model name|cpu family|model)\s*: (.*)", re.MULTILINE)
+        processor = " ".join(line.findall(cpuinfo.read_text())[:3]) or processor
     versions = [f"{name} {metadata.version(name)}" for name in ("tensorflow", "keras", "numpy")]
     return ", ".join([processor, f"{os.cpu_count()} cores", *versions])
 
