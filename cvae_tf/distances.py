@@ -216,6 +216,7 @@ def _learner(network: keras.Model, steps: int) -> keras.Model:
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     learner.compile(keras.optimizers.Adam(schedule), loss, jit_compile=False)
+    learner.optimizer.build(learner.trainable_variables)  # else the first step is traced twice
     return learner
 
 
