@@ -79,6 +79,7 @@ def main() -> None:
             for path in ("images.npz", *(f"{kind}/{part}" for kind in RUNS for part in _KEPT)):
                 archive.add(path)
         figures = {kind: measure(Path(name), kind) for kind in RUNS}
+    figures = {"machine": golden_values.machine(), **figures}
     FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 

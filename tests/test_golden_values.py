@@ -50,4 +50,5 @@ def test_an_earlier_run_resumes_and_its_export_scores_as_it_did(name, tmp_path, 
     figures = json.loads(earlier_runs.FIGURES.read_text(encoding="utf-8"))
     earlier_runs.unpack(tmp_path)
     found = earlier_runs.measure(tmp_path, name)
-    golden_values.assert_same(found, figures[name], golden_values.TOLERANCE)
+    is_here = golden_values.machine() == figures["machine"]
+    golden_values.assert_same(found, figures[name], 0 if is_here else golden_values.TOLERANCE)
