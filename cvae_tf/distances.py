@@ -149,7 +149,8 @@ def build_classifier(image_shape: tuple[int, int, int], num_classes: int) -> ker
         convolution = layers.Conv2D(
             filters, 3, strides, "same", use_bias=False, kernel_initializer=initializer
         )
-        pool = [layers.MaxPooling2D(padding="same")] if pooled else []  # first: a quarter is left
+        # Before the normalisation, to which it leaves a quarter.
+        pool = [layers.MaxPooling2D(padding="same")] if pooled else []
         return [convolution, *pool, layers.BatchNormalization(), layers.ReLU()]
 
     images = keras.Input(image_shape)
@@ -183,7 +184,7 @@ def _training_batches(
 
 
 def _varied(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """Mirrors colour images, each or not, and shifts a whole batch by up to two pixels each way."""
+    """Mirrors colour images at random, and shifts a whole batch by up to two pixels each way."""
     if images.shape[-1] == 3:
         images = batches.mirror(images, _SEED, number)
     padded = tf.pad(images, [[0, 0], [2, 2], [2, 2], [0, 0]], mode="SYMMETRIC")

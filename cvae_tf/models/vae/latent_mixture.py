@@ -14,9 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 COMPONENTS = 100
-_MOST_ROUNDS, _ENOUGH = 30, 4e-4  # of EM; nats for each dimension that a round must bring
+_MOST_ROUNDS = 30  # of EM
+_ENOUGH, _ENOUGH_EACH = 1e-2, 4e-4  # that a round must bring: nats, and nats for each dimension
 _SMALLEST_VARIANCE = 1e-4  # is added to each covariance
 _SMALLEST_SHARE = 1e-6  # of an image in a Gaussian; smaller ones are ignored
+_AT_ONCE = 4096  # latents
 
 
 class Mixture(NamedTuple):
@@ -45,14 +47,14 @@ def fit(
     latents = latents.astype(np.float32)  # for speed; sums over images are in float64
     num = max(min(COMPONENTS, len(latents) // (2 * latents.shape[1])), 1)
     shares = _first_shares(latents, num, random)
-    best = -np.inf
+    best, enough = -np.inf, max(_ENOUGH, _ENOUGH_EACH * latents.shape[1])
     for done in range(_MOST_ROUNDS):
         show(done / _MOST_ROUNDS)
         mixture = _maximized(latents, shares)
         joint = log_joint(mixture, latents)
         each = np.logaddexp.reduce(joint, axis=1)
         shares = np.exp(joint - each[:, None])
-        if each.mean() < best + _ENOUGH * latents.shape[1]:
+        if each.mean() < best + enough:
             break
         best = each.mean()
     return mixture
@@ -89,14 +91,19 @@ def _maximized(latents: np.ndarray, shares: np.ndarray) -> Mixture:
 
 def log_joint(mixture: Mixture, latents: np.ndarray) -> np.ndarray:
     """Log-density of latents [N, Z] together with each Gaussian, [N, K], nats."""
-    columns, places = [], tf.constant(latents)  # TensorFlow multiplies faster than NumPy
-    for log_weight, mean, root in zip(*mixture, strict=True):
-        whitening = np.linalg.inv(root).T.astype(latents.dtype)  # once, then a matrix product
-        white = tf.matmul(places - mean.astype(latents.dtype), whitening)
-        log_volume = np.sum(np.log(np.diag(root))) + 0.5 * len(mean) * np.log(2 * np.pi)
-        squares = tf.reduce_sum(tf.square(white), axis=1).numpy()
-        columns.append(log_weight - log_volume - 0.5 * squares)
-    return np.stack(columns, axis=1)
+    dtype, parts = latents.dtype, []
+    means = mixture.means.astype(dtype)
+    whitenings = np.linalg.inv(mixture.roots).transpose(0, 2, 1).astype(dtype)
+    for start in range(0, len(latents), _AT_ONCE):
+        part = latents[start : start + _AT_ONCE]
+        whites = (  # TensorFlow multiplies faster than NumPy
+            tf.matmul(part - mean, whitening)
+            for mean, whitening in zip(means, whitenings, strict=True)
+        )
+        parts.append(np.stack([tf.reduce_sum(tf.square(white), 1) for white in whites], axis=1))
+    log_volumes = np.log(np.diagonal(mixture.roots, axis1=1, axis2=2)).sum(axis=1)
+    log_volumes += 0.5 * latents.shape[1] * np.log(2 * np.pi)
+    return mixture.log_weights - log_volumes - 0.5 * np.concatenate(parts)
 
 
 @keras.saving.register_keras_serializable(package="cvae_tf")
