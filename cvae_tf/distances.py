@@ -169,18 +169,16 @@ def build_classifier(image_shape: tuple[int, int, int], num_classes: int) -> ker
     return keras.Model(images, [features, logits])
 
 
-def _training_batches(
-    split: Split, epochs: int, steps: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Images with labels, shuffled in each epoch, and the number of the batch."""
+def _training_batches(split: Split, epochs: int, steps: int) -> Iterator[Split]:
+    """Images with labels, shuffled in each epoch."""
     random, num = numpy_generator(_SEED, Purpose.CLASSIFIER), len(split.images)
     size = min(_BATCH, num)
-    for epoch in range(epochs):
+    for _ in range(epochs):
         orders = [random.permutation(num) for _ in range(math.ceil(steps * size / num))]
         order = np.concatenate(orders)
         for step in range(steps):
             rows = order[step * size : (step + 1) * size]
-            yield split.images[rows], split.labels[rows], epoch * steps + step
+            yield Split(split.images[rows], split.labels[rows])
 
 
 def _varied(images: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
@@ -205,8 +203,8 @@ def fit_classifier(network: keras.Model, split: Split, show: Any) -> None:
     def train(images, labels, number):  # which is faster than Keras' `fit`
         learner.train_step((_varied(batches.to_unit_floats(images), number), labels))
 
-    for images, labels, number in _training_batches(split, epochs, steps):
-        train(images, labels, tf.constant(number))
+    for number, batch in enumerate(_training_batches(split, epochs, steps)):
+        train(*batch, tf.constant(number))
         show((number + 1) / total)
 
 

@@ -42,7 +42,7 @@ def test_a_fit_is_as_good_on_new_latents_as_what_they_come_from(monkeypatch):
     known = _known()
     monkeypatch.setattr(latent_mixture, "COMPONENTS", 2)
     found = latent_mixture.fit(_drawn(known, 4000), np.random.default_rng(0))
-    new = _drawn(known, 4000, seed=1)
+    new = _drawn(known, 5000, seed=1)  # more than are taken at once
     joint = latent_mixture.log_joint(known, new)
     np.testing.assert_allclose(np.logaddexp.reduce(joint, axis=1), _log_density(known, new))
     assert _log_density(found, new).mean() > _log_density(known, new).mean() - 0.02
